@@ -1,0 +1,1 @@
+//! Process life: the one spawn, shutdown, drain, health and signals.

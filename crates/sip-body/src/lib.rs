@@ -1,0 +1,1 @@
+//! Message bodies as far as signaling needs them: SDP, multipart, tone-info, sipfrag.

@@ -1,0 +1,1 @@
+//! SIP digest authentication: challenges, credentials, verification, stateless nonces.

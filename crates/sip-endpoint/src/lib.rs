@@ -1,0 +1,1 @@
+//! Sockets, flows and the one driver loop that runs the transaction machines.

@@ -1,0 +1,1 @@
+//! The four SIP transaction machines, the table that finds them, and their timers.

@@ -1,0 +1,1 @@
+//! One small versioned store interface with a memory and a Redis engine.

@@ -1,0 +1,1 @@
+//! The call-control service: the call engine, its store, and the CallControl API.

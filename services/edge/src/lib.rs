@@ -1,0 +1,1 @@
+//! The edge service: transports, transactions, the proxy core, admission, and the legs of call-control.

@@ -1,0 +1,1 @@
+//! The registrar service: accounts, bindings, and routing plans.

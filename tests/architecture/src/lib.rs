@@ -1,0 +1,1 @@
+//! Fails on a forbidden import between crates.

@@ -1,0 +1,1 @@
+//! Prints every conformance row with its tests, and the rows without.

@@ -1,0 +1,1 @@
+//! Whole-cluster simulation in virtual time from one printed seed.

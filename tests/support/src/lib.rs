@@ -1,0 +1,1 @@
+//! Test doubles: servers on free ports, scripted phones, peers started as real processes.
