@@ -1,0 +1,331 @@
+//! The command line: every command, flag and default that an operator sees.
+//!
+//! Flags of `serve` mirror the configuration file; `settings` merges flag, environment, file and default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// SIP signaling that business applications control by gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "carillon", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the services (all four, or those named by --roles)
+    Serve(Box<ServeArgs>),
+    /// Start everything, let one rpc ring two scripted phones, draw what happened, and check each step
+    Demo(DemoArgs),
+    /// Be a scripted phone: register, and answer calls as told
+    Phone(PhoneArgs),
+    /// Accounts of users
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Click-to-dial: ring FROM, then TO, and connect them
+    Dial(DialArgs),
+    /// List calls
+    Calls(CallsArgs),
+    /// Look at one call
+    #[command(subcommand)]
+    Call(CallCommand),
+    /// End a call
+    Hangup(HangupArgs),
+    /// Draw the messages of a call, across all edges
+    Ladder(LadderArgs),
+    /// List where users are registered
+    Bindings(BindingsArgs),
+    /// List the edges
+    Edges(ApiArgs),
+    /// Ask the process on this machine whether it is alive and ready (for container health checks)
+    Healthcheck(HealthcheckArgs),
+}
+
+/// How a client command reaches the API.
+#[derive(Debug, Clone, Args)]
+pub struct ApiArgs {
+    /// gRPC endpoint of Carillon
+    #[arg(long, env = "CARILLON_API_URL", default_value = "http://127.0.0.1:50051", value_name = "URL")]
+    pub api: String,
+    /// Bearer token
+    #[arg(long, env = "CARILLON_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `serve`; absent ones come from the environment, the file, or the default.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Services this process runs, separated by commas [default: edge,registrar,presence,call-control]
+    #[arg(long, value_delimiter = ',', value_name = "ROLE,…")]
+    pub roles: Option<Vec<String>>,
+    /// A domain served (repeatable) [default: localhost]
+    #[arg(long, value_name = "NAME")]
+    pub domain: Vec<String>,
+    /// A SIP listener, udp://ADDR:PORT or tcp://ADDR:PORT (repeatable) [default: UDP and TCP 127.0.0.1:5060]
+    #[arg(long, value_name = "URI")]
+    pub sip: Vec<String>,
+    /// What Via, Contact and Record-Route show
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub advertise: Option<String>,
+    /// gRPC listener [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub api: Option<String>,
+    /// Admin HTTP listener: /livez /readyz /metrics [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub admin: Option<String>,
+    /// Redis; absent means the embedded store of this process
+    #[arg(long, value_name = "URL")]
+    pub redis: Option<String>,
+    /// Where another service is: ROLE=http://HOST:PORT or ROLE=dns://NAME:PORT (repeatable)
+    #[arg(long, value_name = "ROLE=URL")]
+    pub peers: Vec<String>,
+    /// File of API tokens with scopes; without one the API is open on loopback and refused elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
+    /// Configuration file (TOML)
+    #[arg(long, env = "CARILLON_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How phones authenticate; "none" only with loopback listeners [default: digest]
+    #[arg(long, value_name = "digest|none")]
+    pub auth: Option<String>,
+    /// Stable name of this process [default: host name]
+    #[arg(long, value_name = "NAME")]
+    pub id: Option<String>,
+    /// Where the other services reach this process's gRPC server [default: the --api address]
+    #[arg(long, value_name = "URL")]
+    pub cluster_url: Option<String>,
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The flow to show
+    #[arg(long, value_enum, default_value_t = Flow::Ringback)]
+    pub flow: Flow,
+}
+
+/// Flags of `phone`.
+#[derive(Debug, Args)]
+pub struct PhoneArgs {
+    /// Address of record, for example sip:alice@localhost
+    pub aor: String,
+    /// Password of the account
+    #[arg(long, env = "CARILLON_PHONE_PASSWORD", hide_env_values = true, default_value = "")]
+    pub password: String,
+    /// Registrar or outbound proxy to use
+    #[arg(long, default_value = "127.0.0.1:5060", value_name = "ADDR:PORT")]
+    pub server: String,
+    /// Local address; port 0 lets the system choose
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT")]
+    pub listen: String,
+    /// Ring this long before answering, for example 2s or 500ms
+    #[arg(long, value_parser = duration, default_value = "1s", value_name = "TIME")]
+    pub answer_after: Duration,
+    /// Answer every call 486 Busy Here
+    #[arg(long, conflicts_with = "no_answer")]
+    pub busy: bool,
+    /// Ring and never answer
+    #[arg(long)]
+    pub no_answer: bool,
+    /// Do without reliable provisional responses and UPDATE, as simple phones do
+    #[arg(long)]
+    pub plain: bool,
+    /// Hang up this long after the call was answered
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub hangup_after: Option<Duration>,
+}
+
+/// Account commands.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Create an account
+    Add(AccountAddArgs),
+    /// List accounts
+    List(ApiArgs),
+    /// Change an account
+    Set(AccountSetArgs),
+    /// Delete an account and its bindings
+    Delete(AccountNameArgs),
+}
+
+/// Flags of `account add`.
+#[derive(Debug, Args)]
+pub struct AccountAddArgs {
+    /// Address of record, for example sip:alice@localhost
+    pub aor: String,
+    /// Password; read from standard input when absent
+    #[arg(long, env = "CARILLON_ACCOUNT_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// Display name
+    #[arg(long, default_value = "")]
+    pub display_name: String,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Flags of `account set`.
+#[derive(Debug, Args)]
+pub struct AccountSetArgs {
+    /// Address of record
+    pub aor: String,
+    /// New password
+    #[arg(long, env = "CARILLON_ACCOUNT_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// New display name
+    #[arg(long)]
+    pub display_name: Option<String>,
+    /// Disable or enable the account
+    #[arg(long, value_name = "true|false")]
+    pub disabled: Option<bool>,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// One account by name.
+#[derive(Debug, Args)]
+pub struct AccountNameArgs {
+    /// Address of record
+    pub aor: String,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Third-party call control flows (RFC 3725 section 4, and ringback by UPDATE).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Flow {
+    /// Ringback where the peer allows it, else IV
+    Auto,
+    /// FROM offers at once; only for callees that answer at once
+    I,
+    /// FROM makes its own offer and is held meanwhile
+    Iii,
+    /// FROM is offered no media until TO answers
+    Iv,
+    /// As IV, and FROM hears ringback while TO rings
+    Ringback,
+}
+
+/// Flags of `dial`.
+#[derive(Debug, Args)]
+pub struct DialArgs {
+    /// Who is rung first: a sip, sips or tel URI
+    pub from: String,
+    /// Who is rung then
+    pub to: String,
+    /// Flow to use
+    #[arg(long, value_enum, default_value_t = Flow::Auto)]
+    pub flow: Flow,
+    /// Give a leg up that rings longer than this [default: the server's]
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub ring_timeout: Option<Duration>,
+    /// End the call after this time [default: never]
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub max_duration: Option<Duration>,
+    /// What the phones show as caller
+    #[arg(long, default_value = "")]
+    pub caller_id: String,
+    /// Makes the rpc idempotent [default: a fresh one]
+    #[arg(long)]
+    pub request_id: Option<String>,
+    /// Print events until the call ends; the exit status tells the outcome
+    #[arg(long)]
+    pub watch: bool,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Flags of `calls`.
+#[derive(Debug, Args)]
+pub struct CallsArgs {
+    /// For example: state=ANSWERED party=sip:alice@localhost metadata.order=17
+    #[arg(long, default_value = "")]
+    pub filter: String,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Commands on one call.
+#[derive(Debug, Subcommand)]
+pub enum CallCommand {
+    /// Show a call
+    Show(CallIdArgs),
+}
+
+/// One call by id.
+#[derive(Debug, Args)]
+pub struct CallIdArgs {
+    /// Carillon's id of the call
+    pub call_id: String,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Flags of `hangup`.
+#[derive(Debug, Args)]
+pub struct HangupArgs {
+    /// Carillon's id of the call
+    pub call_id: String,
+    /// Text for the Reason header
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Flags of `ladder`.
+#[derive(Debug, Args)]
+pub struct LadderArgs {
+    /// Carillon's id of the call, or a SIP Call-ID
+    pub call: String,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Flags of `bindings`.
+#[derive(Debug, Args)]
+pub struct BindingsArgs {
+    /// Only this address of record
+    pub aor: Option<String>,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Flags of `healthcheck`.
+#[derive(Debug, Args)]
+pub struct HealthcheckArgs {
+    /// Admin HTTP listener of the process
+    #[arg(long, env = "CARILLON_ADMIN", default_value = "127.0.0.1:9090", value_name = "ADDR:PORT")]
+    pub admin: String,
+}
+
+/// Reads "500ms", "6s", "2m".
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime_serde::re::humantime::parse_duration(text)
+        .map_err(|e| format!("expected a duration such as 500ms, 6s or 2m: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_without_a_unit_is_refused_with_an_example() {
+        assert!(duration("5").unwrap_err().contains("500ms"));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+    }
+}
