@@ -1,0 +1,3 @@
+//! Integration tests of `cluster-api`: the contracts in `proto/` and the code made from them.
+
+mod generated;
