@@ -1,1 +1,3 @@
 //! The call-control service: the call engine, its store, and the CallControl API.
+
+pub mod engine;

@@ -1,0 +1,214 @@
+//! What can happen to a call: the input of [`step`](super::step).
+
+use crate::engine::effect::{Body, Header};
+use crate::engine::time::Moment;
+
+/// One input of the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// An edge saw something on a leg.
+    Leg(EdgeEvent),
+    /// An edge took an effect on.
+    Carried(Carried),
+    /// No edge took an effect on, and the shell gave up trying.
+    NotCarried {
+        /// The effect's number.
+        effect: u64,
+    },
+    /// The due time of the call came.
+    Due,
+    /// A boot epoch of an edge is over: it died, or came back without its memory.
+    EdgeLost {
+        /// The edge.
+        edge_id: String,
+        /// The epoch that ended.
+        edge_epoch: u64,
+    },
+    /// A wish of the business application.
+    Command(Command),
+}
+
+/// A leg event with its origin, which makes duplicates recognisable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgeEvent {
+    /// The edge that saw it.
+    pub edge_id: String,
+    /// Its boot epoch.
+    pub edge_epoch: u64,
+    /// 1, 2, 3, ... per call and edge epoch.
+    pub number: u64,
+    /// The leg.
+    pub leg_id: String,
+    /// When the edge saw it.
+    pub time: Moment,
+    /// Flow token on which it came; empty when none.
+    pub flow: String,
+    /// What happened.
+    pub what: LegEvent,
+}
+
+/// An edge's word that it took an effect on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The effect's number.
+    pub effect: u64,
+    /// The edge.
+    pub edge_id: String,
+    /// Its boot epoch.
+    pub edge_epoch: u64,
+}
+
+/// One thing that happened on a leg.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LegEvent {
+    /// A response to a request of ours, 100 excepted.
+    Response(ResponseReceived),
+    /// A request of the peer inside the leg's dialog.
+    Request(RequestReceived),
+    /// A request of ours ended without a response.
+    Failed(RequestFailed),
+    /// ACK for a 2xx of ours.
+    Ack {
+        /// Handle of the INVITE's server transaction.
+        transaction: String,
+        /// CSeq number.
+        cseq: u32,
+        /// Body when there is one.
+        body: Option<Body>,
+    },
+    /// No ACK for a 2xx of ours within 64*T1.
+    AckMissing {
+        /// Handle of the INVITE's server transaction.
+        transaction: String,
+    },
+    /// The peer cancelled a request that is not answered yet; the edge answered the CANCEL 200.
+    Cancel {
+        /// Handle of the INVITE's server transaction.
+        transaction: String,
+        /// Values of Reason.
+        reason: Vec<String>,
+    },
+}
+
+/// A response to a request of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseReceived {
+    /// Effect number of the request it answers.
+    pub effect: u64,
+    /// Status, 101..699.
+    pub status: u32,
+    /// Reason phrase as received.
+    pub reason: String,
+    /// CSeq method.
+    pub method: String,
+    /// CSeq number.
+    pub cseq: u32,
+    /// Tag of To.
+    pub to_tag: String,
+    /// URI of the first Contact, empty when none.
+    pub contact: String,
+    /// All Contact values in order, for 3xx.
+    pub contacts: Vec<String>,
+    /// Record-Route values, top first.
+    pub record_route: Vec<String>,
+    /// RSeq when present.
+    pub rseq: Option<u32>,
+    /// Option tags of Require.
+    pub require: Vec<String>,
+    /// Option tags of Supported.
+    pub supported: Vec<String>,
+    /// Methods of Allow; empty when the header is absent.
+    pub allow: Vec<String>,
+    /// Types of Accept; empty when the header is absent.
+    pub accept: Vec<String>,
+    /// Values of WWW-Authenticate (401) or Proxy-Authenticate (407).
+    pub challenges: Vec<String>,
+    /// Retry-After in seconds.
+    pub retry_after: Option<u32>,
+    /// Other headers the engine may want, in order.
+    pub headers: Vec<Header>,
+    /// Body when there is one.
+    pub body: Option<Body>,
+}
+
+/// A request inside a leg's dialog. The edge holds the server transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestReceived {
+    /// Handle for the response; empty for ACK.
+    pub transaction: String,
+    /// Method.
+    pub method: String,
+    /// CSeq number.
+    pub cseq: u32,
+    /// Call-ID.
+    pub sip_call_id: String,
+    /// Tag of From: the peer's.
+    pub from_tag: String,
+    /// Tag of To: ours.
+    pub to_tag: String,
+    /// URI of Contact, empty when none.
+    pub contact: String,
+    /// RAck, as "rseq cseq method".
+    pub rack: Option<String>,
+    /// Option tags of Require.
+    pub require: Vec<String>,
+    /// Option tags of Supported.
+    pub supported: Vec<String>,
+    /// Methods of Allow.
+    pub allow: Vec<String>,
+    /// Other headers the engine may want, in order.
+    pub headers: Vec<Header>,
+    /// Body when there is one.
+    pub body: Option<Body>,
+}
+
+/// A request of ours got no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestFailed {
+    /// Effect number of the request.
+    pub effect: u64,
+    /// CSeq method.
+    pub method: String,
+    /// Why.
+    pub cause: FailureCause,
+}
+
+/// Why a request got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureCause {
+    /// Timer B or F fired: counts as 408 (RFC 3261 8.1.3.1).
+    Timeout,
+    /// No way to the peer: counts as 503.
+    Transport,
+}
+
+impl FailureCause {
+    /// The status as which the failure counts.
+    pub fn status(self) -> u32 {
+        match self {
+            FailureCause::Timeout => 408,
+            FailureCause::Transport => 503,
+        }
+    }
+}
+
+/// A wish of the business application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// End the call.
+    Hangup {
+        /// Free text for the Reason header; empty for none.
+        reason: String,
+    },
+    /// Put the parties on hold: both legs become inactive.
+    Hold,
+    /// Take the parties off hold.
+    Unhold,
+    /// Send INFO in a leg's dialog.
+    SendInfo {
+        /// The leg.
+        leg_id: String,
+        /// Type and content.
+        body: Body,
+    },
+}

@@ -1,0 +1,100 @@
+//! The call engine: a pure function from a call record and an event to the next record and what must be done.
+//!
+//! ```text
+//! create(new call, now, context)         -> Step
+//! step(&call, &event, now, &context)     -> Step { call, effects, due, events, finished }
+//! ```
+//!
+//! The shell commits `call` (with its outbox), the due time and the events in one atomic commit, acknowledges the event, then
+//! carries the effects and reports each with [`Event::Carried`]. Everything may happen twice or on another replica.
+//!
+//! Here: the flows of third-party call control (RFC 3725 and LAD-1 … LAD-4), offer and answer between the legs, reliable
+//! provisional responses, forks, glare, credentials, hang-up in every state. Deliberately absent: clocks, sockets, stores,
+//! random numbers, SIP text (the edge composes and parses it) and session description text (crate `sip-body`).
+//!
+//! Start reading at [`call`] (the record), [`stage`] (where a call is) and `flow_iv` (the default flow).
+
+pub mod call;
+pub mod effect;
+pub mod event;
+pub mod leg;
+pub mod report;
+pub mod stage;
+mod text;
+pub mod time;
+
+use call::Call;
+use effect::Effect;
+use report::CallEvent;
+use time::Moment;
+
+/// What is true beyond the call: given to every step, never stored in the record.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// Credentials with which Carillon answers challenges to its own legs (RFC 3261 22.2).
+    pub credentials: Vec<Credential>,
+}
+
+/// A user name and password for one realm.
+#[derive(Clone)]
+pub struct Credential {
+    /// The realm; compared exactly.
+    pub realm: String,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential").field("realm", &self.realm).finish_non_exhaustive()
+    }
+}
+
+/// The result of one step. Commit all of it together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The next record.
+    pub call: Call,
+    /// Effects that are new in this step; they are also in `call.outbox`. Carry those of one leg in order.
+    pub effects: Vec<Effect>,
+    /// When [`Event::Due`](event::Event::Due) must be given next.
+    pub due: DueChange,
+    /// Call events in order, for the log.
+    pub events: Vec<CallEvent>,
+    /// Nothing changed: the event was a duplicate or did not matter. There is nothing to commit.
+    pub unchanged: bool,
+    /// The call has ended and nothing is left to do: the record may go.
+    pub finished: bool,
+}
+
+/// What becomes of the call's one due entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueChange {
+    /// As it was before the step.
+    Keep,
+    /// Set it to this time.
+    At(Moment),
+    /// Remove it.
+    Clear,
+}
+
+/// Why an event was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// An earlier event of this edge is missing; deliver from there.
+    #[error("event {got} of the edge came before event {expected}")]
+    OutOfOrder {
+        /// The number that is due.
+        expected: u64,
+        /// The number that came.
+        got: u64,
+    },
+    /// The command does not fit the state of the call.
+    #[error("the call is not in a state that allows this")]
+    WrongState,
+    /// The call has no such leg.
+    #[error("the call has no leg {0:?}")]
+    UnknownLeg(String),
+}
