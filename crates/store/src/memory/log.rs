@@ -1,0 +1,76 @@
+//! One event log.
+
+use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::{Cursor, LogEntry, LogLimits, StoreError, Wakeups};
+
+pub(super) struct Log {
+    tail: Cursor,
+    entries: VecDeque<LogEntry>,
+    changes: watch::Sender<u64>,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { tail: Cursor::ZERO, entries: VecDeque::new(), changes: watch::Sender::new(0) }
+    }
+}
+
+impl Log {
+    pub(super) fn append(&mut self, entry: Bytes, now: SystemTime, limits: &LogLimits) -> Cursor {
+        self.tail = Cursor { millis: self.tail.millis.max(millis(now)), number: self.tail.number + 1 };
+        self.entries.push_back(LogEntry { cursor: self.tail, entry });
+        self.trim(now, limits);
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        self.tail
+    }
+
+    fn trim(&mut self, now: SystemTime, limits: &LogLimits) {
+        let oldest = millis(now).saturating_sub(limits.retention.as_millis() as u64);
+        while self
+            .entries
+            .front()
+            .is_some_and(|first| self.entries.len() > limits.max_entries || first.cursor.millis < oldest)
+        {
+            self.entries.pop_front();
+        }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        after: Option<Cursor>,
+        limit: usize,
+        now: SystemTime,
+        limits: &LogLimits,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        self.trim(now, limits);
+        let skip = match after {
+            None => 0,
+            Some(after) => {
+                let oldest = self.entries.front().map(|first| first.cursor);
+                let first_number = oldest.map_or(self.tail.number + 1, |oldest| oldest.number);
+                if after.number + 1 < first_number || after.number > self.tail.number {
+                    return Err(StoreError::Trimmed { oldest });
+                }
+                (after.number + 1 - first_number) as usize
+            }
+        };
+        Ok(self.entries.iter().skip(skip).take(limit).cloned().collect())
+    }
+
+    pub(super) fn tail(&self) -> Cursor {
+        self.tail
+    }
+
+    pub(super) fn watch(&self) -> Wakeups {
+        Wakeups::new(self.changes.subscribe())
+    }
+}
+
+fn millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

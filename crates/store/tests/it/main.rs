@@ -1,0 +1,4 @@
+//! The conformance suite, on both engines, and what only the Redis engine can show.
+
+mod conformance;
+mod rig;
