@@ -1,0 +1,110 @@
+{{/* Names. Objects get a suffix of up to 17 characters after the full name, so that is cut at 63 - 17. */}}
+{{- define "carillon.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "carillon.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" -}}
+{{- else if contains (include "carillon.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 46 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "carillon.name" .) | trunc 46 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of one component: (list . "edge"). */}}
+{{- define "carillon.componentName" -}}
+{{- printf "%s-%s" (include "carillon.fullname" (index . 0)) (index . 1) -}}
+{{- end -}}
+
+{{- define "carillon.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "carillon.name" (index . 0) }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{- define "carillon.labels" -}}
+{{ include "carillon.selectorLabels" . }}
+app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with (index . 0).Values.global.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Metadata of an object: (list . "edge" "suffix" annotations). */}}
+{{- define "carillon.metadata" -}}
+{{- $root := index . 0 -}}
+{{- $annotations := merge (dict) (index . 3) $root.Values.global.annotations -}}
+name: {{ printf "%s-%s" (include "carillon.fullname" $root) (index . 2) }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- include "carillon.labels" (list $root (index . 1)) | nindent 2 }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "carillon.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- with .Values.global.imageRegistry -}}
+{{- $repository = printf "%s/%s" . $repository -}}
+{{- end -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "carillon.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "carillon.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Deployment, DaemonSet or StatefulSet. */}}
+{{- define "carillon.edgeKind" -}}
+{{- if eq .Values.edge.exposure "perPod" -}}StatefulSet
+{{- else if .Values.edge.kind -}}{{ .Values.edge.kind }}
+{{- else if eq .Values.edge.exposure "hostNetwork" -}}DaemonSet
+{{- else -}}Deployment
+{{- end -}}
+{{- end -}}
+
+{{/* What Via, Contact and Record-Route show, with pod facts as $(…) of the container's environment. */}}
+{{- define "carillon.advertise" -}}
+{{- $exposure := .Values.edge.exposure -}}
+{{- $address := .Values.edge.advertise.udp -}}
+{{- if not $address -}}
+  {{- if eq $exposure "cluster" -}}{{- $address = "podIP" -}}
+  {{- else if eq $exposure "hostNetwork" -}}{{- $address = "hostIP" -}}
+  {{- else if eq $exposure "nodePort" -}}
+    {{- $address = printf "hostIP:%d" (int .Values.edge.services.udp.nodePort) -}}
+  {{- else -}}
+    {{- $address = required (printf "edge.advertise.udp is required with edge.exposure=%s: the address that phones see in Via, Contact and Record-Route (HOST[:PORT]). Without it ACK and BYE go to the pod's address and nowhere." $exposure) .Values.edge.advertise.udp -}}
+  {{- end -}}
+{{- end -}}
+{{- $address | replace "podIP" "$(POD_IP)" | replace "hostIP" "$(HOST_IP)" | replace "{index}" "$(POD_INDEX)" -}}
+{{- end -}}
+
+{{- define "carillon.redisUrl" -}}
+{{- if .Values.redis.deploy -}}
+redis://{{ include "carillon.componentName" (list . "redis") }}:6379
+{{- else -}}
+{{ .Values.redis.url }}
+{{- end -}}
+{{- end -}}
+
+{{- define "carillon.peers" -}}
+{{- $peers := list -}}
+{{- range $component, $role := dict "edge" "edge" "registrar" "registrar" "presence" "presence" "callcontrol" "call-control" -}}
+{{- $peers = append $peers (printf "%s=dns://%s-grpc:%d" $role (include "carillon.componentName" (list $ $component)) (int $.Values.grpc.port)) -}}
+{{- end -}}
+{{- join "," $peers -}}
+{{- end -}}

@@ -1,0 +1,40 @@
+{{/* Contradictions that a schema cannot see, each with what to do. */}}
+{{- define "carillon.validate" -}}
+{{- $edge := .Values.edge -}}
+{{- $udp := include "carillon.advertise" . -}}
+{{- if and $edge.advertise.tcp (ne $edge.advertise.tcp $edge.advertise.udp) -}}
+{{- fail "edge.advertise.tcp differs from edge.advertise.udp: an edge shows one address for both. Give both Services one name in DNS." -}}
+{{- end -}}
+{{- if and (contains "POD_INDEX" $udp) (ne $edge.exposure "perPod") -}}
+{{- fail "edge.advertise.udp holds {index}, which only pods of edge.exposure=perPod have." -}}
+{{- end -}}
+{{- if and (eq $edge.exposure "perPod") (gt (int $edge.replicas) 1) (not (or (contains "$(" $udp))) -}}
+{{- fail "edge.exposure=perPod with several replicas needs {index} in edge.advertise.udp, such as edge-{index}.sip.example.com: each edge has its own address." -}}
+{{- end -}}
+{{- if and (eq $edge.exposure "perPod") $edge.autoscaling.enabled -}}
+{{- fail "edge.exposure=perPod has one load balancer for each pod: edge.autoscaling cannot be used with it." -}}
+{{- end -}}
+{{- if and (eq (include "carillon.edgeKind" .) "DaemonSet") $edge.autoscaling.enabled -}}
+{{- fail "edge.autoscaling cannot scale a DaemonSet: set edge.kind=Deployment." -}}
+{{- end -}}
+{{- if and (ne $edge.exposure "hostNetwork") (eq $edge.kind "DaemonSet") (eq $edge.exposure "perPod") -}}
+{{- fail "edge.exposure=perPod is a StatefulSet: leave edge.kind empty." -}}
+{{- end -}}
+{{- if and (ne (int $edge.ports.udp) (int $edge.ports.tcp)) $edge.services.mixedProtocol -}}
+{{- fail "edge.services.mixedProtocol needs edge.ports.udp and edge.ports.tcp to be the same." -}}
+{{- end -}}
+{{- range prepend .Values.sip.extraDomains (dict "name" .Values.sip.domain "auth" .Values.sip.auth "dangerOpen" .Values.sip.dangerOpen) -}}
+{{- if and (eq (default "digest" .auth) "none") (not .dangerOpen) -}}
+{{- fail (printf "auth none for the domain %s lets anybody register and call: say dangerOpen: true if you mean it." .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.metrics.podMonitor.enabled (not .Values.skipCapabilityChecks) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+{{- fail "metrics.podMonitor.enabled, and the cluster has no monitoring.coreos.com/v1: install the Prometheus operator, or set skipCapabilityChecks." -}}
+{{- end -}}
+{{- range $component := list "edge" "registrar" "presence" "callcontrol" -}}
+{{- $scaling := (index $.Values $component).autoscaling -}}
+{{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- fail (printf "%s.autoscaling.minReplicas is above maxReplicas." $component) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

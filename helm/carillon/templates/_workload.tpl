@@ -1,0 +1,256 @@
+{{/* The pod of one component: (list . "edge" "edge"): component name in values, role of the executable. */}}
+{{- define "carillon.pod" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $role := index . 2 -}}
+{{- $values := index $root.Values $component -}}
+{{- $isEdge := eq $component "edge" -}}
+{{- $hostNetwork := and $isEdge (eq $root.Values.edge.exposure "hostNetwork") -}}
+metadata:
+  labels:
+    {{- include "carillon.labels" (list $root $component) | nindent 4 }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    checksum/config: {{ include (print $root.Template.BasePath "/configmap.yaml") $root | sha256sum }}
+    {{- with merge (dict) $values.podAnnotations $root.Values.global.annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "carillon.serviceAccountName" $root }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- with $root.Values.global.imagePullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  {{- if $hostNetwork }}
+  hostNetwork: true
+  dnsPolicy: ClusterFirstWithHostNet
+  {{- end }}
+  # The time of the preStop sleep, of the drain, and some to write the last things down: computed, never typed in.
+  terminationGracePeriodSeconds: {{ add $values.preStopSeconds $values.drainSeconds 15 }}
+  securityContext:
+    {{- merge (dict) $values.podSecurityContext (dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "seccompProfile" (dict "type" "RuntimeDefault")) | toYaml | nindent 4 }}
+  containers:
+    - name: {{ $role }}
+      image: {{ include "carillon.image" $root }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      args: ["serve", "--config", "/etc/carillon/carillon.toml"]
+      ports:
+        - name: grpc
+          containerPort: {{ $root.Values.grpc.port }}
+        - name: admin
+          containerPort: {{ $root.Values.admin.port }}
+        {{- if $isEdge }}
+        - name: sip-udp
+          containerPort: {{ $values.ports.udp }}
+          protocol: UDP
+          {{- if $hostNetwork }}
+          hostPort: {{ $values.ports.udp }}
+          {{- end }}
+        - name: sip-tcp
+          containerPort: {{ $values.ports.tcp }}
+          {{- if $hostNetwork }}
+          hostPort: {{ $values.ports.tcp }}
+          {{- end }}
+        {{- end }}
+      env:
+        - name: POD_NAME
+          valueFrom: {fieldRef: {fieldPath: metadata.name}}
+        - name: POD_IP
+          valueFrom: {fieldRef: {fieldPath: status.podIP}}
+        - name: POD_UID
+          valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+        - name: NODE_NAME
+          valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+        - name: HOST_IP
+          valueFrom: {fieldRef: {fieldPath: status.hostIP}}
+        {{- if and $isEdge (eq $root.Values.edge.exposure "perPod") }}
+        - name: POD_INDEX
+          valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
+        {{- end }}
+        - name: CARILLON_ID
+          value: $(POD_NAME)
+        - name: CARILLON_ROLES
+          value: {{ $role }}
+        - name: CARILLON_API
+          value: 0.0.0.0:{{ $root.Values.grpc.port }}
+        - name: CARILLON_ADMIN
+          value: 0.0.0.0:{{ $root.Values.admin.port }}
+        - name: CARILLON_CLUSTER_URL
+          value: http://$(POD_IP):{{ $root.Values.grpc.port }}
+        - name: CARILLON_PEERS
+          value: {{ include "carillon.peers" $root | quote }}
+        - name: CARILLON_API_TOKEN_FILE
+          value: /etc/carillon/api-tokens/{{ $root.Values.api.existingSecretKey }}
+        {{- if $isEdge }}
+        - name: CARILLON_SIP
+          value: udp://0.0.0.0:{{ $values.ports.udp }},tcp://0.0.0.0:{{ $values.ports.tcp }}
+        - name: CARILLON_ADVERTISE
+          value: {{ include "carillon.advertise" $root | quote }}
+        {{- else if and $root.Values.redis.existingSecret (not $root.Values.redis.deploy) }}
+        - name: CARILLON_REDIS
+          valueFrom:
+            secretKeyRef:
+              name: {{ $root.Values.redis.existingSecret }}
+              key: {{ $root.Values.redis.existingSecretKey }}
+        {{- else }}
+        - name: CARILLON_REDIS
+          value: {{ include "carillon.redisUrl" $root | quote }}
+        {{- end }}
+        {{- if (($values.resources).requests).cpu }}
+        # As many worker threads as the pod asks for cores.
+        - name: TOKIO_WORKER_THREADS
+          valueFrom: {resourceFieldRef: {containerName: {{ $role }}, resource: requests.cpu}}
+        {{- end }}
+        {{- with $values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with $values.extraEnvFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- /* Three handlers for three questions: started, loop alive, sockets bound and configuration loaded. None asks Redis. */}}
+      startupProbe:
+        {{- merge (dict) $values.startupProbe (dict "tcpSocket" (dict "port" "admin") "periodSeconds" 1 "failureThreshold" 30) | toYaml | nindent 8 }}
+      livenessProbe:
+        {{- merge (dict) $values.livenessProbe (dict "httpGet" (dict "path" "/livez" "port" "admin") "periodSeconds" 10 "timeoutSeconds" 3 "failureThreshold" 3) | toYaml | nindent 8 }}
+      readinessProbe:
+        {{- merge (dict) $values.readinessProbe (dict "httpGet" (dict "path" "/readyz" "port" "admin") "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 3) | toYaml | nindent 8 }}
+      lifecycle:
+        preStop:
+          sleep:
+            seconds: {{ $values.preStopSeconds }}
+      {{- with $values.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        {{- merge (dict) $values.securityContext (dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "runAsNonRoot" true "capabilities" (dict "drop" (list "ALL"))) | toYaml | nindent 8 }}
+      volumeMounts:
+        - name: config
+          mountPath: /etc/carillon
+          readOnly: true
+        {{- with $values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    # Whole folders, no subPath: a changed Secret arrives in the running pod.
+    - name: config
+      projected:
+        sources:
+          - configMap:
+              name: {{ include "carillon.componentName" (list $root "config") }}
+          - secret:
+              name: {{ $root.Values.api.existingSecret }}
+              optional: true
+              items:
+                - key: {{ $root.Values.api.existingSecretKey }}
+                  path: api-tokens/{{ $root.Values.api.existingSecretKey }}
+    {{- with $values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- if $values.affinity }}
+  affinity:
+    {{- toYaml $values.affinity | nindent 4 }}
+  {{- else if and $hostNetwork (eq (include "carillon.edgeKind" $root) "Deployment") }}
+  # Two edges on one node would want the same ports.
+  affinity:
+    podAntiAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution:
+        - topologyKey: kubernetes.io/hostname
+          labelSelector:
+            matchLabels:
+              {{- include "carillon.selectorLabels" (list $root $component) | nindent 14 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $values.runtimeClassName }}
+  runtimeClassName: {{ . }}
+  {{- end }}
+  {{- if $values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- toYaml $values.topologySpreadConstraints | nindent 4 }}
+  {{- else if not (and $isEdge (eq (include "carillon.edgeKind" $root) "DaemonSet")) }}
+  topologySpreadConstraints:
+    {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+    - maxSkew: 1
+      topologyKey: {{ . }}
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "carillon.selectorLabels" (list $root $component) | nindent 10 }}
+      {{- if not (and $isEdge (eq (include "carillon.edgeKind" $root) "StatefulSet")) }}
+      matchLabelKeys: [pod-template-hash]
+      {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{/* A Deployment of one component: (list . "registrar" "registrar"). */}}
+{{- define "carillon.deployment" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $values := index $root.Values $component -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  {{- include "carillon.metadata" (list $root $component $component dict) | nindent 2 }}
+spec:
+  {{- if not $values.autoscaling.enabled }}
+  replicas: {{ $values.replicas }}
+  {{- end }}
+  strategy:
+    type: RollingUpdate
+    rollingUpdate:
+      {{- if and (eq $component "edge") (eq $root.Values.edge.exposure "hostNetwork") }}
+      # The new pod wants the ports of the old one.
+      maxSurge: 0
+      maxUnavailable: 1
+      {{- else }}
+      maxSurge: 1
+      maxUnavailable: 0
+      {{- end }}
+  selector:
+    matchLabels:
+      {{- include "carillon.selectorLabels" (list $root $component) | nindent 6 }}
+  template:
+    {{- include "carillon.pod" . | nindent 4 }}
+{{- end -}}
+
+{{/* A headless Service: clients see every pod and balance by themselves (a ClusterIP pins an HTTP/2 connection). */}}
+{{- define "carillon.grpcService" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "carillon.metadata" (list $root $component (printf "%s-grpc" $component) dict) | nindent 2 }}
+spec:
+  clusterIP: None
+  # A draining pod still serves what it has begun.
+  publishNotReadyAddresses: false
+  selector:
+    {{- include "carillon.selectorLabels" (list $root $component) | nindent 4 }}
+  ports:
+    - name: grpc
+      port: {{ $root.Values.grpc.port }}
+      targetPort: grpc
+      appProtocol: kubernetes.io/h2c
+    - name: admin
+      port: {{ $root.Values.admin.port }}
+      targetPort: admin
+{{- end -}}

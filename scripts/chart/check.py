@@ -1,0 +1,157 @@
+"""Renders the chart in many ways and checks what came out. usage: check.py HELM CHART"""
+import glob
+import os
+import subprocess
+import sys
+
+import yaml
+
+HELM, CHART = sys.argv[1:]
+passed = failed = 0
+
+
+def check(what, good, told=""):
+    global passed, failed
+    if good:
+        passed += 1
+    else:
+        failed += 1
+        print(f"FAILED  {what}: {told}")
+
+
+def helm(*arguments):
+    return subprocess.run([HELM, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def render(*arguments):
+    result = helm("template", "rel", CHART, "--kube-version", "1.34.0", *arguments)
+    if result.returncode:
+        return None, result.stderr
+    return [d for d in yaml.safe_load_all(result.stdout) if d], ""
+
+
+def of_kind(objects, *kinds):
+    return [o for o in objects if o["kind"] in kinds]
+
+
+def by_name(objects, kind, name):
+    found = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
+    return found[0] if found else None
+
+
+def environment(workload):
+    container = workload["spec"]["template"]["spec"]["containers"][0]
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
+
+
+def every_pod(where, objects):
+    """What holds for each pod of each rendering."""
+    for workload in of_kind(objects, "Deployment", "DaemonSet", "StatefulSet"):
+        name = f'{where}: {workload["metadata"]["name"]}'
+        pod = workload["spec"]["template"]["spec"]
+        check(f"{name}: no API token", pod["automountServiceAccountToken"] is False)
+        check(f"{name}: not root", pod["securityContext"]["runAsNonRoot"] is True)
+        check(f"{name}: seccomp", pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault")
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            check(f"{name}: read-only root", context["readOnlyRootFilesystem"] is True)
+            check(f"{name}: no capabilities", context["capabilities"]["drop"] == ["ALL"])
+            check(f"{name}: no escalation", context["allowPrivilegeEscalation"] is False)
+            for mount in container["volumeMounts"]:
+                check(f"{name}: no subPath", "subPath" not in mount)
+            if container["name"] == "redis":
+                continue
+            names = [e["name"] for e in container["env"]]
+            check(f"{name}: no variable twice", len(names) == len(set(names)), names)
+            probes = [container[p] for p in ("startupProbe", "livenessProbe", "readinessProbe")]
+            handlers = [str(p.get("httpGet") or p.get("tcpSocket") or p.get("exec")) for p in probes]
+            check(f"{name}: three probes of their own", len(set(handlers)) == 3, handlers)
+            sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+            check(f"{name}: a drain fits", pod["terminationGracePeriodSeconds"] >= sleep + 15 + 5)
+
+
+sets = [("defaults", [])] + [
+    (os.path.relpath(f, CHART), ["-f", f]) for f in sorted(glob.glob(f"{CHART}/ci/*.yaml") + glob.glob(f"{CHART}/examples/*.yaml"))
+]
+check("there are value sets to look at", len(sets) > 8, len(sets))
+for name, arguments in sets:
+    lint = helm("lint", "--strict", CHART, *arguments)
+    check(f"lint {name}", lint.returncode == 0, lint.stdout + lint.stderr)
+    objects, error = render(*arguments)
+    check(f"render {name}", objects is not None, error)
+    if objects:
+        every_pod(name, objects)
+
+# The drain: preStop + drain + 15, computed.
+objects, error = render("--set", "edge.preStopSeconds=20,edge.drainSeconds=90")
+edge = by_name(objects, "Deployment", "rel-carillon-edge")
+check("grace period", edge["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 125)
+strategy = edge["spec"]["strategy"]["rollingUpdate"]
+check("an edge is replaced by surge", (strategy["maxSurge"], strategy["maxUnavailable"]) == (1, 0), strategy)
+check("edges know no store", "CARILLON_REDIS" not in environment(edge))
+registrar = by_name(objects, "Deployment", "rel-carillon-registrar")
+check("the registrar knows the store", environment(registrar)["CARILLON_REDIS"] == "redis://redis:6379")
+check("no CPU limit on edges", "cpu" not in edge["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"])
+
+# Headless Services for gRPC: one for each service.
+headless = [s["metadata"]["name"] for s in of_kind(objects, "Service") if s["spec"].get("clusterIP") == "None"]
+check("headless Services", sorted(headless) == [f"rel-carillon-{c}-grpc" for c in ("callcontrol", "edge", "presence", "registrar")], headless)
+
+# Each way to expose the edges.
+def exposed(*arguments):
+    objects, error = render(*arguments)
+    check(f"render {arguments}", objects is not None, error)
+    edge = of_kind(objects, "DaemonSet", "StatefulSet") or [by_name(objects, "Deployment", "rel-carillon-edge")]
+    services = {s["metadata"]["name"]: s["spec"] for s in of_kind(objects, "Service") if "-sip" in s["metadata"]["name"]}
+    return edge[0], services, environment(edge[0])["CARILLON_ADVERTISE"]
+
+
+edge, services, advertised = exposed()
+check("cluster: address", advertised == "$(POD_IP)", advertised)
+check("cluster: nothing is open", {s["type"] for s in services.values()} == {"ClusterIP"}, services)
+
+edge, services, advertised = exposed("--set", "edge.exposure=loadBalancer,edge.advertise.udp=sip.example.com:5080")
+check("loadBalancer: address", advertised == "sip.example.com:5080", advertised)
+check("loadBalancer: two Services", sorted(services) == ["rel-carillon-sip-tcp", "rel-carillon-sip-udp"], services)
+for name, service in services.items():
+    check(f"loadBalancer: {name}", (service["type"], service["externalTrafficPolicy"], service["sessionAffinity"]) == ("LoadBalancer", "Local", "ClientIP"), service)
+
+edge, services, advertised = exposed("--set", "edge.exposure=hostNetwork")
+pod = edge["spec"]["template"]["spec"]
+check("hostNetwork: a DaemonSet", edge["kind"] == "DaemonSet" and pod["hostNetwork"] is True)
+check("hostNetwork: names of the cluster", pod["dnsPolicy"] == "ClusterFirstWithHostNet")
+check("hostNetwork: no surge", edge["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"] == 0)
+check("hostNetwork: address", advertised == "$(HOST_IP)" and not services, advertised)
+
+edge, services, advertised = exposed("--set", "edge.exposure=perPod,edge.replicas=3,edge.advertise.udp=edge-{index}.sip.example.com")
+check("perPod: a StatefulSet", edge["kind"] == "StatefulSet")
+check("perPod: address", advertised == "edge-$(POD_INDEX).sip.example.com", advertised)
+check("perPod: six Services", len(services) == 6, sorted(services))
+selected = {s["selector"]["statefulset.kubernetes.io/pod-name"] for s in services.values()}
+check("perPod: one pod each", selected == {f"rel-carillon-edge-{n}" for n in range(3)}, selected)
+
+edge, services, advertised = exposed("--set", "edge.exposure=nodePort,edge.services.udp.nodePort=31060")
+check("nodePort: address", advertised == "$(HOST_IP):31060", advertised)
+check("nodePort: port", services["rel-carillon-sip-udp"]["ports"][0]["nodePort"] == 31060, services)
+
+# What must be refused, and with which word.
+for values, word in (
+    ("edge.exposure=loadBalancer", "edge.advertise.udp is required"),
+    ("edge.exposure=perPod", "edge.advertise.udp is required"),
+    ("edge.exposure=perPod,edge.advertise.udp=one.example.com", "{index}"),
+    ("edge.exposure=perPod,edge.advertise.udp=e-{index}.example.com,edge.autoscaling.enabled=true", "autoscaling"),
+    ("edge.exposure=hostNetwork,edge.autoscaling.enabled=true", "DaemonSet"),
+    ("edge.advertise.udp=a.example.com,edge.advertise.tcp=b.example.com", "one address"),
+    ("sip.auth=none", "dangerOpen"),
+    ("metrics.podMonitor.enabled=true", "monitoring.coreos.com/v1"),
+    ("edge.drainSeconds=32", "drainSeconds"),
+    ("edge.exposure=everywhere", "exposure"),
+    ("redis.url=localhost:6379", "redis"),
+    ("edge.replica=3", "replica"),
+    ("sip.t1=half", "t1"),
+):
+    objects, error = render("--set", values)
+    check(f"refused: {values}", objects is None and word in error, error or "it was accepted")
+
+print(f"chart: {passed} passed, {failed} failed")
+sys.exit(1 if failed else 0)
