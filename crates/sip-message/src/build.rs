@@ -1,0 +1,244 @@
+//! New messages from checked parts.
+
+use bytes::Bytes;
+
+use crate::error::BuildError;
+use crate::grammar::is_token;
+use crate::header::HeaderId;
+use crate::limits::Limits;
+use crate::message::{Message, is_request_uri};
+use crate::{Method, standard_reason};
+
+/// Room that is kept for Content-Type, Content-Length and the blank line.
+const TAIL_BYTES: usize = 512;
+
+/// Builds a request; headers leave in the order in which they are added.
+#[derive(Clone, Debug)]
+pub struct RequestBuilder {
+    head: HeadBuilder,
+}
+
+impl RequestBuilder {
+    /// Begins a request with its request line.
+    ///
+    /// # Errors
+    /// When the method is no token or the URI no URI.
+    pub fn new(method: Method, uri: impl AsRef<[u8]>) -> Result<Self, BuildError> {
+        let uri = uri.as_ref();
+        if !is_token(method.as_str().as_bytes()) {
+            return Err(BuildError::Method(method.as_str().to_owned()));
+        }
+        if !is_request_uri(uri) || uri.len() > crate::MAX_URI_BYTES {
+            return Err(BuildError::Uri(crate::SyntaxError { expected: "a URI", offset: 0 }));
+        }
+        let mut head = HeadBuilder::default();
+        for part in [method.as_str().as_bytes(), b" ", uri, b" SIP/2.0\r\n"] {
+            head.text.extend_from_slice(part);
+        }
+        Ok(RequestBuilder { head })
+    }
+
+    /// Adds a header line.
+    ///
+    /// # Errors
+    /// When the value holds CR, LF or NUL, or the head becomes too large.
+    pub fn header(mut self, id: HeaderId, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
+        self.head.line(id.as_str(), value.as_ref())?;
+        Ok(self)
+    }
+
+    /// Adds a header line of any name.
+    ///
+    /// # Errors
+    /// When the name is no token, the value holds CR, LF or NUL, or the head becomes too large.
+    pub fn named(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
+        self.head.line(name, value.as_ref())?;
+        Ok(self)
+    }
+
+    /// Sets the body and its type.
+    ///
+    /// # Errors
+    /// When the type holds CR, LF or NUL, or is longer than 255 bytes.
+    pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Result<Self, BuildError> {
+        self.head.set_body(content_type, body.into())?;
+        Ok(self)
+    }
+
+    /// The finished request, with Content-Length.
+    pub fn build(self) -> Message {
+        self.head.build()
+    }
+}
+
+/// Builds a response to a request. RFC 3261 8.2.6
+#[derive(Clone, Debug)]
+pub struct ResponseBuilder<'r> {
+    request: &'r Message,
+    status: u16,
+    reason: Option<String>,
+    to_tag: Option<String>,
+    more: HeadBuilder,
+}
+
+impl<'r> ResponseBuilder<'r> {
+    /// Begins a response; a status outside 100–699 becomes 500.
+    ///
+    /// Via, From, To, Call-ID, CSeq and Timestamp are taken from the request; Record-Route too, when
+    /// the response can form a dialog. RFC 3261 8.2.6.1, 8.2.6.2, 12.1.1
+    pub fn to(request: &'r Message, status: u16) -> Self {
+        let status = if (100..700).contains(&status) { status } else { 500 };
+        ResponseBuilder { request, status, reason: None, to_tag: None, more: HeadBuilder::default() }
+    }
+
+    /// Another reason phrase than the usual one.
+    ///
+    /// # Errors
+    /// When it holds CR, LF or NUL.
+    pub fn reason(mut self, reason: &str) -> Result<Self, BuildError> {
+        check_value("reason phrase", reason.as_bytes())?;
+        if reason.len() > 1024 {
+            return Err(BuildError::TooLarge);
+        }
+        self.reason = Some(reason.to_owned());
+        Ok(self)
+    }
+
+    /// The To tag; it is used when the request's To has none and the status is not 100.
+    ///
+    /// # Errors
+    /// When it is no token.
+    pub fn to_tag(mut self, tag: &str) -> Result<Self, BuildError> {
+        if !is_token(tag.as_bytes()) || tag.len() > 255 {
+            return Err(BuildError::Value { name: "To tag".to_owned(), offset: 0 });
+        }
+        self.to_tag = Some(tag.to_owned());
+        Ok(self)
+    }
+
+    /// Adds a header line after the copied ones.
+    ///
+    /// # Errors
+    /// When the value holds CR, LF or NUL, or the head becomes too large.
+    pub fn header(mut self, id: HeaderId, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
+        self.more.line(id.as_str(), value.as_ref())?;
+        Ok(self)
+    }
+
+    /// Adds a header line of any name after the copied ones.
+    ///
+    /// # Errors
+    /// When the name is no token, the value holds CR, LF or NUL, or the head becomes too large.
+    pub fn named(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
+        self.more.line(name, value.as_ref())?;
+        Ok(self)
+    }
+
+    /// Sets the body and its type.
+    ///
+    /// # Errors
+    /// When the type holds CR, LF or NUL, or is longer than 255 bytes.
+    pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Result<Self, BuildError> {
+        self.more.set_body(content_type, body.into())?;
+        Ok(self)
+    }
+
+    /// The finished response, with Content-Length.
+    ///
+    /// Should the copied and the added headers together pass the largest head, the added ones and
+    /// the body are left out: the answer to a huge request is still an answer.
+    pub fn build(self) -> Message {
+        let mut head = HeadBuilder::default();
+        let reason = self.reason.as_deref().unwrap_or_else(|| standard_reason(self.status));
+        head.text.extend_from_slice(format!("SIP/2.0 {} {reason}\r\n", self.status).as_bytes());
+        for field in self.request.fields().filter(|field| self.copies(field.id)) {
+            self.copy_line(&mut head, field.id, field.value);
+        }
+        if head.text.len() + self.more.text.len() + TAIL_BYTES <= Limits::MAX_HEAD_BYTES {
+            head.text.extend_from_slice(&self.more.text);
+            head.body = self.more.body;
+        }
+        head.build()
+    }
+
+    fn copies(&self, id: HeaderId) -> bool {
+        match id {
+            HeaderId::Via | HeaderId::From | HeaderId::To | HeaderId::CallId | HeaderId::CSeq => true,
+            HeaderId::Timestamp => true,
+            HeaderId::RecordRoute => {
+                (101..300).contains(&self.status) && self.request.method().forms_dialog()
+            }
+            _ => false,
+        }
+    }
+
+    fn copy_line(&self, head: &mut HeadBuilder, id: HeaderId, value: &[u8]) {
+        if head.text.len() + value.len() + TAIL_BYTES > Limits::MAX_HEAD_BYTES {
+            return;
+        }
+        head.text.extend_from_slice(id.as_str().as_bytes());
+        head.text.extend_from_slice(b": ");
+        // Folds are undone: we emit single lines. RFC 3261 7.3.1
+        let unfolded = value.iter().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { *byte });
+        head.text.extend(unfolded);
+        if id == HeaderId::To
+            && self.status > 100
+            && let Some(tag) = &self.to_tag
+            && self.request.to().map_or(true, |to| to.tag().is_none())
+        {
+            head.text.extend_from_slice(b";tag=");
+            head.text.extend_from_slice(tag.as_bytes());
+        }
+        head.text.extend_from_slice(b"\r\n");
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct HeadBuilder {
+    text: Vec<u8>,
+    body: Option<(String, Bytes)>,
+}
+
+impl HeadBuilder {
+    fn line(&mut self, name: &str, value: &[u8]) -> Result<(), BuildError> {
+        if !is_token(name.as_bytes()) || name.len() > usize::from(u8::MAX) {
+            return Err(BuildError::Name(name.to_owned()));
+        }
+        check_value(name, value)?;
+        if self.text.len() + name.len() + value.len() + TAIL_BYTES > Limits::MAX_HEAD_BYTES {
+            return Err(BuildError::TooLarge);
+        }
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.text.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    fn set_body(&mut self, content_type: &str, body: Bytes) -> Result<(), BuildError> {
+        check_value("Content-Type", content_type.as_bytes())?;
+        if content_type.len() > 255 {
+            return Err(BuildError::TooLarge);
+        }
+        self.body = Some((content_type.to_owned(), body));
+        Ok(())
+    }
+
+    fn build(mut self) -> Message {
+        let body = self.body.take();
+        if let Some((content_type, _)) = &body {
+            self.text.extend_from_slice(format!("Content-Type: {content_type}\r\n").as_bytes());
+        }
+        let body = body.map(|(_, body)| body).unwrap_or_default();
+        self.text.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+        self.text.extend_from_slice(&body);
+        Message::parse(self.text.into(), &Limits::OWN)
+            .expect("every line was checked when it was added, and the head is within the table's range")
+    }
+}
+
+fn check_value(name: &str, value: &[u8]) -> Result<(), BuildError> {
+    match memchr::memchr3(b'\r', b'\n', 0, value) {
+        None => Ok(()),
+        Some(offset) => Err(BuildError::Value { name: name.to_owned(), offset }),
+    }
+}

@@ -1,0 +1,185 @@
+//! `name-addr` and `addr-spec` with header parameters: From, To, Contact, Route and their kin.
+
+use std::borrow::Cow;
+
+use super::Params;
+use super::params::unquote;
+use crate::error::SyntaxError;
+use crate::grammar::{Scanner, TOKEN, is_lws, is_token, trim};
+use crate::uri::Uri;
+
+/// An address with an optional display name and header parameters, read in place. RFC 3261 20.10
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameAddr<'a> {
+    /// The display name as received, quotes included; empty if there is none.
+    pub display: &'a [u8],
+    /// The URI without angle brackets, as received.
+    pub uri: &'a [u8],
+    /// Was the URI in angle brackets?
+    pub bracketed: bool,
+    /// The header parameters.
+    pub params: Params<'a>,
+}
+
+impl<'a> NameAddr<'a> {
+    /// Reads one value, without commas outside quotes and brackets.
+    ///
+    /// Without angle brackets, everything from the first `;` on are header parameters, and a `?` or
+    /// `,` is an error. RFC 3261 20.10
+    ///
+    /// # Errors
+    /// When the value does not follow the grammar, or its tag is no token.
+    pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, SyntaxError> {
+        let mut scanner = Scanner::new(value);
+        scanner.skip_lws();
+        let (display, uri, bracketed) = match bracket(&scanner)? {
+            Some(open) => {
+                let display = display(&mut scanner, open)?;
+                scanner.seek(open + 1);
+                let uri = scanner.take_while(|byte| byte != b'>');
+                if !scanner.eat(b'>') {
+                    return Err(SyntaxError { expected: "\">\" after the URI", offset: open });
+                }
+                (display, uri, true)
+            }
+            None => {
+                let uri =
+                    scanner.take_while(|byte| !is_lws(byte) && !matches!(byte, b';' | b',' | b'?' | b'"'));
+                (&value[..0], uri, false)
+            }
+        };
+        check_scheme(uri, scanner.position() - uri.len() - usize::from(bracketed))?;
+        let params = Params::scan(&mut scanner)?;
+        let address = NameAddr { display, uri, bracketed, params };
+        scanner.finish("\";\" or the end")?;
+        if let Some(tag) = params.find("tag")
+            && !is_token(tag.value.unwrap_or_default())
+        {
+            let offset = value.len() - params.raw().len();
+            return Err(SyntaxError { expected: "a token as tag", offset });
+        }
+        Ok(address)
+    }
+
+    /// The `tag` parameter.
+    pub fn tag(&self) -> Option<&'a str> {
+        self.params.text("tag")
+    }
+
+    /// A header parameter as text: empty for a flag, `None` when absent.
+    pub fn param(&self, name: &str) -> Option<&'a str> {
+        self.params.text(name)
+    }
+
+    /// The URI, taken apart.
+    ///
+    /// # Errors
+    /// When it does not follow the grammar of its scheme.
+    pub fn uri(&self) -> Result<Uri<'a>, SyntaxError> {
+        Uri::parse(self.uri)
+    }
+
+    /// The display name without quotes and escapes.
+    pub fn display_name(&self) -> Cow<'a, [u8]> {
+        unquote(self.display)
+    }
+}
+
+/// Where the `<` of a name-addr stands, if the value is one.
+fn bracket(scanner: &Scanner<'_>) -> Result<Option<usize>, SyntaxError> {
+    let mut probe = scanner.clone();
+    if probe.peek() == Some(b'"') {
+        probe.quoted()?;
+        probe.skip_lws();
+        return if probe.peek() == Some(b'<') {
+            Ok(Some(probe.position()))
+        } else {
+            Err(probe.error("\"<\""))
+        };
+    }
+    probe.take_while(|byte| !matches!(byte, b'<' | b';' | b'"' | b'?'));
+    Ok((probe.peek() == Some(b'<')).then(|| probe.position()))
+}
+
+/// A quoted string, or tokens and white space. Bytes above 127 are let through: some phones send
+/// Latin-1 or UTF-8 names without quotes, and no header may be lost for it.
+fn display<'a>(scanner: &mut Scanner<'a>, open: usize) -> Result<&'a [u8], SyntaxError> {
+    let start = scanner.position();
+    if scanner.peek() == Some(b'"') {
+        return scanner.quoted();
+    }
+    scanner.take_while(|byte| TOKEN[byte as usize] || is_lws(byte) || byte >= 0x80);
+    if scanner.position() != open {
+        return Err(scanner.error("a token or a quoted string as display name"));
+    }
+    Ok(trim(scanner.since(start)))
+}
+
+fn check_scheme(uri: &[u8], offset: usize) -> Result<(), SyntaxError> {
+    let colon = memchr::memchr(b':', uri).ok_or(SyntaxError { expected: "a URI scheme", offset })?;
+    let scheme = &uri[..colon];
+    let scheme_like = scheme.first().is_some_and(u8::is_ascii_alphabetic)
+        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    if !scheme_like || colon + 1 == uri.len() {
+        return Err(SyntaxError { expected: "a URI", offset });
+    }
+    match uri.iter().position(|byte| is_lws(*byte) || *byte < 0x20 || matches!(byte, b'<' | b'"')) {
+        Some(at) => Err(SyntaxError { expected: "a URI without white space", offset: offset + at }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MSG-09
+    #[test]
+    fn without_brackets_parameters_belong_to_the_header() {
+        let plain = NameAddr::parse(b"sip:a@h;expires=5").unwrap();
+        assert_eq!(plain.uri, b"sip:a@h");
+        assert_eq!(plain.param("expires"), Some("5"));
+
+        let bracketed = NameAddr::parse(b"<sip:a@h;expires=5>;q=0.1").unwrap();
+        assert_eq!(bracketed.uri, b"sip:a@h;expires=5");
+        assert_eq!(bracketed.param("expires"), None);
+        assert_eq!(bracketed.param("Q"), Some("0.1"));
+    }
+
+    /// MSG-09
+    #[test]
+    fn a_question_mark_or_comma_needs_brackets() {
+        assert!(NameAddr::parse(b"sip:a@h?x=y").is_err());
+        assert!(NameAddr::parse(b"sip:a,b@h").is_err());
+        assert!(NameAddr::parse(b"<sip:a,b@h?x=y>").is_ok());
+    }
+
+    /// MSG-04, MSG-06
+    #[test]
+    fn display_names_keep_their_bytes() {
+        let quoted = NameAddr::parse(b"\"J \\\"R\\\" <x>\"\r\n  <sip:a@h> ; tag = 1 ; weird").unwrap();
+        assert_eq!(quoted.display_name().as_ref(), b"J \"R\" <x>");
+        assert_eq!(quoted.tag(), Some("1"));
+        assert_eq!(quoted.param("weird"), Some(""));
+
+        let latin = NameAddr::parse(b"J\xf6rg Doe <sip:a@h>").unwrap();
+        assert_eq!(latin.display, b"J\xf6rg Doe");
+    }
+
+    #[test]
+    fn broken_addresses_are_refused() {
+        for bad in [
+            &b"\"Mr. Watson <sip:w@h>"[..],
+            b"Bell, A. G. <sip:a@h>",
+            b"< sip:a@h>",
+            b"<sip:a@h",
+            b"alice@h",
+            b"<sip:a@h>;tag=\"x\"",
+            b"<sip:a@h>;;tag=x",
+            b"<sip:a@h> x",
+            b"",
+        ] {
+            assert!(NameAddr::parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+}

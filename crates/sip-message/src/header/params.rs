@@ -1,0 +1,200 @@
+//! Parameters behind a semicolon, of headers and of URIs, in place.
+
+use std::borrow::Cow;
+
+use crate::error::SyntaxError;
+use crate::grammar::{self, Scanner, is_lws};
+
+/// The parameters of a header value, checked once and then read in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params<'a> {
+    raw: &'a [u8],
+}
+
+/// One parameter as received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Param<'a> {
+    /// The name, case as received; compare without case.
+    pub name: &'a str,
+    /// The raw value with its quotes, or `None` for a bare flag.
+    pub value: Option<&'a [u8]>,
+}
+
+impl<'a> Params<'a> {
+    /// Reads `;name=value` items until something else comes; that rest is left to the caller.
+    pub(crate) fn scan(scanner: &mut Scanner<'a>) -> Result<Params<'a>, SyntaxError> {
+        let start = scanner.position();
+        while scanner.eat_separator(b';') {
+            scan_param(scanner)?;
+        }
+        Ok(Params { raw: scanner.since(start) })
+    }
+
+    /// Reads a whole string of parameters that begins with `;`, or is empty.
+    ///
+    /// # Errors
+    /// When something else stands in it.
+    pub fn parse(raw: &'a [u8]) -> Result<Params<'a>, SyntaxError> {
+        let mut scanner = Scanner::new(raw);
+        let params = Params::scan(&mut scanner)?;
+        scanner.finish("\";\" or the end")?;
+        Ok(params)
+    }
+
+    /// Wraps text that a URI parser has already checked.
+    pub(crate) fn checked(raw: &'a [u8]) -> Params<'a> {
+        Params { raw }
+    }
+
+    /// The text, first semicolon included.
+    pub fn raw(self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// Are there none?
+    pub fn is_empty(self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// The parameters in wire order.
+    pub fn iter(self) -> ParamIter<'a> {
+        ParamIter { scanner: Scanner::new(self.raw) }
+    }
+
+    /// The first parameter of this name, in any case.
+    pub fn find(self, name: &str) -> Option<Param<'a>> {
+        self.iter().find(|param| param.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Is there a parameter of this name, with or without a value?
+    pub fn has(self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// The raw value as text: empty for a flag, `None` when absent or not UTF-8.
+    pub fn text(self, name: &str) -> Option<&'a str> {
+        std::str::from_utf8(self.find(name)?.value.unwrap_or_default()).ok()
+    }
+
+    /// The raw value as received: empty for a flag.
+    pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
+        self.find(name).map(|param| param.value.unwrap_or_default())
+    }
+
+    /// The value without quotes and escapes.
+    pub fn unquoted(self, name: &str) -> Option<Cow<'a, [u8]>> {
+        self.bytes(name).map(unquote)
+    }
+}
+
+impl<'a> IntoIterator for Params<'a> {
+    type Item = Param<'a>;
+    type IntoIter = ParamIter<'a>;
+
+    fn into_iter(self) -> ParamIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over [`Params`].
+#[derive(Clone, Debug)]
+pub struct ParamIter<'a> {
+    scanner: Scanner<'a>,
+}
+
+impl<'a> Iterator for ParamIter<'a> {
+    type Item = Param<'a>;
+
+    fn next(&mut self) -> Option<Param<'a>> {
+        if !self.scanner.eat_separator(b';') {
+            return None;
+        }
+        scan_param(&mut self.scanner).ok()
+    }
+}
+
+/// Removes the quotes and the backslashes of a quoted string; other text is returned as it is.
+pub fn unquote(raw: &[u8]) -> Cow<'_, [u8]> {
+    let [b'"', inner @ .., b'"'] = raw else {
+        return Cow::Borrowed(raw);
+    };
+    if memchr::memchr(b'\\', inner).is_none() {
+        return Cow::Borrowed(inner);
+    }
+    let mut plain = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => plain.extend(bytes.next()),
+            byte => plain.push(*byte),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// Writes a quoted string. Line ends and NUL are left out: they have no quoted form that is safe.
+pub fn quote(plain: &[u8]) -> Vec<u8> {
+    let mut quoted = Vec::with_capacity(plain.len() + 2);
+    quoted.push(b'"');
+    for byte in plain {
+        match byte {
+            b'\r' | b'\n' | 0 => {}
+            b'"' | b'\\' => quoted.extend([b'\\', *byte]),
+            byte => quoted.push(*byte),
+        }
+    }
+    quoted.push(b'"');
+    quoted
+}
+
+/// Ends of a parameter value that is not quoted.
+fn ends_value(byte: u8) -> bool {
+    matches!(byte, b';' | b',' | b'"' | b'<' | b'>' | b'?') || is_lws(byte) || byte < 0x20 || byte == 0x7f
+}
+
+/// `NAME_EXTRA` covers the characters that URI parameter names add to a token.
+const NAME: [bool; 256] = grammar::class(b"-.!%*_+`'~[]/:&$()", false);
+
+fn scan_param<'a>(scanner: &mut Scanner<'a>) -> Result<Param<'a>, SyntaxError> {
+    let start = scanner.position();
+    let name = scanner.take_while(|byte| NAME[byte as usize]);
+    let name = std::str::from_utf8(name).unwrap_or_default();
+    if name.is_empty() {
+        return Err(SyntaxError { expected: "a parameter name", offset: start });
+    }
+    if !scanner.eat_separator(b'=') {
+        return Ok(Param { name, value: None });
+    }
+    let value = match scanner.peek() {
+        Some(b'"') => scanner.quoted()?,
+        _ => scanner.take_while(|byte| !ends_value(byte)),
+    };
+    Ok(Param { name, value: Some(value) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MSG-02, MSG-04
+    #[test]
+    fn names_are_found_in_any_case_and_across_folds() {
+        let params = Params::parse(b" ; TTL=16;\r\n  rport ; x = \"a;b\\\"c\"").unwrap();
+        assert_eq!(params.text("ttl"), Some("16"));
+        assert_eq!(params.text("RPORT"), Some(""));
+        assert_eq!(params.unquoted("x").unwrap().as_ref(), b"a;b\"c");
+        assert_eq!(params.text("y"), None);
+    }
+
+    #[test]
+    fn an_empty_parameter_is_an_error_that_says_where() {
+        let error = Params::parse(b";a;;b").unwrap_err();
+        assert_eq!(error, SyntaxError { expected: "a parameter name", offset: 3 });
+    }
+
+    #[test]
+    fn quoting_and_unquoting_are_inverse() {
+        let plain = b"a \"b\" \\c";
+        assert_eq!(unquote(&quote(plain)).as_ref(), plain);
+    }
+}

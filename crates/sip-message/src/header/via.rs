@@ -1,0 +1,210 @@
+//! `Via`: the path that responses take back. RFC 3261 20.42, RFC 3581
+
+use std::net::IpAddr;
+
+use super::Params;
+use crate::error::SyntaxError;
+use crate::grammar::Scanner;
+use crate::uri::{host_ip, scan_host_port};
+
+/// The magic cookie of branches made by RFC 3261 elements. RFC 3261 8.1.1.7
+pub const BRANCH_COOKIE: &str = "z9hG4bK";
+
+/// One Via value, read in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via<'a> {
+    /// The transport token as received: `UDP`, `TCP`, `TLS`, `WS`, `WSS` or anything else.
+    pub transport: &'a str,
+    /// The sent-by host as received; IPv6 addresses keep their brackets.
+    pub host: &'a str,
+    /// The sent-by port, if given.
+    pub port: Option<u16>,
+    /// The branch.
+    pub branch: Option<&'a str>,
+    /// The `rport` parameter. RFC 3581
+    pub rport: Rport,
+    /// The `received` parameter as received, with or without brackets. RFC 5118 4.5
+    pub received: Option<&'a str>,
+    /// The `maddr` parameter.
+    pub maddr: Option<&'a str>,
+    /// All parameters, unknown ones included.
+    pub params: Params<'a>,
+}
+
+/// The `rport` parameter of a Via.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rport {
+    /// Not there: the sender expects answers at its sent-by port.
+    #[default]
+    Absent,
+    /// There without a value: the sender asks for its source port.
+    Requested,
+    /// Filled in by the element that received the request.
+    Port(u16),
+}
+
+impl<'a> Via<'a> {
+    /// Reads one value.
+    ///
+    /// # Errors
+    /// When the value does not follow the grammar, the version is not 2.0, or a port is no port.
+    pub fn parse(value: &'a [u8]) -> Result<Via<'a>, SyntaxError> {
+        let mut scanner = Scanner::new(value);
+        scanner.skip_lws();
+        let protocol = scanner.token("a protocol name")?;
+        expect(&mut scanner, b'/', "\"/\" after the protocol name")?;
+        let version = scanner.token("a protocol version")?;
+        if !protocol.eq_ignore_ascii_case("SIP") || version != "2.0" {
+            return Err(SyntaxError { expected: "SIP/2.0", offset: 0 });
+        }
+        expect(&mut scanner, b'/', "\"/\" after the protocol version")?;
+        let transport = scanner.token("a transport")?;
+        let gap = scanner.position();
+        scanner.skip_lws();
+        if scanner.position() == gap {
+            return Err(scanner.error("white space before the host"));
+        }
+        let (host, port) = scan_host_port(&mut scanner, true)?;
+        let params = Params::scan(&mut scanner)?;
+        scanner.finish("\";\" or the end")?;
+        let mut via = Via {
+            transport,
+            host,
+            port,
+            branch: None,
+            rport: Rport::Absent,
+            received: None,
+            maddr: None,
+            params,
+        };
+        via.read_params()?;
+        Ok(via)
+    }
+
+    /// Does the branch carry the cookie, so that it identifies a transaction?
+    pub fn has_cookie(&self) -> bool {
+        let cookie = BRANCH_COOKIE.as_bytes();
+        self.branch.is_some_and(|branch| {
+            branch.len() > cookie.len() && branch.as_bytes()[..cookie.len()].eq_ignore_ascii_case(cookie)
+        })
+    }
+
+    /// The address in `received`, brackets or not.
+    pub fn received_ip(&self) -> Option<IpAddr> {
+        self.received.and_then(host_ip)
+    }
+
+    /// The sent-by host, if it is an address.
+    pub fn host_ip(&self) -> Option<IpAddr> {
+        host_ip(self.host)
+    }
+
+    /// Is the message on a stream or WebSocket transport?
+    pub fn is_reliable(&self) -> bool {
+        !self.transport.eq_ignore_ascii_case("UDP") && !self.transport.eq_ignore_ascii_case("DTLS-UDP")
+    }
+
+    /// The sent-by port, or the default of the transport. RFC 3261 18.2.2, RFC 7118
+    pub fn port_or_default(&self) -> u16 {
+        let is = |name: &str| self.transport.eq_ignore_ascii_case(name);
+        self.port.unwrap_or(match () {
+            () if is("TLS") || is("TLS-SCTP") => 5061,
+            () if is("WS") => 80,
+            () if is("WSS") => 443,
+            () => 5060,
+        })
+    }
+
+    fn read_params(&mut self) -> Result<(), SyntaxError> {
+        let text = |value: Option<&'a [u8]>, expected| {
+            value
+                .and_then(|value| std::str::from_utf8(value).ok())
+                .filter(|value| !value.is_empty())
+                .ok_or(SyntaxError { expected, offset: 0 })
+        };
+        for param in self.params {
+            let is = |name: &str| param.name.eq_ignore_ascii_case(name);
+            if is("branch") && self.branch.is_none() {
+                self.branch = Some(text(param.value, "a branch")?);
+            } else if is("rport") {
+                self.rport = match param.value {
+                    None | Some([]) => Rport::Requested,
+                    value => Rport::Port(
+                        text(value, "a port")?
+                            .parse()
+                            .map_err(|_| SyntaxError { expected: "a port in rport", offset: 0 })?,
+                    ),
+                };
+            } else if is("received") {
+                self.received = Some(text(param.value, "an address in received")?);
+            } else if is("maddr") {
+                self.maddr = Some(text(param.value, "a host in maddr")?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expect(scanner: &mut Scanner<'_>, byte: u8, expected: &'static str) -> Result<(), SyntaxError> {
+    if scanner.eat_separator(byte) { Ok(()) } else { Err(scanner.error(expected)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MSG-02, MSG-04
+    #[test]
+    fn white_space_and_folds_are_allowed_around_separators() {
+        let via = Via::parse(
+            b"sip  / 2.0\r\n /UDP\r\n    192.0.2.2 : 5061 ; Branch=z9hG4bK390skdjuw ; RPORT ; ttl=1",
+        )
+        .unwrap();
+        assert_eq!((via.transport, via.host, via.port), ("UDP", "192.0.2.2", Some(5061)));
+        assert_eq!(via.branch, Some("z9hG4bK390skdjuw"));
+        assert_eq!(via.rport, Rport::Requested);
+        assert!(via.has_cookie());
+    }
+
+    /// MSG-07
+    #[test]
+    fn ipv6_keeps_its_brackets_and_received_may_lack_them() {
+        let via =
+            Via::parse(b"SIP/2.0/TLS [2001:db8::9:1]:5061;received=[2001:db8::9:255];branch=z9hG4bKas3")
+                .unwrap();
+        assert_eq!((via.host, via.port), ("[2001:db8::9:1]", Some(5061)));
+        assert_eq!(via.received_ip(), Some("2001:db8::9:255".parse().unwrap()));
+        let bare = Via::parse(b"SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255").unwrap();
+        assert_eq!(bare.received_ip(), Some("2001:db8::9:255".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_default_port_follows_the_transport() {
+        let port = |transport: &str| {
+            Via::parse(format!("SIP/2.0/{transport} h;branch=z9hG4bK1").as_bytes()).unwrap().port_or_default()
+        };
+        assert_eq!(
+            [port("UDP"), port("tcp"), port("TLS"), port("WS"), port("WSS")],
+            [5060, 5060, 5061, 80, 443]
+        );
+    }
+
+    #[test]
+    fn broken_values_are_refused() {
+        for bad in [
+            &b"SIP/2.0/UDP 192.0.2.15;;,;,,"[..],
+            b"SIP/3.0/UDP h",
+            b"HTTP/2.0/UDP h",
+            b"SIP/2.0/UDP",
+            b"SIP/2.0/UDPh",
+            b"SIP/2.0/UDP h:",
+            b"SIP/2.0/UDP h:70000",
+            b"SIP/2.0/UDP h;rport=x",
+            b"SIP/2.0/UDP h;branch=",
+            b"SIP/2.0/UDP [::1;branch=z9hG4bK1",
+            b"",
+        ] {
+            assert!(Via::parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Reading a message: the start line, headers by name, and the fields that routing needs.
+
+use super::{Message, StartLine};
+use crate::error::{HeaderError, HeaderFault};
+use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Via};
+use crate::{Method, grammar};
+
+/// One header line as received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Which header it is.
+    pub id: HeaderId,
+    /// The name as spelled.
+    pub name: &'a [u8],
+    /// The value without white space at either end; it may hold folds.
+    pub value: &'a [u8],
+}
+
+/// The fields that every message must carry, read and checked together. RFC 3261 8.1.1
+#[derive(Clone, Debug)]
+pub struct Essentials<'a> {
+    /// The topmost Via.
+    pub via: Via<'a>,
+    /// From.
+    pub from: NameAddr<'a>,
+    /// To.
+    pub to: NameAddr<'a>,
+    /// Call-ID.
+    pub call_id: &'a [u8],
+    /// CSeq; its method is that of the request line.
+    pub cseq: CSeq,
+    /// Max-Forwards, if there is one.
+    pub max_forwards: Option<u32>,
+}
+
+impl Message {
+    /// Is it a request?
+    pub fn is_request(&self) -> bool {
+        matches!(self.start, StartLine::Request { .. })
+    }
+
+    /// The start line without its line end, as received.
+    pub fn start_line(&self) -> &[u8] {
+        let end = memchr::memchr2(b'\r', b'\n', &self.bytes).unwrap_or(self.bytes.len());
+        &self.bytes[..end]
+    }
+
+    /// The method of the request line, or of CSeq in a response; empty when a response has no
+    /// readable CSeq.
+    pub fn method(&self) -> Method {
+        match &self.start {
+            StartLine::Request { method, .. } => method.clone(),
+            StartLine::Response { .. } => Method::from(self.method_str()),
+        }
+    }
+
+    /// Like [`Message::method`], without an allocation for methods that this crate does not know.
+    pub fn method_str(&self) -> &str {
+        match &self.start {
+            StartLine::Request { method, .. } => method.as_str(),
+            StartLine::Response { .. } => self
+                .first(HeaderId::CSeq)
+                .and_then(|value| CSeq::split(value).ok())
+                .map_or("", |(_, method)| method),
+        }
+    }
+
+    /// The Request-URI as received; `None` for a response.
+    pub fn request_uri(&self) -> Option<&[u8]> {
+        match self.start {
+            StartLine::Request { uri: (start, end), .. } => {
+                Some(&self.bytes[usize::from(start)..usize::from(end)])
+            }
+            StartLine::Response { .. } => None,
+        }
+    }
+
+    /// The status; `None` for a request.
+    pub fn status(&self) -> Option<u16> {
+        match self.start {
+            StartLine::Request { .. } => None,
+            StartLine::Response { status, .. } => Some(status),
+        }
+    }
+
+    /// The reason phrase as received; empty for a request.
+    pub fn reason(&self) -> &[u8] {
+        match self.start {
+            StartLine::Request { .. } => &[],
+            StartLine::Response { reason: (start, end), .. } => {
+                &self.bytes[usize::from(start)..usize::from(end)]
+            }
+        }
+    }
+
+    /// All header lines in wire order.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.entries.iter().map(|entry| Field {
+            id: entry.id,
+            name: self.name_of(entry),
+            value: self.value_of(entry),
+        })
+    }
+
+    /// Is there a line of this header?
+    pub fn has(&self, id: HeaderId) -> bool {
+        self.entries.iter().any(|entry| entry.id == id)
+    }
+
+    /// The value of the first line of this header.
+    pub fn first(&self, id: HeaderId) -> Option<&[u8]> {
+        self.entries.iter().find(|entry| entry.id == id).map(|entry| self.value_of(entry))
+    }
+
+    /// The value of the first line of this header as text; `None` also when it is not UTF-8.
+    pub fn first_str(&self, id: HeaderId) -> Option<&str> {
+        self.first(id).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The values of this header, one for each line.
+    pub fn all(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
+        self.entries.iter().filter(move |entry| entry.id == id).map(|entry| self.value_of(entry))
+    }
+
+    /// The values of this header over all lines, split at top-level commas where the header is a
+    /// list. MSG-05
+    pub fn values(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
+        self.all(id).flat_map(move |value| OneOrList::of(id, value))
+    }
+
+    /// The values of a header by any name, one for each line.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let id = HeaderId::from_name(name.as_bytes());
+        self.entries
+            .iter()
+            .filter(move |entry| {
+                entry.id == id
+                    && (id != HeaderId::Other || self.name_of(entry).eq_ignore_ascii_case(name.as_bytes()))
+            })
+            .map(|entry| self.value_of(entry))
+    }
+
+    /// The only value of a header that must not repeat.
+    ///
+    /// # Errors
+    /// When there is none, or more than one line.
+    pub fn single(&self, id: HeaderId) -> Result<&[u8], HeaderError> {
+        let mut values = self.all(id);
+        let value = values.next().ok_or_else(|| HeaderError::missing(id))?;
+        match values.next() {
+            None => Ok(value),
+            Some(_) => Err(HeaderError { header: id, fault: HeaderFault::Repeated }),
+        }
+    }
+
+    /// The topmost Via.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
+        let value = self.values(HeaderId::Via).next().ok_or_else(|| HeaderError::missing(HeaderId::Via))?;
+        Via::parse(value).map_err(HeaderError::syntax(HeaderId::Via))
+    }
+
+    /// All Via values, topmost first.
+    pub fn vias(&self) -> impl Iterator<Item = Result<Via<'_>, HeaderError>> {
+        self.values(HeaderId::Via).map(|value| Via::parse(value).map_err(HeaderError::syntax(HeaderId::Via)))
+    }
+
+    /// From.
+    ///
+    /// # Errors
+    /// When it is missing, repeated, or cannot be read.
+    pub fn from(&self) -> Result<NameAddr<'_>, HeaderError> {
+        self.name_addr(HeaderId::From)
+    }
+
+    /// To.
+    ///
+    /// # Errors
+    /// When it is missing, repeated, or cannot be read.
+    pub fn to(&self) -> Result<NameAddr<'_>, HeaderError> {
+        self.name_addr(HeaderId::To)
+    }
+
+    /// A header that holds exactly one address, such as Refer-To or Referred-By.
+    ///
+    /// # Errors
+    /// When it is missing, repeated, or cannot be read.
+    pub fn name_addr(&self, id: HeaderId) -> Result<NameAddr<'_>, HeaderError> {
+        NameAddr::parse(self.single(id)?).map_err(HeaderError::syntax(id))
+    }
+
+    /// The addresses of a header that is a list of them, such as Route.
+    pub fn addresses(&self, id: HeaderId) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.values(id).map(move |value| NameAddr::parse(value).map_err(HeaderError::syntax(id)))
+    }
+
+    /// CSeq.
+    ///
+    /// # Errors
+    /// When it is missing, repeated, or cannot be read.
+    pub fn cseq(&self) -> Result<CSeq, HeaderError> {
+        CSeq::parse(self.single(HeaderId::CSeq)?).map_err(HeaderError::syntax(HeaderId::CSeq))
+    }
+
+    /// Call-ID.
+    ///
+    /// # Errors
+    /// When it is missing, repeated, or holds white space.
+    pub fn call_id(&self) -> Result<&[u8], HeaderError> {
+        let value = self.single(HeaderId::CallId)?;
+        let bad = value.iter().position(|byte| *byte <= b' ' || *byte == 0x7f);
+        match bad.or(value.is_empty().then_some(0)) {
+            None => Ok(value),
+            Some(offset) => {
+                let error = crate::SyntaxError { expected: "a Call-ID without white space", offset };
+                Err(HeaderError::syntax(HeaderId::CallId)(error))
+            }
+        }
+    }
+
+    /// Max-Forwards, or `None` when there is none; numbers beyond `u32` saturate. MSG-14
+    ///
+    /// # Errors
+    /// When it is repeated or no number.
+    pub fn max_forwards(&self) -> Result<Option<u32>, HeaderError> {
+        if !self.has(HeaderId::MaxForwards) {
+            return Ok(None);
+        }
+        let number = grammar::saturating_number(self.single(HeaderId::MaxForwards)?).ok_or_else(|| {
+            HeaderError::syntax(HeaderId::MaxForwards)(crate::SyntaxError { expected: "a number", offset: 0 })
+        })?;
+        Ok(Some(u32::try_from(number).unwrap_or(u32::MAX)))
+    }
+
+    /// Reads and checks the mandatory fields at once. MSG-10, MSG-11
+    ///
+    /// # Errors
+    /// The first field that is missing, repeated, malformed, or in conflict with the request line.
+    pub fn essentials(&self) -> Result<Essentials<'_>, HeaderError> {
+        let essentials = Essentials {
+            via: self.top_via()?,
+            from: self.from()?,
+            to: self.to()?,
+            call_id: self.call_id()?,
+            cseq: self.cseq()?,
+            max_forwards: self.max_forwards()?,
+        };
+        if self.is_request() && essentials.cseq.method.as_str() != self.method_str() {
+            // RFC 3261 8.1.1.5
+            let fault = HeaderFault::Contradiction("the method of CSeq is not that of the request line");
+            return Err(HeaderError { header: HeaderId::CSeq, fault });
+        }
+        Ok(essentials)
+    }
+}

@@ -1,0 +1,81 @@
+//! Hosts and ports. RFC 3261 25.1, RFC 5954
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::error::SyntaxError;
+use crate::grammar::{Scanner, saturating_number};
+
+/// The address in a host as written: IPv4, or IPv6 with or without brackets.
+pub fn host_ip(host: &str) -> Option<IpAddr> {
+    if let Some(inner) = host.strip_prefix('[') {
+        return inner.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    }
+    if !host.as_bytes().first().is_some_and(|byte| byte.is_ascii_hexdigit() || *byte == b':') {
+        return None;
+    }
+    host.parse::<Ipv4Addr>().map(IpAddr::V4).or_else(|_| host.parse::<Ipv6Addr>().map(IpAddr::V6)).ok()
+}
+
+/// Reads `host[:port]`; header values allow white space around the colon, URIs do not.
+pub(crate) fn scan_host_port<'a>(
+    scanner: &mut Scanner<'a>,
+    spaced: bool,
+) -> Result<(&'a str, Option<u16>), SyntaxError> {
+    let host = scan_host(scanner)?;
+    let colon = if spaced { scanner.eat_separator(b':') } else { scanner.eat(b':') };
+    if !colon {
+        return Ok((host, None));
+    }
+    let start = scanner.position();
+    let port = saturating_number(scanner.take_while(|byte| byte.is_ascii_digit()))
+        .and_then(|port| u16::try_from(port).ok())
+        .ok_or(SyntaxError { expected: "a port", offset: start })?;
+    Ok((host, Some(port)))
+}
+
+fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
+    let start = scanner.position();
+    if scanner.eat(b'[') {
+        scanner.take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+        let closed = scanner.eat(b']');
+        return std::str::from_utf8(scanner.since(start))
+            .ok()
+            .filter(|host| closed && host_ip(host).is_some())
+            .ok_or(SyntaxError { expected: "an IPv6 address in brackets", offset: start });
+    }
+    let host = scanner.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    match std::str::from_utf8(host) {
+        Ok(host) if !host.is_empty() => Ok(host),
+        _ => Err(scanner.error("a host")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(&str, Option<u16>), SyntaxError> {
+        let mut scanner = Scanner::new(text.as_bytes());
+        let pair = scan_host_port(&mut scanner, false)?;
+        scanner.finish("the end")?;
+        Ok(pair)
+    }
+
+    /// MSG-07
+    #[test]
+    fn names_and_both_address_families_are_read() {
+        assert_eq!(read("example.com"), Ok(("example.com", None)));
+        assert_eq!(read("192.0.2.1:5060"), Ok(("192.0.2.1", Some(5060))));
+        assert_eq!(read("[2001:db8::10]:5070"), Ok(("[2001:db8::10]", Some(5070))));
+        assert_eq!(read("[2001:db8::10:5070]"), Ok(("[2001:db8::10:5070]", None)));
+        assert_eq!(read("[::ffff:192.0.2.10]"), Ok(("[::ffff:192.0.2.10]", None)));
+    }
+
+    /// MSG-07
+    #[test]
+    fn trailing_colons_bare_ipv6_and_bad_ports_are_refused() {
+        for bad in ["h:", "[::1]:", "2001:db8::10", "[::1", "[zz]", "[2001:db8:::1]", "h:65536", "h:-1", ""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}
