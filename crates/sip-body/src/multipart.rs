@@ -1,0 +1,248 @@
+//! Multipart bodies (RFC 2046 5.1, RFC 5621 4), read with nesting and limits, and built.
+
+use bytes::Bytes;
+
+use crate::{disposition::Disposition, media_type::MediaType};
+
+const MAX_PARTS: usize = 32;
+const MAX_DEPTH: usize = 4;
+const MAX_PART_HEADERS: usize = 32;
+
+/// A body: one thing, or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity {
+    /// Its type.
+    pub content_type: MediaType,
+    /// Its disposition, defaulted where it was not written.
+    pub disposition: Disposition,
+    /// Content-ID without angle brackets, empty when absent. A `cid:` reference may point to a later part only.
+    pub content_id: String,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in an entity.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// The octets of anything but a multipart.
+    Single(Bytes),
+    /// The parts of a multipart, in order.
+    Parts(Vec<Entity>),
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MultipartError {
+    /// The content type is unreadable.
+    #[error("unreadable content type {0:?}")]
+    ContentType(String),
+    /// A multipart without a usable boundary parameter (RFC 2046 5.1.1: 1 to 70 octets).
+    #[error("multipart without a boundary of 1 to 70 octets")]
+    Boundary,
+    /// The delimiter never occurs, or the last one is missing.
+    #[error("multipart without its {0} delimiter")]
+    Delimiter(&'static str),
+    /// The headers of a part do not end, or are not headers.
+    #[error("broken headers in part {0}")]
+    PartHeaders(usize),
+    /// Too many parts, or nested too deeply.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many are accepted.
+        limit: usize,
+    },
+}
+
+impl Entity {
+    /// Reads the body of a message with these header values. Without a Content-Type the body is `text/plain`.
+    ///
+    /// # Errors
+    /// [`MultipartError`]: the answer is 400, or 415 when the type cannot be read.
+    pub fn parse(
+        content_type: Option<&[u8]>,
+        content_disposition: Option<&[u8]>,
+        body: &Bytes,
+    ) -> Result<Self, MultipartError> {
+        read(content_type, content_disposition, None, body, 0, &mut 0)
+    }
+
+    /// The entity itself or the part in it with that Content-ID.
+    pub fn find_by_id(&self, content_id: &str) -> Option<&Self> {
+        if !content_id.is_empty() && self.content_id == content_id {
+            return Some(self);
+        }
+        match &self.content {
+            Content::Single(_) => None,
+            Content::Parts(parts) => parts.iter().find_map(|part| part.find_by_id(content_id)),
+        }
+    }
+}
+
+/// Shows how much there is, never what: bodies may hold keys.
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Single(octets) => write!(f, "{} octets", octets.len()),
+            Self::Parts(parts) => f.debug_list().entries(parts).finish(),
+        }
+    }
+}
+
+/// One part to be built.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Value of Content-Type.
+    pub content_type: &'a str,
+    /// Value of Content-Disposition, empty for none.
+    pub content_disposition: &'a str,
+    /// The octets.
+    pub body: &'a [u8],
+}
+
+/// Builds a `multipart/mixed` body and its Content-Type. The boundary depends on the parts alone, so that the same parts
+/// give the same message again.
+///
+/// Values come from Carillon itself; CR and LF in them are left out.
+pub fn build_mixed(parts: &[Part<'_>]) -> (String, Bytes) {
+    let is_free = |boundary: &String| {
+        let delimiter = format!("--{boundary}");
+        !parts.iter().any(|part| find(part.body, delimiter.as_bytes(), 0).is_some())
+    };
+    let boundary = (0_u64..)
+        .map(|number| format!("carillon-{number}"))
+        .find(is_free)
+        .expect("parts of finite size hold finitely many of the numbered boundaries");
+    let mut body = Vec::new();
+    let one_line = |value: &str| value.replace(['\r', '\n', '\0'], "");
+    for part in parts {
+        body.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+        body.extend_from_slice(format!("Content-Type: {}\r\n", one_line(part.content_type)).as_bytes());
+        if !part.content_disposition.is_empty() {
+            let value = one_line(part.content_disposition);
+            body.extend_from_slice(format!("Content-Disposition: {value}\r\n").as_bytes());
+        }
+        body.extend_from_slice(b"\r\n");
+        body.extend_from_slice(part.body);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    (format!("multipart/mixed;boundary={boundary}"), body.into())
+}
+
+fn read(
+    content_type: Option<&[u8]>,
+    content_disposition: Option<&[u8]>,
+    content_id: Option<&[u8]>,
+    body: &Bytes,
+    depth: usize,
+    part_count: &mut usize,
+) -> Result<Entity, MultipartError> {
+    // RFC 2045 5.2: no Content-Type means text/plain
+    let written = content_type.unwrap_or(b"text/plain");
+    let content_type = MediaType::parse(written)
+        .ok_or_else(|| MultipartError::ContentType(written.escape_ascii().to_string()))?;
+    let disposition = Disposition::of(content_disposition, &content_type);
+    let content_id = String::from_utf8_lossy(content_id.unwrap_or_default());
+    let content_id = content_id.trim().trim_start_matches('<').trim_end_matches('>').to_owned();
+    let content = if content_type.main == "multipart" {
+        if depth == MAX_DEPTH {
+            return Err(MultipartError::TooMany { what: "levels of nesting", limit: MAX_DEPTH });
+        }
+        let boundary = content_type.params.get("boundary").unwrap_or_default();
+        if boundary.is_empty() || boundary.len() > 70 {
+            return Err(MultipartError::Boundary);
+        }
+        Content::Parts(read_parts(boundary, body, depth, part_count)?)
+    } else {
+        Content::Single(body.clone())
+    };
+    Ok(Entity { content_type, disposition, content_id, content })
+}
+
+fn read_parts(
+    boundary: &str,
+    body: &Bytes,
+    depth: usize,
+    part_count: &mut usize,
+) -> Result<Vec<Entity>, MultipartError> {
+    let delimiter = format!("--{boundary}");
+    let mut parts = Vec::new();
+    let mut at = next_delimiter(body, delimiter.as_bytes(), 0).ok_or(MultipartError::Delimiter("first"))?;
+    while !at.is_last {
+        let next =
+            next_delimiter(body, delimiter.as_bytes(), at.end).ok_or(MultipartError::Delimiter("last"))?;
+        *part_count += 1;
+        if *part_count > MAX_PARTS {
+            return Err(MultipartError::TooMany { what: "parts", limit: MAX_PARTS });
+        }
+        parts.push(read_part(&body.slice(at.end..next.start.max(at.end)), depth, part_count)?);
+        at = next;
+    }
+    Ok(parts)
+}
+
+fn read_part(part: &Bytes, depth: usize, part_count: &mut usize) -> Result<Entity, MultipartError> {
+    let broken = MultipartError::PartHeaders(*part_count);
+    let (mut content_type, mut disposition, mut content_id) = (None, None, None);
+    let mut at = 0;
+    for _ in 0..=MAX_PART_HEADERS {
+        let end = find(part, b"\n", at);
+        let line = &part[at..end.unwrap_or(part.len())];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        at = end.map_or(part.len(), |end| end + 1);
+        if line.is_empty() {
+            let content = part.slice(at..);
+            return read(content_type, disposition, content_id, &content, depth + 1, part_count);
+        }
+        if line[0] == b' ' || line[0] == b'\t' {
+            // a folded header: its first line was enough to know it by
+            continue;
+        }
+        let Some(colon) = line.iter().position(|&octet| octet == b':') else { return Err(broken) };
+        let (name, value) = (line[..colon].trim_ascii(), Some(line[colon + 1..].trim_ascii()));
+        if name.eq_ignore_ascii_case(b"Content-Type") {
+            content_type = value;
+        } else if name.eq_ignore_ascii_case(b"Content-Disposition") {
+            disposition = value;
+        } else if name.eq_ignore_ascii_case(b"Content-ID") {
+            content_id = value;
+        }
+    }
+    Err(broken)
+}
+
+struct Delimiter {
+    /// Where the content before it ends: the line end before a delimiter belongs to the delimiter.
+    start: usize,
+    /// Where the line after it begins.
+    end: usize,
+    is_last: bool,
+}
+
+fn next_delimiter(body: &[u8], delimiter: &[u8], from: usize) -> Option<Delimiter> {
+    let mut search = from;
+    loop {
+        let at = find(body, delimiter, search)?;
+        search = at + 1;
+        let is_line_start = at == from || body[at - 1] == b'\n';
+        let after = &body[at + delimiter.len()..];
+        let is_last = after.starts_with(b"--");
+        let rest = if is_last { &after[2..] } else { after };
+        let line_length = rest.iter().position(|&octet| octet == b'\n').map_or(rest.len(), |end| end + 1);
+        let is_blank = rest[..line_length].trim_ascii().is_empty();
+        if !is_line_start || !is_blank || (!is_last && line_length == rest.len() && !rest.ends_with(b"\n")) {
+            continue;
+        }
+        let start = if at == from { at } else { at - 1 - usize::from(at >= 2 && body[at - 2] == b'\r') };
+        return Some(Delimiter { start, end: body.len() - rest.len() + line_length, is_last });
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
+    haystack.get(from..)?.windows(needle.len()).position(|window| window == needle).map(|at| from + at)
+}
+
+#[cfg(test)]
+mod tests;
