@@ -1,1 +1,19 @@
-//! Process life: the one spawn, shutdown, drain, health and signals.
+//! The life of a process: how it starts work, tells that it is well, drains and ends.
+//!
+//! **Here:** [`Tasks`], the one place where tasks are started; [`Shutdown`], set by the first signal and forced by the second;
+//! [`Drain`], the visible way of a service to its last call; [`Health`], what liveness and readiness answer.
+//!
+//! **Not here:** settings (each module owns its own), and the HTTP that shows health (`services/carillon`).
+//!
+//! Start reading at `tasks.rs`.
+#![forbid(unsafe_code)]
+
+mod drain;
+mod health;
+mod shutdown;
+mod tasks;
+
+pub use drain::{Drain, DrainState};
+pub use health::{Component, Health, Sickness};
+pub use shutdown::{Phase, Shutdown};
+pub use tasks::{Task, TaskEnd, Tasks, TasksSnapshot, TooManyTasks};
