@@ -78,6 +78,11 @@ pub const LAYERS: &[Layer] = &[
         kind: Kind::Shell,
         may_import: &["sip-message", "sip-transaction", "ambient", "lifecycle", "telemetry"],
     },
+    Layer {
+        package: "scripted-phone",
+        kind: Kind::Shell,
+        may_import: &["sip-message", "sip-digest", "sip-body", "ambient"],
+    },
     Layer { package: "cluster-api", kind: Kind::Shell, may_import: PURE },
     Layer {
         package: "cluster-rpc",
@@ -92,6 +97,7 @@ pub const LAYERS: &[Layer] = &[
     Layer { package: "test-support", kind: Kind::Test, may_import: EVERYTHING_BUT_TESTS },
     Layer { package: "architecture", kind: Kind::Test, may_import: &[] },
     Layer { package: "compliance", kind: Kind::Test, may_import: &[] },
+    Layer { package: "compose", kind: Kind::Test, may_import: &[] },
     Layer { package: "sim", kind: Kind::Test, may_import: EVERYTHING_AND_SUPPORT },
     Layer { package: "e2e", kind: Kind::Test, may_import: EVERYTHING_AND_SUPPORT },
 ];
@@ -104,6 +110,7 @@ const EVERYTHING_BUT_TESTS: &[&str] = &[
     "sip-digest",
     "sip-body",
     "sip-endpoint",
+    "scripted-phone",
     "store",
     "cluster-api",
     "cluster-rpc",
@@ -124,6 +131,7 @@ const EVERYTHING_AND_SUPPORT: &[&str] = &[
     "sip-digest",
     "sip-body",
     "sip-endpoint",
+    "scripted-phone",
     "store",
     "cluster-api",
     "cluster-rpc",
