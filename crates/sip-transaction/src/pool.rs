@@ -1,0 +1,167 @@
+//! The transactions of one side: slots with serial numbers, an index by hash, and one timer for each.
+
+use std::time::Instant;
+
+use hashbrown::HashTable;
+
+use crate::key::Place;
+use crate::wheel::Wheel;
+
+/// A bounded table of `T`.
+///
+/// The index holds slot numbers only. Nothing ever walks it, so the order in which it keeps them cannot be seen.
+#[derive(Debug)]
+pub(crate) struct Pool<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    wheel: Wheel,
+    next_serial: u64,
+    space: u32,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    serial: u64,
+    hash: u64,
+    tenant: Option<T>,
+}
+
+impl<T> Pool<T> {
+    pub(crate) fn new(now: Instant, space: u32, limit: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            wheel: Wheel::new(now),
+            next_serial: 1,
+            space,
+            // Slot numbers have to fit their type, with the wheel's end mark left out.
+            limit: limit.min(u32::MAX as usize - 1),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.limit
+    }
+
+    /// Takes in a tenant. The caller has looked at [`is_full`](Self::is_full) before.
+    pub(crate) fn insert(&mut self, hash: u64, tenant: T) -> Place {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let entry = Slot { serial, hash, tenant: Some(tenant) };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = entry;
+                slot
+            }
+            None => {
+                self.slots.push(entry);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let slots = &self.slots;
+        self.index.insert_unique(hash, slot, |&slot| slots[slot as usize].hash);
+        Place { space: self.space, slot, serial }
+    }
+
+    /// The tenant with this hash that `is_it` recognises.
+    pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(&T) -> bool) -> Option<Place> {
+        let slots = &self.slots;
+        let found = self.index.find(hash, |&slot| {
+            let entry = &slots[slot as usize];
+            entry.hash == hash && entry.tenant.as_ref().is_some_and(&mut is_it)
+        });
+        found.map(|&slot| Place { space: self.space, slot, serial: slots[slot as usize].serial })
+    }
+
+    pub(crate) fn get(&self, place: Place) -> Option<&T> {
+        let entry = self.slots.get(place.slot as usize)?;
+        if entry.serial != place.serial || place.space != self.space {
+            return None;
+        }
+        entry.tenant.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut T> {
+        let entry = self.slots.get_mut(place.slot as usize)?;
+        if entry.serial != place.serial || place.space != self.space {
+            return None;
+        }
+        entry.tenant.as_mut()
+    }
+
+    pub(crate) fn remove(&mut self, place: Place) -> Option<T> {
+        self.get(place)?;
+        let entry = &mut self.slots[place.slot as usize];
+        let tenant = entry.tenant.take();
+        if let Ok(found) = self.index.find_entry(entry.hash, |&slot| slot == place.slot) {
+            found.remove();
+        }
+        self.wheel.cancel(place.slot);
+        self.free.push(place.slot);
+        tenant
+    }
+
+    /// Sets the one timer of a tenant, or takes it away.
+    pub(crate) fn set_timer(&mut self, place: Place, at: Option<Instant>) {
+        match at {
+            Some(at) => self.wheel.schedule(place.slot, at),
+            None => self.wheel.cancel(place.slot),
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    /// One tenant whose timer is due, with the timer removed.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Place> {
+        let slot = self.wheel.pop(now)?;
+        Some(Place { space: self.space, slot, serial: self.slots[slot as usize].serial })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_a_former_tenant_opens_nothing() {
+        let mut pool = Pool::new(Instant::now(), 3, 10);
+        let first = pool.insert(1, "first");
+        assert_eq!(pool.remove(first), Some("first"));
+        let second = pool.insert(1, "second");
+        assert_eq!(first.slot, second.slot);
+        assert_eq!(pool.get(first), None);
+        assert_eq!(pool.remove(first), None);
+        assert_eq!(pool.get(second), Some(&"second"));
+        assert_eq!(pool.get(Place { space: 4, ..second }), None);
+    }
+
+    #[test]
+    fn two_tenants_with_one_hash_are_told_apart() {
+        let mut pool = Pool::new(Instant::now(), 0, 10);
+        let a = pool.insert(7, "a");
+        let b = pool.insert(7, "b");
+        assert_eq!(pool.find(7, |t| *t == "b"), Some(b));
+        pool.remove(a);
+        assert_eq!(pool.find(7, |t| *t == "a"), None);
+        assert_eq!(pool.find(7, |t| *t == "b"), Some(b));
+    }
+
+    #[test]
+    fn the_bound_counts_only_those_who_live() {
+        let mut pool = Pool::new(Instant::now(), 0, 1);
+        let only = pool.insert(1, ());
+        assert!(pool.is_full());
+        pool.remove(only);
+        assert!(!pool.is_full());
+        assert_eq!(pool.len(), 0);
+    }
+}

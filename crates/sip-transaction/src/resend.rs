@@ -1,0 +1,48 @@
+//! When to send the same message again.
+
+use std::time::{Duration, Instant};
+
+/// The repetition of one message: with growing pauses over datagrams, never over a reliable transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resend {
+    /// The transport does it.
+    Never,
+    /// At this time, having waited `pause` for it.
+    At { at: Instant, pause: Duration },
+}
+
+impl Resend {
+    /// The first repetition, `pause` from now.
+    pub(crate) fn start(now: Instant, pause: Duration, reliable: bool) -> Self {
+        if reliable { Self::Never } else { Self::At { at: now + pause, pause } }
+    }
+
+    /// The one after this: doubled pause, but no more than `cap`. Counted from when this one was due, so that a busy
+    /// loop does not stretch the pattern; from now, when even that time is over, so that a stalled one does not burst.
+    pub(crate) fn next(self, now: Instant, cap: Option<Duration>) -> Self {
+        match self {
+            Self::Never => Self::Never,
+            Self::At { at, pause } => {
+                let doubled = pause * 2;
+                let pause = cap.map_or(doubled, |cap| doubled.min(cap));
+                let next = at + pause;
+                Self::At { at: if next > now { next } else { now + pause }, pause }
+            }
+        }
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Never => None,
+            Self::At { at, .. } => Some(*at),
+        }
+    }
+}
+
+/// The earlier of a repetition and the end of waiting; the end wins a draw.
+pub(crate) fn earlier<T>(resend: &Resend, again: T, end: Instant, over: T) -> (Instant, T) {
+    match resend.due() {
+        Some(at) if at < end => (at, again),
+        Some(_) | None => (end, over),
+    }
+}
