@@ -1,1 +1,33 @@
-//! SIP digest authentication: challenges, credentials, verification, stateless nonces.
+//! SIP digest authentication (RFC 3261 22, RFC 7616, RFC 8760): challenges, credentials, verification, nonces.
+//!
+//! **Here:** [`Challenge`] and [`Credentials`] as they stand in a header; [`Credentials::matches`] checks a response in
+//! constant time and [`answer`] makes one; [`NonceKey`] mints and checks nonces that every replica can verify; [`Ha1`] is all
+//! that is ever stored of a password; [`ReplayWindow`] remembers which nonce counts were used.
+//!
+//! **Deliberately absent:** the Basic scheme, `userhash`, which user may do what, where digests are stored, the clock and
+//! randomness: those are arguments.
+//!
+//! Absent, empty and malformed credentials are one case, `None`: the answer is a challenge. Start reading at
+//! [`Credentials`].
+#![forbid(unsafe_code)]
+
+mod algorithm;
+mod challenge;
+mod client;
+mod credentials;
+mod ha1;
+mod hash;
+mod nonce;
+mod params;
+mod replay;
+
+pub use algorithm::{Algorithm, Hash, Qop};
+pub use challenge::Challenge;
+pub use client::{Login, answer, answerable};
+pub use credentials::{Credentials, Protection};
+pub use ha1::{BadDigest, Ha1};
+pub use nonce::{Nonce, NonceKey, NonceState};
+pub use replay::{ReplayWindow, UsedNonce};
+
+#[cfg(test)]
+mod tests;

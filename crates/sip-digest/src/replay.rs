@@ -1,0 +1,77 @@
+//! Which nonce counts a user has used: each (nonce, nc) is good once (RFC 7616 3.4.5, T1).
+
+use std::time::Duration;
+
+use crate::Nonce;
+
+const MAX_NONCES: usize = 8;
+const WINDOW: u32 = 64;
+
+/// The nonces that one user has used and that are not too old yet. It belongs into the user's record, so that every replica
+/// sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayWindow {
+    /// Nonces in use, oldest first.
+    pub nonces: Vec<UsedNonce>,
+    /// Nonces made at or before this time are not accepted any more: they were dropped to keep the list short.
+    pub floor_ms: u64,
+}
+
+/// One nonce in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsedNonce {
+    /// When it was made, in milliseconds since 1970.
+    pub issued_ms: u64,
+    /// Tells nonces of the same millisecond apart.
+    pub salt: u64,
+    /// The highest count used.
+    pub highest: u32,
+    /// Bit n: `highest - n` was used.
+    pub used: u64,
+}
+
+impl ReplayWindow {
+    /// Uses `count` of `nonce`; `false` when it was used before or can no longer be told. Counts may arrive out of order
+    /// within 64. `None` is an old client without counts: it may use a nonce once.
+    #[must_use]
+    pub fn accept(&mut self, nonce: Nonce, count: Option<u32>, now_ms: u64, lifetime: Duration) -> bool {
+        let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+        self.nonces.retain(|used| used.issued_ms.saturating_add(lifetime_ms) >= now_ms);
+        let known =
+            self.nonces.iter_mut().find(|used| (used.issued_ms, used.salt) == (nonce.issued_ms, nonce.salt));
+        match (known, count) {
+            (_, Some(0)) | (Some(_), None) => false,
+            (Some(used), Some(count)) => used.accept(count),
+            (None, _) if nonce.issued_ms <= self.floor_ms => false,
+            (None, count) => {
+                if self.nonces.len() == MAX_NONCES {
+                    self.floor_ms = self.floor_ms.max(self.nonces.remove(0).issued_ms);
+                }
+                // without counts all of them are used up
+                let highest = count.unwrap_or(u32::MAX);
+                let used = if count.is_none() { u64::MAX } else { 1 };
+                let at = self.nonces.partition_point(|used| used.issued_ms <= nonce.issued_ms);
+                let Nonce { issued_ms, salt } = nonce;
+                self.nonces.insert(at, UsedNonce { issued_ms, salt, highest, used });
+                true
+            }
+        }
+    }
+}
+
+impl UsedNonce {
+    fn accept(&mut self, count: u32) -> bool {
+        if count > self.highest {
+            let ahead = count - self.highest;
+            self.used = if ahead < WINDOW { self.used << ahead | 1 } else { 1 };
+            self.highest = count;
+            return true;
+        }
+        let behind = self.highest - count;
+        let is_new = behind < WINDOW && self.used >> behind & 1 == 0;
+        if is_new {
+            self.used |= 1 << behind;
+        }
+        is_new
+    }
+}
