@@ -36,9 +36,12 @@ impl LogQueue {
     /// When the thread does not start.
     pub fn start(target: impl io::Write + Send + 'static, limit: usize) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(limit.max(1));
-        let thread =
-            std::thread::Builder::new().name("logs".to_owned()).spawn(move || write(waiting, target))?;
-        Ok(Self { lines, dropped: Arc::default(), thread: Some(thread) })
+        let (finished, done) = sync_channel(1);
+        std::thread::Builder::new().name("logs".to_owned()).spawn(move || {
+            write(waiting, target);
+            let _ = finished.send(());
+        })?;
+        Ok(Self { lines, dropped: Arc::default(), done })
     }
 
     /// How many lines were dropped so far.
