@@ -1,0 +1,131 @@
+//! Branch parameters that tell a loop from a spiral, RFC 5393 4.2.
+
+use sip_message::{HeaderId, Message, Via};
+
+/// Digest of everything in a request that decides where it is sent: the second part of our branches.
+///
+/// Equal for a CANCEL or ACK of the same request; unequal as soon as the Request-URI, a Route value or another routing
+/// input changed, so that a spiral is let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoutingDigest(u64);
+
+/// Headers that decide where a request is sent, beside Request-URI and Route.
+const INPUTS: [HeaderId; 5] = [
+    HeaderId::Route,
+    HeaderId::ProxyRequire,
+    HeaderId::RequestDisposition,
+    HeaderId::AcceptContact,
+    HeaderId::RejectContact,
+];
+
+impl RoutingDigest {
+    /// Digests a request as it was received, before any change. The method and the topmost Via are left out, and so
+    /// are credentials: a request that was challenged and comes again is no loop, having none of our Via values.
+    // RFC 5393 4.2.1, 4.2.4
+    pub fn of(request: &Message) -> Self {
+        let mut digest = Fnv::new();
+        digest.part(request.request_uri().unwrap_or_default());
+        for input in INPUTS {
+            for value in request.values(input) {
+                digest.part(value);
+            }
+            digest.part(b"\n");
+        }
+        for tagged in [request.from(), request.to()] {
+            digest.part(tagged.ok().and_then(|address| address.tag()).unwrap_or_default().as_bytes());
+        }
+        digest.part(request.call_id().unwrap_or_default());
+        digest.part(&request.cseq().map_or(0, |cseq| cseq.number).to_be_bytes());
+        Self(digest.0)
+    }
+
+    /// A branch parameter: the cookie, a part of its own for each transaction, and this digest.
+    // RFC 3261 8.1.1.7, 16.6 step 8
+    pub fn branch(self, unique: impl std::fmt::Display) -> String {
+        format!("z9hG4bK{unique}.{:016x}", self.0)
+    }
+
+    /// Has the request been sent on from here with the same digest? `is_own` recognises our Via values.
+    // RFC 5393 4.2.3
+    pub fn is_loop(self, request: &Message, is_own: impl Fn(&Via<'_>) -> bool) -> bool {
+        let wanted = format!(".{:016x}", self.0);
+        request
+            .vias()
+            .filter_map(Result::ok)
+            .any(|via| via.branch.is_some_and(|branch| branch.ends_with(&wanted)) && is_own(&via))
+    }
+}
+
+/// FNV-1a: not secret, and the same in every release and replica.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    /// Adds a part, set off from the next one.
+    fn part(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().chain(&[0xff]) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{invite, request};
+
+    fn is_own(via: &Via<'_>) -> bool {
+        via.host == "edge.example.com"
+    }
+
+    fn returned(uri: &str, branch: &str, host: &str) -> Message {
+        invite(uri, &format!("Via: SIP/2.0/UDP {host};branch={branch}\r\n"))
+    }
+
+    /// PXY-03
+    #[test]
+    fn the_same_request_coming_back_is_a_loop_even_through_another_hop() {
+        let first = RoutingDigest::of(&invite("sip:a@example.com", ""));
+        let branch = first.branch(1);
+        let back = returned("sip:a@example.com", &branch, "edge.example.com");
+        assert!(RoutingDigest::of(&back).is_loop(&back, is_own));
+    }
+
+    /// PXY-03
+    #[test]
+    fn a_changed_request_uri_is_a_spiral() {
+        let branch = RoutingDigest::of(&invite("sip:a@example.com", "")).branch(1);
+        let back = returned("sip:a@example.com;x=1", &branch, "edge.example.com");
+        assert!(!RoutingDigest::of(&back).is_loop(&back, is_own));
+    }
+
+    #[test]
+    fn a_foreign_via_with_the_same_ending_is_no_loop() {
+        let branch = RoutingDigest::of(&invite("sip:a@example.com", "")).branch(1);
+        let back = returned("sip:a@example.com", &branch, "other.example.com");
+        assert!(!RoutingDigest::of(&back).is_loop(&back, is_own));
+    }
+
+    /// PXY-04
+    #[test]
+    fn the_digest_leaves_method_and_top_via_out_and_takes_route_and_cseq_in() {
+        let base = RoutingDigest::of(&invite("sip:a@example.com", ""));
+        assert_eq!(base, RoutingDigest::of(&request("CANCEL", "sip:a@example.com", "")));
+        assert_eq!(base, RoutingDigest::of(&returned("sip:a@example.com", "z9hG4bKx", "p.example.org")));
+        assert_ne!(
+            base,
+            RoutingDigest::of(&invite("sip:a@example.com", "Route: <sip:edge.example.com;lr>\r\n"))
+        );
+        assert_ne!(base, RoutingDigest::of(&invite("sip:a@example.com", "Accept-Contact: *;video\r\n")));
+    }
+
+    /// MSG-12
+    #[test]
+    fn branches_carry_the_cookie() {
+        let branch = RoutingDigest::of(&invite("sip:a@example.com", "")).branch("u7");
+        assert!(branch.starts_with("z9hG4bKu7."));
+    }
+}

@@ -1,0 +1,104 @@
+//! Which hosts and domains are this proxy's own.
+
+use std::collections::HashSet;
+
+use sip_message::{Scheme, Uri};
+
+/// The names and addresses under which this proxy is reached, and the domains it is responsible for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Own {
+    addresses: HashSet<(String, u16)>,
+    domains: HashSet<String>,
+}
+
+impl Own {
+    /// A proxy that is nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a host and port that lead here.
+    pub fn add_address(&mut self, host: &str, port: u16) -> &mut Self {
+        self.addresses.insert((normal(host), port));
+        self
+    }
+
+    /// Adds a domain that is served here.
+    pub fn add_domain(&mut self, domain: &str) -> &mut Self {
+        self.domains.insert(normal(domain));
+        self
+    }
+
+    /// Is this domain served here?
+    pub fn serves(&self, host: &str) -> bool {
+        if self.domains.contains(host) {
+            return true;
+        }
+        self.domains.contains(&normal(host))
+    }
+
+    /// Does this host and port lead here?
+    pub fn is_address(&self, host: &str, port: u16) -> bool {
+        self.addresses.contains(&(normal(host), port))
+    }
+
+    /// Does the URI name this proxy: one of its addresses, or a served domain without a foreign port?
+    pub fn is_us(&self, uri: &Uri<'_>) -> bool {
+        let default_port = match uri.scheme {
+            Scheme::Sip => 5060,
+            Scheme::Sips => 5061,
+            Scheme::Tel | Scheme::Other(_) => return false,
+        };
+        if self.is_address(uri.host, uri.port.unwrap_or(default_port)) {
+            return true;
+        }
+        uri.port.is_none_or(|port| port == default_port) && self.serves(uri.host)
+    }
+
+    /// Is the URI in a domain that is served here, whatever its port? An address of this proxy counts as such a domain.
+    pub fn is_ours(&self, uri: &Uri<'_>) -> bool {
+        matches!(uri.scheme, Scheme::Sip | Scheme::Sips) && (self.serves(uri.host) || self.is_us(uri))
+    }
+}
+
+/// Hosts compare without case and without the dot of the root; an IPv6 address in its shortest form.
+fn normal(host: &str) -> String {
+    match sip_message::host_ip(host) {
+        Some(ip) => ip.to_string(),
+        None => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Own {
+        let mut own = Own::new();
+        own.add_address("192.0.2.1", 5070).add_address("[2001:db8::1]", 5060).add_domain("Example.com");
+        own
+    }
+
+    /// PXY-08
+    #[test]
+    fn addresses_need_their_port_and_domains_the_default_one() {
+        let own = own();
+        let is_us = |uri: &str| own.is_us(&Uri::parse(uri.as_bytes()).unwrap());
+        assert!(is_us("sip:192.0.2.1:5070;lr"));
+        assert!(!is_us("sip:192.0.2.1"));
+        assert!(is_us("sip:x@[2001:DB8:0::1];lr"));
+        assert!(is_us("sip:EXAMPLE.com."));
+        assert!(is_us("sips:example.com:5061"));
+        assert!(!is_us("sip:example.com:5080"));
+        assert!(!is_us("tel:+123"));
+    }
+
+    /// PXY-09
+    #[test]
+    fn a_served_domain_is_ours_on_any_port() {
+        let own = own();
+        let is_ours = |uri: &str| own.is_ours(&Uri::parse(uri.as_bytes()).unwrap());
+        assert!(is_ours("sip:bob@example.com:5080"));
+        assert!(!is_ours("sip:bob@example.org"));
+    }
+}

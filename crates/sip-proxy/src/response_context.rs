@@ -1,0 +1,406 @@
+//! The response context of a stateful proxy, RFC 3261 16.7: which branches run, what goes upstream, and when.
+//!
+//! | what happens | branch | upstream |
+//! |---|---|---|
+//! | 100 | `Calling` → `Proceeding` | nothing (16.7 step 5) |
+//! | 101–199 | as 100; Timer C restarts (16.7 step 2) | forwarded, unless a final went before |
+//! | 2xx to INVITE | `Answered`; the others are cancelled (16.7 step 10) | forwarded, always |
+//! | 2xx to others | `Answered`; the others run out | forwarded, if it is the first final |
+//! | 3xx, recursing | `Redirecting` until [`ResponseContext::redirect`] | nothing |
+//! | 300–599 | `Ended`; the next flow, target or group begins | the best one, when nothing is left to try |
+//! | 6xx | `Ended`; nothing begins, the others are cancelled | when all have ended; a 2xx still wins |
+//! | timeout, transport error | as 408, 503 (16.7, 16.9) | |
+//! | Timer C, ring time | `Calling` → given up; `Proceeding` → `Cancelling` (16.8) | |
+//! | CANCEL from upstream | `Proceeding` → `Cancelling`; a `Calling` branch holds it (9.1, 16.10) | |
+//!
+//! The machine names targets and responses but does not read them: it is generic over both.
+
+mod best;
+mod branch;
+mod face;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+pub use best::Best;
+use best::{Ending, choose, conditions_met};
+use branch::{Branch, State};
+pub use branch::{BranchId, CancelCause};
+pub use face::{BranchFailure, Nature, Output, Response};
+use plan::Plan;
+pub use plan::{Condition, Group, Settings, Target};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Trying,
+    Answered,
+    Failed,
+}
+
+/// Why no new branch may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Cancelled,
+    Declined(u16),
+}
+
+/// All branches of one request.
+#[derive(Debug)]
+pub struct ResponseContext<R, T> {
+    settings: Settings,
+    nature: Nature,
+    stage: Stage,
+    stop: Option<Stop>,
+    plan: Plan<T>,
+    /// Targets of the running group that have no branch yet: a second flow of a device, or too little breadth.
+    waiting: Vec<T>,
+    group: (std::time::Duration, Option<Instant>),
+    branches: SmallVec<[Branch<R, T>; 1]>,
+    outputs: VecDeque<Output<R, T>>,
+}
+
+impl<R: Response, T: Target> ResponseContext<R, T> {
+    /// Takes the plan and starts its first group.
+    pub fn new(now: Instant, settings: Settings, nature: Nature, groups: Vec<Group<T>>) -> Self {
+        let mut context = Self {
+            settings,
+            nature,
+            stage: Stage::Trying,
+            stop: None,
+            plan: Plan::new(groups),
+            waiting: Vec::new(),
+            group: (settings.ring_time, None),
+            branches: SmallVec::new(),
+            outputs: VecDeque::new(),
+        };
+        if nature.breadth == 0 {
+            // RFC 5393 5.3.3.1
+            context.fail(Best::Local(440), Vec::new());
+        } else {
+            context.advance(now);
+        }
+        context
+    }
+
+    /// A response came on a branch.
+    pub fn handle_response(&mut self, now: Instant, branch: BranchId, response: R) {
+        let Some(at) = self.position(branch) else { return };
+        match response.status() {
+            ..=199 => self.handle_provisional(now, at, response),
+            200..=299 => self.handle_success(at, response),
+            _ => self.handle_failure_response(now, at, response),
+        }
+    }
+
+    /// A branch ended without a response.
+    pub fn handle_failure(&mut self, now: Instant, branch: BranchId, failure: BranchFailure) {
+        let Some(at) = self.position(branch) else { return };
+        if !self.branches[at].is_active() {
+            if let State::Ended { silent, .. } = &mut self.branches[at].state {
+                *silent = false;
+            }
+            return;
+        }
+        let ending = match (&self.branches[at].state, failure) {
+            (State::Cancelling { cause: CancelCause::NoAnswer }, BranchFailure::Timeout) => {
+                Ending::Unanswered
+            }
+            _ => Ending::Failed(Best::Local(failure.status())),
+        };
+        self.end(at, ending, false);
+        self.advance(now);
+    }
+
+    /// The caller cancelled. Without effect on anything but an INVITE that is being tried. RFC 3261 16.10
+    pub fn cancel(&mut self, now: Instant) {
+        if !self.nature.invite || self.stage != Stage::Trying || self.stop == Some(Stop::Cancelled) {
+            return;
+        }
+        self.stop = Some(Stop::Cancelled);
+        self.waiting.clear();
+        for at in 0..self.branches.len() {
+            if let State::Redirecting { .. } = self.branches[at].state {
+                self.end(at, Ending::Failed(Best::Local(487)), false);
+            }
+        }
+        self.cancel_branches(CancelCause::Caller);
+        self.advance(now);
+    }
+
+    /// Other targets take the place of a branch: of one that answered 3xx, or of one whose target had to be looked up.
+    /// The first group joins the running one, the others come next. Without new targets the branch ends.
+    pub fn redirect(&mut self, now: Instant, branch: BranchId, mut groups: Vec<Group<T>>) {
+        let Some(at) = self.position(branch).filter(|at| self.branches[*at].is_active()) else { return };
+        if self.stage == Stage::Trying && self.stop.is_none() {
+            let tried: Vec<&T> =
+                self.branches.iter().map(|branch| &branch.target).chain(&self.waiting).collect();
+            for group in &mut groups {
+                self.plan.keep_new(&mut group.targets, &tried);
+            }
+            groups.retain(|group| !group.targets.is_empty());
+        } else {
+            groups.clear();
+        }
+        let ending = match &self.branches[at].state {
+            _ if !groups.is_empty() => Ending::Replaced,
+            State::Redirecting { response } => Ending::Failed(Best::Received(response.clone())),
+            State::Calling { .. } | State::Proceeding { .. } | State::Cancelling { .. } => {
+                Ending::Failed(Best::Local(if self.stop.is_some() { 487 } else { 480 }))
+            }
+            State::Ended { .. } | State::Answered => return,
+        };
+        self.end(at, ending, false);
+        if groups.first().is_some_and(|group| group.condition == Condition::Always) {
+            self.waiting.extend(groups.remove(0).targets);
+        }
+        self.plan.insert_next(groups);
+        self.advance(now);
+    }
+
+    /// When to come back.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let ring = self.group.1.filter(|_| self.stage == Stage::Trying);
+        self.branches.iter().filter_map(Branch::timer_c).chain(ring).min()
+    }
+
+    /// Timer C and the ring time.
+    pub fn handle_deadline(&mut self, now: Instant) {
+        let ring_over = self.stage == Stage::Trying && self.group.1.is_some_and(|ring| ring <= now);
+        if ring_over {
+            self.group.1 = None;
+        }
+        for at in 0..self.branches.len() {
+            let timer_c_over = self.branches[at].timer_c().is_some_and(|timer| timer <= now);
+            if !ring_over && !timer_c_over {
+                continue;
+            }
+            match self.branches[at].state {
+                State::Calling { cancel: None, .. } => self.end(at, Ending::Unanswered, true),
+                // Held since before: the transaction gives up by itself.
+                State::Calling { cancel: Some(_), .. } => {
+                    if timer_c_over {
+                        self.end(at, Ending::Unanswered, true);
+                    }
+                }
+                State::Proceeding { .. } => self.start_cancelling(at, CancelCause::NoAnswer),
+                State::Cancelling { .. }
+                | State::Redirecting { .. }
+                | State::Ended { .. }
+                | State::Answered => {}
+            }
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do; to be drained after every call.
+    pub fn poll_output(&mut self) -> Option<Output<R, T>> {
+        self.outputs.pop_front()
+    }
+
+    /// Has a final response gone up, and has every branch ended?
+    pub fn is_finished(&self) -> bool {
+        self.stage != Stage::Trying && !self.branches.iter().any(Branch::is_active)
+    }
+
+    /// The target of a branch.
+    pub fn target(&self, branch: BranchId) -> Option<&T> {
+        self.position(branch).map(|at| &self.branches[at].target)
+    }
+
+    fn handle_provisional(&mut self, now: Instant, at: usize, response: R) {
+        let restarted = if response.status() > 100 { self.timer_c(now) } else { None };
+        let state = &mut self.branches[at].state;
+        let mut held = None;
+        let forward = match state {
+            State::Calling { cancel: Some(cause), .. } => {
+                held = Some(*cause);
+                true
+            }
+            State::Calling { timer_c, cancel: None } | State::Proceeding { timer_c } => {
+                *state = State::Proceeding { timer_c: restarted.or(*timer_c) };
+                true
+            }
+            State::Cancelling { .. } => true,
+            State::Ended { silent: silent @ true, .. } => {
+                *silent = false;
+                let branch = self.branches[at].id;
+                self.outputs.push_back(Output::Cancel { branch, cause: CancelCause::NoAnswer });
+                false
+            }
+            State::Redirecting { .. } | State::Ended { .. } | State::Answered => false,
+        };
+        if forward && response.status() > 100 && self.stage == Stage::Trying {
+            self.outputs.push_back(Output::Forward(response));
+        }
+        if let Some(cause) = held {
+            self.start_cancelling(at, cause);
+        }
+    }
+
+    fn handle_success(&mut self, at: usize, response: R) {
+        if !self.nature.invite && self.stage != Stage::Trying {
+            self.branches[at].state = State::Answered;
+            return;
+        }
+        self.branches[at].state = State::Answered;
+        self.stage = Stage::Answered;
+        self.waiting.clear();
+        self.outputs.push_back(Output::Forward(response));
+        if self.nature.invite && !self.settings.leave_losers {
+            self.cancel_branches(CancelCause::AnsweredElsewhere);
+        }
+    }
+
+    fn handle_failure_response(&mut self, now: Instant, at: usize, response: R) {
+        let status = response.status();
+        let ending = match &self.branches[at].state {
+            State::Calling { cancel: None, .. } | State::Proceeding { .. }
+                if status < 400 && self.nature.recurse && self.may_begin() =>
+            {
+                let branch = self.branches[at].id;
+                self.branches[at].state = State::Redirecting { response: response.clone() };
+                self.outputs.push_back(Output::Redirected { branch, response });
+                return;
+            }
+            State::Cancelling { cause: CancelCause::NoAnswer } if matches!(status, 408 | 487) => {
+                Ending::Unanswered
+            }
+            State::Calling { .. } | State::Proceeding { .. } | State::Cancelling { .. } => {
+                Ending::Failed(Best::Received(response))
+            }
+            State::Redirecting { .. } | State::Ended { .. } | State::Answered => return,
+        };
+        self.end(at, ending, false);
+        if status >= 600 && self.may_begin() {
+            self.stop = Some(Stop::Declined(status));
+            self.waiting.clear();
+            if self.nature.invite {
+                self.cancel_branches(CancelCause::Declined(status));
+            }
+        }
+        self.advance(now);
+    }
+
+    fn may_begin(&self) -> bool {
+        self.stage == Stage::Trying && self.stop.is_none()
+    }
+
+    /// Begins what may begin; when nothing runs and nothing is left, answers.
+    fn advance(&mut self, now: Instant) {
+        while self.stage == Stage::Trying {
+            if self.stop.is_none() {
+                self.begin_waiting(now);
+            }
+            if self.branches.iter().any(Branch::is_active) {
+                return;
+            }
+            let endings: Vec<&Ending<R>> = self.branches.iter().filter_map(Branch::ending).collect();
+            let met = conditions_met(&endings);
+            let group = match self.stop {
+                None => self.plan.take_next(met, false),
+                // The callee's own forwarding on busy is no new branch of the caller's request to her.
+                Some(Stop::Declined(600)) => self.plan.take_next(met, true),
+                Some(Stop::Declined(_) | Stop::Cancelled) => None,
+            };
+            let within_bounds = self.branches.len() < self.settings.max_branches;
+            match group.filter(|_| within_bounds) {
+                Some(group) => {
+                    self.stop = None;
+                    self.group = (group.ring_time.unwrap_or(self.settings.ring_time), None);
+                    self.waiting = group.targets;
+                }
+                None => {
+                    let nothing = if self.stop == Some(Stop::Cancelled) { 487 } else { 480 };
+                    let endings = self.branches.iter().filter_map(Branch::ending).filter_map(Ending::best);
+                    let (best, challenges) =
+                        choose(endings).unwrap_or_else(|| (Best::Local(nothing), Vec::new()));
+                    self.fail(best, challenges);
+                }
+            }
+        }
+    }
+
+    /// Starts waiting targets: one flow a device, and no more than there is breadth. RFC 5393 5.3.3.2
+    fn begin_waiting(&mut self, now: Instant) {
+        let room = self.settings.max_branches.saturating_sub(self.branches.len());
+        let in_use: u32 = self.branches.iter().filter(|branch| branch.is_active()).map(|b| b.breadth).sum();
+        let available = self.nature.breadth.saturating_sub(in_use);
+        let mut chosen: Vec<T> = Vec::new();
+        let mut kept: Vec<T> = Vec::new();
+        for target in self.waiting.drain(..) {
+            let same_device = |other: &T| target.device().is_some() && other.device() == target.device();
+            let running = self.branches.iter().filter(|branch| branch.is_active());
+            if running.map(|branch| &branch.target).chain(&chosen).any(same_device) || chosen.len() >= room {
+                kept.push(target);
+            } else {
+                chosen.push(target);
+            }
+        }
+        let at_once = chosen.len().min(available as usize);
+        kept.extend(chosen.drain(at_once..));
+        // Without room for a single further branch the rest is given up.
+        self.waiting = if room == 0 { Vec::new() } else { kept };
+        if chosen.is_empty() {
+            return;
+        }
+        let share = available / at_once as u32;
+        let odd = available as usize % at_once;
+        for (index, target) in chosen.into_iter().enumerate() {
+            let breadth = share + u32::from(index < odd);
+            let branch = BranchId(self.branches.len() as u32);
+            let state = State::Calling { timer_c: self.timer_c(now), cancel: None };
+            self.branches.push(Branch { id: branch, target: target.clone(), breadth, state });
+            self.outputs.push_back(Output::Start { branch, target, breadth });
+        }
+        self.group.1 = self.nature.invite.then(|| now + self.group.0);
+    }
+
+    fn timer_c(&self, now: Instant) -> Option<Instant> {
+        self.nature.invite.then(|| now + self.settings.timer_c)
+    }
+
+    fn end(&mut self, at: usize, ending: Ending<R>, silent: bool) {
+        let branch = &mut self.branches[at];
+        if let Some(device) = branch.target.device()
+            && !ending.is_flow_failure()
+        {
+            // RFC 5626 7: any other answer is the device's own.
+            self.waiting.retain(|target| target.device() != Some(device));
+        }
+        branch.state = State::Ended { ending, silent };
+    }
+
+    fn cancel_branches(&mut self, cause: CancelCause) {
+        for at in 0..self.branches.len() {
+            match &mut self.branches[at].state {
+                State::Calling { cancel, .. } => {
+                    cancel.get_or_insert(cause);
+                }
+                State::Proceeding { .. } => self.start_cancelling(at, cause),
+                State::Redirecting { .. } => self.end(at, Ending::Replaced, false),
+                State::Cancelling { .. } | State::Ended { .. } | State::Answered => {}
+            }
+        }
+    }
+
+    fn start_cancelling(&mut self, at: usize, cause: CancelCause) {
+        let branch = &mut self.branches[at];
+        branch.state = State::Cancelling { cause };
+        self.outputs.push_back(Output::Cancel { branch: branch.id, cause });
+    }
+
+    fn fail(&mut self, best: Best<R>, challenges: Vec<R>) {
+        self.stage = Stage::Failed;
+        self.outputs.push_back(Output::Fail { best, challenges });
+    }
+
+    fn position(&self, branch: BranchId) -> Option<usize> {
+        let at = branch.0 as usize;
+        (at < self.branches.len()).then_some(at)
+    }
+}

@@ -1,0 +1,122 @@
+//! What is to be tried, in which order: groups of targets, and when a group applies.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A place that the request may be sent to.
+pub trait Target: Clone {
+    /// Whether a second branch to `other` would reach the same place (URI equality, RFC 3261 16.5).
+    fn same_as(&self, other: &Self) -> bool;
+
+    /// The device behind it, when it is known: flows of one device are tried one after the other, RFC 5626 7.
+    fn device(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Targets that are tried in parallel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group<T> {
+    /// The targets.
+    pub targets: Vec<T>,
+    /// How long the group may ring; absent means the default of the [`Settings`].
+    pub ring_time: Option<Duration>,
+    /// When the group is tried at all.
+    pub condition: Condition,
+}
+
+/// When a group is tried, once everything before it has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// In any case: the next lower q.
+    Always,
+    /// The callee is busy: 486, 600.
+    Busy,
+    /// Nobody answered in time.
+    NoAnswer,
+    /// No device could be reached: 408, 430, 480, 503, transport errors, no binding.
+    Unreachable,
+}
+
+/// Bounds of one response context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Timer C, restarted by every 101–199. Default 181 s, RFC 3261 16.6 step 11 asks for more than three minutes.
+    pub timer_c: Duration,
+    /// How long a group may ring that names no time of its own. Default 60 s.
+    pub ring_time: Duration,
+    /// Branches that one request may ever have, redirections included. Default 30.
+    pub max_branches: usize,
+    /// Whether branches are left alone when another one answered (RFC 3841 9.1, `no-cancel`).
+    pub leave_losers: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timer_c: Duration::from_secs(181),
+            ring_time: Duration::from_secs(60),
+            max_branches: 30,
+            leave_losers: false,
+        }
+    }
+}
+
+/// The groups that have not begun, without duplicate targets.
+#[derive(Debug)]
+pub(super) struct Plan<T> {
+    groups: VecDeque<Group<T>>,
+    /// The condition under which the callee's own devices were left; it stays, whatever the forward target answers.
+    left_by: Option<Condition>,
+}
+
+impl<T: Target> Plan<T> {
+    pub(super) fn new(groups: Vec<Group<T>>) -> Self {
+        let mut plan = Self { groups: VecDeque::new(), left_by: None };
+        for mut group in groups {
+            plan.keep_new(&mut group.targets, &[]);
+            if !group.targets.is_empty() {
+                plan.groups.push_back(group);
+            }
+        }
+        plan
+    }
+
+    /// Removes targets that are repeated, planned already, or in `tried`.
+    pub(super) fn keep_new(&self, targets: &mut Vec<T>, tried: &[&T]) {
+        let mut kept: Vec<T> = Vec::with_capacity(targets.len());
+        for target in targets.drain(..) {
+            let planned = self.groups.iter().flat_map(|group| &group.targets);
+            if !kept.iter().chain(planned).chain(tried.iter().copied()).any(|other| other.same_as(&target)) {
+                kept.push(target);
+            }
+        }
+        *targets = kept;
+    }
+
+    /// Puts groups before everything else that is planned.
+    pub(super) fn insert_next(&mut self, groups: Vec<Group<T>>) {
+        for group in groups.into_iter().rev() {
+            self.groups.push_front(group);
+        }
+    }
+
+    /// Takes the next group out whose condition is among `met`, in the order of `met`. Once a conditional group was
+    /// taken only groups of its condition follow. `declined` leaves only conditional groups.
+    pub(super) fn take_next(&mut self, met: &[Condition], declined: bool) -> Option<Group<T>> {
+        if let Some(left_by) = self.left_by {
+            return self.take_where(|condition| condition == left_by && !declined);
+        }
+        if !declined && let Some(group) = self.take_where(|condition| condition == Condition::Always) {
+            return Some(group);
+        }
+        let condition = *met.iter().find(|met| self.groups.iter().any(|group| group.condition == **met))?;
+        self.left_by = Some(condition);
+        self.take_where(|each| each == condition)
+    }
+
+    fn take_where(&mut self, wanted: impl Fn(Condition) -> bool) -> Option<Group<T>> {
+        let at = self.groups.iter().position(|group| wanted(group.condition))?;
+        self.groups.remove(at)
+    }
+}
