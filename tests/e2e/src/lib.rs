@@ -1,1 +1,1 @@
-//! End-to-end tests with real processes: SIPp, baresip, Redis, grpcio, Docker.
+//! End-to-end tests with real processes; nothing but tests is here. Start reading at `tests/it/main.rs`.

@@ -1,1 +1,25 @@
-//! Test doubles: servers on free ports, scripted phones, peers started as real processes.
+//! Test doubles and real processes for tests: Carillon itself, Redis, SIPp, baresip, scripted phones.
+//!
+//! Everything listens on ports that the system chose and dies with its handle. Waiting is always for something that is
+//! said (a line, an event), never for time to pass; [`PATIENCE`] only bounds how long a broken test hangs.
+
+mod baresip;
+mod carillon;
+mod lines;
+mod phone;
+mod port;
+mod redis;
+mod sipp;
+
+use std::time::Duration;
+
+pub use baresip::Baresip;
+pub use carillon::{Carillon, binary};
+pub use lines::Lines;
+pub use phone::TestPhone;
+pub use port::free_port;
+pub use redis::Redis;
+pub use sipp::Sipp;
+
+/// How long a test waits for something that should happen at once, on the slowest machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,30 @@
+//! What the phone tells the person who holds it.
+
+use std::time::Duration;
+
+/// Something the phone saw or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// 200 to REGISTER; the registration holds this long.
+    Registered(Duration),
+    /// A final failure to REGISTER.
+    RegisterFailed { status: u16, reason: String },
+    /// A call comes in.
+    Incoming { from: String, call_id: String },
+    /// A provisional response to a call of ours.
+    Progress { status: u16 },
+    /// A tone to play came in an UPDATE or re-INVITE.
+    Tone,
+    /// The session was changed by an offer of the peer; the direction attribute it asks for.
+    Changed { direction: &'static str },
+    /// The call is up: ACK for our 200, or our ACK for theirs.
+    Connected,
+    /// The call is over.
+    Ended { by_peer: bool, reason: String },
+    /// A call of ours was refused.
+    Refused { status: u16, reason: String },
+    /// A message left; its first line.
+    Sent(String),
+    /// A message came; its first line.
+    Received(String),
+}

@@ -1,0 +1,219 @@
+//! The machine: datagrams and deadlines in, datagrams and happenings out.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sip_message::{HeaderId, Limits, Message};
+
+use crate::call::{Call, Stage, text};
+use crate::happening::Happening;
+use crate::outgoing::Registration;
+use crate::retransmit::{Repeat, Until};
+use crate::script::{Identity, Script};
+
+/// What the shell does for the phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send this datagram.
+    Send { to: SocketAddr, bytes: Bytes },
+    /// Tell the holder.
+    Happened(Happening),
+}
+
+/// How many answers are kept for repeated requests.
+const ANSWERS_KEPT: usize = 64;
+
+/// A scripted phone.
+#[derive(Debug)]
+pub struct Phone {
+    pub(crate) identity: Identity,
+    pub(crate) script: Script,
+    pub(crate) local: SocketAddr,
+    pub(crate) server: SocketAddr,
+    pub(crate) registration: Registration,
+    pub(crate) call: Option<Call>,
+    pub(crate) repeats: Vec<Repeat>,
+    seed: u64,
+    minted: u64,
+    answers: VecDeque<(Vec<u8>, Bytes, SocketAddr)>,
+    outputs: VecDeque<Output>,
+    sent: u32,
+}
+
+impl Phone {
+    /// A phone at `local` that talks to `server`; `seed` makes its identifiers.
+    pub fn new(identity: Identity, script: Script, local: SocketAddr, server: SocketAddr, seed: u64) -> Self {
+        let mut phone = Self {
+            identity,
+            script,
+            local,
+            server,
+            registration: Registration::default(),
+            call: None,
+            repeats: Vec::new(),
+            seed,
+            minted: 0,
+            answers: VecDeque::new(),
+            outputs: VecDeque::new(),
+            sent: 0,
+        };
+        phone.registration.call_id = phone.mint("reg");
+        phone.registration.tag = phone.mint("t");
+        phone
+    }
+
+    /// Changes what the phone does with the next call.
+    pub fn set_script(&mut self, script: Script) {
+        self.script = script;
+    }
+
+    /// A datagram came.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Bytes, from: SocketAddr) {
+        let Ok(message) = Message::parse(datagram, &Limits::default()) else { return };
+        self.tell(Happening::Received(first_line(message.bytes())));
+        if message.is_request() {
+            let key = transaction(&message);
+            if message.method().as_str() != "ACK"
+                && let Some((_, bytes, to)) = self.answers.iter().find(|(k, _, _)| *k == key).cloned()
+            {
+                return self.transmit(to, bytes);
+            }
+            self.handle_request(now, &message, from);
+        } else {
+            self.handle_response(now, &message, from);
+        }
+    }
+
+    /// When to call [`Self::handle_deadline`].
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let call = self.call.as_ref();
+        self.repeats
+            .iter()
+            .map(Repeat::deadline)
+            .chain(self.registration.refresh_at)
+            .chain(call.and_then(|c| c.answer_at))
+            .chain(call.and_then(|c| c.hangup_at))
+            .min()
+    }
+
+    /// A deadline passed.
+    pub fn handle_deadline(&mut self, now: Instant) {
+        let mut again = Vec::new();
+        for repeat in &mut self.repeats {
+            if repeat.due(now) {
+                again.push((repeat.to, repeat.bytes.clone()));
+            }
+        }
+        for (to, bytes) in again {
+            self.transmit(to, bytes);
+        }
+        let over: Vec<Until> = self.repeats.iter().filter(|r| r.is_over(now)).map(|r| r.until).collect();
+        self.repeats.retain(|r| !r.is_over(now));
+        for until in over {
+            self.nobody_answered(now, until);
+        }
+        if self.registration.refresh_at.is_some_and(|at| at <= now) {
+            self.register(now);
+        }
+        if self.call.as_ref().is_some_and(|c| c.answer_at.is_some_and(|at| at <= now)) {
+            self.answer(now);
+        }
+        if self.call.as_ref().is_some_and(|c| c.hangup_at.is_some_and(|at| at <= now)) {
+            self.hangup(now);
+        }
+    }
+
+    /// What to do; ask until `None` after every call.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn nobody_answered(&mut self, now: Instant, until: Until) {
+        match until {
+            Until::Registered => {
+                self.registration.refresh_at = Some(now + Duration::from_secs(5));
+                self.tell(Happening::RegisterFailed { status: 408, reason: "no answer".into() });
+            }
+            Until::Ringing | Until::HungUp | Until::RefusalAcked => self.end(false, "no answer"),
+            Until::Pracked => self.refuse(now, 504),
+            // RFC 3261 13.3.1.4: no ACK for the 2xx, so hang up.
+            Until::Acked => self.hangup(now),
+        }
+    }
+
+    pub(crate) fn transmit(&mut self, to: SocketAddr, bytes: Bytes) {
+        self.tell(Happening::Sent(first_line(&bytes)));
+        self.sent += 1;
+        let every = self.script.loses_every;
+        if every == 0 || !self.sent.is_multiple_of(every) {
+            self.outputs.push_back(Output::Send { to, bytes });
+        }
+    }
+
+    /// Sends an answer and keeps it for repeats of the request.
+    pub(crate) fn reply(&mut self, to: SocketAddr, request: &Message, response: &Message) {
+        let key = transaction(request);
+        self.answers.retain(|(k, _, _)| *k != key);
+        if self.answers.len() == ANSWERS_KEPT {
+            self.answers.pop_front();
+        }
+        self.answers.push_back((key, response.bytes().clone(), to));
+        self.transmit(to, response.bytes().clone());
+    }
+
+    pub(crate) fn repeat(&mut self, now: Instant, until: Until, bytes: Bytes, to: SocketAddr) {
+        self.repeats.push(Repeat::new(now, until, bytes, to));
+    }
+
+    pub(crate) fn stop(&mut self, until: Until) {
+        self.repeats.retain(|r| r.until != until);
+    }
+
+    pub(crate) fn tell(&mut self, what: Happening) {
+        self.outputs.push_back(Output::Happened(what));
+    }
+
+    pub(crate) fn end(&mut self, by_peer: bool, reason: &str) {
+        self.repeats.retain(|r| matches!(r.until, Until::Registered | Until::RefusalAcked));
+        if self.call.take().is_some() {
+            self.tell(Happening::Ended { by_peer, reason: reason.into() });
+        }
+    }
+
+    /// A fresh identifier.
+    pub(crate) fn mint(&mut self, prefix: &str) -> String {
+        self.minted += 1;
+        // SplitMix64, so that identifiers of phones with neighbouring seeds do not resemble each other.
+        let mut z = self.seed.wrapping_add(self.minted.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        format!("{prefix}{:016x}", z ^ (z >> 31))
+    }
+
+    pub(crate) fn contact(&self) -> String {
+        format!("<sip:{}@{}>", self.identity.user, self.local)
+    }
+
+    pub(crate) fn via(&mut self) -> String {
+        let branch = self.mint("z9hG4bK");
+        format!("SIP/2.0/UDP {};branch={branch};rport", self.local)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.call.as_ref().is_some_and(|c| c.stage == Stage::Connected)
+    }
+}
+
+/// Branch, sent-by and method, or all of the top Via: what makes a repeated request the same (RFC 3261 17.2.3).
+fn transaction(request: &Message) -> Vec<u8> {
+    let mut key = request.first(HeaderId::Via).unwrap_or_default().to_vec();
+    key.extend_from_slice(request.method().as_str().as_bytes());
+    key.extend_from_slice(request.first(HeaderId::CSeq).unwrap_or_default());
+    key
+}
+
+fn first_line(bytes: &[u8]) -> String {
+    text(bytes.split(|b| *b == b'\r').next().unwrap_or_default())
+}

@@ -1,0 +1,119 @@
+//! `carillon account …`.
+
+use std::io::{BufRead, IsTerminal};
+
+use cluster_api::registrar::v1::accounts_client::AccountsClient;
+use cluster_api::registrar::v1::{
+    Account, CreateAccountRequest, DeleteAccountRequest, ListAccountsRequest, UpdateAccountRequest,
+};
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use super::connect::connect;
+use super::refusal::Refusal;
+use crate::cli::{AccountAddArgs, AccountCommand, AccountSetArgs, ApiArgs};
+
+/// Runs an account command.
+///
+/// # Errors
+/// A refused rpc.
+pub async fn run(command: AccountCommand) -> anyhow::Result<()> {
+    match command {
+        AccountCommand::Add(args) => add(args).await,
+        AccountCommand::List(args) => list(args).await,
+        AccountCommand::Set(args) => set(args).await,
+        AccountCommand::Delete(args) => {
+            let mut client = AccountsClient::new(connect(&args.api).await?);
+            let request = DeleteAccountRequest { request_id: request_id(), aor: args.aor };
+            client.delete_account(request).await.map_err(Refusal)?;
+            Ok(())
+        }
+    }
+}
+
+async fn add(args: AccountAddArgs) -> anyhow::Result<()> {
+    let mut client = AccountsClient::new(connect(&args.api).await?);
+    let password = match args.password {
+        Some(password) => password,
+        None => read_password()?,
+    };
+    let account = Account { aor: args.aor, password, display_name: args.display_name, ..Account::default() };
+    let request = CreateAccountRequest { request_id: request_id(), account: Some(account) };
+    let account = client.create_account(request).await.map_err(Refusal)?.into_inner();
+    print(&[account], args.api.json);
+    Ok(())
+}
+
+async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
+    let mut client = AccountsClient::new(connect(&args.api).await?);
+    let mut paths = Vec::new();
+    let mut account = Account { aor: args.aor, ..Account::default() };
+    if let Some(password) = args.password {
+        account.password = password;
+        paths.push("password".to_string());
+    }
+    if let Some(name) = args.display_name {
+        account.display_name = name;
+        paths.push("display_name".into());
+    }
+    if let Some(disabled) = args.disabled {
+        account.disabled = disabled;
+        paths.push("disabled".into());
+    }
+    anyhow::ensure!(!paths.is_empty(), "nothing to change: give --password, --display-name or --disabled");
+    let request = UpdateAccountRequest {
+        request_id: request_id(),
+        account: Some(account),
+        update_mask: Some(prost_types::FieldMask { paths }),
+    };
+    let account = client.update_account(request).await.map_err(Refusal)?.into_inner();
+    print(&[account], args.api.json);
+    Ok(())
+}
+
+async fn list(args: ApiArgs) -> anyhow::Result<()> {
+    let mut client = AccountsClient::new(connect(&args).await?);
+    let mut accounts = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListAccountsRequest { page_token, ..ListAccountsRequest::default() };
+        let page = client.list_accounts(request).await.map_err(Refusal)?.into_inner();
+        accounts.extend(page.accounts);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    print(&accounts, args.json);
+    Ok(())
+}
+
+fn print(accounts: &[Account], as_json: bool) {
+    if as_json {
+        for a in accounts {
+            println!("{}", json!({"aor": a.aor, "display_name": a.display_name, "disabled": a.disabled}));
+        }
+        return;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED"]);
+    for a in accounts {
+        table.add_row([a.aor.clone(), a.display_name.clone(), if a.disabled { "yes" } else { "" }.to_string()]);
+    }
+    println!("{table}");
+}
+
+fn read_password() -> anyhow::Result<String> {
+    if std::io::stdin().is_terminal() {
+        eprint!("password: ");
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    let password = line.trim_end_matches(['\r', '\n']).to_string();
+    anyhow::ensure!(!password.is_empty(), "a password is needed: give --password, or a line on standard input");
+    Ok(password)
+}
+
+fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,48 @@
+//! `carillon bindings`.
+
+use cluster_api::registrar::v1::bindings_client::BindingsClient;
+use cluster_api::registrar::v1::ListBindingsRequest;
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use super::call_view::time;
+use super::connect::connect;
+use super::refusal::Refusal;
+use crate::cli::BindingsArgs;
+
+/// Lists bindings.
+///
+/// # Errors
+/// A refused rpc.
+pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
+    let mut client = BindingsClient::new(connect(&args.api).await?);
+    let aor = args.aor.unwrap_or_default();
+    let mut bindings = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListBindingsRequest { aor: aor.clone(), page_size: 0, page_token };
+        let page = client.list_bindings(request).await.map_err(Refusal)?.into_inner();
+        bindings.extend(page.bindings);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    if args.api.json {
+        for b in &bindings {
+            println!(
+                "{}",
+                json!({"aor": b.aor, "contact": b.contact_uri, "expires": time(b.expire_time.as_ref()),
+                       "edge": b.edge_id, "received": b.received, "user_agent": b.user_agent})
+            );
+        }
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["ADDRESS OF RECORD", "CONTACT", "EXPIRES", "RECEIVED", "USER AGENT"]);
+    for b in bindings {
+        table.add_row([b.aor, b.contact_uri, time(b.expire_time.as_ref()), b.received, b.user_agent]);
+    }
+    println!("{table}");
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! `carillon calls`, `call show`, `hangup`.
+
+use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
+use cluster_api::callcontrol::v1::{Call, CallFilter, GetCallRequest, HangupRequest, ListCallsRequest, call};
+use comfy_table::{Table, presets};
+
+use super::call_view::{call_json, leg_state, outcome_text, state, time};
+use super::connect::connect;
+use super::refusal::Refusal;
+use crate::cli::{CallIdArgs, CallsArgs, HangupArgs};
+
+/// Lists calls.
+///
+/// # Errors
+/// A filter that is not understood, or a refused rpc.
+pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
+    let mut client = CallControlClient::new(connect(&args.api).await?);
+    let filter = filter(&args.filter).map_err(anyhow::Error::msg)?;
+    let mut calls = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListCallsRequest { filter: Some(filter.clone()), page_size: 0, page_token };
+        let page = client.list_calls(request).await.map_err(Refusal)?.into_inner();
+        calls.extend(page.calls);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    if args.api.json {
+        calls.iter().for_each(|c| println!("{}", call_json(c)));
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["CALL", "STATE", "FROM", "TO", "CREATED", "OUTCOME"]);
+    for c in &calls {
+        let party = |p: &Option<cluster_api::callcontrol::v1::Party>| p.as_ref().map_or(String::new(), |p| p.uri.clone());
+        table.add_row([
+            c.call_id.clone(),
+            state(c),
+            party(&c.from),
+            party(&c.to),
+            time(c.create_time.as_ref()),
+            outcome_text(c),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// Shows one call.
+///
+/// # Errors
+/// A refused rpc.
+pub async fn show(args: CallIdArgs) -> anyhow::Result<()> {
+    let mut client = CallControlClient::new(connect(&args.api).await?);
+    let call = client.get_call(GetCallRequest { call_id: args.call_id }).await.map_err(Refusal)?.into_inner();
+    print_call(&call, args.api.json);
+    Ok(())
+}
+
+/// Ends a call.
+///
+/// # Errors
+/// A refused rpc.
+pub async fn hangup(args: HangupArgs) -> anyhow::Result<()> {
+    let mut client = CallControlClient::new(connect(&args.api).await?);
+    let request = HangupRequest {
+        request_id: uuid::Uuid::new_v4().to_string(),
+        call_id: args.call_id,
+        reason: (!args.reason.is_empty()).then_some(args.reason),
+    };
+    let call = client.hangup(request).await.map_err(Refusal)?.into_inner();
+    print_call(&call, args.api.json);
+    Ok(())
+}
+
+fn print_call(call: &Call, json: bool) {
+    if json {
+        println!("{}", call_json(call));
+        return;
+    }
+    println!("{}  {}  {}", call.call_id, state(call), outcome_text(call));
+    println!("  created {}", time(call.create_time.as_ref()));
+    if call.answer_time.is_some() {
+        println!("  answered {}", time(call.answer_time.as_ref()));
+    }
+    if call.end_time.is_some() {
+        println!("  ended {}", time(call.end_time.as_ref()));
+    }
+    for leg in &call.legs {
+        let party = leg.party.as_ref().map_or("", |p| p.uri.as_str());
+        println!(
+            "  leg {} {party}  {}  edge {}  Call-ID {}",
+            leg.leg_id,
+            leg_state(leg),
+            leg.edge_id,
+            leg.sip_call_id
+        );
+    }
+}
+
+/// Reads "state=ANSWERED party=sip:a@b metadata.order=17".
+fn filter(text: &str) -> Result<CallFilter, String> {
+    let mut filter = CallFilter::default();
+    for word in text.split_whitespace() {
+        match word.split_once('=') {
+            Some(("state", name)) => {
+                let state = call::State::from_str_name(name).ok_or_else(|| {
+                    format!(
+                        "--filter {word}: expected DIALING, RINGING, PROGRESSING, ANSWERED, HELD, ENDING or ENDED"
+                    )
+                })?;
+                filter.states.push(state as i32);
+            }
+            Some(("party", uri)) => filter.party = uri.into(),
+            Some((key, value)) if key.starts_with("metadata.") => {
+                filter.metadata.insert(key["metadata.".len()..].into(), value.into());
+            }
+            _ => return Err(format!("--filter {word}: expected state=…, party=… or metadata.KEY=…")),
+        }
+    }
+    Ok(filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_read_word_by_word_and_a_bad_one_says_what_was_expected() {
+        let f = filter("state=ANSWERED party=sip:a@b metadata.order=17").unwrap();
+        assert_eq!((f.states, f.party.as_str()), (vec![call::State::Answered as i32], "sip:a@b"));
+        assert_eq!(f.metadata["order"], "17");
+        assert!(filter("state=UP").unwrap_err().contains("ANSWERED"));
+        assert!(filter("colour=red").unwrap_err().contains("party="));
+    }
+}

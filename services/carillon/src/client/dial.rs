@@ -1,0 +1,99 @@
+//! `carillon dial`: one rpc, and its events until the end.
+
+use anyhow::bail;
+use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
+use cluster_api::callcontrol::v1::{Call, DialRequest, Flow as ApiFlow, Party, WatchCallsRequest, call_event, outcome};
+
+use super::call_view::{call_json, event_json, event_line, outcome_text, state};
+use super::connect::connect;
+use super::refusal::Refusal;
+use crate::cli::{DialArgs, Flow};
+
+impl From<Flow> for ApiFlow {
+    fn from(flow: Flow) -> Self {
+        match flow {
+            Flow::Auto => Self::Auto,
+            Flow::I => Self::I,
+            Flow::Iii => Self::Iii,
+            Flow::Iv => Self::Iv,
+            Flow::Ringback => Self::Ringback,
+        }
+    }
+}
+
+/// Dials; with `--watch` the command lasts as long as the call.
+///
+/// # Errors
+/// A refused rpc, or (with `--watch`) a call that did not complete.
+pub async fn dial(args: DialArgs) -> anyhow::Result<()> {
+    let mut client = CallControlClient::new(connect(&args.api).await?);
+    let party = |uri: String| Some(Party { uri, ..Party::default() });
+    let request = DialRequest {
+        request_id: args.request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        from: party(args.from),
+        to: party(args.to),
+        flow: ApiFlow::from(args.flow) as i32,
+        ring_timeout: args.ring_timeout.map(to_wire).transpose()?,
+        max_duration: args.max_duration.map(to_wire).transpose()?,
+        caller_id: args.caller_id,
+        ..DialRequest::default()
+    };
+    let call = client.dial(request).await.map_err(Refusal)?.into_inner();
+    if !args.watch {
+        match args.api.json {
+            true => println!("{}", call_json(&call)),
+            false => println!("{}  {}", call.call_id, state(&call)),
+        }
+        return Ok(());
+    }
+    if !args.api.json {
+        println!("{}", call.call_id);
+    }
+    let ended = watch(&mut client, &call.call_id, args.api.json).await?;
+    exit_status(&ended)
+}
+
+/// Prints events until the call ends; resumes where it was when the stream breaks.
+async fn watch(
+    client: &mut CallControlClient<super::connect::Connection>,
+    call_id: &str,
+    json: bool,
+) -> anyhow::Result<Call> {
+    let mut after_cursor = None;
+    let mut silent_ends = 0;
+    loop {
+        let request =
+            WatchCallsRequest { call_id: Some(call_id.into()), after_cursor: after_cursor.clone(), filter: None };
+        let mut events = client.watch_calls(request).await.map_err(Refusal)?.into_inner();
+        while let Ok(Some(event)) = events.message().await {
+            silent_ends = 0;
+            match json {
+                true => println!("{}", event_json(&event)),
+                false => println!("{}", event_line(&event)),
+            }
+            let ended = event.r#type == call_event::Type::Ended as i32
+                || event.call.as_ref().is_some_and(|c| c.end_time.is_some());
+            after_cursor = Some(event.cursor);
+            if let (true, Some(call)) = (ended, event.call) {
+                return Ok(call);
+            }
+        }
+        silent_ends += 1;
+        if silent_ends > 5 {
+            bail!("the event stream of {call_id} keeps breaking; `carillon call show {call_id}` tells where it stands");
+        }
+    }
+}
+
+/// Done for a completed call, failed for any other outcome.
+///
+/// # Errors
+/// The outcome of a call that did not complete.
+pub fn exit_status(call: &Call) -> anyhow::Result<()> {
+    let completed = call.outcome.as_ref().is_some_and(|o| o.kind == outcome::Kind::Completed as i32);
+    if completed { Ok(()) } else { bail!("the call did not complete: {}", outcome_text(call)) }
+}
+
+fn to_wire(duration: std::time::Duration) -> anyhow::Result<prost_types::Duration> {
+    prost_types::Duration::try_from(duration).map_err(|_| anyhow::anyhow!("a duration of more than 292 years"))
+}

@@ -1,0 +1,20 @@
+//! The client commands: each a few rpcs and a way to show the answer.
+
+mod account;
+mod bindings;
+mod call_view;
+mod calls;
+mod connect;
+mod dial;
+mod edges;
+mod ladder;
+mod refusal;
+
+pub use account::run as account;
+pub use bindings::run as bindings;
+pub use call_view::{event_line, name_of};
+pub use calls::{hangup, list as calls, show as call_show};
+pub use connect::{Connection, connect};
+pub use dial::{dial, exit_status};
+pub use edges::list as edges;
+pub use ladder::{gather, run as ladder};

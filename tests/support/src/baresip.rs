@@ -1,0 +1,67 @@
+//! baresip as a phone: its own configuration folder, a sine tone as microphone, a file as loudspeaker.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::{Lines, free_port};
+
+/// A running baresip that answers every call.
+pub struct Baresip {
+    child: Child,
+    _folder: TempDir,
+    /// What it prints.
+    pub lines: Lines,
+}
+
+impl Baresip {
+    /// Starts a phone for `user` of domain `localhost`, registered at `server` ("127.0.0.1:PORT").
+    ///
+    /// # Panics
+    /// When it does not register, with what it printed.
+    pub fn registered(user: &str, password: &str, server: &str, transport: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path();
+        let write = |name: &str, text: String| fs::write(path.join(name), text).expect("the folder is ours");
+        write("config", config(free_port(), path.join("heard.wav").to_str().expect("an UTF-8 path")));
+        write(
+            "accounts",
+            format!(
+                "<sip:{user}@localhost;transport={transport}>;auth_pass={password};answermode=auto;regint=600;\
+                 outbound=\"sip:{server};transport={transport}\"\n"
+            ),
+        );
+        write("contacts", String::new());
+        let mut child = Command::new("stdbuf")
+            .args(["-oL", "-eL", "baresip", "-4", "-f"])
+            .arg(path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("baresip is installed (make test installs it)");
+        let lines = Lines::of(&format!("baresip {user}"), child.stdout.take().expect("stdout is piped"));
+        lines.wait_for("200 to REGISTER", |l| l.contains("200 OK"));
+        Self { child, _folder: folder, lines }
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        // Already dead is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Loopback only, G.711, no sound hardware; `rtcpsummary` prints at the end how many packets came and went.
+fn config(port: u16, loudspeaker: &str) -> String {
+    format!(
+        "poll_method epoll\nsip_listen 127.0.0.1:{port}\nsip_trans_bsize 128\ncall_local_timeout 120\n\
+         audio_path /usr/share/baresip\naudio_source ausine,440\naudio_player aufile,{loudspeaker}\n\
+         audio_alert aufile,/dev/null\naudio_level no\nrtp_tos 184\nrtcp_mux no\njitter_buffer_delay 5-10\n\
+         net_interface lo\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule ausine.so\nmodule aufile.so\n\
+         module rtcpsummary.so\nmodule_tmp account.so\nmodule_app menu.so\n"
+    )
+}

@@ -1,0 +1,78 @@
+//! A scripted phone in a task of the test.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use scripted_phone::{Happening, Identity, Remote, Script};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::PATIENCE;
+
+/// A phone on loopback.
+pub struct TestPhone {
+    /// Its address of record.
+    pub aor: String,
+    /// Its socket.
+    pub address: SocketAddr,
+    remote: mpsc::Sender<Remote>,
+    happenings: mpsc::UnboundedReceiver<(Instant, Happening)>,
+    seen: Vec<Happening>,
+}
+
+impl TestPhone {
+    /// A phone that talks to `server` ("127.0.0.1:PORT") and is not registered yet.
+    pub async fn new(server: &str, aor: &str, password: &str, script: Script) -> Self {
+        static SEED: AtomicU64 = AtomicU64::new(1);
+        // Identifiers must differ between processes that share a server, so the process id is part of the seed.
+        let seed = SEED.fetch_add(1, Ordering::Relaxed) + u64::from(std::process::id()) * 1000;
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("loopback has ports");
+        let address = socket.local_addr().expect("a bound socket has an address");
+        let (remote, commands) = mpsc::channel(16);
+        let (send, happenings) = mpsc::unbounded_channel();
+        let identity = Identity::new(aor, password).expect("tests use good addresses");
+        let server = server.parse().expect("tests use numeric servers");
+        tokio::spawn(scripted_phone::run(socket, server, identity, script, seed, commands, send));
+        Self { aor: aor.into(), address, remote, happenings, seen: Vec::new() }
+    }
+
+    /// A phone that has registered.
+    pub async fn registered(server: &str, aor: &str, password: &str, script: Script) -> Self {
+        let mut phone = Self::new(server, aor, password, script).await;
+        phone.act(Remote::Register).await;
+        phone.wait_for("registration", |h| matches!(h, Happening::Registered(_))).await;
+        phone
+    }
+
+    /// Does something.
+    pub async fn act(&self, what: Remote) {
+        self.remote.send(what).await.expect("the phone runs");
+    }
+
+    /// The next happening that `wanted` accepts.
+    ///
+    /// # Panics
+    /// With everything that happened, when patience ends.
+    pub async fn wait_for(&mut self, what: &str, wanted: impl Fn(&Happening) -> bool) -> Happening {
+        let next = async {
+            loop {
+                let (_, happening) = self.happenings.recv().await?;
+                self.seen.push(happening.clone());
+                if wanted(&happening) {
+                    return Some(happening);
+                }
+            }
+        };
+        match timeout(PATIENCE, next).await {
+            Ok(Some(happening)) => happening,
+            _ => panic!("{} waited for {what}; it saw {:#?}", self.aor, self.seen),
+        }
+    }
+
+    /// Everything that happened until the last wait.
+    pub fn seen(&self) -> &[Happening] {
+        &self.seen
+    }
+}
