@@ -1,0 +1,172 @@
+"""Kamailio and Carillon on the same core, one after the other, several rounds; prints them side by side.
+
+Each point is driven by target/bench/sipload from another core. A server's cost is the time that its processes spent on
+a CPU (from the scheduler's own counters) divided by the requests that were answered well. Medians over the rounds.
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import servers
+
+ROOT = os.path.dirname(servers.HERE)
+LOAD = os.path.join(ROOT, "target/bench/sipload")
+
+# mode, what is sent, requests a second (0: as many as it can), how many under way at most
+POINTS = [
+    ("memory", "register", 0, 64), ("memory", "register", 1000, 1000), ("memory", "call", 0, 32), ("memory", "call", 500, 1000),
+    ("digest", "digest", 0, 64), ("digest", "digest", 1000, 1000),
+    ("redis", "register", 0, 64), ("redis", "register", 1000, 1000), ("redis", "call", 0, 32), ("redis", "call", 500, 1000),
+]
+MODES = {"memory": "in memory", "digest": "in memory, with digest", "redis": "bindings in Redis"}
+WORK = {"register": "REGISTER", "digest": "REGISTER, 401, REGISTER", "call": "call: INVITE to BYE"}
+
+
+def load(options, server, callee, kind, rate, window, seconds, users):
+    """One run of the load generator; its figures."""
+    words = [LOAD, kind, server.port, rate, seconds, window, users, callee]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=seconds + 30,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {options.load_core}))
+    if done.returncode:
+        raise SystemExit(f"bench: sipload {kind}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def register_everybody(options, server, callee, kind, users):
+    """Registers each user at least once. The load generator begins with user 0 in every run, so one run must reach them all."""
+    seconds = 2
+    while seconds < 200:
+        told = load(options, server, callee, kind, 0, 32, seconds, users)
+        if told["failed"] or not told["done"]:
+            raise SystemExit(f"bench: {server.name}: users cannot be registered: {told}\n{server.processes[-1].log_tail()}")
+        if told["done"] >= users:
+            return
+        seconds = 1 + 1.2 * seconds * users / told["done"]
+    raise SystemExit(f"bench: {server.name} takes longer than {seconds:.0f} s to register {users} users")
+
+
+def measure(options, server, callee, point, users):
+    mode, kind, rate, window = point
+    before = server.cpu_ns()
+    told = load(options, server, callee, kind, rate, window, options.seconds, users)
+    after = server.cpu_ns()
+    answered = max(told["done"], 1)
+    cost = {part: (after[part] - before[part]) / 1000 / answered for part in after}
+    return {"server": server.name, "mode": mode, "kind": kind, "target": rate, "cost_us": cost, "total_us": sum(cost.values()), **told}
+
+
+def memory_per_binding(options, start, folder, users):
+    """Growth of the server's memory over many first registrations."""
+    server = start("memory", options.server_core, folder)
+    try:
+        register_everybody(options, server, 9, "register", 500)
+        before = server.memory_bytes()
+        register_everybody(options, server, 9, "register", users)
+        return (server.memory_bytes() - before) / (users - 500)
+    finally:
+        server.stop()
+
+
+def one_server(options, start, mode, folder, results):
+    users = options.digest_users if mode == "digest" else options.users
+    server = start(mode, options.server_core, folder)
+    callee_port = servers.free_port()
+    callee = servers.Process("callee", [LOAD, "answer", str(callee_port), "600"], options.load_core, folder)
+    try:
+        if mode == "digest" and server.name == "Carillon":
+            import accounts
+            accounts.create(server.api, users, servers.DOMAIN, "secret")
+        register_everybody(options, server, callee_port, "digest" if mode == "digest" else "register", users)
+        for point in POINTS:
+            if point[0] == mode and (not options.only or point[1] in options.only):
+                results.append(measure(options, server, callee_port, point, users))
+                told = results[-1]
+                print(f'  {told["server"]:<9} {WORK[told["kind"]]:<24} {told["rate"]:>8.0f}/s  {told["total_us"]:>7.1f} µs', flush=True)
+    finally:
+        callee.stop()
+        server.stop()
+
+
+def parts(rows):
+    """Median cost of each process: "edge 12.0 + registrar 8.1"."""
+    names = rows[0]["cost_us"]
+    return " + ".join(f'{name} {statistics.median(row["cost_us"][name] for row in rows):.1f}' for name in names)
+
+
+def table(results, memory):
+    median = lambda rows, key: statistics.median(row[key] for row in rows)
+    print("\nµs of CPU per transaction (per call); rate is what one core did, or what was asked for; median of the rounds\n")
+    print(f'{"":<25}{"load":>9} | {"Kamailio":>9} {"Carillon":>9} {"ratio":>6} | {"rate K":>8} {"rate C":>8} | {"p50 K":>7} {"p50 C":>7} | {"p99 K":>7} {"p99 C":>7}  µs')
+    split, doubtful = [], False
+    for mode, title in MODES.items():
+        rows_of_mode = [row for row in results if row["mode"] == mode]
+        if not rows_of_mode:
+            continue
+        print(f"{title}")
+        for _, kind, rate, _ in [point for point in POINTS if point[0] == mode]:
+            here = [row for row in rows_of_mode if row["kind"] == kind and row["target"] == rate]
+            k, c = ([row for row in here if row["server"] == name] for name in ("Kamailio", "Carillon"))
+            if not k or not c:
+                continue
+            bad = sum(row["failed"] + row["lost"] for row in here) > 0.001 * sum(row["done"] for row in here)
+            doubtful |= bad
+            ratio = median(c, "total_us") / median(k, "total_us")
+            print(f'  {WORK[kind]:<23}{f"{rate}/s" if rate else "full":>9} | {median(k, "total_us"):>9.1f} {median(c, "total_us"):>9.1f} {ratio:>6.2f} |'
+                  f' {median(k, "rate"):>8.0f} {median(c, "rate"):>8.0f} | {median(k, "p50_us"):>7.0f} {median(c, "p50_us"):>7.0f} |'
+                  f' {median(k, "p99_us"):>7.0f} {median(c, "p99_us"):>7.0f}{"  !" if bad else ""}')
+            if mode == "redis":
+                split.append(f'  {WORK[kind]}, {f"{rate}/s" if rate else "full"}: Kamailio: {parts(k)}; Carillon: {parts(c)}')
+    if memory:
+        print(f'\nmemory per binding: Kamailio {memory["Kamailio"]:.0f} octets, Carillon {memory["Carillon"]:.0f} octets')
+    if split:
+        print("\nwhere it goes with Redis (µs)\n" + "\n".join(split))
+    if doubtful:
+        print("\n! more than one in a thousand failed or was lost: do not compare that line")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3, help="length of each point")
+    parser.add_argument("--users", type=int, default=10000)
+    parser.add_argument("--digest-users", type=int, default=2000)
+    parser.add_argument("--memory-users", type=int, default=50000, help="bindings of the memory measurement; 0 leaves it out")
+    parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
+    parser.add_argument("--only", nargs="+", choices=list(WORK), help="only this work")
+    parser.add_argument("--servers", nargs="+", choices=["kamailio", "carillon"], default=["kamailio", "carillon"])
+    parser.add_argument("--server-core", type=int, default=1)
+    parser.add_argument("--load-core", type=int, default=0)
+    parser.add_argument("--results", default=os.path.join(ROOT, "target/bench/results.jsonl"))
+    options = parser.parse_args()
+    starts = [getattr(servers, name) for name in options.servers]
+
+    results, memory = [], {}
+    folder = tempfile.mkdtemp(prefix="carillon-bench-")
+    try:
+        for round_number in range(1, options.rounds + 1):
+            for mode in options.modes:
+                print(f"round {round_number}, {MODES[mode]}", flush=True)
+                for start in starts:
+                    one_server(options, start, mode, folder, results)
+        if options.memory_users and "memory" in options.modes:
+            print("memory of bindings", flush=True)
+            for start in starts:
+                name = {"kamailio": "Kamailio", "carillon": "Carillon"}[start.__name__]
+                memory[name] = memory_per_binding(options, start, folder, options.memory_users)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    with open(options.results, "a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in results)
+    if len(starts) == 2:
+        table(results, memory)
+    elif memory:
+        print({name: f"{octets:.0f} octets a binding" for name, octets in memory.items()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
