@@ -45,6 +45,24 @@ pub mod callcontrol {
     }
 }
 
+/// Presence, message summaries, resource lists, instant messages.
+pub mod presence {
+    /// Version 1.
+    #[allow(clippy::all, missing_docs)]
+    pub mod v1 {
+        include!("gen/carillon.presence.v1.rs");
+    }
+}
+
+/// Call flows as they happened.
+pub mod trace {
+    /// Version 1.
+    #[allow(clippy::all, missing_docs)]
+    pub mod v1 {
+        include!("gen/carillon.trace.v1.rs");
+    }
+}
+
 /// Who is alive.
 pub mod cluster {
     /// Version 1.

@@ -2921,7 +2921,7 @@ pub struct LegEvent {
     #[prost(string, tag = "4")]
     pub flow: ::prost::alloc::string::String,
     /// What happened.
-    #[prost(oneof = "leg_event::What", tags = "5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "leg_event::What", tags = "5, 6, 7, 8, 9, 10, 11")]
     pub what: ::core::option::Option<leg_event::What>,
 }
 /// Nested message and enum types in `LegEvent`.
@@ -2947,6 +2947,9 @@ pub mod leg_event {
         /// The peer cancelled a request that is not answered yet; the edge has answered the CANCEL 200.
         #[prost(message, tag = "10")]
         Cancel(super::CancelReceived),
+        /// A new call that a routing plan handed to call-control: the first event of leg "a" of a call id that the edge made.
+        #[prost(message, tag = "11")]
+        Incoming(super::CallReceived),
     }
 }
 /// A response, 100 excepted. Retransmissions of the same response are not repeated as events.
@@ -3138,6 +3141,67 @@ pub struct CancelReceived {
     /// Values of Reason.
     #[prost(string, repeated, tag = "2")]
     pub reason: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// An INVITE outside a dialog, handed to call-control. The edge has answered 100 and holds the server transaction.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CallReceived {
+    /// Handle for SendResponse.
+    #[prost(string, tag = "1")]
+    pub transaction: ::prost::alloc::string::String,
+    /// Request-URI as received.
+    #[prost(string, tag = "2")]
+    pub request_uri: ::prost::alloc::string::String,
+    /// URI of From.
+    #[prost(string, tag = "3")]
+    pub from_uri: ::prost::alloc::string::String,
+    /// Display name of From, unquoted; empty for none.
+    #[prost(string, tag = "4")]
+    pub from_display: ::prost::alloc::string::String,
+    /// Tag of From: the peer's.
+    #[prost(string, tag = "5")]
+    pub from_tag: ::prost::alloc::string::String,
+    /// URI of To.
+    #[prost(string, tag = "6")]
+    pub to_uri: ::prost::alloc::string::String,
+    /// Display name of To, unquoted; empty for none.
+    #[prost(string, tag = "7")]
+    pub to_display: ::prost::alloc::string::String,
+    /// Call-ID.
+    #[prost(string, tag = "8")]
+    pub sip_call_id: ::prost::alloc::string::String,
+    /// CSeq number.
+    #[prost(uint32, tag = "9")]
+    pub cseq: u32,
+    /// URI of Contact.
+    #[prost(string, tag = "10")]
+    pub contact: ::prost::alloc::string::String,
+    /// Record-Route values, top first.
+    #[prost(string, repeated, tag = "11")]
+    pub record_route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Max-Forwards as received; further legs get one less (RFC 7332).
+    #[prost(uint32, tag = "12")]
+    pub max_forwards: u32,
+    /// Address of record that was authenticated; empty for none.
+    #[prost(string, tag = "13")]
+    pub identity: ::prost::alloc::string::String,
+    /// Option tags of Require.
+    #[prost(string, repeated, tag = "14")]
+    pub require: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Option tags of Supported.
+    #[prost(string, repeated, tag = "15")]
+    pub supported: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Methods of Allow; empty when the header is absent.
+    #[prost(string, repeated, tag = "16")]
+    pub allow: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Other headers in order (Replaces, Join, Session-Expires, Referred-By, Accept, ...).
+    #[prost(message, repeated, tag = "17")]
+    pub headers: ::prost::alloc::vec::Vec<super::super::sip::v1::Header>,
+    /// Body when there is one.
+    #[prost(message, optional, tag = "18")]
+    pub body: ::core::option::Option<super::super::sip::v1::Body>,
+    /// Where it came from.
+    #[prost(message, optional, tag = "19")]
+    pub source: ::core::option::Option<super::super::sip::v1::Source>,
 }
 /// Generated client implementations.
 pub mod leg_events_client {
@@ -3434,6 +3498,421 @@ pub mod leg_events_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "carillon.callcontrol.v1.LegEvents";
     impl<T> tonic::server::NamedService for LegEventsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// What happened to calls on one edge.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReportRequest {
+    /// The edge that saw it.
+    #[prost(string, tag = "1")]
+    pub edge_id: ::prost::alloc::string::String,
+    /// Its boot epoch.
+    #[prost(uint64, tag = "2")]
+    pub edge_epoch: u64,
+    /// In order of number.
+    #[prost(message, repeated, tag = "3")]
+    pub events: ::prost::alloc::vec::Vec<ProxiedCallEvent>,
+}
+/// Committed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportResponse {}
+/// One thing that happened to a proxied call.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProxiedCallEvent {
+    /// 1, 2, 3, ... per call and edge epoch; a repeated number is a duplicate.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Carillon's id of the call, derived from Call-ID and From tag so that every edge finds the same.
+    #[prost(string, tag = "2")]
+    pub call_id: ::prost::alloc::string::String,
+    /// What happened.
+    #[prost(enumeration = "proxied_call_event::Type", tag = "3")]
+    pub r#type: i32,
+    /// When the edge saw it.
+    #[prost(message, optional, tag = "4")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Call-ID.
+    #[prost(string, tag = "5")]
+    pub sip_call_id: ::prost::alloc::string::String,
+    /// URI of From.
+    #[prost(string, tag = "6")]
+    pub from_uri: ::prost::alloc::string::String,
+    /// Display name of From, unquoted; empty for none.
+    #[prost(string, tag = "7")]
+    pub from_display: ::prost::alloc::string::String,
+    /// Tag of From.
+    #[prost(string, tag = "8")]
+    pub from_tag: ::prost::alloc::string::String,
+    /// URI of To.
+    #[prost(string, tag = "9")]
+    pub to_uri: ::prost::alloc::string::String,
+    /// Tag of To; empty before a response carried one.
+    #[prost(string, tag = "10")]
+    pub to_tag: ::prost::alloc::string::String,
+    /// Address of record or URI that answered or was tried last.
+    #[prost(string, tag = "11")]
+    pub target: ::prost::alloc::string::String,
+    /// SIP status behind it, 0 when none.
+    #[prost(uint32, tag = "12")]
+    pub sip_status: u32,
+    /// Reason phrase, or text of the Reason header of BYE or CANCEL.
+    #[prost(string, tag = "13")]
+    pub sip_reason: ::prost::alloc::string::String,
+    /// Who ended it: "a" the caller, "b" the callee, "carillon"; empty before the end.
+    #[prost(string, tag = "14")]
+    pub ended_by: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `ProxiedCallEvent`.
+pub mod proxied_call_event {
+    /// What happened.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Type {
+        /// Not set.
+        Unspecified = 0,
+        /// The first INVITE was forwarded.
+        Started = 1,
+        /// The first 18x was forwarded.
+        Ringing = 2,
+        /// A 2xx was forwarded.
+        Answered = 3,
+        /// BYE was answered, or the INVITE failed, or the session timer ran out.
+        Ended = 4,
+    }
+    impl Type {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "TYPE_UNSPECIFIED",
+                Self::Started => "STARTED",
+                Self::Ringing => "RINGING",
+                Self::Answered => "ANSWERED",
+                Self::Ended => "ENDED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+                "STARTED" => Some(Self::Started),
+                "RINGING" => Some(Self::Ringing),
+                "ANSWERED" => Some(Self::Answered),
+                "ENDED" => Some(Self::Ended),
+                _ => None,
+            }
+        }
+    }
+}
+/// Generated client implementations.
+pub mod proxied_calls_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Any call-control replica takes any report. Off the hot path: no call waits for it.
+    #[derive(Debug, Clone)]
+    pub struct ProxiedCallsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ProxiedCallsClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ProxiedCallsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ProxiedCallsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ProxiedCallsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Reports what happened to proxied calls, in order. OK means committed; anything else means report again, to any replica.
+        pub async fn report(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReportResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.callcontrol.v1.ProxiedCalls/Report",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("carillon.callcontrol.v1.ProxiedCalls", "Report"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod proxied_calls_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ProxiedCallsServer.
+    #[async_trait]
+    pub trait ProxiedCalls: std::marker::Send + std::marker::Sync + 'static {
+        /// Reports what happened to proxied calls, in order. OK means committed; anything else means report again, to any replica.
+        async fn report(
+            &self,
+            request: tonic::Request<super::ReportRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReportResponse>, tonic::Status>;
+    }
+    /// Any call-control replica takes any report. Off the hot path: no call waits for it.
+    #[derive(Debug)]
+    pub struct ProxiedCallsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ProxiedCallsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ProxiedCallsServer<T>
+    where
+        T: ProxiedCalls,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/carillon.callcontrol.v1.ProxiedCalls/Report" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportSvc<T: ProxiedCalls>(pub Arc<T>);
+                    impl<
+                        T: ProxiedCalls,
+                    > tonic::server::UnaryService<super::ReportRequest>
+                    for ReportSvc<T> {
+                        type Response = super::ReportResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProxiedCalls>::report(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ProxiedCallsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "carillon.callcontrol.v1.ProxiedCalls";
+    impl<T> tonic::server::NamedService for ProxiedCallsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

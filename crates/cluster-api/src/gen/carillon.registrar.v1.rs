@@ -2567,3 +2567,852 @@ pub mod location_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// One peer or gateway, reachable at one or several addresses.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Trunk {
+    /// Name chosen at creation: letters, digits, '-', '\_' and '.', at most 64.
+    #[prost(string, tag = "1")]
+    pub trunk_id: ::prost::alloc::string::String,
+    /// Name for people.
+    #[prost(string, tag = "2")]
+    pub display_name: ::prost::alloc::string::String,
+    /// Where it is reached. At least one.
+    #[prost(message, repeated, tag = "3")]
+    pub peers: ::prost::alloc::vec::Vec<TrunkPeer>,
+    /// Requests to these domains go out by this trunk; requests from its peers' addresses are the trunk's and not challenged.
+    #[prost(string, repeated, tag = "4")]
+    pub domains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Telephone numbers that go out by this trunk; the longest matching prefix over all trunks wins.
+    #[prost(message, repeated, tag = "5")]
+    pub prefixes: ::prost::alloc::vec::Vec<TrunkPrefix>,
+    /// Among trunks with the same match: lower is tried first.
+    #[prost(uint32, tag = "6")]
+    pub priority: u32,
+    /// Among trunks of the same priority: share of the calls, 0 means 1.
+    #[prost(uint32, tag = "7")]
+    pub weight: u32,
+    /// Credentials for its challenges; absent means none.
+    #[prost(message, optional, tag = "8")]
+    pub credentials: ::core::option::Option<TrunkCredentials>,
+    /// Registration that Carillon keeps up at the peer; absent means none.
+    #[prost(message, optional, tag = "9")]
+    pub registration: ::core::option::Option<TrunkRegistration>,
+    /// OPTIONS toward each peer; absent means none, and a peer counts as up until a request fails.
+    #[prost(message, optional, tag = "10")]
+    pub probe: ::core::option::Option<TrunkProbe>,
+    /// A disabled trunk carries no new calls in either direction.
+    #[prost(bool, tag = "11")]
+    pub disabled: bool,
+    /// Most calls at a time over this trunk, 0 means no limit.
+    #[prost(uint32, tag = "12")]
+    pub max_calls: u32,
+    /// State of each peer. Output only.
+    #[prost(message, repeated, tag = "13")]
+    pub health: ::prost::alloc::vec::Vec<TrunkPeerHealth>,
+    /// When it was created. Output only.
+    #[prost(message, optional, tag = "14")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it was last changed. Output only.
+    #[prost(message, optional, tag = "15")]
+    pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Changes with every change. In UpdateTrunk: when set, the trunk must still be this version.
+    #[prost(string, tag = "16")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// One address of a trunk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrunkPeer {
+    /// sip or sips URI, with transport and port where RFC 3263 should not decide, for example "sip:gw.example.net;transport=tcp".
+    #[prost(string, tag = "1")]
+    pub uri: ::prost::alloc::string::String,
+    /// Lower is tried first.
+    #[prost(uint32, tag = "2")]
+    pub priority: u32,
+    /// Share among peers of the same priority, 0 means 1.
+    #[prost(uint32, tag = "3")]
+    pub weight: u32,
+}
+/// Numbers that a trunk carries.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrunkPrefix {
+    /// Leading characters of the number in global form, for example "+49"; empty matches every number.
+    #[prost(string, tag = "1")]
+    pub prefix: ::prost::alloc::string::String,
+    /// How many leading characters are removed before the number goes out.
+    #[prost(uint32, tag = "2")]
+    pub strip: u32,
+    /// What is put in front instead.
+    #[prost(string, tag = "3")]
+    pub prepend: ::prost::alloc::string::String,
+}
+/// Credentials for challenges of the peer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrunkCredentials {
+    /// User name.
+    #[prost(string, tag = "1")]
+    pub username: ::prost::alloc::string::String,
+    /// Password. Write only: never returned.
+    #[prost(string, tag = "2")]
+    pub password: ::prost::alloc::string::String,
+    /// Realm they are for; empty means any.
+    #[prost(string, tag = "3")]
+    pub realm: ::prost::alloc::string::String,
+}
+/// An outbound registration.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrunkRegistration {
+    /// Where to register, for example "sip:carrier.example".
+    #[prost(string, tag = "1")]
+    pub registrar_uri: ::prost::alloc::string::String,
+    /// The address of record registered there.
+    #[prost(string, tag = "2")]
+    pub aor: ::prost::alloc::string::String,
+    /// Asked registration time; absent means one hour.
+    #[prost(message, optional, tag = "3")]
+    pub expires: ::core::option::Option<::prost_types::Duration>,
+}
+/// Health checks by OPTIONS.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrunkProbe {
+    /// Time between two OPTIONS, 5 s at least; absent means 30 s.
+    #[prost(message, optional, tag = "1")]
+    pub interval: ::core::option::Option<::prost_types::Duration>,
+    /// Failures in a row after which a peer counts as down, 0 means 2.
+    #[prost(uint32, tag = "2")]
+    pub failures: u32,
+}
+/// How one peer is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrunkPeerHealth {
+    /// The peer.
+    #[prost(string, tag = "1")]
+    pub uri: ::prost::alloc::string::String,
+    /// How it is.
+    #[prost(enumeration = "trunk_peer_health::State", tag = "2")]
+    pub state: i32,
+    /// Since when.
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// SIP status of the latest answer, 0 when there was none.
+    #[prost(uint32, tag = "4")]
+    pub sip_status: u32,
+    /// State of the registration at it, as a SIP status; 0 when there is none.
+    #[prost(uint32, tag = "5")]
+    pub registration_status: u32,
+}
+/// Nested message and enum types in `TrunkPeerHealth`.
+pub mod trunk_peer_health {
+    /// State of a peer.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        /// Not set.
+        Unspecified = 0,
+        /// Not asked yet.
+        Unknown = 1,
+        /// Answers.
+        Up = 2,
+        /// Does not answer, or answers 503.
+        Down = 3,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Unknown => "UNKNOWN",
+                Self::Up => "UP",
+                Self::Down => "DOWN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "UNKNOWN" => Some(Self::Unknown),
+                "UP" => Some(Self::Up),
+                "DOWN" => Some(Self::Down),
+                _ => None,
+            }
+        }
+    }
+}
+/// Creates a trunk.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateTrunkRequest {
+    /// Chosen by the client, at most 64 characters; see CreateAccountRequest.request_id.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The trunk.
+    #[prost(message, optional, tag = "2")]
+    pub trunk: ::core::option::Option<Trunk>,
+}
+/// Asks for one trunk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetTrunkRequest {
+    /// The trunk.
+    #[prost(string, tag = "1")]
+    pub trunk_id: ::prost::alloc::string::String,
+}
+/// Which trunks; conditions that are set must all hold.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrunkFilter {
+    /// Trunks that serve this domain.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+}
+/// Asks for a page of trunks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTrunksRequest {
+    /// Which trunks.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<TrunkFilter>,
+    /// Most to return, 1..1000; 0 means 100.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// next_page_token of the page before; empty for the first page.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of trunks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTrunksResponse {
+    /// The trunks.
+    #[prost(message, repeated, tag = "1")]
+    pub trunks: ::prost::alloc::vec::Vec<Trunk>,
+    /// Token of the next page; empty after the last one.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Changes a trunk.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateTrunkRequest {
+    /// See CreateTrunkRequest.request_id.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The trunk by its id, with the new values.
+    #[prost(message, optional, tag = "2")]
+    pub trunk: ::core::option::Option<Trunk>,
+    /// Fields to change; absent means every field that is not empty.
+    #[prost(message, optional, tag = "3")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+}
+/// Removes a trunk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTrunkRequest {
+    /// See CreateTrunkRequest.request_id.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The trunk.
+    #[prost(string, tag = "2")]
+    pub trunk_id: ::prost::alloc::string::String,
+}
+/// The trunk is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTrunkResponse {}
+/// Generated client implementations.
+pub mod trunks_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Provisioning of trunks. Reading needs scope `accounts:read`, changing `accounts:write`.
+    #[derive(Debug, Clone)]
+    pub struct TrunksClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl TrunksClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> TrunksClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> TrunksClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            TrunksClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Creates a trunk. Errors: ALREADY_EXISTS TRUNK_EXISTS, REQUEST_ID_REUSED; INVALID_ARGUMENT BAD_URI, BAD_PREFIX, BAD_DOMAIN.
+        pub async fn create_trunk(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateTrunkRequest>,
+        ) -> std::result::Result<tonic::Response<super::Trunk>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Trunks/CreateTrunk",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Trunks", "CreateTrunk"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns one trunk with its health. Errors: NOT_FOUND TRUNK_NOT_FOUND.
+        pub async fn get_trunk(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetTrunkRequest>,
+        ) -> std::result::Result<tonic::Response<super::Trunk>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Trunks/GetTrunk",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Trunks", "GetTrunk"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists trunks by id.
+        pub async fn list_trunks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTrunksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTrunksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Trunks/ListTrunks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Trunks", "ListTrunks"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes the fields in update_mask. Errors: NOT_FOUND TRUNK_NOT_FOUND; ABORTED ETAG_MISMATCH.
+        pub async fn update_trunk(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateTrunkRequest>,
+        ) -> std::result::Result<tonic::Response<super::Trunk>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Trunks/UpdateTrunk",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Trunks", "UpdateTrunk"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes a trunk; calls over it go on. Errors: NOT_FOUND TRUNK_NOT_FOUND.
+        pub async fn delete_trunk(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteTrunkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTrunkResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Trunks/DeleteTrunk",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Trunks", "DeleteTrunk"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod trunks_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with TrunksServer.
+    #[async_trait]
+    pub trait Trunks: std::marker::Send + std::marker::Sync + 'static {
+        /// Creates a trunk. Errors: ALREADY_EXISTS TRUNK_EXISTS, REQUEST_ID_REUSED; INVALID_ARGUMENT BAD_URI, BAD_PREFIX, BAD_DOMAIN.
+        async fn create_trunk(
+            &self,
+            request: tonic::Request<super::CreateTrunkRequest>,
+        ) -> std::result::Result<tonic::Response<super::Trunk>, tonic::Status>;
+        /// Returns one trunk with its health. Errors: NOT_FOUND TRUNK_NOT_FOUND.
+        async fn get_trunk(
+            &self,
+            request: tonic::Request<super::GetTrunkRequest>,
+        ) -> std::result::Result<tonic::Response<super::Trunk>, tonic::Status>;
+        /// Lists trunks by id.
+        async fn list_trunks(
+            &self,
+            request: tonic::Request<super::ListTrunksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTrunksResponse>,
+            tonic::Status,
+        >;
+        /// Changes the fields in update_mask. Errors: NOT_FOUND TRUNK_NOT_FOUND; ABORTED ETAG_MISMATCH.
+        async fn update_trunk(
+            &self,
+            request: tonic::Request<super::UpdateTrunkRequest>,
+        ) -> std::result::Result<tonic::Response<super::Trunk>, tonic::Status>;
+        /// Removes a trunk; calls over it go on. Errors: NOT_FOUND TRUNK_NOT_FOUND.
+        async fn delete_trunk(
+            &self,
+            request: tonic::Request<super::DeleteTrunkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTrunkResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Provisioning of trunks. Reading needs scope `accounts:read`, changing `accounts:write`.
+    #[derive(Debug)]
+    pub struct TrunksServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> TrunksServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for TrunksServer<T>
+    where
+        T: Trunks,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/carillon.registrar.v1.Trunks/CreateTrunk" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateTrunkSvc<T: Trunks>(pub Arc<T>);
+                    impl<
+                        T: Trunks,
+                    > tonic::server::UnaryService<super::CreateTrunkRequest>
+                    for CreateTrunkSvc<T> {
+                        type Response = super::Trunk;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateTrunkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Trunks>::create_trunk(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateTrunkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Trunks/GetTrunk" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetTrunkSvc<T: Trunks>(pub Arc<T>);
+                    impl<T: Trunks> tonic::server::UnaryService<super::GetTrunkRequest>
+                    for GetTrunkSvc<T> {
+                        type Response = super::Trunk;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetTrunkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Trunks>::get_trunk(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetTrunkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Trunks/ListTrunks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTrunksSvc<T: Trunks>(pub Arc<T>);
+                    impl<T: Trunks> tonic::server::UnaryService<super::ListTrunksRequest>
+                    for ListTrunksSvc<T> {
+                        type Response = super::ListTrunksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTrunksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Trunks>::list_trunks(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTrunksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Trunks/UpdateTrunk" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateTrunkSvc<T: Trunks>(pub Arc<T>);
+                    impl<
+                        T: Trunks,
+                    > tonic::server::UnaryService<super::UpdateTrunkRequest>
+                    for UpdateTrunkSvc<T> {
+                        type Response = super::Trunk;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateTrunkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Trunks>::update_trunk(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateTrunkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Trunks/DeleteTrunk" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteTrunkSvc<T: Trunks>(pub Arc<T>);
+                    impl<
+                        T: Trunks,
+                    > tonic::server::UnaryService<super::DeleteTrunkRequest>
+                    for DeleteTrunkSvc<T> {
+                        type Response = super::DeleteTrunkResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteTrunkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Trunks>::delete_trunk(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteTrunkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for TrunksServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "carillon.registrar.v1.Trunks";
+    impl<T> tonic::server::NamedService for TrunksServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

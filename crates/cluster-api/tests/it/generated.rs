@@ -9,6 +9,7 @@ use std::{
 };
 
 use prost::Message;
+use prost_types::FileDescriptorSet;
 
 /// The folder of the crate.
 fn crate_root() -> &'static Path {
@@ -35,10 +36,15 @@ fn proto_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Every contract, compiled, with its comments.
+pub fn compiled() -> FileDescriptorSet {
+    let root = proto_root();
+    protox::compile(proto_files(&root), [&root]).expect("the proto files are valid")
+}
+
 /// Writes the Rust code and the descriptor set for all packages into `target`.
 fn generate(target: &Path) {
-    let root = proto_root();
-    let mut files = protox::compile(proto_files(&root), [&root]).expect("the proto files are valid");
+    let mut files = compiled();
     tonic_prost_build::configure()
         .out_dir(target)
         .bytes(".carillon")

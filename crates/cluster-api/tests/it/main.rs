@@ -1,3 +1,4 @@
 //! Integration tests of `cluster-api`: the contracts in `proto/` and the code made from them.
 
+mod conventions;
 mod generated;
