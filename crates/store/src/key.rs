@@ -75,7 +75,7 @@ impl Partitions {
 }
 
 /// FNV-1a with 64 bits, folded so that the low bits depend on every octet.
-fn fnv1a(octets: &[u8]) -> u64 {
+pub(crate) fn fnv1a(octets: &[u8]) -> u64 {
     let hash = octets.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
         (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
     });

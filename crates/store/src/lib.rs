@@ -13,6 +13,7 @@ mod error;
 mod key;
 mod log;
 mod memory;
+mod redis;
 mod wakeups;
 
 use std::time::{Duration, SystemTime};
@@ -26,6 +27,7 @@ pub use crate::error::StoreError;
 pub use crate::key::{Key, Partition, Partitions};
 pub use crate::log::{BadCursor, Cursor, LogEntry, LogLimits};
 pub use crate::memory::MemoryStore;
+pub use crate::redis::{BadRedisUrl, RedisCounters, RedisOptions, RedisStore};
 pub use crate::wakeups::Wakeups;
 
 /// A record and the version it was read with.

@@ -22,12 +22,16 @@ impl Wakeups {
     }
 
     /// Waits for the next wakeup. Changes since the last one (or since the watch began) wake at once.
-    /// Cancelling loses nothing.
-    pub async fn recv(&mut self) {
+    /// Cancelling loses nothing. Returns whether a change was announced; `false` is the fallback.
+    pub async fn recv(&mut self) -> bool {
         match tokio::time::timeout(Wakeups::FALLBACK, self.changes.changed()).await {
-            Ok(Ok(())) | Err(_) => {}
+            Ok(Ok(())) => true,
+            Err(_) => false,
             // The engine is gone; keep the rhythm instead of spinning.
-            Ok(Err(_)) => tokio::time::sleep(Wakeups::FALLBACK).await,
+            Ok(Err(_)) => {
+                tokio::time::sleep(Wakeups::FALLBACK).await;
+                false
+            }
         }
     }
 }

@@ -74,3 +74,25 @@ impl Log {
 fn millis(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn entries_older_than_the_retention_are_gone_and_the_reader_is_told() {
+        let limits = LogLimits { retention: Duration::from_secs(10), max_entries: 100 };
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
+        let mut log = Log::default();
+        let first = log.append("1".into(), at(0), &limits);
+        let second = log.append("2".into(), at(5), &limits);
+
+        let kept = log.read(Some(first), 10, at(12), &limits).expect("nothing is missing after the first");
+        assert_eq!(kept.len(), 1);
+        let missing = log.read(Some(first), 10, at(16), &limits);
+        assert_eq!(missing, Err(StoreError::Trimmed { oldest: None }));
+        assert_eq!(log.read(Some(second), 10, at(16), &limits), Ok(vec![]));
+    }
+}

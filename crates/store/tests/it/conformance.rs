@@ -17,6 +17,11 @@ macro_rules! on_every_engine {
                 super::scenarios::$name($crate::rig::Rig::memory().await).await
             })*
         }
+        mod redis {
+            $($(#[$meta])* #[tokio::test] async fn $name() {
+                super::scenarios::$name($crate::rig::Rig::redis().await).await
+            })*
+        }
     };
 }
 pub(crate) use on_every_engine;

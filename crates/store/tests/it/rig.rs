@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use store::{LogLimits, MemoryStore, Partition, Store};
+use store::{LogLimits, MemoryStore, Partition, RedisOptions, RedisStore, Store};
+
+use crate::server::Server;
 
 /// Log bounds small enough to reach in a test.
 pub fn small_logs() -> LogLimits {
@@ -20,6 +22,8 @@ pub struct Rig {
 
 enum Time {
     Virtual(Arc<AtomicU64>),
+    /// The server's own clock; the server lives as long as the rig.
+    Real(#[allow(dead_code)] Server),
 }
 
 impl Rig {
@@ -34,11 +38,26 @@ impl Rig {
         Rig { store: Arc::new(store), partition: Partition::new("things", 3), time: Time::Virtual(millis) }
     }
 
+    /// The Redis engine on a server of its own, in real time.
+    pub async fn redis() -> Rig {
+        let server = Server::start(&[]).await;
+        let options = RedisOptions { logs: small_logs(), ..RedisOptions::default() };
+        let store = RedisStore::connect(&server.url(), options).expect("url");
+        store.wait_ready().await;
+        Rig { store: Arc::new(store), partition: Partition::new("things", 3), time: Time::Real(server) }
+    }
+
     /// Lets at least this much store time pass.
     pub async fn pass(&self, time: Duration) {
         match &self.time {
             Time::Virtual(millis) => {
                 millis.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+            }
+            Time::Real(_) => {
+                let until = self.store.now() + time;
+                while let Ok(rest) = until.duration_since(self.store.now()) {
+                    tokio::time::sleep(rest.max(Duration::from_millis(1))).await;
+                }
             }
         }
     }

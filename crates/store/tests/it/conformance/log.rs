@@ -68,7 +68,9 @@ on_every_engine! {
                 let entries = rig.store.log_read(&rig.partition, "events", Some(after), 7).await.expect("read");
                 match entries.last() {
                     Some(last) => after = last.cursor,
-                    None => wakeups.recv().await,
+                    None => {
+                        wakeups.recv().await;
+                    }
                 }
                 seen.extend(entries.iter().map(|entry| number(&entry.entry)));
             }

@@ -1,0 +1,92 @@
+-- One batch, all or nothing.
+-- KEYS[1] the partition's meta hash; then the keys of each operation, in order.
+-- ARGV[1] change channel, [2] longest log, [3] log retention in ms; then the operations:
+--   P key      expect ttl value    put            I zset hash  member value     add to index
+--   D key      expect              delete         i zset hash  member           remove from index
+--   C key      expect              check          Q zset hash  id at payload    add due entry
+--   L stream   log entry           append         q zset hash  id token         remove due entry
+-- expect: "*" anything, "-" absent, else the version. A record is its version in 16 digits, then the value; the
+-- payload of a due entry is preceded by its claim token in 16 digits, 0 when unclaimed.
+-- Returns {1, version, cursor, ...}, or {0} when an expectation fails.
+
+local function holds(key, expect)
+  if expect == '*' then return true end
+  if expect == '-' then return redis.call('EXISTS', key) == 0 end
+  return redis.call('GETRANGE', key, 0, 15) == expect
+end
+
+local keys_of = { P = 1, D = 1, C = 1, I = 2, i = 2, Q = 2, q = 2, L = 1 }
+local args_of = { P = 3, D = 1, C = 1, I = 2, i = 1, Q = 3, q = 2, L = 2 }
+
+local k, a = 2, 4
+while ARGV[a] do
+  local op = ARGV[a]
+  if op == 'P' or op == 'D' or op == 'C' then
+    if not holds(KEYS[k], ARGV[a + 1]) then return { 0 } end
+  elseif op == 'q' and ARGV[a + 2] ~= '*' then
+    local claimed = redis.call('HGET', KEYS[k + 1], ARGV[a + 1])
+    if not claimed or string.sub(claimed, 1, 16) ~= ARGV[a + 2] then return { 0 } end
+  end
+  k, a = k + keys_of[op], a + 1 + args_of[op]
+end
+
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now_ms = math.floor(now_us / 1000)
+local meta = KEYS[1]
+local version_number = math.max((tonumber(redis.call('HGET', meta, 'v')) or 0) + 1, now_us)
+local version = string.format('%016.0f', version_number)
+redis.call('HSET', meta, 'v', version)
+
+local reply = { 1, version }
+local records_changed, logs = false, {}
+k, a = 2, 4
+while ARGV[a] do
+  local op = ARGV[a]
+  if op == 'P' then
+    local value, ttl = version .. ARGV[a + 3], ARGV[a + 2]
+    if ttl == '0' then
+      redis.call('SET', KEYS[k], value)
+    else
+      redis.call('SET', KEYS[k], value, 'PX', ttl)
+    end
+    records_changed = true
+  elseif op == 'D' then
+    redis.call('DEL', KEYS[k])
+    records_changed = true
+  elseif op == 'I' then
+    redis.call('ZADD', KEYS[k], 0, ARGV[a + 1])
+    if ARGV[a + 2] == '' then
+      redis.call('HDEL', KEYS[k + 1], ARGV[a + 1])
+    else
+      redis.call('HSET', KEYS[k + 1], ARGV[a + 1], ARGV[a + 2])
+    end
+  elseif op == 'i' then
+    redis.call('ZREM', KEYS[k], ARGV[a + 1])
+    redis.call('HDEL', KEYS[k + 1], ARGV[a + 1])
+  elseif op == 'Q' then
+    redis.call('ZADD', KEYS[k], ARGV[a + 2], ARGV[a + 1])
+    redis.call('HSET', KEYS[k + 1], ARGV[a + 1], '0000000000000000' .. ARGV[a + 3])
+  elseif op == 'q' then
+    redis.call('ZREM', KEYS[k], ARGV[a + 1])
+    redis.call('HDEL', KEYS[k + 1], ARGV[a + 1])
+  elseif op == 'L' then
+    local log = ARGV[a + 1]
+    local number = redis.call('HINCRBY', meta, 'n:' .. log, 1)
+    local ms = math.max(tonumber(redis.call('HGET', meta, 't:' .. log)) or 0, now_ms)
+    redis.call('HSET', meta, 't:' .. log, string.format('%.0f', ms))
+    local cursor = string.format('%.0f-%.0f', ms, number)
+    redis.call('XADD', KEYS[k], 'MAXLEN', '~', ARGV[2], cursor, 'e', ARGV[a + 2])
+    redis.call('PEXPIRE', KEYS[k], ARGV[3])
+    if number % 16 == 0 then
+      redis.call('XTRIM', KEYS[k], 'MINID', '~', string.format('%.0f', math.max(ms - ARGV[3], 0)))
+    end
+    reply[#reply + 1] = cursor
+    logs[#logs + 1] = log
+  end
+  k, a = k + keys_of[op], a + 1 + args_of[op]
+end
+if records_changed or #logs > 0 then
+  redis.call('PUBLISH', ARGV[1], table.concat(logs, '\n'))
+end
+return reply
