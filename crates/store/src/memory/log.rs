@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn entries_older_than_the_retention_are_gone_and_the_reader_is_told() {
         let limits = LogLimits { retention: Duration::from_secs(10), max_entries: 100 };
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
+        let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let mut log = Log::default();
         let first = log.append("1".into(), at(0), &limits);
         let second = log.append("2".into(), at(5), &limits);
