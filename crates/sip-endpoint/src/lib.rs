@@ -1,1 +1,53 @@
 //! Sockets, flows and the one driver loop that runs the transaction machines.
+//!
+//! # What is here
+//! - [`Endpoint`]: UDP and TCP on the same port, the [`Transactions`](sip_transaction::Transactions) above them, and a
+//!   loop that lets one thing happen after the other. Whatever is built on top is a [`TransactionUser`], called in the
+//!   loop with a [`Context`] to act through. There is no lock, and no task for a transaction.
+//! - [`Hop`]: where a message came from or goes. [`Target`] and [`locate`]: from a URI to a hop's address.
+//! - [`Counters`]: what happened, by reason.
+//!
+//! # What is deliberately absent
+//! Rules: what to do with a request is the user's affair, and so are drain and admission. TLS and WebSocket will be
+//! further kinds of stream for `stream.rs`, which runs any. NAPTR and SRV will be further questions of [`Dns`].
+//!
+//! # Where to start
+//! `user.rs` for what the endpoint calls and `context.rs` for what can be done then; `driver.rs` for the loop;
+//! `inbound.rs` and `outbound.rs` for the rules of RFC 3261 18. `mmsg.rs` is the only file with unsafe code.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod config;
+mod context;
+mod counters;
+mod dns;
+mod driver;
+mod endpoint;
+mod flow;
+mod hop;
+mod inbound;
+#[allow(unsafe_code, reason = "recvmmsg, sendmmsg and the error queue have no safe wrapper")]
+mod mmsg;
+mod names;
+mod outbound;
+mod stream;
+mod timers;
+mod udp;
+mod user;
+mod work;
+
+pub use config::{Config, Listen};
+pub use context::{Context, Load};
+pub use counters::{Counter, Counters};
+pub use dns::{Answer, Destination, Dns, DnsError, SystemDns, Target, locate};
+pub use endpoint::{Endpoint, Handle};
+pub use flow::{FlowEnd, FlowView};
+pub use hop::{Arrival, FlowId, Hop, SocketId, Transport};
+pub use names::OwnVia;
+pub use timers::TimerId;
+pub use user::{Failure, TransactionUser};
+pub use work::Busy;
+
+pub use sip_transaction::{
+    BuildError, CancelOutcome, CancelTarget, ClientKey, Key, RespondError, SendError, ServerKey,
+};

@@ -132,6 +132,18 @@ impl InviteServer {
         }
     }
 
+    /// The INVITE, as long as nothing was sent in answer.
+    pub(crate) fn unanswered(&self) -> Option<&Message> {
+        match self {
+            Self::Unanswered(state) => Some(&state.invite),
+            Self::Proceeding(_)
+            | Self::Accepted(_)
+            | Self::Completed(_)
+            | Self::Confirmed(_)
+            | Self::Terminated => None,
+        }
+    }
+
     /// The response that an ACK would acknowledge here, for comparing To tags.
     pub(crate) fn unacknowledged(&self) -> Option<&Bytes> {
         match self {

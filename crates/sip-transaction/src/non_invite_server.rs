@@ -116,6 +116,14 @@ impl NonInviteServer {
         }
     }
 
+    /// The request, as long as nothing was sent in answer.
+    pub(crate) fn unanswered(&self) -> Option<&Message> {
+        match self {
+            Self::Trying(state) => Some(&state.request),
+            Self::Proceeding(_) | Self::Completed(_) | Self::Terminated => None,
+        }
+    }
+
     /// The next state.
     pub(crate) fn step(self, now: Instant, input: Input, terms: Terms<'_>, effects: &mut Effects) -> Self {
         match self {

@@ -237,6 +237,13 @@ impl<H: Copy> ServerSide<H> {
         self.pool.get(key.0).map(|server| server.hop)
     }
 
+    pub(crate) fn unanswered(&self, key: ServerKey) -> Option<&Message> {
+        match &self.pool.get(key.0)?.machine {
+            Machine::Invite(machine) => machine.unanswered(),
+            Machine::NonInvite(machine) => machine.unanswered(),
+        }
+    }
+
     pub(crate) fn set_hop(&mut self, key: ServerKey, hop: H) {
         if let Some(server) = self.pool.get_mut(key.0) {
             server.hop = hop;

@@ -194,6 +194,11 @@ impl<H: Copy> Transactions<H> {
         }
     }
 
+    /// The request of a server transaction that has no response yet.
+    pub fn unanswered(&self, key: ServerKey) -> Option<&Message> {
+        self.servers.unanswered(key)
+    }
+
     /// Numbers for whoever watches.
     pub fn stats(&self) -> Stats {
         Stats {

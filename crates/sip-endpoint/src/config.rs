@@ -1,0 +1,92 @@
+//! What an endpoint listens on and how much it takes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sip_message::Limits;
+
+/// Configuration of an [`Endpoint`](crate::Endpoint).
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen. UDP and TCP share the port of each (RFC 3261 18).
+    pub listen: Vec<Listen>,
+    /// Further hosts, with or without port, that stand for us in the Via of a response, such as the name of the tier.
+    pub own_names: Vec<String>,
+    /// The transaction layer.
+    pub transactions: sip_transaction::Config,
+    /// Bounds of one message.
+    pub limits: Limits,
+    /// Largest request sent as a datagram; a larger one goes by TCP. Default 1300 bytes, RFC 3261 18.1.1.
+    pub max_datagram_request: usize,
+    /// Receive and send buffer asked of the kernel for each UDP socket. Default 8 MiB: half a second of 25,000 messages
+    /// of 600 bytes a second. The kernel may give less (`net.core.rmem_max`).
+    pub socket_buffer: usize,
+    /// Datagrams that wait for the kernel to take them. Default 4096 for each socket.
+    pub max_datagrams_queued: usize,
+    /// Connections, accepted and opened. Default 20,000.
+    pub max_connections: usize,
+    /// Accepted connections from one address. Default 1,000, which leaves room for an office behind one address.
+    pub max_connections_per_address: usize,
+    /// Messages that wait on one connection. A peer that reads more slowly than we write loses it. Default 256.
+    pub max_queued_per_connection: usize,
+    /// Messages of all connections that wait for the driver. Default 1024; then reading pauses.
+    pub max_events_queued: usize,
+    /// Commands that wait for the driver. Default 1024.
+    pub max_commands_queued: usize,
+    /// Asynchronous work in flight. Default 65,536.
+    pub max_work: usize,
+    /// How long opening a connection may take. Default 2 s, so that a dead next hop costs less than a caller's patience.
+    pub connect_timeout: Duration,
+    /// How long a peer may take to send the whole of a message it began, or the first one. Default 10 s.
+    pub message_timeout: Duration,
+    /// How long a peer may leave our bytes unread. Default 10 s.
+    pub write_timeout: Duration,
+    /// How long a connection may be silent in both directions. Default 30 min: phones keep theirs alive every two
+    /// minutes (RFC 5626 4.4.1), neighbours should find theirs open (RFC 5923 9).
+    pub idle_timeout: Duration,
+    /// How long an address that refused TCP gets large requests by UDP at once. Default 10 min.
+    pub remember_refused_tcp: Duration,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// How peers reach this address: `host` or `host:port`, written into every Via. Defaults to the address itself, or
+    /// for the unspecified address to the one the default route leaves by.
+    pub advertise: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            own_names: Vec::new(),
+            transactions: sip_transaction::Config::default(),
+            limits: Limits::default(),
+            max_datagram_request: 1300,
+            socket_buffer: 8 << 20,
+            max_datagrams_queued: 4096,
+            max_connections: 20_000,
+            max_connections_per_address: 1_000,
+            max_queued_per_connection: 256,
+            max_events_queued: 1024,
+            max_commands_queued: 1024,
+            max_work: 65_536,
+            connect_timeout: Duration::from_secs(2),
+            message_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30 * 60),
+            remember_refused_tcp: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Config {
+    /// Listens on these addresses, everything else by default.
+    pub fn listening_on(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let listen = addresses.into_iter().map(|address| Listen { address, advertise: None }).collect();
+        Self { listen, ..Self::default() }
+    }
+}

@@ -1,0 +1,223 @@
+//! What a transaction user can do from within a call.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::RandomState;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sip_message::Message;
+use sip_transaction::{
+    BuildError, CancelOutcome, ClientKey, Key, RespondError, SendError, ServerKey, Stats, Transactions,
+};
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::dns::Dns;
+use crate::flow::{FlowEnd, FlowView, Flows};
+use crate::hop::{FlowId, Hop, Transport};
+use crate::names::{Names, OwnVia};
+use crate::timers::{TimerId, Timers};
+use crate::udp::Sockets;
+use crate::user::TransactionUser;
+use crate::work::{Busy, Work};
+
+/// Everything of an endpoint except its user.
+pub(crate) struct Core<U: TransactionUser> {
+    /// The time of this round.
+    pub(crate) now: Instant,
+    pub(crate) transactions: Transactions<Hop>,
+    pub(crate) udp: Sockets,
+    pub(crate) flows: Flows,
+    pub(crate) timers: Timers<U::Timer>,
+    pub(crate) work: Work<U::Completion>,
+    pub(crate) names: Names,
+    pub(crate) dns: Arc<dyn Dns>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) counters: Arc<Counters>,
+    /// Makes the To tags of answers that nothing is remembered of.
+    pub(crate) tags: RandomState,
+    /// Addresses that refused TCP, and until when to believe it.
+    pub(crate) refused_tcp: HashMap<SocketAddr, Instant>,
+    /// Transactions to tell in this round that something did not leave.
+    pub(crate) failed: Vec<Key>,
+    /// Connections that we closed in this round.
+    pub(crate) closed: Vec<(FlowId, FlowEnd)>,
+    /// How long the last round took.
+    pub(crate) lag: Duration,
+}
+
+/// How busy the endpoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// The transaction table.
+    pub transactions: Stats,
+    /// Connections, open or being opened.
+    pub connections: usize,
+    /// Asynchronous work in flight.
+    pub work: usize,
+    /// How long the last round of the loop took: what a message that comes now waits at least.
+    pub lag: Duration,
+}
+
+/// The hands of a [`TransactionUser`]: valid for one call.
+pub struct Context<'a, U: TransactionUser> {
+    pub(crate) core: &'a mut Core<U>,
+}
+
+impl<U: TransactionUser> Context<'_, U> {
+    /// The time of this round of the loop.
+    pub fn now(&self) -> Instant {
+        self.core.now
+    }
+
+    /// Sends a request as a new client transaction. Its topmost Via is there already (see [`via`](Self::via)).
+    ///
+    /// A request that is too large for a datagram goes by TCP, with the Via changed accordingly, and comes back to UDP
+    /// when TCP is refused (RFC 3261 18.1.1).
+    ///
+    /// # Errors
+    /// See [`SendError`]. Nothing was sent then.
+    pub fn send_request(&mut self, request: Message, to: Hop) -> Result<ClientKey, SendError> {
+        self.core.send_request(request, to)
+    }
+
+    /// Sends a request by exactly this hop, however large it is: for a flow that a phone keeps open (RFC 5626), where no
+    /// other way leads to it.
+    ///
+    /// # Errors
+    /// See [`SendError`]. Nothing was sent then.
+    pub fn send_request_on_flow(&mut self, request: Message, flow: Hop) -> Result<ClientKey, SendError> {
+        let reliable = self.core.is_reliable(flow);
+        self.core.transactions.send_request(self.core.now, request, flow, reliable)
+    }
+
+    /// Cancels an INVITE as soon as that is allowed (RFC 3261 9.1). `extra` are headers by name, such as Reason.
+    ///
+    /// # Errors
+    /// When an extra header does not make a message. Nothing has happened then.
+    pub fn cancel(
+        &mut self,
+        invite: ClientKey,
+        extra: &[(&str, &[u8])],
+    ) -> Result<CancelOutcome, BuildError> {
+        self.core.transactions.cancel(self.core.now, invite, extra)
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// See [`RespondError`]. Nothing was sent then.
+    pub fn respond(&mut self, key: ServerKey, response: Message) -> Result<(), RespondError> {
+        self.core.transactions.respond(self.core.now, key, &response)
+    }
+
+    /// Answers a request once and forgets it: for challenges to senders that have not shown that they own their address
+    /// (RFC 3261 26.3.2.4).
+    ///
+    /// # Errors
+    /// See [`RespondError`]. Nothing was sent then.
+    pub fn respond_and_forget(&mut self, key: ServerKey, response: Message) -> Result<(), RespondError> {
+        self.core.transactions.respond_and_forget(key, &response)
+    }
+
+    /// Sends a message outside any transaction: the ACK for a 2xx, a CANCEL forwarded statelessly, a response to a
+    /// request for which there was no room.
+    pub fn send_statelessly(&mut self, message: &Message, to: Hop) {
+        self.core.transmit(to, message.bytes().clone(), None);
+    }
+
+    /// The Via for a request that leaves by this hop. `None` when the connection is gone.
+    pub fn via<'a>(&'a self, to: Hop, branch: &'a str) -> Option<OwnVia<'a>> {
+        let (transport, local) = self.core.transport_of(to)?;
+        Some(OwnVia { transport, sent_by: self.core.names.sent_by(local)?, branch })
+    }
+
+    /// `host:port` by which peers of this hop reach us, as in Via, Contact and Record-Route. `None` when the connection
+    /// is gone.
+    pub fn sent_by(&self, to: Hop) -> Option<&str> {
+        let (_, local) = self.core.transport_of(to)?;
+        self.core.names.sent_by(local)
+    }
+
+    /// What carries the messages of this hop. `None` when the connection is gone.
+    pub fn transport(&self, hop: Hop) -> Option<Transport> {
+        self.core.transport_of(hop).map(|(transport, _)| transport)
+    }
+
+    /// The way to a destination: by datagrams, or by the connection to it, which is opened when there is none. What is
+    /// sent meanwhile waits; if opening fails, every waiting request is reported as [`Failure`](crate::Failure).
+    ///
+    /// `None` when no socket of ours can reach it, its transport is not bound, or there are too many connections.
+    pub fn hop_to(&mut self, transport: Transport, peer: SocketAddr) -> Option<Hop> {
+        match transport {
+            Transport::Udp => Some(Hop::Udp { socket: self.core.udp.toward(peer)?, peer }),
+            Transport::Tcp => self.core.connect(peer).map(Hop::Flow),
+            Transport::Tls | Transport::Ws | Transport::Wss => None,
+        }
+    }
+
+    /// Whether messages can be sent by this hop: always for datagrams, as long as it is there for a connection.
+    pub fn is_alive(&self, hop: Hop) -> bool {
+        self.core.transport_of(hop).is_some()
+    }
+
+    /// A connection, as long as it is there.
+    pub fn flow(&self, id: FlowId) -> Option<FlowView> {
+        self.core.flows.get(id).map(|flow| flow.view)
+    }
+
+    /// Closes a connection once everything queued on it is written.
+    pub fn close_flow(&mut self, id: FlowId) {
+        self.core.close_flow(id, FlowEnd::Ours);
+    }
+
+    /// Where the messages of a transaction go, while it lives.
+    pub fn hop_of(&self, key: Key) -> Option<Hop> {
+        self.core.transactions.hop(key)
+    }
+
+    /// For use in asynchronous work: `locate(&target, &*dns)`.
+    pub fn dns(&self) -> &Arc<dyn Dns> {
+        &self.core.dns
+    }
+
+    /// Sets a timer. It never fires early, and a few milliseconds late at most while the loop keeps up.
+    pub fn set_timer(&mut self, after: Duration, timer: U::Timer) -> TimerId {
+        self.core.timers.set(self.core.now + after, timer)
+    }
+
+    /// Takes a timer back; `None` when it fired or was cancelled before.
+    pub fn cancel_timer(&mut self, id: TimerId) -> Option<U::Timer> {
+        self.core.timers.cancel(id)
+    }
+
+    /// Starts asynchronous work. It is polled here and now for the first time, and later by the loop; its result comes to
+    /// [`TransactionUser::on_completion`], after the present call has returned.
+    ///
+    /// # Errors
+    /// When too much is in flight; the work is dropped.
+    pub fn spawn(&mut self, work: impl Future<Output = U::Completion> + Send + 'static) -> Result<(), Busy> {
+        let started = self.core.work.start(Box::pin(work));
+        if started.is_err() {
+            self.core.counters.work_refused.one_more();
+        }
+        started
+    }
+
+    /// How busy the endpoint is.
+    pub fn load(&self) -> Load {
+        Load {
+            transactions: self.core.transactions.stats(),
+            connections: self.core.flows.len(),
+            work: self.core.work.len(),
+            lag: self.core.lag,
+        }
+    }
+
+    /// What the endpoint counts.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.core.counters
+    }
+}

@@ -1,0 +1,100 @@
+//! What the endpoint counts. Whoever exports metrics reads [`Counters::snapshot`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($( $(#[doc = $doc:literal])+ $name:ident ),+ $(,)?) => {
+        /// Numbers that only grow, shared with whoever watches.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $( $(#[doc = $doc])+ pub $name: Counter, )+
+        }
+
+        impl Counters {
+            /// Every counter with its name.
+            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+                vec![$( (stringify!($name), self.$name.count()) ),+]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams received.
+    datagrams_received,
+    /// Datagrams handed to the kernel.
+    datagrams_sent,
+    /// Datagrams given up because the kernel took none and the queue was full.
+    datagrams_dropped,
+    /// Datagrams that the kernel refused, or that came back as unreachable.
+    datagrams_unreachable,
+    /// Messages received over connections.
+    stream_messages_received,
+    /// Messages handed to connections.
+    stream_messages_sent,
+    /// Keep-alives received.
+    keep_alives,
+    /// Bytes that are no SIP at all: no start line could be read.
+    malformed_start_line,
+    /// Messages whose header lines break the grammar.
+    malformed_headers,
+    /// Messages whose length does not fit Content-Length, or is not said where it must be.
+    malformed_length,
+    /// Messages beyond a limit of size or number.
+    malformed_too_large,
+    /// Requests of another version.
+    malformed_version,
+    /// Messages that lack a mandatory header or hold one that cannot be read.
+    malformed_mandatory,
+    /// Malformed requests that got an answer.
+    malformed_answered,
+    /// Responses whose topmost Via is not ours.
+    foreign_responses,
+    /// Responses that belonged to no transaction.
+    stray_responses,
+    /// Requests for which the transaction table had no room.
+    overflow_requests,
+    /// Requests sent by TCP because of their size.
+    large_requests_by_tcp,
+    /// Of those, requests that went by UDP after all because TCP was refused.
+    large_requests_back_to_udp,
+    /// Responses that took a new connection because theirs was gone.
+    responses_rerouted,
+    /// Connections accepted.
+    connections_accepted,
+    /// Connections opened.
+    connections_opened,
+    /// Connections that could not be opened.
+    connections_failed,
+    /// Connections turned away at a bound.
+    connections_refused,
+    /// Connections closed because the peer did not read.
+    connections_too_slow,
+    /// Times that accepting failed for want of a resource.
+    accept_errors,
+    /// Panics of the user, each of which cost one message.
+    user_panics,
+    /// Panics of asynchronous work.
+    work_panics,
+    /// Asynchronous work refused at its bound.
+    work_refused,
+}
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// The number.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn one_more(&self) {
+        self.add(1);
+    }
+}

@@ -1,0 +1,406 @@
+//! The driver loop: everything that happens to an endpoint happens here, one thing after the other.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use sip_message::{Message, ResponseBuilder};
+use sip_transaction::{Key, Output};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+use crate::context::{Context, Core};
+use crate::flow::FlowEnd;
+use crate::hop::{Arrival, FlowId, Hop, Transport};
+use crate::inbound::{self, Verdict, Way};
+use crate::stream::{Event, Parcel, What};
+use crate::udp::{Incoming, Undelivered};
+use crate::user::{Failure, TransactionUser};
+use crate::work::Progress;
+
+/// What one source may bring in one round, so that none starves the others.
+const PER_ROUND: usize = 64;
+
+/// After accepting failed for want of a resource, how long to leave the peers in the kernel's queue.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Driver<U: TransactionUser> {
+    pub(crate) core: Core<U>,
+    pub(crate) user: U,
+    pub(crate) listeners: Vec<(TcpListener, std::net::SocketAddr)>,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) commands: mpsc::Receiver<U::Command>,
+    pub(crate) accept_again_at: Option<Instant>,
+    pub(crate) sleep: Pin<Box<Sleep>>,
+    pub(crate) incoming: Vec<Incoming>,
+    pub(crate) undelivered: Vec<Undelivered>,
+}
+
+impl<U: TransactionUser> Driver<U> {
+    /// One round: takes a bounded share from every source, then sends what follows. Pending when nothing was there, with
+    /// a waker left everywhere.
+    ///
+    /// The order is: what frees memory or tells of failures, what peers sent, what was waited for, what others ask, new
+    /// connections, and time. Each source is polled in every round, so the order costs nobody more than a round.
+    pub(crate) fn poll_round(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        self.core.now = tokio::time::Instant::now().into_std();
+        let mut busy = false;
+        busy |= self.poll_errors(cx);
+        busy |= self.poll_datagrams(cx);
+        busy |= self.poll_connections(cx);
+        busy |= self.poll_work(cx);
+        busy |= self.poll_commands(cx);
+        busy |= self.poll_listeners(cx);
+        busy |= self.handle_deadlines();
+        if busy {
+            let now = self.core.now;
+            self.guarded(|user, cx| user.on_round(cx, now));
+            self.drain(None);
+        }
+        self.core.udp.flush(&mut self.undelivered);
+        busy |= !self.undelivered.is_empty();
+        if busy {
+            self.core.lag = tokio::time::Instant::now().into_std().saturating_duration_since(self.core.now);
+            return Poll::Ready(());
+        }
+        if let Some(at) = self.next_deadline() {
+            let at = tokio::time::Instant::from_std(at);
+            if self.sleep.deadline() != at {
+                self.sleep.as_mut().reset(at);
+            }
+            return self.sleep.as_mut().poll(cx);
+        }
+        Poll::Pending
+    }
+
+    fn poll_errors(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let mut undelivered = std::mem::take(&mut self.undelivered);
+        let mut busy = self.core.udp.poll_errors(cx, &mut undelivered).is_ready();
+        for lost in undelivered.drain(..) {
+            busy = true;
+            let key = match lost {
+                Undelivered::Refused(key) => Some(key),
+                Undelivered::Returned(returned) => {
+                    self.core.counters.datagrams_unreachable.one_more();
+                    let key = self.core.transactions.find_by_fragment(&returned.head).map(Key::Client);
+                    // Anybody can send an ICMP error; only the far end of the transaction can have caused one.
+                    key.filter(|key| {
+                        matches!(self.core.transactions.hop(*key),
+                            Some(Hop::Udp { peer, .. }) if peer == returned.peer)
+                    })
+                }
+            };
+            self.core.failed.extend(key);
+        }
+        self.undelivered = undelivered;
+        self.drain(None);
+        busy
+    }
+
+    fn poll_datagrams(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        let busy = self.core.udp.poll_receive(cx, &mut incoming).is_ready();
+        for Incoming { socket, local, peer, bytes } in incoming.drain(..) {
+            if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+                self.core.counters.keep_alives.one_more();
+                continue;
+            }
+            let flow = Hop::Udp { socket, peer };
+            let way = Way { flow, source: peer, local, transport: Transport::Udp };
+            match Message::parse(bytes.clone(), &self.core.config.limits) {
+                Ok(message) => self.take(message, way),
+                Err(error) => {
+                    let Core { config, tags, counters, .. } = &self.core;
+                    let verdict = inbound::refuse_unparsed(bytes, error, way, &config.limits, tags, counters);
+                    self.carry_out(verdict);
+                }
+            }
+        }
+        self.incoming = incoming;
+        busy
+    }
+
+    fn poll_connections(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        for taken in 0..PER_ROUND {
+            match self.events.poll_recv(cx) {
+                Poll::Ready(Some(Event { flow, what })) => self.handle_event(flow, what),
+                Poll::Ready(None) | Poll::Pending => return taken > 0,
+            }
+        }
+        true
+    }
+
+    fn handle_event(&mut self, flow: FlowId, what: What) {
+        let view = self.core.flows.get(flow).map(|flow| flow.view);
+        match (what, view) {
+            (What::Closed { end, unsent }, _) => self.handle_closed(flow, end, unsent),
+            // We have closed it: what was read before counts no more.
+            (_, None) => {}
+            (What::Opened, Some(_)) => {
+                self.core.counters.connections_opened.one_more();
+                if let Some(flow) = self.core.flows.get_mut(flow) {
+                    flow.view.open = true;
+                    flow.fallbacks.clear();
+                }
+                self.guarded(|user, cx| user.on_flow_opened(cx, flow));
+            }
+            (What::Ping, Some(_)) => self.core.counters.keep_alives.one_more(),
+            (What::Message(message), Some(view)) => {
+                self.core.counters.stream_messages_received.one_more();
+                self.take(message, Way::along(flow, view));
+            }
+            (What::Malformed { error, bytes, fatal }, Some(view)) => {
+                let way = Way::along(flow, view);
+                let Core { config, tags, counters, .. } = &self.core;
+                let verdict = inbound::refuse_unparsed(bytes, error, way, &config.limits, tags, counters);
+                self.carry_out(verdict);
+                if fatal {
+                    // RFC 3261 18.3: nobody can tell where the next message begins.
+                    self.core.close_flow(flow, FlowEnd::Ours);
+                }
+            }
+        }
+        self.drain(None);
+    }
+
+    fn handle_closed(&mut self, id: FlowId, end: FlowEnd, unsent: Vec<Parcel>) {
+        let flow = self.core.flows.remove(id);
+        if let FlowEnd::NotOpened(_) = end {
+            self.core.counters.connections_failed.one_more();
+            if let Some(flow) = flow {
+                self.core.fall_back(flow.view.peer, flow.fallbacks);
+                self.core.closed.push((id, end));
+            }
+        } else if flow.is_some() {
+            self.core.closed.push((id, end));
+        }
+        for parcel in unsent {
+            // A request that fell back goes another way by now.
+            let moved = match parcel.origin {
+                Some(key @ Key::Client(_)) => self.core.transactions.hop(key) != Some(Hop::Flow(id)),
+                Some(Key::Server(_)) | None => false,
+            };
+            if !moved {
+                self.core.undelivered(parcel);
+            }
+        }
+    }
+
+    fn poll_work(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        for taken in 0..PER_ROUND {
+            match self.core.work.poll(cx) {
+                Poll::Ready(Progress::Done(result)) => {
+                    self.guarded(|user, cx| user.on_completion(cx, result));
+                    self.drain(None);
+                }
+                Poll::Ready(Progress::Panicked) => self.core.counters.work_panics.one_more(),
+                Poll::Pending => return taken > 0,
+            }
+        }
+        // More may be done already, and nothing will wake us for it.
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    fn poll_commands(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        for taken in 0..PER_ROUND {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => {
+                    self.guarded(|user, cx| user.on_command(cx, command));
+                    self.drain(None);
+                }
+                Poll::Ready(None) | Poll::Pending => return taken > 0,
+            }
+        }
+        true
+    }
+
+    fn poll_listeners(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        if self.accept_again_at.is_some_and(|at| at > self.core.now) {
+            return false;
+        }
+        self.accept_again_at = None;
+        let mut busy = false;
+        for at in 0..self.listeners.len() {
+            let (listener, local) = &self.listeners[at];
+            match listener.poll_accept(cx) {
+                Poll::Ready(Ok((stream, peer))) => {
+                    busy = true;
+                    // Messages are small and each matters: do not wait to fill a segment.
+                    let _ = stream.set_nodelay(true);
+                    let local = stream.local_addr().unwrap_or(*local);
+                    let now = self.core.now;
+                    if let Some(flow) = self.core.flows.accept(stream, Transport::Tcp, peer, local, now) {
+                        self.guarded(|user, cx| user.on_flow_opened(cx, flow));
+                        self.drain(None);
+                    }
+                }
+                Poll::Ready(Err(error)) if is_of_the_peer(&error) => busy = true,
+                Poll::Ready(Err(error)) => {
+                    tracing::warn!(%error, %local, "accepting connections pauses");
+                    self.core.counters.accept_errors.one_more();
+                    self.accept_again_at = Some(self.core.now + ACCEPT_PAUSE);
+                }
+                Poll::Pending => {}
+            }
+        }
+        busy
+    }
+
+    fn handle_deadlines(&mut self) -> bool {
+        let now = self.core.now;
+        let mut busy = false;
+        if self.core.transactions.next_deadline().is_some_and(|at| at <= now) {
+            self.core.transactions.handle_deadline(now);
+            self.drain(None);
+            busy = true;
+        }
+        while let Some((id, timer)) = self.core.timers.pop(now) {
+            self.guarded(|user, cx| user.on_timer(cx, id, timer));
+            self.drain(None);
+            busy = true;
+        }
+        busy
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadlines =
+            [self.core.transactions.next_deadline(), self.core.timers.next_deadline(), self.accept_again_at];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// A message that could be parsed.
+    fn take(&mut self, message: Message, way: Way) {
+        let Core { names, tags, counters, .. } = &self.core;
+        let verdict = inbound::admit(message, way, names, tags, counters);
+        self.carry_out(verdict);
+    }
+
+    fn carry_out(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Take(message, arrival) => {
+                let reliable = arrival.transport.is_reliable();
+                let now = self.core.now;
+                if self.core.transactions.handle_message(now, message, arrival.hop, reliable).is_err() {
+                    self.core.counters.malformed_mandatory.one_more();
+                }
+                self.drain(Some(&arrival));
+            }
+            Verdict::Answer(bytes, hop) => self.core.transmit(hop, bytes, None),
+            Verdict::Drop => {}
+        }
+    }
+
+    /// Hands out everything that follows from the last call, until nothing more follows.
+    fn drain(&mut self, arrival: Option<&Arrival>) {
+        let mut failed = VecDeque::new();
+        loop {
+            while let Some(output) = self.core.transactions.poll_output() {
+                self.hand_out(output, arrival);
+            }
+            failed.extend(self.core.failed.drain(..));
+            if let Some(key) = failed.pop_front() {
+                let now = self.core.now;
+                self.core.transactions.handle_transport_error(now, key);
+            } else if let Some((flow, end)) = self.core.closed.pop() {
+                self.guarded(|user, cx| user.on_flow_closed(cx, flow, end));
+            } else if let Some(result) = self.core.work.pop_done() {
+                self.guarded(|user, cx| user.on_completion(cx, result));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn hand_out(&mut self, output: Output<Hop>, arrival: Option<&Arrival>) {
+        match (output, arrival) {
+            (Output::Transmit { hop, bytes, origin }, _) => self.core.transmit(hop, bytes, Some(origin)),
+            (Output::Request { key, message, .. }, Some(arrival)) => {
+                if !self.guarded(|user, cx| user.on_request(cx, key, message, arrival)) {
+                    self.apologise(key);
+                }
+            }
+            (Output::Cancel { key, target, message, .. }, Some(arrival)) => {
+                if !self.guarded(|user, cx| user.on_cancel(cx, key, target, message, arrival)) {
+                    self.apologise(key);
+                }
+            }
+            (Output::Ack { key, message, .. }, Some(arrival)) => {
+                self.guarded(|user, cx| user.on_ack(cx, key, message, arrival));
+            }
+            (Output::Response { key, message, .. }, Some(arrival)) => {
+                self.guarded(|user, cx| user.on_response(cx, key, message, arrival));
+            }
+            (Output::StrayResponse { message, .. }, Some(arrival)) => {
+                self.core.counters.stray_responses.one_more();
+                self.guarded(|user, cx| user.on_stray_response(cx, message, arrival));
+            }
+            (Output::Overflow { message, .. }, Some(arrival)) => {
+                self.core.counters.overflow_requests.one_more();
+                self.guarded(|user, cx| user.on_overflow(cx, message, arrival));
+            }
+            (
+                Output::Request { .. }
+                | Output::Cancel { .. }
+                | Output::Ack { .. }
+                | Output::Response { .. }
+                | Output::StrayResponse { .. }
+                | Output::Overflow { .. },
+                None,
+            ) => unreachable!("the outputs of a message are handed out before the next thing happens"),
+            (Output::TimedOut { key }, _) => self.fail(Failure::TimedOut(key)),
+            (Output::TransportFailed { key: Key::Client(key) }, _) => self.fail(Failure::NotSent(key)),
+            (Output::TransportFailed { key: Key::Server(key) }, _) => self.fail(Failure::NotAnswered(key)),
+            (Output::AckTimedOut { key }, _) => self.fail(Failure::AckTimedOut(key)),
+            (Output::Ended { key: Key::Client(key) }, _) => {
+                self.guarded(|user, cx| user.on_client_ended(cx, key));
+            }
+            (Output::Ended { key: Key::Server(key) }, _) => {
+                self.guarded(|user, cx| user.on_server_ended(cx, key));
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.guarded(|user, cx| user.on_failure(cx, failure));
+    }
+
+    /// The user panicked over a request: its sender gets 500 instead of silence.
+    fn apologise(&mut self, key: sip_transaction::ServerKey) {
+        let Some(request) = self.core.transactions.unanswered(key) else { return };
+        let response = ResponseBuilder::to(request, 500);
+        let response = match response.clone().to_tag(&key.to_string()) {
+            Ok(tagged) => tagged.build(),
+            Err(_) => response.build(),
+        };
+        // Refused only if the transaction is over, and then nobody waits.
+        let _ = self.core.transactions.respond(self.core.now, key, &response);
+    }
+
+    /// Calls the user; `false` when it panicked.
+    fn guarded(&mut self, call: impl FnOnce(&mut U, &mut Context<'_, U>)) -> bool {
+        let (user, core) = (&mut self.user, &mut self.core);
+        let caught = catch_unwind(AssertUnwindSafe(|| call(user, &mut Context { core })));
+        if caught.is_err() {
+            self.core.counters.user_panics.one_more();
+            tracing::error!("the transaction user panicked; the message at hand is lost");
+        }
+        caught.is_ok()
+    }
+}
+
+/// A connection that was gone before it was accepted is no reason to pause.
+fn is_of_the_peer(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}

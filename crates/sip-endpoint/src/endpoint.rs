@@ -1,0 +1,189 @@
+//! Binding an endpoint, running it, and talking to it from other tasks.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::hash::RandomState;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use lifecycle::Tasks;
+use sip_transaction::Transactions;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Listen};
+use crate::context::Core;
+use crate::counters::Counters;
+use crate::dns::Dns;
+use crate::driver::Driver;
+use crate::flow::Flows;
+use crate::names::Names;
+use crate::stream::Event;
+use crate::timers::Timers;
+use crate::udp::{self, Sockets};
+use crate::user::TransactionUser;
+use crate::work::{Busy, Work};
+
+/// Bound sockets, ready to run. What peers send before [`run`](Self::run) waits in the kernel.
+pub struct Endpoint<U: TransactionUser> {
+    config: Arc<Config>,
+    dns: Arc<dyn Dns>,
+    tasks: Tasks,
+    counters: Arc<Counters>,
+    names: Names,
+    sockets: Vec<UdpSocket>,
+    listeners: Vec<(TcpListener, SocketAddr)>,
+    handle: Handle<U::Command>,
+    commands: mpsc::Receiver<U::Command>,
+}
+
+/// The way for other tasks to reach the user of an endpoint.
+#[derive(Debug)]
+pub struct Handle<C> {
+    commands: mpsc::Sender<C>,
+    counters: Arc<Counters>,
+}
+
+impl<C> Clone for Handle<C> {
+    fn clone(&self) -> Self {
+        Self { commands: self.commands.clone(), counters: self.counters.clone() }
+    }
+}
+
+impl<C> Handle<C> {
+    /// Hands a command to [`TransactionUser::on_command`].
+    ///
+    /// # Errors
+    /// When too many commands wait, or the endpoint has ended; the command is dropped.
+    pub fn send(&self, command: C) -> Result<(), Busy> {
+        self.commands.try_send(command).map_err(|_| Busy)
+    }
+
+    /// What the endpoint counts.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+}
+
+impl<U: TransactionUser> Endpoint<U> {
+    /// Binds every address of the configuration, for UDP and TCP on the same port. Connections become tasks of `tasks`.
+    ///
+    /// # Errors
+    /// When an address cannot be bound; the message names it.
+    pub async fn bind(config: Config, dns: Arc<dyn Dns>, tasks: Tasks) -> io::Result<Self> {
+        let config = Arc::new(config);
+        let mut names = Names::new(&config.own_names);
+        let (mut sockets, mut listeners) = (Vec::new(), Vec::new());
+        for listen in &config.listen {
+            let bound = bind_both(listen, config.socket_buffer).await;
+            let (socket, listener) = bound.map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {}: {error}", listen.address))
+            })?;
+            let address = socket.local_addr()?;
+            names.add(address, listen)?;
+            sockets.push(socket);
+            listeners.push((listener, address));
+        }
+        let counters = Arc::new(Counters::default());
+        let (sender, commands) = mpsc::channel(config.max_commands_queued);
+        let handle = Handle { commands: sender, counters: counters.clone() };
+        Ok(Self { config, dns, tasks, counters, names, sockets, listeners, handle, commands })
+    }
+
+    /// The addresses that are bound, in the order of the configuration.
+    pub fn listening(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().map(|(_, address)| *address)
+    }
+
+    /// The way for other tasks to reach the user.
+    pub fn handle(&self) -> Handle<U::Command> {
+        self.handle.clone()
+    }
+
+    /// What the endpoint counts.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Runs the loop until `shutdown` comes, and gives the user back. Draining is the user's affair and comes before
+    /// that: transactions that are open now are forgotten.
+    ///
+    /// # Errors
+    /// When a socket cannot be prepared, before anything was received.
+    pub async fn run(self, user: U, shutdown: impl Future<Output = ()>) -> io::Result<U> {
+        let mut driver = self.into_driver(user)?;
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let ended = poll_fn(|cx| {
+                if shutdown.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                driver.poll_round(cx).map(|()| false)
+            });
+            if ended.await {
+                return Ok(driver.user);
+            }
+        }
+    }
+
+    fn into_driver(self, user: U) -> io::Result<Driver<U>> {
+        let Self { config, dns, tasks, counters, names, sockets, listeners, handle: _, commands } = self;
+        let now = tokio::time::Instant::now().into_std();
+        let mut udp = Sockets::new(config.max_datagrams_queued, counters.clone());
+        for socket in sockets {
+            udp.add(socket)?;
+        }
+        let (event_sender, events): (mpsc::Sender<Event>, _) = mpsc::channel(config.max_events_queued);
+        let core = Core {
+            now,
+            transactions: Transactions::new(now, &config.transactions),
+            udp,
+            flows: Flows::new(event_sender, tasks, config.clone(), counters.clone()),
+            timers: Timers::new(now),
+            work: Work::new(config.max_work),
+            names,
+            dns,
+            config,
+            counters,
+            tags: RandomState::new(),
+            refused_tcp: HashMap::new(),
+            failed: Vec::new(),
+            closed: Vec::new(),
+            lag: Duration::ZERO,
+        };
+        Ok(Driver {
+            core,
+            user,
+            listeners,
+            events,
+            commands,
+            accept_again_at: None,
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            incoming: Vec::new(),
+            undelivered: Vec::new(),
+        })
+    }
+}
+
+/// RFC 3261 18.2.1: both transports on one port. When any port will do, one is looked for that is free for both.
+async fn bind_both(listen: &Listen, buffer: usize) -> io::Result<(UdpSocket, TcpListener)> {
+    const ATTEMPTS: usize = 20;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let listener = TcpListener::bind(listen.address).await?;
+        let address = listener.local_addr()?;
+        match udp::bind(address, buffer) {
+            Ok(socket) => return Ok((socket, listener)),
+            Err(error)
+                if listen.address.port() == 0
+                    && error.kind() == io::ErrorKind::AddrInUse
+                    && attempt < ATTEMPTS => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! From bytes to a message that the transactions may see: grammar, mandatory headers, where it came from, where its
+//! responses go.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use sip_message::{Limits, Message, ParseError, ParseErrorKind, ResponseBuilder, Rport, Via, host_ip};
+
+use crate::counters::{Counter, Counters};
+use crate::flow::FlowView;
+use crate::hop::{Arrival, FlowId, Hop, Transport};
+use crate::names::Names;
+
+/// How bytes reached us.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) flow: Hop,
+    pub(crate) source: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) transport: Transport,
+}
+
+/// What becomes of a message.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The transactions see it.
+    Take(Message, Arrival),
+    /// It is refused with this response.
+    Answer(Bytes, Hop),
+    /// It is dropped.
+    Drop,
+}
+
+/// Judges a message that could be parsed.
+pub(crate) fn admit(
+    message: Message,
+    way: Way,
+    names: &Names,
+    tags: &RandomState,
+    counters: &Counters,
+) -> Verdict {
+    let Ok(essentials) = message.essentials() else {
+        counters.malformed_mandatory.one_more();
+        return refuse(&message, 400, way, tags, counters);
+    };
+    if !message.is_request() {
+        if !names.wrote(&essentials.via) {
+            // RFC 3261 18.1.2
+            counters.foreign_responses.one_more();
+            return Verdict::Drop;
+        }
+        let arrival = way.arrival(way.flow);
+        return Verdict::Take(message, arrival);
+    }
+    let via = essentials.via;
+    let arrival = way.arrival(reply_hop(&via, way));
+    if via.rport != Rport::Requested && host_ip(via.host) == Some(way.source.ip()) {
+        return Verdict::Take(message, arrival);
+    }
+    // RFC 3261 18.2.1, RFC 3581 4
+    match message.edit().mark_received(way.source.ip(), way.source.port()).finish() {
+        Ok(marked) => Verdict::Take(marked, arrival),
+        Err(_) => {
+            // Only a head at the very limit of its size can have no room for it.
+            counters.malformed_too_large.one_more();
+            refuse(&message, 513, way, tags, counters)
+        }
+    }
+}
+
+/// Judges bytes that could not be parsed.
+pub(crate) fn refuse_unparsed(
+    bytes: Bytes,
+    error: ParseError,
+    way: Way,
+    limits: &Limits,
+    tags: &RandomState,
+    counters: &Counters,
+) -> Verdict {
+    let (counter, status) = meaning(error.kind, counters);
+    counter.one_more();
+    match Message::salvage(bytes, limits) {
+        Some(message) => refuse(&message, status, way, tags, counters),
+        None => Verdict::Drop,
+    }
+}
+
+/// The table that turns a fault of the grammar into an answer. RFC 3261 21.4.1, 21.4.11, 21.4.12, 21.5.6, 21.5.7
+fn meaning(kind: ParseErrorKind, counters: &Counters) -> (&Counter, u16) {
+    match kind {
+        ParseErrorKind::Empty | ParseErrorKind::StartLine => (&counters.malformed_start_line, 400),
+        ParseErrorKind::Version => (&counters.malformed_version, 505),
+        ParseErrorKind::RequestUri => (&counters.malformed_start_line, 400),
+        ParseErrorKind::RequestUriTooLong => (&counters.malformed_too_large, 414),
+        ParseErrorKind::HeaderLine | ParseErrorKind::UnfinishedHead => (&counters.malformed_headers, 400),
+        ParseErrorKind::ContentLength | ParseErrorKind::MissingContentLength | ParseErrorKind::ShortBody => {
+            (&counters.malformed_length, 400)
+        }
+        ParseErrorKind::TooMany | ParseErrorKind::LineTooLong => (&counters.malformed_too_large, 400),
+        ParseErrorKind::TooLarge => (&counters.malformed_too_large, 513),
+    }
+}
+
+/// Answers a request that cannot be processed, if it says where to and is not an ACK. Responses are dropped.
+/// RFC 3261 8.2.7, 18.3
+fn refuse(message: &Message, status: u16, way: Way, tags: &RandomState, counters: &Counters) -> Verdict {
+    if !message.is_request() || message.method_str() == "ACK" {
+        return Verdict::Drop;
+    }
+    // MSG-10: without these nobody could tell what the answer belongs to.
+    let (Ok(via), Ok(from), Ok(_), Ok(call_id), Ok(_)) =
+        (message.top_via(), message.from(), message.to(), message.call_id(), message.cseq())
+    else {
+        return Verdict::Drop;
+    };
+    let hop = reply_hop(&via, way);
+    // MSG-13: a tag that is the same for each repetition of the request, because nothing is remembered of it.
+    let tag = format!("{:016x}", tags.hash_one((via.branch, from.tag(), call_id)));
+    let response = ResponseBuilder::to(message, status);
+    let response = match response.clone().to_tag(&tag) {
+        Ok(tagged) => tagged.build(),
+        Err(_) => response.build(),
+    };
+    let marked = response.edit().mark_received(way.source.ip(), way.source.port()).finish();
+    counters.malformed_answered.one_more();
+    Verdict::Answer(marked.unwrap_or(response).bytes().clone(), hop)
+}
+
+/// RFC 3261 18.2.2 with RFC 3581 4.
+fn reply_hop(via: &Via<'_>, way: Way) -> Hop {
+    match way.flow {
+        Hop::Flow(_) => way.flow,
+        Hop::Udp { socket, .. } => {
+            if let Some(ip) = via.maddr.and_then(host_ip) {
+                return Hop::Udp { socket, peer: SocketAddr::new(ip, via.port_or_default()) };
+            }
+            match via.rport {
+                Rport::Requested | Rport::Port(_) => way.flow,
+                Rport::Absent => {
+                    Hop::Udp { socket, peer: SocketAddr::new(way.source.ip(), via.port_or_default()) }
+                }
+            }
+        }
+    }
+}
+
+impl Way {
+    /// Along a connection.
+    pub(crate) fn along(flow: FlowId, view: FlowView) -> Self {
+        Self { flow: Hop::Flow(flow), source: view.peer, local: view.local, transport: view.transport }
+    }
+
+    fn arrival(&self, hop: Hop) -> Arrival {
+        let Self { flow, source, local, transport } = *self;
+        Arrival { hop, flow, source, local, transport }
+    }
+}

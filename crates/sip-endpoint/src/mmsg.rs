@@ -1,0 +1,260 @@
+//! Many datagrams for one system call, and the kernel's list of datagrams that came back. The only unsafe code of this
+//! crate.
+
+use std::io;
+use std::mem::{MaybeUninit, size_of, zeroed};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use bytes::Bytes;
+
+/// Datagrams taken or given with one call.
+pub(crate) const BATCH: usize = 32;
+
+/// The largest datagram there is. TRN-01
+const DATAGRAM: usize = 65_535;
+
+/// Room for one batch of received datagrams.
+pub(crate) struct Inbox {
+    buffer: Box<[u8]>,
+    received: Vec<(usize, SocketAddr)>,
+}
+
+/// A datagram that did not arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Returned {
+    /// Where it should have gone.
+    pub(crate) peer: SocketAddr,
+    /// Its beginning.
+    pub(crate) head: Bytes,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Self {
+        Self { buffer: vec![0; BATCH * DATAGRAM].into_boxed_slice(), received: Vec::with_capacity(BATCH) }
+    }
+
+    /// Receives up to a batch of datagrams without waiting.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.received.clear();
+        let mut names: [MaybeUninit<libc::sockaddr_storage>; BATCH] = [MaybeUninit::uninit(); BATCH];
+        let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
+        // SAFETY: mmsghdr is plain data for which zero bytes are valid: null pointers with zero lengths.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
+        let buffers = self.buffer.chunks_exact_mut(DATAGRAM);
+        for (((header, part), name), buffer) in
+            headers.iter_mut().zip(&mut parts).zip(&mut names).zip(buffers)
+        {
+            part.iov_base = buffer.as_mut_ptr().cast();
+            part.iov_len = buffer.len();
+            header.msg_hdr.msg_name = name.as_mut_ptr().cast();
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_iov = part;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        // SAFETY: each header points to one iovec, one buffer of the length given and one address, all of which live
+        // until the call returns; the count is that of the array.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        for (header, name) in headers.iter().zip(&names).take(count) {
+            // SAFETY: the kernel has written an address of msg_namelen bytes here for each datagram it counted.
+            let address = unsafe { read_address(name, header.msg_hdr.msg_namelen) };
+            // A datagram without an address cannot be answered: length 0 is skipped by the reader.
+            let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+            match address {
+                Some(address) => self.received.push((header.msg_len as usize, address)),
+                None => self.received.push((0, unspecified)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The datagrams of the last batch, each copied to a buffer of its own size.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, Bytes)> {
+        let buffers = self.buffer.chunks_exact(DATAGRAM);
+        let received = self.received.iter().zip(buffers).filter(|((length, _), _)| *length > 0);
+        received.map(|((length, peer), buffer)| (*peer, Bytes::copy_from_slice(&buffer[..*length])))
+    }
+}
+
+/// Sends the first datagrams of a list without waiting and says how many. An error is that of the first one.
+pub(crate) fn send<'a>(
+    socket: BorrowedFd<'_>,
+    datagrams: impl Iterator<Item = (SocketAddr, &'a Bytes)>,
+) -> io::Result<usize> {
+    // SAFETY: sockaddr_storage is plain data for which zero bytes are valid.
+    let mut names: [libc::sockaddr_storage; BATCH] = unsafe { zeroed() };
+    let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
+    // SAFETY: mmsghdr is plain data for which zero bytes are valid: null pointers with zero lengths.
+    let mut headers: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
+    let mut count = 0;
+    for (((header, part), name), (peer, bytes)) in
+        headers.iter_mut().zip(&mut parts).zip(&mut names).zip(datagrams)
+    {
+        part.iov_base = bytes.as_ptr().cast_mut().cast();
+        part.iov_len = bytes.len();
+        header.msg_hdr.msg_namelen = write_address(name, peer);
+        header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
+        header.msg_hdr.msg_iov = part;
+        header.msg_hdr.msg_iovlen = 1;
+        count += 1;
+    }
+    // SAFETY: the first `count` headers point to one iovec, one buffer of the length given and one address each, all of
+    // which live until the call returns. The kernel only reads the buffers.
+    let sent = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            count,
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Asks the kernel to keep the datagrams that come back with an ICMP error.
+pub(crate) fn keep_returned(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let (level, option) = match address {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_RECVERR),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    };
+    // SAFETY: the option value is an int that lives until the call returns, and the length is its size.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            std::ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes one datagram that came back; `WouldBlock` when there is none.
+pub(crate) fn take_returned(socket: BorrowedFd<'_>) -> io::Result<Option<Returned>> {
+    let mut head = [0_u8; 2048];
+    let mut control = [0_u64; 64];
+    let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
+    let mut part = libc::iovec { iov_base: head.as_mut_ptr().cast(), iov_len: head.len() };
+    // SAFETY: msghdr is plain data for which zero bytes are valid.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    header.msg_name = name.as_mut_ptr().cast();
+    header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: the header points to one buffer, one address and one control area of the lengths given, all of which live
+    // until the call returns.
+    let length = unsafe {
+        libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+    };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: the kernel has written an address of msg_namelen bytes.
+    let peer = unsafe { read_address(&name, header.msg_namelen) };
+    Ok(peer.map(|peer| Returned { peer, head: Bytes::copy_from_slice(&head[..length]) }))
+}
+
+/// # Safety
+/// The first `length` bytes of `name` are initialised.
+unsafe fn read_address(
+    name: &MaybeUninit<libc::sockaddr_storage>,
+    length: libc::socklen_t,
+) -> Option<SocketAddr> {
+    let length = length as usize;
+    if length < size_of::<libc::sa_family_t>() {
+        return None;
+    }
+    // SAFETY: the family is the first field of every address, and the caller vouches for that many bytes.
+    let family = unsafe { name.as_ptr().cast::<libc::sa_family_t>().read() };
+    match libc::c_int::from(family) {
+        libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
+            // SAFETY: the family says sockaddr_in, and that many bytes are initialised; the storage is aligned for it.
+            let v4 = unsafe { name.as_ptr().cast::<libc::sockaddr_in>().read() };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 if length >= size_of::<libc::sockaddr_in6>() => {
+            // SAFETY: the family says sockaddr_in6, and that many bytes are initialised; the storage is aligned for it.
+            let v6 = unsafe { name.as_ptr().cast::<libc::sockaddr_in6>().read() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
+    match address {
+        SocketAddr::V4(address) => {
+            let v4 = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: address.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: a sockaddr_storage has the size and alignment for every kind of address.
+            unsafe { std::ptr::from_mut(storage).cast::<libc::sockaddr_in>().write(v4) };
+            size_of::<libc::sockaddr_in>() as libc::socklen_t
+        }
+        SocketAddr::V6(address) => {
+            let v6 = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: address.port().to_be(),
+                sin6_flowinfo: 0,
+                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                sin6_scope_id: address.scope_id(),
+            };
+            // SAFETY: a sockaddr_storage has the size and alignment for every kind of address.
+            unsafe { std::ptr::from_mut(storage).cast::<libc::sockaddr_in6>().write(v6) };
+            size_of::<libc::sockaddr_in6>() as libc::socklen_t
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_arrives_in_order_with_its_senders_address() {
+        for local in ["127.0.0.1:0", "[::1]:0"] {
+            let (near, far) = (UdpSocket::bind(local).unwrap(), UdpSocket::bind(local).unwrap());
+            let texts: Vec<Bytes> = (0..3).map(|n| Bytes::from(format!("datagram {n}"))).collect();
+            let to = far.local_addr().unwrap();
+            assert_eq!(send(near.as_fd(), texts.iter().map(|text| (to, text))).unwrap(), 3);
+            let mut inbox = Inbox::new();
+            inbox.receive(far.as_fd()).unwrap();
+            let from = near.local_addr().unwrap();
+            let expected: Vec<_> = texts.into_iter().map(|text| (from, text)).collect();
+            assert_eq!(inbox.datagrams().collect::<Vec<_>>(), expected);
+            assert_eq!(inbox.receive(far.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+
+    /// TRN-08
+    #[test]
+    fn a_datagram_to_a_closed_port_comes_back_with_its_beginning() {
+        let near = UdpSocket::bind("127.0.0.1:0").unwrap();
+        keep_returned(near.as_fd(), near.local_addr().unwrap()).unwrap();
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = Bytes::from_static(b"hello");
+        assert_eq!(send(near.as_fd(), std::iter::once((closed, &text))).unwrap(), 1);
+        let returned = take_returned(near.as_fd()).unwrap();
+        assert_eq!(returned, Some(Returned { peer: closed, head: text }));
+        assert_eq!(take_returned(near.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+}

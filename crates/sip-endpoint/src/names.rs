@@ -1,0 +1,152 @@
+//! By what names peers know us: what we write into a Via, and what we accept in the Via of a response.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use sip_message::{Via, host_ip};
+
+use crate::config::Listen;
+use crate::hop::Transport;
+
+/// One address that is listened on, and what stands for it in a Via.
+#[derive(Debug, Clone)]
+struct Name {
+    address: SocketAddr,
+    sent_by: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names {
+    listening: Vec<Name>,
+    own: Vec<(String, Option<u16>)>,
+}
+
+/// A Via value for a request that leaves by a certain hop. Print it into the message.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnVia<'a> {
+    pub(crate) transport: Transport,
+    pub(crate) sent_by: &'a str,
+    pub(crate) branch: &'a str,
+}
+
+impl fmt::Display for OwnVia<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SIP/2.0/{} {};branch={}", self.transport.as_str(), self.sent_by, self.branch)?;
+        // RFC 3581 3: asks a server behind an address translator for symmetric answers.
+        if self.transport == Transport::Udp { f.write_str(";rport") } else { Ok(()) }
+    }
+}
+
+impl Names {
+    pub(crate) fn new(own_names: &[String]) -> Self {
+        let own = own_names.iter().map(|name| split_port(name)).collect();
+        Self { listening: Vec::new(), own }
+    }
+
+    pub(crate) fn add(&mut self, address: SocketAddr, listen: &Listen) -> io::Result<()> {
+        let sent_by = match &listen.advertise {
+            Some(name) if split_port(name).1.is_some() => name.clone(),
+            Some(name) => format!("{name}:{}", address.port()),
+            None => SocketAddr::new(reachable(address.ip())?, address.port()).to_string(),
+        };
+        self.own.push(split_port(&sent_by));
+        self.listening.push(Name { address, sent_by });
+        Ok(())
+    }
+
+    /// What stands for the listener with this address.
+    pub(crate) fn sent_by(&self, local: SocketAddr) -> Option<&str> {
+        let exact = self.listening.iter().find(|name| name.address == local);
+        let family = || self.listening.iter().find(|name| name.address.is_ipv4() == local.is_ipv4());
+        exact.or_else(family).or(self.listening.first()).map(|name| name.sent_by.as_str())
+    }
+
+    /// The address we listen on for peers of this kind.
+    pub(crate) fn toward(&self, peer: SocketAddr) -> Option<SocketAddr> {
+        let family = self.listening.iter().find(|name| name.address.is_ipv4() == peer.is_ipv4());
+        family.map(|name| name.address)
+    }
+
+    /// RFC 3261 18.1.2: whether this Via is one that we wrote.
+    pub(crate) fn wrote(&self, via: &Via<'_>) -> bool {
+        let ip = via.host_ip();
+        self.own.iter().any(|(host, port)| {
+            port.is_none_or(|port| port == via.port_or_default())
+                && (host.eq_ignore_ascii_case(via.host) || ip.is_some() && host_ip(host) == ip)
+        })
+    }
+}
+
+/// An address by which a host on the default route can reach us.
+fn reachable(ip: IpAddr) -> io::Result<IpAddr> {
+    if !ip.is_unspecified() {
+        return Ok(ip);
+    }
+    // Connecting a datagram socket sends nothing; it only looks up the route. The addresses are for documentation.
+    let (any, far): (SocketAddr, SocketAddr) = match ip {
+        IpAddr::V4(_) => ((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into()),
+        IpAddr::V6(_) => {
+            ((Ipv6Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into())
+        }
+    };
+    let route = UdpSocket::bind(any).and_then(|socket| {
+        socket.connect(far)?;
+        socket.local_addr()
+    });
+    match (route, ip) {
+        (Ok(local), _) if !local.ip().is_unspecified() => Ok(local.ip()),
+        // A machine without a route is a laptop on its own.
+        (Ok(_) | Err(_), IpAddr::V4(_)) => Ok(Ipv4Addr::LOCALHOST.into()),
+        (Ok(_) | Err(_), IpAddr::V6(_)) => Ok(Ipv6Addr::LOCALHOST.into()),
+    }
+}
+
+fn split_port(name: &str) -> (String, Option<u16>) {
+    match name.rsplit_once(':') {
+        // The last colon of an IPv6 address without brackets starts no port.
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
+            Ok(port) => (host.to_owned(), Some(port)),
+            Err(_) => (name.to_owned(), None),
+        },
+        Some(_) | None => (name.to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TRN-03
+    #[test]
+    fn only_what_we_write_is_recognised_as_ours() {
+        let mut names = Names::new(&["sip.example.com".to_owned()]);
+        let address = "192.0.2.1:5070".parse().unwrap();
+        names.add(address, &Listen { address, advertise: None }).unwrap();
+        let address = "[2001:db8::1]:5060".parse().unwrap();
+        names.add(address, &Listen { address, advertise: None }).unwrap();
+        let address = "10.0.0.1:5061".parse().unwrap();
+        names.add(address, &Listen { address, advertise: Some("Edge.example.com".to_owned()) }).unwrap();
+        for (via, ours) in [
+            ("192.0.2.1:5070", true),
+            ("192.0.2.1", false),
+            ("192.0.2.2:5070", false),
+            ("[2001:db8:0::1]", true),
+            ("edge.example.com:5061", true),
+            ("edge.example.com", false),
+            ("SIP.example.com:9", true),
+            ("10.0.0.1:5061", false),
+        ] {
+            let via = format!("SIP/2.0/UDP {via};branch=z9hG4bK1");
+            assert_eq!(names.wrote(&Via::parse(via.as_bytes()).unwrap()), ours, "{via}");
+        }
+    }
+
+    /// TRN-05
+    #[test]
+    fn only_datagrams_ask_for_rport() {
+        let via = |transport| OwnVia { transport, sent_by: "h:5060", branch: "z9hG4bK1" }.to_string();
+        assert_eq!(via(Transport::Udp), "SIP/2.0/UDP h:5060;branch=z9hG4bK1;rport");
+        assert_eq!(via(Transport::Tcp), "SIP/2.0/TCP h:5060;branch=z9hG4bK1");
+    }
+}

@@ -1,0 +1,155 @@
+//! From a message to the hop it leaves by: size, connections that are gone, names to write into the Via.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use sip_message::{HeaderId, Limits, Message};
+use sip_transaction::{ClientKey, Key, SendError};
+
+use crate::context::Core;
+use crate::flow::{Fallback, FlowEnd, Undelivered};
+use crate::hop::{FlowId, Hop, Transport};
+use crate::stream::Parcel;
+use crate::user::TransactionUser;
+
+impl<U: TransactionUser> Core<U> {
+    /// Sends bytes; a failure that shows at once is reported in the same round.
+    pub(crate) fn transmit(&mut self, hop: Hop, bytes: Bytes, origin: Option<Key>) {
+        match hop {
+            Hop::Udp { socket, peer } => {
+                if !self.udp.queue(socket, peer, bytes, origin) {
+                    self.failed.extend(origin);
+                }
+            }
+            Hop::Flow(id) => match self.flows.send(id, Parcel { bytes: bytes.clone(), origin }) {
+                Ok(()) => {}
+                Err(Undelivered::Gone) => self.undelivered(Parcel { bytes, origin }),
+                Err(Undelivered::Full) => {
+                    self.close_flow(id, FlowEnd::TooSlow);
+                    self.failed.extend(origin);
+                }
+            },
+        }
+    }
+
+    /// Starts a client transaction, by TCP when the request is too large for a datagram. RFC 3261 18.1.1
+    pub(crate) fn send_request(&mut self, request: Message, to: Hop) -> Result<ClientKey, SendError> {
+        if let Hop::Udp { peer, .. } = to
+            && request.bytes().len() > self.config.max_datagram_request
+            && !self.refused_tcp(peer)
+            && let Some((flow, by_tcp)) = self.by_tcp(&request, peer)
+        {
+            let key = self.transactions.send_request(self.now, by_tcp, Hop::Flow(flow), true)?;
+            self.counters.large_requests_by_tcp.one_more();
+            if let Some(flow) = self.flows.get_mut(flow)
+                && !flow.view.open
+            {
+                flow.fallbacks.push(Fallback { key, request, hop: to });
+            }
+            return Ok(key);
+        }
+        self.transactions.send_request(self.now, request, to, self.is_reliable(to))
+    }
+
+    pub(crate) fn is_reliable(&self, hop: Hop) -> bool {
+        match hop {
+            Hop::Udp { .. } => false,
+            Hop::Flow(_) => true,
+        }
+    }
+
+    /// What carries the messages of a hop, and our address there.
+    pub(crate) fn transport_of(&self, hop: Hop) -> Option<(Transport, SocketAddr)> {
+        match hop {
+            Hop::Udp { socket, .. } => Some((Transport::Udp, self.udp.local(socket)?)),
+            Hop::Flow(id) => self.flows.get(id).map(|flow| {
+                // A peer that answers later cannot reach the port that a connection of ours happened to leave by.
+                let listening = if flow.view.accepted { None } else { self.names.toward(flow.view.peer) };
+                (flow.view.transport, listening.unwrap_or(flow.view.local))
+            }),
+        }
+    }
+
+    /// A connection to a peer; opened when there is none.
+    pub(crate) fn connect(&mut self, peer: SocketAddr) -> Option<FlowId> {
+        let local = self.names.toward(peer)?;
+        self.flows.connect(peer, local, self.now)
+    }
+
+    /// Forgets a connection; the user hears of it in the same round.
+    pub(crate) fn close_flow(&mut self, id: FlowId, end: FlowEnd) {
+        if self.flows.remove(id).is_some() {
+            self.closed.push((id, end));
+        }
+    }
+
+    /// A connection could not be opened: what went by it only because of its size goes by UDP after all.
+    pub(crate) fn fall_back(&mut self, peer: SocketAddr, fallbacks: Vec<Fallback>) {
+        if fallbacks.is_empty() {
+            return;
+        }
+        self.remember_refused_tcp(peer);
+        for Fallback { key, request, hop } in fallbacks {
+            if self.transactions.resend_request(self.now, key, request, hop, false).is_ok() {
+                self.counters.large_requests_back_to_udp.one_more();
+            }
+        }
+    }
+
+    /// A message did not leave by its connection: a response gets another one, a request fails.
+    pub(crate) fn undelivered(&mut self, parcel: Parcel) {
+        match parcel.origin {
+            Some(Key::Server(_)) if self.reroute(&parcel).is_some() => {}
+            Some(key) => self.failed.push(key),
+            None => {}
+        }
+    }
+
+    /// RFC 3261 18.2.2: a response whose connection is gone goes to the source address, at the port of the Via.
+    fn reroute(&mut self, parcel: &Parcel) -> Option<()> {
+        let response = Message::parse(parcel.bytes.clone(), &Limits::OWN).ok()?;
+        let via = response.top_via().ok()?;
+        let ip = via.received_ip().or_else(|| via.host_ip())?;
+        if !via.transport.eq_ignore_ascii_case(Transport::Tcp.as_str()) {
+            return None;
+        }
+        let flow = self.connect(SocketAddr::new(ip, via.port_or_default()))?;
+        if let Some(Key::Server(key)) = parcel.origin {
+            // Once only: a second failure is reported as one.
+            if self.transactions.hop(Key::Server(key)) == Some(Hop::Flow(flow)) {
+                return None;
+            }
+            self.transactions.move_server(key, Hop::Flow(flow));
+        }
+        let again = Parcel { bytes: parcel.bytes.clone(), origin: parcel.origin };
+        self.flows.send(flow, again).ok()?;
+        self.counters.responses_rerouted.one_more();
+        Some(())
+    }
+
+    /// The same request as it goes by TCP, and the connection for it.
+    fn by_tcp(&mut self, request: &Message, peer: SocketAddr) -> Option<(FlowId, Message)> {
+        let via = request.values(HeaderId::Via).next()?;
+        let rest = via.strip_prefix(b"SIP/2.0/UDP ")?;
+        let via = [b"SIP/2.0/TCP ", rest].concat();
+        let by_tcp = request.edit().replace_first_value(HeaderId::Via, via).finish().ok()?;
+        Some((self.connect(peer)?, by_tcp))
+    }
+
+    fn refused_tcp(&self, peer: SocketAddr) -> bool {
+        self.refused_tcp.get(&peer).is_some_and(|until| *until > self.now)
+    }
+
+    fn remember_refused_tcp(&mut self, peer: SocketAddr) {
+        /// Enough for every phone of a busy edge; beyond it, forgetting costs one attempt.
+        const MOST: usize = 50_000;
+        if self.refused_tcp.len() >= MOST {
+            let now = self.now;
+            self.refused_tcp.retain(|_, until: &mut Instant| *until > now);
+        }
+        if self.refused_tcp.len() < MOST {
+            self.refused_tcp.insert(peer, self.now + self.config.remember_refused_tcp);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One connection: bytes to messages and back, for any stream that can be read and written.
+//!
+//! A connection has a task of its own, so that a peer that reads slowly holds up nobody else. What it reads goes to the
+//! driver through one bounded queue for all connections; when that is full, reading pauses and TCP slows the peer down.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use sip_message::{Frame, Framer, Limits, Message, ParseError};
+use sip_transaction::Key;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::flow::FlowEnd;
+use crate::hop::FlowId;
+
+/// A message on its way out, and whom to tell when it does not get there.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) bytes: Bytes,
+    pub(crate) origin: Option<Key>,
+}
+
+/// What a connection tells the driver.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) flow: FlowId,
+    pub(crate) what: What,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    /// The connection that we opened is up.
+    Opened,
+    /// A message came.
+    Message(Message),
+    /// A keep-alive came and is being answered.
+    Ping,
+    /// Something came that is no message. When `fatal`, the stream cannot be cut into messages any more; the driver
+    /// answers if it can and closes the flow.
+    Malformed { error: ParseError, bytes: Bytes, fatal: bool },
+    /// The connection is gone; what was still to be sent on it.
+    Closed { end: FlowEnd, unsent: Vec<Parcel> },
+}
+
+/// How patient a connection is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) limits: Limits,
+    pub(crate) message: Duration,
+    pub(crate) write: Duration,
+    pub(crate) idle: Duration,
+}
+
+/// Pings that may wait for their answer.
+const PONGS: usize = 16;
+
+/// Runs a connection until either side ends it, and reports the end.
+pub(crate) async fn run<S>(
+    stream: S,
+    flow: FlowId,
+    mut outgoing: mpsc::Receiver<Parcel>,
+    events: mpsc::Sender<Event>,
+    patience: Patience,
+) where
+    S: AsyncRead + AsyncWrite + Send,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    let (pong, pongs) = mpsc::channel(PONGS);
+    let (activity, active) = tokio::sync::watch::channel(Instant::now());
+    let mut in_hand = Vec::new();
+    let end = tokio::select! {
+        biased;
+        // Writing first: what we owe goes out before more is taken in.
+        end = write(writer, &mut outgoing, pongs, &mut in_hand, &activity, patience) => end,
+        end = read(reader, flow, &events, pong, active, patience) => end,
+    };
+    let unsent = unsent(in_hand, outgoing).await;
+    // The driver is gone only when everything is.
+    let _ = events.send(Event { flow, what: What::Closed { end, unsent } }).await;
+}
+
+/// What will not leave by this connection.
+pub(crate) async fn unsent(mut in_hand: Vec<Parcel>, mut outgoing: mpsc::Receiver<Parcel>) -> Vec<Parcel> {
+    outgoing.close();
+    while let Some(parcel) = outgoing.recv().await {
+        in_hand.push(parcel);
+    }
+    in_hand
+}
+
+async fn read<S: AsyncRead>(
+    mut stream: ReadHalf<S>,
+    flow: FlowId,
+    events: &mpsc::Sender<Event>,
+    pong: mpsc::Sender<()>,
+    active: tokio::sync::watch::Receiver<Instant>,
+    patience: Patience,
+) -> FlowEnd {
+    let mut framer = Framer::new(patience.limits);
+    let mut buffer = BytesMut::with_capacity(8 * 1024);
+    let mut last_read = Instant::now();
+    // A peer that has just connected owes its first message as one that began a message owes the rest.
+    let mut owed_since = Some(last_read);
+    loop {
+        let deadline = match owed_since {
+            Some(since) => since + patience.message,
+            None => last_read.max(*active.borrow()) + patience.idle,
+        };
+        let read = tokio::select! {
+            biased;
+            read = stream.read_buf(&mut buffer) => read,
+            () = sleep_until(deadline) => {
+                let still_idle = owed_since.is_none() && last_read.max(*active.borrow()) + patience.idle > deadline;
+                if still_idle {
+                    continue;
+                }
+                return if owed_since.is_some() { FlowEnd::Unfinished } else { FlowEnd::Idle };
+            }
+        };
+        match read {
+            Ok(0) => return FlowEnd::Peer,
+            Ok(_) => {}
+            Err(error) => return FlowEnd::Broken(error.kind()),
+        }
+        last_read = Instant::now();
+        framer.push(&buffer);
+        buffer.clear();
+        let mut whole = false;
+        while let Some(frame) = framer.next() {
+            whole = true;
+            let what = match frame {
+                Frame::Ping => {
+                    // A peer that sends pings faster than it reads pongs gets fewer of them.
+                    let _ = pong.try_send(());
+                    What::Ping
+                }
+                Frame::Message(bytes) => match Message::parse(bytes.clone(), &patience.limits) {
+                    Ok(message) => What::Message(message),
+                    Err(error) => What::Malformed { error, bytes, fatal: false },
+                },
+                Frame::Broken { error, head } => What::Malformed { error, bytes: head, fatal: true },
+            };
+            let fatal = matches!(what, What::Malformed { fatal: true, .. });
+            if events.send(Event { flow, what }).await.is_err() {
+                return FlowEnd::Ours;
+            }
+            if fatal {
+                // The driver answers and then drops the queue, which ends the writing side.
+                std::future::pending::<()>().await;
+            }
+        }
+        owed_since = match (framer.buffered() > 0, whole) {
+            (false, _) => None,
+            (true, true) => Some(last_read),
+            (true, false) => owed_since.or(Some(last_read)),
+        };
+    }
+}
+
+async fn write<S: AsyncWrite>(
+    mut stream: WriteHalf<S>,
+    outgoing: &mut mpsc::Receiver<Parcel>,
+    mut pongs: mpsc::Receiver<()>,
+    in_hand: &mut Vec<Parcel>,
+    activity: &tokio::sync::watch::Sender<Instant>,
+    patience: Patience,
+) -> FlowEnd {
+    const TOGETHER: usize = 32;
+    let mut buffer = BytesMut::new();
+    loop {
+        let open = tokio::select! {
+            biased;
+            // RFC 5626 5.4: answered at once.
+            Some(()) = pongs.recv() => {
+                buffer.extend_from_slice(b"\r\n");
+                true
+            }
+            count = outgoing.recv_many(in_hand, TOGETHER) => count > 0,
+        };
+        for parcel in in_hand.iter() {
+            buffer.extend_from_slice(&parcel.bytes);
+        }
+        if !open {
+            // Nobody will ever send on this connection again: we are closing it.
+            let _ = timeout(patience.write, stream.shutdown()).await;
+            return FlowEnd::Ours;
+        }
+        match timeout(patience.write, write_out(&mut stream, &mut buffer)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return FlowEnd::Broken(error.kind()),
+            Err(_) => return FlowEnd::TooSlow,
+        }
+        in_hand.clear();
+        let _ = activity.send(Instant::now());
+    }
+}
+
+async fn write_out<S: AsyncWrite>(stream: &mut WriteHalf<S>, buffer: &mut BytesMut) -> io::Result<()> {
+    stream.write_all_buf(buffer).await?;
+    stream.flush().await
+}
