@@ -1,6 +1,6 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := list
-.PHONY: list test conformance bench lint doc image demo chart compose-config
+.PHONY: list test conformance speed bench lint doc image demo chart compose-config
 
 list: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ conformance: ## every requirement with its tests, and the requirements without
 
 lint: ## formatting, clippy, docs, shell scripts: what CI refuses
 	scripts/lint
+
+speed: ## instructions and time of forwarding one INVITE
+	@scripts/speed-gate
 
 bench: ## Kamailio and Carillon on one core, one after the other, side by side
 	bench/run
