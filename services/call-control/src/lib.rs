@@ -1,3 +1,4 @@
 //! The call-control service: the call engine, its store, and the CallControl API.
 
 pub mod engine;
+pub mod record;

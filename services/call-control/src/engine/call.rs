@@ -83,6 +83,9 @@ pub struct Call {
     /// Edge epochs known to be over.
     #[prost(message, repeated, tag = "23")]
     pub lost: Vec<EdgeRef>,
+    /// Where each m= line of leg b stands on leg a, -1 for nowhere; empty before the sessions were first matched.
+    #[prost(sint32, repeated, tag = "24")]
+    pub lines: Vec<i32>,
 }
 
 /// Someone to be called.
@@ -150,6 +153,9 @@ pub struct Policy {
     /// Max-Forwards for new legs; 0 means 70. Set when the call was caused by another SIP request.
     #[prost(uint32, tag = "15")]
     pub max_forwards: u32,
+    /// Session interval that Carillon asks for, in seconds (RFC 4028); 0 for none.
+    #[prost(uint32, tag = "16")]
+    pub session_expires_s: u32,
 }
 
 /// How the legs are brought together.
@@ -332,6 +338,7 @@ impl Policy {
             ringback_tone: String::new(),
             t1_ms: 500, // RFC 3261 17.1.1.1
             max_forwards: 0,
+            session_expires_s: 1_800, // RFC 4028 4.2
         }
     }
 }

@@ -75,9 +75,12 @@ pub struct Leg {
     /// The edge was told to forget the leg.
     #[prost(bool, tag = "23")]
     pub released: bool,
-    /// Reason header of the hang-up, for requests that must be repeated.
+    /// Value of the Reason header of the hang-up, for requests that must be repeated; empty for none.
     #[prost(string, tag = "24")]
     pub end_reason: String,
+    /// What the initial INVITE offered; every dialog that it makes begins with a copy.
+    #[prost(message, optional, tag = "25")]
+    pub history: Option<History>,
 }
 
 /// Public state of a leg.
@@ -132,6 +135,18 @@ pub struct Invite {
     /// Statuses to which the INVITE was already adapted once (RFC 3261 8.1.3.5).
     #[prost(uint32, repeated, tag = "9")]
     pub adapted: Vec<u32>,
+    /// The edge that took the current attempt on; empty before one did.
+    #[prost(string, tag = "10")]
+    pub edge_id: String,
+    /// Boot epoch of that edge.
+    #[prost(uint64, tag = "11")]
+    pub edge_epoch: u64,
+    /// Proxy to go through, from a 305; empty for none.
+    #[prost(string, tag = "12")]
+    pub via: String,
+    /// Credentials of the current attempt; the ACK repeats them (RFC 3261 22.1).
+    #[prost(message, repeated, tag = "13")]
+    pub credentials: Vec<Header>,
 }
 
 /// Where the initial INVITE is.
@@ -177,9 +192,9 @@ pub struct Dialog {
     /// Extensions that the peer supports.
     #[prost(string, repeated, tag = "8")]
     pub supported: Vec<String>,
-    /// The SDP that we sent last; the next one continues its o= line.
-    #[prost(bytes = "vec", tag = "9")]
-    pub local_sdp: Vec<u8>,
+    /// What we said in the session; absent before the first SDP was sent.
+    #[prost(message, optional, tag = "9")]
+    pub history: Option<History>,
     /// The peer's SDP in force.
     #[prost(bytes = "vec", tag = "10")]
     pub remote_sdp: Vec<u8>,
@@ -201,6 +216,64 @@ pub struct Dialog {
     /// Offer and answer were exchanged within the initial INVITE; SDP in its later responses is no offer.
     #[prost(bool, tag = "16")]
     pub agreed: bool,
+    /// RSeq values that came in order after one that waits for its PRACK.
+    #[prost(uint32, repeated, tag = "17")]
+    pub deferred: Vec<u32>,
+    /// Credentials of the INVITE that `unacked` is about; the ACK repeats them (RFC 3261 22.1).
+    #[prost(message, repeated, tag = "18")]
+    pub credentials: Vec<Header>,
+    /// Reliable provisional responses that came before one that is still missing (RFC 3262 4).
+    #[prost(message, repeated, tag = "19")]
+    pub ahead: Vec<Ahead>,
+    /// Agreed session interval in seconds (RFC 4028); 0 for none.
+    #[prost(uint32, tag = "20")]
+    pub session_interval: u32,
+    /// The last ACK, to be sent again when its edge dies while the 2xx may still be repeated.
+    #[prost(message, optional, tag = "21")]
+    pub last_ack: Option<SendRequest>,
+    /// When it was sent, in ms since 1970.
+    #[prost(uint64, tag = "22")]
+    pub last_ack_ms: u64,
+}
+
+/// A reliable provisional response that waits for an earlier one.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Ahead {
+    /// Its RSeq.
+    #[prost(uint32, tag = "1")]
+    pub rseq: u32,
+    /// Its status.
+    #[prost(uint32, tag = "2")]
+    pub status: u32,
+    /// Its session description; empty for none.
+    #[prost(bytes = "vec", tag = "3")]
+    pub sdp: Vec<u8>,
+}
+
+/// Carillon's side of the session in one dialog, as `sip-body` gives and takes it.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct History {
+    /// Session id of the o= line.
+    #[prost(uint64, tag = "1")]
+    pub session_id: u64,
+    /// Version of the last description sent.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// End of the o= line.
+    #[prost(string, tag = "3")]
+    pub address: String,
+    /// The last description sent.
+    #[prost(bytes = "vec", tag = "4")]
+    pub sent: Vec<u8>,
+    /// The m= lines of the session.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub lines: Vec<Vec<u8>>,
+    /// Whether an offer is not answered yet.
+    #[prost(bool, tag = "6")]
+    pub is_offering: bool,
+    /// The m= lines of that offer.
+    #[prost(bytes = "vec", repeated, tag = "7")]
+    pub offered: Vec<Vec<u8>>,
 }
 
 /// State of a dialog.
@@ -248,6 +321,21 @@ pub struct Pending {
     /// Statuses to which it was already adapted.
     #[prost(uint32, repeated, tag = "6")]
     pub adapted: Vec<u32>,
+    /// The edge that took it on; empty before one did.
+    #[prost(string, tag = "7")]
+    pub edge_id: String,
+    /// Boot epoch of that edge.
+    #[prost(uint64, tag = "8")]
+    pub edge_epoch: u64,
+    /// For a fitted offer: where each m= line of the other party's offer went, -1 for nowhere.
+    #[prost(sint32, repeated, tag = "9")]
+    pub lines: Vec<i32>,
+    /// For a fitted offer: the other party's offer.
+    #[prost(bytes = "vec", tag = "10")]
+    pub offer: Vec<u8>,
+    /// Credentials that went with it; an ACK repeats them (RFC 3261 22.1).
+    #[prost(message, repeated, tag = "11")]
+    pub credentials: Vec<Header>,
 }
 
 /// Why a request inside a dialog was sent.
@@ -278,8 +366,10 @@ pub enum Purpose {
     Hold = 10,
     /// It refreshes the session.
     Refresh = 11,
-    /// It acknowledges a reliable 1xx, without a body.
+    /// It acknowledges a reliable 1xx, and nobody waits for the answer.
     PrackPlain = 12,
+    /// It asks leg b for the offer that ends the hold.
+    Resume = 13,
 }
 
 /// A request of the peer that is not finished.
@@ -303,6 +393,18 @@ pub struct Served {
     /// It carries an offer.
     #[prost(bool, tag = "6")]
     pub offer: bool,
+    /// The edge that holds it.
+    #[prost(string, tag = "7")]
+    pub edge_id: String,
+    /// Boot epoch of that edge.
+    #[prost(uint64, tag = "8")]
+    pub edge_epoch: u64,
+    /// When our 2xx carried the other party's offer: that offer.
+    #[prost(bytes = "vec", tag = "9")]
+    pub relayed_offer: Vec<u8>,
+    /// And where each of its m= lines went, -1 for nowhere.
+    #[prost(sint32, repeated, tag = "10")]
+    pub lines: Vec<i32>,
 }
 
 /// A challenge met on a leg.

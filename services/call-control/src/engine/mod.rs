@@ -14,14 +14,39 @@
 //!
 //! Start reading at [`call`] (the record), [`stage`] (where a call is) and `flow_iv` (the default flow).
 
+mod adapt;
+mod auth;
 pub mod call;
+mod commands;
+mod derive;
+mod dispatch;
+mod edges;
 pub mod effect;
 pub mod event;
+mod flow_i;
+mod flow_iii;
+mod flow_iv;
+mod flow_ringback;
+mod glare;
+mod hangup;
 pub mod leg;
+mod offer_answer;
+mod outcome;
+mod peer;
+mod receive;
+mod reliable;
+mod reply;
 pub mod report;
+mod send;
+mod session_timer;
+mod signal;
 pub mod stage;
+mod talking;
 mod text;
 pub mod time;
+mod work;
+
+pub use dispatch::{create, step};
 
 use call::Call;
 use effect::Effect;

@@ -18,7 +18,7 @@ pub enum Stage {
     /// Leg a's answer is on its way to leg b in PRACK.
     #[prost(message, tag = "34")]
     Prack(Prack),
-    /// The session is agreed, leg b has not answered yet.
+    /// The session is agreed, but not both legs have answered.
     #[prost(message, tag = "35")]
     Early(Early),
     /// Flow I: leg a's 2xx brought an offer, leg b is dialled with it.
@@ -36,15 +36,27 @@ pub enum Stage {
 }
 
 /// See [`Stage::DialA`].
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct DialA {
-    /// The first offer without media lines was refused and the one with an inactive line is out.
-    #[prost(bool, tag = "1")]
-    pub inactive: bool,
+    /// What the INVITE offers; a phone that answers 488 is asked again with the next form.
+    #[prost(enumeration = "FirstOffer", tag = "1")]
+    pub offer: i32,
+}
+
+/// What the INVITE to leg a offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum FirstOffer {
+    /// A session without m= lines (Flow IV).
+    NoLines = 0,
+    /// One inactive audio line, for phones that refuse a session without lines.
+    Inactive = 1,
+    /// Nothing: the phone makes the offer (Flows I and III).
+    Nothing = 2,
 }
 
 /// See [`Stage::DialB`].
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct DialB {
     /// The ringback tone was offered to leg a without SDP.
     #[prost(bool, tag = "1")]
@@ -52,31 +64,36 @@ pub struct DialB {
 }
 
 /// See [`Stage::Connect`].
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Connect {
-    /// Leg b's offer.
-    #[prost(bytes = "vec", tag = "1")]
-    pub offer: Vec<u8>,
-}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Connect {}
 
 /// See [`Stage::Ringback`].
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Ringback {
+    /// Tag of leg b's dialog that rings.
+    #[prost(string, tag = "1")]
+    pub tag: String,
     /// Leg b's offer.
-    #[prost(bytes = "vec", tag = "1")]
+    #[prost(bytes = "vec", tag = "2")]
     pub offer: Vec<u8>,
-    /// Leg b's final refusal, when it came while leg a's answer was open.
-    #[prost(uint32, tag = "2")]
-    pub refused: u32,
-    /// Its reason phrase.
-    #[prost(string, tag = "3")]
-    pub refused_reason: String,
+    /// Status of the response that brought it.
+    #[prost(uint32, tag = "3")]
+    pub status: u32,
     /// The form of the request to leg a that is under way.
     #[prost(enumeration = "RingbackForm", tag = "4")]
     pub form: i32,
-    /// A second UPDATE with fewer codecs was sent (policy "patient").
-    #[prost(bool, tag = "5")]
-    pub narrowed: bool,
+    /// Leg b's final refusal, when it came while leg a's answer was open; 0 for none.
+    #[prost(uint32, tag = "5")]
+    pub refused: u32,
+    /// Its reason phrase.
+    #[prost(string, tag = "6")]
+    pub refused_reason: String,
+    /// Leg b's 2xx came while leg a's answer was open.
+    #[prost(bool, tag = "7")]
+    pub answered: bool,
+    /// The offer was made once more after 488 (policy "patient").
+    #[prost(bool, tag = "8")]
+    pub repeated: bool,
 }
 
 /// How leg a is told.
@@ -96,14 +113,18 @@ pub enum RingbackForm {
 /// See [`Stage::Prack`].
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Prack {
-    /// Leg b's 2xx came before the answer to PRACK.
-    #[prost(bool, tag = "1")]
-    pub answered: bool,
+    /// Tag of leg b's dialog that rings.
+    #[prost(string, tag = "1")]
+    pub tag: String,
 }
 
 /// See [`Stage::Early`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct Early {}
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Early {
+    /// Tag of leg b's dialog that rings.
+    #[prost(string, tag = "1")]
+    pub tag: String,
+}
 
 /// See [`Stage::OfferB`].
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
@@ -111,6 +132,9 @@ pub struct OfferB {
     /// Leg a's offer.
     #[prost(bytes = "vec", tag = "1")]
     pub offer: Vec<u8>,
+    /// Where each of its m= lines went on leg b, -1 for nowhere.
+    #[prost(sint32, repeated, tag = "2")]
+    pub lines: Vec<i32>,
 }
 
 /// See [`Stage::Talking`].

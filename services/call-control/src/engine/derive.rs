@@ -1,0 +1,55 @@
+//! Identifiers and random values of a call. All come from the seed in its record, so that every replica computes the same.
+
+use sha2::{Digest, Sha256};
+
+use crate::engine::call::Call;
+
+/// A Call-ID.
+pub fn sip_call_id(call: &Call, leg_id: &str) -> String {
+    format!("{}@{}", hex(&bytes(call, &["call-id", leg_id])[..16]), call.policy.host)
+}
+
+/// A tag, 64 bits (RFC 3261 19.3 asks for 32).
+pub fn tag(call: &Call, leg_id: &str) -> String {
+    hex(&bytes(call, &["tag", leg_id])[..8])
+}
+
+/// A session id for o= lines, within 53 bits so that every peer can hold it.
+pub fn session_id(call: &Call, leg_id: &str) -> u64 {
+    number(&bytes(call, &["session", leg_id])) >> 11
+}
+
+/// A client nonce for the effect of this number (RFC 7616 3.4).
+pub fn cnonce(call: &Call, effect: u64) -> String {
+    hex(&bytes(call, &["cnonce", &effect.to_string()])[..12])
+}
+
+/// The next random number below `bound`. Counts in the record, so that no draw is used twice.
+pub fn draw(call: &mut Call, bound: u64) -> u64 {
+    call.draws += 1;
+    let drawn = number(&bytes(call, &["draw", &call.draws.to_string()]));
+    if bound == 0 { 0 } else { drawn % bound }
+}
+
+fn bytes(call: &Call, labels: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(&call.seed);
+    hash.update(call.call_id.as_bytes());
+    for label in labels {
+        hash.update([0]);
+        hash.update(label.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+fn number(bytes: &[u8; 32]) -> u64 {
+    bytes.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}

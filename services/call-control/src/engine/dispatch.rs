@@ -1,0 +1,292 @@
+//! One step: the event goes to its leg, the leg's signals go to the flow, and then the call is settled.
+
+use crate::engine::call::{Call, CallState, NewCall, Seen, Timer, TimerKind};
+use crate::engine::event::{Command, EdgeEvent, Event, LegEvent};
+use crate::engine::leg::{LegState, Purpose};
+use crate::engine::outcome::Cause;
+use crate::engine::report::CallEventType;
+use crate::engine::signal::{A, B, LegIndex, Signal};
+use crate::engine::stage::Stage;
+use crate::engine::time::Moment;
+use crate::engine::work::Work;
+use crate::engine::{Context, DueChange, Step, StepError};
+use crate::record::SCHEMA;
+
+/// Makes a call and begins to dial. Commit the step before anything is carried out.
+pub fn create(new: NewCall, now: Moment, context: &Context) -> Step {
+    let call = Call {
+        schema: SCHEMA,
+        call_id: new.call_id,
+        flow: new.flow.into(),
+        from: new.from,
+        to: new.to,
+        policy: new.policy,
+        headers: new.headers,
+        metadata: new.metadata,
+        seed: new.seed,
+        state: CallState::Dialing.into(),
+        create_ms: now.millis(),
+        ..Call::default()
+    };
+    let mut work = Work::new(call, now, context);
+    work.begin();
+    work.finish(None)
+}
+
+/// Takes one event.
+///
+/// # Errors
+/// When an earlier event of the edge is missing, or a command does not fit the call; the call is as it was.
+pub fn step(call: &Call, event: &Event, now: Moment, context: &Context) -> Result<Step, StepError> {
+    let mut work = Work::new(call.clone(), now, context);
+    match event {
+        Event::Leg(event) => {
+            if work.is_duplicate(event)? {
+                return Ok(Step::unchanged(call));
+            }
+            work.on_leg_event(event);
+        }
+        Event::Carried(carried) => work.on_carried(carried),
+        Event::NotCarried { effect } => work.on_not_carried(*effect),
+        Event::Due => work.on_due(),
+        Event::EdgeLost { edge_id, edge_epoch } => work.on_edge_lost(edge_id, *edge_epoch),
+        Event::Command(command) => work.on_command(command)?,
+    }
+    work.handle_signals();
+    Ok(work.finish(Some(call)))
+}
+
+impl Step {
+    fn unchanged(call: &Call) -> Step {
+        let is_finished = Work::new(call.clone(), Moment::default(), &Context::default()).is_finished();
+        Step {
+            call: call.clone(),
+            effects: Vec::new(),
+            due: DueChange::Keep,
+            events: Vec::new(),
+            unchanged: true,
+            finished: is_finished,
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Whether the event was taken before.
+    fn is_duplicate(&mut self, event: &EdgeEvent) -> Result<bool, StepError> {
+        let seen = &mut self.call.seen;
+        let known = |seen: &&mut Seen| seen.edge_id == event.edge_id && seen.edge_epoch == event.edge_epoch;
+        let expected = 1 + seen.iter_mut().find(known).map_or(0, |seen| seen.number);
+        match event.number.cmp(&expected) {
+            std::cmp::Ordering::Less => return Ok(true),
+            std::cmp::Ordering::Greater => return Err(StepError::OutOfOrder { expected, got: event.number }),
+            std::cmp::Ordering::Equal => {}
+        }
+        match seen.iter_mut().find(known) {
+            Some(seen) => seen.number = event.number,
+            None => seen.push(Seen {
+                edge_id: event.edge_id.clone(),
+                edge_epoch: event.edge_epoch,
+                number: event.number,
+            }),
+        }
+        Ok(false)
+    }
+
+    fn on_leg_event(&mut self, event: &EdgeEvent) {
+        let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == event.leg_id) else { return };
+        let on = self.leg_mut(leg);
+        on.edge_id = event.edge_id.clone();
+        on.edge_epoch = event.edge_epoch;
+        if !event.flow.is_empty() {
+            on.flow = event.flow.clone();
+        }
+        match &event.what {
+            LegEvent::Response(response) => {
+                if on.invite.as_ref().is_some_and(|invite| invite.effect == response.effect) {
+                    self.on_invite_response(leg, response);
+                } else {
+                    self.on_dialog_response(leg, response);
+                }
+            }
+            LegEvent::Failed(failed) => {
+                if on.invite.as_ref().is_some_and(|invite| invite.effect == failed.effect) {
+                    self.on_invite_silence(leg, failed.cause);
+                } else {
+                    self.on_dialog_silence(leg, failed);
+                }
+            }
+            LegEvent::Request(request) => self.on_request(leg, (&event.edge_id, event.edge_epoch), request),
+            LegEvent::Ack { transaction, body, .. } => self.on_ack(leg, transaction, body.as_ref()),
+            LegEvent::AckMissing { transaction } => self.on_ack_missing(leg, transaction),
+            LegEvent::Cancel { transaction, .. } => self.on_cancel(leg, transaction),
+        }
+    }
+
+    fn on_command(&mut self, command: &Command) -> Result<(), StepError> {
+        let is_over = self.call.outcome.is_some();
+        match command {
+            Command::Hangup { reason } => self.hang_up(reason),
+            Command::Hold if is_over => return Err(StepError::WrongState),
+            Command::Hold => self.hold()?,
+            Command::Unhold if is_over => return Err(StepError::WrongState),
+            Command::Unhold => self.unhold()?,
+            Command::SendInfo { leg_id, body } => self.send_info(leg_id, body)?,
+        }
+        Ok(())
+    }
+
+    fn on_due(&mut self) {
+        let now_ms = self.now.millis();
+        let (fired, running): (Vec<Timer>, Vec<Timer>) =
+            self.call.timers.drain(..).partition(|timer| timer.at_ms <= now_ms);
+        self.call.timers = running;
+        for timer in fired {
+            let leg = timer.leg as LegIndex;
+            match timer.kind() {
+                TimerKind::Ring => {
+                    let by = self.leg(leg).leg_id.clone();
+                    self.end(Cause { by, ..Cause::no_answer() });
+                }
+                TimerKind::Guard => self.signals.push_back(Signal::Guard),
+                TimerKind::Retry => self.send_waiting(leg),
+                TimerKind::MaxDuration => self.end(Cause::too_long()),
+                TimerKind::Closing => self.on_closing(leg),
+                TimerKind::Refresh => self.refresh_session(leg),
+                TimerKind::Expiry => self.session_expired(leg),
+                TimerKind::Accepted | TimerKind::Unspecified => {}
+            }
+            self.handle_signals();
+        }
+    }
+
+    /// Gives the legs' signals to the flow, each to the stage as it then is.
+    fn handle_signals(&mut self) {
+        while let Some(signal) = self.signals.pop_front() {
+            match self.call.stage.clone() {
+                Some(Stage::DialA(stage)) => self.on_dial_a(stage, signal),
+                Some(Stage::DialB(stage)) => self.on_dial_b(stage, signal),
+                Some(Stage::Connect(_)) => self.on_connect(signal),
+                Some(Stage::Ringback(stage)) => self.on_ringback(stage, signal),
+                Some(Stage::Prack(stage)) => self.on_prack(stage, signal),
+                Some(Stage::Early(stage)) => self.on_early(stage, signal),
+                Some(Stage::AskOffer(_)) => self.on_ask_offer(signal),
+                Some(Stage::OfferB(stage)) => self.on_offer_b(&stage, signal),
+                Some(Stage::Talking(_)) => self.on_talking(signal),
+                Some(Stage::Ending(_)) | None => self.on_ending(signal),
+            }
+        }
+    }
+
+    /// What a signal means in every stage that has no use of its own for it.
+    pub fn on_any_stage(&mut self, signal: Signal) {
+        match signal {
+            Signal::Progress { .. } | Signal::EarlyAnswer { .. } => {}
+            Signal::EarlyOffer { leg, tag, .. } => self.refuse_early_offer(leg, &tag, Purpose::PrackPlain),
+            Signal::Answered { leg, .. } => {
+                let tag = self.leg(leg).remote_tag.clone();
+                let answer = self.reject_answer(leg, &tag);
+                self.ack(leg, &tag, answer);
+            }
+            Signal::Refused { leg, status, reason } => self.refused(leg, status, &reason),
+            Signal::Reply { leg, request, reply } => {
+                if request.request.method == "INVITE" && reply.is_ok() {
+                    let answer = self.reject_answer(leg, &request.request.to_tag);
+                    self.ack(leg, &request.request.to_tag, answer);
+                }
+                if request.purpose() == Purpose::Tone && reply.is_ok() {
+                    self.report_call(CallEventType::RingbackStarted, 0, "");
+                }
+                let is_leg = self.leg(leg).remote_tag == request.request.to_tag;
+                if reply.is_gone() && is_leg && request.purpose() != Purpose::Info {
+                    let by = self.leg(leg).leg_id.clone();
+                    self.end(Cause::refused(&by, reply.status, &reply.reason, false));
+                }
+            }
+            Signal::PeerOffer { leg, transaction, .. } => self.respond(leg, &transaction, 491, Vec::new(), None),
+            Signal::PeerAck { leg, transaction, .. } => {
+                self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
+            }
+            Signal::PeerCancel { leg, transaction } => self.respond(leg, &transaction, 487, Vec::new(), None),
+            Signal::PeerMessage { leg, transaction, message } => {
+                let is_info = message.method == "INFO";
+                if is_info {
+                    self.note_info(leg, message.body);
+                }
+                self.respond(leg, &transaction, if is_info { 200 } else { 480 }, Vec::new(), None);
+            }
+            Signal::Guard => self.end(Cause { refuse_early: true, ..Cause::failed(504, "Guard time passed") }),
+        }
+    }
+
+    /// Stage Ending: the legs end by themselves.
+    fn on_ending(&mut self, signal: Signal) {
+        match signal {
+            Signal::Refused { leg, .. } => self.leg_over(leg),
+            Signal::PeerOffer { leg, transaction, .. }
+            | Signal::PeerMessage { leg, transaction, .. }
+            | Signal::PeerCancel { leg, transaction } => self.respond(leg, &transaction, 487, Vec::new(), None),
+            Signal::PeerAck { leg, transaction, .. } => {
+                self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
+            }
+            Signal::Progress { .. }
+            | Signal::EarlyOffer { .. }
+            | Signal::EarlyAnswer { .. }
+            | Signal::Answered { .. }
+            | Signal::Reply { .. }
+            | Signal::Guard => {}
+        }
+    }
+
+    fn finish(mut self, before: Option<&Call>) -> Step {
+        for leg in 0..self.call.legs.len() {
+            self.send_waiting(leg);
+        }
+        self.settle_ends();
+        self.settle_state();
+        let due = self.call.next_due();
+        let due = match before {
+            Some(before) if before.next_due() == due => DueChange::Keep,
+            _ => due.map_or(DueChange::Clear, DueChange::At),
+        };
+        let unchanged = before == Some(&self.call) && self.events.is_empty();
+        let finished = self.is_finished();
+        Step { call: self.call, effects: self.effects, due, events: self.events, unchanged, finished }
+    }
+
+    /// The public state follows from the stage and the legs.
+    fn settle_state(&mut self) {
+        let ringing = |leg: Option<&crate::engine::leg::Leg>| leg.map(|leg| leg.state());
+        let state = match &self.call.stage {
+            None | Some(Stage::DialA(_)) => match ringing(self.call.legs.get(A)) {
+                Some(LegState::Ringing) => CallState::Ringing,
+                Some(LegState::Progressing) => CallState::Progressing,
+                _ => CallState::Dialing,
+            },
+            Some(
+                Stage::DialB(_)
+                | Stage::Ringback(_)
+                | Stage::Prack(_)
+                | Stage::Early(_)
+                | Stage::OfferB(_)
+                | Stage::Connect(_)
+                | Stage::AskOffer(_),
+            ) => match ringing(self.call.legs.get(B)) {
+                _ if self.call.answer_ms != 0 => CallState::Answered,
+                Some(LegState::Ringing) => CallState::Ringing,
+                _ => CallState::Progressing,
+            },
+            Some(Stage::Talking(_)) if self.call.held => CallState::Held,
+            Some(Stage::Talking(_)) => CallState::Answered,
+            Some(Stage::Ending(_)) if self.call.end_ms != 0 => CallState::Ended,
+            Some(Stage::Ending(_)) => CallState::Ending,
+        };
+        self.call.state = state.into();
+    }
+}
+
+impl Call {
+    /// When the next timer fires.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.timers.iter().map(|timer| timer.at_ms).min().map(Moment::from_millis)
+    }
+}

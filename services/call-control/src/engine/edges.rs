@@ -1,0 +1,144 @@
+//! Edges that take effects on, and edges that die.
+//!
+//! | of a lost edge                              | what happens                                                          |
+//! |---------------------------------------------|-----------------------------------------------------------------------|
+//! | effect not taken on yet, any edge can do it | goes to any edge                                                      |
+//! | CANCEL, response, release not taken on yet  | forgotten: what they are about died with the edge                     |
+//! | INVITE without final response               | the leg ends as 503; early dialogs get BYE by another edge (RFC 3261 15) |
+//! | BYE without response                        | sent again by another edge                                            |
+//! | ACK of the last 64*T1                       | sent again by another edge                                            |
+//! | other request without response              | fails as 503                                                          |
+//! | request of the peer                         | forgotten: the peer repeats it through another edge                   |
+//! | confirmed dialog                            | goes on by any edge                                                   |
+
+use crate::engine::call::EdgeRef;
+use crate::engine::effect::What;
+use crate::engine::event::{Carried, FailureCause};
+use crate::engine::leg::{DialogState, InvitePhase, LegState, Purpose};
+use crate::engine::signal::{LegIndex, Reply};
+use crate::engine::work::Work;
+
+/// How many lost edge epochs a record remembers.
+const MAX_LOST: usize = 8;
+
+impl Work<'_> {
+    /// An edge took an effect on: it leaves the outbox.
+    pub fn on_carried(&mut self, carried: &Carried) {
+        let Some(at) = self.call.outbox.iter().position(|effect| effect.number == carried.effect) else { return };
+        let effect = self.call.outbox.remove(at);
+        let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == effect.leg_id) else { return };
+        if !matches!(effect.what, Some(What::Send(_))) {
+            return;
+        }
+        let (edge_id, edge_epoch) = (carried.edge_id.as_str(), carried.edge_epoch);
+        // What follows on this leg and had no edge yet goes where the leg now is
+        for waiting in self.call.outbox.iter_mut().filter(|waiting| waiting.leg_id == effect.leg_id) {
+            if waiting.edge_id.is_empty() {
+                (waiting.edge_id, waiting.edge_epoch) = (edge_id.to_owned(), edge_epoch);
+            }
+        }
+        let on = self.leg_mut(leg);
+        (on.edge_id, on.edge_epoch) = (edge_id.to_owned(), edge_epoch);
+        if let Some(invite) = on.invite.as_mut().filter(|invite| invite.effect == carried.effect) {
+            (invite.edge_id, invite.edge_epoch) = (edge_id.to_owned(), edge_epoch);
+        }
+        if let Some(pending) = on.pending.iter_mut().find(|pending| pending.effect == carried.effect) {
+            (pending.edge_id, pending.edge_epoch) = (edge_id.to_owned(), edge_epoch);
+        }
+        let is_lost = self.call.lost.iter().any(|lost| lost.edge_id == edge_id && lost.edge_epoch == edge_epoch);
+        if is_lost {
+            self.leave_edge(leg, edge_id, edge_epoch);
+        }
+    }
+
+    /// No edge took an effect on.
+    pub fn on_not_carried(&mut self, number: u64) {
+        let Some(at) = self.call.outbox.iter().position(|effect| effect.number == number) else { return };
+        let effect = self.call.outbox.remove(at);
+        let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == effect.leg_id) else { return };
+        let on = self.leg_mut(leg);
+        if on.invite.as_ref().is_some_and(|invite| invite.effect == number) {
+            self.on_invite_silence(leg, FailureCause::Transport);
+        } else if let Some(at) = on.pending.iter().position(|pending| pending.effect == number) {
+            let request = on.pending.remove(at);
+            self.finish_request(leg, request, Reply { status: 503, ..Reply::default() });
+        }
+    }
+
+    /// One life of an edge is over.
+    pub fn on_edge_lost(&mut self, edge_id: &str, edge_epoch: u64) {
+        let lost = EdgeRef { edge_id: edge_id.to_owned(), edge_epoch };
+        if !self.call.lost.contains(&lost) {
+            self.call.lost.push(lost);
+            if self.call.lost.len() > MAX_LOST {
+                self.call.lost.remove(0);
+            }
+        }
+        self.call.outbox.retain(|effect| {
+            !(effect.is_bound_to_edge() && effect.edge_id == edge_id && effect.edge_epoch == edge_epoch)
+        });
+        for effect in &mut self.call.outbox {
+            if effect.edge_id == edge_id && effect.edge_epoch == edge_epoch {
+                (effect.edge_id, effect.edge_epoch) = (String::new(), 0);
+            }
+        }
+        for leg in 0..self.call.legs.len() {
+            self.leave_edge(leg, edge_id, edge_epoch);
+        }
+    }
+
+    fn leave_edge(&mut self, leg: LegIndex, edge_id: &str, edge_epoch: u64) {
+        let on = self.leg_mut(leg);
+        if on.edge_id == edge_id && on.edge_epoch == edge_epoch {
+            on.edge_id.clear();
+            on.edge_epoch = 0;
+            on.flow.clear();
+            self.repeat_acks(leg);
+        }
+        let on = self.leg_mut(leg);
+        on.served.retain(|served| served.edge_id != edge_id || served.edge_epoch != edge_epoch);
+        let invite = on.invite.as_ref().filter(|invite| {
+            invite.edge_id == edge_id && invite.edge_epoch == edge_epoch
+        });
+        let phase = invite.map(|invite| invite.phase());
+        let lost = |pending: &&crate::engine::leg::Pending| {
+            pending.edge_id == edge_id && pending.edge_epoch == edge_epoch
+        };
+        let requests: Vec<_> = on.pending.iter().filter(lost).cloned().collect();
+        on.pending.retain(|pending| pending.edge_id != edge_id || pending.edge_epoch != edge_epoch);
+        match phase {
+            Some(InvitePhase::Calling | InvitePhase::Proceeding | InvitePhase::Cancelling) => {
+                return self.lose_invite(leg);
+            }
+            Some(InvitePhase::Accepted | InvitePhase::Failed) | None => {}
+        }
+        for request in requests {
+            if request.purpose() == Purpose::Bye {
+                self.send_pending(leg, request);
+            } else {
+                self.finish_request(leg, request, Reply { status: 503, ..Reply::default() });
+            }
+        }
+    }
+
+    /// The INVITE's transaction died with the edge: nobody can cancel it, but what rings can be told by BYE.
+    fn lose_invite(&mut self, leg: LegIndex) {
+        let ringing: Vec<String> =
+            self.leg(leg).dialogs.iter().map(|dialog| dialog.remote_tag.clone()).collect();
+        for tag in ringing {
+            self.bye(leg, &tag);
+        }
+        let (dialogs, pending) = {
+            let on = self.leg_mut(leg);
+            (std::mem::take(&mut on.dialogs), std::mem::take(&mut on.pending))
+        };
+        self.on_invite_silence(leg, FailureCause::Transport);
+        let on = self.leg_mut(leg);
+        on.dialogs = dialogs;
+        on.pending = pending;
+        for dialog in &mut on.dialogs {
+            dialog.state = DialogState::Ended.into();
+        }
+        debug_assert!(on.state() != LegState::Answered);
+    }
+}

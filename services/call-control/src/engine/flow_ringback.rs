@@ -1,0 +1,263 @@
+//! Ringback by UPDATE and PRACK (LAD-4): leg b's reliable 18x brings its offer, leg a answers it and plays the tone itself.
+//!
+//! | stage    | input                        | effects                                        | next           | ladder |
+//! |----------|------------------------------|------------------------------------------------|----------------|--------|
+//! | DialB    | EarlyOffer b                 | UPDATE a: tone, offer2', Reason 180            | Ringback       | 5-6    |
+//! | DialB    | Progress b                   | UPDATE a: tone alone, if a takes it            | DialB          | a, m   |
+//! | DialB    | EarlyOffer b, a lacks UPDATE | re-INVITE a instead                            | Ringback       | b      |
+//! | Ringback | Reply a 2xx, answer2'        | (ACK a); PRACK b answer2                       | Prack          | 7-8    |
+//! | Ringback | Reply a 405, 501, 504        | re-INVITE a with the same body                 | Ringback       | b, c   |
+//! | Ringback | Reply a 415                  | the same without the tone                      | Ringback       | e      |
+//! | Ringback | Reply a 491, 500             | again after a wait                             | Ringback       | e, f   |
+//! | Ringback | Reply a 488, 606, other      | PRACK b refusing, CANCEL b; BYE a              | Ending         | d      |
+//! | Ringback | Reply a 481, 408, silence    | CANCEL b                                       | Ending         | g      |
+//! | Ringback | Refused b                    | when a's answer came: BYE a, Reason            | Ending         | h      |
+//! | Ringback | GUARD                        | as d                                           | Ending         | o      |
+//! | Ringback | EarlyOffer b, other fork     | PRACK b refusing on that fork                  | Ringback       | l      |
+//! | Prack    | Reply b 2xx                  | -                                              | Early, Talking | 9      |
+//! | Prack    | Reply b other                | CANCEL or BYE b; BYE a, cause 500              | Ending         | n      |
+//! | Early    | Answered b                   | ACK b                                          | Talking        | 10-12  |
+//! | Early    | Answered b, other fork       | ACK b; re-INVITE b without SDP                 | AskOffer       | l      |
+//! | Early    | PeerOffer                    | relayed by UPDATE                              | Early          | f, k   |
+//! | AskOffer | Reply b 2xx, offer           | re-INVITE a, offer2'                           | Connect        | l      |
+//!
+//! RING and hang-up (i, j) are the same in every stage, see `hangup`; k before step 8 is answered in `peer`.
+
+use std::time::Duration;
+
+use crate::engine::call::{Flow, TimerKind};
+use crate::engine::effect::{Body, Header};
+use crate::engine::leg::{Purpose};
+use crate::engine::offer_answer::{can_talk, refuses_all, tone_body};
+use crate::engine::outcome::{Cause, reason_value};
+use crate::engine::report::CallEventType;
+use crate::engine::send::{ALLOW, Ask, SUPPORTED};
+use crate::engine::signal::{A, B, Reply, Signal};
+use crate::engine::stage::{AskOffer, DialB, Early, Prack, Ringback, RingbackForm, Stage};
+use crate::engine::text::lists;
+use crate::engine::work::Work;
+
+impl Work<'_> {
+    /// Leg b rings without an offer: leg a gets the tone alone, when it can play it (LAD-4 a).
+    pub fn on_plain_ringing(&mut self, stage: DialB, status: u32) {
+        let takes_tone = self.leg(A).chosen().is_some_and(|dialog| {
+            lists(&dialog.allow, "UPDATE") && lists(&dialog.accept, sip_body::tone::CONTENT_TYPE)
+        });
+        if self.call.flow() != Flow::Ringback || stage.tone || !takes_tone {
+            return;
+        }
+        self.call.stage = Some(Stage::DialB(DialB { tone: true }));
+        let mut headers = vec![Header::new("Reason", ringing_reason(status))];
+        headers.extend(self.session_headers());
+        let body = Some(tone_body(None));
+        self.ask(A, Ask { method: "UPDATE", headers, body, purpose: Purpose::Tone, ..Ask::default() });
+    }
+
+    /// Leg b rings with an offer: leg a is asked for the answer.
+    pub fn begin_ringback(&mut self, tag: String, status: u32, offer: Vec<u8>) {
+        self.leg_mut(B).remote_tag = tag.clone();
+        self.start_timer(TimerKind::Guard, B, Duration::from_millis(self.call.policy.guard_ms));
+        let own = self.leg(A).chosen().map(|dialog| dialog.remote_sdp.clone()).unwrap_or_default();
+        let has_offered = self.leg(A).invite.as_ref().is_some_and(|invite| invite.body.is_none());
+        if has_offered && !can_talk(&own, &offer) {
+            return self.ringback_failed(488, "Not Acceptable Here");
+        }
+        let form = match (self.may_update(), self.call.flow()) {
+            (true, Flow::Ringback) => RingbackForm::UpdateTone,
+            (true, _) => RingbackForm::UpdatePlain,
+            (false, Flow::Ringback) => RingbackForm::InviteTone,
+            (false, _) => RingbackForm::InvitePlain,
+        };
+        let stage = Ringback { tag, offer, status, form: form.into(), ..Ringback::default() };
+        self.tell_first(stage);
+    }
+
+    /// Sends leg b's offer to leg a in the stage's form.
+    fn tell_first(&mut self, stage: Ringback) {
+        let Some(fitted) = self.fit_offer(A, &stage.offer) else {
+            return self.ringback_failed(488, "Not Acceptable Here");
+        };
+        let (method, body) = match stage.form() {
+            RingbackForm::UpdateTone => ("UPDATE", tone_body(Some(&fitted.sdp))),
+            RingbackForm::UpdatePlain => ("UPDATE", Body::sdp(fitted.sdp)),
+            RingbackForm::InviteTone => ("INVITE", tone_body(Some(&fitted.sdp))),
+            RingbackForm::InvitePlain => ("INVITE", Body::sdp(fitted.sdp)),
+        };
+        let mut headers = vec![Header::new("Reason", ringing_reason(stage.status))];
+        headers.extend(self.session_headers());
+        let ask = Ask {
+            method,
+            headers,
+            body: Some(body),
+            purpose: Purpose::Ringback,
+            lines: fitted.lines,
+            offer: stage.offer.clone(),
+            ..Ask::default()
+        };
+        self.call.stage = Some(Stage::Ringback(stage));
+        self.ask(A, ask);
+    }
+
+    /// Stage Ringback.
+    pub fn on_ringback(&mut self, mut stage: Ringback, signal: Signal) {
+        match signal {
+            Signal::Reply { leg: A, request, reply } if request.purpose() == Purpose::Ringback => {
+                if reply.is_ok() {
+                    self.ack_first();
+                }
+                if stage.refused != 0 {
+                    return self.refused(B, stage.refused, &stage.refused_reason);
+                }
+                let answer = reply.sdp.as_ref().filter(|answer| reply.is_ok() && !refuses_all(answer));
+                let tag = stage.tag.clone();
+                match answer {
+                    Some(answer) => {
+                        let answer = self.fit_answer(B, &tag, &request.offer, answer, &request.lines);
+                        self.answer_early_offer(B, &tag, answer, Purpose::Prack);
+                        self.stop_timer(TimerKind::Guard, B);
+                        self.report_call(CallEventType::RingbackStarted, stage.status, "");
+                        self.call.stage = Some(Stage::Prack(Prack { tag: tag.clone() }));
+                        if stage.answered {
+                            self.ack(B, &tag, None);
+                        }
+                    }
+                    None if reply.is_ok() => self.ringback_failed(488, "Not Acceptable Here"),
+                    None => self.on_ringback_refused(stage, &request, &reply),
+                }
+            }
+            Signal::Answered { leg: B, sdp } => {
+                if self.leg(B).remote_tag == stage.tag {
+                    stage.answered = true; // against RFC 3262 3, but the answer still goes into PRACK
+                    self.call.stage = Some(Stage::Ringback(stage));
+                } else {
+                    self.other_fork_answered(sdp);
+                }
+            }
+            Signal::Refused { leg: B, status, reason } => {
+                let is_open = self.leg(A).pending.iter().any(|pending| pending.purpose() == Purpose::Ringback);
+                if is_open {
+                    (stage.refused, stage.refused_reason) = (status, reason);
+                    self.call.stage = Some(Stage::Ringback(stage));
+                } else {
+                    self.refused(B, status, &reason);
+                }
+            }
+            other => self.on_any_stage(other),
+        }
+    }
+
+    fn on_ringback_refused(&mut self, mut stage: Ringback, request: &crate::engine::leg::Pending, reply: &Reply) {
+        let is_update = request.request.method == "UPDATE";
+        let may_invite = is_update && self.leg(A).is_up(); // LAD-4 p: never re-INVITE an early dialog
+        let has_tone = matches!(stage.form(), RingbackForm::UpdateTone | RingbackForm::InviteTone);
+        if reply.is_gone() {
+            let by = self.leg(A).leg_id.clone();
+            return self.end(Cause::refused(&by, reply.status, &reply.reason, false));
+        }
+        let form = match reply.status {
+            405 | 501 | 504 if may_invite && has_tone => RingbackForm::InviteTone,
+            405 | 501 | 504 if may_invite => RingbackForm::InvitePlain,
+            415 if has_tone && is_update => RingbackForm::UpdatePlain,
+            415 if has_tone => RingbackForm::InvitePlain,
+            488 | 606 if self.call.policy.patient && !stage.repeated => {
+                stage.repeated = true;
+                if is_update { RingbackForm::UpdatePlain } else { RingbackForm::InvitePlain }
+            }
+            415 | 488 | 606 => return self.ringback_failed(488, &reply.reason),
+            _ if self.retry_later(A, request, reply) => return,
+            status => return self.ringback_failed(status, &reply.reason),
+        };
+        stage.form = form.into();
+        self.tell_first(stage);
+    }
+
+    /// Leg a cannot take the session: leg b's offer is refused, then its INVITE is cancelled (LAD-4 d).
+    fn ringback_failed(&mut self, status: u32, reason: &str) {
+        self.end(Cause { refuse_early: true, ..Cause::failed(status, reason) });
+    }
+
+    /// Stage Prack.
+    pub fn on_prack(&mut self, stage: Prack, signal: Signal) {
+        match signal {
+            Signal::Reply { leg: B, request, reply } if request.purpose() == Purpose::Prack => {
+                if reply.is_ok() {
+                    self.agreed(stage.tag);
+                } else {
+                    self.end(Cause::failed(500, "PRACK failed"));
+                }
+            }
+            Signal::Answered { leg: B, sdp } => {
+                if self.leg(B).remote_tag == stage.tag {
+                    self.ack(B, &stage.tag, None); // connected once PRACK is answered
+                } else {
+                    self.other_fork_answered(sdp);
+                }
+            }
+            Signal::PeerOffer { leg: B, transaction, .. } => self.respond_retry(B, &transaction), // OFA-02
+            other => self.on_any_stage(other),
+        }
+    }
+
+    /// Stage Early.
+    pub fn on_early(&mut self, stage: Early, signal: Signal) {
+        match signal {
+            Signal::Answered { leg: A, .. } => {
+                self.ack_first();
+                self.agreed(stage.tag);
+            }
+            Signal::Answered { leg: B, sdp } => {
+                if self.leg(B).remote_tag == stage.tag {
+                    self.ack(B, &stage.tag, None);
+                    self.agreed(stage.tag);
+                } else {
+                    self.other_fork_answered(sdp);
+                }
+            }
+            other => self.on_relayed(other),
+        }
+    }
+
+    /// Another fork than the one that rang answered: its offer replaces the agreed session (LAD-4 l).
+    fn other_fork_answered(&mut self, offer: Option<Vec<u8>>) {
+        if let Some(offer) = offer {
+            return self.connect(&offer);
+        }
+        let tag = self.leg(B).remote_tag.clone();
+        self.ack(B, &tag, None);
+        self.call.stage = Some(Stage::AskOffer(AskOffer {}));
+        let headers = self.session_headers();
+        self.ask(B, Ask { method: "INVITE", headers, purpose: Purpose::AskOffer, ..Ask::default() });
+    }
+
+    /// Stage AskOffer.
+    pub fn on_ask_offer(&mut self, signal: Signal) {
+        let (request, reply) = match signal {
+            Signal::Reply { leg: B, request, reply } if request.purpose() == Purpose::AskOffer => (request, reply),
+            other => return self.on_any_stage(other),
+        };
+        match &reply.sdp {
+            Some(offer) if reply.is_ok() => self.connect(offer),
+            _ if reply.is_ok() => self.end(Cause::failed(488, "No offer")),
+            _ if self.retry_later(B, &request, &reply) => {}
+            _ => {
+                let by = self.leg(B).leg_id.clone();
+                self.end(Cause::refused(&by, reply.status, &reply.reason, true));
+            }
+        }
+    }
+
+    /// Whether leg a may be asked by UPDATE: always while it is early, else unless its Allow leaves UPDATE out.
+    fn may_update(&self) -> bool {
+        !self.leg(A).is_up() || self.allows(A, "UPDATE", true)
+    }
+
+    /// Headers of every request that changes the session.
+    pub fn session_headers(&self) -> Vec<Header> {
+        vec![Header::new("Allow", ALLOW), Header::new("Supported", SUPPORTED)]
+    }
+}
+
+/// Reason of the ringback request: what leg b answered.
+fn ringing_reason(status: u32) -> String {
+    reason_value(if status == 180 { 180 } else { 183 }, "")
+}

@@ -1,0 +1,162 @@
+//! The end of a call: whatever state a leg is in, it is ended in the way that fits, and the call ends exactly once.
+//!
+//! | leg                                  | what ends it                                                             |
+//! |--------------------------------------|--------------------------------------------------------------------------|
+//! | INVITE without final response        | CANCEL with Reason; over with the final response (a crossing 2xx: ACK, BYE) |
+//! | the same, an offer waits for PRACK   | by cause: PRACK that refuses, then CANCEL (LAD-4 d)                      |
+//! | 2xx not acknowledged                 | ACK (refusing an open offer), BYE with Reason                            |
+//! | confirmed                            | BYE with Reason; what the peer still waits for gets 487                  |
+//! | dialog gone, or ended by the peer    | nothing, but an ACK when a 2xx waits for it                              |
+//!
+//! A leg counts as over when BYE leaves (RFC 3261 15.1.1); its last transactions end in the background.
+
+use std::time::Duration;
+
+use crate::engine::call::{CallState, OutcomeKind, TimerKind};
+use crate::engine::effect::{ReleaseLeg, What};
+use crate::engine::leg::{DialogState, InvitePhase, LegState, Purpose};
+use crate::engine::outcome::{BY_API, Cause};
+use crate::engine::report::CallEventType;
+use crate::engine::signal::LegIndex;
+use crate::engine::stage::{Ending, Stage};
+use crate::engine::text::quoted;
+use crate::engine::work::Work;
+
+impl Work<'_> {
+    /// The application hangs up.
+    pub fn hang_up(&mut self, text: &str) {
+        let is_connected = matches!(self.call.stage, Some(Stage::Talking(_)));
+        let (kind, status, reason) = if is_connected {
+            (OutcomeKind::Completed, 200, "OK")
+        } else {
+            (OutcomeKind::Cancelled, 487, "Request Terminated")
+        };
+        // Not SIP;cause=200, which tells a ringing phone that somebody else took the call
+        let header = match text {
+            "" => String::new(),
+            text => format!("Q.850;cause=16;text={}", quoted(text)),
+        };
+        let cause = Cause::failed(status, reason);
+        self.end(Cause { kind, by: BY_API.into(), header, ..cause });
+    }
+
+    /// Ends the call for this cause, unless it is ending already: the first cause stands.
+    pub fn end(&mut self, cause: Cause) {
+        if self.call.outcome.is_some() {
+            return;
+        }
+        self.call.outcome = Some(cause.outcome());
+        self.call.stage = Some(Stage::Ending(Ending {}));
+        self.call.timers.retain(|timer| {
+            matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing)
+        });
+        for leg in 0..self.call.legs.len() {
+            self.drop_leg(leg, &cause);
+        }
+    }
+
+    fn drop_leg(&mut self, leg: LegIndex, cause: &Cause) {
+        let on = self.leg_mut(leg);
+        on.retry = None;
+        if on.state() == LegState::Ended {
+            return;
+        }
+        on.end_reason = cause.header.clone();
+        let phase = on.invite.as_ref().map_or(InvitePhase::Failed, |invite| invite.phase());
+        match phase {
+            InvitePhase::Calling | InvitePhase::Proceeding => {
+                let waiting = on.dialogs.iter().find(|dialog| dialog.unpracked);
+                match waiting.map(|dialog| dialog.remote_tag.clone()).filter(|_| cause.refuse_early) {
+                    Some(tag) => {
+                        on.state = LegState::Ending.into();
+                        self.refuse_early_offer(leg, &tag, Purpose::PrackReject);
+                        let closing = self.transaction_time() + Duration::from_secs(8);
+                        self.start_timer(TimerKind::Closing, leg, closing);
+                    }
+                    None => self.cancel(leg),
+                }
+            }
+            InvitePhase::Cancelling => {}
+            InvitePhase::Accepted => {
+                on.sip_status = cause.status;
+                on.sip_reason = cause.reason.clone();
+                let tag = on.remote_tag.clone();
+                self.end_dialog(leg, &tag);
+                self.leg_over(leg);
+            }
+            InvitePhase::Failed => self.leg_over(leg),
+        }
+    }
+
+    /// Ends a confirmed dialog: ACK when a 2xx waits, then BYE, unless the peer ended it or lost it.
+    pub fn end_dialog(&mut self, leg: LegIndex, tag: &str) {
+        self.refuse_served(leg, tag);
+        let answer = self.reject_answer(leg, tag);
+        self.ack(leg, tag, answer);
+        let is_over = self.leg(leg).dialog(tag).is_none_or(|dialog| dialog.state() == DialogState::Ended);
+        if !is_over {
+            self.bye(leg, tag);
+        }
+    }
+
+    /// The leg is over for the application.
+    pub fn leg_over(&mut self, leg: LegIndex) {
+        self.stop_timer(TimerKind::Ring, leg);
+        self.stop_timer(TimerKind::Retry, leg);
+        let on = self.leg_mut(leg);
+        on.state = LegState::Ended.into();
+        on.retry = None;
+        let (status, reason) = (on.sip_status, on.sip_reason.clone());
+        self.report(leg, CallEventType::LegEnded, status, &reason);
+    }
+
+    /// Neither a response nor a failure came for what ends the leg: the edge owes it, but is not waited for any longer.
+    pub fn on_closing(&mut self, leg: LegIndex) {
+        let on = self.leg_mut(leg);
+        let has_invite = on.invite.as_ref().is_some_and(|invite| {
+            matches!(invite.phase(), InvitePhase::Calling | InvitePhase::Proceeding | InvitePhase::Cancelling)
+        });
+        if has_invite {
+            self.invite_failed(leg);
+        }
+        let on = self.leg_mut(leg);
+        on.pending.clear();
+        on.served.clear();
+        if on.state() != LegState::Ended {
+            self.leg_over(leg);
+        }
+    }
+
+    /// Draws the consequences when legs are over: the call ends, and edges forget legs with which nothing can happen any more.
+    pub fn settle_ends(&mut self) {
+        let is_over = self.call.legs.iter().all(|leg| leg.state() == LegState::Ended);
+        if let Some(outcome) = self.call.outcome.clone()
+            && is_over
+            && self.call.state() != CallState::Ended
+        {
+            self.call.state = CallState::Ended.into();
+            self.call.end_ms = self.now.millis();
+            self.report_call(CallEventType::Ended, outcome.sip_status, &outcome.sip_reason);
+        }
+        for leg in 0..self.call.legs.len() {
+            let has_accepted = self.has_timer(TimerKind::Accepted, leg);
+            let on = self.leg_mut(leg);
+            let is_quiet = on.state() == LegState::Ended && on.pending.is_empty() && on.served.is_empty();
+            if is_quiet && !has_accepted && !on.released {
+                on.released = true;
+                let is_carried = !on.edge_id.is_empty();
+                self.stop_timer(TimerKind::Closing, leg);
+                if is_carried {
+                    self.put(leg, What::Release(ReleaseLeg {}));
+                }
+            }
+        }
+    }
+
+    /// Whether nothing can happen to the call any more.
+    pub fn is_finished(&self) -> bool {
+        self.call.state() == CallState::Ended
+            && self.call.outbox.is_empty()
+            && self.call.legs.iter().all(|leg| leg.released)
+    }
+}

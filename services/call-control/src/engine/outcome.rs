@@ -1,0 +1,119 @@
+//! How a call ends: which class a SIP status is, and the Reason header that carries it to the other leg (RFC 3326).
+
+use sip_message::standard_reason;
+
+use crate::engine::call::{Outcome, OutcomeKind};
+use crate::engine::text::quoted;
+
+/// Who ended the call, when it was no leg: the business application.
+pub const BY_API: &str = "api";
+/// Who ended the call, when it was no leg: Carillon itself.
+pub const BY_CARILLON: &str = "carillon";
+
+/// Why the call is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The class.
+    pub kind: OutcomeKind,
+    /// SIP status that decided it.
+    pub status: u32,
+    /// Its reason phrase.
+    pub reason: String,
+    /// A leg's id, [`BY_API`] or [`BY_CARILLON`].
+    pub by: String,
+    /// Value of the Reason header for CANCEL and BYE; empty for none.
+    pub header: String,
+    /// Refuse an offer in a reliable 18x before its INVITE is cancelled (LAD-4 d).
+    pub refuse_early: bool,
+}
+
+impl Cause {
+    /// A leg was refused, or could not be reached, with this status.
+    pub fn refused(by: &str, status: u32, reason: &str, rang: bool) -> Cause {
+        let reason = if reason.is_empty() { phrase(status).to_owned() } else { reason.to_owned() };
+        let header = reason_value(status, &reason);
+        Cause { kind: kind_of(status, rang), status, reason, by: by.to_owned(), header, refuse_early: false }
+    }
+
+    /// The engine itself gives up, with this status.
+    pub fn failed(status: u32, reason: &str) -> Cause {
+        let header = reason_value(status, reason);
+        Cause {
+            kind: OutcomeKind::Failed,
+            status,
+            reason: reason.to_owned(),
+            by: BY_CARILLON.to_owned(),
+            header,
+            refuse_early: false,
+        }
+    }
+
+    /// RING passed. RFC 3261 and 3326 leave the Reason open; 480 is Carillon's choice.
+    pub fn no_answer() -> Cause {
+        Cause { kind: OutcomeKind::NoAnswer, ..Cause::failed(480, "No answer") }
+    }
+
+    /// The parties were connected for as long as allowed.
+    pub fn too_long() -> Cause {
+        let header = "Q.850;cause=31;text=\"Maximum duration\"".to_owned();
+        Cause { kind: OutcomeKind::Completed, header, ..Cause::failed(200, "Maximum duration") }
+    }
+
+    /// What the application sees.
+    pub fn outcome(&self) -> Outcome {
+        Outcome {
+            kind: self.kind.into(),
+            sip_status: self.status,
+            sip_reason: self.reason.clone(),
+            ended_by: self.by.clone(),
+        }
+    }
+}
+
+/// The class of a final status, from a leg that has rung or not.
+pub fn kind_of(status: u32, rang: bool) -> OutcomeKind {
+    match status {
+        486 | 600 => OutcomeKind::Busy,
+        408 | 480 | 487 if rang => OutcomeKind::NoAnswer,
+        404 | 408 | 410 | 430 | 480 | 484 | 485 | 502 | 503 | 504 | 604 => OutcomeKind::Unreachable,
+        401 | 403 | 407 | 433 | 603 | 607 | 608 => OutcomeKind::Rejected,
+        _ => OutcomeKind::Failed,
+    }
+}
+
+/// `SIP;cause=486;text="Busy Here"`.
+pub fn reason_value(status: u32, text: &str) -> String {
+    let text = if text.is_empty() { phrase(status) } else { text };
+    format!("SIP;cause={status};text={}", quoted(text))
+}
+
+fn phrase(status: u32) -> &'static str {
+    u16::try_from(status).map_or("", standard_reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TPC-05
+    #[test]
+    fn a_refusal_is_carried_to_the_other_leg_in_one_reason_value() {
+        let cause = Cause::refused("b", 486, "", true);
+        assert_eq!(cause.header, "SIP;cause=486;text=\"Busy Here\"");
+        assert_eq!(cause.outcome().sip_reason, "Busy Here");
+        assert_eq!(reason_value(488, "a \"b\""), "SIP;cause=488;text=\"a \\\"b\\\"\"");
+    }
+
+    /// UAC-14: an unknown code of a class never becomes a success or a class of another kind.
+    #[test]
+    fn every_final_status_has_a_class() {
+        for status in 300..700 {
+            assert!(!matches!(
+                kind_of(status, false),
+                OutcomeKind::Unspecified | OutcomeKind::Completed | OutcomeKind::Cancelled
+            ));
+        }
+        assert_eq!(kind_of(480, true), OutcomeKind::NoAnswer);
+        assert_eq!(kind_of(480, false), OutcomeKind::Unreachable);
+    }
+}

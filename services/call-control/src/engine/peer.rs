@@ -1,0 +1,238 @@
+//! Requests of the peer inside a leg's dialog: what every flow would do about them, before the flow hears of it.
+//!
+//! | request                            | answer                                                                   |
+//! |------------------------------------|--------------------------------------------------------------------------|
+//! | any, no such dialog                | 481 (UAC-09)                                                             |
+//! | any, CSeq not above the last       | 500 (UAC-09)                                                             |
+//! | any, unknown tag in Require        | 420 with Unsupported (UAC-02)                                            |
+//! | BYE                                | 200, pending requests 487 (UAC-18); the call ends                        |
+//! | INVITE, ours is under way          | 491 (UAC-21)                                                             |
+//! | INVITE or UPDATE, theirs is too    | 500 with Retry-After 0-10 (UAC-21, UPD-03)                               |
+//! | INVITE or UPDATE with SDP          | open offer of ours: 491, of theirs: 500; else to the flow                |
+//! | UPDATE without SDP                 | 200 (UPD-02)                                                             |
+//! | INFO, MESSAGE                      | to the other party; INFO of an unknown package: 469 (IMI-04)             |
+//! | OPTIONS                            | 200                                                                      |
+//! | PRACK                              | 481: Carillon sent nothing reliable (PRK-04)                             |
+//! | NOTIFY, SUBSCRIBE, REFER           | 481, 489, 603: no subscription, no package, no transfer by the phone     |
+//! | other                              | 501                                                                      |
+
+use crate::engine::call::OutcomeKind;
+use crate::engine::effect::{Body, Header};
+use crate::engine::event::RequestReceived;
+use crate::engine::leg::{DialogState, OpenOffer, Served};
+use crate::engine::offer_answer::session_of;
+use crate::engine::outcome::Cause;
+use crate::engine::send::{ALLOW, SUPPORTED};
+use crate::engine::session_timer::Role;
+use crate::engine::signal::{A, LegIndex, Message, Signal};
+use crate::engine::stage::Stage;
+use crate::engine::text::lists;
+use crate::engine::work::Work;
+
+const KNOWN_EXTENSIONS: [&str; 5] = ["100rel", "replaces", "join", "tdialog", "timer"];
+
+impl Work<'_> {
+    /// A request of the peer.
+    pub fn on_request(&mut self, leg: LegIndex, edge: (&str, u64), request: &RequestReceived) {
+        let on = self.leg_mut(leg);
+        on.served.push(Served {
+            transaction: request.transaction.clone(),
+            method: request.method.clone(),
+            cseq: request.cseq,
+            remote_tag: request.from_tag.clone(),
+            edge_id: edge.0.to_owned(),
+            edge_epoch: edge.1,
+            ..Served::default()
+        });
+        let transaction = request.transaction.as_str();
+        let is_ours = request.sip_call_id == on.sip_call_id && request.to_tag == on.local_tag;
+        let Some(dialog) = on.dialog_mut(&request.from_tag).filter(|_| is_ours) else {
+            return self.respond(leg, transaction, 481, Vec::new(), None);
+        };
+        if dialog.state() == DialogState::Ended {
+            let status = if request.method == "BYE" { 200 } else { 481 }; // crossing or repeated BYEs are all answered
+            return self.respond(leg, transaction, status, Vec::new(), None);
+        }
+        if dialog.remote_cseq.is_some_and(|last| request.cseq <= last) {
+            return self.respond(leg, transaction, 500, Vec::new(), None);
+        }
+        dialog.remote_cseq = Some(request.cseq);
+        dialog.learn(&request.allow, &[], &request.supported);
+        let is_unknown = |tag: &&String| !KNOWN_EXTENSIONS.iter().any(|known| tag.eq_ignore_ascii_case(known));
+        let unknown: Vec<String> = request.require.iter().filter(is_unknown).cloned().collect();
+        if !unknown.is_empty() {
+            let headers = vec![Header::new("Unsupported", unknown.join(", "))];
+            return self.respond(leg, transaction, 420, headers, None);
+        }
+        match request.method.as_str() {
+            "BYE" => self.on_bye(leg, request),
+            "INVITE" | "UPDATE" => self.on_offer(leg, request),
+            "INFO" | "MESSAGE" => self.on_message(leg, request),
+            "OPTIONS" => {
+                let headers = vec![
+                    Header::new("Allow", ALLOW),
+                    Header::new("Accept", "application/sdp, multipart/mixed"),
+                    Header::new("Supported", SUPPORTED),
+                ];
+                self.respond(leg, transaction, 200, headers, None);
+            }
+            "PRACK" | "NOTIFY" => self.respond(leg, transaction, 481, Vec::new(), None),
+            "SUBSCRIBE" => self.respond(leg, transaction, 489, Vec::new(), None),
+            "REFER" => self.respond(leg, transaction, 603, Vec::new(), None),
+            _ => self.respond(leg, transaction, 501, vec![Header::new("Allow", ALLOW)], None),
+        }
+    }
+
+    fn on_bye(&mut self, leg: LegIndex, request: &RequestReceived) {
+        self.respond(leg, &request.transaction, 200, Vec::new(), None);
+        let tag = &request.from_tag;
+        self.refuse_served(leg, tag);
+        // A 2xx that still waits is acknowledged all the same, so that it is not repeated
+        let answer = self.reject_answer(leg, tag);
+        self.ack(leg, tag, answer);
+        let on = self.leg_mut(leg);
+        if let Some(dialog) = on.dialog_mut(tag) {
+            dialog.state = DialogState::Ended.into();
+            dialog.open_offer = OpenOffer::None.into();
+        }
+        if *tag != on.remote_tag {
+            return; // a fork that is not the leg
+        }
+        let by = on.leg_id.clone();
+        let header = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Reason"));
+        let header = header.map(|header| header.value.clone()).unwrap_or_default();
+        let mut cause = match (&self.call.stage, leg) {
+            (Some(Stage::Talking(_)), _) => Cause {
+                kind: OutcomeKind::Completed,
+                status: 200,
+                reason: "OK".into(),
+                header: String::new(),
+                ..Cause::failed(200, "OK")
+            },
+            (_, A) => Cause { kind: OutcomeKind::Cancelled, ..Cause::failed(487, "Request Terminated") },
+            _ => Cause::failed(487, "Request Terminated"),
+        };
+        cause.by = by;
+        if !header.is_empty() {
+            cause.header = header;
+        }
+        self.end(cause);
+    }
+
+    fn on_offer(&mut self, leg: LegIndex, request: &RequestReceived) {
+        let transaction = request.transaction.as_str();
+        let tag = request.from_tag.as_str();
+        let sdp = session_of(request.body.as_ref());
+        let is_invite = request.method == "INVITE";
+        let on = self.leg(leg);
+        let Some(dialog) = on.dialog(tag) else { return };
+        let is_exchange = is_invite || sdp.is_some();
+        let theirs_runs = on.served.iter().any(|served| {
+            served.transaction != transaction
+                && served.remote_tag == tag
+                && matches!(served.method.as_str(), "INVITE" | "UPDATE")
+        });
+        let ours_runs = dialog.unacked != 0
+            || on.pending.iter().any(|pending| {
+                pending.request.to_tag == tag && matches!(pending.request.method.as_str(), "INVITE" | "UPDATE")
+            });
+        if theirs_runs || (is_exchange && dialog.open_offer() == OpenOffer::Theirs) {
+            return self.respond_retry(leg, transaction);
+        }
+        if is_exchange && (ours_runs || dialog.open_offer() == OpenOffer::Ours) {
+            return self.respond(leg, transaction, 491, Vec::new(), None);
+        }
+        let on = self.leg_mut(leg);
+        if !request.contact.is_empty() && let Some(dialog) = on.dialog_mut(tag) {
+            dialog.remote_target = request.contact.clone(); // RFC 3261 12.2.2
+        }
+        self.note_session(leg, tag, &request.headers, Role::Server);
+        if !is_exchange {
+            let headers = self.answer_headers(leg, tag);
+            return self.respond(leg, transaction, 200, headers, None);
+        }
+        let on = self.leg_mut(leg);
+        if let Some(sdp) = &sdp {
+            if let Some(dialog) = on.dialog_mut(tag) {
+                dialog.open_offer = OpenOffer::Theirs.into();
+                dialog.remote_sdp = sdp.clone();
+            }
+            if let Some(served) = on.served.iter_mut().find(|served| served.transaction == transaction) {
+                served.offer = true;
+            }
+        }
+        let (transaction, method) = (transaction.to_owned(), request.method.clone());
+        self.signals.push_back(Signal::PeerOffer { leg, transaction, method, sdp });
+    }
+
+    fn on_message(&mut self, leg: LegIndex, request: &RequestReceived) {
+        let transaction = request.transaction.as_str();
+        let is_package = request.headers.iter().any(|header| header.name.eq_ignore_ascii_case("Info-Package"));
+        if request.method == "INFO" && is_package {
+            return self.respond(leg, transaction, 469, vec![Header::new("Recv-Info", "")], None);
+        }
+        let message = Message {
+            method: request.method.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+        };
+        self.signals.push_back(Signal::PeerMessage { leg, transaction: transaction.to_owned(), message });
+    }
+
+    /// ACK for a 2xx of ours.
+    pub fn on_ack(&mut self, leg: LegIndex, transaction: &str, body: Option<&Body>) {
+        if self.is_served(leg, transaction) {
+            let sdp = session_of(body);
+            self.signals.push_back(Signal::PeerAck { leg, transaction: transaction.to_owned(), sdp });
+        }
+    }
+
+    /// The peer never acknowledged a 2xx of ours: the session is to end (RFC 3261 13.3.1.4).
+    pub fn on_ack_missing(&mut self, leg: LegIndex, transaction: &str) {
+        if !self.is_served(leg, transaction) {
+            return;
+        }
+        self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
+        let by = self.leg(leg).leg_id.clone();
+        self.end(Cause { by, ..Cause::failed(408, "No ACK") });
+    }
+
+    /// The peer cancelled its re-INVITE.
+    pub fn on_cancel(&mut self, leg: LegIndex, transaction: &str) {
+        if self.is_served(leg, transaction) {
+            self.signals.push_back(Signal::PeerCancel { leg, transaction: transaction.to_owned() });
+        }
+    }
+
+    /// Answers 500 with a Retry-After between 0 and 10 s (RFC 3261 14.2, RFC 3311 5.2).
+    pub fn respond_retry(&mut self, leg: LegIndex, transaction: &str) {
+        let wait = self.draw(11);
+        self.respond(leg, transaction, 500, vec![Header::new("Retry-After", wait.to_string())], None);
+    }
+
+    /// Answers 487 to what the peer still waits for in a dialog that ends (RFC 3261 15.1.2).
+    pub fn refuse_served(&mut self, leg: LegIndex, tag: &str) {
+        let waiting: Vec<String> = self
+            .leg(leg)
+            .served
+            .iter()
+            .filter(|served| served.remote_tag == tag && !served.answered)
+            .map(|served| served.transaction.clone())
+            .collect();
+        for transaction in waiting {
+            self.respond(leg, &transaction, 487, Vec::new(), None);
+        }
+    }
+
+    /// Whether the server transaction is still open.
+    pub fn is_served(&self, leg: LegIndex, transaction: &str) -> bool {
+        self.leg(leg).served.iter().any(|served| served.transaction == transaction)
+    }
+
+    /// Whether the peer of the leg allows a method; unknown counts as `unknown`.
+    pub fn allows(&self, leg: LegIndex, method: &str, unknown: bool) -> bool {
+        self.leg(leg).chosen().map_or(unknown, |dialog| {
+            if dialog.allow.is_empty() { unknown } else { lists(&dialog.allow, method) }
+        })
+    }
+}

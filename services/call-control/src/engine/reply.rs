@@ -1,0 +1,116 @@
+//! Final responses to requests inside a dialog: what every flow would do about them, before the flow hears of it.
+//!
+//! | response           | done here                                                                         |
+//! |--------------------|-----------------------------------------------------------------------------------|
+//! | 1xx                | ignored                                                                           |
+//! | 401, 407           | sent again once with credentials (UAC-13, AUT-13)                                 |
+//! | 2xx to INVITE      | waits for ACK; target refreshed; acknowledged at once when the dialog is over     |
+//! | 2xx to UPDATE      | target refreshed                                                                  |
+//! | 491, 500 (retry)   | left to the flow, see `glare`                                                     |
+//! | 408, 481, silence  | the dialog is over (RFC 3261 12.2.1.2), INFO and PRACK excepted                   |
+
+use crate::engine::event::{RequestFailed, ResponseReceived};
+use crate::engine::leg::{DialogState, InvitePhase, OpenOffer, Pending, Purpose};
+use crate::engine::offer_answer::session_of;
+use crate::engine::session_timer::Role;
+use crate::engine::signal::{LegIndex, Reply, Signal};
+use crate::engine::work::Work;
+
+impl Work<'_> {
+    /// A response to a request inside a dialog.
+    pub fn on_dialog_response(&mut self, leg: LegIndex, response: &ResponseReceived) {
+        if response.status < 200 {
+            return;
+        }
+        let on = self.leg_mut(leg);
+        let Some(at) = on.pending.iter().position(|pending| pending.effect == response.effect) else { return };
+        let request = on.pending.remove(at);
+        if matches!(response.status, 401 | 407) && self.adapt_request(leg, &request, response) {
+            return;
+        }
+        let reply = Reply {
+            status: response.status,
+            reason: response.reason.clone(),
+            sdp: session_of(response.body.as_ref()),
+            body: response.body.clone(),
+            retry_after: response.retry_after,
+            silent: false,
+        };
+        if reply.is_ok() && matches!(request.request.method.as_str(), "INVITE" | "UPDATE") {
+            self.on_target_refresh(leg, &request, response);
+        }
+        self.finish_request(leg, request, reply);
+    }
+
+    /// A request inside a dialog ended without a response.
+    pub fn on_dialog_silence(&mut self, leg: LegIndex, failed: &RequestFailed) {
+        let on = self.leg_mut(leg);
+        let Some(at) = on.pending.iter().position(|pending| pending.effect == failed.effect) else { return };
+        let request = on.pending.remove(at);
+        let status = failed.cause.status();
+        let silent = failed.cause == crate::engine::event::FailureCause::Timeout;
+        self.finish_request(leg, request, Reply { status, silent, ..Reply::default() });
+    }
+
+    /// The request is over, with this reply.
+    pub fn finish_request(&mut self, leg: LegIndex, request: Pending, reply: Reply) {
+        let tag = request.request.to_tag.clone();
+        let is_over = self.leg(leg).dialog(&tag).is_none_or(|dialog| dialog.state() == DialogState::Ended);
+        let is_invite = request.request.method == "INVITE";
+        if matches!(request.request.method.as_str(), "INVITE" | "UPDATE") {
+            self.settle_offer(leg, &request, &reply);
+        }
+        if is_over {
+            if is_invite && reply.is_ok() {
+                let answer = self.reject_answer(leg, &tag);
+                self.ack(leg, &tag, answer);
+            }
+            return;
+        }
+        match request.purpose() {
+            Purpose::None | Purpose::PrackPlain | Purpose::Bye => {}
+            Purpose::PrackReject => {
+                // LAD-4 d: the INVITE is cancelled once its offer was refused
+                if self.leg(leg).invite.as_ref().is_some_and(|invite| invite.phase() == InvitePhase::Proceeding) {
+                    self.cancel(leg);
+                }
+            }
+            purpose => {
+                let is_usage = !matches!(purpose, Purpose::Prack | Purpose::Info);
+                if is_usage && reply.is_gone() && let Some(dialog) = self.leg_mut(leg).dialog_mut(&tag) {
+                    dialog.state = DialogState::Ended.into();
+                }
+                self.signals.push_back(Signal::Reply { leg, request: Box::new(request), reply });
+            }
+        }
+    }
+
+    /// Closes our offer, or opens the peer's when its 2xx answers an INVITE without SDP.
+    fn settle_offer(&mut self, leg: LegIndex, request: &Pending, reply: &Reply) {
+        let tag = &request.request.to_tag;
+        if request.request.body.is_some() {
+            if request.purpose() != Purpose::Tone {
+                self.offer_settled(leg, tag, reply.sdp.as_deref().filter(|_| reply.is_ok()));
+            }
+        } else if request.request.method == "INVITE"
+            && reply.is_ok()
+            && let (Some(offer), Some(dialog)) = (&reply.sdp, self.leg_mut(leg).dialog_mut(tag))
+        {
+            dialog.open_offer = OpenOffer::Theirs.into();
+            dialog.remote_sdp = offer.clone();
+        }
+    }
+
+    fn on_target_refresh(&mut self, leg: LegIndex, request: &Pending, response: &ResponseReceived) {
+        let Some(dialog) = self.leg_mut(leg).dialog_mut(&request.request.to_tag) else { return };
+        if !response.contact.is_empty() {
+            dialog.remote_target = response.contact.clone();
+        }
+        dialog.learn(&response.allow, &response.accept, &response.supported);
+        if request.request.method == "INVITE" {
+            dialog.unacked = response.cseq;
+            dialog.credentials = request.credentials.clone();
+        }
+        self.note_session(leg, &request.request.to_tag, &response.headers, Role::Client);
+    }
+}

@@ -1,0 +1,339 @@
+//! What the engine says on a leg: INVITE, ACK, CANCEL, BYE, requests inside a dialog, responses.
+
+use std::time::Duration;
+
+use crate::engine::call::{Party, TimerKind};
+use crate::engine::effect::{Body, CancelInvite, Header, SendRequest, SendResponse, What};
+use crate::engine::leg::{DialogState, Invite, InvitePhase, Leg, LegState, OpenOffer, Pending, Purpose};
+use crate::engine::report::CallEventType;
+use crate::engine::signal::{B, LegIndex};
+use crate::engine::work::Work;
+use crate::engine::{derive, offer_answer};
+
+/// The methods that Carillon understands on its legs.
+pub const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE";
+/// The extensions that Carillon supports on its legs.
+pub const SUPPORTED: &str = "100rel, replaces, join, tdialog, timer";
+
+/// How much later than the engine's own ring timer the edge cancels by itself.
+const RING_MARGIN_MS: u64 = 5_000;
+
+/// A request to be sent inside the leg's dialog.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    pub method: &'static str,
+    pub headers: Vec<Header>,
+    pub body: Option<Body>,
+    pub purpose: Purpose,
+    /// The server transaction on another leg that waits for the answer.
+    pub relay: Option<(LegIndex, String)>,
+    /// For a fitted offer: its line map and the offer it was made from.
+    pub lines: Vec<i32>,
+    pub offer: Vec<u8>,
+}
+
+impl Work<'_> {
+    /// Adds a leg for this party; nothing is sent yet.
+    pub fn add_leg(&mut self, party: Party) -> LegIndex {
+        let leg = self.call.legs.len();
+        let leg_id = leg_id(leg);
+        let policy = &self.call.policy;
+        let other = if leg == B { &self.call.from } else { &self.call.to };
+        // RFC 3725 12.1: the controller does not pretend to be the party for which it has no credentials
+        let (from_uri, from_display) = if leg == B && !policy.caller_id.is_empty() {
+            (policy.caller_id.clone(), self.call.from.display_name.clone())
+        } else {
+            let of = if other.display_name.is_empty() { &other.uri } else { &other.display_name };
+            (policy.controller_uri.clone(), format!("{} on behalf of {of}", policy.controller_name))
+        };
+        let made = Leg {
+            sip_call_id: derive::sip_call_id(&self.call, &leg_id),
+            local_tag: derive::tag(&self.call, &leg_id),
+            history: Some(offer_answer::fresh_history(&self.call, &leg_id)),
+            leg_id,
+            from_uri,
+            from_display,
+            party,
+            ..Leg::default()
+        };
+        self.call.legs.push(made);
+        leg
+    }
+
+    /// Sends the initial INVITE of a leg.
+    pub fn dial(&mut self, leg: LegIndex, offer: Option<Vec<u8>>, accept: &str) {
+        let on = self.leg(leg);
+        let mut headers = vec![
+            Header::new("Allow", ALLOW),
+            Header::new("Supported", SUPPORTED),
+            Header::new("Accept", accept),
+        ];
+        if leg == B && self.call.policy.no_fork {
+            headers.push(Header::new("Request-Disposition", "no-fork"));
+        }
+        if self.call.policy.session_expires_s > 0 {
+            headers.push(Header::new("Session-Expires", self.call.policy.session_expires_s.to_string()));
+        }
+        headers.extend(self.call.headers.iter().chain(&on.party.headers).cloned());
+        let target = on.party.uri.clone();
+        let invite = Invite { target, headers, body: offer.map(Body::sdp), ..Invite::default() };
+        self.leg_mut(leg).invite = Some(invite);
+        self.start_timer(TimerKind::Ring, leg, Duration::from_millis(self.call.policy.ring_timeout_ms));
+        self.send_invite(leg);
+        self.leg_mut(leg).state = LegState::Dialing.into();
+        self.report(leg, CallEventType::LegDialing, 0, "");
+    }
+
+    /// Sends the initial INVITE as its record describes it: the first time, or again with CSeq + 1.
+    pub fn send_invite(&mut self, leg: LegIndex) {
+        let (ring_timeout_ms, max_forwards) = (self.call.policy.ring_timeout_ms, self.call.policy.max_forwards);
+        let Some(invite) = self.leg(leg).invite.clone() else { return };
+        let on = self.leg_mut(leg);
+        on.last_cseq += 1;
+        let cseq = on.last_cseq;
+        let mut request = SendRequest {
+            method: "INVITE".into(),
+            request_uri: invite.target.clone(),
+            from_uri: on.from_uri.clone(),
+            from_display: on.from_display.clone(),
+            from_tag: on.local_tag.clone(),
+            to_uri: on.party.uri.clone(),
+            sip_call_id: on.sip_call_id.clone(),
+            cseq,
+            headers: invite.headers.clone(),
+            body: invite.body.clone(),
+            trunk: on.party.trunk.clone(),
+            max_forwards,
+            ring_limit_ms: ring_timeout_ms + RING_MARGIN_MS,
+            ..SendRequest::default()
+        };
+        if !invite.via.is_empty() {
+            request.route = vec![invite.via.clone()];
+        }
+        let credentials = self.credentials(leg, &request);
+        request.headers.extend(credentials.iter().cloned());
+        let effect = self.put(leg, What::Send(request));
+        let invite = Invite {
+            effect,
+            cseq,
+            credentials,
+            edge_id: String::new(),
+            edge_epoch: 0,
+            phase: InvitePhase::Calling.into(),
+            ..invite
+        };
+        self.leg_mut(leg).invite = Some(invite);
+    }
+
+    /// Asks for the INVITE to be cancelled; the edge waits for the first provisional response (RFC 3261 9.1).
+    pub fn cancel(&mut self, leg: LegIndex) {
+        let closing = 2 * self.transaction_time() + Duration::from_secs(8);
+        let on = self.leg_mut(leg);
+        let reason = on.end_reason.clone();
+        let Some(invite) = &mut on.invite else { return };
+        invite.phase = InvitePhase::Cancelling.into();
+        let (invite_effect, edge_id, edge_epoch) = (invite.effect, invite.edge_id.clone(), invite.edge_epoch);
+        on.state = LegState::Ending.into();
+        self.put_at(
+            leg,
+            edge_id,
+            edge_epoch,
+            What::Cancel(CancelInvite { invite_effect, headers: reason_header(&reason) }),
+        );
+        self.start_timer(TimerKind::Closing, leg, closing);
+    }
+
+    /// Sends a request inside the leg's dialog, or keeps it back until an exchange that is under way has ended.
+    pub fn ask(&mut self, leg: LegIndex, ask: Ask) {
+        let tag = self.leg(leg).remote_tag.clone();
+        self.ask_in(leg, &tag, ask);
+    }
+
+    /// The same in any dialog of the leg.
+    pub fn ask_in(&mut self, leg: LegIndex, tag: &str, ask: Ask) {
+        let Some(mut request) = self.request_in(leg, tag, ask.method) else { return };
+        request.headers = ask.headers;
+        request.body = ask.body;
+        let (relay_leg, relay_transaction) = ask.relay.unwrap_or_default();
+        let pending = Pending {
+            purpose: ask.purpose.into(),
+            request,
+            relay_leg: relay_leg as u32,
+            relay_transaction,
+            lines: ask.lines,
+            offer: ask.offer,
+            ..Pending::default()
+        };
+        if is_exchange(&pending) && self.leg(leg).is_busy(tag) {
+            self.leg_mut(leg).retry = Some(pending);
+        } else {
+            self.send_pending(leg, pending);
+        }
+    }
+
+    /// Sends a request inside a dialog with the next CSeq number.
+    pub fn send_pending(&mut self, leg: LegIndex, mut pending: Pending) {
+        let on = self.leg_mut(leg);
+        on.last_cseq += 1;
+        pending.request.cseq = on.last_cseq;
+        pending.request.flow = on.flow.clone();
+        pending.edge_id.clear();
+        pending.edge_epoch = 0;
+        if is_exchange(&pending) && pending.request.body.is_some() && pending.purpose() != Purpose::Tone {
+            let tag = pending.request.to_tag.clone();
+            if let Some(dialog) = on.dialog_mut(&tag) {
+                dialog.open_offer = OpenOffer::Ours.into();
+            }
+        }
+        let credentials = self.credentials(leg, &pending.request);
+        let mut request = pending.request.clone();
+        request.headers.extend(credentials.iter().cloned());
+        pending.credentials = credentials;
+        pending.effect = self.put(leg, What::Send(request));
+        self.leg_mut(leg).pending.push(pending);
+    }
+
+    /// Sends the request that waited for its turn, if there is one without a timer and its dialog is free.
+    pub fn send_waiting(&mut self, leg: LegIndex) {
+        if self.has_timer(TimerKind::Retry, leg) {
+            return;
+        }
+        let on = self.leg(leg);
+        let is_free = on.retry.as_ref().is_some_and(|waiting| !on.is_busy(&waiting.request.to_tag));
+        if is_free && let Some(waiting) = self.leg_mut(leg).retry.take() {
+            self.send_pending(leg, waiting);
+        }
+    }
+
+    /// Acknowledges the 2xx that the dialog waits with.
+    pub fn ack(&mut self, leg: LegIndex, tag: &str, answer: Option<Vec<u8>>) {
+        let Some(request) = self.request_in(leg, tag, "ACK") else { return };
+        let on = self.leg_mut(leg);
+        let flow = on.flow.clone();
+        let Some(dialog) = on.dialog_mut(tag) else { return };
+        if dialog.unacked == 0 {
+            return;
+        }
+        let headers = std::mem::take(&mut dialog.credentials);
+        let cseq = std::mem::take(&mut dialog.unacked);
+        if dialog.open_offer() == OpenOffer::Theirs {
+            dialog.open_offer = OpenOffer::None.into();
+        }
+        dialog.agreed = true;
+        let request = SendRequest { cseq, headers, body: answer.map(Body::sdp), flow, ..request };
+        let now_ms = self.now.millis();
+        if let Some(dialog) = self.leg_mut(leg).dialog_mut(tag) {
+            dialog.last_ack = Some(request.clone());
+            dialog.last_ack_ms = now_ms;
+        }
+        self.put(leg, What::Send(request));
+    }
+
+    /// Sends the last ACK of every dialog again, while its 2xx may still be repeated.
+    pub fn repeat_acks(&mut self, leg: LegIndex) {
+        let oldest = self.now.millis().saturating_sub(64 * self.call.policy.t1_ms);
+        let on = self.leg(leg);
+        let recent = on.dialogs.iter().filter(|dialog| dialog.last_ack_ms >= oldest);
+        let acks: Vec<SendRequest> = recent.filter_map(|dialog| dialog.last_ack.clone()).collect();
+        for ack in acks {
+            self.put(leg, What::Send(SendRequest { flow: String::new(), ..ack }));
+        }
+    }
+
+    /// Acknowledges a reliable provisional response.
+    pub fn prack(&mut self, leg: LegIndex, tag: &str, rseq: u32, answer: Option<Vec<u8>>, purpose: Purpose) {
+        let Some(dialog) = self.leg(leg).dialog(tag) else { return };
+        let headers = vec![Header::new("RAck", format!("{rseq} {} INVITE", dialog.rseq_cseq))];
+        let ask = Ask { method: "PRACK", headers, body: answer.map(Body::sdp), purpose, ..Ask::default() };
+        self.ask_in(leg, tag, ask);
+    }
+
+    /// Ends a dialog. What follows in it is answered, and nothing more is asked in it.
+    pub fn bye(&mut self, leg: LegIndex, tag: &str) {
+        let closing = self.transaction_time() + Duration::from_secs(8);
+        let reason = self.leg(leg).end_reason.clone();
+        let ask = Ask {
+            method: "BYE",
+            headers: reason_header(&reason),
+            purpose: Purpose::Bye,
+            ..Ask::default()
+        };
+        self.ask_in(leg, tag, ask);
+        if let Some(dialog) = self.leg_mut(leg).dialog_mut(tag) {
+            dialog.state = DialogState::Ended.into();
+            dialog.open_offer = OpenOffer::None.into();
+        }
+        self.start_timer(TimerKind::Closing, leg, closing);
+    }
+
+    /// Answers a request of the peer.
+    pub fn respond(&mut self, leg: LegIndex, transaction: &str, status: u32, headers: Vec<Header>, body: Option<Body>) {
+        let on = self.leg_mut(leg);
+        let (mut edge_id, mut edge_epoch) = (on.edge_id.clone(), on.edge_epoch);
+        let to_tag = on.local_tag.clone();
+        if let Some(at) = on.served.iter().position(|served| served.transaction == transaction) {
+            let served = &mut on.served[at];
+            (edge_id, edge_epoch) = (served.edge_id.clone(), served.edge_epoch);
+            let (tag, offer) = (served.remote_tag.clone(), served.offer);
+            if served.method == "INVITE" && (200..300).contains(&status) {
+                served.answered = true;
+            } else {
+                on.served.remove(at);
+            }
+            if offer && let Some(dialog) = on.dialog_mut(&tag) && dialog.open_offer() == OpenOffer::Theirs {
+                dialog.open_offer = OpenOffer::None.into();
+            }
+        }
+        let transaction = transaction.to_owned();
+        let response = SendResponse { transaction, status, reason: String::new(), to_tag, headers, body };
+        self.put_at(leg, edge_id, edge_epoch, What::Respond(response));
+    }
+
+    fn request_in(&self, leg: LegIndex, tag: &str, method: &str) -> Option<SendRequest> {
+        let on = self.leg(leg);
+        let dialog = on.dialog(tag)?;
+        Some(SendRequest {
+            method: method.to_owned(),
+            request_uri: dialog.remote_target.clone(),
+            route: dialog.route.clone(),
+            from_uri: on.from_uri.clone(),
+            from_display: on.from_display.clone(),
+            from_tag: on.local_tag.clone(),
+            to_uri: on.party.uri.clone(),
+            to_tag: tag.to_owned(),
+            sip_call_id: on.sip_call_id.clone(),
+            flow: on.flow.clone(),
+            trunk: on.party.trunk.clone(),
+            ..SendRequest::default()
+        })
+    }
+}
+
+impl Leg {
+    /// Whether an offer/answer exchange or a re-INVITE runs in the dialog, in either direction (RFC 3261 14.1, 3264 4).
+    pub fn is_busy(&self, tag: &str) -> bool {
+        self.dialog(tag).is_some_and(|dialog| dialog.open_offer() != OpenOffer::None || dialog.unacked != 0)
+            || self.pending.iter().any(|pending| pending.request.to_tag == tag && is_exchange(pending))
+            || self.served.iter().any(|served| served.remote_tag == tag && (served.method == "INVITE" || served.offer))
+    }
+}
+
+/// Whether the request is one of which only one may run in a dialog at a time.
+fn is_exchange(pending: &Pending) -> bool {
+    matches!(pending.request.method.as_str(), "INVITE" | "UPDATE")
+}
+
+/// The Reason header of this value (RFC 3326), when there is one.
+pub fn reason_header(value: &str) -> Vec<Header> {
+    if value.is_empty() { Vec::new() } else { vec![Header::new("Reason", value)] }
+}
+
+/// "a", "b", ... "z", "a1", "b1", ...
+fn leg_id(index: LegIndex) -> String {
+    let letter = char::from(b'a' + (index % 26) as u8);
+    match index / 26 {
+        0 => letter.to_string(),
+        round => format!("{letter}{round}"),
+    }
+}

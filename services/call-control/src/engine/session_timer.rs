@@ -1,0 +1,106 @@
+//! Session timers of the legs (RFC 4028): whoever is the refresher, a leg whose peer is gone ends.
+//!
+//! | in a 2xx of the peer, or a request of it | refresher | what happens                                                   |
+//! |------------------------------------------|-----------|----------------------------------------------------------------|
+//! | Session-Expires: n;refresher=…           | Carillon  | after n/2: UPDATE without SDP, else re-INVITE with the last SDP |
+//! | Session-Expires: n;refresher=…           | peer      | no refresh until n - min(32, n/3): BYE (TMR-03)                |
+//! | none                                     | -         | no timer                                                       |
+
+use std::time::Duration;
+
+use crate::engine::call::TimerKind;
+use crate::engine::effect::{Body, Header};
+use crate::engine::leg::Purpose;
+use crate::engine::outcome::Cause;
+use crate::engine::send::{ALLOW, Ask};
+use crate::engine::signal::LegIndex;
+use crate::engine::work::Work;
+
+/// The least interval (RFC 4028 5).
+const FLOOR_S: u32 = 90;
+
+/// Our part in the transaction that set the interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We sent the request.
+    Client,
+    /// The peer did.
+    Server,
+}
+
+impl Work<'_> {
+    /// Takes over the session interval that a message of the peer sets.
+    pub fn note_session(&mut self, leg: LegIndex, tag: &str, headers: &[Header], role: Role) {
+        if tag != self.leg(leg).remote_tag && !self.leg(leg).remote_tag.is_empty() {
+            return;
+        }
+        self.stop_timer(TimerKind::Refresh, leg);
+        self.stop_timer(TimerKind::Expiry, leg);
+        let Some((interval, refresher)) = session_expires(headers) else { return };
+        let interval = interval.max(FLOOR_S);
+        let Some(dialog) = self.leg_mut(leg).dialog_mut(tag) else { return };
+        dialog.session_interval = interval;
+        // RFC 4028 9: without a word about it, the side that sent the request refreshes
+        let is_ours = match role {
+            Role::Client => refresher.is_none_or(|refresher| refresher == "uac"),
+            Role::Server => refresher == Some("uas"),
+        };
+        if is_ours {
+            self.start_timer(TimerKind::Refresh, leg, Duration::from_secs(u64::from(interval / 2)));
+        } else {
+            let margin = (interval / 3).min(32);
+            self.start_timer(TimerKind::Expiry, leg, Duration::from_secs(u64::from(interval - margin)));
+        }
+    }
+
+    /// Headers of a 2xx to INVITE or UPDATE of the peer.
+    pub fn answer_headers(&self, leg: LegIndex, tag: &str) -> Vec<Header> {
+        let mut headers = vec![Header::new("Allow", ALLOW)];
+        let interval = self.leg(leg).dialog(tag).map_or(0, |dialog| dialog.session_interval);
+        if interval > 0 && self.has_timer(TimerKind::Expiry, leg) {
+            headers.push(Header::new("Session-Expires", format!("{interval};refresher=uac")));
+            headers.push(Header::new("Require", "timer"));
+        } else if interval > 0 && self.has_timer(TimerKind::Refresh, leg) {
+            headers.push(Header::new("Session-Expires", format!("{interval};refresher=uas")));
+        }
+        headers
+    }
+
+    /// It is time to refresh the leg's session.
+    pub fn refresh_session(&mut self, leg: LegIndex) {
+        let on = self.leg(leg);
+        if !on.is_up() {
+            return;
+        }
+        if on.is_busy(&on.remote_tag) || on.retry.is_some() {
+            return self.start_timer(TimerKind::Refresh, leg, Duration::from_secs(5));
+        }
+        let interval = on.chosen().map_or(0, |dialog| dialog.session_interval);
+        let mut headers = self.session_headers();
+        headers.push(Header::new("Session-Expires", format!("{interval};refresher=uac")));
+        let (method, body) = if self.allows(leg, "UPDATE", false) {
+            ("UPDATE", None)
+        } else {
+            // TMR-02: the same text, and so the same version
+            let said = self.leg(leg).chosen().and_then(|dialog| dialog.history.as_ref());
+            ("INVITE", said.map(|history| Body::sdp(history.sent.clone())))
+        };
+        self.ask(leg, Ask { method, headers, body, purpose: Purpose::Refresh, ..Ask::default() });
+    }
+
+    /// The peer did not refresh the session.
+    pub fn session_expired(&mut self, leg: LegIndex) {
+        let by = self.leg(leg).leg_id.clone();
+        self.end(Cause { by, ..Cause::failed(408, "Session expired") });
+    }
+}
+
+/// Interval and refresher of Session-Expires.
+fn session_expires(headers: &[Header]) -> Option<(u32, Option<&str>)> {
+    let named = |header: &&Header| ["Session-Expires", "x"].iter().any(|name| header.name.eq_ignore_ascii_case(name));
+    let value = &headers.iter().find(named)?.value;
+    let mut parts = value.split(';').map(str::trim);
+    let interval = parts.next()?.parse().ok()?;
+    let refresher = parts.find_map(|part| part.strip_prefix("refresher=")).map(str::trim);
+    Some((interval, refresher))
+}

@@ -1,0 +1,131 @@
+//! The call while a step works on it, and what every part of the engine needs: numbers, timers, events.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::engine::call::{Call, Timer, TimerKind};
+use crate::engine::effect::{Body, Effect, What};
+use crate::engine::leg::{Dialog, DialogState, Leg};
+use crate::engine::report::{CallEvent, CallEventType};
+use crate::engine::signal::{LegIndex, Signal};
+use crate::engine::time::Moment;
+use crate::engine::{Context, derive};
+
+/// A call being worked on, with the outputs of the step so far.
+pub struct Work<'a> {
+    pub call: Call,
+    pub now: Moment,
+    pub context: &'a Context,
+    pub effects: Vec<Effect>,
+    pub events: Vec<CallEvent>,
+    pub signals: VecDeque<Signal>,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(call: Call, now: Moment, context: &'a Context) -> Work<'a> {
+        Work { call, now, context, effects: Vec::new(), events: Vec::new(), signals: VecDeque::new() }
+    }
+
+    pub fn leg(&self, leg: LegIndex) -> &Leg {
+        &self.call.legs[leg]
+    }
+
+    pub fn leg_mut(&mut self, leg: LegIndex) -> &mut Leg {
+        &mut self.call.legs[leg]
+    }
+
+    /// Gives an effect its number and puts it into the outbox, for the edge that carries the leg.
+    pub fn put(&mut self, leg: LegIndex, what: What) -> u64 {
+        let on = &self.call.legs[leg];
+        let (edge_id, edge_epoch) = (on.edge_id.clone(), on.edge_epoch);
+        self.put_at(leg, edge_id, edge_epoch, what)
+    }
+
+    /// The same, for another edge.
+    pub fn put_at(&mut self, leg: LegIndex, edge_id: String, edge_epoch: u64, what: What) -> u64 {
+        self.call.last_effect += 1;
+        let number = self.call.last_effect;
+        let leg_id = self.call.legs[leg].leg_id.clone();
+        let effect = Effect { number, leg_id, edge_id, edge_epoch, what: Some(what) };
+        self.call.outbox.push(effect.clone());
+        self.effects.push(effect);
+        number
+    }
+
+    /// Starts a timer, in place of the same one.
+    pub fn start_timer(&mut self, kind: TimerKind, leg: LegIndex, after: Duration) {
+        self.stop_timer(kind, leg);
+        let at_ms = (self.now + after).millis();
+        self.call.timers.push(Timer { kind: kind.into(), leg: leg as u32, at_ms });
+    }
+
+    pub fn stop_timer(&mut self, kind: TimerKind, leg: LegIndex) {
+        self.call.timers.retain(|timer| timer.kind() != kind || timer.leg as usize != leg);
+    }
+
+    pub fn has_timer(&self, kind: TimerKind, leg: LegIndex) -> bool {
+        self.call.timers.iter().any(|timer| timer.kind() == kind && timer.leg as usize == leg)
+    }
+
+    /// 64*T1: the longest time a transaction can take.
+    pub fn transaction_time(&self) -> Duration {
+        Duration::from_millis(64 * self.call.policy.t1_ms)
+    }
+
+    /// A random number below `bound`.
+    pub fn draw(&mut self, bound: u64) -> u64 {
+        derive::draw(&mut self.call, bound)
+    }
+
+    /// Reports something about a leg, at most once for each type.
+    pub fn report(&mut self, leg: LegIndex, kind: CallEventType, status: u32, reason: &str) {
+        let on = &mut self.call.legs[leg];
+        if on.given & kind.bit() == 0 {
+            on.given |= kind.bit();
+            let leg_id = Some(on.leg_id.clone());
+            self.events.push(CallEvent { kind, leg_id, sip_status: status, sip_reason: reason.to_owned(), body: None });
+        }
+    }
+
+    /// Reports something about the call, at most once for each type.
+    pub fn report_call(&mut self, kind: CallEventType, status: u32, reason: &str) {
+        if self.call.given & kind.bit() == 0 {
+            self.call.given |= kind.bit();
+            self.report_again(None, kind, status, reason, None);
+        }
+    }
+
+    /// Reports something that can happen many times, each time being an operation of its own.
+    pub fn report_again(
+        &mut self,
+        leg_id: Option<String>,
+        kind: CallEventType,
+        status: u32,
+        reason: &str,
+        body: Option<Body>,
+    ) {
+        self.events.push(CallEvent { kind, leg_id, sip_status: status, sip_reason: reason.to_owned(), body });
+    }
+}
+
+impl Leg {
+    /// The dialog with this tag.
+    pub fn dialog(&self, tag: &str) -> Option<&Dialog> {
+        self.dialogs.iter().find(|dialog| dialog.remote_tag == tag)
+    }
+
+    /// The dialog with this tag.
+    pub fn dialog_mut(&mut self, tag: &str) -> Option<&mut Dialog> {
+        self.dialogs.iter_mut().find(|dialog| dialog.remote_tag == tag)
+    }
+
+    /// The dialog that is the leg.
+    pub fn chosen(&self) -> Option<&Dialog> {
+        self.dialog(&self.remote_tag)
+    }
+
+    /// Whether the dialog that is the leg is confirmed and not over.
+    pub fn is_up(&self) -> bool {
+        self.chosen().is_some_and(|dialog| dialog.state() == DialogState::Confirmed)
+    }
+}

@@ -1,0 +1,68 @@
+//! How effects and bodies look in a golden ladder.
+
+use call_control::engine::effect::{Body, Header, What};
+
+/// `sdp1[audio:4000]`: version of the o= line, then each m= line with port and direction.
+pub fn body(body: Option<&Body>) -> String {
+    let Some(body) = body else { return String::new() };
+    let text = String::from_utf8_lossy(&body.content);
+    if body.content_type.starts_with("multipart/mixed") {
+        let at = text.find("v=0").expect("a session description in the multipart");
+        return format!(" tone+{}", sdp(&text[at..]));
+    }
+    match body.content_type.as_str() {
+        "application/sdp" => format!(" {}", sdp(&text)),
+        "audio/tone-info+xml" => " tone".into(),
+        other => format!(" <{other}: {text}>"),
+    }
+}
+
+fn sdp(text: &str) -> String {
+    let mut version = "";
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines().take_while(|line| !line.starts_with("--")) {
+        if let Some(origin) = line.strip_prefix("o=") {
+            version = origin.split(' ').nth(2).expect("a version");
+        } else if let Some(media) = line.strip_prefix("m=") {
+            let mut words = media.split(' ');
+            lines.push(format!("{}:{}", words.next().expect("a kind"), words.next().expect("a port")));
+        } else if let Some(direction @ ("sendonly" | "recvonly" | "inactive")) = line.strip_prefix("a=") {
+            let last = lines.last_mut().expect("a direction stands under its line");
+            last.push(' ');
+            last.push_str(direction);
+        }
+    }
+    format!("sdp{version}[{}]", lines.join(", "))
+}
+
+/// The headers that ladders are about.
+fn headers(headers: &[Header]) -> String {
+    let shown = ["Reason", "RAck", "Retry-After", "Unsupported", "Proxy-Authorization", "Authorization", "Recv-Info"];
+    let mut out = String::new();
+    for header in headers.iter().filter(|header| shown.contains(&header.name.as_str())) {
+        let value = if header.name.ends_with("Authorization") {
+            let count = header.value.split("nc=").nth(1).unwrap_or_default();
+            format!("nc={}", count.split(',').next().unwrap_or_default())
+        } else {
+            header.value.clone()
+        };
+        out.push_str(&format!(" {}: {value}", header.name));
+    }
+    out
+}
+
+/// What is sent, without the direction.
+pub fn what(what: &What, method_of: impl Fn(&str) -> String) -> String {
+    match what {
+        What::Send(send) => {
+            format!("{} {}{}{}", send.method, send.cseq, body(send.body.as_ref()), headers(&send.headers))
+        }
+        What::Cancel(cancel) => format!("CANCEL{}", headers(&cancel.headers)),
+        What::Respond(response) => {
+            let method = method_of(&response.transaction);
+            let body = body(response.body.as_ref());
+            format!("{} {method}{body}{}", response.status, headers(&response.headers))
+        }
+        What::Release(_) => "(released)".into(),
+    }
+}

@@ -1,0 +1,333 @@
+//! The test's side of the wire: it carries every effect at once, says what the phones say, and writes the ladder down.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use call_control::engine::call::{Call, Flow, NewCall, Party, Policy};
+use call_control::engine::effect::{Body, Effect, Header, SendRequest, What};
+use call_control::engine::event::{
+    Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived, ResponseReceived,
+};
+use call_control::engine::time::Moment;
+use call_control::engine::{Context, Credential, DueChange, Step, StepError, create, step};
+use call_control::record;
+
+use crate::draw;
+
+/// One call, its phones and the ladder so far.
+pub struct Ladder {
+    pub call: Call,
+    pub now: Moment,
+    pub context: Context,
+    pub lines: Vec<String>,
+    pub sent: Vec<(String, u64, SendRequest)>,
+    pub due: Option<Moment>,
+    pub edge: (String, u64),
+    pub finished: bool,
+    numbers: HashMap<(String, u64), u64>,
+    transactions: HashMap<String, String>,
+    peer_cseq: HashMap<String, u32>,
+}
+
+/// What a phone answers.
+pub struct Answer(ResponseReceived);
+
+impl Answer {
+    pub fn new(status: u32) -> Answer {
+        let allow = ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "PRACK"].map(String::from).to_vec();
+        Answer(ResponseReceived { status, allow, reason: phrase(status).into(), ..ResponseReceived::default() })
+    }
+
+    pub fn tag(mut self, tag: &str) -> Answer {
+        self.0.to_tag = tag.into();
+        self
+    }
+
+    pub fn sdp(mut self, sdp: &str) -> Answer {
+        self.0.body = Some(Body::sdp(sdp.as_bytes().to_vec()));
+        self
+    }
+
+    pub fn reliable(mut self, rseq: u32) -> Answer {
+        self.0.rseq = Some(rseq);
+        self.0.require = vec!["100rel".into()];
+        self
+    }
+
+    pub fn allow(mut self, methods: &[&str]) -> Answer {
+        self.0.allow = methods.iter().map(|method| method.to_string()).collect();
+        self
+    }
+
+    pub fn accept(mut self, types: &[&str]) -> Answer {
+        self.0.accept = types.iter().map(|one| one.to_string()).collect();
+        self
+    }
+
+    pub fn contacts(mut self, contacts: &[&str]) -> Answer {
+        self.0.contacts = contacts.iter().map(|one| one.to_string()).collect();
+        self
+    }
+
+    pub fn challenge(mut self, value: &str) -> Answer {
+        self.0.challenges.push(value.into());
+        self
+    }
+
+    pub fn retry_after(mut self, seconds: u32) -> Answer {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Answer {
+        self.0.headers.push(Header::new(name, value));
+        self
+    }
+}
+
+impl From<u32> for Answer {
+    fn from(status: u32) -> Answer {
+        Answer::new(status)
+    }
+}
+
+impl Ladder {
+    /// A call between alice and bob.
+    pub fn dial(flow: Flow) -> Ladder {
+        Ladder::dial_with(flow, |_| {})
+    }
+
+    /// The same with changed policy.
+    pub fn dial_with(flow: Flow, change: impl FnOnce(&mut Policy)) -> Ladder {
+        let party = |name: &str| Party { uri: format!("sip:{name}@example.com"), ..Party::default() };
+        let mut policy = Policy::new("sip:controller@example.com", "controller", "192.0.2.1");
+        change(&mut policy);
+        let new = NewCall {
+            call_id: "call-1".into(),
+            flow,
+            from: party("alice"),
+            to: party("bob"),
+            policy,
+            headers: Vec::new(),
+            metadata: HashMap::new(),
+            seed: vec![42; 16],
+        };
+        let now = Moment::from_millis(1_700_000_000_000);
+        let context = Context {
+            credentials: vec![Credential {
+                realm: "example.com".into(),
+                username: "carillon".into(),
+                password: "secret".into(),
+            }],
+        };
+        let made = create(new, now, &context);
+        let mut ladder = Ladder {
+            call: made.call.clone(),
+            now,
+            context,
+            lines: Vec::new(),
+            sent: Vec::new(),
+            due: None,
+            edge: ("e1".into(), 7),
+            finished: false,
+            numbers: HashMap::new(),
+            transactions: HashMap::new(),
+            peer_cseq: HashMap::new(),
+        };
+        ladder.commit(made);
+        ladder
+    }
+
+    /// The phone answers the last request of this method on the leg.
+    pub fn reply(&mut self, leg: &str, method: &str, answer: impl Into<Answer>) {
+        let Answer(mut response) = answer.into();
+        let (effect, request) = self.last(leg, method);
+        response.effect = effect;
+        response.method = method.into();
+        response.cseq = request.cseq;
+        if response.to_tag.is_empty() {
+            response.to_tag = if request.to_tag.is_empty() { format!("{leg}1") } else { request.to_tag };
+        }
+        response.contact = format!("sip:{}@phone.example", response.to_tag);
+        let mut line = format!("{}>C {} {method}", leg.to_uppercase(), response.status);
+        line.push_str(&draw::body(response.body.as_ref()));
+        if response.to_tag != format!("{leg}1") && response.status > 100 && request_is_first(method) {
+            line.push_str(&format!(" (tag {})", response.to_tag));
+        }
+        if let Some(rseq) = response.rseq {
+            line.push_str(&format!(" RSeq {rseq}"));
+        }
+        self.lines.push(line);
+        self.event(leg, LegEvent::Response(response));
+    }
+
+    /// The last request of this method on the leg ends without a response.
+    pub fn silence(&mut self, leg: &str, method: &str, cause: FailureCause) {
+        let (effect, _) = self.last(leg, method);
+        self.lines.push(format!("{}>C nothing to {method}: {cause:?}", leg.to_uppercase()));
+        self.event(leg, LegEvent::Failed(RequestFailed { effect, method: method.into(), cause }));
+    }
+
+    /// The phone sends a request in its dialog; returns the transaction's handle.
+    pub fn request(&mut self, leg: &str, method: &str, sdp: Option<&str>) -> String {
+        let body = sdp.map(|sdp| Body::sdp(sdp.as_bytes().to_vec()));
+        self.request_with(leg, method, body, Vec::new())
+    }
+
+    /// The same with any body and headers.
+    pub fn request_with(&mut self, leg: &str, method: &str, body: Option<Body>, headers: Vec<Header>) -> String {
+        let on = self.call.legs.iter().find(|on| on.leg_id == leg).expect("the leg");
+        let cseq = self.peer_cseq.entry(leg.to_owned()).or_insert(100);
+        *cseq += 1;
+        let transaction = format!("{leg}-{cseq}");
+        let request = RequestReceived {
+            transaction: transaction.clone(),
+            method: method.into(),
+            cseq: *cseq,
+            sip_call_id: on.sip_call_id.clone(),
+            from_tag: on.remote_tag.clone(),
+            to_tag: on.local_tag.clone(),
+            headers,
+            body,
+            ..RequestReceived::default()
+        };
+        self.lines.push(format!("{}>C {method}{}", leg.to_uppercase(), draw::body(request.body.as_ref())));
+        self.transactions.insert(transaction.clone(), method.to_owned());
+        self.event(leg, LegEvent::Request(request));
+        transaction
+    }
+
+    /// The phone acknowledges our 2xx.
+    pub fn ack(&mut self, leg: &str, transaction: &str, sdp: Option<&str>) {
+        let body = sdp.map(|sdp| Body::sdp(sdp.as_bytes().to_vec()));
+        self.lines.push(format!("{}>C ACK{}", leg.to_uppercase(), draw::body(body.as_ref())));
+        self.event(leg, LegEvent::Ack { transaction: transaction.into(), cseq: 0, body });
+    }
+
+    /// The application wishes something.
+    pub fn command(&mut self, command: Command) -> Result<(), StepError> {
+        self.lines.push(format!("API {command:?}"));
+        self.take(&Event::Command(command))
+    }
+
+    /// Time passes; what falls due happens.
+    pub fn wait(&mut self, span: Duration) {
+        let until = self.now + span;
+        while let Some(due) = self.due.filter(|due| *due <= until) {
+            self.lines.push(format!("... {} ms", (due - self.now).as_millis()));
+            self.now = due;
+            self.take(&Event::Due).expect("a due event is always taken");
+        }
+        self.now = until;
+    }
+
+    /// An edge dies.
+    pub fn lose_edge(&mut self, edge_id: &str, edge_epoch: u64) {
+        self.lines.push(format!("edge {edge_id} is lost"));
+        self.take(&Event::EdgeLost { edge_id: edge_id.into(), edge_epoch }).expect("a loss is always taken");
+    }
+
+    /// Compares everything since the last comparison with the golden text, line by line without indentation.
+    #[track_caller]
+    pub fn expect(&mut self, golden: &str) {
+        let golden: Vec<&str> = golden.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let seen = std::mem::take(&mut self.lines);
+        assert_eq!(seen, golden, "\nthe ladder was\n{}\n", seen.join("\n"));
+    }
+
+    /// Gives an event of a leg, from the present edge.
+    pub fn event(&mut self, leg: &str, what: LegEvent) {
+        let number = self.numbers.entry(self.edge.clone()).or_insert(0);
+        *number += 1;
+        let event = Event::Leg(EdgeEvent {
+            edge_id: self.edge.0.clone(),
+            edge_epoch: self.edge.1,
+            number: *number,
+            leg_id: leg.into(),
+            time: self.now,
+            flow: "flow".into(),
+            what,
+        });
+        self.take(&event).expect("events come in order");
+        let again = step(&self.call, &event, self.now, &self.context).expect("a duplicate is no error");
+        assert!(again.unchanged && again.effects.is_empty() && again.events.is_empty(), "a duplicate did something");
+    }
+
+    fn take(&mut self, event: &Event) -> Result<(), StepError> {
+        let taken = step(&self.call, event, self.now, &self.context)?;
+        self.commit(taken);
+        Ok(())
+    }
+
+    fn commit(&mut self, taken: Step) {
+        let stored = record::encode(&taken.call);
+        self.call = record::decode(&stored).expect("a record is readable");
+        assert_eq!(self.call, taken.call, "the record keeps everything");
+        match taken.due {
+            DueChange::Keep => {}
+            DueChange::At(at) => self.due = Some(at),
+            DueChange::Clear => self.due = None,
+        }
+        self.finished = taken.finished;
+        for event in &taken.events {
+            let leg = event.leg_id.as_deref().map(|leg| format!(" {leg}")).unwrap_or_default();
+            let status = if event.sip_status == 0 { String::new() } else { format!(" {}", event.sip_status) };
+            self.lines.push(format!("! {:?}{leg}{status}", event.kind));
+        }
+        for effect in taken.effects {
+            self.carry(effect);
+        }
+    }
+
+    fn carry(&mut self, effect: Effect) {
+        let what = effect.what.as_ref().expect("an effect does something");
+        let method_of = |transaction: &str| self.transactions.get(transaction).cloned().expect("a known transaction");
+        self.lines.push(format!("C>{} {}", effect.leg_id.to_uppercase(), draw::what(what, method_of)));
+        if let What::Send(request) = what {
+            self.sent.push((effect.leg_id.clone(), effect.number, request.clone()));
+        }
+        let (edge_id, edge_epoch) = self.edge.clone();
+        let carried = Event::Carried(Carried { effect: effect.number, edge_id, edge_epoch });
+        self.take(&carried).expect("carrying is always taken");
+    }
+
+    /// The last request of this method on the leg.
+    #[track_caller]
+    pub fn last(&self, leg: &str, method: &str) -> (u64, SendRequest) {
+        let found = self.sent.iter().rev().find(|(on, _, request)| on == leg && request.method == method);
+        let (_, effect, request) = found.unwrap_or_else(|| panic!("no {method} was sent on leg {leg}"));
+        (*effect, request.clone())
+    }
+}
+
+/// A session description of a phone: `audio 4000`, `video 0`, `audio 4000 sendonly`, ...
+pub fn sdp(lines: &[&str]) -> String {
+    let mut text = String::from("v=0\r\no=phone 1 1 IN IP4 198.51.100.9\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n");
+    for line in lines {
+        let mut words = line.split(' ');
+        let (kind, port) = (words.next().expect("a kind"), words.next().expect("a port"));
+        text.push_str(&format!("m={kind} {port} RTP/AVP 0\r\n"));
+        if let Some(direction) = words.next() {
+            text.push_str(&format!("a={direction}\r\n"));
+        }
+    }
+    text
+}
+
+fn request_is_first(method: &str) -> bool {
+    method == "INVITE"
+}
+
+fn phrase(status: u32) -> &'static str {
+    match status {
+        180 => "Ringing",
+        183 => "Session Progress",
+        200 => "OK",
+        480 => "Temporarily Unavailable",
+        486 => "Busy Here",
+        487 => "Request Terminated",
+        488 => "Not Acceptable Here",
+        603 => "Decline",
+        _ => "",
+    }
+}

@@ -1,0 +1,7 @@
+//! The call engine against scripted phones: golden ladders for every branch of LAD-1 … LAD-4, and a seeded simulation.
+//!
+//! Start reading at `ladder.rs` (the test's side of the wire), then `lad1.rs`.
+
+mod draw;
+mod lad1;
+mod ladder;
