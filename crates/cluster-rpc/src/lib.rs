@@ -1,1 +1,27 @@
-//! Links between services: in-process or TCP, deadlines, retries, discovery, membership, status mapping.
+//! How services talk to each other and to business software.
+//!
+//! **Here:** the links ([`LocationLink`], [`LegEventsLink`], [`LegsLink`], ...: the same calls in-process or over TCP), finding and
+//! choosing replicas, deadlines and retries ([`remote`]), who is alive ([`membership`]), who may call what ([`auth`]), and the one
+//! table of refusals ([`Reason`], [`Refusal`]).
+//!
+//! **Not here:** the messages (`cluster-api`), and any rule of any service.
+//!
+//! Start reading at `links.rs`.
+#![forbid(unsafe_code)]
+
+mod by_edge;
+mod envelope;
+mod links;
+pub mod membership;
+mod reason;
+pub mod remote;
+mod status;
+pub mod trace;
+
+pub use by_edge::{EDGE_ROLE, EdgeDirectory, LegsLink, RequestsLink};
+pub use envelope::Envelope;
+pub use links::{IntakeLink, LegEventsLink, LocationLink, MembershipLink, ProxiedCallsLink};
+pub use membership::Membership;
+pub use reason::Reason;
+pub use remote::{Address, Replicas, Wiring};
+pub use status::{ERROR_DOMAIN, Refusal};

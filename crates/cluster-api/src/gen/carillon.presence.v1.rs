@@ -2094,7 +2094,7 @@ pub mod presence_client {
             self.inner.server_streaming(req, path, codec).await
         }
         /// Publishes a state on behalf of a user, as PUBLISH does (RFC 3903). Errors: NOT_FOUND ACCOUNT_NOT_FOUND;
-        /// FAILED_PRECONDITION ETAG_MISMATCH; INVALID_ARGUMENT EXPIRES_TOO_SHORT.
+        /// ABORTED ETAG_MISMATCH; INVALID_ARGUMENT EXPIRES_TOO_SHORT.
         pub async fn publish_presence(
             &mut self,
             request: impl tonic::IntoRequest<super::PublishPresenceRequest>,
@@ -2230,7 +2230,7 @@ pub mod presence_server {
             tonic::Status,
         >;
         /// Publishes a state on behalf of a user, as PUBLISH does (RFC 3903). Errors: NOT_FOUND ACCOUNT_NOT_FOUND;
-        /// FAILED_PRECONDITION ETAG_MISMATCH; INVALID_ARGUMENT EXPIRES_TOO_SHORT.
+        /// ABORTED ETAG_MISMATCH; INVALID_ARGUMENT EXPIRES_TOO_SHORT.
         async fn publish_presence(
             &self,
             request: tonic::Request<super::PublishPresenceRequest>,

@@ -1,0 +1,119 @@
+//! Links to services of which any replica will do. A link is the other service itself when both run in one process, with no
+//! HTTP/2 and no encoding between, or its replicas over TCP. Callers cannot tell the difference.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    reason::Reason,
+    remote::{CallKind, Replicas},
+    status::Refusal,
+};
+
+/// Longest time of a call within the process. Like the deadline over TCP: a later answer helps nobody.
+pub(crate) const IN_PROCESS: Duration = Duration::from_secs(2);
+
+/// Defines a link: its name, the server trait, the client, and each rpc with whether it may be repeated.
+macro_rules! link {
+    (
+        $(#[$doc:meta])* $link:ident, $service:literal,
+        $package:ident::$server:ident::$trait:ident, $client:ident::$client_type:ident,
+        $($(#[$rpc_doc:meta])* $rpc:ident($request:ident) -> $response:ident, $kind:ident;)+
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub enum $link {
+            /// The service runs in this process.
+            Local(Arc<dyn cluster_api::$package::v1::$server::$trait>),
+            /// The service runs elsewhere.
+            Remote(Replicas),
+        }
+
+        impl $link {
+            $(
+                $(#[$rpc_doc])*
+                ///
+                /// # Errors
+                /// What the service refused with, or `SERVICE_UNAVAILABLE` or `DEADLINE_EXCEEDED` when it did not answer.
+                pub async fn $rpc(
+                    &self,
+                    request: cluster_api::$package::v1::$request,
+                ) -> Result<cluster_api::$package::v1::$response, Status> {
+                    match self {
+                        Self::Local(service) => in_process($service, IN_PROCESS, service.$rpc(Request::new(request))).await,
+                        Self::Remote(replicas) => {
+                            let attempt = |channel, envelope: crate::Envelope| {
+                                let request = envelope.seal(request.clone());
+                                async move {
+                                    cluster_api::$package::v1::$client::$client_type::new(channel).$rpc(request).await
+                                }
+                            };
+                            replicas.call(stringify!($rpc), CallKind::$kind, attempt).await
+                        }
+                    }
+                }
+            )+
+        }
+    };
+}
+
+link! {
+    /// What an edge asks the registrar.
+    LocationLink, "registrar",
+    registrar::location_server::Location, location_client::LocationClient,
+    /// Applies one REGISTER. The registrar recognises a repeated one by Call-ID and CSeq.
+    register(RegisterRequest) -> RegisterResponse, Idempotent;
+    /// Decides where a request goes.
+    route(RouteRequest) -> RouteResponse, Idempotent;
+}
+
+link! {
+    /// What an edge tells call-control about its legs.
+    LegEventsLink, "call-control",
+    callcontrol::leg_events_server::LegEvents, leg_events_client::LegEventsClient,
+    /// Delivers events of one call; call-control recognises repeated ones by their number.
+    deliver(DeliverRequest) -> DeliverResponse, Idempotent;
+}
+
+link! {
+    /// What an edge tells call-control about the calls that it proxies.
+    ProxiedCallsLink, "call-control",
+    callcontrol::proxied_calls_server::ProxiedCalls, proxied_calls_client::ProxiedCallsClient,
+    /// Reports what happened; call-control recognises repeated reports by their number.
+    report(ReportRequest) -> ReportResponse, Idempotent;
+}
+
+link! {
+    /// What an edge hands to presence.
+    IntakeLink, "presence",
+    presence::intake_server::Intake, intake_client::IntakeClient,
+    /// Handles one request; presence recognises a repeated one by Call-ID and CSeq.
+    handle(HandleRequest) -> HandleResponse, Idempotent;
+}
+
+link! {
+    /// What every process tells the registrars about itself.
+    MembershipLink, "registrar",
+    cluster::membership_server::Membership, membership_client::MembershipClient,
+    /// Writes or renews a lease and returns everybody's.
+    lease(LeaseRequest) -> LeaseResponse, Idempotent;
+    /// Gives a lease up.
+    leave(LeaveRequest) -> LeaveResponse, Idempotent;
+}
+
+/// Runs a call in the task of its caller: an answer that is ready at once costs nothing but the call.
+pub(crate) async fn in_process<T>(
+    service: &str,
+    limit: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Status> {
+    match timeout(limit, call).await {
+        Ok(answer) => answer.map(Response::into_inner),
+        Err(_) => {
+            let message = format!("the {service} service did not answer in time");
+            Err(Refusal::new(Reason::DeadlineExceeded, message).into())
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Who is alive: this process's own lease, renewed every third of its time, and everybody's as of the latest renewal.
+//!
+//! When no registrar can be reached the list stays as it was: a silent registrar is no reason to declare anybody dead. Links notice
+//! a dead process by its silence, within the time of one call.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, Member};
+use lifecycle::{Tasks, TooManyTasks};
+use tokio::{
+    sync::{Mutex, Notify, watch},
+    time::{sleep, timeout},
+};
+use tonic::Status;
+
+use crate::links::MembershipLink;
+
+/// Time of a lease when the registrar names none. Three seconds: a dead process's work is taken over within it.
+const DEFAULT_TTL: Duration = Duration::from_secs(3);
+
+/// Longest pause after a renewal that failed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Everybody who is alive, as far as is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The members, this process included.
+    pub members: Arc<[Member]>,
+    /// Key of the cluster for flow tokens; empty before the first renewal.
+    pub flow_key: Bytes,
+    /// Whether the latest renewal succeeded. `false` before the first one and while no registrar answers.
+    pub current: bool,
+}
+
+impl View {
+    /// Members of one role.
+    pub fn of_role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a Member> {
+        self.members.iter().filter(move |member| member.role == role)
+    }
+
+    /// One member.
+    pub fn find(&self, role: &str, id: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.role == role && member.id == id)
+    }
+}
+
+/// This process's membership in one role. Clones are the same.
+#[derive(Clone)]
+pub struct Membership {
+    view: watch::Receiver<View>,
+    link: MembershipLink,
+    myself: Arc<dyn Fn() -> Member + Send + Sync>,
+    hurry: Arc<Notify>,
+    /// Whether the lease was given up. Held during every call, so that no renewal arrives after the end.
+    left: Arc<Mutex<bool>>,
+}
+
+impl Membership {
+    /// Takes a lease and renews it until [`Membership::leave`]. `myself` is asked before each renewal, so that load and draining
+    /// are those of the moment.
+    ///
+    /// # Errors
+    /// When the set of tasks is full.
+    pub fn join(
+        link: MembershipLink,
+        tasks: &Tasks,
+        myself: impl Fn() -> Member + Send + Sync + 'static,
+    ) -> Result<Self, TooManyTasks> {
+        let (views, view) =
+            watch::channel(View { members: Arc::from([]), flow_key: Bytes::new(), current: false });
+        let membership =
+            Self { view, link, myself: Arc::new(myself), hurry: Arc::default(), left: Arc::default() };
+        tasks.spawn("membership", membership.clone().renewals(views))?;
+        Ok(membership)
+    }
+
+    /// Who is alive.
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// Every change of who is alive. The channel closes when the lease was given up.
+    pub fn watch(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// Returns once the first lease was granted.
+    pub async fn joined(&self) {
+        // An error means that the lease was given up, which nobody who waits for the first one does.
+        let _ = self.view.clone().wait_for(|view| !view.flow_key.is_empty() || view.current).await;
+    }
+
+    /// Renews at once, so that others learn soon that this process drains.
+    pub fn renew_now(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Gives the lease up and ends the renewals: the last thing of a drain.
+    ///
+    /// # Errors
+    /// When no registrar took it; the lease then ends by itself.
+    pub async fn leave(&self) -> Result<(), Status> {
+        let mut left = self.left.lock().await;
+        *left = true;
+        self.hurry.notify_one();
+        let Member { id, role, epoch, .. } = (self.myself)();
+        self.link.leave(LeaveRequest { id, role, epoch }).await.map(drop)
+    }
+
+    async fn renewals(self, views: watch::Sender<View>) {
+        // `views` and the receiver in `self` live here, so only the other receivers tell whether anybody listens.
+        let Self { view, link, myself, hurry, left } = self;
+        drop(view);
+        let mut failures = 0_u32;
+        while views.receiver_count() > 0 {
+            let left = left.lock().await;
+            if *left {
+                return;
+            }
+            let renewed = link.lease(LeaseRequest { member: Some(myself()) }).await;
+            drop(left);
+            let pause = match renewed {
+                Ok(granted) => {
+                    failures = 0;
+                    let ttl = ttl(&granted);
+                    views.send_if_modified(|view| replace(view, granted));
+                    ttl / 3
+                }
+                Err(status) => {
+                    failures += 1;
+                    if failures == 1 {
+                        tracing::warn!(%status, "the lease was not renewed; the list of members is kept as it was");
+                    }
+                    views.send_if_modified(|view| std::mem::replace(&mut view.current, false));
+                    (LONGEST_PAUSE / 8).saturating_mul(1 << failures.min(3)).min(LONGEST_PAUSE)
+                }
+            };
+            wait(pause, hurry.notified()).await;
+        }
+    }
+}
+
+fn ttl(granted: &LeaseResponse) -> Duration {
+    let ttl = granted.ttl.and_then(|ttl| Duration::try_from(ttl).ok());
+    ttl.filter(|ttl| !ttl.is_zero()).unwrap_or(DEFAULT_TTL)
+}
+
+/// Puts what was granted into the view; returns whether that is a change.
+fn replace(view: &mut View, granted: LeaseResponse) -> bool {
+    let mut members = granted.members;
+    members.sort_by(|a, b| (&a.role, &a.id).cmp(&(&b.role, &b.id)));
+    let fresh = View { members: members.into(), flow_key: granted.flow_key, current: true };
+    let changed = *view != fresh;
+    *view = fresh;
+    changed
+}
+
+async fn wait(pause: Duration, hurry: impl Future<Output = ()>) {
+    if timeout(pause, hurry).await.is_ok() {
+        // Whoever hurries may do so in a loop; a little rest keeps that from becoming a storm.
+        sleep(Duration::from_millis(20)).await;
+    }
+}
