@@ -27,7 +27,7 @@ pub use client::{Login, answer, answerable};
 pub use credentials::{Credentials, Protection};
 pub use ha1::{BadDigest, Ha1};
 pub use nonce::{Nonce, NonceKey, NonceState};
-pub use replay::{ReplayWindow, UsedNonce};
+pub use replay::{ReplayWindow, Use, UsedNonce};
 
 #[cfg(test)]
 mod tests;

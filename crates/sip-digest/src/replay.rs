@@ -28,21 +28,41 @@ pub struct UsedNonce {
     pub highest: u32,
     /// Bit n: `highest - n` was used.
     pub used: u64,
+    /// Which request used the highest count.
+    pub request: u64,
+}
+
+/// What became of a nonce count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// First use.
+    Accepted,
+    /// Used before by this very request, which has come again: no use, and no attack either.
+    Repeated,
+    /// Used before by another request, or too old to tell.
+    Refused,
 }
 
 impl ReplayWindow {
-    /// Uses `count` of `nonce`; `false` when it was used before or can no longer be told. Counts may arrive out of order
-    /// within 64. `None` is an old client without counts: it may use a nonce once.
+    /// Uses `count` of `nonce` for a request that is known by the number `request`. Counts may arrive out of order within
+    /// 64. No count is an old client: it may use a nonce once.
     #[must_use]
-    pub fn accept(&mut self, nonce: Nonce, count: Option<u32>, now_ms: u64, lifetime: Duration) -> bool {
+    pub fn accept(
+        &mut self,
+        nonce: Nonce,
+        count: Option<u32>,
+        request: u64,
+        now_ms: u64,
+        lifetime: Duration,
+    ) -> Use {
         let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
         self.nonces.retain(|used| used.issued_ms.saturating_add(lifetime_ms) >= now_ms);
         let known =
             self.nonces.iter_mut().find(|used| (used.issued_ms, used.salt) == (nonce.issued_ms, nonce.salt));
         match (known, count) {
-            (_, Some(0)) | (Some(_), None) => false,
-            (Some(used), Some(count)) => used.accept(count),
-            (None, _) if nonce.issued_ms <= self.floor_ms => false,
+            (_, Some(0)) => Use::Refused,
+            (Some(used), count) => used.accept(count.unwrap_or(u32::MAX), request),
+            (None, _) if nonce.issued_ms <= self.floor_ms => Use::Refused,
             (None, count) => {
                 if self.nonces.len() == MAX_NONCES {
                     self.floor_ms = self.floor_ms.max(self.nonces.remove(0).issued_ms);
@@ -52,26 +72,30 @@ impl ReplayWindow {
                 let used = if count.is_none() { u64::MAX } else { 1 };
                 let at = self.nonces.partition_point(|used| used.issued_ms <= nonce.issued_ms);
                 let Nonce { issued_ms, salt } = nonce;
-                self.nonces.insert(at, UsedNonce { issued_ms, salt, highest, used });
-                true
+                self.nonces.insert(at, UsedNonce { issued_ms, salt, highest, used, request });
+                Use::Accepted
             }
         }
     }
 }
 
 impl UsedNonce {
-    fn accept(&mut self, count: u32) -> bool {
+    fn accept(&mut self, count: u32, request: u64) -> Use {
         if count > self.highest {
             let ahead = count - self.highest;
             self.used = if ahead < WINDOW { self.used << ahead | 1 } else { 1 };
             self.highest = count;
-            return true;
+            self.request = request;
+            return Use::Accepted;
         }
         let behind = self.highest - count;
-        let is_new = behind < WINDOW && self.used >> behind & 1 == 0;
-        if is_new {
-            self.used |= 1 << behind;
+        if behind == 0 && request == self.request {
+            return Use::Repeated;
         }
-        is_new
+        if behind >= WINDOW || self.used >> behind & 1 == 1 {
+            return Use::Refused;
+        }
+        self.used |= 1 << behind;
+        Use::Accepted
     }
 }

@@ -249,7 +249,11 @@ fn nonces_grow_stale() {
 fn counts_are_used_once() {
     let mut window = ReplayWindow::default();
     let nonce = Nonce { issued_ms: 1_000, salt: 1 };
-    let mut accept = |count| window.accept(nonce, Some(count), 2_000, LIFETIME);
+    let mut request = 0;
+    let mut accept = |count| {
+        request += 1;
+        window.accept(nonce, Some(count), request, 2_000, LIFETIME) == Use::Accepted
+    };
     assert!(!accept(0));
     assert!(accept(1) && !accept(1));
     assert!(accept(5) && accept(3) && !accept(3) && !accept(5) && !accept(1));
@@ -257,14 +261,29 @@ fn counts_are_used_once() {
     assert!(accept(u32::MAX) && !accept(u32::MAX));
 }
 
+/// AUT-08, T1: the same request again is told from another request with the same count; neither is accepted.
+#[test]
+fn a_repeated_request_is_told_from_a_replayed_count() {
+    let mut window = ReplayWindow::default();
+    let nonce = Nonce { issued_ms: 1_000, salt: 1 };
+    let mut accept = |count, request| window.accept(nonce, count, request, 2_000, LIFETIME);
+    assert_eq!(accept(Some(1), 7), Use::Accepted);
+    assert_eq!(accept(Some(1), 7), Use::Repeated);
+    assert_eq!(accept(Some(1), 8), Use::Refused);
+    assert_eq!(accept(Some(2), 7), Use::Accepted);
+    assert_eq!(accept(Some(1), 7), Use::Refused);
+}
+
 /// AUT-03, T1: an old client without counts may use each nonce once.
 #[test]
 fn a_client_without_counts_uses_a_nonce_once() {
     let mut window = ReplayWindow::default();
     let nonce = Nonce { issued_ms: 1_000, salt: 1 };
-    assert!(window.accept(nonce, None, 2_000, LIFETIME));
-    assert!(!window.accept(nonce, None, 2_000, LIFETIME));
-    assert!(!window.accept(nonce, Some(9), 2_000, LIFETIME));
+    let mut accept = |count, request| window.accept(nonce, count, request, 2_000, LIFETIME);
+    assert_eq!(accept(None, 1), Use::Accepted);
+    assert_eq!(accept(None, 1), Use::Repeated);
+    assert_eq!(accept(None, 2), Use::Refused);
+    assert_eq!(accept(Some(9), 3), Use::Refused);
 }
 
 /// T1: the list stays short and nothing in it is forgotten into being good again.
@@ -273,13 +292,14 @@ fn nonces_that_are_dropped_stay_used() {
     let mut window = ReplayWindow::default();
     let nonce = |number: u64| Nonce { issued_ms: 1_000 + number, salt: number };
     for number in 0..20 {
-        assert!(window.accept(nonce(number), Some(1), 2_000, LIFETIME));
+        assert_eq!(window.accept(nonce(number), Some(1), 1, 2_000, LIFETIME), Use::Accepted);
     }
     assert_eq!(window.nonces.len(), 8);
     for number in 0..20 {
-        assert!(!window.accept(nonce(number), Some(1), 2_000, LIFETIME), "{number}");
+        let again = window.accept(nonce(number), Some(1), 2, 2_000, LIFETIME);
+        assert_eq!(again, Use::Refused, "{number}");
     }
-    assert!(window.accept(nonce(20), Some(1), 302_000, LIFETIME));
+    assert_eq!(window.accept(nonce(20), Some(1), 1, 302_000, LIFETIME), Use::Accepted);
     assert_eq!(window.nonces.len(), 1, "nonces past their life are dropped");
 }
 

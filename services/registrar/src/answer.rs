@@ -1,0 +1,72 @@
+//! Answers to REGISTER: the one table that turns what happened into a SIP status.
+
+use cluster_api::{
+    registrar::v1::{RegisterResponse, RegisteredContact},
+    sip::v1::Header,
+};
+use store::StoreError;
+
+use crate::{aors::ChangeError, date::sip_date, record::AorRecord, register::Refusal};
+
+/// An answer without anything but its status.
+pub(crate) fn bare(status: u32, reason: &str) -> RegisterResponse {
+    RegisterResponse { status, reason: reason.to_owned(), ..RegisterResponse::default() }
+}
+
+/// 401 with these challenges.
+pub(crate) fn challenged(challenges: Vec<String>) -> RegisterResponse {
+    RegisterResponse { challenges, ..bare(401, "") }
+}
+
+/// 200 with every binding (RFC 3261 10.3 step 8).
+pub(crate) fn accepted(record: &AorRecord, path: &[String], now_ms: u64) -> RegisterResponse {
+    let contacts = record
+        .live(now_ms)
+        .map(|binding| RegisteredContact {
+            uri: binding.uri.clone(),
+            display_name: binding.display_name.clone(),
+            params: binding.params.clone(),
+            expires: binding.seconds_left(now_ms),
+            q_milli: binding.q_milli,
+        })
+        .collect();
+    let mut headers = Vec::with_capacity(1 + path.len());
+    headers.push(header("Date", sip_date(now_ms)));
+    // RFC 3327 5.3
+    headers.extend(path.iter().map(|hop| header("Path", hop.clone())));
+    RegisterResponse { contacts, headers, ..bare(200, "") }
+}
+
+/// 420 for these option tags.
+pub(crate) fn unsupported(tags: &[&str]) -> RegisterResponse {
+    RegisterResponse { headers: vec![header("Unsupported", tags.join(", "))], ..bare(420, "") }
+}
+
+/// A REGISTER that breaks a rule of RFC 3261 10.3.
+pub(crate) fn refused(refusal: &Refusal) -> RegisterResponse {
+    match refusal {
+        Refusal::Star => bare(400, "Bad Wildcard Contact"),
+        Refusal::BadContact(_) => bare(400, "Bad Contact URI"),
+        Refusal::Insecure => bare(400, "Insecure Contact or Path"),
+        Refusal::Self_ => bare(403, "Contact Is Address Of Record"),
+        Refusal::TooMany(_) => bare(403, "Too Many Contacts"),
+        Refusal::TooBrief(least) => {
+            RegisterResponse { headers: vec![header("Min-Expires", least.to_string())], ..bare(423, "") }
+        }
+        Refusal::OutOfOrder => bare(500, "Out Of Order"),
+    }
+}
+
+/// A change that was not acknowledged. The phone comes back after `retry_after` seconds.
+pub(crate) fn failed(error: &ChangeError, retry_after: u64) -> RegisterResponse {
+    let status = match error {
+        ChangeError::Contended | ChangeError::Store(StoreError::Unreplicated { .. }) => 503,
+        // RFC 3261 10.3 step 7
+        ChangeError::Store(_) => 500,
+    };
+    RegisterResponse { headers: vec![header("Retry-After", retry_after.to_string())], ..bare(status, "") }
+}
+
+pub(crate) fn header(name: &str, value: String) -> Header {
+    Header { name: name.to_owned(), value }
+}

@@ -1,0 +1,307 @@
+//! The repository of addresses of record: one record each, changed by compare-and-swap.
+//!
+//! A record is kept decoded with its version, so that a change costs one commit and no read. Whatever is decided without a
+//! write, and from memory, is decided again from a fresh read: memory alone never refuses anybody.
+//!
+//! Changes of one address of record wait for each other in arrival order (RFC 3261 10.3). That queue is the only lock of
+//! this service that is held across an await.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use cluster_api::registrar::v1::binding_event::Type;
+use prost::Message as _;
+use store::{Batch, Expect, Op, Partition, Partitions, Store, StoreError};
+
+use crate::record::{AorRecord, BindingChange, BindingRecord};
+
+/// Number of partitions; part of the stored layout.
+const PARTITIONS: u16 = 16;
+/// Attempts before a change gives up against others.
+const ATTEMPTS: u32 = 8;
+const SHARDS: usize = 64;
+
+/// The queue of expiring bindings in each partition.
+pub(crate) const EXPIRY_QUEUE: &str = "expiry";
+/// The log of changed bindings in each partition.
+pub(crate) const CHANGE_LOG: &str = "bindings";
+/// The index of accounts in each partition.
+pub(crate) const ACCOUNT_INDEX: &str = "accounts";
+
+/// All addresses of record.
+pub(crate) struct Aors {
+    store: Arc<dyn Store>,
+    partitions: Partitions,
+    forget_after: Duration,
+    shards: Vec<parking_lot::Mutex<HashMap<String, Arc<Slot>>>>,
+    slots_per_shard: usize,
+    hasher: RandomState,
+}
+
+/// One address of record in memory; the mutex is its queue.
+#[derive(Default)]
+struct Slot {
+    cached: tokio::sync::Mutex<Option<Cached>>,
+}
+
+struct Cached {
+    /// 0 when there is no record.
+    version: u64,
+    record: AorRecord,
+}
+
+/// What a change works on.
+pub(crate) struct Draft<'a> {
+    pub aor: &'a str,
+    /// The record, empty when there is none. May be changed only by who commits.
+    pub record: &'a mut AorRecord,
+    /// Whether there is a record.
+    pub exists: bool,
+    /// Store time in milliseconds since 1970.
+    pub now_ms: u64,
+    /// Further operations in the same partition.
+    pub ops: Vec<Op>,
+    /// The user is unknown from now on, without the grace that a user without account has after the last binding.
+    pub is_forgotten: bool,
+}
+
+/// What a change decided.
+pub(crate) enum Change<T> {
+    /// Nothing is written.
+    Keep(T),
+    /// The draft is committed, and then this holds.
+    Commit(T),
+}
+
+/// Why a change did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// Others were faster too often.
+    #[error("gave up after {ATTEMPTS} attempts against other writers")]
+    Contended,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Aors {
+    pub(crate) fn new(store: Arc<dyn Store>, cached: usize, forget_after: Duration) -> Self {
+        Self {
+            store,
+            partitions: Partitions::new("aor", PARTITIONS),
+            forget_after,
+            shards: (0..SHARDS).map(|_| parking_lot::Mutex::default()).collect(),
+            slots_per_shard: (cached / SHARDS).max(16),
+            hasher: RandomState::new(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    pub(crate) fn partitions(&self) -> &[Partition] {
+        self.partitions.all()
+    }
+
+    pub(crate) fn partition_of(&self, aor: &str) -> &Partition {
+        self.partitions.of(aor)
+    }
+
+    /// Store time in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        millis(self.store.now())
+    }
+
+    /// Reads a record afresh and looks at it; an absent one is empty.
+    pub(crate) async fn read<T>(
+        &self,
+        aor: &str,
+        look: impl FnOnce(&AorRecord) -> T,
+    ) -> Result<T, StoreError> {
+        let Some(found) = self.store.get(&self.partition_of(aor).key(name_of(aor))).await? else {
+            return Ok(look(&AorRecord::new()));
+        };
+        // the decoded copy, unless somebody is changing it just now
+        if let Some(slot) = self.known_slot(aor)
+            && let Ok(cached) = slot.cached.try_lock()
+            && let Some(cached) = &*cached
+            && cached.version == found.version
+        {
+            return Ok(look(&cached.record));
+        }
+        Ok(look(&AorRecord::read(found.value)?))
+    }
+
+    /// Changes a record. `decide` may be called several times, each time with the newest record known; a change that is
+    /// not committed must leave the record as it was.
+    pub(crate) async fn change<T>(
+        &self,
+        aor: &str,
+        mut decide: impl FnMut(&mut Draft<'_>) -> Change<T>,
+    ) -> Result<T, ChangeError> {
+        let slot = self.slot(aor);
+        let mut cached = slot.cached.lock().await;
+        for _ in 0..ATTEMPTS {
+            let is_fresh = cached.is_none();
+            // taken out, so that a change that ends midway leaves nothing behind
+            let Cached { version, mut record } = match cached.take() {
+                Some(known) => known,
+                None => self.load(aor).await?,
+            };
+            let now_ms = self.now_ms();
+            let mut draft = Draft {
+                aor,
+                record: &mut record,
+                exists: version != 0,
+                now_ms,
+                ops: Vec::new(),
+                is_forgotten: false,
+            };
+            match decide(&mut draft) {
+                Change::Keep(reply) if is_fresh => {
+                    *cached = Some(Cached { version, record });
+                    return Ok(reply);
+                }
+                Change::Keep(_) => {}
+                Change::Commit(reply) => {
+                    let Draft { ops, is_forgotten, .. } = draft;
+                    self.plan_forgetting(&mut record, is_forgotten, now_ms);
+                    match self.write(aor, version, &mut record, ops, now_ms).await {
+                        Ok(version) => {
+                            *cached = Some(Cached { version, record });
+                            return Ok(reply);
+                        }
+                        Err(StoreError::Conflict) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+        }
+        Err(ChangeError::Contended)
+    }
+
+    async fn load(&self, aor: &str) -> Result<Cached, StoreError> {
+        Ok(match self.store.get(&self.partition_of(aor).key(name_of(aor))).await? {
+            Some(found) => Cached { version: found.version, record: AorRecord::read(found.value)? },
+            None => Cached { version: 0, record: AorRecord::new() },
+        })
+    }
+
+    /// Commits a record; returns its new version, 0 when it is gone.
+    async fn write(
+        &self,
+        aor: &str,
+        version: u64,
+        record: &mut AorRecord,
+        ops: Vec<Op>,
+        now_ms: u64,
+    ) -> Result<u64, StoreError> {
+        let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
+        let mut batch = Batch::new(self.partition_of(aor));
+        self.plan_expiry(aor, record, now_ms, &mut batch);
+        if record.is_empty() {
+            batch.delete(name_of(aor), expect);
+        } else {
+            let ttl = self.time_to_live(record, now_ms);
+            let value = record.encode_to_vec().into();
+            batch.push(Op::Put { name: name_of(aor), value, expect, ttl });
+        }
+        batch.ops.extend(ops);
+        let outcome = self.store.commit(batch).await?;
+        Ok(if record.is_empty() { 0 } else { outcome.version })
+    }
+
+    /// Keeps one due entry per record, never later than the first expiry. It may be earlier: a refresh leaves it alone,
+    /// and who claims it then moves it on.
+    fn plan_expiry(&self, aor: &str, record: &mut AorRecord, now_ms: u64, batch: &mut Batch) {
+        let needed = record.first_expiry_ms();
+        let is_early_enough = |at| record.due_ms > now_ms && record.due_ms <= at;
+        match needed {
+            Some(at) if !is_early_enough(at) => {
+                record.due_ms = at;
+                batch.due_add(EXPIRY_QUEUE, aor, time(at), bytes::Bytes::new());
+            }
+            None if record.due_ms != 0 => {
+                record.due_ms = 0;
+                batch.due_remove(EXPIRY_QUEUE, aor);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// A user without account stays known for a while after the last binding.
+    fn plan_forgetting(&self, record: &mut AorRecord, is_forgotten: bool, now_ms: u64) {
+        let is_bare = record.account.is_none() && record.bindings.is_empty();
+        let forget_after = u64::try_from(self.forget_after.as_millis()).unwrap_or(u64::MAX);
+        record.forget_ms = match record.forget_ms {
+            _ if !is_bare || is_forgotten => 0,
+            0 => now_ms.saturating_add(forget_after),
+            at if at <= now_ms => 0,
+            at => at,
+        };
+    }
+
+    /// A record without account goes by itself some time after its last binding, even if nobody claims the expiry.
+    fn time_to_live(&self, record: &AorRecord, now_ms: u64) -> Option<Duration> {
+        if record.account.is_some() {
+            return None;
+        }
+        let last = record.bindings.iter().map(|binding| binding.expires_ms).max();
+        match last {
+            Some(crate::record::NEVER_MS) => None,
+            Some(at) => Some(Duration::from_millis(at.saturating_sub(now_ms)) + self.forget_after),
+            None => Some(Duration::from_millis(record.forget_ms.saturating_sub(now_ms).max(1))),
+        }
+    }
+
+    fn known_slot(&self, aor: &str) -> Option<Arc<Slot>> {
+        self.shard(aor).lock().get(aor).cloned()
+    }
+
+    fn slot(&self, aor: &str) -> Arc<Slot> {
+        let mut slots = self.shard(aor).lock();
+        if let Some(slot) = slots.get(aor) {
+            return slot.clone();
+        }
+        if slots.len() >= self.slots_per_shard {
+            let mut excess = slots.len() / 4;
+            // one with a second owner is in use: its queue must not be split in two
+            slots.retain(|_, slot| {
+                let is_kept = excess == 0 || Arc::strong_count(slot) > 1;
+                excess -= usize::from(!is_kept);
+                is_kept
+            });
+        }
+        slots.entry(aor.to_owned()).or_default().clone()
+    }
+
+    fn shard(&self, aor: &str) -> &parking_lot::Mutex<HashMap<String, Arc<Slot>>> {
+        let hash = self.hasher.hash_one(aor);
+        &self.shards[usize::try_from(hash % SHARDS as u64).expect("a remainder of 64 fits")]
+    }
+}
+
+/// A changed binding for those who watch.
+pub(crate) fn note(aor: &str, kind: Type, binding: &BindingRecord) -> Op {
+    let change = BindingChange { aor: aor.to_owned(), kind: kind.into(), binding: Some(binding.clone()) };
+    Op::LogAppend { log: CHANGE_LOG.to_owned(), entry: change.encode_to_vec().into() }
+}
+
+/// Name of the record of an address of record.
+fn name_of(aor: &str) -> String {
+    format!("aor/{aor}")
+}
+
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn time(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}

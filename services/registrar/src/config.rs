@@ -1,0 +1,158 @@
+//! Settings of the registrar.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use sip_digest::Hash;
+
+/// Settings of the registrar. Every default says where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The domains served; the first one is the home of telephone numbers without a domain.
+    pub domains: Vec<DomainConfig>,
+    /// Granted to a phone that asks for nothing: 3600 s (RFC 3261 10.2.1.1 leaves it to the registrar).
+    pub default_expires: Duration,
+    /// Shorter requests are answered 423: 60 s, a tenth of what a NAT binding of a TCP connection may live.
+    pub min_expires: Duration,
+    /// Longer requests are shortened: 7200 s.
+    pub max_expires: Duration,
+    /// Bindings of one address of record, where the account does not say: 10 (against amplification by forking).
+    pub max_bindings: u32,
+    /// Life of a nonce: 300 s, the longest that a captured request may be tried again elsewhere.
+    pub nonce_lifetime: Duration,
+    /// Algorithms offered, best first: SHA-256, and MD5 for old clients (RFC 8760 2.3).
+    pub algorithms: Vec<Algorithm>,
+    /// Accepts credentials without qop, which prove less (RFC 8760 2.6); only for old clients: off.
+    pub danger_allow_no_qop: bool,
+    /// How long a user without account is still known after the last binding went (480 instead of 404): 300 s.
+    pub forget_after: Duration,
+    /// Life of a membership lease: 2 s, so that work of a dead process is taken over within 3 s.
+    pub membership_lease: Duration,
+    /// How often expired bindings are looked for: 500 ms, so that they are gone within a second.
+    pub expiry_interval: Duration,
+    /// User parts that belong to call-control (callback, conference factory): none.
+    pub call_control_users: Vec<String>,
+    /// Follow 3xx answers of own users' phones (RFC 3261 16.5): off, the caller sees them.
+    pub recurse: bool,
+    /// Tells watchers of bindings about every refresh too: off, most of the log would be refreshes.
+    pub watch_refreshes: bool,
+    /// Addresses of record whose records are kept decoded in memory: 100 000, about 100 MB.
+    pub cached_aors: usize,
+}
+
+/// One served domain.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DomainConfig {
+    /// Host part of its addresses of record.
+    pub name: String,
+    /// How its users prove who they are.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Realm of challenges; the name when absent.
+    #[serde(default)]
+    pub realm: Option<String>,
+}
+
+/// How users prove who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// By digest.
+    #[default]
+    Digest,
+    /// Not at all: any user part may register and call.
+    None,
+}
+
+/// An algorithm to offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Algorithm {
+    /// SHA-512/256.
+    #[serde(rename = "SHA-512-256")]
+    Sha512T256,
+    /// SHA-256.
+    #[serde(rename = "SHA-256")]
+    Sha256,
+    /// MD5.
+    #[serde(rename = "MD5")]
+    Md5,
+}
+
+/// Settings that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A registrar without a domain refuses everything.
+    #[error("no domain is served")]
+    NoDomain,
+    /// A name that cannot stand in a URI.
+    #[error("{0:?} is not the host part of a SIP URI")]
+    BadDomain(String),
+    /// A name twice.
+    #[error("domain {0:?} is listed twice")]
+    DuplicateDomain(String),
+    /// A realm with characters that cannot be quoted in a header.
+    #[error("the realm of {0:?} holds control characters")]
+    BadRealm(String),
+    /// Times that exclude each other.
+    #[error("min_expires <= default_expires <= max_expires does not hold")]
+    Expires,
+    /// A challenge needs an algorithm.
+    #[error("no algorithm is offered")]
+    NoAlgorithm,
+    /// Nonces must not live forever.
+    #[error("nonce_lifetime must be 1 s to 300 s")]
+    NonceLifetime,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            domains: vec![DomainConfig { name: "localhost".to_owned(), auth: Auth::Digest, realm: None }],
+            default_expires: Duration::from_secs(3_600),
+            min_expires: Duration::from_secs(60),
+            max_expires: Duration::from_secs(7_200),
+            max_bindings: 10,
+            nonce_lifetime: Duration::from_secs(300),
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            danger_allow_no_qop: false,
+            forget_after: Duration::from_secs(300),
+            membership_lease: Duration::from_secs(2),
+            expiry_interval: Duration::from_millis(500),
+            call_control_users: Vec::new(),
+            recurse: false,
+            watch_refreshes: false,
+            cached_aors: 100_000,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if !(self.min_expires <= self.default_expires && self.default_expires <= self.max_expires) {
+            return Err(ConfigError::Expires);
+        }
+        if self.algorithms.is_empty() {
+            return Err(ConfigError::NoAlgorithm);
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(300)).contains(&self.nonce_lifetime) {
+            return Err(ConfigError::NonceLifetime);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn hashes(&self) -> Vec<Hash> {
+        self.algorithms.iter().map(|&algorithm| algorithm.into()).collect()
+    }
+}
+
+impl From<Algorithm> for Hash {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Sha512T256 => Self::Sha512T256,
+            Algorithm::Sha256 => Self::Sha256,
+            Algorithm::Md5 => Self::Md5,
+        }
+    }
+}

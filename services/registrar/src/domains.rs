@@ -1,0 +1,136 @@
+//! The domains served, and addresses of record in them.
+
+use sip_message::{Scheme, Uri};
+
+use crate::config::{Auth, ConfigError, DomainConfig};
+
+/// A served domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Domain {
+    /// Host part, small letters.
+    pub name: String,
+    pub auth: Auth,
+    pub realm: String,
+}
+
+/// All served domains.
+#[derive(Clone, Debug)]
+pub(crate) struct Domains(Vec<Domain>);
+
+impl Domains {
+    pub(crate) fn new(configured: &[DomainConfig]) -> Result<Self, ConfigError> {
+        let mut domains: Vec<Domain> = Vec::with_capacity(configured.len());
+        for DomainConfig { name, auth, realm } in configured {
+            let uri = format!("sip:x@{name}");
+            let name = match Uri::parse(uri.as_bytes()) {
+                Ok(parsed) if parsed.host == name => host_name(&parsed),
+                _ => return Err(ConfigError::BadDomain(name.clone())),
+            };
+            let realm = realm.clone().unwrap_or_else(|| name.clone());
+            if realm.is_empty() || realm.chars().any(char::is_control) {
+                return Err(ConfigError::BadRealm(name));
+            }
+            if domains.iter().any(|domain| domain.name == name) {
+                return Err(ConfigError::DuplicateDomain(name));
+            }
+            domains.push(Domain { name, auth: *auth, realm });
+        }
+        if domains.is_empty() { Err(ConfigError::NoDomain) } else { Ok(Self(domains)) }
+    }
+
+    /// The domain of a sip or sips URI, if it is served.
+    pub(crate) fn of(&self, uri: &Uri<'_>) -> Option<&Domain> {
+        if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
+            return None;
+        }
+        let host = uri.host.strip_suffix('.').unwrap_or(uri.host);
+        let is_equal = |domain: &&Domain| domain.name.eq_ignore_ascii_case(host);
+        self.0.iter().find(is_equal).or_else(|| {
+            // IPv6 addresses have several spellings
+            uri.host_ip().and_then(|_| self.0.iter().find(|domain| domain.name == host_name(uri)))
+        })
+    }
+
+    /// The domain of an address of record in normal form.
+    pub(crate) fn of_aor(&self, aor: &str) -> Option<&Domain> {
+        let host = aor.strip_prefix("sip:")?.rsplit('@').next()?;
+        self.0.iter().find(|domain| domain.name == host)
+    }
+
+    /// The home of telephone numbers that name no domain.
+    pub(crate) fn home(&self) -> &Domain {
+        &self.0[0]
+    }
+}
+
+impl Domain {
+    /// The address of record of a user part as it stands in a URI.
+    pub(crate) fn aor_of(&self, user: &str) -> Option<String> {
+        let uri = format!("sip:{user}@{}", self.name);
+        // a name with an @ or a colon in it must not name somebody else
+        let is_whole = |uri: &Uri<'_>| uri.user == Some(user.as_bytes()) && uri.host == self.name;
+        Uri::parse(uri.as_bytes()).ok().filter(is_whole)?.aor()
+    }
+}
+
+/// An address of record of a user, from a URI as received: `None` unless it is a sip or sips URI with a user part.
+pub(crate) fn user_aor(uri: &Uri<'_>) -> Option<String> {
+    matches!(uri.scheme, Scheme::Sip | Scheme::Sips).then_some(())?;
+    uri.user?;
+    uri.aor()
+}
+
+/// User part of an address of record in normal form.
+pub(crate) fn user_part(aor: &str) -> &str {
+    aor.strip_prefix("sip:").and_then(|rest| rest.rsplit_once('@')).map_or("", |(user, _)| user)
+}
+
+fn host_name(uri: &Uri<'_>) -> String {
+    match uri.host_ip() {
+        Some(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+        _ => uri.host.strip_suffix('.').unwrap_or(uri.host).to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domains(names: &[&str]) -> Result<Domains, ConfigError> {
+        let configured: Vec<DomainConfig> = names
+            .iter()
+            .map(|&name| DomainConfig { name: name.to_owned(), auth: Auth::Digest, realm: None })
+            .collect();
+        Domains::new(&configured)
+    }
+
+    #[test]
+    fn domains_are_found_in_any_spelling() {
+        let domains = domains(&["Example.COM", "[2001:DB8::1]"]).unwrap();
+        let find =
+            |uri: &str| domains.of(&Uri::parse(uri.as_bytes()).unwrap()).map(|domain| domain.name.clone());
+        assert_eq!(find("sips:bob@EXAMPLE.com.:5061").as_deref(), Some("example.com"));
+        assert_eq!(find("sip:[2001:db8:0::1]").as_deref(), Some("[2001:db8::1]"));
+        assert_eq!(find("sip:bob@other.com"), None);
+        assert_eq!(find("tel:+1"), None);
+    }
+
+    #[test]
+    fn unusable_domains_are_refused() {
+        assert_eq!(domains(&[]).unwrap_err(), ConfigError::NoDomain);
+        assert_eq!(domains(&["a b"]).unwrap_err(), ConfigError::BadDomain("a b".to_owned()));
+        assert_eq!(domains(&["a:5060"]).unwrap_err(), ConfigError::BadDomain("a:5060".to_owned()));
+        assert_eq!(domains(&["a", "A"]).unwrap_err(), ConfigError::DuplicateDomain("a".to_owned()));
+    }
+
+    /// REG-03: a name that a client authenticates with is a user part, and cannot be more.
+    #[test]
+    fn a_user_part_gives_an_address_of_record() {
+        let domains = domains(&["d"]).unwrap();
+        assert_eq!(domains.home().aor_of("%62ob").as_deref(), Some("sip:bob@d"));
+        for odd in ["", "a@b@c", "a b", "a:b", "a\r\nb", "x@evil;y="] {
+            assert_eq!(domains.home().aor_of(odd), None, "{odd}");
+        }
+        assert_eq!(user_part("sip:bob@d"), "bob");
+    }
+}

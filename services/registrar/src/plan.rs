@@ -1,0 +1,230 @@
+//! From a record to a plan: groups by q, redirections, refusals (RFC 3261 16.5, 16.6; RFC 5359; PXY-09, PXY-24).
+
+use std::time::SystemTime;
+
+use cluster_api::registrar::v1::{Fork, Group, Redirect, Refuse, Target, route_response::Plan};
+use sip_message::{Scheme, Uri};
+
+use crate::{
+    aors::time,
+    record::{AorRecord, BindingRecord, NEVER_MS},
+};
+
+/// What a request finds at an address of record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Callee {
+    /// Whether there is such a user.
+    pub is_known: bool,
+    pub is_disabled: bool,
+    pub is_anchored: bool,
+    is_redirecting: bool,
+    /// Targets in groups of falling q.
+    groups: Vec<Group>,
+    /// All contacts, of any scheme, as Contact values with q.
+    contacts: Vec<String>,
+}
+
+impl Callee {
+    /// Reads a record for one request. `instance` names one device (RFC 5627 6.1); a sips request reaches sips contacts only
+    /// (RFC 5630 5.3).
+    pub(crate) fn of(
+        record: &AorRecord,
+        aor: &str,
+        is_secure: bool,
+        instance: Option<&str>,
+        now_ms: u64,
+    ) -> Self {
+        let mut bindings: Vec<&BindingRecord> = record.live(now_ms).collect();
+        // a stable sort: what is equally wanted stays in the order of registration
+        bindings.sort_by_key(|binding| std::cmp::Reverse(binding.q()));
+        let account = record.account.as_ref();
+        let mut callee = Self {
+            is_known: account.is_some() || !bindings.is_empty() || record.forget_ms > now_ms,
+            is_disabled: account.is_some_and(|account| account.disabled),
+            is_anchored: account.is_some_and(|account| account.anchor),
+            is_redirecting: account.is_some_and(|account| account.redirect_only),
+            ..Self::default()
+        };
+        if callee.is_redirecting {
+            callee.contacts = bindings.iter().map(|binding| contact_value(binding)).collect();
+            return callee;
+        }
+        let mut last_q = None;
+        for binding in bindings {
+            let is_wanted = instance.is_none_or(|instance| names_device(binding, instance));
+            if !is_wanted || !is_dialable(&binding.uri, is_secure) {
+                continue;
+            }
+            if last_q != Some(binding.q()) {
+                last_q = Some(binding.q());
+                callee.groups.push(Group { cause: "contact".to_owned(), ..Group::default() });
+            }
+            if let Some(group) = callee.groups.last_mut() {
+                group.targets.push(target(binding, aor));
+            }
+        }
+        callee
+    }
+}
+
+/// The plan for a user of ours.
+pub(crate) fn callee_plan(callee: &Callee, recurse: bool) -> Plan {
+    if callee.is_disabled {
+        return refuse(480, "");
+    }
+    if callee.is_redirecting {
+        return match callee.contacts.is_empty() {
+            true => refuse(480, ""),
+            false => Plan::Redirect(Redirect { status: 302, contacts: callee.contacts.clone() }),
+        };
+    }
+    match callee.groups.is_empty() {
+        true => refuse(480, ""),
+        false => Plan::Fork(Fork { groups: callee.groups.clone(), recurse }),
+    }
+}
+
+/// A final failure.
+pub(crate) fn refuse(status: u32, reason: &str) -> Plan {
+    Plan::Refuse(Refuse { status, reason: reason.to_owned(), headers: Vec::new() })
+}
+
+fn target(binding: &BindingRecord, aor: &str) -> Target {
+    let expire_time = (binding.expires_ms != NEVER_MS).then(|| timestamp(time(binding.expires_ms)));
+    Target {
+        uri: binding.uri.clone(),
+        flow: binding.flow.clone(),
+        route: binding.path.clone(),
+        received: binding.received.clone(),
+        aor: aor.to_owned(),
+        instance: binding.instance().to_owned(),
+        expire_time,
+    }
+}
+
+pub(crate) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
+    time.into()
+}
+
+/// REG-14: contacts of other schemes are told, never dialled.
+fn is_dialable(uri: &str, is_secure: bool) -> bool {
+    match Uri::parse(uri.as_bytes()).map(|uri| uri.scheme) {
+        Ok(Scheme::Sip) => !is_secure,
+        Ok(Scheme::Sips) => true,
+        _ => false,
+    }
+}
+
+fn names_device(binding: &BindingRecord, instance: &str) -> bool {
+    binding.instance().trim_start_matches('<').trim_end_matches('>').eq_ignore_ascii_case(instance)
+}
+
+/// A Contact value of a redirection (RFC 3261 8.3, 20.10).
+fn contact_value(binding: &BindingRecord) -> String {
+    match binding.q_milli {
+        Some(q) => format!("<{}>;q={}.{:03}", binding.uri, q / 1_000, q % 1_000),
+        None => format!("<{}>", binding.uri),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::AccountRecord;
+
+    const AOR: &str = "sip:bob@d";
+
+    fn binding(uri: &str, q_milli: Option<u32>) -> BindingRecord {
+        BindingRecord { uri: uri.to_owned(), q_milli, expires_ms: 2_000, ..BindingRecord::default() }
+    }
+
+    fn record(bindings: Vec<BindingRecord>) -> AorRecord {
+        AorRecord { account: Some(AccountRecord::default()), bindings, ..AorRecord::new() }
+    }
+
+    fn groups(callee: &Callee) -> Vec<Vec<&str>> {
+        callee
+            .groups
+            .iter()
+            .map(|group| group.targets.iter().map(|target| target.uri.as_str()).collect())
+            .collect()
+    }
+
+    fn status(plan: &Plan) -> u32 {
+        match plan {
+            Plan::Refuse(refuse) => refuse.status,
+            Plan::Redirect(redirect) => redirect.status,
+            other => panic!("{other:?} has no status"),
+        }
+    }
+
+    /// PXY-24, REG-13: equal q together, others by falling q; a missing q is one.
+    #[test]
+    fn targets_are_grouped_by_falling_q() {
+        let record = record(vec![
+            binding("sip:low@h", Some(300)),
+            binding("sip:first@h", None),
+            binding("sip:second@h", Some(1_000)),
+            binding("sip:middle@h", Some(700)),
+        ]);
+        let callee = Callee::of(&record, AOR, false, None, 1_000);
+        assert_eq!(
+            groups(&callee),
+            [vec!["sip:first@h", "sip:second@h"], vec!["sip:middle@h"], vec!["sip:low@h"]]
+        );
+    }
+
+    /// PXY-09, REG-17: unknown, known without a binding, and known with an expired one.
+    #[test]
+    fn an_unknown_user_is_told_from_an_absent_one() {
+        let unknown = Callee::of(&AorRecord::new(), AOR, false, None, 1_000);
+        assert!(!unknown.is_known);
+        let absent = Callee::of(&record(vec![]), AOR, false, None, 1_000);
+        assert!(absent.is_known);
+        assert_eq!(status(&callee_plan(&absent, false)), 480);
+        let expired = Callee::of(&record(vec![binding("sip:b@h", None)]), AOR, false, None, 2_000);
+        assert_eq!(status(&callee_plan(&expired, false)), 480);
+        let forgettable = AorRecord { forget_ms: 1_001, ..AorRecord::new() };
+        assert!(Callee::of(&forgettable, AOR, false, None, 1_000).is_known);
+        assert!(!Callee::of(&forgettable, AOR, false, None, 1_001).is_known);
+    }
+
+    /// REG-14: other schemes are never dialled. FWD-01: a redirection lists them all with their q.
+    #[test]
+    fn other_schemes_are_listed_and_never_dialled() {
+        let mut record = record(vec![binding("mailto:bob@d", Some(500)), binding("sip:b@h", None)]);
+        assert_eq!(groups(&Callee::of(&record, AOR, false, None, 1_000)), [vec!["sip:b@h"]]);
+        record.account = Some(AccountRecord { redirect_only: true, ..AccountRecord::default() });
+        let plan = callee_plan(&Callee::of(&record, AOR, false, None, 1_000), false);
+        let expected = vec!["<sip:b@h>".to_owned(), "<mailto:bob@d>;q=0.500".to_owned()];
+        assert_eq!(plan, Plan::Redirect(Redirect { status: 302, contacts: expected }));
+    }
+
+    /// RFC 5630 5.3: a sips request goes to sips contacts only.
+    #[test]
+    fn a_sips_request_needs_a_sips_contact() {
+        let record = record(vec![binding("sip:b@h", None), binding("sips:b@h", None)]);
+        assert_eq!(groups(&Callee::of(&record, AOR, true, None, 1_000)), [vec!["sips:b@h"]]);
+    }
+
+    /// GRU-03: a device is reached alone.
+    #[test]
+    fn one_device_is_found_by_its_instance() {
+        let with = |uri: &str, instance: &str| BindingRecord {
+            params: vec![format!("+sip.instance=\"<{instance}>\"")],
+            ..binding(uri, None)
+        };
+        let record = record(vec![with("sip:1@h", "urn:uuid:1"), with("sip:2@h", "urn:uuid:2")]);
+        let find = |instance| Callee::of(&record, AOR, false, Some(instance), 1_000);
+        assert_eq!(groups(&find("urn:uuid:2")), [vec!["sip:2@h"]]);
+        assert_eq!(status(&callee_plan(&find("urn:uuid:3"), false)), 480);
+    }
+
+    #[test]
+    fn a_disabled_account_cannot_be_reached() {
+        let mut record = record(vec![binding("sip:b@h", None)]);
+        record.account =
+            Some(AccountRecord { disabled: true, redirect_only: true, ..AccountRecord::default() });
+        assert_eq!(status(&callee_plan(&Callee::of(&record, AOR, false, None, 1_000), false)), 480);
+    }
+}

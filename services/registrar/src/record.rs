@@ -1,0 +1,280 @@
+//! What is stored of one address of record: the account, its bindings and the nonces it used, in one record, so that a
+//! REGISTER is one compare-and-swap.
+//!
+//! The layout is protobuf; fields are added, never given another meaning. [`SCHEMA`] rises only when an older version would
+//! read a record wrongly, and then the older version refuses it.
+
+use bytes::Bytes;
+use prost::Message as _;
+use sip_digest::{Ha1, Hash, ReplayWindow, UsedNonce};
+use store::StoreError;
+
+/// Schema of the records that this version writes, and the newest that it reads.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// The expiry of a binding that never expires.
+pub(crate) const NEVER_MS: u64 = u64::MAX;
+
+/// Everything about one address of record.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AorRecord {
+    #[prost(uint32, tag = "1")]
+    pub schema: u32,
+    /// Absent in a domain where anybody may register.
+    #[prost(message, optional, tag = "2")]
+    pub account: Option<AccountRecord>,
+    /// In the order in which they were first registered.
+    #[prost(message, repeated, tag = "3")]
+    pub bindings: Vec<BindingRecord>,
+    #[prost(message, repeated, tag = "4")]
+    pub nonces: Vec<UsedNonceRecord>,
+    #[prost(uint64, tag = "5")]
+    pub nonce_floor_ms: u64,
+    /// When the due entry of this record is claimable, 0 for no entry. Never later than the first expiry.
+    #[prost(uint64, tag = "6")]
+    pub due_ms: u64,
+    #[prost(uint64, tag = "7")]
+    pub last_binding_id: u64,
+    /// When the record may be forgotten although it is no longer needed for anything but telling a known user from an
+    /// unknown one; 0 while there is a binding or an account.
+    #[prost(uint64, tag = "8")]
+    pub forget_ms: u64,
+}
+
+/// An account.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AccountRecord {
+    #[prost(string, tag = "1")]
+    pub display_name: String,
+    #[prost(message, repeated, tag = "2")]
+    pub digests: Vec<DigestRecord>,
+    #[prost(bool, tag = "3")]
+    pub disabled: bool,
+    #[prost(uint32, tag = "4")]
+    pub max_bindings: u32,
+    #[prost(string, repeated, tag = "5")]
+    pub allowed_from: Vec<String>,
+    #[prost(bool, tag = "6")]
+    pub redirect_only: bool,
+    #[prost(bool, tag = "7")]
+    pub anchor: bool,
+    #[prost(string, repeated, tag = "8")]
+    pub registrars: Vec<String>,
+    #[prost(uint64, tag = "9")]
+    pub create_ms: u64,
+    #[prost(uint64, tag = "10")]
+    pub update_ms: u64,
+    /// Counts changes of the account; the etag.
+    #[prost(uint64, tag = "11")]
+    pub revision: u64,
+}
+
+/// H(user:realm:password) for one hash function.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(crate) struct DigestRecord {
+    /// As in an algorithm parameter: "MD5", "SHA-256", "SHA-512-256".
+    #[prost(string, tag = "1")]
+    pub hash: String,
+    /// Hexadecimal digits.
+    #[prost(string, tag = "2")]
+    pub ha1: String,
+}
+
+/// One contact of an address of record.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct BindingRecord {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub uri: String,
+    #[prost(string, tag = "3")]
+    pub display_name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub params: Vec<String>,
+    #[prost(uint32, optional, tag = "5")]
+    pub q_milli: Option<u32>,
+    /// In milliseconds since 1970, store time; [`NEVER_MS`] for a static contact without end.
+    #[prost(uint64, tag = "6")]
+    pub expires_ms: u64,
+    #[prost(string, tag = "7")]
+    pub call_id: String,
+    #[prost(uint32, tag = "8")]
+    pub cseq: u32,
+    #[prost(string, repeated, tag = "9")]
+    pub path: Vec<String>,
+    /// "transport:address:port".
+    #[prost(string, tag = "10")]
+    pub received: String,
+    #[prost(string, tag = "11")]
+    pub flow: String,
+    #[prost(string, tag = "12")]
+    pub user_agent: String,
+    #[prost(bool, tag = "13")]
+    pub is_static: bool,
+}
+
+/// One nonce that the user has used.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct UsedNonceRecord {
+    #[prost(uint64, tag = "1")]
+    pub issued_ms: u64,
+    #[prost(fixed64, tag = "2")]
+    pub salt: u64,
+    #[prost(uint32, tag = "3")]
+    pub highest: u32,
+    #[prost(fixed64, tag = "4")]
+    pub used: u64,
+    /// Which request used the highest count.
+    #[prost(fixed64, tag = "5")]
+    pub request: u64,
+}
+
+/// A change of a binding, as it stands in the event log.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct BindingChange {
+    #[prost(string, tag = "1")]
+    pub aor: String,
+    /// A `BindingEvent.Type`.
+    #[prost(int32, tag = "2")]
+    pub kind: i32,
+    #[prost(message, optional, tag = "3")]
+    pub binding: Option<BindingRecord>,
+}
+
+impl AorRecord {
+    /// An empty record.
+    pub(crate) fn new() -> Self {
+        Self { schema: SCHEMA, ..Self::default() }
+    }
+
+    /// Reads a stored record.
+    pub(crate) fn read(value: Bytes) -> Result<Self, StoreError> {
+        let record =
+            Self::decode(value).map_err(|error| StoreError::Corrupt { reason: error.to_string() })?;
+        if record.schema > SCHEMA {
+            let reason =
+                format!("schema {} of an address of record; {SCHEMA} is the newest known", record.schema);
+            return Err(StoreError::Corrupt { reason });
+        }
+        Ok(record)
+    }
+
+    /// Whether the record says nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.account.is_none() && self.bindings.is_empty() && self.forget_ms == 0
+    }
+
+    /// The bindings that have not expired.
+    pub(crate) fn live(&self, now_ms: u64) -> impl Iterator<Item = &BindingRecord> {
+        self.bindings.iter().filter(move |binding| binding.expires_ms > now_ms)
+    }
+
+    /// When the first binding expires.
+    pub(crate) fn first_expiry_ms(&self) -> Option<u64> {
+        self.bindings.iter().map(|binding| binding.expires_ms).filter(|&at| at != NEVER_MS).min()
+    }
+
+    /// Takes out the bindings that have expired.
+    pub(crate) fn take_expired(&mut self, now_ms: u64) -> Vec<BindingRecord> {
+        self.bindings.extract_if(.., |binding| binding.expires_ms <= now_ms).collect()
+    }
+
+    /// The nonces that the user has used.
+    pub(crate) fn replay_window(&self) -> ReplayWindow {
+        let nonce = |&record: &UsedNonceRecord| {
+            let UsedNonceRecord { issued_ms, salt, highest, used, request } = record;
+            UsedNonce { issued_ms, salt, highest, used, request }
+        };
+        ReplayWindow { nonces: self.nonces.iter().map(nonce).collect(), floor_ms: self.nonce_floor_ms }
+    }
+
+    /// Puts the nonces back.
+    pub(crate) fn set_replay_window(&mut self, window: &ReplayWindow) {
+        let record = |&nonce: &UsedNonce| {
+            let UsedNonce { issued_ms, salt, highest, used, request } = nonce;
+            UsedNonceRecord { issued_ms, salt, highest, used, request }
+        };
+        self.nonces.clear();
+        self.nonces.extend(window.nonces.iter().map(record));
+        self.nonce_floor_ms = window.floor_ms;
+    }
+}
+
+impl AccountRecord {
+    /// The digest for one hash function, if the account has one.
+    pub(crate) fn ha1(&self, hash: Hash) -> Option<Ha1> {
+        let digest = self.digests.iter().find(|digest| digest.hash == hash.as_str())?;
+        Ha1::from_hex(hash, digest.ha1.as_bytes()).ok()
+    }
+}
+
+impl BindingRecord {
+    /// Value of a header parameter, without quotes.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find_map(|param| {
+            let (known, value) = param.split_once('=').unwrap_or((param, ""));
+            known.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+        })
+    }
+
+    /// The instance of the device (RFC 5626 4.1), empty when it has none.
+    pub(crate) fn instance(&self) -> &str {
+        self.param("+sip.instance").unwrap_or_default()
+    }
+
+    /// q times 1000; one when none was registered.
+    pub(crate) fn q(&self) -> u32 {
+        self.q_milli.unwrap_or(1_000)
+    }
+
+    /// Seconds left, rounded up.
+    pub(crate) fn seconds_left(&self, now_ms: u64) -> u32 {
+        let left = self.expires_ms.saturating_sub(now_ms).div_ceil(1_000);
+        u32::try_from(left).unwrap_or(u32::MAX)
+    }
+}
+
+impl std::fmt::Debug for DigestRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ***", self.hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// F22: a record of a newer schema is refused, never read wrongly.
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let newer = AorRecord { schema: SCHEMA + 1, ..AorRecord::default() };
+        let read = AorRecord::read(newer.encode_to_vec().into());
+        assert!(matches!(read, Err(StoreError::Corrupt { .. })));
+    }
+
+    /// T22: digests are not shown.
+    #[test]
+    fn digests_are_not_shown() {
+        let digest =
+            DigestRecord { hash: "MD5".to_owned(), ha1: "939e7578ed9e3c518a452acee763bce9".to_owned() };
+        let account = AccountRecord { digests: vec![digest], ..AccountRecord::default() };
+        assert!(!format!("{account:?}").contains("939e"));
+    }
+
+    #[test]
+    fn parameters_are_found_without_their_quotes() {
+        let binding = BindingRecord {
+            params: vec!["audio".into(), "+SIP.instance=\"<urn:uuid:1>\"".into()],
+            ..BindingRecord::default()
+        };
+        assert_eq!(binding.instance(), "<urn:uuid:1>");
+        assert_eq!((binding.param("audio"), binding.param("video")), (Some(""), None));
+    }
+
+    #[test]
+    fn seconds_left_are_rounded_up() {
+        let binding = BindingRecord { expires_ms: 10_000, ..BindingRecord::default() };
+        assert_eq!([0, 9_000, 9_999, 10_000].map(|now| binding.seconds_left(now)), [10, 1, 1, 0]);
+    }
+}

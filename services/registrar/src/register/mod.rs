@@ -1,0 +1,232 @@
+//! RFC 3261 10.3 as a function: what one REGISTER does to one record.
+//!
+//! [`plan`] looks and decides; [`Plan::apply`] changes. A plan that was refused has changed nothing (REG-10).
+
+mod granted;
+
+use std::time::Duration;
+
+use cluster_api::registrar::v1::{RegisterContact, binding_event};
+use sip_message::{Scheme, Uri};
+
+use crate::record::{AorRecord, BindingRecord, NEVER_MS};
+
+use granted::{Granted, granted};
+
+/// Which times are granted, and how much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    pub default_expires: Duration,
+    pub min_expires: Duration,
+    pub max_expires: Duration,
+    pub max_bindings: u32,
+}
+
+/// What a REGISTER asks of a record, after it was authorised.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// The address of record in normal form.
+    pub aor: &'a str,
+    pub contacts: &'a [RegisterContact],
+    pub star: bool,
+    /// The Expires header.
+    pub expires: Option<u32>,
+    pub call_id: &'a str,
+    pub cseq: u32,
+    /// Whether Request-URI is sips.
+    pub is_secure: bool,
+    pub path: &'a [String],
+    /// "transport:address:port".
+    pub received: &'a str,
+    pub flow: &'a str,
+    pub user_agent: &'a str,
+}
+
+/// Why a REGISTER changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// 400: `*` with something else, or without Expires 0.
+    Star,
+    /// 400: not a URI.
+    BadContact(String),
+    /// 400: a sips contact behind something that is not.
+    Insecure,
+    /// 403: the contact is the address of record itself.
+    Self_,
+    /// 403: more contacts than the account may have.
+    TooMany(u32),
+    /// 423: shorter than the least time, in seconds.
+    TooBrief(u32),
+    /// 500: an older request than one that was carried out.
+    OutOfOrder,
+}
+
+/// What to do with the record.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    asked: Asked<'a>,
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Debug)]
+enum Step<'a> {
+    /// The contact and where it stands among the bindings, if it does.
+    Bind(&'a RegisterContact, Granted, Option<u64>),
+    /// The id of a binding.
+    Unbind(u64),
+}
+
+/// Decides what `asked` does to `record` at `now_ms`.
+pub(crate) fn plan<'a>(
+    record: &AorRecord,
+    asked: Asked<'a>,
+    now_ms: u64,
+    policy: Policy,
+) -> Result<Plan<'a>, Refusal> {
+    let mut steps = Vec::with_capacity(asked.contacts.len());
+    if asked.star {
+        // RFC 3261 10.2.2, 10.3 step 6
+        if !asked.contacts.is_empty() || asked.expires != Some(0) {
+            return Err(Refusal::Star);
+        }
+        for binding in record.live(now_ms).filter(|binding| !binding.is_static) {
+            check_order(binding, asked)?;
+            steps.push(Step::Unbind(binding.id));
+        }
+        return Ok(Plan { asked, steps });
+    }
+    let mut added: Vec<(Uri<'_>, usize)> = Vec::new();
+    for contact in asked.contacts {
+        let uri = Uri::parse(contact.uri.as_bytes()).map_err(|_| Refusal::BadContact(contact.uri.clone()))?;
+        check_contact(&uri, asked)?;
+        let granted = granted(uri.scheme, contact.expires.or(asked.expires), policy)?;
+        let known = record.live(now_ms).find(|binding| is_equivalent(&uri, &binding.uri));
+        if let Some(binding) = known {
+            check_order(binding, asked)?;
+        }
+        match (granted, known) {
+            (Granted::Nothing, Some(binding)) => steps.push(Step::Unbind(binding.id)),
+            (Granted::Nothing, None) => {}
+            (_, Some(binding)) => steps.push(Step::Bind(contact, granted, Some(binding.id))),
+            (_, None) => {
+                // the same contact twice in one request is one binding, as the last one says
+                let twin = added.iter().find(|(other, _)| other.equivalent(&uri)).map(|&(_, step)| step);
+                match twin {
+                    Some(step) => steps[step] = Step::Bind(contact, granted, None),
+                    None => {
+                        added.push((uri, steps.len()));
+                        steps.push(Step::Bind(contact, granted, None));
+                    }
+                }
+            }
+        }
+    }
+    let is_going = |id| steps.iter().any(|step| matches!(step, Step::Unbind(gone) if *gone == id));
+    let count = added.len() + record.live(now_ms).filter(|binding| !is_going(binding.id)).count();
+    if !added.is_empty() && count > usize::try_from(policy.max_bindings).unwrap_or(usize::MAX) {
+        return Err(Refusal::TooMany(policy.max_bindings));
+    }
+    Ok(Plan { asked, steps })
+}
+
+impl Plan<'_> {
+    /// Whether nothing is asked for: a query (RFC 3261 10.2.3).
+    pub(crate) fn is_query(&self) -> bool {
+        self.asked.contacts.is_empty() && !self.asked.star
+    }
+
+    /// Changes the record and tells every change to `note`.
+    pub(crate) fn apply(
+        self,
+        record: &mut AorRecord,
+        now_ms: u64,
+        mut note: impl FnMut(binding_event::Type, &BindingRecord),
+    ) {
+        use binding_event::Type;
+
+        for expired in record.take_expired(now_ms) {
+            note(Type::Expired, &expired);
+        }
+        for step in &self.steps {
+            match *step {
+                Step::Unbind(id) => {
+                    for gone in record.bindings.extract_if(.., |binding| binding.id == id) {
+                        note(Type::Unregistered, &gone);
+                    }
+                }
+                Step::Bind(contact, granted, Some(id)) => {
+                    if let Some(binding) = record.bindings.iter_mut().find(|binding| binding.id == id) {
+                        self.fill(binding, contact, granted, now_ms);
+                        note(Type::Refreshed, binding);
+                    }
+                }
+                Step::Bind(contact, granted, None) => {
+                    record.last_binding_id += 1;
+                    let mut binding =
+                        BindingRecord { id: record.last_binding_id, ..BindingRecord::default() };
+                    self.fill(&mut binding, contact, granted, now_ms);
+                    note(Type::Registered, &binding);
+                    record.bindings.push(binding);
+                }
+            }
+        }
+    }
+
+    fn fill(&self, binding: &mut BindingRecord, contact: &RegisterContact, granted: Granted, now_ms: u64) {
+        let asked = self.asked;
+        set(&mut binding.uri, &contact.uri);
+        set(&mut binding.display_name, &contact.display_name);
+        binding.params.clone_from(&contact.params);
+        binding.q_milli = contact.q_milli.map(|q| q.min(1_000));
+        binding.expires_ms = match granted {
+            Granted::Seconds(seconds) => now_ms.saturating_add(u64::from(seconds) * 1_000),
+            Granted::Nothing => now_ms,
+        }
+        .min(NEVER_MS - 1);
+        set(&mut binding.call_id, asked.call_id);
+        binding.cseq = asked.cseq;
+        asked.path.clone_into(&mut binding.path);
+        set(&mut binding.received, asked.received);
+        set(&mut binding.flow, asked.flow);
+        set(&mut binding.user_agent, asked.user_agent);
+        binding.is_static = false;
+    }
+}
+
+/// RFC 3261 10.3 step 6 and 7: an older request of the same client changes nothing.
+fn check_order(binding: &BindingRecord, asked: Asked<'_>) -> Result<(), Refusal> {
+    let is_older = binding.call_id == asked.call_id && asked.cseq <= binding.cseq;
+    if is_older { Err(Refusal::OutOfOrder) } else { Ok(()) }
+}
+
+fn check_contact(uri: &Uri<'_>, asked: Asked<'_>) -> Result<(), Refusal> {
+    // RFC 5627 5.1
+    if is_equivalent(uri, asked.aor) {
+        return Err(Refusal::Self_);
+    }
+    // RFC 5630 5.2
+    let is_secure_path =
+        || asked.path.iter().all(|hop| hop.trim_start_matches(['<', ' ']).starts_with("sips:"));
+    let is_secure = || {
+        asked.is_secure
+            && is_secure_path()
+            && asked.contacts.iter().all(|contact| contact.uri.starts_with("sips:"))
+    };
+    if uri.scheme == Scheme::Sips && !is_secure() {
+        return Err(Refusal::Insecure);
+    }
+    Ok(())
+}
+
+fn is_equivalent(uri: &Uri<'_>, other: &str) -> bool {
+    uri.raw() == other.as_bytes() || Uri::parse(other.as_bytes()).is_ok_and(|other| uri.equivalent(&other))
+}
+
+/// Reuses the memory of a refreshed binding.
+fn set(place: &mut String, value: &str) {
+    place.clear();
+    place.push_str(value);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+use super::*;
+
+const AOR: &str = "sip:bob@d";
+const POLICY: Policy = Policy {
+    default_expires: Duration::from_secs(3_600),
+    min_expires: Duration::from_secs(60),
+    max_expires: Duration::from_secs(7_200),
+    max_bindings: 3,
+};
+const NOW: u64 = 1_000_000;
+
+fn contact(uri: &str) -> RegisterContact {
+    RegisterContact { uri: uri.to_owned(), ..RegisterContact::default() }
+}
+
+fn lasting(uri: &str, expires: u32) -> RegisterContact {
+    RegisterContact { expires: Some(expires), ..contact(uri) }
+}
+
+fn asked<'a>(contacts: &'a [RegisterContact], call_id: &'a str, cseq: u32) -> Asked<'a> {
+    Asked {
+        aor: AOR,
+        contacts,
+        star: false,
+        expires: None,
+        call_id,
+        cseq,
+        is_secure: false,
+        path: &[],
+        received: "udp:192.0.2.1:5060",
+        flow: "flow",
+        user_agent: "phone",
+    }
+}
+
+/// Applies a request as the service does; a refused one must leave the record untouched.
+fn register(
+    record: &mut AorRecord,
+    asked: Asked<'_>,
+    now_ms: u64,
+) -> Result<Vec<binding_event::Type>, Refusal> {
+    let before = record.clone();
+    match plan(record, asked, now_ms, POLICY) {
+        Ok(plan) => {
+            assert_eq!(*record, before, "planning changes nothing");
+            let mut kinds = Vec::new();
+            plan.apply(record, now_ms, |kind, _| kinds.push(kind));
+            Ok(kinds)
+        }
+        Err(refusal) => {
+            assert_eq!(*record, before);
+            Err(refusal)
+        }
+    }
+}
+
+fn uris(record: &AorRecord) -> Vec<&str> {
+    record.bindings.iter().map(|binding| binding.uri.as_str()).collect()
+}
+
+/// REG-07: a new contact is added, the same refreshed, one with expires 0 removed. MSG-08: equality is that of URIs.
+#[test]
+fn contacts_are_added_refreshed_and_removed() {
+    use binding_event::Type::{Refreshed, Registered, Unregistered};
+
+    let mut record = AorRecord::new();
+    let two = [contact("sip:bob@192.0.2.1"), contact("sip:bob@192.0.2.1;transport=tcp")];
+    assert_eq!(register(&mut record, asked(&two, "a", 1), NOW), Ok(vec![Registered, Registered]));
+    let same = [lasting("sip:%62ob@192.0.2.1;x=1", 100)];
+    assert_eq!(register(&mut record, asked(&same, "a", 2), NOW), Ok(vec![Refreshed]));
+    assert_eq!(record.bindings[0].expires_ms, NOW + 100_000);
+    assert_eq!(uris(&record), ["sip:%62ob@192.0.2.1;x=1", "sip:bob@192.0.2.1;transport=tcp"]);
+    let gone = [lasting("sip:bob@192.0.2.1", 0), lasting("sip:never@seen", 0)];
+    assert_eq!(register(&mut record, asked(&gone, "a", 3), NOW), Ok(vec![Unregistered]));
+    assert_eq!(uris(&record), ["sip:bob@192.0.2.1;transport=tcp"]);
+}
+
+/// REG-04: without contacts nothing changes.
+#[test]
+fn a_query_changes_no_binding() {
+    let mut record = AorRecord::new();
+    register(&mut record, asked(&[contact("sip:b@h")], "a", 1), NOW).unwrap();
+    let before = record.clone();
+    assert!(plan(&record, asked(&[], "a", 1), NOW, POLICY).unwrap().is_query());
+    assert_eq!(register(&mut record, asked(&[], "a", 1), NOW), Ok(vec![]));
+    assert_eq!(record, before);
+}
+
+/// REG-05: the parameter of the contact, else the header, else the default.
+#[test]
+fn the_contacts_own_time_comes_first() {
+    let mut record = AorRecord::new();
+    let contacts = [lasting("sip:a@h", 100), contact("sip:b@h")];
+    register(&mut record, Asked { expires: Some(200), ..asked(&contacts, "a", 1) }, NOW).unwrap();
+    register(&mut record, asked(&[contact("sip:c@h")], "a", 1), NOW).unwrap();
+    let seconds: Vec<u32> = record.bindings.iter().map(|binding| binding.seconds_left(NOW)).collect();
+    assert_eq!(seconds, [100, 200, 3_600]);
+}
+
+/// REG-05, REG-14: other schemes are contacts too and stay.
+#[test]
+fn any_scheme_may_be_a_contact() {
+    let mut record = AorRecord::new();
+    register(&mut record, asked(&[contact("mailto:bob@d")], "a", 1), NOW).unwrap();
+    assert_eq!(record.bindings[0].seconds_left(NOW), u32::MAX);
+}
+
+/// REG-08: a star stands alone and with Expires 0; then it removes all that phones registered.
+#[test]
+fn a_star_removes_all_or_is_refused() {
+    let mut record = AorRecord::new();
+    let two = [contact("sip:a@h"), contact("sip:b@h")];
+    register(&mut record, asked(&two, "a", 1), NOW).unwrap();
+    let fixed = BindingRecord {
+        id: 9,
+        uri: "sip:fixed@h".into(),
+        expires_ms: NEVER_MS,
+        is_static: true,
+        ..BindingRecord::default()
+    };
+    record.bindings.push(fixed);
+    let star = |contacts, expires| Asked { star: true, expires, ..asked(contacts, "b", 1) };
+    assert_eq!(register(&mut record, star(&two, Some(0)), NOW), Err(Refusal::Star));
+    assert_eq!(register(&mut record, star(&[], Some(60)), NOW), Err(Refusal::Star));
+    assert_eq!(register(&mut record, star(&[], None), NOW), Err(Refusal::Star));
+    let stale = Asked { call_id: "a", ..star(&[], Some(0)) };
+    assert_eq!(register(&mut record, stale, NOW), Err(Refusal::OutOfOrder));
+    register(&mut record, star(&[], Some(0)), NOW).unwrap();
+    assert_eq!(uris(&record), ["sip:fixed@h"]);
+}
+
+/// REG-09, T3: the same Call-ID with a CSeq that is not higher changes nothing, not even other contacts.
+#[test]
+fn an_old_request_is_refused_as_a_whole() {
+    let mut record = AorRecord::new();
+    register(&mut record, asked(&[contact("sip:a@h")], "one", 5), NOW).unwrap();
+    let with_new = [contact("sip:new@h"), lasting("sip:a@h", 0)];
+    for cseq in [4, 5] {
+        assert_eq!(register(&mut record, asked(&with_new, "one", cseq), NOW), Err(Refusal::OutOfOrder));
+    }
+    assert!(register(&mut record, asked(&with_new, "rebooted", 1), NOW).is_ok());
+    assert_eq!(uris(&record), ["sip:new@h"]);
+}
+
+/// REG-10: one bad contact refuses all.
+#[test]
+fn all_contacts_are_accepted_or_none() {
+    let mut record = AorRecord::new();
+    let bad = [contact("sip:a@h"), contact("sip:[broken")];
+    assert_eq!(
+        register(&mut record, asked(&bad, "a", 1), NOW),
+        Err(Refusal::BadContact("sip:[broken".into()))
+    );
+    let brief = [contact("sip:a@h"), lasting("sip:b@h", 10)];
+    assert_eq!(register(&mut record, asked(&brief, "a", 1), NOW), Err(Refusal::TooBrief(60)));
+    assert!(record.bindings.is_empty());
+}
+
+/// REG-13, REG-15: q, parameters and the display name come back as registered.
+#[test]
+fn what_was_registered_is_kept() {
+    let mut record = AorRecord::new();
+    let full = RegisterContact {
+        display_name: "Bob \"B\"".into(),
+        params: vec![
+            "+sip.instance=\"<urn:uuid:1>\"".into(),
+            "audio".into(),
+            "methods=\"INVITE,BYE\"".into(),
+        ],
+        q_milli: Some(700),
+        ..contact("sip:a@h")
+    };
+    let others = [full.clone(), RegisterContact { q_milli: Some(9_999), ..contact("sip:b@h") }];
+    let path = ["<sip:edge;lr>".to_owned()];
+    register(&mut record, Asked { path: &path, ..asked(&others, "a", 1) }, NOW).unwrap();
+    let binding = &record.bindings[0];
+    assert_eq!(
+        (&binding.display_name, &binding.params, binding.q()),
+        (&full.display_name, &full.params, 700)
+    );
+    assert_eq!(binding.path, path);
+    assert_eq!((binding.received.as_str(), binding.flow.as_str()), ("udp:192.0.2.1:5060", "flow"));
+    assert_eq!(record.bindings[1].q(), 1_000);
+    register(&mut record, asked(&[contact("sip:a@h")], "a", 2), NOW).unwrap();
+    assert_eq!((record.bindings[0].q_milli, record.bindings[0].q()), (None, 1_000));
+    assert!(record.bindings[0].path.is_empty(), "a refresh replaces the path");
+}
+
+/// REG-17: an expired binding is no match, does not count and is told to have gone.
+#[test]
+fn expired_bindings_are_gone() {
+    use binding_event::Type::{Expired, Registered};
+
+    let mut record = AorRecord::new();
+    let three = [lasting("sip:a@h", 60), lasting("sip:b@h", 60), lasting("sip:c@h", 60)];
+    register(&mut record, asked(&three, "a", 7), NOW).unwrap();
+    let later = NOW + 60_000;
+    assert_eq!(record.live(later).count(), 0);
+    let again = register(&mut record, asked(&[contact("sip:a@h")], "a", 7), later);
+    assert_eq!(again, Ok(vec![Expired, Expired, Expired, Registered]));
+    assert_eq!(uris(&record), ["sip:a@h"]);
+}
+
+/// REG-19: a contact that is the address of record itself would be a loop.
+#[test]
+fn the_address_of_record_is_no_contact() {
+    let mut record = AorRecord::new();
+    for itself in ["sip:bob@d", "sip:%62ob@D", "sip:bob@d;x=1"] {
+        assert_eq!(
+            register(&mut record, asked(&[contact(itself)], "a", 1), NOW),
+            Err(Refusal::Self_),
+            "{itself}"
+        );
+    }
+    assert!(register(&mut record, asked(&[contact("sip:bob@d:5070")], "a", 1), NOW).is_ok());
+}
+
+/// REG-22: a sips contact needs sips everywhere.
+#[test]
+fn a_sips_contact_needs_sips_everywhere() {
+    let mut record = AorRecord::new();
+    let sips = [contact("sips:b@h")];
+    let secure = |contacts, path| Asked { is_secure: true, path, ..asked(contacts, "a", 1) };
+    assert_eq!(register(&mut record, asked(&sips, "a", 1), NOW), Err(Refusal::Insecure));
+    let mixed = [contact("sips:b@h"), contact("sip:b@h")];
+    assert_eq!(register(&mut record, secure(&mixed, &[]), NOW), Err(Refusal::Insecure));
+    let plain_path = ["<sip:p;lr>".to_owned()];
+    assert_eq!(register(&mut record, secure(&sips, &plain_path), NOW), Err(Refusal::Insecure));
+    assert!(register(&mut record, secure(&sips, &[]), NOW).is_ok());
+}
+
+/// T8: an address of record has a limited number of contacts; a refresh, a removal or an exchange always works.
+#[test]
+fn the_number_of_contacts_is_limited() {
+    let mut record = AorRecord::new();
+    let three = [contact("sip:a@h"), contact("sip:b@h"), contact("sip:c@h")];
+    register(&mut record, asked(&three, "a", 1), NOW).unwrap();
+    let fourth = [contact("sip:d@h")];
+    assert_eq!(register(&mut record, asked(&fourth, "a", 2), NOW), Err(Refusal::TooMany(3)));
+    assert!(register(&mut record, asked(&three, "a", 3), NOW).is_ok());
+    let exchange = [contact("sip:d@h"), lasting("sip:a@h", 0)];
+    assert!(register(&mut record, asked(&exchange, "a", 4), NOW).is_ok());
+    assert_eq!(uris(&record), ["sip:b@h", "sip:c@h", "sip:d@h"]);
+}
+
+/// REG-07: the same contact twice in one request is one binding.
+#[test]
+fn a_contact_named_twice_is_bound_once() {
+    let mut record = AorRecord::new();
+    let twice = [lasting("sip:a@h", 100), lasting("sip:a@H", 200)];
+    register(&mut record, asked(&twice, "a", 1), NOW).unwrap();
+    assert_eq!(record.bindings.len(), 1);
+    assert_eq!(record.bindings[0].seconds_left(NOW), 200);
+}

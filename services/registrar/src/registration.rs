@@ -1,0 +1,248 @@
+//! `Location.Register`: the checks of RFC 3261 10.3 in their order, then one change of one record.
+
+use cluster_api::registrar::v1::{RegisterRequest, RegisterResponse, binding_event::Type};
+use sip_digest::ReplayWindow;
+use sip_message::{Scheme, Uri};
+
+use crate::{
+    Shared,
+    answer::{accepted, bare, challenged, failed, refused, unsupported},
+    aors::{Change, ChangeError, Draft, note},
+    auth::{Claim, Demand, Proof},
+    config::Auth,
+    domains::user_aor,
+    record::AccountRecord,
+    register::{Asked, Policy, plan},
+};
+
+/// Option tags that a REGISTER may require.
+const SUPPORTED: [&str; 1] = ["path"];
+
+/// Who asks, after the checks that need no record.
+enum Asker<'a> {
+    /// A peer that is not challenged.
+    Trusted,
+    /// Somebody in a domain without authentication who says this is who they are.
+    Unproved(String),
+    /// Somebody with credentials.
+    Claiming(Claim<'a>),
+}
+
+impl Shared {
+    /// Answers one REGISTER. The answer may be sent: every change in it is committed.
+    pub(crate) async fn answer_register(&self, request: RegisterRequest) -> RegisterResponse {
+        match self.try_register(&request).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::warn!(%error, "a REGISTER was not carried out");
+                failed(&error, 1 + self.authority.entropy.below(10))
+            }
+        }
+    }
+
+    async fn try_register(&self, request: &RegisterRequest) -> Result<RegisterResponse, ChangeError> {
+        let now_ms = self.aors.now_ms();
+        // RFC 3261 10.3 step 1
+        let Ok(request_uri) = Uri::parse(request.request_uri.as_bytes()) else {
+            return Ok(bare(400, "Bad Request-URI"));
+        };
+        if !matches!(request_uri.scheme, Scheme::Sip | Scheme::Sips) {
+            return Ok(bare(416, ""));
+        }
+        if request_uri.user.is_some() {
+            return Ok(bare(400, "Request-URI Names A User"));
+        }
+        let Some(domain) = self.domains.of(&request_uri) else { return Ok(bare(404, "Domain Not Served")) };
+        let Some(to_aor) = address_of(&request.to_uri) else { return Ok(bare(400, "Bad To")) };
+        if self.domains.of_aor(&to_aor) != Some(domain) {
+            return Ok(bare(404, "Domain Not Served"));
+        }
+        // step 2
+        let unknown: Vec<&str> =
+            request.require.iter().map(String::as_str).filter(|tag| !SUPPORTED.contains(tag)).collect();
+        if !unknown.is_empty() {
+            return Ok(unsupported(&unknown));
+        }
+        // RFC 3327 5.3
+        if !request.path.is_empty() && !request.supported.iter().any(|tag| tag == "path") {
+            return Ok(unsupported(&["path"]));
+        }
+        let source = request.source.clone().unwrap_or_default();
+        let received = format!("{}:{}:{}", source.transport, source.address, source.port);
+        let asked = Asked {
+            aor: &to_aor,
+            contacts: &request.contacts,
+            star: request.star,
+            expires: request.expires,
+            call_id: &request.sip_call_id,
+            cseq: request.cseq,
+            is_secure: request_uri.scheme == Scheme::Sips,
+            path: &request.path,
+            received: &received,
+            flow: &request.flow,
+            user_agent: &request.user_agent,
+        };
+        let from_aor = address_of(&request.from_uri);
+        // step 3
+        let demand = Demand {
+            domain,
+            method: "REGISTER",
+            request_uri: &request.request_uri,
+            body: &request.body,
+            call_id: &request.sip_call_id,
+            cseq: request.cseq,
+        };
+        let asker = if source.trusted {
+            Asker::Trusted
+        } else if domain.auth == Auth::None {
+            match from_aor.clone() {
+                Some(from) => Asker::Unproved(from),
+                None => return Ok(bare(400, "Bad From")),
+            }
+        } else {
+            let key = &self.secrets.load().await?.nonce_key;
+            match self.authority.read(key, &self.domains, demand, &request.authorization, now_ms) {
+                Some(claim) => Asker::Claiming(claim),
+                None => return Ok(challenged(self.authority.challenges(key, domain, false, now_ms))),
+            }
+        };
+        match asker {
+            Asker::Claiming(claim) if claim.aor == to_aor => {
+                let key = &self.secrets.load().await?.nonce_key;
+                let challenge =
+                    |is_stale| challenged(self.authority.challenges(key, domain, is_stale, now_ms));
+                self.aors
+                    .change(&to_aor, |draft| {
+                        let window = match self.authority.prove(&claim, demand, draft.record, draft.now_ms) {
+                            Proof::Accepted(window) => window,
+                            Proof::Stale => return Change::Keep(challenge(true)),
+                            Proof::Refused => return Change::Keep(challenge(false)),
+                        };
+                        let may_say_from = from_aor.as_deref().is_some_and(|from| {
+                            from == to_aor || may_name(draft.record.account.as_ref(), from)
+                        });
+                        if !may_say_from {
+                            return Change::Keep(bare(403, "Not Your Address"));
+                        }
+                        self.apply(draft, asked, Some(&window))
+                    })
+                    .await
+            }
+            Asker::Claiming(claim) => {
+                self.register_for_another(&claim, demand, asked, from_aor.as_deref()).await
+            }
+            Asker::Unproved(from) => {
+                self.aors
+                    .change(&to_aor, |draft| {
+                        if from != to_aor && !may_register(draft.record.account.as_ref(), &from) {
+                            return Change::Keep(bare(403, "Not Your Address"));
+                        }
+                        self.apply(draft, asked, None)
+                    })
+                    .await
+            }
+            Asker::Trusted => {
+                self.aors
+                    .change(&to_aor, |draft| {
+                        if domain.auth == Auth::Digest && draft.record.account.is_none() {
+                            return Change::Keep(bare(404, ""));
+                        }
+                        self.apply(draft, asked, None)
+                    })
+                    .await
+            }
+        }
+    }
+
+    /// Third-party registration: who asks proves it in their own record, the right is in the other one.
+    async fn register_for_another(
+        &self,
+        claim: &Claim<'_>,
+        demand: Demand<'_>,
+        asked: Asked<'_>,
+        from_aor: Option<&str>,
+    ) -> Result<RegisterResponse, ChangeError> {
+        let key = &self.secrets.load().await?.nonce_key;
+        let now_ms = self.aors.now_ms();
+        let refusal = self
+            .aors
+            .change(&claim.aor, |draft| {
+                let challenge = |is_stale| {
+                    Some(challenged(self.authority.challenges(key, demand.domain, is_stale, now_ms)))
+                };
+                let window = match self.authority.prove(claim, demand, draft.record, draft.now_ms) {
+                    Proof::Accepted(window) => window,
+                    Proof::Stale => return Change::Keep(challenge(true)),
+                    Proof::Refused => return Change::Keep(challenge(false)),
+                };
+                let account = draft.record.account.as_ref();
+                let is_disabled = account.is_some_and(|account| account.disabled);
+                let may_say_from = from_aor
+                    .is_some_and(|from| from == claim.aor || from == asked.aor || may_name(account, from));
+                // the nonce count is used up either way
+                draft.record.set_replay_window(&window);
+                Change::Commit((is_disabled || !may_say_from).then(|| bare(403, "Not Your Address")))
+            })
+            .await?;
+        if let Some(refusal) = refusal {
+            return Ok(refusal);
+        }
+        self.aors
+            .change(asked.aor, |draft| {
+                if !may_register(draft.record.account.as_ref(), &claim.aor) {
+                    return Change::Keep(bare(403, "Not Your Address"));
+                }
+                self.apply(draft, asked, None)
+            })
+            .await
+    }
+
+    /// Steps 6 to 8 of RFC 3261 10.3. With `window` the used nonce is committed too.
+    fn apply(
+        &self,
+        draft: &mut Draft<'_>,
+        asked: Asked<'_>,
+        window: Option<&ReplayWindow>,
+    ) -> Change<RegisterResponse> {
+        let account = draft.record.account.as_ref();
+        if account.is_some_and(|account| account.disabled) {
+            return Change::Keep(bare(403, "Account Disabled"));
+        }
+        let own_limit = account.map(|account| account.max_bindings).filter(|&limit| limit != 0);
+        let policy = Policy { max_bindings: own_limit.unwrap_or(self.policy.max_bindings), ..self.policy };
+        let now_ms = draft.now_ms;
+        let plan = match plan(draft.record, asked, now_ms, policy) {
+            Ok(plan) => plan,
+            Err(refusal) => return Change::Keep(refused(&refusal)),
+        };
+        if let Some(window) = window {
+            draft.record.set_replay_window(window);
+        } else if plan.is_query() {
+            return Change::Keep(accepted(draft.record, asked.path, now_ms));
+        }
+        let Draft { aor, record, ops, .. } = draft;
+        if !plan.is_query() {
+            plan.apply(record, now_ms, |kind, binding| {
+                if kind != Type::Refreshed || self.config.watch_refreshes {
+                    ops.push(note(aor, kind, binding));
+                }
+            });
+        }
+        Change::Commit(accepted(draft.record, asked.path, now_ms))
+    }
+}
+
+/// Whether `account` may put `from` into From besides its own address.
+fn may_name(account: Option<&AccountRecord>, from: &str) -> bool {
+    account.is_some_and(|account| account.allowed_from.iter().any(|allowed| allowed == from))
+}
+
+/// Whether `who` may register contacts for `account`. REG-18
+fn may_register(account: Option<&AccountRecord>, who: &str) -> bool {
+    account.is_some_and(|account| account.registrars.iter().any(|allowed| allowed == who))
+}
+
+/// The address of record that a From or To names.
+fn address_of(uri: &str) -> Option<String> {
+    user_aor(&Uri::parse(uri.as_bytes()).ok()?)
+}

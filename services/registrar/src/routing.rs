@@ -1,0 +1,218 @@
+//! `Location.Route`: may the caller call, and where does the request go.
+
+use cluster_api::registrar::v1::{
+    Challenge, HandToCallControl, HandToPresence, Relay, RouteRequest, RouteResponse, route_response::Plan,
+};
+use futures_util::future;
+use sip_message::{Scheme, Uri};
+
+use crate::{
+    Shared,
+    aors::{Change, ChangeError},
+    auth::{Demand, Proof},
+    config::Auth,
+    domains::{Domain, user_aor},
+    plan::{Callee, callee_plan, refuse},
+};
+
+/// Packages whose notifier is the presence service; all others are the phone's own.
+const PRESENCE_PACKAGES: [&str; 4] = ["presence", "presence.winfo", "message-summary", "reg"];
+
+/// What is known of the caller once the request may go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Caller {
+    /// The address of record that was proved, empty when none was.
+    identity: String,
+    /// Whether the caller's calls run through call-control.
+    is_anchored: bool,
+    /// Whether requests may leave to other domains.
+    may_leave: bool,
+}
+
+impl Shared {
+    /// Decides about one request outside a dialog.
+    pub(crate) async fn answer_route(&self, request: RouteRequest) -> RouteResponse {
+        match self.try_route(&request).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::warn!(%error, "a request was not routed");
+                // RFC 3261 21.5.4: the store is our own trouble, and it passes
+                let mut refusal = refuse(503, "");
+                let seconds = 1 + self.authority.entropy.below(10);
+                if let Plan::Refuse(refusal) = &mut refusal {
+                    refusal.headers.push(crate::answer::header("Retry-After", seconds.to_string()));
+                }
+                RouteResponse { plan: Some(refusal), identity: String::new() }
+            }
+        }
+    }
+
+    async fn try_route(&self, request: &RouteRequest) -> Result<RouteResponse, ChangeError> {
+        let stop = |plan| Ok(RouteResponse { plan: Some(plan), identity: String::new() });
+        let Ok(target) = Uri::parse(request.request_uri.as_bytes()) else {
+            return stop(refuse(400, "Bad Request-URI"));
+        };
+        if matches!(target.scheme, Scheme::Other(_)) {
+            return stop(refuse(416, ""));
+        }
+        let callee_aor = self.callee_aor(&target, request);
+        // both need the store at most once, so they go together
+        let callee = async {
+            match &callee_aor {
+                Some(aor) => self.read_callee(aor, &target).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (caller, callee) = future::join(self.admit(request, &target), callee).await;
+        let caller = match caller? {
+            Ok(caller) => caller,
+            Err(refusal) => return stop(refusal),
+        };
+        let plan = match callee? {
+            Some(callee) => self.plan_for_own(request, &target, &callee, caller.is_anchored),
+            None => match self.domains.of(&target) {
+                Some(_) => self.plan_for_domain(request),
+                None if caller.may_leave && target.scheme != Scheme::Tel => Plan::Relay(Relay {}),
+                None if target.scheme == Scheme::Tel => refuse(404, ""),
+                // T6: no open relay
+                None => refuse(403, "Relaying Denied"),
+            },
+        };
+        Ok(RouteResponse { plan: Some(plan), identity: caller.identity })
+    }
+
+    /// Whether the sender may send this at all, and as whom.
+    async fn admit(
+        &self,
+        request: &RouteRequest,
+        target: &Uri<'_>,
+    ) -> Result<Result<Caller, Plan>, ChangeError> {
+        let free = |identity: String, may_leave| Caller { identity, may_leave, ..Caller::default() };
+        if request.internal || request.source.as_ref().is_some_and(|source| source.trusted) {
+            return Ok(Ok(free(String::new(), true)));
+        }
+        let Ok(from) = Uri::parse(request.from_uri.as_bytes()) else {
+            return Ok(Err(refuse(400, "Bad From")));
+        };
+        // who is not ours proves to be somebody of the domain that is called, or is let in by its policy
+        let Some(domain) = self.domains.of(&from).or_else(|| self.domains.of(target)) else {
+            return Ok(Err(refuse(403, "Relaying Denied")));
+        };
+        if domain.auth == Auth::None {
+            return Ok(Ok(free(String::new(), false)));
+        }
+        self.prove_caller(request, domain, user_aor(&from)).await
+    }
+
+    async fn prove_caller(
+        &self,
+        request: &RouteRequest,
+        domain: &Domain,
+        from_aor: Option<String>,
+    ) -> Result<Result<Caller, Plan>, ChangeError> {
+        let key = &self.secrets.load().await?.nonce_key;
+        let now_ms = self.aors.now_ms();
+        let challenge = |is_stale| {
+            let challenges = self.authority.challenges(key, domain, is_stale, now_ms);
+            Err(Plan::Challenge(Challenge { challenges }))
+        };
+        let demand = Demand {
+            domain,
+            method: &request.method,
+            request_uri: &request.request_uri,
+            body: &request.body,
+            call_id: &request.sip_call_id,
+            cseq: request.cseq,
+        };
+        let values = &request.proxy_authorization;
+        let Some(claim) = self.authority.read(key, &self.domains, demand, values, now_ms) else {
+            return Ok(challenge(false));
+        };
+        self.aors
+            .change(&claim.aor, |draft| {
+                let window = match self.authority.prove(&claim, demand, draft.record, draft.now_ms) {
+                    Proof::Accepted(window) => window,
+                    Proof::Stale => return Change::Keep(challenge(true)),
+                    Proof::Refused => return Change::Keep(challenge(false)),
+                };
+                let account = draft.record.account.clone().unwrap_or_default();
+                let is_own_name = from_aor.as_deref().is_some_and(|from| {
+                    from == claim.aor || account.allowed_from.iter().any(|allowed| allowed == from)
+                });
+                draft.record.set_replay_window(&window);
+                // AUT-12
+                Change::Commit(if account.disabled || !is_own_name {
+                    Err(refuse(403, "Not Your Address"))
+                } else {
+                    Ok(Caller { identity: claim.aor.clone(), is_anchored: account.anchor, may_leave: true })
+                })
+            })
+            .await
+    }
+
+    /// The own user that is called, if the target names one.
+    fn callee_aor(&self, target: &Uri<'_>, request: &RouteRequest) -> Option<String> {
+        if target.scheme == Scheme::Tel {
+            // a number belongs to the caller's domain, or to the first one
+            let number = target.aor()?;
+            let number = number.strip_prefix("tel:")?.split(';').next()?.to_owned();
+            let from = Uri::parse(request.from_uri.as_bytes()).ok();
+            let domain =
+                from.as_ref().and_then(|from| self.domains.of(from)).unwrap_or_else(|| self.domains.home());
+            return domain.aor_of(&number);
+        }
+        self.domains.of(target)?;
+        user_aor(target)
+    }
+
+    async fn read_callee(&self, aor: &str, target: &Uri<'_>) -> Result<Callee, ChangeError> {
+        let now_ms = self.aors.now_ms();
+        let instance = target.param("gr").filter(|value| !value.is_empty());
+        let callee = self
+            .aors
+            .read(aor, |record| Callee::of(record, aor, target.is_secure(), instance, now_ms))
+            .await?;
+        Ok(callee)
+    }
+
+    fn plan_for_own(
+        &self,
+        request: &RouteRequest,
+        target: &Uri<'_>,
+        callee: &Callee,
+        is_anchored: bool,
+    ) -> Plan {
+        let user = target.user.unwrap_or_default();
+        if self.config.call_control_users.iter().any(|service| service.as_bytes() == user) {
+            return Plan::CallControl(HandToCallControl {});
+        }
+        if !callee.is_known {
+            // a number that nobody has is nobody's; trunks will be asked here
+            return refuse(404, "");
+        }
+        if let Some(plan) = service_plan(request) {
+            return plan;
+        }
+        let is_call = request.method == "INVITE" && !request.internal;
+        if is_call && !callee.is_disabled && (is_anchored || callee.is_anchored) {
+            return Plan::CallControl(HandToCallControl {});
+        }
+        callee_plan(callee, self.config.recurse)
+    }
+
+    /// A request to the domain itself, without a user.
+    fn plan_for_domain(&self, request: &RouteRequest) -> Plan {
+        service_plan(request).unwrap_or_else(|| refuse(404, ""))
+    }
+}
+
+/// Requests that a service of ours answers for its users.
+fn service_plan(request: &RouteRequest) -> Option<Plan> {
+    let package = request.event.split(';').next().unwrap_or_default().trim();
+    match request.method.as_str() {
+        "ALLOCATE" => Some(Plan::CallControl(HandToCallControl {})),
+        "PUBLISH" => Some(Plan::Presence(HandToPresence {})),
+        "SUBSCRIBE" if PRESENCE_PACKAGES.contains(&package) => Some(Plan::Presence(HandToPresence {})),
+        _ => None,
+    }
+}
