@@ -358,3 +358,6 @@ fn start_cancel(
     effects.push(Effect::SendCancel(cancel));
     InviteClient::Cancelling(Cancelling { invite, give_up_at: now + terms.timing.timeout() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -316,3 +316,6 @@ fn complete(response: Bytes, now: Instant, terms: Terms<'_>, effects: &mut Effec
         give_up_at: now + terms.timing.timeout(),
     })
 }
+
+#[cfg(test)]
+mod tests;

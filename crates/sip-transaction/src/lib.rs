@@ -4,8 +4,7 @@
 //! - [`Transactions`]: one table for all transactions of a driver loop. Messages, commands, transport errors and time go
 //!   in; [`Output`]s come out.
 //! - The four machines, one file each, with the table of the RFC at the top: `invite_client.rs`, `invite_server.rs`,
-//!   `non_invite_client.rs`, `non_invite_server.rs`. `tests/golden/` (beside each) prints every state against every
-//!   input.
+//!   `non_invite_client.rs`, `non_invite_server.rs`. The snapshot beside each shows every state against every input.
 //! - [`Wheel`]: timers that cost a few nanoseconds to set and to cancel.
 //!
 //! # What is deliberately absent
@@ -20,6 +19,8 @@
 mod client;
 mod config;
 mod effect;
+#[cfg(test)]
+mod golden;
 mod hop_by_hop;
 mod invite_client;
 mod invite_server;

@@ -192,3 +192,6 @@ fn give_up(effects: &mut Effects) -> NonInviteClient {
     effects.push(Effect::TimedOut);
     NonInviteClient::Terminated
 }
+
+#[cfg(test)]
+mod tests;

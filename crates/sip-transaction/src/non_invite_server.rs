@@ -233,3 +233,6 @@ fn complete(response: Bytes, now: Instant, terms: Terms<'_>, effects: &mut Effec
     }
     NonInviteServer::Completed(Completed { response, until: now + terms.timing.timeout() })
 }
+
+#[cfg(test)]
+mod tests;
