@@ -27,5 +27,4 @@ impl Work<'_> {
         self.start_timer(TimerKind::Retry, leg, wait);
         true
     }
-
 }

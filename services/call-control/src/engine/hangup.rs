@@ -50,7 +50,10 @@ impl Work<'_> {
         self.call.timers.retain(|timer| {
             matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing)
         });
-        for leg in 0..self.call.legs.len() {
+        // The leg that caused it first, so that the events tell the story in its order
+        let mut legs: Vec<LegIndex> = (0..self.call.legs.len()).collect();
+        legs.sort_by_key(|&leg| self.leg(leg).leg_id != cause.by);
+        for leg in legs {
             self.drop_leg(leg, &cause);
         }
     }
@@ -63,6 +66,10 @@ impl Work<'_> {
         }
         on.end_reason = cause.header.clone();
         let phase = on.invite.as_ref().map_or(InvitePhase::Failed, |invite| invite.phase());
+        if phase != InvitePhase::Failed {
+            on.sip_status = cause.status;
+            on.sip_reason = cause.reason.clone();
+        }
         match phase {
             InvitePhase::Calling | InvitePhase::Proceeding => {
                 let waiting = on.dialogs.iter().find(|dialog| dialog.unpracked);
@@ -78,8 +85,6 @@ impl Work<'_> {
             }
             InvitePhase::Cancelling => {}
             InvitePhase::Accepted => {
-                on.sip_status = cause.status;
-                on.sip_reason = cause.reason.clone();
                 let tag = on.remote_tag.clone();
                 self.end_dialog(leg, &tag);
                 self.leg_over(leg);

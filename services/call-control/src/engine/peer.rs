@@ -136,11 +136,12 @@ impl Work<'_> {
             || on.pending.iter().any(|pending| {
                 pending.request.to_tag == tag && matches!(pending.request.method.as_str(), "INVITE" | "UPDATE")
             });
+        let is_glare = (is_invite && ours_runs) || (is_exchange && dialog.open_offer() == OpenOffer::Ours);
+        if is_glare && !theirs_runs {
+            return self.respond(leg, transaction, 491, Vec::new(), None);
+        }
         if theirs_runs || (is_exchange && dialog.open_offer() == OpenOffer::Theirs) {
             return self.respond_retry(leg, transaction);
-        }
-        if is_exchange && (ours_runs || dialog.open_offer() == OpenOffer::Ours) {
-            return self.respond(leg, transaction, 491, Vec::new(), None);
         }
         let on = self.leg_mut(leg);
         if !request.contact.is_empty() && let Some(dialog) = on.dialog_mut(tag) {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use call_control::engine::call::{CallState, Flow, OutcomeKind};
-use call_control::engine::event::{Command, FailureCause};
 
 use crate::ladder::{Answer, Ladder, sdp};
 

@@ -4,4 +4,7 @@
 
 mod draw;
 mod lad1;
+mod lad1_branches;
+mod lad2;
+mod lad3;
 mod ladder;
