@@ -47,15 +47,22 @@ impl Work<'_> {
         true
     }
 
-    fn with_credentials(&mut self, leg: LegIndex, invite: &Invite, response: &ResponseReceived) -> Option<Invite> {
+    fn with_credentials(
+        &mut self,
+        leg: LegIndex,
+        invite: &Invite,
+        response: &ResponseReceived,
+    ) -> Option<Invite> {
         let adapted = self.learn_challenge(leg, &invite.adapted, response)?;
         Some(Invite { adapted, ..invite.clone() })
     }
 
     fn redirected(&self, invite: &Invite, response: &ResponseReceived) -> Option<Invite> {
         let mut next = invite.clone();
-        let room = (self.call.policy.max_redirects as usize).saturating_sub(next.tried.len() + next.targets.len());
-        let mut found: Vec<(u32, String)> = response.contacts.iter().filter_map(|value| contact(value)).collect();
+        let room =
+            (self.call.policy.max_redirects as usize).saturating_sub(next.tried.len() + next.targets.len());
+        let mut found: Vec<(u32, String)> =
+            response.contacts.iter().filter_map(|value| contact(value)).collect();
         found.sort_by_key(|(q, _)| std::cmp::Reverse(*q)); // stable: the order of the header breaks ties
         if response.status == 305 {
             let proxy = found.into_iter().next().filter(|_| room > 0)?.1;
@@ -118,7 +125,8 @@ fn without_extensions(invite: &Invite, response: &ResponseReceived) -> Option<In
     next.adapted.push(420);
     for header in &mut next.headers {
         if ["Supported", "Require"].iter().any(|name| header.name.eq_ignore_ascii_case(name)) {
-            let is_kept = |tag: &&str| !unknown.is_empty() && !unknown.iter().any(|no| no.eq_ignore_ascii_case(tag));
+            let is_kept =
+                |tag: &&str| !unknown.is_empty() && !unknown.iter().any(|no| no.eq_ignore_ascii_case(tag));
             let kept: Vec<&str> = header.value.split(',').map(str::trim).filter(is_kept).collect();
             *header = Header::new(&header.name, kept.join(", "));
         }
@@ -136,7 +144,9 @@ fn with_longer_session(invite: &Invite, response: &ResponseReceived) -> Option<I
     }
     let mut next = invite.clone();
     next.adapted.push(422);
-    next.headers.retain(|header| !["Session-Expires", "Min-SE"].iter().any(|name| header.name.eq_ignore_ascii_case(name)));
+    next.headers.retain(|header| {
+        !["Session-Expires", "Min-SE"].iter().any(|name| header.name.eq_ignore_ascii_case(name))
+    });
     next.headers.push(Header::new("Session-Expires", seconds.to_string()));
     next.headers.push(Header::new("Min-SE", seconds.to_string()));
     Some(next)

@@ -26,7 +26,9 @@ impl Work<'_> {
         let mut headers = Vec::new();
         for challenge in &mut self.call.legs[leg].challenges {
             let known = context.credentials.iter().find(|known| known.realm == challenge.realm);
-            let (Some(known), Some(digest)) = (known, Digest::parse(challenge.value.as_bytes())) else { continue };
+            let (Some(known), Some(digest)) = (known, Digest::parse(challenge.value.as_bytes())) else {
+                continue;
+            };
             challenge.uses += 1;
             let login = Login { user: &known.username, password: &known.password };
             let given =

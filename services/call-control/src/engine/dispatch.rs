@@ -202,7 +202,9 @@ impl Work<'_> {
                     self.end(Cause::refused(&by, reply.status, &reply.reason, false));
                 }
             }
-            Signal::PeerOffer { leg, transaction, .. } => self.respond(leg, &transaction, 491, Vec::new(), None),
+            Signal::PeerOffer { leg, transaction, .. } => {
+                self.respond(leg, &transaction, 491, Vec::new(), None)
+            }
             Signal::PeerAck { leg, transaction, .. } => {
                 self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
             }
@@ -214,7 +216,9 @@ impl Work<'_> {
                 }
                 self.respond(leg, &transaction, if is_info { 200 } else { 480 }, Vec::new(), None);
             }
-            Signal::Guard => self.end(Cause { refuse_early: true, ..Cause::failed(504, "Guard time passed") }),
+            Signal::Guard => {
+                self.end(Cause { refuse_early: true, ..Cause::failed(504, "Guard time passed") })
+            }
         }
     }
 
@@ -224,7 +228,9 @@ impl Work<'_> {
             Signal::Refused { leg, .. } => self.leg_over(leg),
             Signal::PeerOffer { leg, transaction, .. }
             | Signal::PeerMessage { leg, transaction, .. }
-            | Signal::PeerCancel { leg, transaction } => self.respond(leg, &transaction, 487, Vec::new(), None),
+            | Signal::PeerCancel { leg, transaction } => {
+                self.respond(leg, &transaction, 487, Vec::new(), None)
+            }
             Signal::PeerAck { leg, transaction, .. } => {
                 self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
             }

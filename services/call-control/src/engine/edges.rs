@@ -24,7 +24,9 @@ const MAX_LOST: usize = 8;
 impl Work<'_> {
     /// An edge took an effect on: it leaves the outbox.
     pub fn on_carried(&mut self, carried: &Carried) {
-        let Some(at) = self.call.outbox.iter().position(|effect| effect.number == carried.effect) else { return };
+        let Some(at) = self.call.outbox.iter().position(|effect| effect.number == carried.effect) else {
+            return;
+        };
         let effect = self.call.outbox.remove(at);
         let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == effect.leg_id) else { return };
         if !matches!(effect.what, Some(What::Send(_))) {
@@ -45,7 +47,8 @@ impl Work<'_> {
         if let Some(pending) = on.pending.iter_mut().find(|pending| pending.effect == carried.effect) {
             (pending.edge_id, pending.edge_epoch) = (edge_id.to_owned(), edge_epoch);
         }
-        let is_lost = self.call.lost.iter().any(|lost| lost.edge_id == edge_id && lost.edge_epoch == edge_epoch);
+        let is_lost =
+            self.call.lost.iter().any(|lost| lost.edge_id == edge_id && lost.edge_epoch == edge_epoch);
         if is_lost {
             self.leave_edge(leg, edge_id, edge_epoch);
         }
@@ -97,9 +100,8 @@ impl Work<'_> {
         }
         let on = self.leg_mut(leg);
         on.served.retain(|served| served.edge_id != edge_id || served.edge_epoch != edge_epoch);
-        let invite = on.invite.as_ref().filter(|invite| {
-            invite.edge_id == edge_id && invite.edge_epoch == edge_epoch
-        });
+        let invite =
+            on.invite.as_ref().filter(|invite| invite.edge_id == edge_id && invite.edge_epoch == edge_epoch);
         let phase = invite.map(|invite| invite.phase());
         let lost = |pending: &&crate::engine::leg::Pending| {
             pending.edge_id == edge_id && pending.edge_epoch == edge_epoch

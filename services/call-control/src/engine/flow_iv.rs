@@ -132,7 +132,9 @@ impl Work<'_> {
     /// Stage Connect.
     pub fn on_connect(&mut self, signal: Signal) {
         let (request, reply) = match signal {
-            Signal::Reply { leg: A, request, reply } if request.purpose() == Purpose::Connect => (request, reply),
+            Signal::Reply { leg: A, request, reply } if request.purpose() == Purpose::Connect => {
+                (request, reply)
+            }
             other => return self.on_any_stage(other),
         };
         if let (true, Some(answer)) = (reply.is_ok(), &reply.sdp) {

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use crate::engine::call::{Flow, TimerKind};
 use crate::engine::effect::{Body, Header};
-use crate::engine::leg::{Purpose};
+use crate::engine::leg::{Pending, Purpose};
 use crate::engine::offer_answer::{can_talk, refuses_all, tone_body};
 use crate::engine::outcome::{Cause, reason_value};
 use crate::engine::report::CallEventType;
@@ -115,7 +115,9 @@ impl Work<'_> {
                         let answer = self.fit_answer(B, &tag, &request.offer, answer, &request.lines);
                         self.answer_early_offer(B, &tag, answer, Purpose::Prack);
                         self.stop_timer(TimerKind::Guard, B);
-                        self.report_call(CallEventType::RingbackStarted, stage.status, "");
+                        if has_tone(stage.form()) {
+                            self.report_call(CallEventType::RingbackStarted, stage.status, "");
+                        }
                         self.call.stage = Some(Stage::Prack(Prack { tag: tag.clone() }));
                         if stage.answered {
                             self.ack(B, &tag, None);
@@ -134,7 +136,8 @@ impl Work<'_> {
                 }
             }
             Signal::Refused { leg: B, status, reason } => {
-                let is_open = self.leg(A).pending.iter().any(|pending| pending.purpose() == Purpose::Ringback);
+                let is_open =
+                    self.leg(A).pending.iter().any(|pending| pending.purpose() == Purpose::Ringback);
                 if is_open {
                     (stage.refused, stage.refused_reason) = (status, reason);
                     self.call.stage = Some(Stage::Ringback(stage));
@@ -146,10 +149,10 @@ impl Work<'_> {
         }
     }
 
-    fn on_ringback_refused(&mut self, mut stage: Ringback, request: &crate::engine::leg::Pending, reply: &Reply) {
+    fn on_ringback_refused(&mut self, mut stage: Ringback, request: &Pending, reply: &Reply) {
         let is_update = request.request.method == "UPDATE";
         let may_invite = is_update && self.leg(A).is_up(); // LAD-4 p: never re-INVITE an early dialog
-        let has_tone = matches!(stage.form(), RingbackForm::UpdateTone | RingbackForm::InviteTone);
+        let has_tone = has_tone(stage.form());
         if reply.is_gone() {
             let by = self.leg(A).leg_id.clone();
             return self.end(Cause::refused(&by, reply.status, &reply.reason, false));
@@ -232,7 +235,9 @@ impl Work<'_> {
     /// Stage AskOffer.
     pub fn on_ask_offer(&mut self, signal: Signal) {
         let (request, reply) = match signal {
-            Signal::Reply { leg: B, request, reply } if request.purpose() == Purpose::AskOffer => (request, reply),
+            Signal::Reply { leg: B, request, reply } if request.purpose() == Purpose::AskOffer => {
+                (request, reply)
+            }
             other => return self.on_any_stage(other),
         };
         match &reply.sdp {
@@ -255,6 +260,10 @@ impl Work<'_> {
     pub fn session_headers(&self) -> Vec<Header> {
         vec![Header::new("Allow", ALLOW), Header::new("Supported", SUPPORTED)]
     }
+}
+
+fn has_tone(form: RingbackForm) -> bool {
+    matches!(form, RingbackForm::UpdateTone | RingbackForm::InviteTone)
 }
 
 /// Reason of the ringback request: what leg b answered.

@@ -47,9 +47,7 @@ impl Work<'_> {
         }
         self.call.outcome = Some(cause.outcome());
         self.call.stage = Some(Stage::Ending(Ending {}));
-        self.call.timers.retain(|timer| {
-            matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing)
-        });
+        self.call.timers.retain(|timer| matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing));
         // The leg that caused it first, so that the events tell the story in its order
         let mut legs: Vec<LegIndex> = (0..self.call.legs.len()).collect();
         legs.sort_by_key(|&leg| self.leg(leg).leg_id != cause.by);

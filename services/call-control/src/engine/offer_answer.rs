@@ -138,7 +138,8 @@ impl Work<'_> {
     ) -> Option<Vec<u8>> {
         let (offer, answer) = (Sdp::parse(offer).ok()?, Sdp::parse(answer).ok()?);
         let map = LineMap::from_stored(lines);
-        let fitted = self.with_history(to, tag, |history| history.fit_answer(&offer, &answer, &map).to_vec())?;
+        let fitted =
+            self.with_history(to, tag, |history| history.fit_answer(&offer, &answer, &map).to_vec())?;
         self.call.lines = if to == A { map.inverse() } else { map }.to_stored();
         Some(fitted)
     }
@@ -155,7 +156,9 @@ impl Work<'_> {
             Some(_) => history.answered(),
             None => history.refused(),
         });
-        if settled.is_some() && let Some(dialog) = self.leg_mut(leg).dialog_mut(tag) {
+        if settled.is_some()
+            && let Some(dialog) = self.leg_mut(leg).dialog_mut(tag)
+        {
             if dialog.open_offer() == OpenOffer::Ours {
                 dialog.open_offer = OpenOffer::None.into();
             }

@@ -58,7 +58,8 @@ impl Work<'_> {
         }
         dialog.remote_cseq = Some(request.cseq);
         dialog.learn(&request.allow, &[], &request.supported);
-        let is_unknown = |tag: &&String| !KNOWN_EXTENSIONS.iter().any(|known| tag.eq_ignore_ascii_case(known));
+        let is_unknown =
+            |tag: &&String| !KNOWN_EXTENSIONS.iter().any(|known| tag.eq_ignore_ascii_case(known));
         let unknown: Vec<String> = request.require.iter().filter(is_unknown).cloned().collect();
         if !unknown.is_empty() {
             let headers = vec![Header::new("Unsupported", unknown.join(", "))];
@@ -134,7 +135,8 @@ impl Work<'_> {
         });
         let ours_runs = dialog.unacked != 0
             || on.pending.iter().any(|pending| {
-                pending.request.to_tag == tag && matches!(pending.request.method.as_str(), "INVITE" | "UPDATE")
+                pending.request.to_tag == tag
+                    && matches!(pending.request.method.as_str(), "INVITE" | "UPDATE")
             });
         let is_glare = (is_invite && ours_runs) || (is_exchange && dialog.open_offer() == OpenOffer::Ours);
         if is_glare && !theirs_runs {
@@ -144,7 +146,9 @@ impl Work<'_> {
             return self.respond_retry(leg, transaction);
         }
         let on = self.leg_mut(leg);
-        if !request.contact.is_empty() && let Some(dialog) = on.dialog_mut(tag) {
+        if !request.contact.is_empty()
+            && let Some(dialog) = on.dialog_mut(tag)
+        {
             dialog.remote_target = request.contact.clone(); // RFC 3261 12.2.2
         }
         self.note_session(leg, tag, &request.headers, Role::Server);
@@ -168,7 +172,8 @@ impl Work<'_> {
 
     fn on_message(&mut self, leg: LegIndex, request: &RequestReceived) {
         let transaction = request.transaction.as_str();
-        let is_package = request.headers.iter().any(|header| header.name.eq_ignore_ascii_case("Info-Package"));
+        let is_package =
+            request.headers.iter().any(|header| header.name.eq_ignore_ascii_case("Info-Package"));
         if request.method == "INFO" && is_package {
             return self.respond(leg, transaction, 469, vec![Header::new("Recv-Info", "")], None);
         }

@@ -38,7 +38,10 @@ impl Work<'_> {
             FailureCause::Transport => "Service Unavailable",
         };
         let status = cause.status();
-        self.on_failure(leg, &ResponseReceived { status, reason: reason.into(), ..ResponseReceived::default() });
+        self.on_failure(
+            leg,
+            &ResponseReceived { status, reason: reason.into(), ..ResponseReceived::default() },
+        );
     }
 
     fn on_provisional(&mut self, leg: LegIndex, response: &ResponseReceived) {

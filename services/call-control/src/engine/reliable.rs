@@ -90,8 +90,16 @@ impl Work<'_> {
     }
 
     /// Acknowledges the response whose offer waits for the flow.
-    pub fn answer_early_offer(&mut self, leg: LegIndex, tag: &str, answer: Option<Vec<u8>>, purpose: Purpose) {
-        let Some(dialog) = self.leg_mut(leg).dialog_mut(tag).filter(|dialog| dialog.unpracked) else { return };
+    pub fn answer_early_offer(
+        &mut self,
+        leg: LegIndex,
+        tag: &str,
+        answer: Option<Vec<u8>>,
+        purpose: Purpose,
+    ) {
+        let Some(dialog) = self.leg_mut(leg).dialog_mut(tag).filter(|dialog| dialog.unpracked) else {
+            return;
+        };
         let deferred = std::mem::take(&mut dialog.deferred);
         let rseq = dialog.rseq - deferred.len() as u32;
         dialog.open_offer = OpenOffer::None.into();

@@ -23,7 +23,9 @@ impl Work<'_> {
             return;
         }
         let on = self.leg_mut(leg);
-        let Some(at) = on.pending.iter().position(|pending| pending.effect == response.effect) else { return };
+        let Some(at) = on.pending.iter().position(|pending| pending.effect == response.effect) else {
+            return;
+        };
         let request = on.pending.remove(at);
         if matches!(response.status, 401 | 407) && self.adapt_request(leg, &request, response) {
             return;
@@ -71,13 +73,21 @@ impl Work<'_> {
             Purpose::None | Purpose::PrackPlain | Purpose::Bye => {}
             Purpose::PrackReject => {
                 // LAD-4 d: the INVITE is cancelled once its offer was refused
-                if self.leg(leg).invite.as_ref().is_some_and(|invite| invite.phase() == InvitePhase::Proceeding) {
+                if self
+                    .leg(leg)
+                    .invite
+                    .as_ref()
+                    .is_some_and(|invite| invite.phase() == InvitePhase::Proceeding)
+                {
                     self.cancel(leg);
                 }
             }
             purpose => {
                 let is_usage = !matches!(purpose, Purpose::Prack | Purpose::Info);
-                if is_usage && reply.is_gone() && let Some(dialog) = self.leg_mut(leg).dialog_mut(&tag) {
+                if is_usage
+                    && reply.is_gone()
+                    && let Some(dialog) = self.leg_mut(leg).dialog_mut(&tag)
+                {
                     dialog.state = DialogState::Ended.into();
                 }
                 self.signals.push_back(Signal::Reply { leg, request: Box::new(request), reply });

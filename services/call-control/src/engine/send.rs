@@ -87,7 +87,8 @@ impl Work<'_> {
 
     /// Sends the initial INVITE as its record describes it: the first time, or again with CSeq + 1.
     pub fn send_invite(&mut self, leg: LegIndex) {
-        let (ring_timeout_ms, max_forwards) = (self.call.policy.ring_timeout_ms, self.call.policy.max_forwards);
+        let (ring_timeout_ms, max_forwards) =
+            (self.call.policy.ring_timeout_ms, self.call.policy.max_forwards);
         let Some(invite) = self.leg(leg).invite.clone() else { return };
         let on = self.leg_mut(leg);
         on.last_cseq += 1;
@@ -253,12 +254,8 @@ impl Work<'_> {
     pub fn bye(&mut self, leg: LegIndex, tag: &str) {
         let closing = self.transaction_time() + Duration::from_secs(8);
         let reason = self.leg(leg).end_reason.clone();
-        let ask = Ask {
-            method: "BYE",
-            headers: reason_header(&reason),
-            purpose: Purpose::Bye,
-            ..Ask::default()
-        };
+        let ask =
+            Ask { method: "BYE", headers: reason_header(&reason), purpose: Purpose::Bye, ..Ask::default() };
         self.ask_in(leg, tag, ask);
         if let Some(dialog) = self.leg_mut(leg).dialog_mut(tag) {
             dialog.state = DialogState::Ended.into();
@@ -268,7 +265,14 @@ impl Work<'_> {
     }
 
     /// Answers a request of the peer.
-    pub fn respond(&mut self, leg: LegIndex, transaction: &str, status: u32, headers: Vec<Header>, body: Option<Body>) {
+    pub fn respond(
+        &mut self,
+        leg: LegIndex,
+        transaction: &str,
+        status: u32,
+        headers: Vec<Header>,
+        body: Option<Body>,
+    ) {
         let on = self.leg_mut(leg);
         let (mut edge_id, mut edge_epoch) = (on.edge_id.clone(), on.edge_epoch);
         let to_tag = on.local_tag.clone();
@@ -281,7 +285,10 @@ impl Work<'_> {
             } else {
                 on.served.remove(at);
             }
-            if offer && let Some(dialog) = on.dialog_mut(&tag) && dialog.open_offer() == OpenOffer::Theirs {
+            if offer
+                && let Some(dialog) = on.dialog_mut(&tag)
+                && dialog.open_offer() == OpenOffer::Theirs
+            {
                 dialog.open_offer = OpenOffer::None.into();
             }
         }
@@ -315,7 +322,10 @@ impl Leg {
     pub fn is_busy(&self, tag: &str) -> bool {
         self.dialog(tag).is_some_and(|dialog| dialog.open_offer() != OpenOffer::None || dialog.unacked != 0)
             || self.pending.iter().any(|pending| pending.request.to_tag == tag && is_exchange(pending))
-            || self.served.iter().any(|served| served.remote_tag == tag && (served.method == "INVITE" || served.offer))
+            || self
+                .served
+                .iter()
+                .any(|served| served.remote_tag == tag && (served.method == "INVITE" || served.offer))
     }
 }
 

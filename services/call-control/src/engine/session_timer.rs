@@ -97,7 +97,8 @@ impl Work<'_> {
 
 /// Interval and refresher of Session-Expires.
 fn session_expires(headers: &[Header]) -> Option<(u32, Option<&str>)> {
-    let named = |header: &&Header| ["Session-Expires", "x"].iter().any(|name| header.name.eq_ignore_ascii_case(name));
+    let named =
+        |header: &&Header| ["Session-Expires", "x"].iter().any(|name| header.name.eq_ignore_ascii_case(name));
     let value = &headers.iter().find(named)?.value;
     let mut parts = value.split(';').map(str::trim);
     let interval = parts.next()?.parse().ok()?;

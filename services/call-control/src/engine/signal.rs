@@ -15,63 +15,25 @@ pub const B: LegIndex = 1;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
     /// A provisional response came that is neither an offer nor an answer.
-    Progress {
-        leg: LegIndex,
-        status: u32,
-    },
+    Progress { leg: LegIndex, status: u32 },
     /// A reliable provisional response brought the peer's offer and waits for PRACK.
-    EarlyOffer {
-        leg: LegIndex,
-        tag: String,
-        status: u32,
-        sdp: Vec<u8>,
-    },
+    EarlyOffer { leg: LegIndex, tag: String, status: u32, sdp: Vec<u8> },
     /// A reliable provisional response brought the answer to our offer; PRACK is sent.
-    EarlyAnswer {
-        leg: LegIndex,
-        sdp: Vec<u8>,
-    },
+    EarlyAnswer { leg: LegIndex, sdp: Vec<u8> },
     /// The first 2xx to the initial INVITE: the dialog is the leg's, and waits for ACK. With SDP when it is an answer or offer.
-    Answered {
-        leg: LegIndex,
-        sdp: Option<Vec<u8>>,
-    },
+    Answered { leg: LegIndex, sdp: Option<Vec<u8>> },
     /// The initial INVITE failed for good.
-    Refused {
-        leg: LegIndex,
-        status: u32,
-        reason: String,
-    },
+    Refused { leg: LegIndex, status: u32, reason: String },
     /// A request of ours inside the dialog got its final response, or none ever will.
-    Reply {
-        leg: LegIndex,
-        request: Box<Pending>,
-        reply: Reply,
-    },
+    Reply { leg: LegIndex, request: Box<Pending>, reply: Reply },
     /// The peer sent re-INVITE or UPDATE that may go through; it waits for a response. Without SDP: an INVITE that asks for an offer.
-    PeerOffer {
-        leg: LegIndex,
-        transaction: String,
-        method: String,
-        sdp: Option<Vec<u8>>,
-    },
+    PeerOffer { leg: LegIndex, transaction: String, method: String, sdp: Option<Vec<u8>> },
     /// ACK for our 2xx to the peer's re-INVITE, with the answer when our 2xx was the offer.
-    PeerAck {
-        leg: LegIndex,
-        transaction: String,
-        sdp: Option<Vec<u8>>,
-    },
+    PeerAck { leg: LegIndex, transaction: String, sdp: Option<Vec<u8>> },
     /// The peer cancelled its re-INVITE; it got 487.
-    PeerCancel {
-        leg: LegIndex,
-        transaction: String,
-    },
+    PeerCancel { leg: LegIndex, transaction: String },
     /// The peer sent a request for the other party (INFO, MESSAGE); it waits for a response.
-    PeerMessage {
-        leg: LegIndex,
-        transaction: String,
-        message: Message,
-    },
+    PeerMessage { leg: LegIndex, transaction: String, message: Message },
     /// GUARD fired.
     Guard,
 }

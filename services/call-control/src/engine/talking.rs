@@ -31,10 +31,14 @@ impl Work<'_> {
     /// Stages Talking and Early: whatever is not about answering the call.
     pub fn on_relayed(&mut self, signal: Signal) {
         match signal {
-            Signal::PeerOffer { leg, transaction, method, sdp } => self.relay_offer(leg, &transaction, &method, sdp),
+            Signal::PeerOffer { leg, transaction, method, sdp } => {
+                self.relay_offer(leg, &transaction, &method, sdp)
+            }
             Signal::PeerAck { leg, transaction, sdp } => self.relay_ack(leg, &transaction, sdp),
             Signal::PeerCancel { leg, transaction } => self.relay_cancel(leg, &transaction),
-            Signal::PeerMessage { leg, transaction, message } => self.relay_message(leg, transaction, message),
+            Signal::PeerMessage { leg, transaction, message } => {
+                self.relay_message(leg, transaction, message)
+            }
             Signal::Reply { leg, request, reply } if request.purpose() == Purpose::Relay => {
                 self.relay_reply(leg, &request, &reply);
             }
@@ -80,7 +84,13 @@ impl Work<'_> {
         let is_session = matches!(request.request.method.as_str(), "INVITE" | "UPDATE");
         if !is_session {
             if is_open {
-                self.respond(from, &transaction, relayed_status(reply.status), Vec::new(), reply.body.clone());
+                self.respond(
+                    from,
+                    &transaction,
+                    relayed_status(reply.status),
+                    Vec::new(),
+                    reply.body.clone(),
+                );
             }
         } else if !reply.is_ok() {
             if is_open {
@@ -105,7 +115,8 @@ impl Work<'_> {
         }
         let tag = self.leg(from).remote_tag.clone();
         let answer = reply.sdp.as_ref();
-        let fitted = answer.and_then(|answer| self.fit_answer(from, &tag, &request.offer, answer, &request.lines));
+        let fitted =
+            answer.and_then(|answer| self.fit_answer(from, &tag, &request.offer, answer, &request.lines));
         match fitted {
             Some(sdp) => {
                 let headers = self.answer_headers(from, &tag);
@@ -151,7 +162,8 @@ impl Work<'_> {
         let (own, tag) = (self.leg(from).remote_tag.clone(), self.leg(to).remote_tag.clone());
         self.stop_timer(TimerKind::Guard, to);
         self.offer_settled(from, &own, sdp.as_deref());
-        let fitted = sdp.and_then(|answer| self.fit_answer(to, &tag, &served.relayed_offer, &answer, &served.lines));
+        let fitted =
+            sdp.and_then(|answer| self.fit_answer(to, &tag, &served.relayed_offer, &answer, &served.lines));
         match fitted {
             Some(answer) => self.ack(to, &tag, Some(answer)),
             None => self.end(Cause::failed(488, "No answer in ACK")),

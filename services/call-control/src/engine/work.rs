@@ -83,7 +83,13 @@ impl<'a> Work<'a> {
         if on.given & kind.bit() == 0 {
             on.given |= kind.bit();
             let leg_id = Some(on.leg_id.clone());
-            self.events.push(CallEvent { kind, leg_id, sip_status: status, sip_reason: reason.to_owned(), body: None });
+            self.events.push(CallEvent {
+                kind,
+                leg_id,
+                sip_status: status,
+                sip_reason: reason.to_owned(),
+                body: None,
+            });
         }
     }
 

@@ -150,7 +150,10 @@ fn a_305_goes_through_the_proxy() {
     let mut t = Ladder::dial(Flow::Iv);
     t.reply("a", "INVITE", Answer::new(305).contacts(&["<sip:proxy@x;lr>"]));
     let (_, again) = t.last("a", "INVITE");
-    assert_eq!((again.request_uri.as_str(), again.route), ("sip:alice@example.com", vec!["<sip:proxy@x;lr>".into()]));
+    assert_eq!(
+        (again.request_uri.as_str(), again.route),
+        ("sip:alice@example.com", vec!["<sip:proxy@x;lr>".into()])
+    );
     t.reply("a", "INVITE", Answer::new(305).contacts(&["<sip:proxy@x;lr>"]));
     assert!(t.finished);
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use call_control::engine::call::{Call, Flow, NewCall, Party, Policy};
 use call_control::engine::effect::{Body, Effect, Header, SendRequest, What};
 use call_control::engine::event::{
-    Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived, ResponseReceived,
+    Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived,
+    ResponseReceived,
 };
 use call_control::engine::time::Moment;
 use call_control::engine::{Context, Credential, DueChange, Step, StepError, create, step};
@@ -35,7 +36,12 @@ pub struct Answer(ResponseReceived);
 impl Answer {
     pub fn new(status: u32) -> Answer {
         let allow = ["INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "PRACK"].map(String::from).to_vec();
-        Answer(ResponseReceived { status, allow, reason: phrase(status).into(), ..ResponseReceived::default() })
+        Answer(ResponseReceived {
+            status,
+            allow,
+            reason: phrase(status).into(),
+            ..ResponseReceived::default()
+        })
     }
 
     pub fn tag(mut self, tag: &str) -> Answer {
@@ -175,7 +181,13 @@ impl Ladder {
     }
 
     /// The same with any body and headers.
-    pub fn request_with(&mut self, leg: &str, method: &str, body: Option<Body>, headers: Vec<Header>) -> String {
+    pub fn request_with(
+        &mut self,
+        leg: &str,
+        method: &str,
+        body: Option<Body>,
+        headers: Vec<Header>,
+    ) -> String {
         let on = self.call.legs.iter().find(|on| on.leg_id == leg).expect("the leg");
         let cseq = self.peer_cseq.entry(leg.to_owned()).or_insert(100);
         *cseq += 1;
@@ -250,7 +262,10 @@ impl Ladder {
         });
         self.take(&event).expect("events come in order");
         let again = step(&self.call, &event, self.now, &self.context).expect("a duplicate is no error");
-        assert!(again.unchanged && again.effects.is_empty() && again.events.is_empty(), "a duplicate did something");
+        assert!(
+            again.unchanged && again.effects.is_empty() && again.events.is_empty(),
+            "a duplicate did something"
+        );
     }
 
     fn take(&mut self, event: &Event) -> Result<(), StepError> {
@@ -281,7 +296,8 @@ impl Ladder {
 
     fn carry(&mut self, effect: Effect) {
         let what = effect.what.as_ref().expect("an effect does something");
-        let method_of = |transaction: &str| self.transactions.get(transaction).cloned().expect("a known transaction");
+        let method_of =
+            |transaction: &str| self.transactions.get(transaction).cloned().expect("a known transaction");
         self.lines.push(format!("C>{} {}", effect.leg_id.to_uppercase(), draw::what(what, method_of)));
         if let What::Send(request) = what {
             self.sent.push((effect.leg_id.clone(), effect.number, request.clone()));
@@ -302,7 +318,8 @@ impl Ladder {
 
 /// A session description of a phone: `audio 4000`, `video 0`, `audio 4000 sendonly`, ...
 pub fn sdp(lines: &[&str]) -> String {
-    let mut text = String::from("v=0\r\no=phone 1 1 IN IP4 198.51.100.9\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n");
+    let mut text =
+        String::from("v=0\r\no=phone 1 1 IN IP4 198.51.100.9\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n");
     for line in lines {
         let mut words = line.split(' ');
         let (kind, port) = (words.next().expect("a kind"), words.next().expect("a port"));

@@ -7,4 +7,5 @@ mod lad1;
 mod lad1_branches;
 mod lad2;
 mod lad3;
+mod lad4;
 mod ladder;
