@@ -151,7 +151,7 @@ impl<U: TransactionUser> Driver<U> {
             (What::Ping, Some(_)) => self.core.counters.keep_alives.one_more(),
             (What::Message(message), Some(view)) => {
                 self.core.counters.stream_messages_received.one_more();
-                self.take(message, Way::along(flow, view));
+                self.take(*message, Way::along(flow, view));
             }
             (What::Malformed { error, bytes, fatal }, Some(view)) => {
                 let way = Way::along(flow, view);
@@ -184,8 +184,11 @@ impl<U: TransactionUser> Driver<U> {
                 Some(key @ Key::Client(_)) => self.core.transactions.hop(key) != Some(Hop::Flow(id)),
                 Some(Key::Server(_)) | None => false,
             };
-            if !moved {
-                self.core.undelivered(parcel);
+            match (moved, end) {
+                (true, _) => {}
+                // Where nobody listens, a further attempt would only repeat the failure.
+                (false, FlowEnd::NotOpened(_)) => self.core.failed.extend(parcel.origin),
+                (false, _) => self.core.undelivered(parcel),
             }
         }
     }

@@ -23,6 +23,10 @@ pub(crate) struct Way {
 
 /// What becomes of a message.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "lives on the stack for one call, and nearly always holds the message"
+)]
 pub(crate) enum Verdict {
     /// The transactions see it.
     Take(Message, Arrival),

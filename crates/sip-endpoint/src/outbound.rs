@@ -116,10 +116,6 @@ impl<U: TransactionUser> Core<U> {
         }
         let flow = self.connect(SocketAddr::new(ip, via.port_or_default()))?;
         if let Some(Key::Server(key)) = parcel.origin {
-            // Once only: a second failure is reported as one.
-            if self.transactions.hop(Key::Server(key)) == Some(Hop::Flow(flow)) {
-                return None;
-            }
             self.transactions.move_server(key, Hop::Flow(flow));
         }
         let again = Parcel { bytes: parcel.bytes.clone(), origin: parcel.origin };

@@ -35,7 +35,7 @@ pub(crate) enum What {
     /// The connection that we opened is up.
     Opened,
     /// A message came.
-    Message(Message),
+    Message(Box<Message>),
     /// A keep-alive came and is being answered.
     Ping,
     /// Something came that is no message. When `fatal`, the stream cannot be cut into messages any more; the driver
@@ -138,7 +138,7 @@ async fn read<S: AsyncRead>(
                     What::Ping
                 }
                 Frame::Message(bytes) => match Message::parse(bytes.clone(), &patience.limits) {
-                    Ok(message) => What::Message(message),
+                    Ok(message) => What::Message(Box::new(message)),
                     Err(error) => What::Malformed { error, bytes, fatal: false },
                 },
                 Frame::Broken { error, head } => What::Malformed { error, bytes: head, fatal: true },

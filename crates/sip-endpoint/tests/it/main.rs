@@ -1,5 +1,7 @@
-//! The endpoint on loopback: real sockets, ports from the system, and a user that is told what to do by each test.
-
-mod support;
+//! The endpoint on loopback: real sockets, ports from the system, and a user that does what each test tells it.
 
 mod datagrams;
+mod malformed;
+mod streams;
+mod support;
+mod user;

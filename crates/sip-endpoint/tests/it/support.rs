@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +11,9 @@ use sip_endpoint::{
     Arrival, CancelTarget, ClientKey, Config, Context, Counters, Endpoint, Failure, FlowEnd, FlowId, Handle,
     Hop, ServerKey, SystemDns, TimerId, TransactionUser, Transport,
 };
-use sip_message::{Limits, Message, ResponseBuilder};
-use tokio::net::UdpSocket;
+use sip_message::{Frame, Framer, Limits, Message, ResponseBuilder};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -22,16 +24,15 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub enum Told {
     Request { key: ServerKey, message: Message, arrival: Arrival },
-    Ack { key: Option<ServerKey>, message: Message },
-    Cancel { key: ServerKey, target: CancelTarget, message: Message },
-    Response { key: ClientKey, message: Message },
+    Ack,
+    Cancel,
+    Response(Message),
     Failure(Failure),
     Stray,
     Timer(&'static str),
     Completion(&'static str),
     Opened(FlowId),
     Closed(FlowId, FlowEnd),
-    Sent(Result<ClientKey, String>),
 }
 
 /// Something for the user to do.
@@ -63,28 +64,28 @@ impl TransactionUser for Obedient {
     ) {
         assert!(message.method().as_str() != "BOOM", "told to panic");
         if message.method().as_str() == "OPTIONS" {
-            cx.respond(key, ResponseBuilder::to(&message, 200).to_tag("us").unwrap().build()).unwrap();
+            cx.respond(key, response(&message, 200)).unwrap();
         }
         self.tell(Told::Request { key, message, arrival: *arrival });
     }
 
-    fn on_ack(&mut self, _: &mut Context<'_, Self>, key: Option<ServerKey>, message: Message, _: &Arrival) {
-        self.tell(Told::Ack { key, message });
+    fn on_ack(&mut self, _: &mut Context<'_, Self>, _: Option<ServerKey>, _: Message, _: &Arrival) {
+        self.tell(Told::Ack);
     }
 
     fn on_cancel(
         &mut self,
         _: &mut Context<'_, Self>,
-        key: ServerKey,
-        target: CancelTarget,
-        message: Message,
+        _: ServerKey,
+        _: CancelTarget,
+        _: Message,
         _: &Arrival,
     ) {
-        self.tell(Told::Cancel { key, target, message });
+        self.tell(Told::Cancel);
     }
 
-    fn on_response(&mut self, _: &mut Context<'_, Self>, key: ClientKey, message: Message, _: &Arrival) {
-        self.tell(Told::Response { key, message });
+    fn on_response(&mut self, _: &mut Context<'_, Self>, _: ClientKey, message: Message, _: &Arrival) {
+        self.tell(Told::Response(message));
     }
 
     fn on_failure(&mut self, _: &mut Context<'_, Self>, failure: Failure) {
@@ -93,6 +94,10 @@ impl TransactionUser for Obedient {
 
     fn on_stray_response(&mut self, _: &mut Context<'_, Self>, _: Message, _: &Arrival) {
         self.tell(Told::Stray);
+    }
+
+    fn on_overflow(&mut self, cx: &mut Context<'_, Self>, request: Message, arrival: &Arrival) {
+        cx.send_statelessly(&response(&request, 503), arrival.hop);
     }
 
     fn on_timer(&mut self, _: &mut Context<'_, Self>, _: TimerId, timer: &'static str) {
@@ -166,8 +171,8 @@ impl Running {
     pub async fn response(&mut self) -> Message {
         loop {
             match self.told().await {
-                Told::Response { message, .. } => return message,
-                Told::Opened(_) | Told::Closed(..) | Told::Sent(Ok(_)) => {}
+                Told::Response(message) => return message,
+                Told::Opened(_) | Told::Closed(..) => {}
                 other => panic!("expected a response, was told {other:?}"),
             }
         }
@@ -178,7 +183,7 @@ impl Running {
         loop {
             match self.told().await {
                 Told::Failure(failure) => return failure,
-                Told::Opened(_) | Told::Closed(..) | Told::Sent(Ok(_)) => {}
+                Told::Opened(_) | Told::Closed(..) => {}
                 other => panic!("expected a failure, was told {other:?}"),
             }
         }
@@ -193,35 +198,37 @@ impl Running {
     pub fn send(&self, method: &'static str, size: usize, transport: Transport, peer: SocketAddr) {
         self.order(move |cx| {
             let hop = cx.hop_to(transport, peer).expect("a hop");
-            Some(Told::Sent(send(cx, method, size, hop)))
+            let request = request_of_ours(cx, method, size, hop);
+            cx.send_request(request, hop).expect("a request that can be sent");
+            None
         });
     }
 
     /// Makes the user answer a request.
     pub fn respond(&self, key: ServerKey, request: Message, status: u16) {
         self.order(move |cx| {
-            cx.respond(key, ResponseBuilder::to(&request, status).to_tag("us").unwrap().build()).unwrap();
+            cx.respond(key, response(&request, status)).unwrap();
             None
         });
     }
 }
 
-/// Sends a request from within the user.
-pub fn send(
-    cx: &mut Context<'_, Obedient>,
-    method: &str,
-    size: usize,
-    hop: Hop,
-) -> Result<ClientKey, String> {
-    let via = cx.via(hop, "z9hG4bKours").ok_or("no Via")?.to_string();
+/// A request of ours of about this size, with a branch that no other has.
+pub fn request_of_ours(cx: &Context<'_, Obedient>, method: &str, size: usize, hop: Hop) -> Message {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let branch = format!("z9hG4bK{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let via = cx.via(hop, &branch).expect("a hop that is alive");
     let subject = "x".repeat(size);
-    let text = format!(
-        "{method} sip:peer@127.0.0.1 SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: <sip:us@127.0.0.1>;tag=1\r\n\
-         To: <sip:peer@127.0.0.1>\r\nCall-ID: ours\r\nCSeq: 1 {method}\r\nSubject: {subject}\r\n\
-         Content-Length: 0\r\n\r\n"
-    );
-    let message = Message::parse(Bytes::from(text), &Limits::default()).map_err(|error| error.to_string())?;
-    cx.send_request(message, hop).map_err(|error| error.to_string())
+    message(format!(
+        "{method} sip:peer@127.0.0.1 SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n\
+         From: <sip:us@127.0.0.1>;tag=1\r\nTo: <sip:peer@127.0.0.1>\r\nCall-ID: ours\r\n\
+         CSeq: 1 {method}\r\nSubject: {subject}\r\nContent-Length: 0\r\n\r\n"
+    ))
+}
+
+/// A response with a To tag.
+pub fn response(request: &Message, status: u16) -> Message {
+    ResponseBuilder::to(request, status).to_tag("tag").unwrap().build()
 }
 
 /// A request of a peer, with the Via that it is given.
@@ -264,4 +271,75 @@ impl UdpPeer {
 
 pub fn message(bytes: impl Into<Bytes>) -> Message {
     Message::parse(bytes.into(), &Limits::default()).expect("a SIP message")
+}
+
+/// A port where a peer takes connections.
+pub struct TcpListening {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+impl TcpListening {
+    pub async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Self { listener, address }
+    }
+
+    pub async fn accept(&self) -> TcpPeer {
+        let accepted = timeout(PATIENCE, self.listener.accept()).await;
+        TcpPeer::over(accepted.expect("a connection comes in time").unwrap().0)
+    }
+}
+
+/// A peer that speaks over a connection.
+pub struct TcpPeer {
+    pub stream: TcpStream,
+    framer: Framer,
+}
+
+impl TcpPeer {
+    pub async fn connect(to: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(to).await.unwrap())
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        Self { stream, framer: Framer::new(Limits::default()) }
+    }
+
+    pub async fn send_text(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    pub async fn send(&mut self, message: Message) {
+        self.stream.write_all(message.bytes()).await.unwrap();
+    }
+
+    pub async fn receive(&mut self) -> Message {
+        loop {
+            match self.framer.next() {
+                Some(Frame::Message(bytes)) => return message(bytes),
+                Some(other) => panic!("expected a message, got {other:?}"),
+                None => {}
+            }
+            let mut buffer = [0; 4096];
+            let read = timeout(PATIENCE, self.stream.read(&mut buffer)).await;
+            let length = read.expect("a message comes in time").unwrap();
+            assert!(length > 0, "the connection was closed");
+            self.framer.push(&buffer[..length]);
+        }
+    }
+
+    pub async fn read_exactly(&mut self, length: usize) -> Vec<u8> {
+        let mut buffer = vec![0; length];
+        timeout(PATIENCE, self.stream.read_exact(&mut buffer)).await.expect("bytes come in time").unwrap();
+        buffer
+    }
+
+    /// Waits for the end of the connection; `false` when something else comes.
+    pub async fn is_closed(&mut self) -> bool {
+        let read = timeout(PATIENCE, self.stream.read(&mut [0; 1])).await.expect("the end comes in time");
+        matches!(read, Ok(0) | Err(_))
+    }
 }

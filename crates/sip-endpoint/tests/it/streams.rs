@@ -1,0 +1,196 @@
+//! TCP.
+
+use std::time::Duration;
+
+use sip_endpoint::{Failure, FlowEnd, Transport};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::*;
+
+fn options(branch: &str) -> String {
+    request_of_peer("OPTIONS", &format!("SIP/2.0/TCP 127.0.0.1:9;branch={branch}"))
+}
+
+/// TRN-01, TRN-07
+#[tokio::test]
+async fn two_requests_in_one_segment_are_both_answered() {
+    let us = Running::new().await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    peer.send_text(&format!("{}{}", options("z9hG4bK1"), options("z9hG4bK2"))).await;
+    for branch in ["z9hG4bK1", "z9hG4bK2"] {
+        let response = peer.receive().await;
+        assert_eq!(response.status(), Some(200));
+        assert_eq!(response.top_via().unwrap().branch, Some(branch));
+    }
+}
+
+/// TRN-07
+#[tokio::test]
+async fn one_request_in_many_segments_is_answered_once() {
+    let us = Running::new().await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    for part in options("z9hG4bK1").as_bytes().chunks(5) {
+        peer.stream.write_all(part).await.unwrap();
+        peer.stream.flush().await.unwrap();
+    }
+    assert_eq!(peer.receive().await.status(), Some(200));
+    assert_eq!(us.counters.stream_messages_received.count(), 1);
+}
+
+/// TRN-13
+#[tokio::test]
+async fn each_double_line_end_is_answered_with_one_line_end() {
+    let us = Running::new().await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    for _ in 0..10 {
+        peer.send_text("\r\n\r\n").await;
+        assert_eq!(peer.read_exactly(2).await, b"\r\n");
+    }
+    peer.send_text(&format!("\r\n{}", options("z9hG4bK1"))).await;
+    assert_eq!(peer.receive().await.status(), Some(200));
+    assert_eq!(us.counters.keep_alives.count(), 10);
+}
+
+/// TRN-06
+#[tokio::test]
+async fn a_response_whose_connection_is_gone_takes_a_new_one_to_the_port_of_the_via() {
+    let mut us = Running::new().await;
+    let listening = TcpListening::new().await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    let via = format!("SIP/2.0/TCP client.example:{};branch=z9hG4bK1", listening.address.port());
+    peer.send_text(&request_of_peer("INVITE", &via)).await;
+    let (key, request, arrival) = us.request().await;
+    drop(peer);
+    while !matches!(us.told().await, Told::Closed(flow, FlowEnd::Peer) if Some(flow) == arrival.hop.flow()) {}
+    us.respond(key, request, 200);
+    let mut again = listening.accept().await;
+    assert_eq!(again.receive().await.status(), Some(200));
+    assert_eq!(us.counters.responses_rerouted.count(), 1);
+}
+
+/// TRN-06, TXN-15
+#[tokio::test]
+async fn a_response_that_nobody_takes_is_reported_and_the_transaction_lives() {
+    let mut us = Running::new().await;
+    let nobody = TcpListening::new().await.address;
+    let mut peer = TcpPeer::connect(us.address).await;
+    let invite =
+        request_of_peer("INVITE", &format!("SIP/2.0/TCP 127.0.0.1:{};branch=z9hG4bK1", nobody.port()));
+    peer.send_text(&invite).await;
+    let (key, request, _) = us.request().await;
+    drop(peer);
+    while !matches!(us.told().await, Told::Closed(..)) {}
+    us.respond(key, request, 486);
+    assert_eq!(us.failure().await, Failure::NotAnswered(key));
+    let mut peer = TcpPeer::connect(us.address).await;
+    peer.send_text(&invite).await;
+    assert_eq!(peer.receive().await.status(), Some(486), "the same transaction, by its new connection");
+}
+
+/// TRN-08
+#[tokio::test]
+async fn a_refused_connection_fails_every_request_that_waited_for_it() {
+    let mut us = Running::new().await;
+    let nobody = TcpListening::new().await.address;
+    us.order(move |cx| {
+        let hop = cx.hop_to(Transport::Tcp, nobody).unwrap();
+        let (one, two) = (request_of_ours(cx, "OPTIONS", 0, hop), request_of_ours(cx, "INVITE", 0, hop));
+        cx.send_request(one, hop).unwrap();
+        cx.send_request(two, hop).unwrap();
+        None
+    });
+    assert!(matches!(us.failure().await, Failure::NotSent(_)));
+    assert!(matches!(us.failure().await, Failure::NotSent(_)));
+    assert_eq!(us.counters.connections_failed.count(), 1);
+}
+
+/// SEC-05
+#[tokio::test]
+async fn a_connection_that_is_there_is_used_again_in_both_directions() {
+    let mut us = Running::new().await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    peer.send_text(&options("z9hG4bK1")).await;
+    peer.receive().await;
+    let (_, _, arrival) = us.request().await;
+    us.send("OPTIONS", 0, Transport::Tcp, arrival.source);
+    let request = peer.receive().await;
+    peer.send(response(&request, 200)).await;
+    assert_eq!(us.response().await.status(), Some(200));
+    assert_eq!(us.counters.connections_opened.count(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_finish_its_message_is_disconnected() {
+    let mut us = Running::with(|config| config.message_timeout = Duration::from_millis(50)).await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    peer.send_text("OPTIONS sip:us").await;
+    assert!(peer.is_closed().await);
+    let end = loop {
+        if let Told::Closed(_, end) = us.told().await {
+            break end;
+        }
+    };
+    assert_eq!(end, FlowEnd::Unfinished);
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_after_its_time() {
+    let mut us = Running::with(|config| config.idle_timeout = Duration::from_millis(50)).await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    peer.send_text(&options("z9hG4bK1")).await;
+    peer.receive().await;
+    assert!(peer.is_closed().await);
+    let end = loop {
+        if let Told::Closed(_, end) = us.told().await {
+            break end;
+        }
+    };
+    assert_eq!(end, FlowEnd::Idle);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_are_turned_away_and_room_is_found_again() {
+    let mut us = Running::with(|config| config.max_connections_per_address = 1).await;
+    let first = TcpPeer::connect(us.address).await;
+    let first_flow = loop {
+        if let Told::Opened(flow) = us.told().await {
+            break flow;
+        }
+    };
+    let mut second = TcpPeer::connect(us.address).await;
+    assert!(second.is_closed().await);
+    assert_eq!(us.counters.connections_refused.count(), 1);
+    drop(first);
+    while !matches!(us.told().await, Told::Closed(flow, _) if flow == first_flow) {}
+    let mut third = TcpPeer::connect(us.address).await;
+    third.send_text(&options("z9hG4bK1")).await;
+    assert_eq!(third.receive().await.status(), Some(200));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_loses_its_connection_and_holds_up_nobody() {
+    let mut us = Running::with(|config| config.max_queued_per_connection = 4).await;
+    let mut slow = TcpPeer::connect(us.address).await;
+    slow.send_text(&options("z9hG4bK1")).await;
+    let (_, _, arrival) = us.request().await;
+    us.order(move |cx| {
+        // More than any pair of socket buffers holds.
+        let request = request_of_ours(cx, "MESSAGE", 15_000, arrival.hop);
+        for _ in 0..100_000 {
+            cx.send_statelessly(&request, arrival.hop);
+            if !cx.is_alive(arrival.hop) {
+                break;
+            }
+        }
+        None
+    });
+    let mut other = TcpPeer::connect(us.address).await;
+    other.send_text(&options("z9hG4bK2")).await;
+    assert_eq!(other.receive().await.status(), Some(200));
+    let end = loop {
+        if let Told::Closed(_, end) = us.told().await {
+            break end;
+        }
+    };
+    assert_eq!(end, FlowEnd::TooSlow);
+}
