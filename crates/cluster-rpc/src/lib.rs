@@ -9,12 +9,14 @@
 //! Start reading at `links.rs`.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 mod by_edge;
 mod envelope;
 mod links;
 pub mod membership;
 mod reason;
 pub mod remote;
+pub mod server;
 mod status;
 pub mod trace;
 

@@ -15,7 +15,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tonic::{Code, Response, Status, transport::Channel};
+use tonic::{Code, Response, Status, TimeoutExpired, transport::Channel};
 
 use super::{
     Config, Names, SystemNames,
@@ -318,9 +318,17 @@ enum Failure {
 
 impl Failure {
     fn of(status: Status) -> Self {
+        if Refusal::read(&status).is_some() {
+            return Self::Refused(status);
+        }
         // A status that came over the wire has no source; one that the transport made has.
-        let unexplained = status.code() == Code::Unavailable && Refusal::read(&status).is_none();
-        if unexplained || status.source().is_some() { Self::Broken(status) } else { Self::Refused(status) }
+        match (status.code(), status.source().is_some()) {
+            // Either side's own timer of this attempt was faster than ours.
+            (_, true) if caused_by_timer(&status) => Self::Silence,
+            (Code::Cancelled | Code::DeadlineExceeded, false) => Self::Silence,
+            (_, true) | (Code::Unavailable, false) => Self::Broken(status),
+            (_, false) => Self::Refused(status),
+        }
     }
 
     fn is_of_the_replica(&self) -> bool {
@@ -336,6 +344,17 @@ impl Failure {
             Self::Broken(_) | Self::Silence => kind == CallKind::Idempotent,
         }
     }
+}
+
+fn caused_by_timer(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl Meters {

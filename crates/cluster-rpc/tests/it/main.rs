@@ -1,0 +1,7 @@
+//! Integration tests of `cluster-rpc`: links over real connections on loopback.
+
+mod edges;
+mod membership;
+mod reasons;
+mod replicas;
+mod rig;
