@@ -14,7 +14,7 @@
 use crate::engine::call::EdgeRef;
 use crate::engine::effect::What;
 use crate::engine::event::{Carried, FailureCause};
-use crate::engine::leg::{DialogState, InvitePhase, LegState, Purpose};
+use crate::engine::leg::{DialogState, InvitePhase, LegState, OpenOffer, Pending, Purpose, Served};
 use crate::engine::signal::{LegIndex, Reply};
 use crate::engine::work::Work;
 
@@ -99,13 +99,20 @@ impl Work<'_> {
             self.repeat_acks(leg);
         }
         let on = self.leg_mut(leg);
-        on.served.retain(|served| served.edge_id != edge_id || served.edge_epoch != edge_epoch);
+        let (gone, kept): (Vec<Served>, Vec<Served>) = on
+            .served
+            .drain(..)
+            .partition(|served| served.edge_id == edge_id && served.edge_epoch == edge_epoch);
+        on.served = kept;
+        for served in gone.iter().filter(|served| served.offer && !served.answered) {
+            if let Some(dialog) = on.dialog_mut(&served.remote_tag) {
+                dialog.open_offer = OpenOffer::None.into();
+            }
+        }
         let invite =
             on.invite.as_ref().filter(|invite| invite.edge_id == edge_id && invite.edge_epoch == edge_epoch);
         let phase = invite.map(|invite| invite.phase());
-        let lost = |pending: &&crate::engine::leg::Pending| {
-            pending.edge_id == edge_id && pending.edge_epoch == edge_epoch
-        };
+        let lost = |pending: &&Pending| pending.edge_id == edge_id && pending.edge_epoch == edge_epoch;
         let requests: Vec<_> = on.pending.iter().filter(lost).cloned().collect();
         on.pending.retain(|pending| pending.edge_id != edge_id || pending.edge_epoch != edge_epoch);
         match phase {

@@ -219,6 +219,7 @@ fn relayed_status(status: u32) -> u32 {
     match status {
         401 | 407 => 403,
         408 => 504,
+        481 => 480, // the asker's own dialog is known
         other => other,
     }
 }

@@ -16,6 +16,7 @@ use call_control::record;
 use crate::draw;
 
 /// One call, its phones and the ladder so far.
+#[derive(Clone)]
 pub struct Ladder {
     pub call: Call,
     pub now: Moment,

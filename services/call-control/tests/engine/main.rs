@@ -2,7 +2,9 @@
 //!
 //! Start reading at `ladder.rs` (the test's side of the wire), then `lad1.rs`.
 
+mod connected;
 mod draw;
+mod ends;
 mod lad1;
 mod lad1_branches;
 mod lad2;
