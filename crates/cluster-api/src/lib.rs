@@ -1,13 +1,15 @@
 //! The one place where wire meets domain: generated gRPC code and the conversions several services share.
 //!
 //! **Here:** one module per package of `proto/` (messages, clients, server traits), the descriptor set for
-//! reflection, and in time the conversions of [`prost`] types to those of the product.
+//! reflection, and the conversions and checks that several services share ([`convert`]).
 //!
 //! **Not here:** connections, retries and the mapping of errors (`cluster-rpc`), and any rule of any service.
 //!
 //! The code in `src/gen` is made from `proto/` by the test `regenerated_code_is_what_is_checked_in`; change a
 //! contract there, never the Rust code. Start reading at `proto/carillon/*/v1/*.proto`.
 #![forbid(unsafe_code)]
+
+pub mod convert;
 
 /// SIP facts that several services exchange: headers, bodies, where a request came from.
 pub mod sip {

@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
+use cluster_api::convert::{Fault, FaultKind};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -34,7 +35,7 @@ impl Refusal {
         }
     }
 
-    /// A refusal because of one field of the request, named as in the proto file ("from.uri", "headers[2].name").
+    /// A refusal because of one field of the request, named as in the proto file (`from.uri`, `headers[2].name`).
     pub fn field(reason: Reason, field: impl Into<String>, expected: impl Into<String>) -> Self {
         let (field, expected) = (field.into(), expected.into());
         Self::new(reason, format!("{field}: {expected}")).violation(field, expected)
@@ -105,6 +106,18 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        let reason = match fault.kind {
+            FaultKind::Field => Reason::BadField,
+            FaultKind::Uri => Reason::BadUri,
+            FaultKind::Aor => Reason::BadAor,
+            FaultKind::Header => Reason::BadHeader,
+        };
+        Self::field(reason, fault.field, fault.expected)
+    }
+}
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {

@@ -1,0 +1,86 @@
+//! Network addresses as one string: `udp:192.0.2.7:5060`.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use super::fault::{Fault, FaultKind};
+use crate::sip::v1::Source;
+
+/// A transport and a network address: where a request came from, and where UDP reaches its sender.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Received {
+    /// "udp", "tcp", "tls", "ws" or "wss".
+    pub transport: String,
+    /// Address and port.
+    pub address: SocketAddr,
+}
+
+impl fmt::Display for Received {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.transport, self.address)
+    }
+}
+
+impl FromStr for Received {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let fault =
+            || Fault::new(FaultKind::Field, "received", "transport:address:port, as in udp:192.0.2.7:5060");
+        let (transport, address) = text.split_once(':').ok_or_else(fault)?;
+        if !["udp", "tcp", "tls", "ws", "wss"].contains(&transport) {
+            return Err(fault());
+        }
+        Ok(Self { transport: transport.to_owned(), address: address.parse().map_err(|_| fault())? })
+    }
+}
+
+impl TryFrom<&Source> for Received {
+    type Error = Fault;
+
+    fn try_from(source: &Source) -> Result<Self, Fault> {
+        let fault = || Fault::new(FaultKind::Field, "source", "a transport, an address and a port");
+        let address: IpAddr = source.address.parse().map_err(|_| fault())?;
+        let port = u16::try_from(source.port).map_err(|_| fault())?;
+        Ok(Self { transport: source.transport.clone(), address: SocketAddr::new(address, port) })
+    }
+}
+
+impl Source {
+    /// The source of a request that came from `address`.
+    pub fn new(transport: &str, address: SocketAddr, trusted: bool) -> Self {
+        Self {
+            transport: transport.to_owned(),
+            address: address.ip().to_string(),
+            port: address.port().into(),
+            trusted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_families_come_back_as_they_went() {
+        for text in ["udp:192.0.2.7:5060", "wss:[2001:db8::1]:443"] {
+            let received: Received = text.parse().expect("an address");
+            assert_eq!(received.to_string(), text);
+            let source = Source::new(&received.transport, received.address, false);
+            assert_eq!(Received::try_from(&source), Ok(received));
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for bad in ["", "udp", "udp:", "udp:192.0.2.7", "sctp:192.0.2.7:5060", "udp:example.com:5060"] {
+            assert!(bad.parse::<Received>().is_err(), "{bad}");
+        }
+        let source = Source { port: 70_000, address: "192.0.2.7".into(), ..Source::default() };
+        assert!(Received::try_from(&source).is_err());
+    }
+}
