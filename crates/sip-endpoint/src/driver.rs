@@ -18,6 +18,7 @@ use crate::flow::FlowEnd;
 use crate::hop::{Arrival, FlowId, Hop, Transport};
 use crate::inbound::{self, Verdict, Way};
 use crate::stream::{Event, Parcel, What};
+use crate::stun;
 use crate::udp::{Incoming, Undelivered};
 use crate::user::{Failure, TransactionUser};
 use crate::work::Progress;
@@ -110,6 +111,13 @@ impl<U: TransactionUser> Driver<U> {
                 continue;
             }
             let flow = Hop::Udp { socket, peer };
+            if stun::is_stun(&bytes) {
+                self.core.counters.keep_alives.one_more();
+                if let Some(answer) = stun::answer(&bytes, peer) {
+                    self.core.transmit(flow, answer, None);
+                }
+                continue;
+            }
             let way = Way { flow, source: peer, local, transport: Transport::Udp };
             match Message::parse(bytes.clone(), &self.core.config.limits) {
                 Ok(message) => self.take(message, way),

@@ -31,6 +31,7 @@ mod mmsg;
 mod names;
 mod outbound;
 mod stream;
+mod stun;
 mod timers;
 mod udp;
 mod user;

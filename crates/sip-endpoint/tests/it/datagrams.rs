@@ -203,6 +203,21 @@ async fn line_ends_before_a_start_line_are_ignored_and_alone_are_a_keep_alive() 
     assert_eq!(us.counters.keep_alives.count(), 1);
 }
 
+/// TRN-14
+#[tokio::test]
+async fn stun_and_sip_share_the_port() {
+    let us = Running::new().await;
+    let peer = UdpPeer::new().await;
+    let binding = b"\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl";
+    peer.send(binding, us.address).await;
+    let (answer, _) = peer.receive_bytes().await;
+    assert_eq!(answer[..2], [0x01, 0x01]);
+    let masked_port = u16::from_be_bytes([answer[26], answer[27]]);
+    assert_eq!(masked_port ^ 0x2112, peer.address.port());
+    peer.send(request_of_peer("OPTIONS", "SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK1;rport"), us.address).await;
+    assert_eq!(peer.receive().await.0.status(), Some(200));
+}
+
 /// TXN-09
 #[tokio::test]
 async fn a_repeated_request_is_answered_without_the_user() {

@@ -261,11 +261,16 @@ impl UdpPeer {
     }
 
     pub async fn receive(&self) -> (Message, SocketAddr) {
+        let (bytes, from) = self.receive_bytes().await;
+        (message(bytes), from)
+    }
+
+    pub async fn receive_bytes(&self) -> (Vec<u8>, SocketAddr) {
         let mut buffer = vec![0; 65_535];
         let received = timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await;
         let (length, from) = received.expect("a datagram comes in time").unwrap();
         buffer.truncate(length);
-        (message(buffer), from)
+        (buffer, from)
     }
 }
 
