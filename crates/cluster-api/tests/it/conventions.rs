@@ -70,6 +70,15 @@ fn the_folder_of_a_file_is_its_package() {
     }
 }
 
+#[test]
+fn the_checked_in_descriptors_are_what_reflection_serves() {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(cluster_api::DESCRIPTORS)
+        .build_v1()
+        .map(drop)
+        .expect("complete descriptors, imports included");
+}
+
 fn ours(files: &FileDescriptorSet) -> Vec<FileDescriptorProto> {
     let ours: Vec<_> =
         files.file.iter().filter(|file| file.package().starts_with("carillon.")).cloned().collect();
