@@ -147,7 +147,6 @@ spec:
               name: {{ include "carillon.componentName" (list $root "config") }}
           - secret:
               name: {{ $root.Values.api.existingSecret }}
-              optional: true
               items:
                 - key: {{ $root.Values.api.existingSecretKey }}
                   path: api-tokens/{{ $root.Values.api.existingSecretKey }}
