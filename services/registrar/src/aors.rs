@@ -29,6 +29,8 @@ const SHARDS: usize = 64;
 pub(crate) const EXPIRY_QUEUE: &str = "expiry";
 /// The log of changed bindings in each partition.
 pub(crate) const CHANGE_LOG: &str = "bindings";
+/// The index of addresses of record that have bindings, in each partition.
+pub(crate) const BOUND_INDEX: &str = "bound";
 /// The index of accounts in each partition.
 pub(crate) const ACCOUNT_INDEX: &str = "accounts";
 
@@ -203,7 +205,8 @@ impl Aors {
     ) -> Result<u64, StoreError> {
         let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
         let mut batch = Batch::new(self.partition_of(aor));
-        self.plan_expiry(aor, record, now_ms, &mut batch);
+        Self::plan_expiry(aor, record, now_ms, &mut batch);
+        Self::plan_listing(aor, record, &mut batch);
         if record.is_empty() {
             batch.delete(name_of(aor), expect);
         } else {
@@ -216,9 +219,20 @@ impl Aors {
         Ok(if record.is_empty() { 0 } else { outcome.version })
     }
 
+    /// Lists the record among those with bindings, or takes it off that list, when that changes.
+    fn plan_listing(aor: &str, record: &mut AorRecord, batch: &mut Batch) {
+        let is_bound = !record.bindings.is_empty();
+        if is_bound && !record.is_listed {
+            batch.index_add(BOUND_INDEX, aor, bytes::Bytes::new());
+        } else if !is_bound && record.is_listed {
+            batch.index_remove(BOUND_INDEX, aor);
+        }
+        record.is_listed = is_bound;
+    }
+
     /// Keeps one due entry per record, never later than the first expiry. It may be earlier: a refresh leaves it alone,
     /// and who claims it then moves it on.
-    fn plan_expiry(&self, aor: &str, record: &mut AorRecord, now_ms: u64, batch: &mut Batch) {
+    fn plan_expiry(aor: &str, record: &mut AorRecord, now_ms: u64, batch: &mut Batch) {
         let needed = record.first_expiry_ms();
         let is_early_enough = |at| record.due_ms > now_ms && record.due_ms <= at;
         match needed {
@@ -293,7 +307,7 @@ pub(crate) fn note(aor: &str, kind: Type, binding: &BindingRecord) -> Op {
 }
 
 /// Name of the record of an address of record.
-fn name_of(aor: &str) -> String {
+pub(crate) fn name_of(aor: &str) -> String {
     format!("aor/{aor}")
 }
 

@@ -6,7 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use ambient::Entropy;
-use sip_digest::{Algorithm, Challenge, Credentials, Ha1, Hash, Nonce, NonceKey, NonceState, ReplayWindow};
+use sip_digest::{
+    Algorithm, Challenge, Credentials, Ha1, Hash, Nonce, NonceKey, NonceState, ReplayWindow, Use,
+};
 use sip_message::Uri;
 
 use crate::{

@@ -10,30 +10,50 @@
 //! Start reading at [`Registrar`], then `registration.rs`.
 #![forbid(unsafe_code)]
 
+mod absent;
+mod accounts;
 mod answer;
 mod aors;
 mod auth;
+mod bindings;
 mod config;
 mod date;
 mod domains;
+mod expiry;
+mod idempotency;
+mod listing;
 mod location;
+mod membership;
 mod plan;
 mod record;
+mod refusal;
 mod register;
 mod registration;
 mod routing;
 mod secrets;
+mod watch;
 
 use std::sync::Arc;
 
 use ambient::Entropy;
+use cluster_api::{
+    cluster::v1::membership_server::MembershipServer,
+    registrar::v1::{
+        accounts_server::AccountsServer, bindings_server::BindingsServer,
+        forwarding_server::ForwardingServer, location_server::LocationServer, trunks_server::TrunksServer,
+    },
+};
+use lifecycle::Shutdown;
 use store::{Partition, Store};
+use tokio::time::MissedTickBehavior;
+use tonic::service::Routes;
 
 pub use config::{Algorithm, Auth, Config, ConfigError, DomainConfig};
 
 use aors::Aors;
 use auth::Authority;
 use domains::Domains;
+use idempotency::RequestIds;
 use register::Policy;
 use secrets::SecretStore;
 
@@ -58,6 +78,8 @@ pub(crate) struct Shared {
     policy: Policy,
     authority: Authority,
     config: Config,
+    requests: RequestIds,
+    members: Partition,
     aors: Aors,
     secrets: SecretStore,
 }
@@ -86,8 +108,39 @@ impl Registrar {
             },
             aors: Aors::new(store.clone(), config.cached_aors, config.forget_after),
             secrets: SecretStore::new(store, entropy, Partition::new("cluster", 0)),
+            requests: RequestIds::new(),
+            members: Partition::new("members", 0),
             config,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// All gRPC services of the registrar, to be served by one server.
+    pub fn routes(&self) -> Routes {
+        let mut routes = Routes::builder();
+        routes
+            .add_service(LocationServer::new(self.clone()))
+            .add_service(MembershipServer::new(self.clone()))
+            .add_service(AccountsServer::new(self.clone()))
+            .add_service(BindingsServer::new(self.clone()))
+            .add_service(ForwardingServer::new(self.clone()))
+            .add_service(TrunksServer::new(self.clone()));
+        routes.routes()
+    }
+
+    /// Removes expired bindings until asked to stop. Rpcs are answered without it.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut rhythm = tokio::time::interval(self.shared.config.expiry_interval);
+        rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // the end comes first: what is due is done by the others
+                biased;
+                () = shutdown.asked() => return,
+                _ = rhythm.tick() => {
+                    self.shared.expire().await;
+                }
+            }
+        }
     }
 }

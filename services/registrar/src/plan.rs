@@ -39,7 +39,8 @@ impl Callee {
         bindings.sort_by_key(|binding| std::cmp::Reverse(binding.q()));
         let account = record.account.as_ref();
         let mut callee = Self {
-            is_known: account.is_some() || !bindings.is_empty() || record.forget_ms > now_ms,
+            // an expired binding that nobody has cleaned away yet tells of a user too
+            is_known: account.is_some() || !record.bindings.is_empty() || record.forget_ms > now_ms,
             is_disabled: account.is_some_and(|account| account.disabled),
             is_anchored: account.is_some_and(|account| account.anchor),
             is_redirecting: account.is_some_and(|account| account.redirect_only),

@@ -39,6 +39,9 @@ pub(crate) struct AorRecord {
     /// unknown one; 0 while there is a binding or an account.
     #[prost(uint64, tag = "8")]
     pub forget_ms: u64,
+    /// Whether the record is in the list of those with bindings.
+    #[prost(bool, tag = "9")]
+    pub is_listed: bool,
 }
 
 /// An account.

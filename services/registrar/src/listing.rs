@@ -1,0 +1,67 @@
+//! Pages over an index that is spread over partitions, in one order.
+
+use bytes::Bytes;
+use cluster_rpc::{Reason, Refusal};
+use futures_util::future::try_join_all;
+use store::{Partition, Store};
+
+use crate::refusal::of_store;
+
+const DEFAULT_SIZE: usize = 100;
+const MAX_SIZE: i32 = 1_000;
+/// Index pages read for one answer at most: a filter that matches little must not read everything.
+const MAX_ROUNDS: usize = 20;
+
+/// Part of a list.
+pub(crate) struct Page {
+    pub entries: Vec<(String, Bytes)>,
+    /// Empty at the end.
+    pub next: String,
+}
+
+/// Number of entries that a request asks for.
+pub(crate) fn page_size(asked: i32) -> Result<usize, Refusal> {
+    match asked {
+        0 => Ok(DEFAULT_SIZE),
+        1..=MAX_SIZE => Ok(usize::try_from(asked).unwrap_or(DEFAULT_SIZE)),
+        _ => Err(Refusal::field(Reason::BadField, "page_size", "0 to 1000")),
+    }
+}
+
+/// Members of `index` after `page_token` that are wanted, in octet order over all partitions. The token is the last member
+/// that was looked at, wanted or not.
+pub(crate) async fn page(
+    store: &dyn Store,
+    partitions: &[Partition],
+    index: &str,
+    asked_size: i32,
+    page_token: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Page, Refusal> {
+    let size = page_size(asked_size)?;
+    let mut after = (!page_token.is_empty()).then(|| page_token.to_owned());
+    let mut entries = Vec::new();
+    for _ in 0..MAX_ROUNDS {
+        let reads = partitions.iter().map(|partition| store.index(partition, index, after.as_deref(), size));
+        let pages = try_join_all(reads).await.map_err(of_store)?;
+        // behind the end of a partition that has more, nothing is known to be complete
+        let horizon = pages.iter().filter_map(|page| page.next.clone()).min();
+        let mut found: Vec<(String, Bytes)> = pages.into_iter().flat_map(|page| page.entries).collect();
+        found.retain(|(member, _)| horizon.as_ref().is_none_or(|horizon| member <= horizon));
+        found.sort_unstable_by(|one, two| one.0.cmp(&two.0));
+        for (member, value) in found {
+            if entries.len() == size {
+                return Ok(Page { next: after.unwrap_or_default(), entries });
+            }
+            after = Some(member.clone());
+            if is_wanted(&member) {
+                entries.push((member, value));
+            }
+        }
+        match horizon {
+            None => return Ok(Page { entries, next: String::new() }),
+            Some(horizon) => after = Some(horizon),
+        }
+    }
+    Ok(Page { entries, next: after.unwrap_or_default() })
+}

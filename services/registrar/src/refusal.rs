@@ -1,0 +1,34 @@
+//! Failures of the store as refusals of the API.
+
+use cluster_rpc::{Reason, Refusal};
+use store::StoreError;
+
+use crate::aors::ChangeError;
+
+/// What the caller of an rpc is told when the store failed.
+pub(crate) fn of_store(error: StoreError) -> Refusal {
+    tracing::warn!(%error, "the store failed an rpc");
+    match error {
+        StoreError::Conflict => Refusal::new(Reason::Contention, "others changed the same at the same time"),
+        StoreError::Timeout { .. } | StoreError::Unavailable { .. } | StoreError::Unreplicated { .. } => {
+            Refusal::new(
+                Reason::StoreUnavailable,
+                "the store did not confirm; read to find out whether it happened",
+            )
+        }
+        StoreError::Trimmed { .. } => {
+            Refusal::new(Reason::CursorTooOld, "the history begins after this cursor")
+        }
+        StoreError::Invalid { .. } | StoreError::Corrupt { .. } => {
+            Refusal::new(Reason::Internal, "what is stored cannot be used; the log of this service says more")
+        }
+    }
+}
+
+/// What the caller of an rpc is told when a record was not changed.
+pub(crate) fn of_change(error: ChangeError) -> Refusal {
+    match error {
+        ChangeError::Contended => of_store(StoreError::Conflict),
+        ChangeError::Store(error) => of_store(error),
+    }
+}

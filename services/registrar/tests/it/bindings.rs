@@ -1,0 +1,179 @@
+//! `Bindings`.
+
+use std::time::Duration;
+
+use cluster_api::registrar::v1::{
+    AddBindingRequest, BindingEvent, ListBindingsRequest, RemoveBindingRequest, WatchBindingsRequest,
+    binding_event::Type, bindings_server::Bindings as _,
+};
+use cluster_rpc::{Reason, Refusal};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Request, Status};
+
+use crate::rig::{Phone, Rig, contact, lasting, targets, uris, with_q};
+
+fn reason(status: &Status) -> Reason {
+    Refusal::read(status).unwrap().reason()
+}
+
+fn fixed(aor: &str, contact_uri: &str) -> AddBindingRequest {
+    AddBindingRequest {
+        aor: aor.to_owned(),
+        contact_uri: contact_uri.to_owned(),
+        ..AddBindingRequest::default()
+    }
+}
+
+/// A static contact is listed, called, and outlives a phone's star; the same URI again replaces it.
+#[tokio::test]
+async fn a_static_contact_stays() {
+    let rig = Rig::new();
+    let registrar = rig.registrar();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    phone.register(&[contact("sip:phone@h")]).await;
+    let added =
+        registrar.add_binding(Request::new(fixed("sip:bob@open", "sip:gw@h"))).await.unwrap().into_inner();
+    assert!(added.r#static && added.expire_time.is_none());
+    let again = AddBindingRequest { q_milli: Some(500), ..fixed("sip:bob@open", "sip:gw@H") };
+    let replaced = registrar.add_binding(Request::new(again)).await.unwrap().into_inner();
+    assert_eq!(replaced.binding_id, added.binding_id);
+    assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:phone@h"], ["sip:gw@H"]]);
+    let star =
+        cluster_api::registrar::v1::RegisterRequest { star: true, expires: Some(0), ..phone.request(&[]) };
+    assert_eq!(uris(&phone.send(star).await), ["sip:gw@H"]);
+    rig.clock.advance(Duration::from_secs(1_000_000));
+    assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:gw@H"]]);
+    let list = ListBindingsRequest { aor: "sip:bob@open".into(), ..ListBindingsRequest::default() };
+    let list = registrar.list_bindings(Request::new(list)).await.unwrap().into_inner();
+    assert_eq!(list.bindings, [replaced]);
+}
+
+/// T19: nothing that is given can become another header or parameter.
+#[tokio::test]
+async fn bad_static_contacts_are_refused() {
+    let rig = Rig::new();
+    let refusal = async |request: AddBindingRequest| {
+        reason(&rig.registrar().add_binding(Request::new(request)).await.unwrap_err())
+    };
+    let good = fixed("sip:bob@open", "sip:gw@h");
+    assert_eq!(refusal(fixed("sip:bob@open", "sip:bob@open")).await, Reason::BadUri);
+    assert_eq!(refusal(fixed("sip:bob@open", "sip:x@h>\r\nVia: y")).await, Reason::BadUri);
+    assert_eq!(refusal(fixed("sip:bob@d", "sip:gw@h")).await, Reason::AccountNotFound);
+    for param in ["a b", "x=\"y\r\n\"", "expires=5", "Q=0.1", "", "x=y;z", "x=\"a\"b\""] {
+        let request = AddBindingRequest { params: vec![param.to_owned()], ..good.clone() };
+        assert_eq!(refusal(request).await, Reason::BadField, "{param}");
+    }
+    assert_eq!(refusal(AddBindingRequest { q_milli: Some(1_001), ..good.clone() }).await, Reason::BadField);
+    for number in 0..10 {
+        let request = fixed("sip:bob@open", &format!("sip:{number}@h"));
+        rig.registrar().add_binding(Request::new(request)).await.unwrap();
+    }
+    assert_eq!(refusal(good).await, Reason::TooManyBindings);
+}
+
+#[tokio::test]
+async fn bindings_are_removed_by_id_or_all() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    phone.register(&[contact("sip:a@h"), contact("sip:b@h"), contact("sip:c@h")]).await;
+    let remove = async |binding_id: &str| {
+        let request = RemoveBindingRequest {
+            aor: "sip:bob@open".into(),
+            binding_id: binding_id.into(),
+            ..RemoveBindingRequest::default()
+        };
+        rig.registrar().remove_binding(Request::new(request)).await.map(drop)
+    };
+    remove("2").await.unwrap();
+    assert_eq!(reason(&remove("2").await.unwrap_err()), Reason::BindingNotFound);
+    assert_eq!(uris(&phone.register(&[]).await), ["sip:a@h", "sip:c@h"]);
+    remove("").await.unwrap();
+    assert_eq!(reason(&remove("").await.unwrap_err()), Reason::BindingNotFound);
+}
+
+#[tokio::test]
+async fn bindings_are_listed_in_pages_by_falling_q() {
+    let rig = Rig::new();
+    let contacts = [with_q("sip:a@h", 100), contact("sip:b@h"), with_q("sip:c@h", 500)];
+    Phone::of(&rig, "bob", "open").register(&contacts).await;
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListBindingsRequest { aor: "sip:bob@open".into(), page_size: 2, page_token };
+        let page = rig.registrar().list_bindings(Request::new(request)).await.unwrap().into_inner();
+        found.extend(page.bindings.into_iter().map(|binding| (binding.contact_uri, binding.q_milli)));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let expected = [("sip:b@h", 1_000), ("sip:c@h", 500), ("sip:a@h", 100)];
+    assert_eq!(found, expected.map(|(uri, q)| (uri.to_owned(), q)));
+}
+
+/// REG-17: a watch begins with what is, tells every change once, and resumes without loss or repetition on any replica.
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_every_change_once() {
+    let rig = Rig::new();
+    let mut bob = Phone::of(&rig, "bob", "open");
+    let mut eve = Phone::of(&rig, "eve", "open");
+    bob.register(&[lasting("sip:a@h", 60)]).await;
+    let mut watch = watch(&rig, 0, "", None).await;
+    assert_eq!(told(&next(&mut watch).await), (Type::Snapshot, "sip:bob@open", "sip:a@h"));
+    eve.register(&[contact("sip:e@h")]).await;
+    bob.register(&[lasting("sip:a@h", 0), contact("sip:b@h")]).await;
+    assert_eq!(told(&next(&mut watch).await), (Type::Registered, "sip:eve@open", "sip:e@h"));
+    let unregistered = next(&mut watch).await;
+    assert_eq!(told(&unregistered), (Type::Unregistered, "sip:bob@open", "sip:a@h"));
+    drop(watch);
+
+    let mut resumed = self::watch(&rig, 1, "", Some(unregistered.cursor)).await;
+    assert_eq!(told(&next(&mut resumed).await), (Type::Registered, "sip:bob@open", "sip:b@h"));
+    let shutdown = lifecycle::Shutdown::new();
+    let run = tokio::spawn(rig.replicas[0].clone().run(shutdown.clone()));
+    rig.clock.advance(Duration::from_secs(3_600));
+    let mut expired = [next(&mut resumed).await, next(&mut resumed).await];
+    expired.sort_by(|one, two| one.aor.cmp(&two.aor));
+    assert_eq!(told(&expired[0]), (Type::Expired, "sip:bob@open", "sip:b@h"));
+    assert_eq!(told(&expired[1]), (Type::Expired, "sip:eve@open", "sip:e@h"));
+    shutdown.ask();
+    run.await.unwrap();
+}
+
+/// A watch of one address sees nothing of others; an empty one says so.
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_one_address_sees_that_one() {
+    let rig = Rig::new();
+    let mut watch = watch(&rig, 0, "sip:bob@open", None).await;
+    let opening = next(&mut watch).await;
+    assert_eq!(
+        (opening.r#type(), opening.binding, opening.aor.as_str()),
+        (Type::Snapshot, None, "sip:bob@open")
+    );
+    for number in 0..40 {
+        Phone::of(&rig, &format!("user{number}"), "open").register(&[contact("sip:x@h")]).await;
+    }
+    Phone::of(&rig, "bob", "open").register(&[contact("sip:b@h")]).await;
+    assert_eq!(told(&next(&mut watch).await), (Type::Registered, "sip:bob@open", "sip:b@h"));
+    let request = WatchBindingsRequest { aor: String::new(), after_cursor: Some("nonsense".into()) };
+    let Err(refused) = rig.registrar().watch_bindings(Request::new(request)).await else { panic!() };
+    assert_eq!(reason(&refused), Reason::BadCursor);
+}
+
+async fn watch(
+    rig: &Rig,
+    replica: usize,
+    aor: &str,
+    after_cursor: Option<String>,
+) -> impl Stream<Item = Result<BindingEvent, Status>> + Unpin + use<> {
+    let request = WatchBindingsRequest { aor: aor.to_owned(), after_cursor };
+    rig.replicas[replica].watch_bindings(Request::new(request)).await.unwrap().into_inner()
+}
+
+async fn next(watch: &mut (impl Stream<Item = Result<BindingEvent, Status>> + Unpin)) -> BindingEvent {
+    watch.next().await.unwrap().unwrap()
+}
+
+fn told(event: &BindingEvent) -> (Type, &str, &str) {
+    (event.r#type(), &event.aor, &event.binding.as_ref().unwrap().contact_uri)
+}

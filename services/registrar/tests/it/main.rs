@@ -1,0 +1,10 @@
+//! The registrar over the memory store: every row through its rpcs, as an edge calls them.
+
+mod accounts;
+mod authentication;
+mod bindings;
+mod membership;
+mod registering;
+mod rig;
+mod routing;
+mod store_faults;

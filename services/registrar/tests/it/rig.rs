@@ -1,0 +1,365 @@
+//! A registrar, a clock that stands still until moved, and a phone that knows how to answer challenges.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ambient::{FixedClock, SeededEntropy, WallClock as _};
+use async_trait::async_trait;
+use cluster_api::{
+    registrar::v1::{
+        Account, CreateAccountRequest, RegisterContact, RegisterRequest, RegisterResponse, RouteRequest,
+        RouteResponse, accounts_server::Accounts as _, location_server::Location as _, route_response::Plan,
+    },
+    sip::v1::Source,
+};
+use registrar::{Auth, Config, Deps, DomainConfig, Registrar};
+use sip_digest::{Challenge, Login, answer, answerable};
+use store::{
+    Batch, CommitOutcome, Cursor, Due, IndexPage, Key, LogEntry, MemoryStore, Partition, Store, StoreError,
+    Versioned, Wakeups,
+};
+use tonic::Request;
+
+pub const PASSWORD: &str = "zanzibar";
+
+/// Replicas of the registrar over one store. Domain `d` wants digests, domain `open` wants nothing.
+pub struct Rig {
+    pub clock: FixedClock,
+    pub store: Arc<Counting>,
+    pub memory: Arc<MemoryStore>,
+    pub replicas: Vec<Registrar>,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    /// Settings other than the domains are the given ones.
+    pub fn with(config: Config) -> Self {
+        let clock = FixedClock::at_unix_seconds(1_800_000_000);
+        let memory = Arc::new(MemoryStore::new({
+            let clock = clock.clone();
+            move || clock.now()
+        }));
+        let store = Arc::new(Counting::over(memory.clone()));
+        let domain = |name: &str, auth| DomainConfig { name: name.to_owned(), auth, realm: None };
+        let config =
+            Config { domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)], ..config };
+        let replica = |seed| {
+            let deps = Deps { store: store.clone(), entropy: Arc::new(SeededEntropy::new(seed)) };
+            Registrar::build(config.clone(), deps).unwrap()
+        };
+        Self { clock, store: store.clone(), memory, replicas: vec![replica(1), replica(2)] }
+    }
+
+    pub fn registrar(&self) -> &Registrar {
+        &self.replicas[0]
+    }
+
+    /// Creates `sip:NAME@d` with [`PASSWORD`].
+    pub async fn account(&self, name: &str) -> Account {
+        self.account_with(Account { aor: format!("sip:{name}@d"), ..Account::default() }).await
+    }
+
+    pub async fn account_with(&self, account: Account) -> Account {
+        let account = Account { password: PASSWORD.to_owned(), ..account };
+        let request = CreateAccountRequest { account: Some(account), ..CreateAccountRequest::default() };
+        self.registrar().create_account(Request::new(request)).await.unwrap().into_inner()
+    }
+}
+
+/// One phone of one user.
+#[derive(Clone)]
+pub struct Phone {
+    pub registrar: Registrar,
+    pub user: String,
+    pub domain: String,
+    pub password: String,
+    pub call_id: String,
+    pub cseq: u32,
+    pub nonce_count: u32,
+    /// The challenge in use.
+    pub challenge: Option<String>,
+}
+
+impl Phone {
+    pub fn of(rig: &Rig, user: &str, domain: &str) -> Self {
+        Self {
+            registrar: rig.registrar().clone(),
+            user: user.to_owned(),
+            domain: domain.to_owned(),
+            password: PASSWORD.to_owned(),
+            call_id: format!("call-{user}"),
+            cseq: 0,
+            nonce_count: 0,
+            challenge: None,
+        }
+    }
+
+    /// The REGISTER that comes next, without credentials.
+    pub fn request(&mut self, contacts: &[RegisterContact]) -> RegisterRequest {
+        self.cseq += 1;
+        let aor = format!("sip:{}@{}", self.user, self.domain);
+        RegisterRequest {
+            request_uri: format!("sip:{}", self.domain),
+            to_uri: aor.clone(),
+            from_uri: aor,
+            sip_call_id: self.call_id.clone(),
+            cseq: self.cseq,
+            contacts: contacts.to_vec(),
+            source: Some(source()),
+            flow: "flow-1".to_owned(),
+            user_agent: "rig".to_owned(),
+            ..RegisterRequest::default()
+        }
+    }
+
+    /// Sends a request as it is.
+    pub async fn send(&self, request: RegisterRequest) -> RegisterResponse {
+        self.registrar.register(Request::new(request)).await.unwrap().into_inner()
+    }
+
+    /// Puts credentials for the challenge in use on a request.
+    pub fn sign(&mut self, request: &mut RegisterRequest) {
+        let value = self.credentials("REGISTER", &request.request_uri.clone(), &request.body.clone());
+        request.authorization = vec![value];
+    }
+
+    pub fn credentials(&mut self, method: &str, uri: &str, body: &[u8]) -> String {
+        self.nonce_count += 1;
+        let header = self.challenge.clone().expect("a challenge was taken");
+        let challenge = Challenge::parse(header.as_bytes()).unwrap();
+        let login = Login { user: &self.user, password: &self.password };
+        let value = answer(&challenge, login, method, uri, body, "cnonce", self.nonce_count).to_bytes();
+        String::from_utf8(value).unwrap()
+    }
+
+    /// Takes the best challenge of an answer.
+    pub fn take_challenge(&mut self, challenges: &[String]) {
+        let best = answerable(challenges.iter().map(String::as_bytes)).remove(0).to_bytes();
+        self.challenge = Some(String::from_utf8(best).unwrap());
+        self.nonce_count = 0;
+    }
+
+    /// Registers like a phone: with the credentials it has, and once more when it is challenged.
+    pub async fn register(&mut self, contacts: &[RegisterContact]) -> RegisterResponse {
+        let request = self.request(contacts);
+        self.register_as(request).await
+    }
+
+    pub async fn register_as(&mut self, mut request: RegisterRequest) -> RegisterResponse {
+        if self.challenge.is_some() {
+            self.sign(&mut request);
+        }
+        let first = self.send(request.clone()).await;
+        if first.status != 401 {
+            return first;
+        }
+        self.take_challenge(&first.challenges);
+        self.cseq += 1;
+        request.cseq = self.cseq;
+        self.sign(&mut request);
+        self.send(request).await
+    }
+
+    /// Calls like a phone: answers one challenge.
+    pub async fn route(&mut self, request_uri: &str) -> RouteResponse {
+        let request = self.route_request(request_uri);
+        self.route_as(request).await
+    }
+
+    pub fn route_request(&self, request_uri: &str) -> RouteRequest {
+        RouteRequest {
+            method: "INVITE".to_owned(),
+            request_uri: request_uri.to_owned(),
+            from_uri: format!("sip:{}@{}", self.user, self.domain),
+            to_uri: request_uri.to_owned(),
+            sip_call_id: "call".to_owned(),
+            cseq: 1,
+            source: Some(source()),
+            ..RouteRequest::default()
+        }
+    }
+
+    pub async fn route_as(&mut self, mut request: RouteRequest) -> RouteResponse {
+        let first = self.send_route(request.clone()).await;
+        let Some(Plan::Challenge(challenge)) = &first.plan else { return first };
+        self.take_challenge(&challenge.challenges);
+        request.cseq += 1;
+        let value =
+            self.credentials(&request.method.clone(), &request.request_uri.clone(), &request.body.clone());
+        request.proxy_authorization = vec![value];
+        self.send_route(request).await
+    }
+
+    pub async fn send_route(&self, request: RouteRequest) -> RouteResponse {
+        self.registrar.route(Request::new(request)).await.unwrap().into_inner()
+    }
+}
+
+pub fn source() -> Source {
+    Source { transport: "udp".to_owned(), address: "192.0.2.1".to_owned(), port: 5060, trusted: false }
+}
+
+pub fn contact(uri: &str) -> RegisterContact {
+    RegisterContact { uri: uri.to_owned(), ..RegisterContact::default() }
+}
+
+pub fn lasting(uri: &str, expires: u32) -> RegisterContact {
+    RegisterContact { expires: Some(expires), ..contact(uri) }
+}
+
+pub fn with_q(uri: &str, q_milli: u32) -> RegisterContact {
+    RegisterContact { q_milli: Some(q_milli), ..contact(uri) }
+}
+
+pub fn uris(response: &RegisterResponse) -> Vec<&str> {
+    response.contacts.iter().map(|contact| contact.uri.as_str()).collect()
+}
+
+pub fn header<'a>(response: &'a RegisterResponse, name: &str) -> Option<&'a str> {
+    response.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
+}
+
+/// Status of a plan that answers, 0 for one that forwards.
+pub fn status(response: &RouteResponse) -> u32 {
+    match &response.plan {
+        Some(Plan::Challenge(_)) => 407,
+        Some(Plan::Refuse(refuse)) => refuse.status,
+        Some(Plan::Redirect(redirect)) => redirect.status,
+        _ => 0,
+    }
+}
+
+/// Target URIs by group.
+pub fn targets(response: &RouteResponse) -> Vec<Vec<&str>> {
+    match &response.plan {
+        Some(Plan::Fork(fork)) => fork
+            .groups
+            .iter()
+            .map(|group| group.targets.iter().map(|target| target.uri.as_str()).collect())
+            .collect(),
+        other => panic!("no fork but {other:?}"),
+    }
+}
+
+/// A store that counts what is asked of it and fails when told to.
+pub struct Counting {
+    inner: Arc<MemoryStore>,
+    pub reads: AtomicU64,
+    pub commits: AtomicU64,
+    pub is_down: AtomicBool,
+    pub is_unreplicated: AtomicBool,
+}
+
+impl Counting {
+    fn over(inner: Arc<MemoryStore>) -> Self {
+        Self {
+            inner,
+            reads: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            is_down: AtomicBool::new(false),
+            is_unreplicated: AtomicBool::new(false),
+        }
+    }
+
+    /// Reads and commits since the last question.
+    pub fn count(&self) -> (u64, u64) {
+        (self.reads.swap(0, Ordering::SeqCst), self.commits.swap(0, Ordering::SeqCst))
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.is_down.load(Ordering::SeqCst) {
+            true => Err(StoreError::unavailable("told to fail")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Counting {
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.check()?;
+        // other tasks may run here, as they would while a server is asked
+        tokio::task::yield_now().await;
+        self.inner.get(key).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        self.check()?;
+        tokio::task::yield_now().await;
+        let outcome = self.inner.commit(batch).await?;
+        match self.is_unreplicated.load(Ordering::SeqCst) {
+            true => Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }),
+            false => Ok(outcome),
+        }
+    }
+
+    async fn index(
+        &self,
+        partition: &Partition,
+        index: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<IndexPage, StoreError> {
+        self.check()?;
+        self.inner.index(partition, index, after, limit).await
+    }
+
+    async fn due_claim(
+        &self,
+        partition: &Partition,
+        queue: &str,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.check()?;
+        self.inner.due_claim(partition, queue, lease, limit).await
+    }
+
+    async fn due_next(
+        &self,
+        partition: &Partition,
+        queue: &str,
+    ) -> Result<Option<std::time::SystemTime>, StoreError> {
+        self.inner.due_next(partition, queue).await
+    }
+
+    async fn log_read(
+        &self,
+        partition: &Partition,
+        log: &str,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        self.inner.log_read(partition, log, after, limit).await
+    }
+
+    async fn log_tail(&self, partition: &Partition, log: &str) -> Result<Cursor, StoreError> {
+        self.inner.log_tail(partition, log).await
+    }
+
+    fn watch_log(&self, partition: &Partition, log: &str) -> Wakeups {
+        self.inner.watch_log(partition, log)
+    }
+
+    fn watch(&self, partition: &Partition) -> Wakeups {
+        self.inner.watch(partition)
+    }
+
+    fn now(&self) -> std::time::SystemTime {
+        self.inner.now()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.inner.is_ready()
+    }
+}

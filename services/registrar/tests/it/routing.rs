@@ -1,0 +1,165 @@
+//! Routing plans.
+
+use cluster_api::{
+    registrar::v1::{Account, RouteRequest, route_response::Plan},
+    sip::v1::Source,
+};
+use registrar::Config;
+
+use crate::rig::{Phone, Rig, contact, source, status, targets, with_q};
+
+/// PXY-09: unknown user 404, known without binding 480, foreign domain relayed.
+#[tokio::test]
+async fn three_calls_find_three_things() {
+    let rig = Rig::new();
+    rig.account("bob").await;
+    rig.account("alice").await;
+    let mut phone = Phone::of(&rig, "bob", "d");
+    assert_eq!(status(&phone.route("sip:nobody@d").await), 404);
+    assert_eq!(status(&phone.route("sip:alice@d").await), 480);
+    assert!(matches!(phone.route("sip:carol@elsewhere.example").await.plan, Some(Plan::Relay(_))));
+    assert_eq!(status(&phone.route("sip:d").await), 404);
+}
+
+/// PXY-27, T6: nobody relays to another domain without proof or trust.
+#[tokio::test]
+async fn only_proved_or_trusted_requests_leave() {
+    let rig = Rig::new();
+    let anonymous = |from: &str, to: &str, trusted, internal| RouteRequest {
+        method: "INVITE".into(),
+        from_uri: from.into(),
+        request_uri: to.into(),
+        to_uri: to.into(),
+        internal,
+        source: Some(Source { trusted, ..source() }),
+        ..RouteRequest::default()
+    };
+    let phone = Phone::of(&rig, "x", "d");
+    let far = "sip:carol@elsewhere.example";
+    assert_eq!(status(&phone.send_route(anonymous("sip:x@far.example", far, false, false)).await), 403);
+    assert_eq!(status(&phone.send_route(anonymous("sip:x@d", far, false, false)).await), 407);
+    assert_eq!(status(&phone.send_route(anonymous("sip:x@open", far, false, false)).await), 403);
+    assert_eq!(status(&phone.send_route(anonymous("nonsense", far, false, false)).await), 400);
+    for (trusted, internal) in [(true, false), (false, true)] {
+        let plan = phone.send_route(anonymous("sip:x@far.example", far, trusted, internal)).await;
+        assert!(matches!(plan.plan, Some(Plan::Relay(_))), "{plan:?}");
+        assert_eq!(plan.identity, "");
+    }
+    // a caller from elsewhere to a user of ours proves to be one of ours, where proofs are asked for
+    assert_eq!(
+        status(&phone.send_route(anonymous("sip:x@far.example", "sip:bob@d", false, false)).await),
+        407
+    );
+    assert_eq!(
+        status(&phone.send_route(anonymous("sip:x@far.example", "sip:bob@open", false, false)).await),
+        404
+    );
+}
+
+/// PXY-24: contacts of equal q together, others after them; each target carries its binding.
+#[tokio::test]
+async fn a_plan_carries_what_the_edge_needs() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    rig.account("bob").await;
+    let mut instance = contact("sip:desk@h");
+    instance.params = vec!["+sip.instance=\"<urn:uuid:7>\"".into()];
+    Phone::of(&rig, "bob", "d").register(&[instance, contact("sip:soft@h"), with_q("sip:cell@h", 100)]).await;
+    let plan = Phone::of(&rig, "alice", "d").route("sip:bob@d;x=1").await;
+    assert_eq!(targets(&plan), [vec!["sip:desk@h", "sip:soft@h"], vec!["sip:cell@h"]]);
+    assert_eq!(plan.identity, "sip:alice@d");
+    let Some(Plan::Fork(fork)) = plan.plan else { panic!() };
+    let target = &fork.groups[0].targets[0];
+    assert_eq!((target.flow.as_str(), target.received.as_str()), ("flow-1", "udp:192.0.2.1:5060"));
+    assert_eq!((target.aor.as_str(), target.instance.as_str()), ("sip:bob@d", "<urn:uuid:7>"));
+    assert_eq!(target.expire_time.unwrap().seconds, 1_800_003_600);
+    assert_eq!(fork.groups[0].cause, "contact");
+}
+
+/// Rule 1 of "nothing lost": what one replica acknowledged the other one routes to at once, also after a change.
+#[tokio::test]
+async fn every_replica_routes_to_the_newest_bindings() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    let mut other = Phone::of(&rig, "alice", "open");
+    other.registrar = rig.replicas[1].clone();
+    for uri in ["sip:a@h", "sip:b@h"] {
+        phone.register(&[contact(uri)]).await;
+        let plan = other.route("sip:bob@open").await;
+        assert_eq!(targets(&plan)[0].last(), Some(&uri));
+    }
+    rig.store.count();
+    other.route("sip:bob@open").await;
+    assert_eq!(rig.store.count(), (1, 0), "one read, no write");
+}
+
+/// REG-14, FWD-01: an account that only redirects answers 302 with every contact.
+#[tokio::test]
+async fn a_redirecting_account_tells_its_contacts() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    rig.account_with(Account { aor: "sip:bob@d".into(), redirect_only: true, ..Account::default() }).await;
+    let mut alice = Phone::of(&rig, "alice", "d");
+    assert_eq!(status(&alice.route("sip:bob@d").await), 480);
+    Phone::of(&rig, "bob", "d").register(&[with_q("mailto:bob@d", 200), contact("sip:a@h")]).await;
+    let Some(Plan::Redirect(redirect)) = alice.route("sip:bob@d").await.plan else { panic!() };
+    assert_eq!(
+        (redirect.status, redirect.contacts),
+        (302, vec!["<sip:a@h>".into(), "<mailto:bob@d>;q=0.200".into()])
+    );
+}
+
+/// Calls of anchored accounts run through call-control, from either side; call-control's own legs do not.
+#[tokio::test]
+async fn anchored_calls_go_to_call_control() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    rig.account_with(Account { aor: "sip:bob@d".into(), anchor: true, ..Account::default() }).await;
+    Phone::of(&rig, "alice", "d").register(&[contact("sip:a@h")]).await;
+    Phone::of(&rig, "bob", "d").register(&[contact("sip:b@h")]).await;
+    for (from, to) in [("alice", "sip:bob@d"), ("bob", "sip:alice@d")] {
+        let plan = Phone::of(&rig, from, "d").route(to).await;
+        assert!(matches!(plan.plan, Some(Plan::CallControl(_))), "{from}");
+    }
+    let phone = Phone::of(&rig, "alice", "d");
+    let leg = RouteRequest { internal: true, ..phone.route_request("sip:bob@d") };
+    assert_eq!(targets(&phone.send_route(leg).await), [["sip:b@h"]]);
+    let mut message = Phone::of(&rig, "alice", "d");
+    let request = RouteRequest { method: "MESSAGE".into(), ..message.route_request("sip:bob@d") };
+    assert_eq!(targets(&message.route_as(request).await), [["sip:b@h"]]);
+}
+
+/// Services of ours are found by method, event package and user part.
+#[tokio::test]
+async fn services_are_found() {
+    let rig = Rig::with(Config { call_control_users: vec!["conf".into()], ..Config::default() });
+    let mut phone = Phone::of(&rig, "bob", "open");
+    phone.register(&[contact("sip:b@h")]).await;
+    let ask = |method: &str, event: &str, to: &str| RouteRequest {
+        method: method.into(),
+        event: event.into(),
+        ..phone.route_request(to)
+    };
+    let bob = "sip:bob@open";
+    assert!(matches!(phone.send_route(ask("PUBLISH", "presence", bob)).await.plan, Some(Plan::Presence(_))));
+    let watch = ask("SUBSCRIBE", "message-summary;id=1", bob);
+    assert!(matches!(phone.send_route(watch).await.plan, Some(Plan::Presence(_))));
+    assert_eq!(targets(&phone.send_route(ask("SUBSCRIBE", "dialog", bob)).await), [["sip:b@h"]]);
+    let allocate = ask("ALLOCATE", "", "sip:open");
+    assert!(matches!(phone.send_route(allocate).await.plan, Some(Plan::CallControl(_))));
+    let conference = ask("INVITE", "", "sip:conf@open");
+    assert!(matches!(phone.send_route(conference).await.plan, Some(Plan::CallControl(_))));
+}
+
+/// UAC-05, UAC-06: a scheme nobody serves, a telephone number of a user, and of nobody.
+#[tokio::test]
+async fn other_schemes_are_looked_up_or_refused() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "+12015550123", "open");
+    phone.register(&[contact("sip:b@h")]).await;
+    assert_eq!(targets(&phone.route("tel:+1-201-555-0123").await), [["sip:b@h"]]);
+    assert_eq!(targets(&phone.route("sip:+12015550123@open;user=phone").await), [["sip:b@h"]]);
+    assert_eq!(status(&phone.route("tel:+1-201-555-0199").await), 404);
+    assert_eq!(status(&phone.route("nobody:x").await), 416);
+    assert_eq!(status(&phone.route("sip:[").await), 400);
+}
