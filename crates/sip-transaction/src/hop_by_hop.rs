@@ -4,15 +4,18 @@
 //! read here leaves in the simplest form.
 
 use bytes::Bytes;
-use sip_message::{HeaderId, Limits, Message, ParseError};
+use sip_message::{HeaderId, Limits, Message, ParseError, is_token};
 
 /// A header that the new message needs is not in the old one, or the result cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     /// The header is missing or unreadable.
     #[error("no readable {0}")]
     Missing(HeaderId),
-    /// The message would be no message; only an extra header of the caller's can cause that.
+    /// An extra header whose name is no token, or that only the transaction layer may write.
+    #[error("{0:?} cannot be added to a CANCEL")]
+    Extra(String),
+    /// The message would be no message: an extra header made it too large.
     #[error(transparent)]
     Unreadable(#[from] ParseError),
 }
@@ -30,10 +33,33 @@ pub(crate) fn ack(invite: &Message, response: &Message) -> Result<Message, Build
 pub(crate) fn cancel(invite: &Message, extra: &[(&str, &[u8])]) -> Result<Message, BuildError> {
     let mut text = request_like("CANCEL", invite, invite)?;
     for (name, value) in extra {
+        if !may_be_added(name) {
+            return Err(BuildError::Extra((*name).to_owned()));
+        }
         line(&mut text, name, value);
     }
     text.extend_from_slice(b"Content-Length: 0\r\n\r\n");
     Ok(Message::parse(Bytes::from(text), &Limits::OWN)?)
+}
+
+/// RFC 3261 9.1: a CANCEL belongs to its INVITE by these headers, and demands nothing.
+fn may_be_added(name: &str) -> bool {
+    let theirs = !matches!(
+        HeaderId::from_name(name.as_bytes()),
+        HeaderId::Via
+            | HeaderId::Route
+            | HeaderId::RecordRoute
+            | HeaderId::From
+            | HeaderId::To
+            | HeaderId::CallId
+            | HeaderId::CSeq
+            | HeaderId::MaxForwards
+            | HeaderId::Require
+            | HeaderId::ProxyRequire
+            | HeaderId::ContentLength
+            | HeaderId::TransferEncoding
+    );
+    theirs && is_token(name.as_bytes())
 }
 
 /// What ACK and CANCEL have in common.
@@ -108,6 +134,14 @@ mod tests {
             Call-ID: call\r\nCSeq: 7 CANCEL\r\n\
             Reason: SIP;cause=200;text=\"Call completed elsewhere\"  X: y\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8_lossy(cancel.bytes()), expected);
+    }
+
+    #[test]
+    fn no_extra_header_can_make_a_cancel_into_something_else() {
+        for name in ["Via", "v", "CSEQ", "Require", "X:y\r\nRoute", "", "X Y", "Content-Length"] {
+            let refused = cancel(&message(INVITE), &[(name, b"1")]);
+            assert_eq!(refused, Err(BuildError::Extra(name.to_owned())));
+        }
     }
 
     fn message(bytes: &'static [u8]) -> Message {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lifecycle::Tasks;
@@ -41,6 +41,7 @@ pub type Command = Box<dyn FnOnce(&mut Context<'_, Obedient>) -> Option<Told> + 
 /// A user without a will of its own. It answers OPTIONS with 200 and panics at BOOM.
 pub struct Obedient {
     told: mpsc::UnboundedSender<Told>,
+    rounds: Arc<AtomicU32>,
 }
 
 impl Obedient {
@@ -114,6 +115,10 @@ impl TransactionUser for Obedient {
         }
     }
 
+    fn on_round(&mut self, _: &mut Context<'_, Self>, _: Instant) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn on_flow_opened(&mut self, _: &mut Context<'_, Self>, flow: FlowId) {
         self.tell(Told::Opened(flow));
     }
@@ -128,6 +133,8 @@ pub struct Running {
     pub address: SocketAddr,
     pub handle: Handle<Command>,
     pub counters: Arc<Counters>,
+    /// How often the loop went round because there was something to do.
+    pub rounds: Arc<AtomicU32>,
     told: mpsc::UnboundedReceiver<Told>,
 }
 
@@ -144,8 +151,10 @@ impl Running {
         let address = endpoint.listening().next().unwrap();
         let (sender, told) = mpsc::unbounded_channel();
         let (handle, counters) = (endpoint.handle(), endpoint.counters().clone());
-        tokio::spawn(endpoint.run(Obedient { told: sender }, std::future::pending()));
-        Self { address, handle, counters, told }
+        let rounds = Arc::new(AtomicU32::new(0));
+        let user = Obedient { told: sender, rounds: rounds.clone() };
+        tokio::spawn(endpoint.run(user, std::future::pending()));
+        Self { address, handle, counters, rounds, told }
     }
 
     /// The next thing that the user is told.

@@ -1,7 +1,9 @@
 //! What the loop does for its user: timers, asynchronous work, panics, bounds.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sip_endpoint::{Failure, Transport};
 use tokio::sync::oneshot;
 
 use crate::support::*;
@@ -45,6 +47,26 @@ async fn work_that_waits_holds_nobody_up() {
     assert!(matches!(us.told().await, Told::Timer("meanwhile")));
     release.send("released").unwrap();
     assert!(matches!(us.told().await, Told::Completion("released")));
+}
+
+#[tokio::test]
+async fn an_endpoint_with_nothing_to_do_rests() {
+    let mut us = Running::new().await;
+    let closed = UdpPeer::new().await.address;
+    us.send("INVITE", 0, Transport::Udp, closed);
+    assert!(matches!(us.failure().await, Failure::NotSent(_)));
+    let peer = TcpPeer::connect(us.address).await;
+    while !matches!(us.told().await, Told::Opened(_)) {}
+    drop(peer);
+    while !matches!(us.told().await, Told::Closed(..)) {}
+    let before = us.rounds.load(Ordering::Relaxed);
+    us.order(|cx| {
+        cx.set_timer(Duration::from_millis(200), "later");
+        None
+    });
+    assert!(matches!(us.told().await, Told::Timer("later")));
+    let rounds = us.rounds.load(Ordering::Relaxed) - before;
+    assert!(rounds < 20, "went round {rounds} times while it had a command and a timer to see to");
 }
 
 #[tokio::test]
