@@ -1,7 +1,7 @@
 //! `Location.Register`: the checks of RFC 3261 10.3 in their order, then one change of one record.
 
 use cluster_api::registrar::v1::{RegisterRequest, RegisterResponse, binding_event::Type};
-use sip_digest::ReplayWindow;
+use sip_digest::{NonceKey, ReplayWindow};
 use sip_message::{Scheme, Uri};
 
 use crate::{
@@ -10,23 +10,13 @@ use crate::{
     aors::{Change, ChangeError, Draft, note},
     auth::{Claim, Demand, Proof},
     config::Auth,
-    domains::user_aor,
+    domains::{Domain, user_aor},
     record::AccountRecord,
     register::{Asked, Policy, plan},
 };
 
 /// Option tags that a REGISTER may require.
 const SUPPORTED: [&str; 1] = ["path"];
-
-/// Who asks, after the checks that need no record.
-enum Asker<'a> {
-    /// A peer that is not challenged.
-    Trusted,
-    /// Somebody in a domain without authentication who says this is who they are.
-    Unproved(String),
-    /// Somebody with credentials.
-    Claiming(Claim<'a>),
-}
 
 impl Shared {
     /// Answers one REGISTER. The answer may be sent: every change in it is committed.
@@ -84,6 +74,12 @@ impl Shared {
         };
         let from_aor = address_of(&request.from_uri);
         // step 3
+        if source.trusted {
+            return self.register_trusted(domain, asked).await;
+        }
+        if domain.auth == Auth::None {
+            return self.register_unproved(asked, from_aor.as_deref()).await;
+        }
         let demand = Demand {
             domain,
             method: "REGISTER",
@@ -92,84 +88,97 @@ impl Shared {
             call_id: &request.sip_call_id,
             cseq: request.cseq,
         };
-        let asker = if source.trusted {
-            Asker::Trusted
-        } else if domain.auth == Auth::None {
-            match from_aor.clone() {
-                Some(from) => Asker::Unproved(from),
-                None => return Ok(bare(400, "Bad From")),
+        let key = &self.secrets.load().await?.nonce_key;
+        let claim = self.authority.read(key, &self.domains, demand, &request.authorization, now_ms);
+        match claim {
+            None => Ok(challenged(self.authority.challenges(key, domain, false, now_ms))),
+            Some(claim) if claim.aor == to_aor => {
+                self.register_own(key, &claim, demand, asked, from_aor.as_deref()).await
             }
-        } else {
-            let key = &self.secrets.load().await?.nonce_key;
-            match self.authority.read(key, &self.domains, demand, &request.authorization, now_ms) {
-                Some(claim) => Asker::Claiming(claim),
-                None => return Ok(challenged(self.authority.challenges(key, domain, false, now_ms))),
-            }
-        };
-        match asker {
-            Asker::Claiming(claim) if claim.aor == to_aor => {
-                let key = &self.secrets.load().await?.nonce_key;
-                let challenge =
-                    |is_stale| challenged(self.authority.challenges(key, domain, is_stale, now_ms));
-                self.aors
-                    .change(&to_aor, |draft| {
-                        let window = match self.authority.prove(&claim, demand, draft.record, draft.now_ms) {
-                            Proof::Accepted(window) => window,
-                            Proof::Stale => return Change::Keep(challenge(true)),
-                            Proof::Refused => return Change::Keep(challenge(false)),
-                        };
-                        let may_say_from = from_aor.as_deref().is_some_and(|from| {
-                            from == to_aor || may_name(draft.record.account.as_ref(), from)
-                        });
-                        if !may_say_from {
-                            return Change::Keep(bare(403, "Not Your Address"));
-                        }
-                        self.apply(draft, asked, Some(&window))
-                    })
-                    .await
-            }
-            Asker::Claiming(claim) => {
-                self.register_for_another(&claim, demand, asked, from_aor.as_deref()).await
-            }
-            Asker::Unproved(from) => {
-                self.aors
-                    .change(&to_aor, |draft| {
-                        if from != to_aor && !may_register(draft.record.account.as_ref(), &from) {
-                            return Change::Keep(bare(403, "Not Your Address"));
-                        }
-                        self.apply(draft, asked, None)
-                    })
-                    .await
-            }
-            Asker::Trusted => {
-                self.aors
-                    .change(&to_aor, |draft| {
-                        if domain.auth == Auth::Digest && draft.record.account.is_none() {
-                            return Change::Keep(bare(404, ""));
-                        }
-                        self.apply(draft, asked, None)
-                    })
-                    .await
-            }
+            Some(claim) => self.register_for_another(key, &claim, demand, asked, from_aor.as_deref()).await,
         }
     }
 
-    /// Third-party registration: who asks proves it in their own record, the right is in the other one.
-    async fn register_for_another(
+    /// A peer that is not challenged may register for everybody who exists.
+    async fn register_trusted(
         &self,
+        domain: &Domain,
+        asked: Asked<'_>,
+    ) -> Result<RegisterResponse, ChangeError> {
+        let change = self.aors.change(asked.aor, |draft| {
+            if domain.auth == Auth::Digest && draft.record.account.is_none() {
+                return Change::Keep(bare(404, ""));
+            }
+            self.apply(draft, asked, None)
+        });
+        change.await
+    }
+
+    /// In a domain without authentication From says who asks, and only the user may.
+    async fn register_unproved(
+        &self,
+        asked: Asked<'_>,
+        from_aor: Option<&str>,
+    ) -> Result<RegisterResponse, ChangeError> {
+        let Some(from) = from_aor else { return Ok(bare(400, "Bad From")) };
+        let change = self.aors.change(asked.aor, |draft| {
+            if from != asked.aor && !may_register(draft.record.account.as_ref(), from) {
+                return Change::Keep(bare(403, "Not Your Address"));
+            }
+            self.apply(draft, asked, None)
+        });
+        change.await
+    }
+
+    /// The usual case: proof, nonce and bindings are one record and one commit.
+    async fn register_own(
+        &self,
+        key: &NonceKey,
         claim: &Claim<'_>,
         demand: Demand<'_>,
         asked: Asked<'_>,
         from_aor: Option<&str>,
     ) -> Result<RegisterResponse, ChangeError> {
-        let key = &self.secrets.load().await?.nonce_key;
-        let now_ms = self.aors.now_ms();
+        let change = self.aors.change(asked.aor, |draft| {
+            let window = match self.authority.prove(claim, demand, draft.record, draft.now_ms) {
+                Proof::Accepted(window) => window,
+                Proof::Stale => return Change::Keep(self.challenge_again(key, demand, true, draft.now_ms)),
+                Proof::Refused => {
+                    return Change::Keep(self.challenge_again(key, demand, false, draft.now_ms));
+                }
+            };
+            let account = draft.record.account.as_ref();
+            if !from_aor.is_some_and(|from| from == asked.aor || may_name(account, from)) {
+                return Change::Keep(bare(403, "Not Your Address"));
+            }
+            self.apply(draft, asked, Some(&window))
+        });
+        change.await
+    }
+
+    fn challenge_again(
+        &self,
+        key: &NonceKey,
+        demand: Demand<'_>,
+        is_stale: bool,
+        now_ms: u64,
+    ) -> RegisterResponse {
+        challenged(self.authority.challenges(key, demand.domain, is_stale, now_ms))
+    }
+
+    /// Third-party registration: who asks proves it in their own record, the right is in the other one.
+    async fn register_for_another(
+        &self,
+        key: &NonceKey,
+        claim: &Claim<'_>,
+        demand: Demand<'_>,
+        asked: Asked<'_>,
+        from_aor: Option<&str>,
+    ) -> Result<RegisterResponse, ChangeError> {
         let refusal = self
             .aors
             .change(&claim.aor, |draft| {
-                let challenge = |is_stale| {
-                    Some(challenged(self.authority.challenges(key, demand.domain, is_stale, now_ms)))
-                };
+                let challenge = |is_stale| Some(self.challenge_again(key, demand, is_stale, draft.now_ms));
                 let window = match self.authority.prove(claim, demand, draft.record, draft.now_ms) {
                     Proof::Accepted(window) => window,
                     Proof::Stale => return Change::Keep(challenge(true)),
