@@ -51,7 +51,9 @@ pub struct Config {
 /// One address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port; port 0 takes a free one. On a host with several addresses, name each one instead of the
+    /// unspecified address: a datagram from the latter leaves by whichever address the route prefers, and a peer that
+    /// checks where its answer comes from wants the one it asked (RFC 3581 4).
     pub address: SocketAddr,
     /// How peers reach this address: `host` or `host:port`, written into every Via. Defaults to the address itself, or
     /// for the unspecified address to the one the default route leaves by.

@@ -1,6 +1,6 @@
 //! What a transaction user can do from within a call.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::hash::RandomState;
 use std::net::SocketAddr;
@@ -41,9 +41,9 @@ pub(crate) struct Core<U: TransactionUser> {
     /// Addresses that refused TCP, and until when to believe it.
     pub(crate) refused_tcp: HashMap<SocketAddr, Instant>,
     /// Transactions to tell in this round that something did not leave.
-    pub(crate) failed: Vec<Key>,
+    pub(crate) failed: VecDeque<Key>,
     /// Connections that we closed in this round.
-    pub(crate) closed: Vec<(FlowId, FlowEnd)>,
+    pub(crate) closed: VecDeque<(FlowId, FlowEnd)>,
     /// How long the last round took.
     pub(crate) lag: Duration,
 }

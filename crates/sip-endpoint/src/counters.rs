@@ -74,6 +74,8 @@ counters! {
     accept_errors,
     /// Panics of the user, each of which cost one message.
     user_panics,
+    /// Panics of the endpoint itself, each of which cost one message or one connection.
+    internal_panics,
     /// Panics of asynchronous work.
     work_panics,
     /// Asynchronous work refused at its bound.

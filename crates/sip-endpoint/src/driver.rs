@@ -1,26 +1,24 @@
 //! The driver loop: everything that happens to an endpoint happens here, one thing after the other.
 
-use std::collections::VecDeque;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use sip_message::{Message, ResponseBuilder};
-use sip_transaction::{Key, Output};
+use sip_message::Message;
+use sip_transaction::Key;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use crate::context::{Context, Core};
+use crate::context::Core;
 use crate::flow::FlowEnd;
-use crate::hop::{Arrival, FlowId, Hop, Transport};
+use crate::hop::{FlowId, Hop, Transport};
 use crate::inbound::{self, Verdict, Way};
 use crate::stream::{Event, Parcel, What};
 use crate::stun;
 use crate::udp::{Incoming, Undelivered};
-use crate::user::{Failure, TransactionUser};
+use crate::user::TransactionUser;
 use crate::work::Progress;
 
 /// What one source may bring in one round, so that none starves the others.
@@ -105,37 +103,43 @@ impl<U: TransactionUser> Driver<U> {
     fn poll_datagrams(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let mut incoming = std::mem::take(&mut self.incoming);
         let busy = self.core.udp.poll_receive(cx, &mut incoming).is_ready();
-        for Incoming { socket, local, peer, bytes } in incoming.drain(..) {
-            if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-                self.core.counters.keep_alives.one_more();
-                continue;
-            }
-            let flow = Hop::Udp { socket, peer };
-            if stun::is_stun(&bytes) {
-                self.core.counters.keep_alives.one_more();
-                if let Some(answer) = stun::answer(&bytes, peer) {
-                    self.core.transmit(flow, answer, None);
-                }
-                continue;
-            }
-            let way = Way { flow, source: peer, local, transport: Transport::Udp };
-            match Message::parse(bytes.clone(), &self.core.config.limits) {
-                Ok(message) => self.take(message, way),
-                Err(error) => {
-                    let Core { config, tags, counters, .. } = &self.core;
-                    let verdict = inbound::refuse_unparsed(bytes, error, way, &config.limits, tags, counters);
-                    self.carry_out(verdict);
-                }
-            }
+        for datagram in incoming.drain(..) {
+            self.survive(|driver| driver.handle_datagram(datagram));
         }
         self.incoming = incoming;
         busy
     }
 
+    fn handle_datagram(&mut self, Incoming { socket, local, peer, bytes }: Incoming) {
+        let flow = Hop::Udp { socket, peer };
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            self.core.counters.keep_alives.one_more();
+            return;
+        }
+        if stun::is_stun(&bytes) {
+            self.core.counters.keep_alives.one_more();
+            if let Some(answer) = stun::answer(&bytes, peer) {
+                self.core.transmit(flow, answer, None);
+            }
+            return;
+        }
+        let way = Way { flow, source: peer, local, transport: Transport::Udp };
+        match Message::parse(bytes.clone(), &self.core.config.limits) {
+            Ok(message) => self.take(message, way),
+            Err(error) => {
+                let Core { config, tags, counters, .. } = &self.core;
+                let verdict = inbound::refuse_unparsed(bytes, error, way, &config.limits, tags, counters);
+                self.carry_out(verdict);
+            }
+        }
+    }
+
     fn poll_connections(&mut self, cx: &mut TaskContext<'_>) -> bool {
         for taken in 0..PER_ROUND {
             match self.events.poll_recv(cx) {
-                Poll::Ready(Some(Event { flow, what })) => self.handle_event(flow, what),
+                Poll::Ready(Some(Event { flow, what })) => {
+                    self.survive(|driver| driver.handle_event(flow, what));
+                }
                 Poll::Ready(None) | Poll::Pending => return taken > 0,
             }
         }
@@ -181,10 +185,10 @@ impl<U: TransactionUser> Driver<U> {
             self.core.counters.connections_failed.one_more();
             if let Some(flow) = flow {
                 self.core.fall_back(flow.view.peer, flow.fallbacks);
-                self.core.closed.push((id, end));
+                self.core.closed.push_back((id, end));
             }
         } else if flow.is_some() {
-            self.core.closed.push((id, end));
+            self.core.closed.push_back((id, end));
         }
         for parcel in unsent {
             // A request that fell back goes another way by now.
@@ -266,7 +270,7 @@ impl<U: TransactionUser> Driver<U> {
         let now = self.core.now;
         let mut busy = false;
         if self.core.transactions.next_deadline().is_some_and(|at| at <= now) {
-            self.core.transactions.handle_deadline(now);
+            self.survive(|driver| driver.core.transactions.handle_deadline(now));
             self.drain(None);
             busy = true;
         }
@@ -304,103 +308,6 @@ impl<U: TransactionUser> Driver<U> {
             Verdict::Answer(bytes, hop) => self.core.transmit(hop, bytes, None),
             Verdict::Drop => {}
         }
-    }
-
-    /// Hands out everything that follows from the last call, until nothing more follows.
-    fn drain(&mut self, arrival: Option<&Arrival>) {
-        let mut failed = VecDeque::new();
-        loop {
-            while let Some(output) = self.core.transactions.poll_output() {
-                self.hand_out(output, arrival);
-            }
-            failed.extend(self.core.failed.drain(..));
-            if let Some(key) = failed.pop_front() {
-                let now = self.core.now;
-                self.core.transactions.handle_transport_error(now, key);
-            } else if let Some((flow, end)) = self.core.closed.pop() {
-                self.guarded(|user, cx| user.on_flow_closed(cx, flow, end));
-            } else if let Some(result) = self.core.work.pop_done() {
-                self.guarded(|user, cx| user.on_completion(cx, result));
-            } else {
-                return;
-            }
-        }
-    }
-
-    fn hand_out(&mut self, output: Output<Hop>, arrival: Option<&Arrival>) {
-        match (output, arrival) {
-            (Output::Transmit { hop, bytes, origin }, _) => self.core.transmit(hop, bytes, Some(origin)),
-            (Output::Request { key, message, .. }, Some(arrival)) => {
-                if !self.guarded(|user, cx| user.on_request(cx, key, message, arrival)) {
-                    self.apologise(key);
-                }
-            }
-            (Output::Cancel { key, target, message, .. }, Some(arrival)) => {
-                if !self.guarded(|user, cx| user.on_cancel(cx, key, target, message, arrival)) {
-                    self.apologise(key);
-                }
-            }
-            (Output::Ack { key, message, .. }, Some(arrival)) => {
-                self.guarded(|user, cx| user.on_ack(cx, key, message, arrival));
-            }
-            (Output::Response { key, message, .. }, Some(arrival)) => {
-                self.guarded(|user, cx| user.on_response(cx, key, message, arrival));
-            }
-            (Output::StrayResponse { message, .. }, Some(arrival)) => {
-                self.core.counters.stray_responses.one_more();
-                self.guarded(|user, cx| user.on_stray_response(cx, message, arrival));
-            }
-            (Output::Overflow { message, .. }, Some(arrival)) => {
-                self.core.counters.overflow_requests.one_more();
-                self.guarded(|user, cx| user.on_overflow(cx, message, arrival));
-            }
-            (
-                Output::Request { .. }
-                | Output::Cancel { .. }
-                | Output::Ack { .. }
-                | Output::Response { .. }
-                | Output::StrayResponse { .. }
-                | Output::Overflow { .. },
-                None,
-            ) => unreachable!("the outputs of a message are handed out before the next thing happens"),
-            (Output::TimedOut { key }, _) => self.fail(Failure::TimedOut(key)),
-            (Output::TransportFailed { key: Key::Client(key) }, _) => self.fail(Failure::NotSent(key)),
-            (Output::TransportFailed { key: Key::Server(key) }, _) => self.fail(Failure::NotAnswered(key)),
-            (Output::AckTimedOut { key }, _) => self.fail(Failure::AckTimedOut(key)),
-            (Output::Ended { key: Key::Client(key) }, _) => {
-                self.guarded(|user, cx| user.on_client_ended(cx, key));
-            }
-            (Output::Ended { key: Key::Server(key) }, _) => {
-                self.guarded(|user, cx| user.on_server_ended(cx, key));
-            }
-        }
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.guarded(|user, cx| user.on_failure(cx, failure));
-    }
-
-    /// The user panicked over a request: its sender gets 500 instead of silence.
-    fn apologise(&mut self, key: sip_transaction::ServerKey) {
-        let Some(request) = self.core.transactions.unanswered(key) else { return };
-        let response = ResponseBuilder::to(request, 500);
-        let response = match response.clone().to_tag(&key.to_string()) {
-            Ok(tagged) => tagged.build(),
-            Err(_) => response.build(),
-        };
-        // Refused only if the transaction is over, and then nobody waits.
-        let _ = self.core.transactions.respond(self.core.now, key, &response);
-    }
-
-    /// Calls the user; `false` when it panicked.
-    fn guarded(&mut self, call: impl FnOnce(&mut U, &mut Context<'_, U>)) -> bool {
-        let (user, core) = (&mut self.user, &mut self.core);
-        let caught = catch_unwind(AssertUnwindSafe(|| call(user, &mut Context { core })));
-        if caught.is_err() {
-            self.core.counters.user_panics.one_more();
-            tracing::error!("the transaction user panicked; the message at hand is lost");
-        }
-        caught.is_ok()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Binding an endpoint, running it, and talking to it from other tasks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::hash::RandomState;
 use std::io;
@@ -151,8 +151,8 @@ impl<U: TransactionUser> Endpoint<U> {
             counters,
             tags: RandomState::new(),
             refused_tcp: HashMap::new(),
-            failed: Vec::new(),
-            closed: Vec::new(),
+            failed: VecDeque::new(),
+            closed: VecDeque::new(),
             lag: Duration::ZERO,
         };
         Ok(Driver {

@@ -1,11 +1,14 @@
 //! The connections of an endpoint: who they lead to, and the one place where a task is started.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use lifecycle::Tasks;
 use sip_message::Message;
 use sip_transaction::ClientKey;
@@ -141,11 +144,7 @@ impl Flows {
         let (id, outgoing) =
             self.enter(FlowView { transport, peer, local, accepted: true, open: true, since: now });
         let work = stream::run(stream, id, outgoing, self.events.clone(), self.patience());
-        if self.tasks.spawn("sip connection", work).is_err() {
-            self.counters.connections_refused.one_more();
-            self.remove(id);
-            return None;
-        }
+        self.start(id, work)?;
         self.counters.connections_accepted.one_more();
         Some(id)
     }
@@ -177,12 +176,26 @@ impl Flows {
             let unsent = stream::unsent(Vec::new(), outgoing).await;
             let _ = events.send(Event { flow: id, what: What::Closed { end, unsent } }).await;
         };
-        if self.tasks.spawn("sip connection", work).is_err() {
-            self.counters.connections_refused.one_more();
-            self.remove(id);
-            return None;
-        }
+        self.start(id, work)?;
         Some(id)
+    }
+
+    /// Gives a connection its task: the one place where this crate starts any.
+    fn start(&mut self, id: FlowId, work: impl Future<Output = ()> + Send + 'static) -> Option<()> {
+        let (events, counters) = (self.events.clone(), self.counters.clone());
+        let work = async move {
+            if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+                counters.internal_panics.one_more();
+                let what = What::Closed { end: FlowEnd::Broken(io::ErrorKind::Other), unsent: Vec::new() };
+                let _ = events.send(Event { flow: id, what }).await;
+            }
+        };
+        if self.tasks.spawn("sip connection", work).is_ok() {
+            return Some(());
+        }
+        self.counters.connections_refused.one_more();
+        self.remove(id);
+        None
     }
 
     pub(crate) fn send(&mut self, id: FlowId, parcel: Parcel) -> Result<(), Undelivered> {

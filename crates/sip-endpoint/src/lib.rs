@@ -12,7 +12,8 @@
 //! further kinds of stream for `stream.rs`, which runs any. NAPTR and SRV will be further questions of [`Dns`].
 //!
 //! # Where to start
-//! `user.rs` for what the endpoint calls and `context.rs` for what can be done then; `driver.rs` for the loop;
+//! `user.rs` for what the endpoint calls and `context.rs` for what can be done then; `driver.rs` for the loop and `dispatch.rs`
+//! for what it hands to the user;
 //! `inbound.rs` and `outbound.rs` for the rules of RFC 3261 18. `mmsg.rs` is the only file with unsafe code.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -20,6 +21,7 @@
 mod config;
 mod context;
 mod counters;
+mod dispatch;
 mod dns;
 mod driver;
 mod endpoint;

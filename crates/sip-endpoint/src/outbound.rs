@@ -80,7 +80,7 @@ impl<U: TransactionUser> Core<U> {
     /// Forgets a connection; the user hears of it in the same round.
     pub(crate) fn close_flow(&mut self, id: FlowId, end: FlowEnd) {
         if self.flows.remove(id).is_some() {
-            self.closed.push((id, end));
+            self.closed.push_back((id, end));
         }
     }
 
@@ -101,7 +101,7 @@ impl<U: TransactionUser> Core<U> {
     pub(crate) fn undelivered(&mut self, parcel: Parcel) {
         match parcel.origin {
             Some(Key::Server(_)) if self.reroute(&parcel).is_some() => {}
-            Some(key) => self.failed.push(key),
+            Some(key) => self.failed.push_back(key),
             None => {}
         }
     }

@@ -24,7 +24,7 @@ pub trait TransactionUser: Send + Sized + 'static {
     type Command: Send + 'static;
 
     /// A request that opens a server transaction. Never ACK or CANCEL. It has to be answered, now or later, through
-    /// [`Context::respond`]; the key stays valid until [`on_ended`](Self::on_ended).
+    /// [`Context::respond`]; the key stays valid until [`on_server_ended`](Self::on_server_ended).
     fn on_request(&mut self, cx: &mut Context<'_, Self>, key: ServerKey, request: Message, arrival: &Arrival);
 
     /// An ACK that no INVITE server transaction absorbed: it belongs to a 2xx (`key` is that transaction, when it is

@@ -1,6 +1,6 @@
 //! UDP.
 
-use sip_endpoint::{Failure, Transport};
+use sip_endpoint::{Failure, Listen, Transport};
 use sip_message::{HeaderId, Rport};
 
 use crate::support::*;
@@ -246,4 +246,40 @@ async fn what_is_not_understood_reaches_the_user_unchanged() {
     let via = message.first(HeaderId::Via).unwrap();
     assert!(via.ends_with(b";weird=1") || via.windows(8).any(|part| part == b";weird=1"));
     assert_eq!(message.named("X-Foo").next(), Some(&b"bar"[..]));
+}
+
+/// MSG-07, TRN-01
+#[tokio::test]
+async fn ipv6_is_served_beside_ipv4() {
+    let us = Running::with(|config| {
+        let address = "[::1]:0".parse().unwrap();
+        config.listen.insert(0, Listen { address, advertise: None });
+    })
+    .await;
+    assert!(us.address.is_ipv6());
+    let peer = UdpPeer::at("[::1]:0").await;
+    let via = format!("SIP/2.0/UDP [::1]:{};branch=z9hG4bK1", peer.address.port());
+    peer.send(request_of_peer("OPTIONS", &via), us.address).await;
+    let (response, _) = peer.receive().await;
+    assert_eq!(response.top_via().unwrap().received, None, "the address is the one written");
+    us.send("INFO", 0, Transport::Udp, peer.address);
+    let (request, from) = peer.receive().await;
+    assert_eq!(from, us.address);
+    assert_eq!(request.top_via().unwrap().host, "[::1]");
+    let old_family = UdpPeer::new().await;
+    us.send("INFO", 0, Transport::Udp, old_family.address);
+    assert_eq!(old_family.receive().await.0.top_via().unwrap().host, "127.0.0.1");
+}
+
+/// TRN-03
+#[tokio::test]
+async fn the_advertised_name_stands_in_the_via_and_is_recognised() {
+    let mut us = Running::with(|config| config.listen[0].advertise = Some("edge.example".to_owned())).await;
+    let peer = UdpPeer::new().await;
+    us.send("OPTIONS", 0, Transport::Udp, peer.address);
+    let (request, from) = peer.receive().await;
+    let via = request.top_via().unwrap();
+    assert_eq!((via.host, via.port), ("edge.example", Some(us.address.port())));
+    peer.send(response(&request, 200).bytes(), from).await;
+    assert_eq!(us.response().await.status(), Some(200));
 }
