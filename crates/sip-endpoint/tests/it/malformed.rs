@@ -97,3 +97,48 @@ async fn a_malformed_request_on_a_stream_leaves_the_stream_open() {
     peer.send_text(&good).await;
     assert_eq!(peer.receive().await.status(), Some(200));
 }
+
+/// MSG-18, TRN-07: damage of every kind, by seeds that are printed.
+#[tokio::test]
+async fn no_damaged_datagram_stops_the_loop_or_makes_it_panic() {
+    let us = Running::new().await;
+    let (attacker, peer) = (UdpPeer::new().await, UdpPeer::new().await);
+    let own_via = format!("SIP/2.0/UDP 127.0.0.1:{};branch=z9hG4bK0", us.address.port());
+    let whole = [
+        request_of_peer("INVITE", VIA),
+        request_of_peer("ACK", VIA),
+        request_of_peer("CANCEL", VIA),
+        request_of_peer("OPTIONS", "SIP/2.0/UDP old.example"),
+        String::from_utf8(response(&message(request_of_peer("INVITE", &own_via)), 200).bytes().to_vec())
+            .unwrap(),
+        "\0\u{1}\0\0\u{21}\u{12}abcdefghijklmnop".to_owned(),
+    ];
+    for seed in 1..=60 {
+        println!("seed {seed}");
+        let mut random: u64 = seed;
+        let mut below = |limit: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as usize % limit
+        };
+        for _ in 0..50 {
+            let mut bytes = whole[below(whole.len())].clone().into_bytes();
+            for _ in 0..=below(4) {
+                let at = below(bytes.len());
+                match below(4) {
+                    0 => bytes[at] = below(256) as u8,
+                    1 => bytes.truncate(at.max(1)),
+                    2 => bytes.insert(at, b"\r\n\0,;<>\"@: "[below(11)]),
+                    _ => {
+                        let piece = bytes[at..(at + below(40)).min(bytes.len())].to_vec();
+                        bytes.splice(at..at, piece);
+                    }
+                }
+            }
+            attacker.send(bytes, us.address).await;
+        }
+        let via = format!("SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKalive{seed};rport");
+        peer.send(request_of_peer("OPTIONS", &via), us.address).await;
+        assert_eq!(peer.receive().await.0.status(), Some(200), "seed {seed}");
+    }
+    assert_eq!(us.counters.internal_panics.count(), 0);
+}
