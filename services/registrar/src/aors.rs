@@ -16,13 +16,16 @@ use std::{
 use cluster_api::registrar::v1::binding_event::Type;
 use prost::Message as _;
 use store::{Batch, Expect, Op, Partition, Partitions, Store, StoreError};
+use tokio::time::Instant;
 
+use crate::meters::Meters;
 use crate::record::{AorRecord, BindingChange, BindingRecord};
 
 /// Number of partitions; part of the stored layout.
 const PARTITIONS: u16 = 16;
-/// Attempts before a change gives up against others.
-const ATTEMPTS: u32 = 8;
+/// How long a change tries against other replicas. One that has many changes of the same record in its queue commits each
+/// without reading, and so wins every race until the queue is empty; to outlast it takes time, not a number of attempts.
+const PATIENCE: Duration = Duration::from_secs(1);
 const SHARDS: usize = 64;
 
 /// The queue of expiring bindings in each partition.
@@ -42,6 +45,7 @@ pub(crate) struct Aors {
     shards: Vec<parking_lot::Mutex<HashMap<String, Arc<Slot>>>>,
     slots_per_shard: usize,
     hasher: RandomState,
+    meters: Arc<Meters>,
 }
 
 /// One address of record in memory; the mutex is its queue.
@@ -83,7 +87,7 @@ pub(crate) enum Change<T> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ChangeError {
     /// Others were faster too often.
-    #[error("gave up after {ATTEMPTS} attempts against other writers")]
+    #[error("others changed the record faster for {PATIENCE:?}")]
     Contended,
     /// The store failed.
     #[error(transparent)]
@@ -91,7 +95,12 @@ pub(crate) enum ChangeError {
 }
 
 impl Aors {
-    pub(crate) fn new(store: Arc<dyn Store>, cached: usize, forget_after: Duration) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        cached: usize,
+        forget_after: Duration,
+        meters: Arc<Meters>,
+    ) -> Self {
         Self {
             store,
             partitions: Partitions::new("aor", PARTITIONS),
@@ -99,6 +108,7 @@ impl Aors {
             shards: (0..SHARDS).map(|_| parking_lot::Mutex::default()).collect(),
             slots_per_shard: (cached / SHARDS).max(16),
             hasher: RandomState::new(),
+            meters,
         }
     }
 
@@ -148,7 +158,8 @@ impl Aors {
     ) -> Result<T, ChangeError> {
         let slot = self.slot(aor);
         let mut cached = slot.cached.lock().await;
-        for _ in 0..ATTEMPTS {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             let is_fresh = cached.is_none();
             // taken out, so that a change that ends midway leaves nothing behind
             let Cached { version, mut record } = match cached.take() {
@@ -178,7 +189,7 @@ impl Aors {
                             *cached = Some(Cached { version, record });
                             return Ok(reply);
                         }
-                        Err(StoreError::Conflict) => {}
+                        Err(StoreError::Conflict) => self.meters.conflicts.inc(),
                         Err(error) => return Err(error.into()),
                     }
                 }
@@ -288,9 +299,11 @@ impl Aors {
             slots.retain(|_, slot| {
                 let is_kept = excess == 0 || Arc::strong_count(slot) > 1;
                 excess -= usize::from(!is_kept);
+                self.meters.cached.sub(i64::from(!is_kept));
                 is_kept
             });
         }
+        self.meters.cached.inc();
         slots.entry(aor.to_owned()).or_default().clone()
     }
 

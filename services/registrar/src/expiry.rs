@@ -53,6 +53,7 @@ impl Shared {
                 let now_ms = draft.now_ms;
                 let expired = draft.record.take_expired(now_ms);
                 draft.ops.extend(expired.iter().map(|binding| note(aor, Type::Expired, binding)));
+                self.meters.expired.inc_by(u64::try_from(expired.len()).unwrap_or(0));
                 // the entry that was claimed is in the past: it is planned anew
                 Change::Commit(true)
             })

@@ -24,6 +24,7 @@ mod idempotency;
 mod listing;
 mod location;
 mod membership;
+mod meters;
 mod plan;
 mod record;
 mod refusal;
@@ -45,6 +46,7 @@ use cluster_api::{
 };
 use lifecycle::Shutdown;
 use store::{Partition, Store};
+use telemetry::Metrics;
 use tokio::time::MissedTickBehavior;
 use tonic::service::Routes;
 
@@ -54,6 +56,7 @@ use aors::Aors;
 use auth::Authority;
 use domains::Domains;
 use idempotency::RequestIds;
+use meters::Meters;
 use register::Policy;
 use secrets::SecretStore;
 
@@ -64,6 +67,8 @@ pub struct Deps {
     pub store: Arc<dyn Store>,
     /// For keys, nonces and jitter.
     pub entropy: Arc<dyn Entropy>,
+    /// Where counts are shown.
+    pub metrics: Metrics,
 }
 
 /// The registrar. Clones are the same service.
@@ -78,6 +83,7 @@ pub(crate) struct Shared {
     policy: Policy,
     authority: Authority,
     config: Config,
+    meters: Arc<Meters>,
     requests: RequestIds,
     members: Partition,
     aors: Aors,
@@ -91,7 +97,8 @@ impl Registrar {
     /// [`ConfigError`] when the settings cannot work.
     pub fn build(config: Config, deps: Deps) -> Result<Self, ConfigError> {
         config.check()?;
-        let Deps { store, entropy } = deps;
+        let Deps { store, entropy, metrics } = deps;
+        let meters = Arc::new(Meters::new(&metrics));
         let shared = Shared {
             domains: Domains::new(&config.domains)?,
             policy: Policy {
@@ -106,10 +113,11 @@ impl Registrar {
                 allow_no_qop: config.danger_allow_no_qop,
                 entropy: entropy.clone(),
             },
-            aors: Aors::new(store.clone(), config.cached_aors, config.forget_after),
+            aors: Aors::new(store.clone(), config.cached_aors, config.forget_after, meters.clone()),
             secrets: SecretStore::new(store, entropy, Partition::new("cluster", 0)),
             requests: RequestIds::new(),
             members: Partition::new("members", 0),
+            meters,
             config,
         };
         Ok(Self { shared: Arc::new(shared) })

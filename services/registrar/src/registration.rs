@@ -21,13 +21,12 @@ const SUPPORTED: [&str; 1] = ["path"];
 impl Shared {
     /// Answers one REGISTER. The answer may be sent: every change in it is committed.
     pub(crate) async fn answer_register(&self, request: RegisterRequest) -> RegisterResponse {
-        match self.try_register(&request).await {
-            Ok(response) => response,
-            Err(error) => {
-                tracing::warn!(%error, "a REGISTER was not carried out");
-                failed(&error, 1 + self.authority.entropy.below(10))
-            }
-        }
+        let response = self.try_register(&request).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a REGISTER was not carried out");
+            failed(&error, 1 + self.authority.entropy.below(10))
+        });
+        self.meters.answered(response.status);
+        response
     }
 
     async fn try_register(&self, request: &RegisterRequest) -> Result<RegisterResponse, ChangeError> {

@@ -1,13 +1,15 @@
 //! `Location.Route`: may the caller call, and where does the request go.
 
 use cluster_api::registrar::v1::{
-    Challenge, HandToCallControl, HandToPresence, Relay, RouteRequest, RouteResponse, route_response::Plan,
+    Challenge, HandToCallControl, HandToPresence, Refuse, Relay, RouteRequest, RouteResponse,
+    route_response::Plan,
 };
 use futures_util::future;
 use sip_message::{Scheme, Uri};
 
 use crate::{
     Shared,
+    answer::header,
     aors::{Change, ChangeError},
     auth::{Demand, Proof},
     config::Auth,
@@ -32,19 +34,16 @@ struct Caller {
 impl Shared {
     /// Decides about one request outside a dialog.
     pub(crate) async fn answer_route(&self, request: RouteRequest) -> RouteResponse {
-        match self.try_route(&request).await {
-            Ok(response) => response,
-            Err(error) => {
-                tracing::warn!(%error, "a request was not routed");
-                // RFC 3261 21.5.4: the store is our own trouble, and it passes
-                let mut refusal = refuse(503, "");
-                let seconds = 1 + self.authority.entropy.below(10);
-                if let Plan::Refuse(refusal) = &mut refusal {
-                    refusal.headers.push(crate::answer::header("Retry-After", seconds.to_string()));
-                }
-                RouteResponse { plan: Some(refusal), identity: String::new() }
-            }
-        }
+        let response = self.try_route(&request).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a request was not routed");
+            // RFC 3261 21.5.4: the store is our own trouble, and it passes
+            let seconds = 1 + self.authority.entropy.below(10);
+            let headers = vec![header("Retry-After", seconds.to_string())];
+            let refusal = Refuse { status: 503, headers, ..Refuse::default() };
+            RouteResponse { plan: Some(Plan::Refuse(refusal)), identity: String::new() }
+        });
+        self.meters.routed(response.plan.as_ref());
+        response
     }
 
     async fn try_route(&self, request: &RouteRequest) -> Result<RouteResponse, ChangeError> {

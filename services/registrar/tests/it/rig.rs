@@ -52,7 +52,8 @@ impl Rig {
         let config =
             Config { domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)], ..config };
         let replica = |seed| {
-            let deps = Deps { store: store.clone(), entropy: Arc::new(SeededEntropy::new(seed)) };
+            let entropy = Arc::new(SeededEntropy::new(seed));
+            let deps = Deps { store: store.clone(), entropy, metrics: telemetry::Metrics::new() };
             Registrar::build(config.clone(), deps).unwrap()
         };
         Self { clock, store: store.clone(), memory, replicas: vec![replica(1), replica(2)] }
