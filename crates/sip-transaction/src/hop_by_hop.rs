@@ -119,7 +119,6 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(ack.bytes()), expected);
     }
 
-    /// DNS-06
     #[test]
     fn the_cancel_is_that_of_the_invite_and_carries_the_reason() {
         let cancel = cancel(

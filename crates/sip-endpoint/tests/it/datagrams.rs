@@ -248,7 +248,7 @@ async fn what_is_not_understood_reaches_the_user_unchanged() {
     assert_eq!(message.named("X-Foo").next(), Some(&b"bar"[..]));
 }
 
-/// MSG-07, TRN-01
+/// TRN-01
 #[tokio::test]
 async fn ipv6_is_served_beside_ipv4() {
     let us = Running::with(|config| {

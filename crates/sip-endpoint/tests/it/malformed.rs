@@ -98,7 +98,7 @@ async fn a_malformed_request_on_a_stream_leaves_the_stream_open() {
     assert_eq!(peer.receive().await.status(), Some(200));
 }
 
-/// MSG-18, TRN-07: damage of every kind, by seeds that are printed.
+/// Damage of every kind, by seeds that are printed.
 #[tokio::test]
 async fn no_damaged_datagram_stops_the_loop_or_makes_it_panic() {
     let us = Running::new().await;

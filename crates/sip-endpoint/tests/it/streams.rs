@@ -104,7 +104,6 @@ async fn a_refused_connection_fails_every_request_that_waited_for_it() {
     assert_eq!(us.counters.connections_failed.count(), 1);
 }
 
-/// SEC-05
 #[tokio::test]
 async fn a_connection_that_is_there_is_used_again_in_both_directions() {
     let mut us = Running::new().await;

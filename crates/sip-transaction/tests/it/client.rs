@@ -178,7 +178,7 @@ fn a_transport_error_ends_a_request_that_waits_and_only_that() {
     }
 }
 
-/// LAD-10 R1
+/// LAD-10 R1, DNS-06
 #[test]
 fn a_cancel_waits_for_the_first_provisional_response() {
     let mut lab = Lab::unreliable();
@@ -241,7 +241,6 @@ fn a_cancelled_invite_without_a_final_response_ends_64_t1_after_the_cancel() {
     assert_eq!(lab.cancel(key), CancelOutcome::Unknown);
 }
 
-/// TXN-17
 #[test]
 fn a_request_with_a_known_branch_is_recognised() {
     let mut lab = Lab::unreliable();
