@@ -137,8 +137,12 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
     pub fn redirect(&mut self, now: Instant, branch: BranchId, mut groups: Vec<Group<T>>) {
         let Some(at) = self.position(branch).filter(|at| self.branches[*at].is_active()) else { return };
         if self.stage == Stage::Trying && self.stop.is_none() {
-            let tried: Vec<&T> =
-                self.branches.iter().map(|branch| &branch.target).chain(&self.waiting).collect();
+            // A target that had to be looked up was not tried: it may turn out to stand for itself.
+            let was_sent = |branch: &&Branch<R, T>| {
+                branch.id != self.branches[at].id || matches!(branch.state, State::Redirecting { .. })
+            };
+            let sent = self.branches.iter().filter(was_sent).map(|branch| &branch.target);
+            let tried: Vec<&T> = sent.chain(&self.waiting).collect();
             for group in &mut groups {
                 self.plan.keep_new(&mut group.targets, &tried);
             }

@@ -1,1 +1,47 @@
-//! The edge service: transports, transactions, the proxy core, admission, and the legs of call-control.
+//! The edge service: transactions' user, the proxy core on the wire, admission, and the legs of call-control.
+//!
+//! # What is here
+//! - [`Config`], [`Deps`], [`build`], [`EdgeService::bind`], [`BoundEdge::run`]: one edge.
+//! - [`LegsService`]: the gRPC face for call-control.
+//!
+//! # What is deliberately absent
+//! Durable state, credentials and every other service's rules: who may call whom and where a user is comes from the
+//! registrar as a plan; what a call means, call-control knows. There is no span and no log line per message: counters say
+//! what happened.
+//!
+//! # Where to start
+//! The table at the top of `edge.rs`: what comes, and where it goes.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod ack_and_cancel;
+mod admission;
+mod answer;
+mod branch;
+mod branch_name;
+mod cluster;
+mod config;
+mod deps;
+mod diversion;
+mod edge;
+mod flow_token;
+mod fork;
+mod legs;
+mod meters;
+mod options;
+mod plan;
+mod presence;
+mod record_route;
+mod register;
+mod reject;
+mod routed;
+mod routing;
+mod service;
+mod target;
+mod upstream;
+mod ways;
+
+pub use config::{BadNetwork, Config, Limits, Network};
+pub use deps::Deps;
+pub use legs::LegsService;
+pub use service::{BoundEdge, EdgeService, build};

@@ -279,6 +279,14 @@ fn a_3xx_is_followed_once_and_not_returned() {
     assert_eq!(call.says(3, 404), ["fail 302"]);
 }
 
+/// PXY-10
+#[test]
+fn a_target_that_had_to_be_looked_up_may_stand_for_itself() {
+    let mut call = Call::of(INVITE, &[&["name"]]);
+    call.takes();
+    assert_eq!(call.redirects(0, &["name", "other"]), ["start name/30", "start other/30"]);
+}
+
 /// PXY-21
 #[test]
 fn without_recursion_a_3xx_goes_up() {

@@ -1,0 +1,103 @@
+//! ACK and CANCEL, the two requests that are never answered, or answered at once.
+
+use bytes::Bytes;
+use sip_endpoint::{Arrival, CancelTarget, ServerKey};
+use sip_message::{HeaderId, Message, Uri};
+use sip_proxy::Arrived;
+
+use crate::edge::{Cx, Edge, ServerUse};
+use crate::legs;
+use crate::reject::Reject;
+use crate::routed::Stray;
+
+impl Edge {
+    /// An ACK that no INVITE transaction of ours absorbed: for a 2xx, and so for somebody further on. PXY-26
+    pub(crate) fn take_ack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: Option<ServerKey>,
+        ack: Message,
+        arrival: &Arrival,
+    ) {
+        // For an answer of our own that we did not keep.
+        if self.tags.gave(&ack) {
+            return;
+        }
+        if let Some(key) = key
+            && let Some(ServerUse::Leg(call)) = self.servers.get(&key)
+        {
+            let call = call.clone();
+            return self.take_leg_ack(cx, &call, Some(key), &ack, arrival);
+        }
+        let Ok(arrived) = Arrived::read(&ack, &self.own) else { return self.drop_stray() };
+        let address = Uri::parse(arrived.request_uri(&ack)).ok().filter(|uri| self.own.is_ours(uri));
+        if arrived.next_route.is_none()
+            && let Some(address) = address.and_then(|uri| legs::Address::of(&uri))
+        {
+            return self.take_leg_ack(cx, &address.call_id, None, &ack, arrival);
+        }
+        self.forward_stray(cx, Stray::passing(ack, arrived));
+    }
+
+    /// A CANCEL. It is answered at once, never challenged, and reaches the branches of what it cancels.
+    // RFC 3261 9.2, 16.10
+    pub(crate) fn take_cancel(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        target: CancelTarget,
+        cancel: Message,
+    ) {
+        let invite = match target {
+            CancelTarget::Invite(invite) => invite,
+            // LAD-10 R12: it has no effect on other requests.
+            CancelTarget::NonInvite(_) => return self.confirm_cancel(cx, key, &cancel),
+            // Every INVITE that this edge forwards has a context. Forwarding the CANCEL without one, as 16.10 has it for
+            // INVITEs that were forwarded statelessly, would reach nothing: its branch names no INVITE further on.
+            CancelTarget::Unknown => return self.reject(cx, key, &cancel, &Reject::DoesNotExist),
+        };
+        self.confirm_cancel(cx, key, &cancel);
+        match self.servers.get(&invite).cloned() {
+            // Nothing was sent on yet: the INVITE ends here.
+            Some(ServerUse::Deciding) => self.end_undecided(cx, invite, &cancel),
+            Some(ServerUse::Fork(fork)) => {
+                let reasons = cancel.all(HeaderId::Reason).map(unfolded).collect();
+                self.with_fork(cx, fork, |_, cx, fork| {
+                    fork.cancel_reasons = reasons;
+                    fork.context.cancel(cx.now());
+                });
+            }
+            Some(ServerUse::Leg(call)) => self.take_leg_cancel(cx, &call, invite, &cancel),
+            // Answered already: the CANCEL crossed the final response. LAD-10 R4
+            None => {}
+        }
+    }
+
+    fn confirm_cancel(&mut self, cx: &mut Cx<'_>, key: ServerKey, cancel: &Message) {
+        match self.tags.answer(cancel, 200, "", []) {
+            Ok(response) => self.respond(cx, key, response),
+            Err(_) => self.meters.dropped.with_label_values(&["response"]).inc(),
+        }
+    }
+
+    /// The CANCEL has the From, To, Call-ID and CSeq number of its INVITE, but the answer to the INVITE names INVITE in
+    /// CSeq; so it is made from the INVITE that waits.
+    fn end_undecided(&mut self, cx: &mut Cx<'_>, invite: ServerKey, cancel: &Message) {
+        let Ok(cseq) = cancel.cseq() else { return };
+        let mut edit = cancel.edit();
+        edit.replace_first_fmt(HeaderId::CSeq, format_args!("{} INVITE", cseq.number));
+        let answer = edit
+            .finish()
+            .ok()
+            .and_then(|invite| self.tags.answer(&invite, Reject::Cancelled.status(), "", []).ok());
+        self.servers.remove(&invite);
+        match answer {
+            Some(response) => self.respond(cx, invite, response),
+            None => self.meters.dropped.with_label_values(&["response"]).inc(),
+        }
+    }
+}
+
+fn unfolded(value: &[u8]) -> Bytes {
+    value.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
+}

@@ -1,0 +1,190 @@
+//! A request arrives: is it taken, and who handles it?
+
+use sip_endpoint::{Arrival, ServerKey};
+use sip_message::{HeaderId, Message, Method, Scheme, Uri, Via};
+use sip_proxy::{Arrived, Refusal, RoutingDigest, check_request};
+
+use crate::edge::{Cx, Edge, ServerUse};
+use crate::legs;
+use crate::options;
+use crate::presence;
+use crate::reject::{Refused, Reject};
+use crate::routing::Pending;
+
+/// Extensions that the proxy core knows; `pref` is RFC 3841.
+const PROXY_EXTENSIONS: [&str; 1] = ["pref"];
+
+impl Edge {
+    pub(crate) fn take_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        request: Message,
+        arrival: &Arrival,
+    ) {
+        self.meters.request(&request.method());
+        if let Err(refused) = self.admit(cx, key, request, arrival) {
+            self.reject(cx, key, &refused.request, &refused.reject);
+        }
+    }
+
+    /// Finds the one who handles the request. The order is that of RFC 3261 16.3 and 16.4.
+    fn admit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        request: Message,
+        arrival: &Arrival,
+    ) -> Result<(), Box<Refused>> {
+        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+        let arrived = match self.preliminaries(cx, &request, in_dialog) {
+            Ok(arrived) => arrived,
+            Err(reject) => return Err(Refused::new(request, reject)),
+        };
+        let uri = match Uri::parse(arrived.request_uri(&request)) {
+            Ok(uri) => uri,
+            Err(_) => {
+                return Err(Refused::new(request, Reject::Proxy(Refusal::Malformed("Bad Request-URI"))));
+            }
+        };
+        let is_ours = self.own.is_ours(&uri);
+        let continues = arrived.next_route.is_some();
+        if is_ours && !continues {
+            if let Some(address) = legs::Address::of(&uri) {
+                return self.take_leg_request(cx, key, request, arrival, address);
+            }
+            if presence::is_addressed(&uri) {
+                self.ask_presence(cx, key, request, arrival, String::new());
+                return Ok(());
+            }
+            match request.method() {
+                Method::Register => return self.register(cx, key, request, arrival),
+                Method::Options if uri.user.is_none() => return self.answer_options(cx, key, request),
+                method if uri.user.is_none() && arrived.own_routes.is_empty() && !in_dialog => {
+                    return Err(Refused::new(request, no_such_service(&method)));
+                }
+                _ => {}
+            }
+        }
+        let max_breadth = match check_request(&request, &PROXY_EXTENSIONS) {
+            Ok(allowance) => allowance.max_breadth,
+            Err(refusal) => return Err(Refused::new(request, refusal)),
+        };
+        let digest = RoutingDigest::of(&request);
+        self.forward(cx, Pending { key, request, arrived, digest, max_breadth, arrival: *arrival }, in_dialog)
+    }
+
+    /// What decides before the request is looked at closely.
+    fn preliminaries(&mut self, cx: &Cx<'_>, request: &Message, in_dialog: bool) -> Result<Arrived, Reject> {
+        if !in_dialog {
+            self.check_load(cx, request)?;
+        }
+        let uri = request.request_uri().unwrap_or_default();
+        let scheme = Uri::parse(uri).map(|uri| uri.scheme);
+        if let Ok(Scheme::Other(_)) = scheme {
+            return Err(Reject::Proxy(Refusal::UnsupportedScheme));
+        }
+        Ok(Arrived::read(request, &self.own)?)
+    }
+
+    fn forward(&mut self, cx: &mut Cx<'_>, pending: Pending, in_dialog: bool) -> Result<(), Box<Refused>> {
+        if !self.has_room() {
+            return Err(Refused::new(pending.request, Reject::Full));
+        }
+        let own = &self.own;
+        let is_own = |via: &Via<'_>| own.is_address(via.host, via.port_or_default());
+        if pending.digest.is_loop(&pending.request, is_own) {
+            return Err(Refused::new(pending.request, Refusal::LoopDetected));
+        }
+        // A request along a route that we recorded needs no decision: the one that opened the dialog had it.
+        let flow = pending.arrived.own_routes.last().and_then(|route| flow_of(route));
+        if flow.is_some() || (in_dialog && pending.arrived.is_routed()) {
+            self.forward_routed(cx, pending, flow)
+        } else {
+            self.servers.insert(pending.key, ServerUse::Deciding);
+            self.decide(cx, pending);
+            Ok(())
+        }
+    }
+
+    /// Refuses new work before it costs anything: the least important first, and never what belongs to a dialog.
+    fn check_load(&self, cx: &Cx<'_>, request: &Message) -> Result<(), Reject> {
+        if self.deps.drain.is_draining() {
+            return Err(Reject::Draining { retry_after: 1 + self.deps.entropy.below(10) as u32 });
+        }
+        let lag = cx.load().lag;
+        let patience = self.config.overload_delay;
+        // Each class bears twice the delay of the one below it.
+        let bearable = match request.method() {
+            Method::Invite => patience * 8,
+            Method::Register | Method::Subscribe if has_credentials(request) => patience * 4,
+            Method::Register | Method::Subscribe | Method::Publish | Method::Message => patience * 2,
+            _ => patience,
+        };
+        if lag > bearable { Err(Reject::Overloaded) } else { Ok(()) }
+    }
+
+    /// Answers a request without success.
+    pub(crate) fn reject(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: &Message, reject: &Reject) {
+        self.servers.remove(&key);
+        self.meters.rejects.with_label_values(&[reject.label()]).inc();
+        let headers = reject.headers(request);
+        let pairs = headers.iter().map(|(id, value)| (id.as_str(), value.as_str()));
+        let reason = reject.reason().unwrap_or_default();
+        match self.tags.answer(request, reject.status(), &reason, pairs) {
+            Ok(response) => self.respond(cx, key, response),
+            Err(_) => self.meters.dropped.with_label_values(&["response"]).inc(),
+        }
+    }
+
+    /// Sends an answer of ours; one that cannot be sent is counted.
+    pub(crate) fn respond(&mut self, cx: &mut Cx<'_>, key: ServerKey, response: Message) {
+        if cx.respond(key, response).is_err() {
+            self.meters.dropped.with_label_values(&["response"]).inc();
+        }
+    }
+
+    /// The table of server transactions is full: one 503, of which nothing is remembered.
+    pub(crate) fn refuse_overflow(&mut self, cx: &mut Cx<'_>, request: &Message, arrival: &Arrival) {
+        self.meters.rejects.with_label_values(&[Reject::Full.label()]).inc();
+        if let Ok(response) = self.tags.answer(request, Reject::Full.status(), "", []) {
+            cx.send_statelessly(&response, arrival.hop);
+        }
+    }
+
+    fn answer_options(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        request: Message,
+    ) -> Result<(), Box<Refused>> {
+        if let Err(reject) = options::check(&request) {
+            return Err(Refused::new(request, reject));
+        }
+        let headers = options::headers();
+        let pairs = headers.iter().map(|(id, value)| (id.as_str(), *value));
+        match self.tags.answer(&request, 200, "", pairs) {
+            Ok(response) => self.respond(cx, key, response),
+            Err(_) => return Err(Refused::new(request, Reject::Internal)),
+        }
+        Ok(())
+    }
+}
+
+/// The flow token in a Route of ours.
+pub(crate) fn flow_of(route: &[u8]) -> Option<String> {
+    let user = Uri::parse(route).ok()?.user?;
+    std::str::from_utf8(user).ok().map(str::to_owned)
+}
+
+/// The edge itself was addressed with something that it does not do. UAC-01
+fn no_such_service(method: &Method) -> Reject {
+    match method {
+        Method::Other(_) => Reject::NotImplemented,
+        _ => Reject::MethodNotAllowed,
+    }
+}
+
+fn has_credentials(request: &Message) -> bool {
+    request.has(HeaderId::Authorization) || request.has(HeaderId::ProxyAuthorization)
+}

@@ -1,0 +1,242 @@
+//! One branch of a fork on its way: where it goes, the copy that goes there, and the next address when it fails.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
+use sip_message::{Edit, HeaderId, Message};
+use sip_proxy::{BranchFailure, BranchId, Forwarding};
+
+use crate::diversion;
+use crate::edge::{Completion, Cx, Edge};
+use crate::fork::{ClientUse, Fork, ForkId};
+use crate::record_route::{self, Side};
+use crate::target::Target;
+use crate::upstream::Upstream;
+use crate::ways::{Way, Ways};
+
+/// A branch as the edge runs it.
+pub(crate) struct Branch {
+    target: Target,
+    breadth: u32,
+    /// Its client transaction, of the current attempt.
+    pub(crate) key: Option<ClientKey>,
+    /// Addresses that are left to try. RFC 3263 4.3
+    left: VecDeque<Destination>,
+    attempts: u32,
+    /// Whether anything came back.
+    heard: bool,
+}
+
+impl Edge {
+    pub(crate) fn start_branch(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        target: Target,
+        breadth: u32,
+    ) {
+        debug_assert_eq!(
+            branch.0 as usize,
+            fork.branches.len(),
+            "branches begin in the order of their numbers"
+        );
+        let ways = self.ways(cx, &target, next_hop(fork, &target));
+        fork.branches.push(Branch {
+            target,
+            breadth,
+            key: None,
+            left: VecDeque::new(),
+            attempts: 0,
+            heard: false,
+        });
+        self.meters.branches.with_label_values(&[ways.label()]).inc();
+        match ways {
+            Ways::Ready(way) => self.send_branch(cx, id, fork, branch, way),
+            Ways::Resolve(target) => {
+                let dns = cx.dns().clone();
+                let work = async move {
+                    Completion::Located(id, branch, sip_endpoint::locate(&target, &*dns).await)
+                };
+                if cx.spawn(work).is_err() {
+                    self.fail_branch(cx, fork, branch, BranchFailure::Transport);
+                }
+            }
+            Ways::LookUp => self.look_up(cx, id, fork, branch),
+            Ways::Failed(failure) => self.fail_branch(cx, fork, branch, failure),
+        }
+    }
+
+    /// The addresses of the next hop are known.
+    pub(crate) fn take_location(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        branch: BranchId,
+        result: Result<Vec<Destination>, DnsError>,
+    ) {
+        self.with_fork(cx, id, |edge, cx, fork| match result {
+            Ok(destinations) => {
+                if let Some(running) = fork.branches.get_mut(branch.0 as usize) {
+                    running.left = destinations.into();
+                }
+                edge.try_next(cx, id, fork, branch, BranchFailure::Transport);
+            }
+            Err(DnsError::NoSuchHost | DnsError::Unavailable) => {
+                edge.fail_branch(cx, fork, branch, BranchFailure::Transport);
+            }
+        });
+    }
+
+    pub(crate) fn take_branch_response(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        response: Message,
+    ) {
+        let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
+        let first = !std::mem::replace(&mut running.heard, true);
+        // RFC 3263 4.3: a 503 is an address that failed.
+        if first && response.status() == Some(503) && !running.left.is_empty() {
+            running.heard = false;
+            if let Some(key) = running.key.take() {
+                self.clients.remove(&key);
+            }
+            self.try_next(cx, id, fork, branch, BranchFailure::Transport);
+        } else {
+            fork.context.handle_response(cx.now(), branch, response);
+        }
+    }
+
+    /// An attempt failed without a final response: the next address, or the end of the branch.
+    pub(crate) fn fail_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        failure: BranchFailure,
+    ) {
+        let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
+        running.key = None;
+        if running.heard {
+            self.fail_branch(cx, fork, branch, failure);
+        } else {
+            self.try_next(cx, id, fork, branch, failure);
+        }
+    }
+
+    fn try_next(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        failure: BranchFailure,
+    ) {
+        loop {
+            let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
+            let Some(destination) = running.left.pop_front() else {
+                return self.fail_branch(cx, fork, branch, failure);
+            };
+            if let Some(hop) = cx.hop_to(destination.transport, destination.address) {
+                return self.send_branch(cx, id, fork, branch, Way { hop, relay: None, on_flow: false });
+            }
+        }
+    }
+
+    fn fail_branch(&mut self, cx: &mut Cx<'_>, fork: &mut Fork, branch: BranchId, failure: BranchFailure) {
+        let label = match failure {
+            BranchFailure::Timeout => "timeout",
+            BranchFailure::Transport => "transport",
+            BranchFailure::FlowFailed => "flow_failed",
+            BranchFailure::Refused(_) => "refused",
+        };
+        self.meters.failures.with_label_values(&[label]).inc();
+        fork.context.handle_failure(cx.now(), branch, failure);
+    }
+
+    fn send_branch(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &mut Fork, branch: BranchId, way: Way) {
+        let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
+        let unique = match &fork.upstream {
+            Upstream::Server { .. } => self.names.forwarded(),
+            Upstream::Leg(request) => request.branch(branch.0, running.attempts),
+        };
+        running.attempts += 1;
+        let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(unique));
+        let sent = match copy {
+            Some(copy) if way.on_flow => cx.send_request_on_flow(copy, way.hop),
+            Some(copy) => cx.send_request(copy, way.hop),
+            None => Err(SendError::NotARequest),
+        };
+        match sent {
+            Ok(key) => {
+                self.clients.insert(key, ClientUse::Branch(id, branch));
+                if let Some(running) = fork.branches.get_mut(branch.0 as usize) {
+                    running.key = Some(key);
+                }
+            }
+            // An effect that is carried out twice: the transaction of the first time goes on for both.
+            Err(SendError::Duplicate(_)) => {}
+            Err(SendError::Full | SendError::NotARequest | SendError::NoBranch | SendError::Unknown) => {
+                self.fail_branch(cx, fork, branch, BranchFailure::Transport);
+            }
+        }
+    }
+
+    /// The request as it leaves by this way; `None` when the way is gone or the request does not fit.
+    fn copy(&self, cx: &Cx<'_>, fork: &Fork, branch: BranchId, way: &Way, name: &str) -> Option<Message> {
+        let running = fork.branches.get(branch.0 as usize)?;
+        let target = &running.target;
+        let via = cx.via(way.hop, name)?.to_string();
+        let record_routes = match &fork.caller {
+            Some(caller) => record_route::values(caller, &callee_side(cx, target, way)?),
+            None => Vec::new(),
+        };
+        let routes: Vec<Bytes> = way.relay.iter().chain(&target.routes).cloned().collect();
+        let forwarding = Forwarding {
+            arrived: &fork.arrived,
+            request_uri: target.uri.as_deref(),
+            routes: &routes,
+            record_routes: &record_routes,
+            max_breadth: running.breadth,
+            via: &via,
+        };
+        let contact = match &fork.upstream {
+            Upstream::Leg(request) => Some(request.contact(cx.transport(way.hop)?, cx.sent_by(way.hop)?)),
+            Upstream::Server { .. } => None,
+        };
+        let more = |edit: &mut Edit<'_>| {
+            if let Some(contact) = &contact {
+                edit.replace_first(HeaderId::Contact, contact);
+            }
+            diversion::add(edit, &fork.request, &fork.arrived, target);
+        };
+        forwarding.apply(&fork.request, more).ok()
+    }
+}
+
+/// The URI that decides where the copy for this target goes.
+fn next_hop<'a>(fork: &'a Fork, target: &'a Target) -> &'a [u8] {
+    if let Some(route) = target.routes.first().or(fork.arrived.next_route.as_ref()) {
+        return sip_message::NameAddr::parse(route).map_or(route, |address| address.uri);
+    }
+    target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request))
+}
+
+/// The callee's side of the Record-Route: with the flow's token when nothing else leads back to the phone.
+fn callee_side(cx: &Cx<'_>, target: &Target, way: &Way) -> Option<Side> {
+    let transport = cx.transport(way.hop)?;
+    let reached = match (way.hop, &target.uri) {
+        (Hop::Udp { peer, .. }, Some(uri)) => {
+            sip_message::Uri::parse(uri).is_ok_and(|uri| record_route::is_reached(&uri, transport, peer))
+        }
+        (Hop::Udp { .. } | Hop::Flow(_), _) => false,
+    };
+    let token = (!target.flow.is_empty() && !reached).then(|| target.flow.clone());
+    Some(Side { transport, sent_by: cx.sent_by(way.hop)?.to_owned(), token })
+}

@@ -1,0 +1,72 @@
+//! Branch parameters of the requests we send.
+
+use std::fmt;
+
+/// Makes branch parameters that are never repeated, in this life or another. RFC 3261 8.1.1.7
+#[derive(Debug)]
+pub(crate) struct BranchNames {
+    life: u64,
+    next: u64,
+}
+
+/// The part of a branch parameter between the cookie and the routing digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unique {
+    /// Of a request that we forward.
+    Forwarded { life: u64, number: u64 },
+    /// Of a request of ours on behalf of another service: derived from what it stands for, so that sending it twice is,
+    /// on the wire, a retransmission.
+    Derived { origin: u64, number: u64, branch: u32, attempt: u32 },
+    /// Of a message that we forward without a transaction: derived from the branch it came with. RFC 3261 16.11
+    Stateless { origin: u64 },
+}
+
+impl BranchNames {
+    /// Names for the life that this random number stands for.
+    pub(crate) fn new(life: u64) -> Self {
+        Self { life: life & 0xffff_ffff_ffff, next: 0 }
+    }
+
+    /// A new one.
+    pub(crate) fn forwarded(&mut self) -> Unique {
+        self.next += 1;
+        Unique::Forwarded { life: self.life, number: self.next }
+    }
+}
+
+impl fmt::Display for Unique {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forwarded { life, number } => write!(formatter, "{life:012x}-{number:x}"),
+            Self::Derived { origin, number, branch, attempt } => {
+                write!(formatter, "cc{origin:016x}-{number:x}-{branch:x}-{attempt:x}")
+            }
+            Self::Stateless { origin } => write!(formatter, "s{origin:016x}"),
+        }
+    }
+}
+
+/// A digest that is the same in every process and release.
+pub(crate) fn digest(text: &[u8]) -> u64 {
+    text.iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MSG-12
+    #[test]
+    fn forwarded_branches_never_repeat_and_derived_ones_always_do() {
+        let mut names = BranchNames::new(7);
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..10_000 {
+            assert!(seen.insert(names.forwarded().to_string()));
+        }
+        let derived =
+            || Unique::Derived { origin: digest(b"call-1"), number: 3, branch: 0, attempt: 0 }.to_string();
+        assert_eq!(derived(), derived());
+        assert!(sip_message::is_token(derived().as_bytes()));
+    }
+}

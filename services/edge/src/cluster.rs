@@ -1,0 +1,114 @@
+//! What an edge knows of the others: who is alive, where, and the key of the flow tokens.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use cluster_rpc::EDGE_ROLE;
+use cluster_rpc::membership::View;
+
+use crate::flow_token::{BadToken, FlowKey, FlowToken};
+
+/// The cluster as this edge saw it last.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    edges: HashMap<String, Sibling>,
+    /// The key to seal with.
+    key: FlowKey,
+    /// Keys that tokens may still be sealed with.
+    older: Vec<FlowKey>,
+}
+
+/// Another life of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sibling {
+    epoch: u64,
+    /// Its internal SIP listener.
+    pub(crate) sip: Option<SocketAddr>,
+}
+
+/// The key that only this process has is replaced by the cluster's with the first lease; tokens made before stay valid.
+const OLDER_KEPT: usize = 2;
+
+impl Cluster {
+    /// An edge that knows nobody yet and has made up a key of its own.
+    pub(crate) fn alone(key: FlowKey) -> Self {
+        Self { edges: HashMap::new(), key, older: Vec::new() }
+    }
+
+    /// Takes over who is alive.
+    pub(crate) fn learn(&mut self, view: &View) {
+        let edges = view.of_role(EDGE_ROLE);
+        self.edges = edges
+            .map(|member| (member.id.clone(), Sibling { epoch: member.epoch, sip: member.sip.parse().ok() }))
+            .collect();
+        if let Ok(key) = <[u8; 32]>::try_from(view.flow_key.as_ref())
+            && self.key != FlowKey::new(key)
+        {
+            self.older.insert(0, std::mem::replace(&mut self.key, FlowKey::new(key)));
+            self.older.truncate(OLDER_KEPT);
+        }
+    }
+
+    /// The living edge of this id, if it is still in this life.
+    pub(crate) fn sibling(&self, id: &str, epoch: u64) -> Option<Sibling> {
+        self.edges.get(id).copied().filter(|sibling| sibling.epoch == epoch)
+    }
+
+    /// Writes a flow token.
+    pub(crate) fn seal(&self, token: &FlowToken) -> String {
+        self.key.seal(token)
+    }
+
+    /// Reads a flow token.
+    ///
+    /// # Errors
+    /// When it was sealed by nobody of this cluster.
+    pub(crate) fn open(&self, text: &str) -> Result<FlowToken, BadToken> {
+        let mut keys = std::iter::once(&self.key).chain(&self.older);
+        keys.find_map(|key| key.open(text).ok()).ok_or(BadToken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_api::cluster::v1::Member;
+    use sip_endpoint::{FlowId, Hop};
+
+    use super::*;
+
+    fn view(key: u8) -> View {
+        let member = |id: &str, role: &str, epoch| Member {
+            id: id.into(),
+            role: role.into(),
+            epoch,
+            sip: "192.0.2.1:5060".into(),
+            ..Member::default()
+        };
+        let members = vec![member("e1", "edge", 5), member("r1", "registrar", 5)];
+        View { members: members.into(), flow_key: vec![key; 32].into(), current: true }
+    }
+
+    /// OBD-07
+    #[test]
+    fn only_edges_in_the_named_life_are_siblings() {
+        let mut cluster = Cluster::alone(FlowKey::new([0; 32]));
+        cluster.learn(&view(1));
+        assert_eq!(cluster.sibling("e1", 5).unwrap().sip, "192.0.2.1:5060".parse().ok());
+        assert_eq!(cluster.sibling("e1", 4), None);
+        assert_eq!(cluster.sibling("r1", 5), None);
+    }
+
+    /// OBD-01
+    #[test]
+    fn tokens_outlive_a_change_of_the_key_and_others_read_the_new_ones() {
+        let token = FlowToken { edge_id: "e1".into(), epoch: 5, hop: Hop::Flow(FlowId(1)) };
+        let (mut one, mut other) =
+            (Cluster::alone(FlowKey::new([0; 32])), Cluster::alone(FlowKey::new([9; 32])));
+        let early = one.seal(&token);
+        one.learn(&view(1));
+        other.learn(&view(1));
+        assert_eq!(one.open(&early), Ok(token.clone()));
+        assert_eq!(other.open(&early), Err(BadToken));
+        assert_eq!(other.open(&one.seal(&token)), Ok(token));
+    }
+}

@@ -1,0 +1,190 @@
+//! The transaction user: everything the endpoint reports is sent to its place from here.
+//!
+//! | what comes | goes to |
+//! |---|---|
+//! | a request along a route of ours, or inside a dialog | `routed.rs`: no rpc |
+//! | a request to a leg of call-control (`cc.CALL.LEG@…`) | `legs/` |
+//! | REGISTER for a domain of ours | `register.rs` |
+//! | another request to the edge itself | `admission.rs`, `options.rs` |
+//! | another request | `routing.rs`: one rpc, then `fork.rs` |
+//! | ACK, CANCEL | `ack_and_cancel.rs` |
+//! | a response, a failure, a timer of a branch | `fork.rs` |
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cluster_api::edge::v1 as edge_api;
+use cluster_api::presence::v1 as presence_api;
+use cluster_api::registrar::v1 as registrar_api;
+use hashbrown::HashMap;
+use sip_endpoint::{
+    Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, ServerKey, TimerId,
+    TransactionUser,
+};
+use sip_message::Message;
+use sip_proxy::{BranchId, Own};
+use tonic::Status;
+
+use crate::answer::LocalTags;
+use crate::branch_name::BranchNames;
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::deps::Deps;
+use crate::fork::{ClientUse, Fork, ForkId};
+use crate::legs::{self, Legs};
+use crate::meters::Meters;
+use crate::presence::Handing;
+use crate::register::Registering;
+use crate::routed::Stray;
+use crate::routing::Pending;
+
+pub(crate) type Cx<'a> = Context<'a, Edge>;
+
+/// The edge as the endpoint's user.
+pub(crate) struct Edge {
+    pub(crate) config: Arc<Config>,
+    pub(crate) own: Own,
+    pub(crate) deps: Deps,
+    pub(crate) cluster: Cluster,
+    pub(crate) meters: Meters,
+    pub(crate) tags: LocalTags,
+    pub(crate) names: BranchNames,
+    pub(crate) servers: HashMap<ServerKey, ServerUse>,
+    pub(crate) clients: HashMap<ClientKey, ClientUse>,
+    pub(crate) forks: HashMap<ForkId, Box<Fork>>,
+    pub(crate) next_fork: u64,
+    pub(crate) legs: Legs,
+}
+
+/// What a server transaction is waiting for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ServerUse {
+    /// A decision of another service.
+    Deciding,
+    /// Its branches.
+    Fork(ForkId),
+    /// Call-control, for this call.
+    Leg(Arc<str>),
+}
+
+/// Results of asynchronous work.
+pub(crate) enum Completion {
+    /// The registrar answered a REGISTER.
+    Registered(Box<Registering>, Result<registrar_api::RegisterResponse, Status>),
+    /// The registrar decided about a request.
+    Routed(Box<Pending>, Result<registrar_api::RouteResponse, Status>),
+    /// The registrar decided about a further target of a request.
+    LookedUp(ForkId, BranchId, Result<registrar_api::RouteResponse, Status>),
+    /// The host of a branch's next hop was resolved.
+    Located(ForkId, BranchId, Result<Vec<Destination>, DnsError>),
+    /// The host of a message's next hop was resolved that goes outside any transaction.
+    StrayLocated(Box<Stray>, Result<Vec<Destination>, DnsError>),
+    /// Presence answered a request.
+    Handled(Box<Handing>, Result<presence_api::HandleResponse, Status>),
+    /// Work for the legs.
+    Leg(legs::Completion),
+}
+
+/// What a timer means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// A deadline of a response context.
+    Fork(ForkId),
+    /// A deadline of the legs.
+    Leg(legs::Timer),
+}
+
+/// What other tasks ask of the edge.
+pub(crate) enum Command {
+    /// Carry an effect of a call out.
+    Carry(Box<edge_api::CarryRequest>, tokio::sync::oneshot::Sender<Result<(), Status>>),
+}
+
+impl TransactionUser for Edge {
+    type Completion = Completion;
+    type Timer = Timer;
+    type Command = Command;
+
+    fn on_request(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: Message, arrival: &Arrival) {
+        self.take_request(cx, key, request, arrival);
+    }
+
+    fn on_ack(&mut self, cx: &mut Cx<'_>, key: Option<ServerKey>, ack: Message, arrival: &Arrival) {
+        self.take_ack(cx, key, ack, arrival);
+    }
+
+    fn on_cancel(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        target: CancelTarget,
+        cancel: Message,
+        _: &Arrival,
+    ) {
+        self.take_cancel(cx, key, target, cancel);
+    }
+
+    fn on_response(&mut self, cx: &mut Cx<'_>, key: ClientKey, response: Message, arrival: &Arrival) {
+        self.take_response(cx, key, response, arrival);
+    }
+
+    fn on_failure(&mut self, cx: &mut Cx<'_>, failure: Failure) {
+        match failure {
+            Failure::TimedOut(key) => self.take_silence(cx, key),
+            Failure::NotSent(key) => self.take_transport_error(cx, key),
+            // RFC 6026 8.8: the transaction lives on, and a repetition of the request gets the answer again.
+            Failure::NotAnswered(_) => self.meters.dropped.with_label_values(&["response"]).inc(),
+            Failure::AckTimedOut(_) => self.meters.dropped.with_label_values(&["ack_missing"]).inc(),
+        }
+    }
+
+    fn on_server_ended(&mut self, _: &mut Cx<'_>, key: ServerKey) {
+        if let Some(ServerUse::Leg(call)) = self.servers.remove(&key) {
+            self.legs.forget_served(&call, key);
+        }
+    }
+
+    fn on_client_ended(&mut self, _: &mut Cx<'_>, key: ClientKey) {
+        self.clients.remove(&key);
+    }
+
+    fn on_overflow(&mut self, cx: &mut Cx<'_>, request: Message, arrival: &Arrival) {
+        self.refuse_overflow(cx, &request, arrival);
+    }
+
+    fn on_timer(&mut self, cx: &mut Cx<'_>, _: TimerId, timer: Timer) {
+        match timer {
+            Timer::Fork(fork) => self.handle_fork_deadline(cx, fork),
+            Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
+        }
+    }
+
+    fn on_completion(&mut self, cx: &mut Cx<'_>, completion: Completion) {
+        match completion {
+            Completion::Registered(registering, result) => self.finish_register(cx, *registering, result),
+            Completion::Routed(pending, result) => self.take_plan(cx, *pending, result),
+            Completion::LookedUp(fork, branch, result) => self.take_lookup(cx, fork, branch, result),
+            Completion::Located(fork, branch, result) => self.take_location(cx, fork, branch, result),
+            Completion::StrayLocated(stray, result) => self.send_stray(cx, *stray, result),
+            Completion::Handled(handing, result) => self.finish_handing(cx, *handing, result),
+            Completion::Leg(completion) => self.take_leg_completion(cx, completion),
+        }
+    }
+
+    fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
+        match command {
+            Command::Carry(request, reply) => {
+                // The caller may have given up waiting; the effect stands all the same.
+                let _ = reply.send(self.carry(cx, *request));
+            }
+        }
+    }
+
+    fn on_round(&mut self, _: &mut Cx<'_>, _: Instant) {
+        // The sender may be gone; then nobody is new.
+        if self.deps.members.has_changed().unwrap_or(false) {
+            let view = self.deps.members.borrow_and_update().clone();
+            self.cluster.learn(&view);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Flow tokens: which connection or UDP association of which life of which edge, in a form that nobody can forge.
+//!
+//! A token stands in the user part of our Record-Route and Path URIs, with every binding, and in leg events. RFC 5626 5.2
+
+use std::net::{IpAddr, SocketAddr};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use sip_endpoint::{FlowId, Hop, SocketId};
+
+/// Key of the cluster that tokens are sealed with.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct FlowKey([u8; 32]);
+
+/// One flow of one life of one edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FlowToken {
+    /// The edge that has it.
+    pub(crate) edge_id: String,
+    /// Its boot epoch.
+    pub(crate) epoch: u64,
+    /// The flow within that edge.
+    pub(crate) hop: Hop,
+}
+
+/// A text that this cluster never sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a flow token of this cluster")]
+pub(crate) struct BadToken;
+
+const VERSION: u8 = 1;
+/// Octets of the seal: 80 bits, as in the example of RFC 5626 5.2.
+const SEAL: usize = 10;
+
+impl FlowKey {
+    /// Wraps a key.
+    pub(crate) fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// Writes a token.
+    pub(crate) fn seal(&self, token: &FlowToken) -> String {
+        let mut octets = Vec::with_capacity(64);
+        octets.push(VERSION);
+        octets.extend_from_slice(&token.epoch.to_be_bytes()[2..]);
+        match token.hop {
+            Hop::Flow(FlowId(flow)) => {
+                octets.push(0);
+                octets.extend_from_slice(&flow.to_be_bytes());
+            }
+            Hop::Udp { socket: SocketId(socket), peer } => {
+                octets.push(if peer.is_ipv4() { 4 } else { 6 });
+                octets.extend_from_slice(&socket.to_be_bytes());
+                octets.extend_from_slice(&peer.port().to_be_bytes());
+                match peer.ip() {
+                    IpAddr::V4(ip) => octets.extend_from_slice(&ip.octets()),
+                    IpAddr::V6(ip) => octets.extend_from_slice(&ip.octets()),
+                }
+            }
+        }
+        octets.extend_from_slice(token.edge_id.as_bytes());
+        let seal = self.mac(&octets).finalize().into_bytes();
+        octets.extend_from_slice(&seal[..SEAL]);
+        URL_SAFE_NO_PAD.encode(octets)
+    }
+
+    /// Reads a token back.
+    ///
+    /// # Errors
+    /// When it was not sealed with this key.
+    pub(crate) fn open(&self, text: &str) -> Result<FlowToken, BadToken> {
+        let octets = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadToken)?;
+        let split = octets.len().checked_sub(SEAL).ok_or(BadToken)?;
+        let (body, seal) = octets.split_at(split);
+        self.mac(body).verify_truncated_left(seal).map_err(|_| BadToken)?;
+        read(body).ok_or(BadToken)
+    }
+
+    fn mac(&self, octets: &[u8]) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.0);
+        mac.expect("HMAC takes keys of any length").chain_update(octets)
+    }
+}
+
+/// A key never shows itself.
+impl std::fmt::Debug for FlowKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("FlowKey(..)")
+    }
+}
+
+fn read(body: &[u8]) -> Option<FlowToken> {
+    let (version, body) = body.split_first()?;
+    if *version != VERSION {
+        return None;
+    }
+    let (epoch, body) = body.split_first_chunk::<6>()?;
+    let (kind, body) = body.split_first()?;
+    let (hop, rest) = match kind {
+        0 => {
+            let (flow, rest) = body.split_first_chunk::<8>()?;
+            (Hop::Flow(FlowId(u64::from_be_bytes(*flow))), rest)
+        }
+        4 | 6 => {
+            let (socket, body) = body.split_first_chunk::<2>()?;
+            let (port, body) = body.split_first_chunk::<2>()?;
+            let (ip, rest) = if *kind == 4 {
+                let (ip, rest) = body.split_first_chunk::<4>()?;
+                (IpAddr::from(*ip), rest)
+            } else {
+                let (ip, rest) = body.split_first_chunk::<16>()?;
+                (IpAddr::from(*ip), rest)
+            };
+            let peer = SocketAddr::new(ip, u16::from_be_bytes(*port));
+            (Hop::Udp { socket: SocketId(u16::from_be_bytes(*socket)), peer }, rest)
+        }
+        _ => return None,
+    };
+    let mut wide = [0; 8];
+    wide[2..].copy_from_slice(epoch);
+    let edge_id = std::str::from_utf8(rest).ok()?.to_owned();
+    Some(FlowToken { edge_id, epoch: u64::from_be_bytes(wide), hop })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Vec<FlowToken> {
+        let of = |hop| FlowToken { edge_id: "carillon-edge-0".into(), epoch: 1_763_700_000_123, hop };
+        vec![
+            of(Hop::Flow(FlowId(7))),
+            of(Hop::Udp { socket: SocketId(3), peer: "192.0.2.1:5070".parse().unwrap() }),
+            of(Hop::Udp { socket: SocketId(0), peer: "[2001:db8::1]:5060".parse().unwrap() }),
+        ]
+    }
+
+    /// OBD-01
+    #[test]
+    fn a_token_survives_its_written_form_and_fits_a_user_part() {
+        let key = FlowKey::new([7; 32]);
+        for token in tokens() {
+            let text = key.seal(&token);
+            assert_eq!(key.open(&text), Ok(token));
+            assert!(text.len() < 90, "{}", text.len());
+            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+        }
+    }
+
+    /// OBD-01
+    #[test]
+    fn an_altered_or_foreign_token_is_refused() {
+        let key = FlowKey::new([7; 32]);
+        for token in tokens() {
+            let text = key.seal(&token);
+            assert_eq!(FlowKey::new([8; 32]).open(&text), Err(BadToken));
+            for at in 0..text.len() {
+                let mut altered = text.clone().into_bytes();
+                altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+                let altered = String::from_utf8(altered).unwrap();
+                assert_eq!(key.open(&altered), Err(BadToken), "{at}");
+            }
+        }
+        for bad in ["", "x", "AAAA", "not base64!"] {
+            assert_eq!(key.open(bad), Err(BadToken));
+        }
+    }
+
+    #[test]
+    fn the_key_does_not_show_itself() {
+        assert_eq!(format!("{:?}", FlowKey::new([7; 32])), "FlowKey(..)");
+    }
+}

@@ -1,0 +1,236 @@
+//! Requests that are being forwarded: the response context of each, and what its outputs mean on the wire.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sip_endpoint::{Arrival, ClientKey, TimerId};
+use sip_message::{HeaderId, Message, Method};
+use sip_proxy::{
+    Arrived, BranchFailure, BranchId, CancelCause, Group, Nature, Output, ResponseContext, RoutingDigest,
+    Settings,
+};
+
+use crate::branch::Branch;
+use crate::edge::{Cx, Edge, ServerUse, Timer};
+use crate::record_route::Side;
+use crate::target::Target;
+use crate::upstream::Upstream;
+
+/// A request that is being forwarded, within one life of the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ForkId(u64);
+
+/// One request with all its branches.
+pub(crate) struct Fork {
+    pub(crate) upstream: Upstream,
+    pub(crate) request: Message,
+    pub(crate) arrived: Arrived,
+    pub(crate) digest: RoutingDigest,
+    pub(crate) context: ResponseContext<Message, Target>,
+    /// By number of the branch.
+    pub(crate) branches: Vec<Branch>,
+    /// The caller's side of the Record-Route; `None` when none is due.
+    pub(crate) caller: Option<Side>,
+    /// Reason values of the CANCEL that came.
+    pub(crate) cancel_reasons: Vec<Bytes>,
+    timer: Option<(TimerId, Instant)>,
+}
+
+/// What is needed to open a fork.
+pub(crate) struct NewFork {
+    pub(crate) upstream: Upstream,
+    pub(crate) request: Message,
+    pub(crate) arrived: Arrived,
+    pub(crate) digest: RoutingDigest,
+    pub(crate) max_breadth: u32,
+    pub(crate) recurse: bool,
+    pub(crate) caller: Option<Side>,
+    pub(crate) ring_time: Option<Duration>,
+}
+
+/// What a client transaction is for.
+pub(crate) enum ClientUse {
+    /// A branch of a fork.
+    Branch(ForkId, BranchId),
+    /// A fork that is over; a further 2xx still goes up. RFC 3261 16.7 step 5
+    Tail(Upstream),
+}
+
+impl Edge {
+    /// Starts to forward a request. The caller has checked that there is room.
+    pub(crate) fn open_fork(&mut self, cx: &mut Cx<'_>, new: NewFork, groups: Vec<Group<Target>>) -> ForkId {
+        self.next_fork += 1;
+        let id = ForkId(self.next_fork);
+        let invite = new.request.method() == Method::Invite;
+        let settings = Settings {
+            ring_time: new.ring_time.unwrap_or(self.config.ring_timeout),
+            max_branches: self.config.limits.branches,
+            leave_losers: new.request.has_option_tag(HeaderId::RequestDisposition, "no-cancel"),
+            ..Settings::default()
+        };
+        let nature = Nature { invite, breadth: new.max_breadth, recurse: new.recurse };
+        let context = ResponseContext::new(cx.now(), settings, nature, groups);
+        if let Upstream::Server { key, .. } = &new.upstream {
+            self.servers.insert(*key, ServerUse::Fork(id));
+        }
+        let fork = Box::new(Fork {
+            upstream: new.upstream,
+            request: new.request,
+            arrived: new.arrived,
+            digest: new.digest,
+            context,
+            branches: Vec::new(),
+            caller: new.caller,
+            cancel_reasons: Vec::new(),
+            timer: None,
+        });
+        self.meters.forks.inc();
+        self.run_fork(cx, id, fork);
+        id
+    }
+
+    /// Is there room for another fork?
+    pub(crate) fn has_room(&self) -> bool {
+        self.forks.len() < self.config.limits.forks
+    }
+
+    /// Does something with a fork, then what follows from it.
+    pub(crate) fn with_fork(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        act: impl FnOnce(&mut Self, &mut Cx<'_>, &mut Fork),
+    ) {
+        if let Some(mut fork) = self.forks.remove(&id) {
+            act(self, cx, &mut fork);
+            self.run_fork(cx, id, fork);
+        }
+    }
+
+    pub(crate) fn take_response(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ClientKey,
+        response: Message,
+        arrival: &Arrival,
+    ) {
+        match self.clients.get(&key) {
+            Some(ClientUse::Branch(id, branch)) => {
+                let (id, branch) = (*id, *branch);
+                self.with_fork(cx, id, |edge, cx, fork| {
+                    fork.upstream.note_flow(arrival.flow);
+                    edge.take_branch_response(cx, id, fork, branch, response);
+                });
+            }
+            Some(ClientUse::Tail(upstream)) if matches!(response.status(), Some(200..=299)) => {
+                let mut upstream = upstream.clone();
+                upstream.note_flow(arrival.flow);
+                self.forward_up(cx, &upstream, response);
+            }
+            Some(ClientUse::Tail(_)) | None => {}
+        }
+    }
+
+    pub(crate) fn take_silence(&mut self, cx: &mut Cx<'_>, key: ClientKey) {
+        self.take_branch_failure(cx, key, BranchFailure::Timeout);
+    }
+
+    pub(crate) fn take_transport_error(&mut self, cx: &mut Cx<'_>, key: ClientKey) {
+        self.take_branch_failure(cx, key, BranchFailure::Transport);
+    }
+
+    fn take_branch_failure(&mut self, cx: &mut Cx<'_>, key: ClientKey, failure: BranchFailure) {
+        if let Some(ClientUse::Branch(id, branch)) = self.clients.remove(&key) {
+            self.with_fork(cx, id, |edge, cx, fork| edge.fail_over(cx, id, fork, branch, failure));
+        }
+    }
+
+    pub(crate) fn handle_fork_deadline(&mut self, cx: &mut Cx<'_>, id: ForkId) {
+        self.with_fork(cx, id, |_, cx, fork| {
+            fork.timer = None;
+            fork.context.handle_deadline(cx.now());
+        });
+    }
+
+    /// Carries the outputs of the response context out until there are none, then puts the fork back or ends it.
+    fn run_fork(&mut self, cx: &mut Cx<'_>, id: ForkId, mut fork: Box<Fork>) {
+        while let Some(output) = fork.context.poll_output() {
+            match output {
+                Output::Start { branch, target, breadth } => {
+                    self.start_branch(cx, id, &mut fork, branch, target, breadth);
+                }
+                Output::Cancel { branch, cause } => self.cancel_branch(cx, &fork, branch, cause),
+                Output::Forward(response) => self.forward_up(cx, &fork.upstream, response),
+                Output::Fail { best, challenges } => {
+                    self.fail_up(cx, &fork.upstream, &fork.request, best, &challenges);
+                }
+                Output::Redirected { branch, response } => {
+                    let groups = crate::plan::redirection(&response);
+                    fork.context.redirect(cx.now(), branch, groups);
+                }
+            }
+        }
+        if fork.context.is_finished() {
+            self.end_fork(cx, &fork);
+        } else {
+            self.arm_fork(cx, id, &mut fork);
+            self.forks.insert(id, fork);
+        }
+    }
+
+    fn cancel_branch(&mut self, cx: &mut Cx<'_>, fork: &Fork, branch: BranchId, cause: CancelCause) {
+        let Some(key) = fork.branches.get(branch.0 as usize).and_then(|branch| branch.key) else { return };
+        // RFC 3326 2: why, in the words of the caller's CANCEL or our own.
+        let own: [&[u8]; 1] = [match cause {
+            CancelCause::AnsweredElsewhere => b"SIP;cause=200;text=\"Call completed elsewhere\"",
+            CancelCause::Declined(600) => b"SIP;cause=600;text=\"Busy Everywhere\"",
+            CancelCause::Declined(_) => b"SIP;cause=603;text=\"Declined\"",
+            CancelCause::NoAnswer => b"SIP;cause=480;text=\"No answer\"",
+            CancelCause::Caller => b"",
+        }];
+        let reasons: Vec<(&str, &[u8])> = match cause {
+            CancelCause::Caller => fork.cancel_reasons.iter().map(|reason| ("Reason", &**reason)).collect(),
+            _ => own.iter().map(|reason| ("Reason", *reason)).collect(),
+        };
+        if cx.cancel(key, &reasons).is_err() {
+            // A Reason that does not fit is no reason not to cancel.
+            let _ = cx.cancel(key, &[]);
+        }
+    }
+
+    /// The response context is done: what still comes is a further 2xx to an INVITE at most.
+    fn end_fork(&mut self, cx: &mut Cx<'_>, fork: &Fork) {
+        if let Some((timer, _)) = fork.timer {
+            cx.cancel_timer(timer);
+        }
+        self.meters.forks.dec();
+        let invite = fork.request.method() == Method::Invite;
+        for key in fork.branches.iter().filter_map(|branch| branch.key) {
+            if invite && self.clients.contains_key(&key) {
+                self.clients.insert(key, ClientUse::Tail(fork.upstream.clone()));
+            } else {
+                self.clients.remove(&key);
+            }
+        }
+        match &fork.upstream {
+            Upstream::Server { key, .. } => {
+                self.servers.remove(key);
+            }
+            Upstream::Leg(request) => self.legs.end_request(request),
+        }
+    }
+
+    /// Keeps one timer at or before the next deadline. A deadline that moves away leaves it: it is looked at when the
+    /// timer fires.
+    fn arm_fork(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &mut Fork) {
+        let Some(deadline) = fork.context.next_deadline() else { return };
+        if let Some((timer, at)) = fork.timer {
+            if at <= deadline {
+                return;
+            }
+            cx.cancel_timer(timer);
+        }
+        let after = deadline.saturating_duration_since(cx.now());
+        fork.timer = Some((cx.set_timer(after, Timer::Fork(id)), deadline));
+    }
+}

@@ -1,0 +1,288 @@
+//! One effect of a call onto the wire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_api::callcontrol::v1::{RequestFailed, leg_event::What, request_failed::Cause};
+use cluster_api::edge::v1::{CancelInvite, CarryRequest, SendRequest, SendResponse, carry_request};
+use sip_endpoint::ServerKey;
+use sip_message::{HeaderId, Message, Method};
+use sip_proxy::{Arrived, Best, RoutingDigest};
+use tonic::Status;
+
+use super::address::is_id;
+use super::call::{KeptAck, Seen, Unconfirmed};
+use super::{Address, Request, Timer, compose, report};
+use crate::answer::pairs;
+use crate::edge::{self, Cx, Edge};
+use crate::fork::NewFork;
+use crate::routing::only;
+use crate::target::{LookUp, Target};
+use crate::upstream::Upstream;
+
+impl Edge {
+    /// Takes an effect on. A known one is confirmed and does nothing more.
+    ///
+    /// # Errors
+    /// When nothing was taken on: the effect cannot be carried here, or makes no message.
+    pub(crate) fn carry(&mut self, cx: &mut Cx<'_>, carry: CarryRequest) -> Result<(), Status> {
+        if !is_id(&carry.call_id) || !is_id(&carry.leg_id) {
+            return Err(Status::invalid_argument(
+                "call_id and leg_id are 1 to 128 letters, digits, '-' or '_'",
+            ));
+        }
+        let what = carry.what.ok_or_else(|| Status::invalid_argument("what is to be done is missing"))?;
+        let call_id: Arc<str> = carry.call_id.into();
+        let leg_id: Arc<str> = carry.leg_id.into();
+        let most = self.config.limits.effects_per_call;
+        let call =
+            self.call(&call_id).ok_or_else(|| Status::resource_exhausted("too many calls on this edge"))?;
+        if call.effects.contains(&carry.effect) {
+            return Ok(());
+        }
+        if call.effects.len() >= most {
+            return Err(Status::resource_exhausted("too many effects of this call"));
+        }
+        call.legs.entry(leg_id.clone()).or_insert(false);
+        let address = Address { call_id: call_id.clone(), leg_id };
+        match what {
+            carry_request::What::Send(send) if send.method == "ACK" => {
+                self.send_ack(cx, carry.effect, &send, &call_id)?
+            }
+            carry_request::What::Send(send) => self.send(cx, &address, carry.effect, &send)?,
+            carry_request::What::Cancel(cancel) => self.cancel_invite(cx, &call_id, &cancel)?,
+            carry_request::What::Respond(respond) => self.respond_on_leg(cx, &address, &respond)?,
+            carry_request::What::Release(_) => self.release(cx, &address),
+        }
+        if let Some(call) = self.legs.calls.get_mut(&call_id) {
+            call.effects.insert(carry.effect);
+        }
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        address: &Address,
+        effect: u64,
+        send: &SendRequest,
+    ) -> Result<(), Status> {
+        let initial = send.to_tag.is_empty();
+        if initial && self.deps.drain.is_draining() {
+            return Err(Status::unavailable("this edge drains"));
+        }
+        if !self.has_room() {
+            return Err(Status::resource_exhausted("too many requests are being forwarded"));
+        }
+        let request = compose::request(send).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let arrived = Arrived::read(&request, &self.own)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let target = self.leg_target(cx, &send.flow, &arrived, initial);
+        let upstream = Upstream::Leg(Request {
+            call_id: address.call_id.clone(),
+            leg_id: address.leg_id.clone(),
+            effect,
+            trunk: send.trunk.as_str().into(),
+            flow: None,
+        });
+        let ring_limit = send.ring_limit.and_then(|limit| Duration::try_from(limit).ok());
+        let new = NewFork {
+            upstream,
+            digest: RoutingDigest::of(&request),
+            request,
+            arrived,
+            max_breadth: sip_proxy::MAX_BREADTH,
+            recurse: false,
+            caller: None,
+            ring_time: ring_limit,
+        };
+        let invite = send.method == "INVITE";
+        let fork = self.open_fork(cx, new, vec![only(target)]);
+        if invite && self.forks.contains_key(&fork) {
+            if let Some(call) = self.legs.calls.get_mut(&address.call_id) {
+                call.invites.insert(effect, fork);
+            }
+            if let Some(limit) = ring_limit {
+                let timer = Timer::RingLimit(address.call_id.clone(), effect);
+                cx.set_timer(limit, edge::Timer::Leg(timer));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a request of a leg goes: along its flow while that lives, else along its route set, else to its target. What
+    /// is outside a dialog is for the registrar to place.
+    fn leg_target(&self, cx: &mut Cx<'_>, flow: &str, arrived: &Arrived, initial: bool) -> Target {
+        let own_flow = arrived.own_routes.last().and_then(|route| crate::admission::flow_of(route));
+        let flow = own_flow.unwrap_or_else(|| flow.to_owned());
+        let alive = !flow.is_empty() && self.flow_way(cx, &flow).is_some();
+        let look_up = if initial && !arrived.is_routed() { LookUp::First } else { LookUp::Ours };
+        Target { flow: if alive { flow } else { String::new() }, look_up, ..Target::of_uri(None) }
+    }
+
+    fn send_ack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        effect: u64,
+        send: &SendRequest,
+        call_id: &Arc<str>,
+    ) -> Result<(), Status> {
+        let message = compose::request(send).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let arrived = Arrived::read(&message, &self.own)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let target = self.leg_target(cx, &send.flow, &arrived, false);
+        let ack = KeptAck { effect, cseq: send.cseq, to_tag: send.to_tag.clone(), message, arrived, target };
+        self.send_kept(cx, call_id, &ack);
+        if let Some(call) = self.legs.calls.get_mut(call_id) {
+            call.unconfirmed.retain(|answer| answer.cseq != ack.cseq || answer.to_tag != ack.to_tag);
+            call.acks.push(ack);
+        }
+        Ok(())
+    }
+
+    fn cancel_invite(
+        &mut self,
+        cx: &mut Cx<'_>,
+        call_id: &Arc<str>,
+        cancel: &CancelInvite,
+    ) -> Result<(), Status> {
+        let call = self.legs.calls.get(call_id);
+        let fork = call.and_then(|call| call.invites.get(&cancel.invite_effect)).copied();
+        let Some(fork) = fork else {
+            // It has its final response, which was reported; or another edge has the INVITE.
+            let known = call.is_some_and(|call| call.effects.contains(&cancel.invite_effect));
+            return if known { Ok(()) } else { Err(Status::not_found("this edge did not send that INVITE")) };
+        };
+        let reasons = cancel.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("Reason"));
+        let reasons = reasons.map(|header| header.value.clone().into_bytes().into()).collect();
+        self.with_fork(cx, fork, |_, cx, fork| {
+            fork.cancel_reasons = reasons;
+            fork.context.cancel(cx.now());
+        });
+        Ok(())
+    }
+
+    fn respond_on_leg(
+        &mut self,
+        cx: &mut Cx<'_>,
+        address: &Address,
+        respond: &SendResponse,
+    ) -> Result<(), Status> {
+        let unknown = || Status::not_found("no such transaction on this edge");
+        let key: ServerKey = respond.transaction.parse().map_err(|_| unknown())?;
+        let served = self
+            .legs
+            .calls
+            .get(&address.call_id)
+            .and_then(|call| call.served.get(&key))
+            .ok_or_else(unknown)?;
+        let response = self.leg_response(cx, address, &served.request, served.flow, respond)?;
+        let invite = served.request.method() == Method::Invite;
+        cx.respond(key, response.clone()).map_err(|error| Status::failed_precondition(error.to_string()))?;
+        if respond.status >= 200 {
+            let repeat = invite && respond.status < 300;
+            self.note_answer(cx, &address.call_id, key, repeat.then_some(response));
+        }
+        Ok(())
+    }
+
+    fn leg_response(
+        &self,
+        cx: &Cx<'_>,
+        address: &Address,
+        request: &Message,
+        flow: sip_endpoint::Hop,
+        respond: &SendResponse,
+    ) -> Result<Message, Status> {
+        let invalid = |error: sip_message::BuildError| Status::invalid_argument(error.to_string());
+        let status = u16::try_from(respond.status).ok().filter(|status| (101..700).contains(status));
+        let status = status.ok_or_else(|| Status::invalid_argument("status is 101 to 699"))?;
+        let mut response = sip_message::ResponseBuilder::to(request, status);
+        if !respond.to_tag.is_empty() {
+            response = response.to_tag(&respond.to_tag).map_err(invalid)?;
+        }
+        if !respond.reason.is_empty() {
+            response = response.reason(&respond.reason).map_err(invalid)?;
+        }
+        if status < 300
+            && request.method().forms_dialog()
+            && let (Some(transport), Some(sent_by)) = (cx.transport(flow), cx.sent_by(flow))
+        {
+            response =
+                response.header(HeaderId::Contact, address.contact(transport, sent_by)).map_err(invalid)?;
+        }
+        for (name, value) in pairs(&respond.headers) {
+            response = response.named(name, value).map_err(invalid)?;
+        }
+        if let Some(body) = &respond.body {
+            if !body.content_disposition.is_empty() {
+                response = response
+                    .header(HeaderId::ContentDisposition, &body.content_disposition)
+                    .map_err(invalid)?;
+            }
+            response = response.body(&body.content_type, body.content.clone()).map_err(invalid)?;
+        }
+        Ok(response.build())
+    }
+
+    fn release(&mut self, cx: &mut Cx<'_>, address: &Address) {
+        if let Some(call) = self.legs.calls.get_mut(&address.call_id) {
+            call.legs.insert(address.leg_id.clone(), true);
+            for served in call.served.values_mut().filter(|served| served.leg_id == address.leg_id) {
+                served.unacknowledged = None;
+            }
+        }
+        self.forget_if_released(cx, &address.call_id);
+    }
+
+    /// A response to a request of a leg.
+    pub(crate) fn take_leg_response(&mut self, cx: &mut Cx<'_>, request: &Request, response: &Message) {
+        let status = response.status().unwrap_or(500);
+        let success = (200..300).contains(&status) && response.method() == Method::Invite;
+        let Some(call) = self.legs.calls.get_mut(&request.call_id) else {
+            if success {
+                self.end_orphan(cx, response);
+            }
+            return;
+        };
+        let rseq = report::number(response, HeaderId::RSeq);
+        let to_tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
+        let cseq = response.cseq().map_or(0, |cseq| cseq.number);
+        if success || rseq.is_some() {
+            let seen = Seen { effect: request.effect, status, to_tag: to_tag.clone(), rseq };
+            if call.is_repeated(seen) {
+                if success {
+                    self.repeat_ack(cx, &request.call_id, cseq, &to_tag);
+                }
+                return;
+            }
+        }
+        if success {
+            call.unconfirmed.push(Unconfirmed { cseq, to_tag, response: response.clone() });
+        }
+        let event = What::Response(report::response(request.effect, response, &[]));
+        self.emit(cx, &request.call_id, &request.leg_id, request.flow, event);
+    }
+
+    /// A request of a leg failed: by a response, or without one.
+    pub(crate) fn take_leg_failure(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: &Request,
+        request: &Message,
+        best: Best<Message>,
+        challenges: &[Message],
+    ) {
+        let failed = |cause: Cause| {
+            let method = request.method_str().to_owned();
+            What::Failed(RequestFailed { effect: leg.effect, method, cause: cause.into() })
+        };
+        let event = match best {
+            Best::Received(response) => What::Response(report::response(leg.effect, &response, challenges)),
+            Best::Local(408) => failed(Cause::Timeout),
+            Best::Local(430 | 503) => failed(Cause::Transport),
+            Best::Local(status) => What::Response(report::local_response(leg.effect, status, request)),
+        };
+        self.emit(cx, &leg.call_id, &leg.leg_id, leg.flow, event);
+    }
+}

@@ -1,0 +1,128 @@
+//! Requests of the peer inside a leg's dialog: reported to call-control, which answers them.
+
+use std::sync::Arc;
+
+use cluster_api::callcontrol::v1::{AckReceived, CancelReceived, leg_event::What};
+use cluster_api::sip::v1::Header;
+use sip_endpoint::{Arrival, ServerKey};
+use sip_message::{HeaderId, Message, Method};
+
+use super::call::Served;
+use super::{Address, report};
+use crate::edge::{Cx, Edge, ServerUse};
+use crate::reject::{Refused, Reject};
+use crate::routing::{Pending, text};
+
+impl Edge {
+    /// A request for a leg.
+    ///
+    /// # Errors
+    /// When it is refused here.
+    pub(crate) fn take_leg_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        request: Message,
+        arrival: &Arrival,
+        address: Address,
+    ) -> Result<(), Box<Refused>> {
+        if let Method::Other(_) = request.method() {
+            return Err(Refused::new(request, Reject::NotImplemented));
+        }
+        self.serve(cx, key, request, arrival, address, Vec::new())
+    }
+
+    /// The plan made a request outside a dialog the beginning of a call.
+    pub(crate) fn begin_call(&mut self, cx: &mut Cx<'_>, pending: Pending, identity: String) {
+        let call_id: Arc<str> = format!("in-{}", self.deps.entropy.token(12)).into();
+        let address = Address { call_id, leg_id: "a".into() };
+        let header = |name: &str, value: String| Header { name: name.to_owned(), value };
+        let request = &pending.request;
+        let mut headers = vec![
+            header("Request-URI", text(pending.arrived.request_uri(request))),
+            header("From", request.first(HeaderId::From).map_or(String::new(), text)),
+            header("To", request.first(HeaderId::To).map_or(String::new(), text)),
+        ];
+        headers.extend(
+            report::texts(request, HeaderId::RecordRoute)
+                .into_iter()
+                .map(|value| header("Record-Route", value)),
+        );
+        if !identity.is_empty() {
+            headers.push(header("P-Asserted-Identity", format!("<{identity}>")));
+        }
+        let (key, arrival) = (pending.key, pending.arrival);
+        if let Err(refused) = self.serve(cx, key, pending.request, &arrival, address, headers) {
+            self.reject(cx, key, &refused.request, &refused.reject);
+        }
+    }
+
+    fn serve(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        request: Message,
+        arrival: &Arrival,
+        address: Address,
+        headers: Vec<Header>,
+    ) -> Result<(), Box<Refused>> {
+        let Some(call) = self.call(&address.call_id).filter(|call| !call.outbox.is_full()) else {
+            return Err(Refused::new(request, Reject::Full));
+        };
+        call.legs.entry(address.leg_id.clone()).or_insert(false);
+        let mut event = report::request(key.to_string(), &request);
+        event.headers.splice(0..0, headers);
+        let served = Served {
+            leg_id: address.leg_id.clone(),
+            request,
+            flow: arrival.flow,
+            answered: false,
+            unacknowledged: None,
+        };
+        call.served.insert(key, served);
+        self.servers.insert(key, ServerUse::Leg(address.call_id.clone()));
+        self.emit(cx, &address.call_id, &address.leg_id, Some(arrival.flow), What::Request(event));
+        Ok(())
+    }
+
+    /// An ACK for a 2xx of a leg. Its first arrival ends the repetition and is reported.
+    pub(crate) fn take_leg_ack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        call_id: &Arc<str>,
+        key: Option<ServerKey>,
+        ack: &Message,
+        arrival: &Arrival,
+    ) {
+        let cseq = ack.cseq().map_or(0, |cseq| cseq.number);
+        let Some(call) = self.legs.calls.get_mut(call_id) else { return self.drop_stray() };
+        let same_dialog = |served: &Served| {
+            served.request.call_id().ok() == ack.call_id().ok()
+                && served.request.cseq().is_ok_and(|invite| invite.number == cseq)
+        };
+        let mut waiting = call.served.iter_mut().filter(|(_, served)| served.unacknowledged.is_some());
+        let found = waiting.find(|(at, served)| Some(**at) == key || (key.is_none() && same_dialog(served)));
+        // A repetition of an ACK that ended its 2xx before.
+        let Some((key, served)) = found else { return };
+        served.unacknowledged = None;
+        let event = AckReceived { transaction: key.to_string(), cseq, body: report::body(ack) };
+        let leg_id = served.leg_id.clone();
+        self.emit(cx, call_id, &leg_id, Some(arrival.flow), What::Ack(event));
+    }
+
+    /// The peer cancelled an INVITE that call-control has not answered.
+    pub(crate) fn take_leg_cancel(
+        &mut self,
+        cx: &mut Cx<'_>,
+        call_id: &Arc<str>,
+        invite: ServerKey,
+        cancel: &Message,
+    ) {
+        let served = self.legs.calls.get(call_id).and_then(|call| call.served.get(&invite));
+        let Some(served) = served.filter(|served| !served.answered) else { return };
+        let (leg_id, flow) = (served.leg_id.clone(), served.flow);
+        let reason = cancel.all(HeaderId::Reason).map(text).collect();
+        let event = CancelReceived { transaction: invite.to_string(), reason };
+        self.emit(cx, call_id, &leg_id, Some(flow), What::Cancel(event));
+    }
+}

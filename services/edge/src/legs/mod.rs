@@ -1,0 +1,109 @@
+//! The carrier of call-control's legs: its effects onto the wire, and what happens there back to it as numbered events.
+//!
+//! - `carry.rs`: one effect; known ones are confirmed and do nothing more.
+//! - `compose.rs`: a request of Carillon as user agent.
+//! - `incoming.rs`: requests of the peer inside a leg's dialog, ACK and CANCEL.
+//! - `success.rs`: what a user agent owes to a 2xx: repeating its own until the ACK comes, repeating the ACK for the peer's.
+//! - `outbox.rs`: the queue of one call's events; `delivery.rs`: how they reach call-control.
+//! - `report.rs`: what an event says of a message.
+//! - `service.rs`: the gRPC face.
+//!
+//! An edge knows nothing of calls: not who talks to whom, nor what an answer means. It keeps for each call what it needs to
+//! recognise repetitions, and forgets it when call-control says so or does not know the call.
+
+mod address;
+mod call;
+mod carry;
+mod compose;
+mod delivery;
+mod incoming;
+mod outbox;
+mod report;
+mod service;
+mod success;
+
+use std::sync::Arc;
+
+use cluster_api::callcontrol::v1::DeliverResponse;
+use hashbrown::HashMap;
+use sip_endpoint::{Hop, ServerKey, Transport};
+use tonic::Status;
+
+pub(crate) use address::Address;
+use call::Call;
+pub use service::LegsService;
+
+use crate::branch_name::{Unique, digest};
+
+/// Everything this edge knows of call-control's calls.
+#[derive(Default)]
+pub(crate) struct Legs {
+    calls: HashMap<Arc<str>, Call>,
+}
+
+/// A request of ours on behalf of an effect.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) call_id: Arc<str>,
+    pub(crate) leg_id: Arc<str>,
+    pub(crate) effect: u64,
+    /// Trunk that the caller named; empty lets the plan decide.
+    pub(crate) trunk: Arc<str>,
+    /// The flow that the last response came on.
+    pub(crate) flow: Option<Hop>,
+}
+
+/// What a timer of the legs means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// Repeat a 2xx, or give up waiting for its ACK.
+    Repeat(Arc<str>, ServerKey),
+    /// Offer events again.
+    Deliver(Arc<str>),
+    /// An INVITE of ours rang as long as it may.
+    RingLimit(Arc<str>, u64),
+    /// Forget a call whose legs were released.
+    Forget(Arc<str>),
+}
+
+/// Results of asynchronous work for the legs.
+pub(crate) enum Completion {
+    /// Events of a call were offered to call-control.
+    Delivered(Arc<str>, Result<DeliverResponse, Status>),
+}
+
+impl Legs {
+    /// A fork of one of our requests is over.
+    pub(crate) fn end_request(&mut self, request: &Request) {
+        if let Some(call) = self.calls.get_mut(&request.call_id) {
+            call.invites.remove(&request.effect);
+        }
+    }
+
+    /// A server transaction of a leg is over.
+    pub(crate) fn forget_served(&mut self, call: &str, key: ServerKey) {
+        if let Some(call) = self.calls.get_mut(call)
+            // A 2xx that waits for its ACK outlives its transaction.
+            && call.served.get(&key).is_some_and(|served| served.unacknowledged.is_none())
+        {
+            call.served.remove(&key);
+        }
+    }
+
+    /// How many calls have a leg here.
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
+    }
+}
+
+impl Request {
+    /// The branch parameter's own part.
+    pub(crate) fn branch(&self, branch: u32, attempt: u32) -> Unique {
+        Unique::Derived { origin: digest(self.call_id.as_bytes()), number: self.effect, branch, attempt }
+    }
+
+    /// The Contact by which the peer reaches this leg through any edge.
+    pub(crate) fn contact(&self, transport: Transport, sent_by: &str) -> String {
+        Address { call_id: self.call_id.clone(), leg_id: self.leg_id.clone() }.contact(transport, sent_by)
+    }
+}

@@ -1,0 +1,71 @@
+//! What the edge counts: outcomes and reasons, never users or calls.
+
+use telemetry::{Counters, Gauge, Metrics};
+
+/// The counters of one edge.
+#[derive(Clone)]
+pub(crate) struct Meters {
+    /// Requests taken, by method.
+    pub(crate) requests: Counters,
+    /// Requests that we answered without success ourselves, by reason.
+    pub(crate) rejects: Counters,
+    /// Plans of the registrar, by kind.
+    pub(crate) plans: Counters,
+    /// Branches started, by how the way was found.
+    pub(crate) branches: Counters,
+    /// Failures on the way to a target, by kind.
+    pub(crate) failures: Counters,
+    /// Things dropped because nothing could be done with them, by kind.
+    pub(crate) dropped: Counters,
+    /// Leg events, by what became of their delivery.
+    pub(crate) leg_events: Counters,
+    /// Requests that are being forwarded.
+    pub(crate) forks: Gauge,
+    /// Calls of call-control with a leg here.
+    pub(crate) calls: Gauge,
+}
+
+impl Meters {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            requests: metrics.counters("edge_requests_total", "Requests taken, by method", &["method"]),
+            rejects: metrics.counters(
+                "edge_rejects_total",
+                "Requests refused by the edge itself, by reason",
+                &["reason"],
+            ),
+            plans: metrics.counters("edge_plans_total", "Routing plans, by kind", &["plan"]),
+            branches: metrics.counters(
+                "edge_branches_total",
+                "Branches started, by how the way was found",
+                &["way"],
+            ),
+            failures: metrics.counters(
+                "edge_branch_failures_total",
+                "Branches without a response, by reason",
+                &["reason"],
+            ),
+            dropped: metrics.counters(
+                "edge_dropped_total",
+                "Messages that nothing could be done with, by kind",
+                &["kind"],
+            ),
+            leg_events: metrics.counters(
+                "edge_leg_events_total",
+                "Leg events, by outcome of the delivery",
+                &["outcome"],
+            ),
+            forks: metrics.gauge("edge_forks", "Requests that are being forwarded"),
+            calls: metrics.gauge("edge_calls", "Calls of call-control with a leg on this edge"),
+        }
+    }
+
+    /// Counts a request; methods that nobody knows share one label, so that a scanner cannot fill the registry.
+    pub(crate) fn request(&self, method: &sip_message::Method) {
+        let label = match method {
+            sip_message::Method::Other(_) => "other",
+            known => known.as_str(),
+        };
+        self.requests.with_label_values(&[label]).inc();
+    }
+}

@@ -1,0 +1,127 @@
+//! The Record-Route values of a dialog that crosses this edge: one when both sides are alike, two when they differ.
+//!
+//! The value of a side holds the flow token of the phone there, when only its flow reaches it. A request from the other
+//! side pops both; the last one popped names the flow to leave by. RFC 5626 5.3, RFC 5658
+
+use std::net::{IpAddr, SocketAddr};
+
+use sip_endpoint::{Arrival, Transport};
+use sip_message::{HeaderId, Message, Uri};
+
+/// One side of a dialog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Side {
+    pub(crate) transport: Transport,
+    /// `host:port` that reaches us on this side.
+    pub(crate) sent_by: String,
+    /// Token of the flow that reaches the neighbour; `None` when its URI or Route does.
+    pub(crate) token: Option<String>,
+}
+
+/// The values in the order in which they stand in the forwarded request.
+pub(crate) fn values(caller: &Side, callee: &Side) -> Vec<String> {
+    if caller.token.is_none() && callee.token.is_none() && caller.transport == callee.transport {
+        vec![callee.value()]
+    } else {
+        vec![callee.value(), caller.value()]
+    }
+}
+
+impl Side {
+    fn value(&self) -> String {
+        let (scheme, param) = match self.transport {
+            Transport::Udp => ("sip", ""),
+            Transport::Tcp => ("sip", ";transport=tcp"),
+            // `transport=tls` is not generated. RFC 5630 3.1.1
+            Transport::Tls => ("sips", ""),
+            Transport::Ws => ("sip", ";transport=ws"),
+            Transport::Wss => ("sips", ";transport=ws"),
+        };
+        match &self.token {
+            Some(token) => format!("<{scheme}:{token}@{}{param};lr>", self.sent_by),
+            None => format!("<{scheme}:{}{param};lr>", self.sent_by),
+        }
+    }
+}
+
+/// Is the flow that a dialog-forming request came on the only way back to its sender?
+///
+/// Not when another proxy recorded itself, and not when a datagram came from just the address that Contact names.
+pub(crate) fn needs_flow(request: &Message, arrival: &Arrival) -> bool {
+    if request.has(HeaderId::RecordRoute) {
+        return false;
+    }
+    let contact = request.contacts().next().and_then(Result::ok);
+    let uri = contact.and_then(|contact| Uri::parse(contact.uri).ok());
+    !uri.is_some_and(|uri| is_reached(&uri, arrival.transport, arrival.source))
+}
+
+/// Does the URI lead to this very address by datagram?
+pub(crate) fn is_reached(uri: &Uri<'_>, transport: Transport, address: SocketAddr) -> bool {
+    transport == Transport::Udp
+        && uri.param("transport").is_none_or(|transport| transport.eq_ignore_ascii_case("udp"))
+        && !uri.is_secure()
+        && uri.port.unwrap_or(5060) == address.port()
+        && uri.host_ip().map(|ip: IpAddr| ip.to_canonical()) == Some(address.ip().to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use sip_endpoint::{Hop, SocketId};
+    use sip_message::Limits;
+
+    use super::*;
+
+    fn side(transport: Transport, token: Option<&str>) -> Side {
+        Side { transport, sent_by: "edge.example.com:5060".into(), token: token.map(str::to_owned) }
+    }
+
+    /// PXY-12
+    #[test]
+    fn sides_that_are_alike_share_one_value() {
+        let plain = side(Transport::Udp, None);
+        assert_eq!(values(&plain, &plain), ["<sip:edge.example.com:5060;lr>"]);
+    }
+
+    /// PXY-12
+    #[test]
+    fn a_change_of_transport_or_a_flow_makes_two_values_the_callees_on_top() {
+        assert_eq!(
+            values(&side(Transport::Udp, None), &side(Transport::Ws, Some("tok"))),
+            ["<sip:tok@edge.example.com:5060;transport=ws;lr>", "<sip:edge.example.com:5060;lr>"]
+        );
+        assert_eq!(values(&side(Transport::Udp, Some("a")), &side(Transport::Udp, None)).len(), 2);
+    }
+
+    /// TRN-09
+    #[test]
+    fn tls_is_named_by_the_scheme_alone() {
+        let values = values(&side(Transport::Tls, None), &side(Transport::Tcp, None));
+        assert_eq!(
+            values,
+            ["<sip:edge.example.com:5060;transport=tcp;lr>", "<sips:edge.example.com:5060;lr>"]
+        );
+    }
+
+    /// OBD-05, TRN-12
+    #[test]
+    fn only_a_contact_at_the_very_source_address_needs_no_flow() {
+        let source: SocketAddr = "192.0.2.7:5060".parse().unwrap();
+        let needs = |transport, headers: &str| {
+            let text = format!(
+                "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{headers}Content-Length: 0\r\n\r\n"
+            );
+            let request = Message::parse(text.into_bytes().into(), &Limits::default()).unwrap();
+            let hop = Hop::Udp { socket: SocketId(0), peer: source };
+            needs_flow(&request, &Arrival { hop, flow: hop, source, local: source, transport })
+        };
+        assert!(!needs(Transport::Udp, "Contact: <sip:a@192.0.2.7>\r\n"));
+        assert!(!needs(Transport::Udp, "Contact: <sip:a@192.0.2.7:5060;ob>\r\n"));
+        assert!(needs(Transport::Udp, "Contact: <sip:a@192.0.2.7:5062>\r\n"));
+        assert!(needs(Transport::Udp, "Contact: <sip:a@10.0.0.1>\r\n"));
+        assert!(needs(Transport::Udp, "Contact: <sip:a@example.com;gr=1>\r\n"));
+        assert!(needs(Transport::Tcp, "Contact: <sip:a@192.0.2.7;transport=tcp>\r\n"));
+        assert!(needs(Transport::Udp, ""));
+        assert!(!needs(Transport::Tcp, "Record-Route: <sip:p.example.org;lr>\r\n"));
+    }
+}

@@ -1,0 +1,213 @@
+//! REGISTER: its fields to the registrar, the registrar's answer to the phone. RFC 3261 10.3
+
+use std::fmt::Write as _;
+
+use cluster_api::registrar::v1 as api;
+use sip_endpoint::{Arrival, ServerKey};
+use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder};
+use tonic::Status;
+
+use crate::answer::pairs;
+use crate::edge::{Completion, Cx, Edge, ServerUse};
+use crate::plan::q_milli;
+use crate::reject::{Refused, Reject};
+use crate::routing::{digested_body, text};
+
+/// A REGISTER that waits for its answer.
+pub(crate) struct Registering {
+    key: ServerKey,
+    request: Message,
+}
+
+impl Edge {
+    /// Asks the registrar to apply a REGISTER.
+    ///
+    /// # Errors
+    /// When a Contact cannot be read: the request is applied as a whole or not at all.
+    pub(crate) fn register(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        request: Message,
+        arrival: &Arrival,
+    ) -> Result<(), Box<Refused>> {
+        let contacts = match contacts(&request) {
+            Ok(contacts) => contacts,
+            Err(error) => return Err(Refused::new(request, error)),
+        };
+        let question = self.registration(&request, contacts, arrival);
+        self.servers.insert(key, ServerUse::Deciding);
+        let location = self.deps.location.clone();
+        let registering = Box::new(Registering { key, request: request.clone() });
+        let work = async move { Completion::Registered(registering, location.register(question).await) };
+        cx.spawn(work).map_err(|_| Refused::new(request, Reject::Full))
+    }
+
+    pub(crate) fn finish_register(
+        &mut self,
+        cx: &mut Cx<'_>,
+        registering: Registering,
+        result: Result<api::RegisterResponse, Status>,
+    ) {
+        let Registering { key, request } = registering;
+        if self.servers.get(&key) != Some(&ServerUse::Deciding) {
+            return;
+        }
+        let Ok(decision) = result else {
+            return self.reject(cx, key, &request, &Reject::DecisionUnavailable);
+        };
+        match self.register_response(&request, &decision) {
+            Some(response) => {
+                self.servers.remove(&key);
+                // The sender of a request that is challenged has not shown that it owns its address.
+                let sent = if decision.status == 401 {
+                    cx.respond_and_forget(key, response)
+                } else {
+                    cx.respond(key, response)
+                };
+                if sent.is_err() {
+                    self.meters.dropped.with_label_values(&["response"]).inc();
+                }
+            }
+            None => self.reject(cx, key, &request, &Reject::Internal),
+        }
+    }
+
+    fn registration(
+        &self,
+        request: &Message,
+        contacts: Vec<api::RegisterContact>,
+        arrival: &Arrival,
+    ) -> api::RegisterRequest {
+        let uri_of =
+            |address: Result<NameAddr<'_>, _>| address.map_or(String::new(), |address| text(address.uri));
+        let tags = |id| request.option_tags(id).map(str::to_owned).collect();
+        api::RegisterRequest {
+            request_uri: request.request_uri().map_or(String::new(), text),
+            to_uri: uri_of(request.to()),
+            from_uri: uri_of(request.from()),
+            sip_call_id: request.call_id().map_or(String::new(), text),
+            cseq: request.cseq().map_or(0, |cseq| cseq.number),
+            contacts,
+            star: request.values(HeaderId::Contact).any(|value| value == b"*"),
+            expires: request.expires(),
+            authorization: request.all(HeaderId::Authorization).map(text).collect(),
+            body: digested_body(request, HeaderId::Authorization),
+            supported: tags(HeaderId::Supported),
+            require: tags(HeaderId::Require),
+            path: request.values(HeaderId::Path).map(text).collect(),
+            source: Some(self.source(arrival)),
+            flow: self.token(arrival.flow),
+            user_agent: request.first(HeaderId::UserAgent).map_or(String::new(), text),
+        }
+    }
+
+    fn register_response(&self, request: &Message, decision: &api::RegisterResponse) -> Option<Message> {
+        let status = u16::try_from(decision.status).ok().filter(|status| (200..700).contains(status))?;
+        let mut response = self.tags.begin(request, status, &decision.reason).ok()?;
+        for contact in &decision.contacts {
+            response = response.header(HeaderId::Contact, contact_value(contact)).ok()?;
+        }
+        let challenge = if status == 407 { HeaderId::ProxyAuthenticate } else { HeaderId::WwwAuthenticate };
+        for value in &decision.challenges {
+            response = response.header(challenge, value).ok()?;
+        }
+        pairs(&decision.headers)
+            .try_fold(response, |response, (name, value)| response.named(name, value))
+            .ok()
+            .map(ResponseBuilder::build)
+    }
+}
+
+/// The contacts, `*` left out. REG-10
+fn contacts(request: &Message) -> Result<Vec<api::RegisterContact>, HeaderError> {
+    let values = request.values(HeaderId::Contact).filter(|value| *value != b"*");
+    let malformed = |error| HeaderError { header: HeaderId::Contact, fault: HeaderFault::Syntax(error) };
+    values.map(|value| NameAddr::parse(value).map(|address| contact(&address)).map_err(malformed)).collect()
+}
+
+fn contact(contact: &NameAddr<'_>) -> api::RegisterContact {
+    let named = |name: &str, wanted: &str| name.eq_ignore_ascii_case(wanted);
+    api::RegisterContact {
+        uri: text(contact.uri),
+        display_name: text(&contact.display_name()),
+        params: contact
+            .params
+            .iter()
+            .filter(|param| !named(param.name, "expires") && !named(param.name, "q"))
+            .map(|param| match param.value {
+                Some(value) => format!("{}={}", param.name, text(value)),
+                None => param.name.to_owned(),
+            })
+            .collect(),
+        expires: contact.param("expires").map(seconds),
+        q_milli: contact.param("q").map(|q| q_milli(Some(q))),
+    }
+}
+
+/// Seconds of an expires parameter: garbage is 3600, what is too large is the largest. RFC 3261 10.2.1.1, MSG-14
+fn seconds(value: &str) -> u32 {
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return 3600;
+    }
+    value.parse().unwrap_or(u32::MAX)
+}
+
+fn contact_value(contact: &api::RegisteredContact) -> String {
+    let mut value = String::with_capacity(contact.uri.len() + 32);
+    if !contact.display_name.is_empty() {
+        let quoted = sip_message::quote(contact.display_name.as_bytes());
+        value.push_str(&String::from_utf8_lossy(&quoted));
+        value.push(' ');
+    }
+    // Writing to a string cannot fail.
+    let _ = write!(value, "<{}>", contact.uri);
+    for param in &contact.params {
+        let _ = write!(value, ";{param}");
+    }
+    if let Some(q) = contact.q_milli {
+        let _ = write!(value, ";q={}", q_text(q));
+    }
+    let _ = write!(value, ";expires={}", contact.expires);
+    value
+}
+
+/// 1000 is "1", 700 is "0.7". RFC 3261 25.1
+fn q_text(milli: u32) -> String {
+    match milli.min(1000) {
+        1000 => "1".to_owned(),
+        0 => "0".to_owned(),
+        milli => format!("0.{milli:03}").trim_end_matches('0').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// REG-13, REG-15, MSG-14
+    #[test]
+    fn a_contact_keeps_everything_but_expires_and_q() {
+        let value = b"\"A \\\"B\\\"\" <sip:a@h;x=1>;Q=0.75;+sip.instance=\"<urn:uuid:1>\";audio;EXPIRES=abc";
+        let contact = contact(&NameAddr::parse(value).unwrap());
+        assert_eq!(contact.display_name, "A \"B\"");
+        assert_eq!(contact.uri, "sip:a@h;x=1");
+        assert_eq!(contact.params, ["+sip.instance=\"<urn:uuid:1>\"", "audio"]);
+        assert_eq!((contact.expires, contact.q_milli), (Some(3600), Some(750)));
+        assert_eq!(seconds("99999999999"), u32::MAX);
+    }
+
+    /// REG-12, REG-13, REG-15
+    #[test]
+    fn a_binding_is_written_as_it_was_registered() {
+        let contact = api::RegisteredContact {
+            uri: "sip:a@h".into(),
+            display_name: "A \"B\"".into(),
+            params: vec!["audio".into()],
+            expires: 60,
+            q_milli: Some(750),
+        };
+        assert_eq!(contact_value(&contact), "\"A \\\"B\\\"\" <sip:a@h>;audio;q=0.75;expires=60");
+        assert_eq!([q_text(1000), q_text(0), q_text(5)], ["1", "0", "0.005"]);
+    }
+}

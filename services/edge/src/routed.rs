@@ -1,0 +1,125 @@
+//! Requests along a route that this tier recorded: inside dialogs, from other edges, to the flows behind a Path.
+
+use sip_endpoint::{Destination, DnsError};
+use sip_message::{Message, NameAddr};
+use sip_proxy::{Arrived, Forwarding, RoutingDigest};
+
+use crate::admission::flow_of;
+use crate::branch_name::{Unique, digest};
+use crate::edge::{Completion, Cx, Edge};
+use crate::fork::NewFork;
+use crate::reject::{Refused, Reject};
+use crate::routing::{Pending, only};
+use crate::target::{LookUp, Target};
+use crate::upstream::Upstream;
+use crate::ways::{Way, Ways};
+
+/// A message that is forwarded outside any transaction: an ACK for a 2xx.
+pub(crate) struct Stray {
+    pub(crate) message: Message,
+    pub(crate) arrived: Arrived,
+    pub(crate) target: Target,
+    pub(crate) unique: Unique,
+}
+
+impl Stray {
+    /// An ACK that passes through. RFC 3261 16.11
+    pub(crate) fn passing(message: Message, arrived: Arrived) -> Self {
+        let upstream = message.top_via().ok().and_then(|via| via.branch).unwrap_or_default();
+        let unique = Unique::Stateless { origin: digest(upstream.as_bytes()) };
+        let flow = arrived.own_routes.last().and_then(|route| flow_of(route));
+        Self { target: routed_target(flow), message, arrived, unique }
+    }
+}
+
+impl Edge {
+    /// Forwards a request by the last of our routes or, when that names no flow, by what follows it. PXY-26
+    pub(crate) fn forward_routed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        pending: Pending,
+        flow: Option<String>,
+    ) -> Result<(), Box<Refused>> {
+        if flow.as_ref().is_some_and(|flow| self.cluster.open(flow).is_err()) {
+            return Err(Refused::new(pending.request, Reject::ForgedFlow));
+        }
+        let target = routed_target(flow);
+        let new = NewFork {
+            upstream: Upstream::Server { key: pending.key, hop: pending.arrival.hop },
+            request: pending.request,
+            arrived: pending.arrived,
+            digest: pending.digest,
+            max_breadth: pending.max_breadth,
+            recurse: false,
+            caller: None,
+            ring_time: None,
+        };
+        self.open_fork(cx, new, vec![only(target)]);
+        Ok(())
+    }
+
+    /// Forwards an ACK for a 2xx, which has no transaction.
+    pub(crate) fn forward_stray(&mut self, cx: &mut Cx<'_>, stray: Stray) {
+        if stray.message.max_forwards().is_ok_and(|hops| hops == Some(0)) {
+            return self.drop_stray();
+        }
+        let next_hop = match &stray.arrived.next_route {
+            Some(route) => NameAddr::parse(route).map_or(&**route, |address| address.uri),
+            None => stray.arrived.request_uri(&stray.message),
+        };
+        match self.ways(cx, &stray.target, next_hop) {
+            Ways::Ready(way) => self.send_copy(cx, &stray, &way),
+            Ways::Resolve(host) => {
+                let dns = cx.dns().clone();
+                let work = async move {
+                    let found = sip_endpoint::locate(&host, &*dns).await;
+                    Completion::StrayLocated(Box::new(stray), found)
+                };
+                if cx.spawn(work).is_err() {
+                    self.drop_stray();
+                }
+            }
+            Ways::LookUp | Ways::Failed(_) => self.drop_stray(),
+        }
+    }
+
+    pub(crate) fn send_stray(
+        &mut self,
+        cx: &mut Cx<'_>,
+        stray: Stray,
+        result: Result<Vec<Destination>, DnsError>,
+    ) {
+        let destination = result.ok().and_then(|found| found.into_iter().next());
+        match destination.and_then(|found| cx.hop_to(found.transport, found.address)) {
+            Some(hop) => self.send_copy(cx, &stray, &Way { hop, relay: None, on_flow: false }),
+            None => self.drop_stray(),
+        }
+    }
+
+    fn send_copy(&mut self, cx: &mut Cx<'_>, stray: &Stray, way: &Way) {
+        let branch = RoutingDigest::of(&stray.message).branch(&stray.unique);
+        let Some(via) = cx.via(way.hop, &branch).map(|via| via.to_string()) else { return self.drop_stray() };
+        let forwarding = Forwarding {
+            arrived: &stray.arrived,
+            request_uri: stray.target.uri.as_deref(),
+            routes: way.relay.as_slice(),
+            record_routes: &[],
+            max_breadth: sip_proxy::MAX_BREADTH,
+            via: &via,
+        };
+        match forwarding.apply(&stray.message, |_| {}) {
+            Ok(copy) => cx.send_statelessly(&copy, way.hop),
+            Err(_) => self.drop_stray(),
+        }
+    }
+
+    pub(crate) fn drop_stray(&self) {
+        self.meters.dropped.with_label_values(&["stray"]).inc();
+    }
+}
+
+/// The target of a request that follows its route: the flow when our route names one, else wherever the rest leads.
+fn routed_target(flow: Option<String>) -> Target {
+    // A peer whose Contact is a GRUU is looked up. RFC 5627 6.1
+    Target { flow: flow.unwrap_or_default(), look_up: LookUp::Ours, ..Target::of_uri(None) }
+}

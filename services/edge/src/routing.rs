@@ -1,0 +1,297 @@
+//! A request outside a dialog: one question to the registrar, and its plan carried out.
+
+use std::borrow::Cow;
+
+use cluster_api::registrar::v1::{self as api, route_response::Plan};
+use cluster_api::sip::v1 as sip_api;
+use sip_endpoint::{Arrival, ServerKey};
+use sip_message::{HeaderId, Message, NameAddr};
+use sip_proxy::{Arrived, BranchFailure, BranchId, Condition, Group, RoutingDigest};
+use tonic::Status;
+
+use crate::answer::pairs;
+use crate::edge::{Completion, Cx, Edge, ServerUse};
+use crate::flow_token::FlowToken;
+use crate::fork::{Fork, ForkId, NewFork};
+use crate::plan;
+use crate::record_route::{self, Side};
+use crate::reject::Reject;
+use crate::target::Target;
+use crate::upstream::Upstream;
+
+/// A request that waits for a decision.
+pub(crate) struct Pending {
+    pub(crate) key: ServerKey,
+    pub(crate) request: Message,
+    pub(crate) arrived: Arrived,
+    pub(crate) digest: RoutingDigest,
+    pub(crate) max_breadth: u32,
+    pub(crate) arrival: Arrival,
+}
+
+impl Edge {
+    /// Asks the registrar where the request goes.
+    pub(crate) fn decide(&mut self, cx: &mut Cx<'_>, pending: Pending) {
+        let uri = text(pending.arrived.request_uri(&pending.request));
+        let question = self.question(&pending.request, uri, Some(&pending.arrival));
+        let location = self.deps.location.clone();
+        let (key, request) = (pending.key, pending.request.clone());
+        let pending = Box::new(pending);
+        let work = async move {
+            let answer = location.route(question).await;
+            Completion::Routed(pending, answer)
+        };
+        if cx.spawn(work).is_err() {
+            self.reject(cx, key, &request, &Reject::Full);
+        }
+    }
+
+    /// The registrar has decided.
+    pub(crate) fn take_plan(
+        &mut self,
+        cx: &mut Cx<'_>,
+        pending: Pending,
+        result: Result<api::RouteResponse, Status>,
+    ) {
+        // Cancelled or ended meanwhile: it was answered.
+        if self.servers.get(&pending.key) != Some(&ServerUse::Deciding) {
+            return;
+        }
+        let response = match result {
+            Ok(response) => response,
+            Err(_) => return self.reject(cx, pending.key, &pending.request, &Reject::DecisionUnavailable),
+        };
+        let Some(plan) = response.plan else {
+            return self.reject(cx, pending.key, &pending.request, &Reject::Internal);
+        };
+        self.meters.plans.with_label_values(&[label(&plan)]).inc();
+        match plan {
+            Plan::Challenge(challenge) => self.challenge(cx, &pending, &challenge),
+            Plan::Refuse(refuse) => {
+                let status = refuse.status.clamp(400, 699) as u16;
+                self.conclude(cx, &pending, status, &refuse.reason, pairs(&refuse.headers));
+            }
+            Plan::Redirect(redirect) => {
+                let status = redirect.status.clamp(300, 399) as u16;
+                let contacts = redirect.contacts.iter().map(|contact| ("Contact", contact.as_str()));
+                self.conclude(cx, &pending, status, "", contacts);
+            }
+            Plan::Fork(fork) => {
+                let recurse = fork.recurse;
+                self.fork_to(cx, pending, plan::groups(fork), recurse);
+            }
+            Plan::Relay(api::Relay {}) => {
+                let target = Target::of_uri(None);
+                self.fork_to(cx, pending, vec![only(target)], false);
+            }
+            Plan::CallControl(api::HandToCallControl {}) => self.begin_call(cx, pending, response.identity),
+            Plan::Presence(api::HandToPresence {}) => self.hand_to_presence(cx, pending, response.identity),
+        }
+    }
+
+    fn fork_to(&mut self, cx: &mut Cx<'_>, pending: Pending, groups: Vec<Group<Target>>, recurse: bool) {
+        if !self.has_room() {
+            return self.reject(cx, pending.key, &pending.request, &Reject::Full);
+        }
+        let caller = self.caller_side(cx, &pending);
+        let upstream = Upstream::Server { key: pending.key, hop: pending.arrival.hop };
+        let new = NewFork {
+            upstream,
+            request: pending.request,
+            arrived: pending.arrived,
+            digest: pending.digest,
+            max_breadth: pending.max_breadth,
+            recurse,
+            caller,
+            ring_time: None,
+        };
+        self.open_fork(cx, new, groups);
+    }
+
+    /// The caller's side of the Record-Route, for requests that can form a dialog. PXY-12
+    fn caller_side(&self, cx: &Cx<'_>, pending: &Pending) -> Option<Side> {
+        let in_dialog = pending.request.to().is_ok_and(|to| to.tag().is_some());
+        if in_dialog || !pending.request.method().forms_dialog() {
+            return None;
+        }
+        let flow = pending.arrival.flow;
+        let token = record_route::needs_flow(&pending.request, &pending.arrival).then(|| self.token(flow));
+        Some(Side { transport: pending.arrival.transport, sent_by: cx.sent_by(flow)?.to_owned(), token })
+    }
+
+    /// The token of a flow of ours.
+    pub(crate) fn token(&self, hop: sip_endpoint::Hop) -> String {
+        self.cluster.seal(&FlowToken { edge_id: self.config.id.clone(), epoch: self.config.epoch, hop })
+    }
+
+    // RFC 3261 22.3; the sender has not shown that it owns its address: nothing is remembered of it (26.3.2.4).
+    fn challenge(&mut self, cx: &mut Cx<'_>, pending: &Pending, challenge: &api::Challenge) {
+        self.servers.remove(&pending.key);
+        let headers = challenge.challenges.iter().map(|value| ("Proxy-Authenticate", value.as_str()));
+        let sent = self
+            .tags
+            .answer(&pending.request, 407, "", headers)
+            .ok()
+            .map(|response| cx.respond_and_forget(pending.key, response));
+        if !matches!(sent, Some(Ok(()))) {
+            self.meters.dropped.with_label_values(&["response"]).inc();
+        }
+    }
+
+    fn conclude<'h>(
+        &mut self,
+        cx: &mut Cx<'_>,
+        pending: &Pending,
+        status: u16,
+        reason: &str,
+        headers: impl Iterator<Item = (&'h str, &'h str)>,
+    ) {
+        match self.tags.answer(&pending.request, status, reason, headers) {
+            Ok(response) => {
+                self.servers.remove(&pending.key);
+                self.respond(cx, pending.key, response);
+            }
+            Err(_) => self.reject(cx, pending.key, &pending.request, &Reject::Internal),
+        }
+    }
+
+    /// Asks the registrar about a branch whose target is an address of a domain of ours.
+    pub(crate) fn look_up(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &mut Fork, branch: BranchId) {
+        let target = fork.context.target(branch).and_then(|target| target.uri.clone());
+        let uri = text(target.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request)));
+        let mut question = self.question(&fork.request, uri, None);
+        if let Upstream::Leg(request) = &fork.upstream {
+            question.trunk = request.trunk.to_string();
+        }
+        let location = self.deps.location.clone();
+        let work = async move {
+            let answer = location.route(question).await;
+            Completion::LookedUp(id, branch, answer)
+        };
+        if cx.spawn(work).is_err() {
+            fork.context.handle_failure(cx.now(), branch, BranchFailure::Refused(503));
+        }
+    }
+
+    /// The registrar has decided about a branch: its targets take the branch's place.
+    pub(crate) fn take_lookup(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        branch: BranchId,
+        result: Result<api::RouteResponse, Status>,
+    ) {
+        self.with_fork(cx, id, |_, cx, fork| {
+            let now = cx.now();
+            let plan = result.ok().and_then(|response| response.plan);
+            match plan {
+                Some(Plan::Fork(found)) => {
+                    let mut groups = plan::groups(found);
+                    inherit_cause(fork, branch, &mut groups);
+                    fork.context.redirect(now, branch, groups);
+                }
+                Some(Plan::Relay(api::Relay {})) => {
+                    let uri = fork.context.target(branch).and_then(|target| target.uri.clone());
+                    fork.context.redirect(now, branch, vec![only(Target::of_uri(uri))]);
+                }
+                Some(Plan::Refuse(refuse)) => {
+                    let status = refuse.status.clamp(400, 699) as u16;
+                    fork.context.handle_failure(now, branch, BranchFailure::Refused(status));
+                }
+                // A redirection that the registrar itself decided on is followed: the target was ours to resolve.
+                Some(Plan::Redirect(redirect)) => {
+                    let groups = plan::contact_groups(redirect.contacts.iter().map(String::as_bytes));
+                    fork.context.redirect(now, branch, groups);
+                }
+                // Nobody can be asked for credentials on the way, and a call within a call is not begun.
+                Some(Plan::Challenge(_) | Plan::CallControl(_) | Plan::Presence(_)) => {
+                    fork.context.handle_failure(now, branch, BranchFailure::Refused(403));
+                }
+                None => fork.context.handle_failure(now, branch, BranchFailure::Refused(503)),
+            }
+        });
+    }
+
+    /// What the registrar needs to know of a request. Without an arrival it is a question of our own: authorised before.
+    pub(crate) fn question(
+        &self,
+        request: &Message,
+        request_uri: String,
+        arrival: Option<&Arrival>,
+    ) -> api::RouteRequest {
+        let uri_of =
+            |address: Result<NameAddr<'_>, _>| address.map_or(String::new(), |address| text(address.uri));
+        let preferences = [HeaderId::AcceptContact, HeaderId::RejectContact, HeaderId::RequestDisposition];
+        let headers = preferences.into_iter().flat_map(|id| request.all(id).map(move |value| (id, value)));
+        api::RouteRequest {
+            method: request.method_str().to_owned(),
+            request_uri,
+            from_uri: uri_of(request.from()),
+            to_uri: uri_of(request.to()),
+            sip_call_id: request.call_id().map_or(String::new(), text),
+            cseq: request.cseq().map_or(0, |cseq| cseq.number),
+            proxy_authorization: request.all(HeaderId::ProxyAuthorization).map(text).collect(),
+            body: digested_body(request, HeaderId::ProxyAuthorization),
+            source: arrival.map(|arrival| self.source(arrival)),
+            internal: arrival.is_none(),
+            trunk: String::new(),
+            preferences: headers
+                .map(|(id, value)| sip_api::Header { name: id.as_str().to_owned(), value: text(value) })
+                .collect(),
+            event: request.first(HeaderId::Event).map_or(String::new(), text),
+        }
+    }
+
+    /// Where a request came from, for another service.
+    pub(crate) fn source(&self, arrival: &Arrival) -> sip_api::Source {
+        sip_api::Source {
+            transport: arrival.transport.as_str().to_ascii_lowercase(),
+            address: arrival.source.ip().to_string(),
+            port: arrival.source.port().into(),
+            trusted: self.config.trusted.iter().any(|network| network.contains(arrival.source.ip())),
+        }
+    }
+}
+
+/// One group of one target.
+pub(crate) fn only(target: Target) -> Group<Target> {
+    Group { targets: vec![target], ring_time: None, condition: Condition::Always }
+}
+
+/// Why a target is tried stays true for the contacts it turns out to stand for.
+fn inherit_cause(fork: &Fork, branch: BranchId, groups: &mut [Group<Target>]) {
+    let Some(parent) = fork.context.target(branch).map(|target| target.cause.clone()) else { return };
+    if parent.starts_with("forward") || &*parent == "redirect" {
+        for target in groups.iter_mut().flat_map(|group| &mut group.targets) {
+            if &*target.cause == "contact" {
+                target.cause = parent.clone();
+            }
+        }
+    }
+}
+
+fn label(plan: &Plan) -> &'static str {
+    match plan {
+        Plan::Challenge(_) => "challenge",
+        Plan::Refuse(_) => "refuse",
+        Plan::Redirect(_) => "redirect",
+        Plan::Fork(_) => "fork",
+        Plan::Relay(_) => "relay",
+        Plan::CallControl(_) => "call_control",
+        Plan::Presence(_) => "presence",
+    }
+}
+
+/// The body, when the credentials say that it is part of their digest (qop=auth-int); nobody else needs it.
+pub(crate) fn digested_body(request: &Message, credentials: HeaderId) -> bytes::Bytes {
+    let covers = |value: &[u8]| value.windows(8).any(|word| word.eq_ignore_ascii_case(b"auth-int"));
+    if request.all(credentials).any(covers) { request.body_bytes() } else { bytes::Bytes::new() }
+}
+
+/// One line of text; folds become spaces, and octets that are no UTF-8 are replaced.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) if !text.contains(['\r', '\n']) => text.to_owned(),
+        text => text.replace(['\r', '\n'], " "),
+    }
+}

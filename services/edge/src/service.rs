@@ -1,0 +1,121 @@
+//! Putting an edge together, and running it.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use sip_endpoint::Endpoint;
+use sip_proxy::Own;
+
+use crate::answer::LocalTags;
+use crate::branch_name::BranchNames;
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::deps::Deps;
+use crate::edge::Edge;
+use crate::flow_token::FlowKey;
+use crate::legs::{Legs, LegsService};
+use crate::meters::Meters;
+
+/// An edge that is put together and not yet bound to its sockets.
+pub struct EdgeService {
+    config: Config,
+    deps: Deps,
+}
+
+/// An edge that holds its sockets; what peers send waits in the kernel until it runs.
+pub struct BoundEdge {
+    endpoint: Endpoint<Edge>,
+    edge: Edge,
+}
+
+/// Puts an edge together. Nothing is opened and nobody is asked.
+pub fn build(config: Config, deps: Deps) -> EdgeService {
+    EdgeService { config, deps }
+}
+
+impl EdgeService {
+    /// Binds the sockets.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, or a name of this edge cannot be read; the message says which.
+    pub async fn bind(self) -> io::Result<BoundEdge> {
+        let Self { mut config, deps } = self;
+        config.endpoint.own_names.extend(config.aliases.iter().cloned());
+        let endpoint = Endpoint::bind(config.endpoint.clone(), deps.dns.clone(), deps.tasks.clone()).await?;
+        let mut own = Own::new();
+        for domain in &config.domains {
+            own.add_domain(domain);
+        }
+        for (listen, address) in config.endpoint.listen.iter().zip(endpoint.listening()) {
+            own.add_address(&address.ip().to_string(), address.port());
+            if let Some(advertised) = &listen.advertise {
+                add_name(&mut own, advertised, address.port())?;
+            }
+        }
+        for alias in config.aliases.iter().chain(Some(&config.internal).filter(|name| !name.is_empty())) {
+            add_name(&mut own, alias, 5060)?;
+        }
+        let mut key = [0; 32];
+        deps.entropy.fill(&mut key);
+        let mut cluster = Cluster::alone(FlowKey::new(key));
+        cluster.learn(&deps.members.borrow());
+        let edge = Edge {
+            cluster,
+            meters: Meters::new(&deps.metrics),
+            tags: LocalTags::new(deps.entropy.number()),
+            names: BranchNames::new(deps.entropy.number()),
+            config: Arc::new(config),
+            own,
+            deps,
+            servers: HashMap::new(),
+            clients: HashMap::new(),
+            forks: HashMap::new(),
+            next_fork: 0,
+            legs: Legs::default(),
+        };
+        Ok(BoundEdge { endpoint, edge })
+    }
+}
+
+impl BoundEdge {
+    /// The addresses that are bound.
+    pub fn listening(&self) -> Vec<SocketAddr> {
+        self.endpoint.listening().collect()
+    }
+
+    /// The gRPC service that carries call-control's legs.
+    pub fn legs(&self) -> LegsService {
+        LegsService {
+            handle: self.endpoint.handle(),
+            edge_id: self.edge.config.id.clone(),
+            edge_epoch: self.edge.config.epoch,
+        }
+    }
+
+    /// Runs until `shutdown` comes. Draining comes before that and is told by the [`Drain`](lifecycle::Drain) of the
+    /// dependencies.
+    ///
+    /// # Errors
+    /// When a socket cannot be prepared.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        self.endpoint.run(self.edge, shutdown).await.map(drop)
+    }
+}
+
+/// Adds `host` or `host:port`; without a port it is the one given and the default one.
+fn add_name(own: &mut Own, name: &str, port: u16) -> io::Result<()> {
+    let bad = || io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is no host or host:port"));
+    let uri = format!("sip:{name}");
+    let uri = sip_message::Uri::parse(uri.as_bytes()).map_err(|_| bad())?;
+    if uri.user.is_some() || !uri.params.is_empty() {
+        return Err(bad());
+    }
+    match uri.port {
+        Some(port) => own.add_address(uri.host, port),
+        None => own.add_address(uri.host, port).add_address(uri.host, 5060),
+    };
+    Ok(())
+}

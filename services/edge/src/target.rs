@@ -1,0 +1,127 @@
+//! A place that a request may be sent to, as the edge knows it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sip_endpoint::{Hop, Transport};
+use sip_message::Uri;
+
+/// One target of a plan, of a redirection, or of a routed request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The Request-URI for it; `None` leaves the one that the request has.
+    pub(crate) uri: Option<Bytes>,
+    /// Flow token of the binding; empty when it has none.
+    pub(crate) flow: String,
+    /// Route values, top first.
+    pub(crate) routes: Vec<Bytes>,
+    /// Where UDP reaches it from any edge.
+    pub(crate) received: Option<(Transport, SocketAddr)>,
+    /// `+sip.instance`, when the binding has one.
+    pub(crate) instance: Option<Arc<str>>,
+    /// Why it is tried: "contact", "forward-busy", …
+    pub(crate) cause: Arc<str>,
+    /// The hop, when it is fixed already.
+    pub(crate) hop: Option<Hop>,
+    /// Whether the registrar is asked about it.
+    pub(crate) look_up: LookUp,
+}
+
+/// When the registrar is asked about a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LookUp {
+    /// It was asked already.
+    Never,
+    /// When the URI turns out to be of a domain of ours.
+    Ours,
+    /// In any case, before anything is sent.
+    First,
+}
+
+impl Target {
+    /// A target that is only a URI.
+    pub(crate) fn of_uri(uri: Option<Bytes>) -> Self {
+        Self {
+            uri,
+            flow: String::new(),
+            routes: Vec::new(),
+            received: None,
+            instance: None,
+            cause: Arc::from(""),
+            hop: None,
+            look_up: LookUp::Never,
+        }
+    }
+}
+
+impl sip_proxy::Target for Target {
+    fn same_as(&self, other: &Self) -> bool {
+        // Two flows of one contact are two targets. RFC 5626 7
+        if self.flow != other.flow && !self.flow.is_empty() && !other.flow.is_empty() {
+            return false;
+        }
+        match (&self.uri, &other.uri) {
+            (Some(one), Some(two)) => {
+                one == two
+                    || matches!((Uri::parse(one), Uri::parse(two)), (Ok(one), Ok(two)) if one.equivalent(&two))
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    fn device(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
+}
+
+/// Reads "transport:address:port" of a binding.
+pub(crate) fn parse_received(text: &str) -> Option<(Transport, SocketAddr)> {
+    let (transport, address) = text.split_once(':')?;
+    let transport = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
+        .into_iter()
+        .find(|known| known.as_str().eq_ignore_ascii_case(transport))?;
+    let address = match address.parse() {
+        Ok(address) => address,
+        // An IPv6 address may come without brackets.
+        Err(_) => {
+            let (ip, port) = address.rsplit_once(':')?;
+            SocketAddr::new(ip.parse().ok()?, port.parse().ok()?)
+        }
+    };
+    Some((transport, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use sip_proxy::Target as _;
+
+    use super::*;
+
+    fn target(uri: &str, flow: &str) -> Target {
+        Target { flow: flow.into(), ..Target::of_uri(Some(Bytes::copy_from_slice(uri.as_bytes()))) }
+    }
+
+    /// PXY-10
+    #[test]
+    fn equal_uris_are_one_target_and_two_flows_are_two() {
+        assert!(target("sip:%61@H;x=1", "").same_as(&target("sip:a@h", "f1")));
+        assert!(!target("sip:a@h;transport=tcp", "").same_as(&target("sip:a@h", "")));
+        assert!(!target("sip:a@h", "f1").same_as(&target("sip:a@h", "f2")));
+    }
+
+    #[test]
+    fn received_addresses_of_both_families_are_read() {
+        assert_eq!(
+            parse_received("udp:192.0.2.1:5060"),
+            Some((Transport::Udp, "192.0.2.1:5060".parse().unwrap()))
+        );
+        let v6 = Some((Transport::Tcp, "[2001:db8::1]:5060".parse().unwrap()));
+        assert_eq!(parse_received("TCP:[2001:db8::1]:5060"), v6);
+        assert_eq!(parse_received("tcp:2001:db8::1:5060"), v6);
+        for bad in ["", "udp", "udp:host:5060", "x:192.0.2.1:5060", "udp:192.0.2.1"] {
+            assert_eq!(parse_received(bad), None, "{bad}");
+        }
+    }
+}

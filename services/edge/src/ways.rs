@@ -1,0 +1,128 @@
+//! Which way leads to a target: its flow here, its flow on another edge, its received address, or its URI.
+
+use bytes::Bytes;
+use sip_endpoint::{FlowId, Hop, Target as HostTarget, Transport};
+use sip_message::{Scheme, Uri};
+use sip_proxy::BranchFailure;
+
+use crate::edge::{Cx, Edge};
+use crate::target::{LookUp, Target};
+
+/// A way that can be taken now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) hop: Hop,
+    /// A Route value for the edge that holds the flow.
+    pub(crate) relay: Option<Bytes>,
+    /// The hop is a phone's flow: nothing else reaches it, whatever the size of the request.
+    pub(crate) on_flow: bool,
+}
+
+/// What is known of the way to a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ways {
+    /// It can be taken now.
+    Ready(Way),
+    /// A name has to be resolved first.
+    Resolve(HostTarget),
+    /// The target is an address of a domain of ours: the registrar knows more.
+    LookUp,
+    /// There is none.
+    Failed(BranchFailure),
+}
+
+impl Ways {
+    /// The name under which it is counted.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Ready(Way { relay: Some(_), .. }) => "sibling",
+            Self::Ready(Way { on_flow: true, .. }) => "flow",
+            Self::Ready(_) => "address",
+            Self::Resolve(_) => "name",
+            Self::LookUp => "lookup",
+            Self::Failed(_) => "none",
+        }
+    }
+}
+
+impl Edge {
+    /// The way to a target whose next hop by URI is `next_hop`.
+    pub(crate) fn ways(&self, cx: &mut Cx<'_>, target: &Target, next_hop: &[u8]) -> Ways {
+        if target.look_up == LookUp::First && target.flow.is_empty() {
+            return Ways::LookUp;
+        }
+        if let Some(hop) = target.hop {
+            return Ways::Ready(Way { hop, relay: None, on_flow: true });
+        }
+        if !target.flow.is_empty() {
+            match self.flow_way(cx, &target.flow) {
+                Some(way) => return Ways::Ready(way),
+                // A flow that is gone leaves the received address of a UDP binding, and nothing of a stream.
+                None if target.received.is_none_or(|(transport, _)| transport != Transport::Udp) => {
+                    return Ways::Failed(BranchFailure::FlowFailed);
+                }
+                None => {}
+            }
+        }
+        if let Some((Transport::Udp, address)) = target.received
+            && target.routes.is_empty()
+        {
+            return match cx.hop_to(Transport::Udp, address) {
+                Some(hop) => Ways::Ready(Way { hop, relay: None, on_flow: true }),
+                None => Ways::Failed(BranchFailure::Transport),
+            };
+        }
+        self.uri_ways(cx, target, next_hop)
+    }
+
+    /// The way that a flow token stands for, if it is still there.
+    pub(crate) fn flow_way(&self, cx: &mut Cx<'_>, token: &str) -> Option<Way> {
+        let flow = self.cluster.open(token).ok()?;
+        let ours = flow.edge_id == self.config.id && flow.epoch == self.config.epoch;
+        match flow.hop {
+            Hop::Flow(FlowId(_)) if ours => {
+                cx.is_alive(flow.hop).then_some(Way { hop: flow.hop, relay: None, on_flow: true })
+            }
+            Hop::Udp { .. } if ours && cx.is_alive(flow.hop) => {
+                Some(Way { hop: flow.hop, relay: None, on_flow: true })
+            }
+            // Datagrams reach a phone from any edge of the tier: the tier has one address for phones.
+            Hop::Udp { peer, .. } => {
+                let hop = cx.hop_to(Transport::Udp, peer)?;
+                Some(Way { hop, relay: None, on_flow: true })
+            }
+            // RFC 5626 5.3: the edge that holds the connection delivers.
+            Hop::Flow(_) => {
+                let sip = self.cluster.sibling(&flow.edge_id, flow.epoch)?.sip?;
+                let hop = cx.hop_to(Transport::Tcp, sip)?;
+                let relay = Bytes::from(format!("<sip:{token}@{sip};lr>"));
+                Some(Way { hop, relay: Some(relay), on_flow: false })
+            }
+        }
+    }
+
+    /// The way that a URI names, by RFC 3263.
+    fn uri_ways(&self, cx: &mut Cx<'_>, target: &Target, next_hop: &[u8]) -> Ways {
+        let Ok(uri) = Uri::parse(next_hop) else { return Ways::Failed(BranchFailure::Refused(400)) };
+        match uri.scheme {
+            Scheme::Sip | Scheme::Sips if !self.own.is_ours(&uri) => {}
+            Scheme::Sip | Scheme::Sips | Scheme::Tel if target.look_up != LookUp::Never => {
+                return Ways::LookUp;
+            }
+            Scheme::Sip | Scheme::Sips | Scheme::Tel => return Ways::Failed(BranchFailure::Refused(404)),
+            Scheme::Other(_) => return Ways::Failed(BranchFailure::Refused(416)),
+        }
+        // RFC 7118 5: a name under .invalid is only reached by its connection.
+        if uri.host.to_ascii_lowercase().ends_with(".invalid") {
+            return Ways::Failed(BranchFailure::FlowFailed);
+        }
+        let Some(host) = HostTarget::of_uri(&uri) else { return Ways::Failed(BranchFailure::Transport) };
+        match host.numeric() {
+            Some(destination) => match cx.hop_to(destination.transport, destination.address) {
+                Some(hop) => Ways::Ready(Way { hop, relay: None, on_flow: false }),
+                None => Ways::Failed(BranchFailure::Transport),
+            },
+            None => Ways::Resolve(host),
+        }
+    }
+}

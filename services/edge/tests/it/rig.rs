@@ -1,0 +1,76 @@
+//! One running edge.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambient::{SeededEntropy, SystemClock};
+use cluster_rpc::membership::View;
+use cluster_rpc::{IntakeLink, LegEventsLink, LocationLink};
+use edge::{Config, Deps, LegsService};
+use lifecycle::{Drain, Tasks};
+use sip_endpoint::SystemDns;
+use telemetry::Metrics;
+use tokio::sync::{oneshot, watch};
+
+use crate::peer::Peer;
+use crate::services::{FakeIntake, FakeLegEvents, FakeLocation};
+
+/// An edge that runs until the rig is dropped.
+pub(crate) struct Rig {
+    pub(crate) address: SocketAddr,
+    pub(crate) legs: LegsService,
+    pub(crate) events: Arc<FakeLegEvents>,
+    pub(crate) drain: Drain,
+    _stop: oneshot::Sender<()>,
+    _members: watch::Sender<View>,
+}
+
+impl Rig {
+    pub(crate) async fn with(location: Arc<FakeLocation>) -> Self {
+        Self::configured(location, |_| {}).await
+    }
+
+    pub(crate) async fn configured(location: Arc<FakeLocation>, configure: impl FnOnce(&mut Config)) -> Self {
+        let loopback = "127.0.0.1:0".parse().expect("an address");
+        let mut config = Config::new("edge-1", 7, sip_endpoint::Config::listening_on([loopback]));
+        config.domains = vec!["example.com".into()];
+        configure(&mut config);
+        let (members, view) =
+            watch::channel(View { members: Arc::from([]), flow_key: vec![9; 32].into(), current: true });
+        let (events, drain) = (Arc::new(FakeLegEvents::default()), Drain::new());
+        let tasks = Tasks::new("edge", 1000);
+        let deps = Deps {
+            location: LocationLink::Local(location),
+            leg_events: LegEventsLink::Local(events.clone()),
+            intake: IntakeLink::Local(Arc::new(FakeIntake)),
+            members: view,
+            dns: Arc::new(SystemDns),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SeededEntropy::new(1)),
+            metrics: Metrics::new(),
+            drain: drain.clone(),
+            tasks: tasks.clone(),
+        };
+        let bound = edge::build(config, deps).bind().await.expect("loopback has a free port");
+        let (address, legs) = (bound.listening()[0], bound.legs());
+        let (stop, stopped) = oneshot::channel();
+        let run = async move {
+            bound.run(async { stopped.await.unwrap_or(()) }).await.expect("the sockets are fine");
+        };
+        tasks.spawn("edge", run).expect("there is room");
+        Self { address, legs, events, drain, _stop: stop, _members: members }
+    }
+
+    pub(crate) async fn peer(&self) -> Peer {
+        Peer::of(self.address).await
+    }
+}
+
+/// Base timers short enough for a test to see repetitions.
+pub(crate) fn fast(config: &mut Config) {
+    let timing = &mut config.endpoint.transactions.timing;
+    timing.t1 = Duration::from_millis(20);
+    timing.t2 = Duration::from_millis(160);
+    timing.t4 = Duration::from_millis(200);
+}

@@ -1,0 +1,174 @@
+//! The other services, played by the test: each says what it was told to and remembers what it was asked.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
+use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event::What};
+use cluster_api::presence::v1::intake_server::Intake;
+use cluster_api::presence::v1::{HandleRequest, HandleResponse};
+use cluster_api::registrar::v1::location_server::Location;
+use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::registrar::v1::{
+    Fork, Group, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse, Target,
+};
+use tokio::sync::Notify;
+use tonic::{Request, Response, Status};
+
+type Planner = Box<dyn Fn(&RouteRequest) -> Result<Plan, Status> + Send + Sync>;
+type Registrations = Box<dyn Fn(&RegisterRequest) -> RegisterResponse + Send + Sync>;
+
+/// A registrar.
+pub(crate) struct FakeLocation {
+    plan: Planner,
+    register: Registrations,
+    pub(crate) routed: Mutex<Vec<RouteRequest>>,
+    pub(crate) registered: Mutex<Vec<RegisterRequest>>,
+}
+
+impl FakeLocation {
+    /// Plans every request like this.
+    pub(crate) fn planning(plan: impl Fn(&RouteRequest) -> Plan + Send + Sync + 'static) -> Arc<Self> {
+        Self::answering(move |request| Ok(plan(request)))
+    }
+
+    /// Plans every request like this, or fails.
+    pub(crate) fn answering(
+        plan: impl Fn(&RouteRequest) -> Result<Plan, Status> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let register = |_: &RegisterRequest| RegisterResponse { status: 200, ..RegisterResponse::default() };
+        Arc::new(Self {
+            plan: Box::new(plan),
+            register: Box::new(register),
+            routed: Mutex::default(),
+            registered: Mutex::default(),
+        })
+    }
+
+    /// Answers every REGISTER like this.
+    pub(crate) fn registering(
+        register: impl Fn(&RegisterRequest) -> RegisterResponse + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            plan: Box::new(|_| Err(Status::unimplemented("no plan"))),
+            register: Box::new(register),
+            routed: Mutex::default(),
+            registered: Mutex::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl Location for FakeLocation {
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
+        let request = request.into_inner();
+        let response = (self.register)(&request);
+        self.registered.lock().unwrap().push(request);
+        Ok(Response::new(response))
+    }
+
+    async fn route(&self, request: Request<RouteRequest>) -> Result<Response<RouteResponse>, Status> {
+        let request = request.into_inner();
+        let plan = (self.plan)(&request)?;
+        self.routed.lock().unwrap().push(request);
+        Ok(Response::new(RouteResponse { plan: Some(plan), identity: String::new() }))
+    }
+}
+
+/// A fork to one group of these contacts, each reached by datagram at the address in its URI.
+pub(crate) fn fork_to(uris: &[String]) -> Plan {
+    fork_groups(&[uris])
+}
+
+/// A fork to these groups.
+pub(crate) fn fork_groups(groups: &[&[String]]) -> Plan {
+    let groups = groups.iter().map(|uris| Group {
+        targets: uris.iter().map(|uri| target(uri)).collect(),
+        ring_time: None,
+        cause: "contact".into(),
+    });
+    Plan::Fork(Fork { groups: groups.collect(), recurse: false })
+}
+
+/// A binding without a flow.
+pub(crate) fn target(uri: &str) -> Target {
+    let host = uri.rsplit('@').next().unwrap_or_default();
+    Target { uri: uri.into(), received: format!("udp:{host}"), ..Target::default() }
+}
+
+/// Call-control.
+#[derive(Default)]
+pub(crate) struct FakeLegEvents {
+    events: Mutex<VecDeque<(String, LegEvent)>>,
+    came: Notify,
+    failures: Mutex<u32>,
+    gone: Mutex<bool>,
+}
+
+impl FakeLegEvents {
+    /// Fails the next deliveries, after having seen them.
+    pub(crate) fn fail_next(&self, count: u32) {
+        *self.failures.lock().unwrap() = count;
+    }
+
+    /// Knows no call from now on.
+    pub(crate) fn forget_all(&self) {
+        *self.gone.lock().unwrap() = true;
+    }
+
+    /// The next event: call id and event.
+    pub(crate) async fn next(&self) -> (String, LegEvent) {
+        let wait = async {
+            loop {
+                let came = self.came.notified();
+                if let Some(event) = self.events.lock().unwrap().pop_front() {
+                    return event;
+                }
+                came.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), wait).await.expect("an event comes")
+    }
+
+    /// What the next event says.
+    pub(crate) async fn next_what(&self) -> What {
+        self.next().await.1.what.expect("an event says something")
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.lock().unwrap().is_empty()
+    }
+}
+
+#[async_trait]
+impl LegEvents for FakeLegEvents {
+    async fn deliver(&self, request: Request<DeliverRequest>) -> Result<Response<DeliverResponse>, Status> {
+        let request = request.into_inner();
+        {
+            let mut failures = self.failures.lock().unwrap();
+            if *failures > 0 {
+                *failures -= 1;
+                return Err(Status::unavailable("not now"));
+            }
+        }
+        let mut events = self.events.lock().unwrap();
+        events.extend(request.events.into_iter().map(|event| (request.call_id.clone(), event)));
+        self.came.notify_one();
+        Ok(Response::new(DeliverResponse { gone: *self.gone.lock().unwrap() }))
+    }
+}
+
+/// Presence, which answers everything with 202.
+pub(crate) struct FakeIntake;
+
+#[async_trait]
+impl Intake for FakeIntake {
+    async fn handle(&self, _: Request<HandleRequest>) -> Result<Response<HandleResponse>, Status> {
+        Ok(Response::new(HandleResponse { status: 202, to_tag: "pt".into(), ..HandleResponse::default() }))
+    }
+}
