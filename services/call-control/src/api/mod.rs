@@ -1,0 +1,163 @@
+//! `CallControl`: what applications call.
+
+mod dial;
+pub mod filter;
+pub mod list;
+pub mod refusal;
+mod rpcs;
+mod violations;
+
+use std::sync::Arc;
+
+use ambient::Entropy;
+use cluster_api::callcontrol::v1 as wire;
+use cluster_rpc::{Reason, Refusal};
+use lifecycle::Drain;
+use tonic::Status;
+
+use self::violations::Violations;
+use crate::engine::event::{Command, Event};
+use crate::repository::{Known, Loaded, RequestUse};
+use crate::runner::{ApplyError, How, Runner};
+use crate::watch::Watches;
+
+/// The server of `CallControl`.
+#[derive(Clone)]
+pub struct CallControlApi {
+    runner: Arc<Runner>,
+    watches: Arc<Watches>,
+    entropy: Arc<dyn Entropy>,
+    drain: Drain,
+}
+
+impl CallControlApi {
+    /// Serves with this runner.
+    pub fn new(
+        runner: Arc<Runner>,
+        watches: Arc<Watches>,
+        entropy: Arc<dyn Entropy>,
+        drain: Drain,
+    ) -> CallControlApi {
+        CallControlApi { runner, watches, entropy, drain }
+    }
+
+    async fn dial(&self, request: wire::DialRequest) -> Result<wire::Call, Status> {
+        if self.drain.is_draining() {
+            let text = "this replica is about to stop; ask another one";
+            return Err(refusal::refuse(Reason::Draining, text));
+        }
+        let fingerprint = dial::fingerprint(&request);
+        let request_id = request.request_id.clone();
+        let mut new = dial::new_call(request, self.runner.config())?;
+        new.call_id = self.runner.repository.new_call_id(&request_id);
+        new.seed = vec![0; 32];
+        self.entropy.fill(&mut new.seed);
+        let request = (!request_id.is_empty()).then(|| RequestUse {
+            request_id,
+            fingerprint: fingerprint.clone(),
+            call_id: new.call_id.clone(),
+        });
+        match self.runner.create(new, request.as_ref()).await {
+            Ok(loaded) => Ok(loaded.public()),
+            Err(ApplyError::RequestUsed(used)) => self.result_of(used, &fingerprint).await,
+            Err(error) => Err(refusal::of(&error)),
+        }
+    }
+
+    async fn hangup(&self, request: wire::HangupRequest) -> Result<wire::Call, Status> {
+        let mut violations = Violations::default();
+        violations.line("request_id", &request.request_id, 64);
+        let reason = request.reason.clone().unwrap_or_default();
+        violations.line("reason", &reason, 128);
+        violations.check()?;
+        let fingerprint = dial::plain_fingerprint("Hangup", &request);
+        let command = Command::Hangup { reason };
+        self.command(&request.request_id, &request.call_id, fingerprint, command).await
+    }
+
+    async fn hold(&self, request: wire::HoldRequest) -> Result<wire::Call, Status> {
+        if request.leg_id.is_some() {
+            return Err(Refusal::not_implemented("Hold of a single leg").into());
+        }
+        let fingerprint = dial::plain_fingerprint("Hold", &request);
+        self.command(&request.request_id, &request.call_id, fingerprint, Command::Hold).await
+    }
+
+    async fn unhold(&self, request: wire::UnholdRequest) -> Result<wire::Call, Status> {
+        if request.leg_id.is_some() {
+            return Err(Refusal::not_implemented("Hold of a single leg").into());
+        }
+        let fingerprint = dial::plain_fingerprint("Unhold", &request);
+        self.command(&request.request_id, &request.call_id, fingerprint, Command::Unhold).await
+    }
+
+    /// One command, once for each request id.
+    async fn command(
+        &self,
+        request_id: &str,
+        call_id: &str,
+        fingerprint: Vec<u8>,
+        command: Command,
+    ) -> Result<wire::Call, Status> {
+        let mut violations = Violations::default();
+        violations.line("request_id", request_id, 64);
+        violations.line("call_id", call_id, 64);
+        violations.check()?;
+        let request = (!request_id.is_empty()).then(|| RequestUse {
+            request_id: request_id.to_owned(),
+            fingerprint: fingerprint.clone(),
+            call_id: call_id.to_owned(),
+        });
+        let is_hangup = matches!(command, Command::Hangup { .. });
+        let how = How { request: request.as_ref(), acknowledged: true, ..How::default() };
+        match self.runner.apply(call_id, &[Event::Command(command)], how).await {
+            Ok(loaded) => Ok(loaded.public()),
+            // It may be the repetition of what succeeded before; else only ending an ended call is no error.
+            Err(error @ (ApplyError::Over(_) | ApplyError::Refused(_))) => {
+                if let Some(used) = self.request_use(call_id, request_id).await? {
+                    return self.result_of(used, &fingerprint).await;
+                }
+                match error {
+                    ApplyError::Over(over) if is_hangup => Ok(over.public()),
+                    error => Err(refusal::of(&error)),
+                }
+            }
+            Err(ApplyError::RequestUsed(used)) => self.result_of(used, &fingerprint).await,
+            Err(error) => Err(refusal::of(&error)),
+        }
+    }
+
+    async fn request_use(&self, call_id: &str, request_id: &str) -> Result<Option<RequestUse>, Status> {
+        if request_id.is_empty() {
+            return Ok(None);
+        }
+        let found = self.runner.repository.request_use(call_id, request_id).await;
+        found.map_err(|error| refusal::of_store(&error))
+    }
+
+    /// The result of a request that was made before: the call as it now is.
+    async fn result_of(&self, used: RequestUse, fingerprint: &[u8]) -> Result<wire::Call, Status> {
+        if used.fingerprint != fingerprint {
+            return Err(refusal::of(&ApplyError::RequestUsed(used)));
+        }
+        let loaded = self.runner.look(&used.call_id).await.map_err(|error| refusal::of(&error))?;
+        self.confirmed(&used.call_id, loaded).await
+    }
+
+    /// The first answer may have been an error after the write (too few replicas): this one must be true.
+    async fn confirmed(&self, call_id: &str, loaded: Loaded) -> Result<wire::Call, Status> {
+        match (&loaded.known, self.runner.repository.confirm(call_id, loaded.version).await) {
+            // A conflict means that somebody committed after what was read.
+            (_, Ok(()) | Err(store::StoreError::Conflict)) | (Known::Over(_), Err(_)) => Ok(loaded.public()),
+            (Known::Live(_), Err(error)) => Err(refusal::of_store(&error)),
+        }
+    }
+
+    async fn get_call(&self, request: wire::GetCallRequest) -> Result<wire::Call, Status> {
+        if request.call_id.is_empty() || request.call_id.len() > 256 {
+            return Err(refusal::unknown_call());
+        }
+        let loaded = self.runner.look(&request.call_id).await.map_err(|error| refusal::of(&error))?;
+        Ok(loaded.public())
+    }
+}

@@ -1,0 +1,208 @@
+//! Collects everything that is wrong with a request, so that its author is told once.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use cluster_api::convert::{
+    Fault, FaultKind, check_display_name, check_headers, optional_duration, page_limit,
+};
+use cluster_api::sip::v1::Header;
+use cluster_rpc::{Reason, Refusal};
+use sip_message::{NameAddr, Scheme, Uri};
+use tonic::Status;
+
+/// Longest URI; a phone's address needs a tenth of it.
+const MAX_URI: usize = 1024;
+
+/// What is wrong with a request, field by field.
+#[derive(Debug, Default)]
+pub struct Violations {
+    refusal: Option<Refusal>,
+}
+
+impl Violations {
+    /// Notes one; the reason of the first is the reason of the whole refusal.
+    pub fn add(&mut self, reason: Reason, field: impl Into<String>, expected: impl Into<String>) {
+        self.refusal = Some(match self.refusal.take() {
+            None => Refusal::field(reason, field, expected),
+            Some(refusal) => refusal.violation(field, expected),
+        });
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        self.refusal = Some(match self.refusal.take() {
+            None => Refusal::from(fault),
+            Some(refusal) => refusal.violation(fault.field, fault.expected),
+        });
+    }
+
+    /// `INVALID_ARGUMENT` with all of them, when there is one.
+    ///
+    /// # Errors
+    /// The status to answer.
+    pub fn check(self) -> Result<(), Status> {
+        self.refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
+    }
+
+    /// One line of text of bounded length.
+    pub fn line(&mut self, field: &str, text: &str, longest: usize) {
+        if text.chars().count() > longest {
+            self.add(Reason::BadField, field, format!("at most {longest} characters"));
+        } else if !is_one_line(text) {
+            self.add(Reason::BadField, field, "one line without control characters");
+        }
+    }
+
+    /// A sip, sips or tel URI that can be dialled.
+    pub fn uri(&mut self, field: &str, uri: &str) {
+        if let Err(expected) = check_uri(uri) {
+            self.fault(Fault::new(FaultKind::Uri, field, expected));
+        }
+    }
+
+    /// A URI, or a name and a URI in angle brackets; gives the URI.
+    pub fn caller_id(&mut self, field: &str, value: &str) -> String {
+        if value.is_empty() {
+            return String::new();
+        }
+        if !is_one_line(value) {
+            self.add(Reason::BadUri, field, "one line without control characters");
+            return String::new();
+        }
+        let uri = match NameAddr::parse(value.as_bytes()) {
+            Ok(address) => String::from_utf8_lossy(address.uri).into_owned(),
+            Err(_) => value.to_owned(),
+        };
+        self.uri(field, &uri);
+        uri
+    }
+
+    /// A name to show.
+    pub fn display_name(&mut self, field: &str, name: &str) {
+        if let Err(fault) = check_display_name(field, name) {
+            self.fault(fault);
+        }
+    }
+
+    /// Headers that an application may add; `outer` is the message that has them, empty for the request itself.
+    pub fn headers(&mut self, outer: &str, headers: &[Header]) {
+        if let Err(fault) = check_headers(headers) {
+            self.fault(if outer.is_empty() { fault } else { fault.within(outer) });
+        }
+    }
+
+    /// A duration within bounds.
+    pub fn duration(
+        &mut self,
+        field: &str,
+        value: Option<prost_types::Duration>,
+        limits: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        optional_duration(field, value, limits).unwrap_or_else(|fault| {
+            self.fault(fault);
+            None
+        })
+    }
+
+    /// How many entries a page has.
+    pub fn page(&mut self, page_size: i32) -> usize {
+        let limit = page_limit(page_size).unwrap_or_else(|fault| {
+            self.fault(fault);
+            1
+        });
+        limit as usize
+    }
+}
+
+/// What was expected instead.
+fn check_uri(uri: &str) -> Result<(), String> {
+    const EXPECTED: &str = "a sip, sips or tel URI, for example sip:alice@example.com";
+    if uri.len() > MAX_URI {
+        return Err(format!("at most {MAX_URI} characters"));
+    }
+    if let Some(at) = uri.bytes().position(|octet| octet <= b' ' || octet >= 0x7f) {
+        return Err(format!("{EXPECTED}; no URI has the character at offset {at}"));
+    }
+    let parsed = Uri::parse(uri.as_bytes()).map_err(|error| format!("{EXPECTED}; {error}"))?;
+    if !matches!(parsed.scheme, Scheme::Sip | Scheme::Sips | Scheme::Tel) {
+        return Err(EXPECTED.to_owned());
+    }
+    // RFC 3261 19.1.5: headers in a URI would become headers of the request.
+    if parsed.headers.is_some() || parsed.has_param("method") {
+        return Err("a URI without headers and without a method parameter".to_owned());
+    }
+    Ok(())
+}
+
+/// No control characters, and none of the separators that some readers take for line ends.
+fn is_one_line(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_that_can_be_dialled_pass() {
+        for uri in [
+            "sip:alice@example.com",
+            "sips:alice@example.com:5061;transport=tls",
+            "tel:+1-555-1234",
+            "sip:[::1]",
+        ] {
+            assert_eq!(check_uri(uri), Ok(()), "{uri}");
+        }
+    }
+
+    /// T19
+    #[test]
+    fn nothing_else_passes_for_a_uri() {
+        for uri in [
+            "",
+            "alice",
+            "http://example.com",
+            "mailto:a@b",
+            "sip:",
+            "sip:a b@c",
+            "sip:a@b\r\nRoute: <sip:evil>",
+            "sip:a@b\0",
+            "sip:a@b?Replaces=x",
+            "sip:a@b;method=BYE",
+            "sip:ä@b",
+            "<sip:a@b>",
+        ] {
+            assert!(check_uri(uri).is_err(), "{uri:?}");
+        }
+        assert!(check_uri(&format!("sip:{}@b", "a".repeat(2000))).is_err());
+    }
+
+    #[test]
+    fn a_caller_id_is_a_uri_with_or_without_a_name() {
+        let mut violations = Violations::default();
+        let uri = violations.caller_id("caller_id", "\"Sales\" <sip:sales@example.com>");
+        assert_eq!(uri, "sip:sales@example.com");
+        assert_eq!(violations.caller_id("caller_id", "tel:+15551234"), "tel:+15551234");
+        assert_eq!(violations.caller_id("caller_id", ""), "");
+        assert!(violations.check().is_ok());
+        for bad in ["Sales", "\"a\r\n\" <sip:a@b>", "<http://x>"] {
+            let mut violations = Violations::default();
+            violations.caller_id("caller_id", bad);
+            assert!(violations.check().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_every_field() {
+        let mut violations = Violations::default();
+        violations.uri("from.uri", "x");
+        violations.uri("to.uri", "y");
+        violations.headers("to", &[Header::new("Via", "z")]);
+        let status = violations.check().expect_err("three faults");
+        let details = tonic_types::StatusExt::get_error_details(&status);
+        let bad = details.bad_request().expect("field violations");
+        let fields: Vec<_> = bad.field_violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["from.uri", "to.uri", "to.headers[0].name"]);
+        assert_eq!(details.error_info().expect("reason").reason, "BAD_URI");
+    }
+}

@@ -1,0 +1,82 @@
+//! What can be set about call-control.
+
+use std::time::Duration;
+
+use crate::engine::Credential;
+
+/// Settings of the service. Every default says where it comes from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// URI that Carillon shows in From of its legs. Default `sip:carillon@localhost`, for the default domain.
+    pub controller_uri: String,
+    /// Name that Carillon shows in From. Default `Carillon`.
+    pub controller_name: String,
+    /// Host part of Call-IDs. Default `localhost`.
+    pub host: String,
+    /// How long a dialled leg may ring. Default 60 s (the API's `call_control.ring_timeout`).
+    pub ring_timeout: Duration,
+    /// Longest time a 2xx or a reliable 18x waits for its ACK or PRACK. Default 20 s, below 64*T1 (RFC 3261 13.3.1.4).
+    pub guard: Duration,
+    /// T1 of the edges that carry the legs. Default 500 ms (RFC 3261 17.1.1.1).
+    pub t1: Duration,
+    /// Begin with the offer of one inactive audio line instead of one without media lines. Default false (RFC 3725 4.4).
+    pub inactive_first: bool,
+    /// Ringback tone when the application names none. Default empty: the tone of `sip-body`.
+    pub ringback_tone: String,
+    /// Credentials with which Carillon answers challenges to its own legs. Default none.
+    pub credentials: Vec<Credential>,
+    /// How long an ended call can be read. Default 24 h (API: "ended less than a day ago").
+    pub ended_retention: Duration,
+    /// How long a request id is remembered. Default 24 h (API 1).
+    pub request_retention: Duration,
+    /// Partitions of the store over which calls are spread. Default 16; part of the stored layout.
+    pub partitions: u16,
+    /// How long a replica may work on claimed work before another takes it over. Default 2 s (takeover target of the design).
+    pub lease: Duration,
+    /// How often due work is looked for. Default 200 ms: together with the lease below the 3 s of a takeover.
+    pub due_interval: Duration,
+    /// How long an edge may take to accept an effect. Default 1 s.
+    pub carry_timeout: Duration,
+    /// How long an effect is tried before the engine is told that nobody carries it. Default 8 s: well within the 32 s in which
+    /// a call that is being set up must end.
+    pub carry_patience: Duration,
+    /// How long an edge must be absent from member lists before it counts as lost. Default 1.5 s: more than the
+    /// time between two lists (a third of the lease). It is looked for three times in this time; not zero.
+    pub edge_lost_grace: Duration,
+    /// Events buffered for one WatchCalls stream before it is ended as too slow. Default 10 000 (`limits.watch_buffer`).
+    pub watch_buffer: usize,
+    /// Calls kept in memory beside the store. Default 50 000.
+    pub cached_calls: usize,
+    /// Tries to commit a step when other replicas change the same call. Default 8.
+    pub commit_attempts: usize,
+    /// Tasks that carry effects and work on due entries at a time. Default 20 000.
+    pub tasks: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            controller_uri: "sip:carillon@localhost".to_owned(),
+            controller_name: "Carillon".to_owned(),
+            host: "localhost".to_owned(),
+            ring_timeout: Duration::from_secs(60),
+            guard: Duration::from_secs(20),
+            t1: Duration::from_millis(500),
+            inactive_first: false,
+            ringback_tone: String::new(),
+            credentials: Vec::new(),
+            ended_retention: Duration::from_secs(24 * 3600),
+            request_retention: Duration::from_secs(24 * 3600),
+            partitions: 16,
+            lease: Duration::from_secs(2),
+            due_interval: Duration::from_millis(200),
+            carry_timeout: Duration::from_secs(1),
+            carry_patience: Duration::from_secs(8),
+            edge_lost_grace: Duration::from_millis(1500),
+            watch_buffer: 10_000,
+            cached_calls: 50_000,
+            commit_attempts: 8,
+            tasks: 20_000,
+        }
+    }
+}

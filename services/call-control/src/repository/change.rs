@@ -1,0 +1,163 @@
+//! One change of a call and everything that commits with it.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use cluster_api::callcontrol::v1 as wire;
+use prost::Message as _;
+use store::{Batch, Expect, StoreError};
+
+use super::Repository;
+use super::listing::{Position, Summary};
+use super::names::{self, DUE, EVENTS};
+use super::requests::RequestUse;
+use super::stored::{self, Known, Loaded};
+use crate::edges::EdgeLife;
+use crate::engine::DueChange;
+use crate::engine::call::{Call, CallState};
+
+/// A step, or several in a row, ready to be committed.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// The call before; `None` for a new one.
+    pub before: Option<&'a Loaded>,
+    /// The call after.
+    pub after: Call,
+    /// What the application learns, in order.
+    pub events: Vec<wire::CallEvent>,
+    /// What becomes of the engine's timer.
+    pub due: DueChange,
+    /// Nothing can happen any more.
+    pub finished: bool,
+    /// The request id that is used by this change.
+    pub request: Option<&'a RequestUse>,
+}
+
+impl Repository {
+    /// Commits a change; returns the call as it now is.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another replica was faster, or the request id is used already.
+    pub async fn save(&self, change: Change<'_>) -> Result<Loaded, StoreError> {
+        let now = self.store.now();
+        let batch = self.batch(&change, now);
+        let version = self.store.commit(batch).await?.version;
+        let revision = revision(&change);
+        Ok(Loaded { version, revision, known: known(change.after, revision, change.finished) })
+    }
+
+    fn batch(&self, change: &Change<'_>, now: SystemTime) -> Batch {
+        let call = &change.after;
+        let call_id = call.call_id.as_str();
+        let before = change.before.and_then(|before| match &before.known {
+            Known::Live(call) => Some(&**call),
+            Known::Over(_) => None,
+        });
+        let mut batch = Batch::new(self.partition(call_id));
+        self.put_record(&mut batch, change);
+        if let Some(request) = change.request {
+            let name = names::request(&request.request_id);
+            batch.put_for(name, request.encode_to_vec(), Expect::Absent, self.request_retention);
+        }
+        self.put_listing(&mut batch, before, call, now);
+        put_edges(&mut batch, before, call, change.finished);
+        match change.due {
+            DueChange::Keep => {}
+            DueChange::At(at) => {
+                batch.due_add(DUE, names::due_timer(call_id), SystemTime::from(at), "");
+            }
+            DueChange::Clear => {
+                batch.due_remove(DUE, names::due_timer(call_id));
+            }
+        }
+        let had_effects = before.is_some_and(|before| !before.outbox.is_empty());
+        let has_effects = !call.outbox.is_empty();
+        if has_effects && !had_effects {
+            // Whoever commits carries them; this is for the case that it dies before it has.
+            batch.due_add(DUE, names::due_effects(call_id), now + self.lease, "");
+        } else if had_effects && !has_effects {
+            batch.due_remove(DUE, names::due_effects(call_id));
+        }
+        for event in &change.events {
+            batch.log_append(EVENTS, event.encode_to_vec());
+        }
+        batch
+    }
+
+    fn put_record(&self, batch: &mut Batch, change: &Change<'_>) {
+        let revision = revision(change);
+        let value = match change.finished {
+            false => stored::write_live(revision, &change.after),
+            true => stored::write_over(revision, crate::wire::public::call(&change.after, revision)),
+        };
+        let expect = change.before.map_or(Expect::Absent, |before| Expect::Version(before.version));
+        let name = names::call(&change.after.call_id);
+        if change.finished {
+            batch.put_for(name, value, expect, self.ended_retention);
+        } else {
+            batch.put(name, value, expect);
+        }
+    }
+
+    fn put_listing(&self, batch: &mut Batch, before: Option<&Call>, call: &Call, now: SystemTime) {
+        let summary = Summary::of(call);
+        let old = before.map(Summary::of);
+        if old.as_ref() == Some(&summary) {
+            return;
+        }
+        let position = Position::of(call.create_ms, &call.call_id);
+        let is_ended = |state: CallState| state == CallState::Ended;
+        if !is_ended(call.state()) {
+            batch.index_add(names::LIVE, position.as_str(), summary.encode_to_vec());
+            return;
+        }
+        if !before.is_some_and(|before| is_ended(before.state())) {
+            batch.index_remove(names::LIVE, position.as_str());
+            let forget = names::due_forget(position.as_str());
+            batch.due_add(DUE, forget, now + self.ended_retention, "");
+        }
+        batch.index_add(names::ENDED, position.as_str(), summary.encode_to_vec());
+    }
+}
+
+/// Keeps the list of calls that depend on each edge.
+fn put_edges(batch: &mut Batch, before: Option<&Call>, call: &Call, finished: bool) {
+    let old = before.map(edges_of).unwrap_or_default();
+    let new = if finished { BTreeSet::new() } else { edges_of(call) };
+    for edge in new.difference(&old) {
+        batch.index_add(names::EDGES, names::edge(edge), "");
+        batch.index_add(names::calls_of(edge), call.call_id.as_str(), "");
+    }
+    for edge in old.difference(&new) {
+        batch.index_remove(names::calls_of(edge), call.call_id.as_str());
+    }
+}
+
+/// The lives of edges that a call would miss.
+fn edges_of(call: &Call) -> BTreeSet<EdgeLife> {
+    let of_legs = call.legs.iter().flat_map(|leg| {
+        let invite = leg.invite.iter().map(|invite| (&invite.edge_id, invite.edge_epoch));
+        let pending = leg.pending.iter().map(|pending| (&pending.edge_id, pending.edge_epoch));
+        let served = leg.served.iter().map(|served| (&served.edge_id, served.edge_epoch));
+        std::iter::once((&leg.edge_id, leg.edge_epoch)).chain(invite).chain(pending).chain(served)
+    });
+    let named = of_legs.filter(|(id, _)| !id.is_empty());
+    let all = named.map(|(id, epoch)| EdgeLife { id: id.clone(), epoch });
+    // What the record already knows to be lost needs no further notice.
+    let is_known_lost = |edge: &EdgeLife| {
+        call.lost.iter().any(|lost| lost.edge_id == edge.id && lost.edge_epoch == edge.epoch)
+    };
+    all.filter(|edge| !is_known_lost(edge)).collect()
+}
+
+fn revision(change: &Change<'_>) -> u64 {
+    change.before.map_or(0, |before| before.revision) + 1
+}
+
+fn known(call: Call, revision: u64, finished: bool) -> Known {
+    if finished {
+        Known::Over(Box::new(crate::wire::public::call(&call, revision)))
+    } else {
+        Known::Live(Box::new(call))
+    }
+}

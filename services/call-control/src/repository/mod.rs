@@ -1,0 +1,209 @@
+//! Calls in the store. Names and schema, all in one place:
+//!
+//! | in each partition `calls-N` | what                                                                                    |
+//! |-----------------------------|-----------------------------------------------------------------------------------------|
+//! | record `c/CALL`             | the call ([`stored`]); of an ended call its public form, for the configured time        |
+//! | record `r/REQUEST`          | what a request id was used for                                                          |
+//! | record `lost/EDGE/EPOCH`    | some replica has taken the loss of this edge on                                         |
+//! | index `live`, `ended`       | calls by [`Position`], newest first, with a [`Summary`]                                 |
+//! | index `edge/EDGE/EPOCH`     | calls that depend on this life of an edge                                               |
+//! | index `edges`               | the lives of edges for which there is such an index                                     |
+//! | queue `due`                 | `t/CALL` the engine's timer, `o/CALL` effects not carried yet, `x/…` an ended call to be dropped from its index, `l/EDGE/EPOCH` a lost edge |
+//! | log `events`                | call events in their public form                                                        |
+//!
+//! A call id ends with the number of its partition, so that a call and the request id that made it commit together.
+
+mod change;
+mod listing;
+mod names;
+mod requests;
+mod stored;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use store::{Partition, Partitions, Store, StoreError};
+
+pub use self::change::Change;
+pub use self::listing::{Listed, Position, Summary, address_of_record};
+pub use self::names::{DUE, DueWork, EVENTS};
+pub use self::requests::RequestUse;
+pub use self::stored::{Known, Loaded};
+use crate::config::Config;
+use crate::edges::EdgeLife;
+
+/// The calls in the store.
+pub struct Repository {
+    store: Arc<dyn Store>,
+    partitions: Partitions,
+    lease: Duration,
+    ended_retention: Duration,
+    request_retention: Duration,
+}
+
+impl Repository {
+    /// The calls in this store.
+    pub fn new(store: Arc<dyn Store>, config: &Config) -> Repository {
+        Repository {
+            store,
+            partitions: Partitions::new("calls", config.partitions),
+            lease: config.lease,
+            ended_retention: config.ended_retention,
+            request_retention: config.request_retention,
+        }
+    }
+
+    /// The store itself, for logs and due work.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// All partitions, in order.
+    pub fn partitions(&self) -> &[Partition] {
+        self.partitions.all()
+    }
+
+    /// The number of the partition in which a call lives.
+    pub fn partition_number(&self, call_id: &str) -> usize {
+        let count = self.partitions().len();
+        let named = call_id.rsplit_once('-').and_then(|(_, number)| usize::from_str_radix(number, 16).ok());
+        // Ids made elsewhere (calls that edges proxy) carry no number: they are spread by hash.
+        named.filter(|number| *number < count && names::is_own_id(call_id)).unwrap_or_else(|| {
+            let partition = self.partitions.of(call_id);
+            self.partitions().iter().position(|each| each == partition).unwrap_or(0)
+        })
+    }
+
+    /// The partition in which a call lives.
+    pub fn partition(&self, call_id: &str) -> &Partition {
+        &self.partitions()[self.partition_number(call_id)]
+    }
+
+    /// A fresh call id in the partition that belongs to a request id (any partition for an empty one).
+    pub fn new_call_id(&self, request_id: &str) -> String {
+        let unique = uuid::Uuid::now_v7().simple().to_string();
+        let key = if request_id.is_empty() { &unique } else { request_id };
+        let partition = self.partitions.of(key);
+        let number = self.partitions().iter().position(|each| each == partition).unwrap_or(0);
+        names::own_id(&unique, number)
+    }
+
+    /// The store's time.
+    pub fn now(&self) -> SystemTime {
+        self.store.now()
+    }
+
+    /// Reads a call.
+    ///
+    /// # Errors
+    /// When the store fails, or the record cannot be read.
+    pub async fn load(&self, call_id: &str) -> Result<Option<Loaded>, StoreError> {
+        let key = self.partition(call_id).key(names::call(call_id));
+        self.store.get(&key).await?.map(stored::read).transpose()
+    }
+
+    /// Makes sure that a call, as it was read, is as durable as an acknowledgement promises: a commit that changes nothing,
+    /// but is confirmed by the replicas like any other.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the call has changed meanwhile.
+    pub async fn confirm(&self, call_id: &str, version: u64) -> Result<(), StoreError> {
+        let mut batch = store::Batch::new(self.partition(call_id));
+        batch.check(names::call(call_id), store::Expect::Version(version));
+        self.store.commit(batch).await.map(drop)
+    }
+
+    /// Removes a due entry.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn due_done(&self, partition: &Partition, due_id: &str) -> Result<(), StoreError> {
+        let mut batch = store::Batch::new(partition);
+        batch.due_remove(DUE, due_id);
+        self.store.commit(batch).await.map(drop)
+    }
+
+    /// Drops an ended call from the index.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_ended(
+        &self,
+        partition: &Partition,
+        position: &str,
+        due_id: &str,
+    ) -> Result<(), StoreError> {
+        let mut batch = store::Batch::new(partition);
+        batch.index_remove(names::ENDED, position).due_remove(DUE, due_id);
+        self.store.commit(batch).await.map(drop)
+    }
+
+    /// The lives of edges on which calls of a partition depend or depended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn edges(&self, partition: &Partition) -> Result<Vec<EdgeLife>, StoreError> {
+        let page = self.store.index(partition, names::EDGES, None, 1000).await?;
+        Ok(page.entries.iter().filter_map(|(member, _)| names::parse_edge(member)).collect())
+    }
+
+    /// Puts the loss of an edge on the list of due work of a partition, unless some replica has done so.
+    ///
+    /// # Errors
+    /// When the store fails; somebody else having been first is none.
+    pub async fn edge_is_lost(&self, partition: &Partition, edge: &EdgeLife) -> Result<(), StoreError> {
+        let mut batch = store::Batch::new(partition);
+        batch.put_for(names::lost(edge), "", store::Expect::Absent, Duration::from_secs(600)).due_add(
+            DUE,
+            names::due_lost(edge),
+            self.store.now(),
+            "",
+        );
+        match self.store.commit(batch).await {
+            Err(StoreError::Conflict) => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// Some calls that depend on an edge.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn calls_of_edge(
+        &self,
+        partition: &Partition,
+        edge: &EdgeLife,
+        after: Option<&str>,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let page = self.store.index(partition, &names::calls_of(edge), after, 200).await?;
+        Ok((page.entries.into_iter().map(|(call_id, _)| call_id).collect(), page.next))
+    }
+
+    /// Ends the work on a lost edge.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn edge_is_done(&self, partition: &Partition, edge: &EdgeLife) -> Result<(), StoreError> {
+        let mut batch = store::Batch::new(partition);
+        batch
+            .index_remove(names::EDGES, names::edge(edge))
+            .due_remove(DUE, names::due_lost(edge))
+            .delete(names::lost(edge), store::Expect::Any);
+        self.store.commit(batch).await.map(drop)
+    }
+
+    /// Takes a call that no longer exists out of the list of an edge.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn leave_edge(
+        &self,
+        partition: &Partition,
+        edge: &EdgeLife,
+        call_id: &str,
+    ) -> Result<(), StoreError> {
+        let mut batch = store::Batch::new(partition);
+        batch.index_remove(names::calls_of(edge), call_id);
+        self.store.commit(batch).await.map(drop)
+    }
+}

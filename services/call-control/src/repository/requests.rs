@@ -1,0 +1,42 @@
+//! What request ids were used for: the memory of idempotency.
+//!
+//! The use commits with the change that it stands for, and so lives in the partition of the call: an id that is reused for calls of
+//! two partitions is taken for two requests, each of which still happens once.
+
+use prost::Message as _;
+use store::StoreError;
+
+use super::{Repository, names};
+
+/// The use of a request id.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RequestUse {
+    /// The id.
+    #[prost(string, tag = "1")]
+    pub request_id: String,
+    /// Hash of rpc and content.
+    #[prost(bytes = "vec", tag = "2")]
+    pub fingerprint: Vec<u8>,
+    /// The call that was made or changed.
+    #[prost(string, tag = "3")]
+    pub call_id: String,
+}
+
+impl Repository {
+    /// What a request id was used for, in the partition of the call that its use made or changed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn request_use(
+        &self,
+        call_id: &str,
+        request_id: &str,
+    ) -> Result<Option<RequestUse>, StoreError> {
+        let key = self.partition(call_id).key(names::request(request_id));
+        let found = self.store.get(&key).await?;
+        let read = |found: store::Versioned| {
+            RequestUse::decode(found.value).map_err(|error| StoreError::Corrupt { reason: error.to_string() })
+        };
+        found.map(read).transpose()
+    }
+}

@@ -1,0 +1,72 @@
+//! The call record in its envelope.
+
+use cluster_api::callcontrol::v1 as wire;
+use prost::Message as _;
+use store::{StoreError, Versioned};
+
+use crate::engine::call::Call;
+use crate::record;
+
+/// What the store holds about a call.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Envelope {
+    /// 1, 2, 3, ...: the etag.
+    #[prost(uint64, tag = "1")]
+    revision: u64,
+    /// The engine's record while anything can still happen.
+    #[prost(bytes = "vec", tag = "2")]
+    live: Vec<u8>,
+    /// The public form afterwards.
+    #[prost(message, optional, tag = "3")]
+    over: Option<wire::Call>,
+}
+
+/// A call as it was read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The store's version of the record.
+    pub version: u64,
+    /// The call's own count of changes.
+    pub revision: u64,
+    /// The call.
+    pub known: Known,
+}
+
+/// What is known about a call.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// The engine may still step it.
+    Live(Box<Call>),
+    /// Nothing can happen to it any more.
+    Over(Box<wire::Call>),
+}
+
+impl Loaded {
+    /// The call as applications see it.
+    pub fn public(&self) -> wire::Call {
+        match &self.known {
+            Known::Live(call) => crate::wire::public::call(call, self.revision),
+            Known::Over(call) => wire::Call::clone(call),
+        }
+    }
+}
+
+pub(super) fn read(found: Versioned) -> Result<Loaded, StoreError> {
+    let corrupt = |reason: String| StoreError::Corrupt { reason };
+    let envelope = Envelope::decode(found.value).map_err(|error| corrupt(error.to_string()))?;
+    let known = match envelope.over {
+        Some(call) => Known::Over(Box::new(call)),
+        None => {
+            Known::Live(Box::new(record::decode(&envelope.live).map_err(|error| corrupt(error.to_string()))?))
+        }
+    };
+    Ok(Loaded { version: found.version, revision: envelope.revision, known })
+}
+
+pub(super) fn write_live(revision: u64, call: &Call) -> Vec<u8> {
+    Envelope { revision, live: record::encode(call), over: None }.encode_to_vec()
+}
+
+pub(super) fn write_over(revision: u64, call: wire::Call) -> Vec<u8> {
+    Envelope { revision, live: Vec::new(), over: Some(call) }.encode_to_vec()
+}

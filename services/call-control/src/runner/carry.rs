@@ -1,0 +1,191 @@
+//! Handing effects to edges.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_rpc::{Reason, Refusal};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tonic::{Code, Status};
+
+use super::slots::{Job, Slot};
+use super::{ApplyError, How, Runner};
+use crate::edges::EdgeLife;
+use crate::engine::effect::Effect;
+use crate::engine::event::{Carried, Event};
+use crate::wire::effects::carry_request;
+
+/// First pause after a failed try; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Tries to commit what edges said, while the store fails; after that the due work brings the effects up again.
+const TELL_ATTEMPTS: u32 = 6;
+
+impl Runner {
+    /// Queues effects and makes sure that somebody carries them. `is_sent`: another replica may have sent them to their edges.
+    pub(super) fn start_carrying(
+        self: &Arc<Self>,
+        call_id: &str,
+        slot: &Arc<Slot>,
+        effects: impl Iterator<Item = Effect>,
+        is_sent: bool,
+    ) {
+        for leg_id in slot.enqueue(effects, is_sent) {
+            let work = Arc::clone(self).carry_leg(call_id.to_owned(), leg_id.clone(), Arc::clone(slot));
+            if let Err(error) = self.tasks.spawn("carry", work) {
+                // The due entry that was committed with the effects brings them up again.
+                tracing::warn!(%error, call_id, "effects wait for their lease to end");
+                slot.stopped(&leg_id);
+            }
+        }
+    }
+
+    /// Carries whatever is queued for a leg, in order, until nothing is. Legs do not wait for each other.
+    async fn carry_leg(self: Arc<Self>, call_id: String, leg_id: String, slot: Arc<Slot>) {
+        while let Some(jobs) = slot.next(&leg_id) {
+            self.carry_in_order(&call_id, &slot, jobs).await;
+            self.tell(&call_id, &slot).await;
+        }
+    }
+
+    /// Commits what edges said.
+    async fn tell(self: &Arc<Self>, call_id: &str, slot: &Arc<Slot>) {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..TELL_ATTEMPTS {
+            if !slot.has_results() {
+                // Another step took them along.
+                return;
+            }
+            match self.apply(call_id, &[], How::default()).await {
+                Err(ApplyError::Store(_) | ApplyError::Contended) => {
+                    sleep(pause).await;
+                    pause = (2 * pause).min(LONGEST_PAUSE);
+                }
+                Ok(_) => return,
+                Err(_) => break,
+            }
+        }
+        // The effects stay in the outbox, or their call is gone.
+        slot.take_results().settle();
+    }
+
+    async fn carry_in_order(&self, call_id: &str, slot: &Slot, jobs: Vec<Job>) {
+        let give_up = Instant::now() + self.config.carry_patience;
+        // For effects that were committed while no edge was known: those of one leg go to one edge.
+        let mut carrier: Option<EdgeLife> = None;
+        let mut jobs = jobs.into_iter();
+        for job in jobs.by_ref() {
+            let effect = &job.effect;
+            let (number, edge) = (effect.number, effect.edge_id.as_str());
+            let outcome = match self.carry_one(call_id, slot, &job, carrier.as_ref(), give_up).await {
+                End::Carried(edge) => {
+                    carrier = Some(edge.clone());
+                    let carried = Carried { effect: number, edge_id: edge.id, edge_epoch: edge.epoch };
+                    slot.add_result(Event::Carried(carried));
+                    "carried"
+                }
+                End::NotCarried => {
+                    tracing::warn!(call_id, effect = number, edge, "the edge did not take an effect on");
+                    slot.add_result(Event::NotCarried { effect: number });
+                    "not_carried"
+                }
+                End::Unwanted => {
+                    slot.drop_effect(effect);
+                    "unwanted"
+                }
+                End::Unknown => {
+                    tracing::warn!(call_id, effect = number, edge, "no word from the edge yet");
+                    slot.drop_effect(effect);
+                    "unknown"
+                }
+            };
+            self.counts.effects.with_label_values(&[outcome]).inc();
+            if outcome == "unknown" {
+                break;
+            }
+        }
+        // What follows on the leg must not overtake an effect of unknown fate; the due work brings all of it up again.
+        jobs.for_each(|job| slot.drop_effect(&job.effect));
+    }
+
+    /// Tries until the edge takes the effect on or surely did not, nobody wants it any more, or the time is up.
+    async fn carry_one(
+        &self,
+        call_id: &str,
+        slot: &Slot,
+        job: &Job,
+        carrier: Option<&EdgeLife>,
+        give_up: Instant,
+    ) -> End {
+        let effect = &job.effect;
+        let Some(request) = carry_request(call_id, effect) else { return End::NotCarried };
+        let unreached = Instant::now() + self.config.carry_timeout;
+        // Whether an edge may have it although it did not say so.
+        let mut is_sent = job.is_sent;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if !slot.is_wanted(effect) {
+                return End::Unwanted;
+            }
+            if let Some(edge) = self.edge_for(call_id, effect, carrier) {
+                let answer = self.edges.carry(&edge, request.clone());
+                let status = match timeout(self.config.carry_timeout, answer).await {
+                    Ok(Ok(taken)) => {
+                        return End::Carried(EdgeLife { id: taken.edge_id, epoch: taken.edge_epoch });
+                    }
+                    Ok(Err(status)) if is_refusal(&status) => {
+                        tracing::warn!(call_id, effect = effect.number, edge = %edge.id, %status, "refused by the edge");
+                        return End::NotCarried;
+                    }
+                    Ok(Err(status)) => status,
+                    Err(_) => Status::deadline_exceeded("no answer"),
+                };
+                self.counts.carry_failures.inc();
+                tracing::debug!(call_id, effect = effect.number, edge = %edge.id, %status, "not carried yet");
+                is_sent |= !is_unreached(&status);
+            }
+            if !effect.edge_id.is_empty() && !is_sent && Instant::now() >= unreached {
+                return End::NotCarried;
+            }
+            if timeout_at(give_up, sleep(pause)).await.is_err() {
+                return End::Unknown;
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The edge to ask now; `None` while the one that must carry the effect is not in the member list.
+    fn edge_for(&self, call_id: &str, effect: &Effect, carrier: Option<&EdgeLife>) -> Option<EdgeLife> {
+        let view = self.edges.view();
+        let named = EdgeLife { id: effect.edge_id.clone(), epoch: effect.edge_epoch };
+        let carrier = carrier.filter(|edge| view.has(edge));
+        match (named.id.is_empty(), carrier) {
+            (false, _) => view.has(&named).then_some(named),
+            (true, Some(carrier)) => Some(carrier.clone()),
+            (true, None) => view.choose(call_id).cloned(),
+        }
+    }
+}
+
+/// How the work on an effect ended, for now.
+enum End {
+    Carried(EdgeLife),
+    /// The edge refused it or was never reached.
+    NotCarried,
+    /// The call has no use for it any more, or wants it from another edge, or another replica was faster.
+    Unwanted,
+    /// The edge may have it or not. It is asked again after the lease, until it says so or is lost.
+    Unknown,
+}
+
+/// Whether the edge itself said that it does not take the effect.
+fn is_refusal(status: &Status) -> bool {
+    // That an edge cannot be found says nothing about what it would answer.
+    let refuses = [Code::NotFound, Code::FailedPrecondition, Code::InvalidArgument, Code::Unimplemented];
+    !is_unreached(status) && refuses.contains(&status.code())
+}
+
+/// Whether nothing was sent to the edge.
+fn is_unreached(status: &Status) -> bool {
+    let reason = Refusal::read(status).map(|refusal| refusal.reason());
+    matches!(reason, Some(Reason::EdgeNotFound | Reason::EdgeUnreachable))
+}

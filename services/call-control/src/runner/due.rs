@@ -1,0 +1,113 @@
+//! Work whose time has come: timers of calls, effects that their replica did not carry, lost edges, ended calls to be forgotten.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use store::Partition;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{ApplyError, How, Runner};
+use crate::engine::event::Event;
+use crate::repository::{DUE, DueWork, Known};
+
+/// Entries claimed at once in one partition.
+const CLAIM: usize = 64;
+
+impl Runner {
+    /// Works until it is stopped.
+    pub(super) async fn watch_due(self: Arc<Self>) {
+        let mut ticks = interval(self.config.due_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // A partition that gave a full load has more to give.
+            let mut busy: Vec<&Partition> = self.repository.partitions().iter().collect();
+            while !busy.is_empty() {
+                let claimed = join_all(busy.iter().map(|partition| self.claim(partition))).await;
+                let full = busy.into_iter().zip(claimed).filter(|(_, claimed)| *claimed == CLAIM);
+                busy = full.map(|(partition, _)| partition).collect();
+            }
+        }
+    }
+
+    /// Claims what is due in one partition and starts to work on it; how much it was.
+    async fn claim(self: &Arc<Self>, partition: &Partition) -> usize {
+        let claimed = self.repository.store().due_claim(partition, DUE, self.config.lease, CLAIM).await;
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::debug!(%error, %partition, "cannot look for due work");
+                return 0;
+            }
+        };
+        let count = claimed.len();
+        for due in claimed {
+            let (runner, partition) = (Arc::clone(self), partition.clone());
+            let work = async move { runner.work_on(&partition, &due.id).await };
+            if self.tasks.spawn("due", work).is_err() {
+                // Claimed again after the lease.
+                break;
+            }
+        }
+        count
+    }
+
+    async fn work_on(self: Arc<Self>, partition: &Partition, due_id: &str) {
+        let result = match DueWork::parse(due_id) {
+            Some(DueWork::Timer(call_id)) => self.timer_fired(partition, due_id, call_id).await,
+            Some(DueWork::Effects(call_id)) => self.take_effects_over(partition, due_id, call_id).await,
+            Some(DueWork::Forget(position)) => {
+                self.counts.due.with_label_values(&["forget"]).inc();
+                self.repository.forget_ended(partition, position, due_id).await.map_err(ApplyError::from)
+            }
+            Some(DueWork::LostEdge(edge)) => {
+                self.counts.due.with_label_values(&["lost_edge"]).inc();
+                self.tell_lost(partition, &edge).await
+            }
+            // Of a later version: its replicas will claim it.
+            None => Ok(()),
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, due_id, "due work is left to the next claim");
+        }
+    }
+
+    async fn timer_fired(
+        self: &Arc<Self>,
+        partition: &Partition,
+        due_id: &str,
+        call_id: &str,
+    ) -> Result<(), ApplyError> {
+        self.counts.due.with_label_values(&["timer"]).inc();
+        let how = How { timer_claimed: true, ..How::default() };
+        match self.apply(call_id, &[Event::Due], how).await {
+            Err(ApplyError::Unknown | ApplyError::Over(_)) => {
+                Ok(self.repository.due_done(partition, due_id).await?)
+            }
+            result => result.map(drop),
+        }
+    }
+
+    /// The lease of a commit ended and its effects are not all carried: its replica is dead, slow, or still trying.
+    async fn take_effects_over(
+        self: &Arc<Self>,
+        partition: &Partition,
+        due_id: &str,
+        call_id: &str,
+    ) -> Result<(), ApplyError> {
+        self.counts.due.with_label_values(&["effects"]).inc();
+        match self.look(call_id).await {
+            Ok(loaded) => match &loaded.known {
+                Known::Live(call) if !call.outbox.is_empty() => {
+                    let slot = self.slots.get(call_id);
+                    slot.set_wanted(&call.outbox);
+                    self.start_carrying(call_id, &slot, call.outbox.iter().cloned(), true);
+                    Ok(())
+                }
+                Known::Live(_) | Known::Over(_) => Ok(self.repository.due_done(partition, due_id).await?),
+            },
+            Err(ApplyError::Unknown) => Ok(self.repository.due_done(partition, due_id).await?),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a replica remembers about the calls it works on: the record as last seen, and effects under way. All of it is a
+//! convenience; the store is the truth.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::edges::EdgeLife;
+use crate::engine::effect::Effect;
+use crate::engine::event::Event;
+use crate::repository::Loaded;
+
+const SHARDS: usize = 16;
+
+/// The slots of all calls.
+pub(super) struct Slots {
+    shards: Vec<Mutex<HashMap<String, Arc<Slot>>>>,
+    hasher: RandomState,
+    /// Slots in one shard at most, those in use not counted.
+    limit: usize,
+}
+
+/// One call.
+#[derive(Default)]
+pub(super) struct Slot {
+    /// The record as last read or written; locked while the call is stepped, so that one replica does not compete with itself.
+    pub(super) state: tokio::sync::Mutex<Option<Arc<Loaded>>>,
+    carrier: Mutex<Carrier>,
+}
+
+#[derive(Default)]
+struct Carrier {
+    legs: HashMap<String, LegQueue>,
+    /// Effects that are queued, under way, or carried and not committed yet, with the edge for each.
+    known: HashMap<u64, EdgeLife>,
+    /// The outbox of the record as last seen: nothing else is wanted, nor by another edge.
+    wanted: HashMap<u64, EdgeLife>,
+    /// What edges said, not committed yet.
+    results: Vec<Event>,
+}
+
+#[derive(Default)]
+struct LegQueue {
+    jobs: Vec<Job>,
+    running: bool,
+}
+
+/// An effect to carry.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) effect: Effect,
+    /// Another replica may have sent it to its edge already.
+    pub(super) is_sent: bool,
+}
+
+impl Slots {
+    pub(super) fn new(limit: usize) -> Slots {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Slots { shards, hasher: RandomState::new(), limit: (limit / SHARDS).max(1) }
+    }
+
+    pub(super) fn get(&self, call_id: &str) -> Arc<Slot> {
+        let mut shard = self.shard(call_id).lock();
+        if let Some(slot) = shard.get(call_id) {
+            return Arc::clone(slot);
+        }
+        if shard.len() >= self.limit {
+            // Whoever uses a slot holds it; the others cost at most one read from the store.
+            shard.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        Arc::clone(shard.entry(call_id.to_owned()).or_default())
+    }
+
+    pub(super) fn remove(&self, call_id: &str) {
+        self.shard(call_id).lock().remove(call_id);
+    }
+
+    fn shard(&self, call_id: &str) -> &Mutex<HashMap<String, Arc<Slot>>> {
+        &self.shards[self.hasher.hash_one(call_id) as usize % SHARDS]
+    }
+}
+
+impl Slot {
+    /// The outbox of the record as it now is.
+    pub(super) fn set_wanted(&self, outbox: &[Effect]) {
+        self.carrier.lock().wanted = outbox.iter().map(|effect| (effect.number, edge_of(effect))).collect();
+    }
+
+    /// Whether an effect is still in the outbox, for the same edge.
+    pub(super) fn is_wanted(&self, effect: &Effect) -> bool {
+        self.carrier.lock().wanted.get(&effect.number) == Some(&edge_of(effect))
+    }
+
+    /// Adds effects that are not known yet; the legs for which a carrier must be started.
+    pub(super) fn enqueue(&self, effects: impl Iterator<Item = Effect>, is_sent: bool) -> Vec<String> {
+        let mut carrier = self.carrier.lock();
+        let Carrier { legs, known, .. } = &mut *carrier;
+        let mut start = Vec::new();
+        for effect in effects {
+            let edge = edge_of(&effect);
+            // The same effect for another edge replaces the one that is under way, which notices that it is not wanted.
+            if known.insert(effect.number, edge.clone()) == Some(edge) {
+                continue;
+            }
+            let leg = legs.entry(effect.leg_id.clone()).or_default();
+            if !std::mem::replace(&mut leg.running, true) {
+                start.push(effect.leg_id.clone());
+            }
+            leg.jobs.push(Job { effect, is_sent });
+        }
+        start
+    }
+
+    /// What is to be carried next on a leg, in the order of numbers; ends the carrier when there is nothing.
+    pub(super) fn next(&self, leg_id: &str) -> Option<Vec<Job>> {
+        let mut carrier = self.carrier.lock();
+        let leg = carrier.legs.get_mut(leg_id)?;
+        let mut jobs = std::mem::take(&mut leg.jobs);
+        jobs.sort_by_key(|job| job.effect.number);
+        leg.running = !jobs.is_empty();
+        leg.running.then_some(jobs)
+    }
+
+    /// The carrier of a leg could not be started.
+    pub(super) fn stopped(&self, leg_id: &str) {
+        let mut carrier = self.carrier.lock();
+        let dropped = carrier.legs.remove(leg_id).unwrap_or_default();
+        for job in dropped.jobs {
+            carrier.known.remove(&job.effect.number);
+        }
+    }
+
+    /// An effect is not carried any more, without a result.
+    pub(super) fn drop_effect(&self, effect: &Effect) {
+        let mut carrier = self.carrier.lock();
+        if carrier.known.get(&effect.number) == Some(&edge_of(effect)) {
+            carrier.known.remove(&effect.number);
+        }
+    }
+
+    /// What an edge said about an effect.
+    pub(super) fn add_result(&self, result: Event) {
+        self.carrier.lock().results.push(result);
+    }
+
+    /// What edges said, to be committed.
+    pub(super) fn take_results(&self) -> Results<'_> {
+        Results { slot: self, events: std::mem::take(&mut self.carrier.lock().results) }
+    }
+
+    pub(super) fn has_results(&self) -> bool {
+        !self.carrier.lock().results.is_empty()
+    }
+}
+
+/// What edges said, taken out to be committed; goes back when it is dropped unsettled.
+pub(super) struct Results<'a> {
+    slot: &'a Slot,
+    events: Vec<Event>,
+}
+
+impl Results<'_> {
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// It is committed, or will not be.
+    pub(super) fn settle(mut self) {
+        let mut carrier = self.slot.carrier.lock();
+        for number in std::mem::take(&mut self.events).iter().filter_map(effect_number) {
+            carrier.known.remove(&number);
+        }
+    }
+}
+
+impl Drop for Results<'_> {
+    fn drop(&mut self) {
+        if !self.events.is_empty() {
+            let mut carrier = self.slot.carrier.lock();
+            let later = std::mem::replace(&mut carrier.results, std::mem::take(&mut self.events));
+            carrier.results.extend(later);
+        }
+    }
+}
+
+fn edge_of(effect: &Effect) -> EdgeLife {
+    EdgeLife { id: effect.edge_id.clone(), epoch: effect.edge_epoch }
+}
+
+fn effect_number(event: &Event) -> Option<u64> {
+    match event {
+        Event::Carried(carried) => Some(carried.effect),
+        Event::NotCarried { effect } => Some(*effect),
+        Event::Leg(_) | Event::Due | Event::EdgeLost { .. } | Event::Command(_) => None,
+    }
+}

@@ -1,0 +1,73 @@
+//! Composition: what the service needs, what it offers, and how it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambient::Entropy;
+use lifecycle::{Drain, Tasks, TooManyTasks};
+use store::Store;
+use telemetry::Metrics;
+
+use crate::api::CallControlApi;
+use crate::config::Config;
+use crate::counts::Counts;
+use crate::deliver::Deliver;
+use crate::edges::Edges;
+use crate::repository::Repository;
+use crate::runner::Runner;
+use crate::watch::Watches;
+
+/// What the service needs from outside.
+pub struct Deps {
+    /// Where calls live.
+    pub store: Arc<dyn Store>,
+    /// The way to the edges.
+    pub edges: Arc<dyn Edges>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Metrics of the process.
+    pub metrics: Metrics,
+    /// Says when nothing new is taken.
+    pub drain: Drain,
+}
+
+/// The service. Clones are the same.
+#[derive(Clone)]
+pub struct Service {
+    runner: Arc<Runner>,
+    watches: Arc<Watches>,
+    tasks: Tasks,
+    /// The face toward applications.
+    pub api: CallControlApi,
+    /// The face toward edges.
+    pub leg_events: Deliver,
+}
+
+/// Puts the service together. Does nothing yet.
+pub fn build(config: Config, deps: Deps) -> Service {
+    let tasks = Tasks::new("call-control", config.tasks);
+    let repository = Repository::new(deps.store, &config);
+    let counts = Counts::new(&deps.metrics);
+    let runner = Runner::new(repository, deps.edges, config, tasks.clone(), counts);
+    let watches = Watches::new(Arc::clone(&runner));
+    let api = CallControlApi::new(Arc::clone(&runner), Arc::clone(&watches), deps.entropy, deps.drain);
+    let leg_events = Deliver::new(Arc::clone(&runner));
+    Service { runner, watches, tasks, api, leg_events }
+}
+
+impl Service {
+    /// Starts the work in the background: due work, lost edges, event streams. Needs a runtime.
+    ///
+    /// # Errors
+    /// When `tasks` of the settings is too small for it.
+    pub fn start(&self) -> Result<(), TooManyTasks> {
+        self.runner.start()?;
+        self.watches.run(&self.tasks)
+    }
+
+    /// Ends the work in the background: what is under way is finished within `patience`, or taken over by another replica
+    /// after the lease. Returns how many tasks had to be stopped.
+    pub async fn stop(&self, patience: Duration) -> usize {
+        self.tasks.stop(patience).await
+    }
+}

@@ -1,0 +1,98 @@
+//! WatchCalls: what happens, from the event logs of all partitions, resumable on any replica.
+//!
+//! A replica reads each log once, however many watch ([`feed`]); a stream that begins in the past reads the log by itself until it
+//! meets the feed ([`stream`]). A cursor ([`cursor`]) says for each partition how far a stream is, so it means the same to every
+//! replica.
+
+mod cursor;
+mod feed;
+mod stream;
+
+use std::sync::Arc;
+
+use cluster_api::callcontrol::v1 as wire;
+use cluster_rpc::{Reason, Refusal};
+use futures_util::Stream;
+use lifecycle::Tasks;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use self::cursor::Place;
+use self::feed::Feed;
+use self::stream::{Pump, Scope};
+use crate::api::filter::Filter;
+use crate::api::refusal;
+use crate::repository::Known;
+use crate::runner::Runner;
+
+/// Events between the pump of a stream and its connection: enough to fill a few frames.
+const WINDOW: usize = 64;
+
+/// All streams of this replica.
+pub struct Watches {
+    runner: Arc<Runner>,
+    feeds: Vec<Arc<Feed>>,
+}
+
+impl Watches {
+    /// No stream yet; see [`Watches::run`].
+    pub fn new(runner: Arc<Runner>) -> Arc<Watches> {
+        let feeds =
+            runner.repository.partitions().iter().map(|partition| Feed::new(partition.clone())).collect();
+        Arc::new(Watches { runner, feeds })
+    }
+
+    /// Starts the feeds.
+    ///
+    /// # Errors
+    /// When the set of tasks is full.
+    pub fn run(&self, tasks: &Tasks) -> Result<(), lifecycle::TooManyTasks> {
+        for feed in &self.feeds {
+            let store = Arc::clone(self.runner.repository.store());
+            tasks.spawn("feed", Arc::clone(feed).run(store))?;
+        }
+        Ok(())
+    }
+
+    /// Opens a stream.
+    ///
+    /// # Errors
+    /// When the request is wrong, the call unknown, the cursor too old, or the store fails.
+    pub async fn watch(
+        self: &Arc<Self>,
+        request: wire::WatchCallsRequest,
+    ) -> Result<impl Stream<Item = Result<wire::CallEvent, Status>> + Send + use<>, Status> {
+        let filter = Filter::new(request.filter)?;
+        let call_id = request.call_id.filter(|call_id| !call_id.is_empty());
+        let place = match request.after_cursor.filter(|cursor| !cursor.is_empty()) {
+            None => None,
+            Some(text) => Some(Place::parse(&text).ok_or_else(bad_cursor)?),
+        };
+        let scope = match call_id {
+            None => Scope::All,
+            Some(call_id) => {
+                let loaded = self.runner.look(&call_id).await.map_err(|error| refusal::of(&error))?;
+                let is_over = match &loaded.known {
+                    Known::Live(call) => call.end_ms > 0,
+                    Known::Over(_) => true,
+                };
+                Scope::Call { partition: self.runner.repository.partition_number(&call_id), call_id, is_over }
+            }
+        };
+        let place = place.filter(|place| *place != Place::BeforeSnapshot);
+        let cursors = match &place {
+            None => None,
+            Some(place) => Some(place.cursors(&scope, self.feeds.len()).ok_or_else(bad_cursor)?),
+        };
+        let (sender, receiver) = tokio::sync::mpsc::channel(WINDOW);
+        let pump = Pump::new(Arc::clone(self), scope, filter, sender);
+        let task = self.runner.tasks().spawn("watch", pump.run(cursors));
+        task.map_err(|error| refusal::refuse(Reason::Overloaded, error.to_string()))?;
+        Ok(ReceiverStream::new(receiver))
+    }
+}
+
+fn bad_cursor() -> Status {
+    let text = "the cursor of an event of the same kind of watch (one call, or all calls)";
+    Refusal::field(Reason::BadCursor, "after_cursor", text).into()
+}

@@ -1,0 +1,54 @@
+//! Effects on their way to an edge.
+
+use cluster_api::edge::v1 as edge;
+
+use super::{body_out, headers_out};
+use crate::engine::effect::{Effect, What};
+
+/// The request that hands an effect to an edge; `None` for an effect without content, which no engine makes.
+pub fn carry_request(call_id: &str, effect: &Effect) -> Option<edge::CarryRequest> {
+    let what = match effect.what.clone()? {
+        What::Send(send) => edge::carry_request::What::Send(edge::SendRequest {
+            method: send.method,
+            request_uri: send.request_uri,
+            route: send.route,
+            from_uri: send.from_uri,
+            from_display: send.from_display,
+            from_tag: send.from_tag,
+            to_uri: send.to_uri,
+            to_tag: send.to_tag,
+            sip_call_id: send.sip_call_id,
+            cseq: send.cseq,
+            headers: headers_out(send.headers),
+            body: send.body.map(body_out),
+            flow: send.flow,
+            trunk: send.trunk,
+            max_forwards: send.max_forwards,
+            ring_limit: (send.ring_limit_ms > 0).then(|| duration(send.ring_limit_ms)),
+        }),
+        What::Cancel(cancel) => edge::carry_request::What::Cancel(edge::CancelInvite {
+            invite_effect: cancel.invite_effect,
+            headers: headers_out(cancel.headers),
+        }),
+        What::Respond(respond) => edge::carry_request::What::Respond(edge::SendResponse {
+            transaction: respond.transaction,
+            status: respond.status,
+            reason: respond.reason,
+            to_tag: respond.to_tag,
+            headers: headers_out(respond.headers),
+            body: respond.body.map(body_out),
+        }),
+        What::Release(_) => edge::carry_request::What::Release(edge::ReleaseLeg {}),
+    };
+    Some(edge::CarryRequest {
+        call_id: call_id.to_owned(),
+        leg_id: effect.leg_id.clone(),
+        effect: effect.number,
+        what: Some(what),
+    })
+}
+
+fn duration(millis: u64) -> prost_types::Duration {
+    let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
+    prost_types::Duration { seconds, nanos: (millis % 1000) as i32 * 1_000_000 }
+}

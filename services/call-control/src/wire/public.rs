@@ -1,0 +1,183 @@
+//! The call and its events as applications see them.
+
+use cluster_api::callcontrol::v1 as wire;
+
+use super::{headers_out, timestamp};
+use crate::engine::call::{Call, CallState, Outcome, OutcomeKind, Party};
+use crate::engine::leg::{Leg, LegState};
+use crate::engine::report::{CallEvent, CallEventType};
+
+/// The resource. `revision` becomes the etag.
+pub fn call(call: &Call, revision: u64) -> wire::Call {
+    wire::Call {
+        call_id: call.call_id.clone(),
+        state: state(call.state()).into(),
+        kind: wire::call::Kind::Dialed.into(),
+        legs: call.legs.iter().map(leg).collect(),
+        from: Some(party(&call.from)),
+        to: Some(party(&call.to)),
+        create_time: timestamp(call.create_ms),
+        answer_time: timestamp(call.answer_ms),
+        end_time: timestamp(call.end_ms),
+        // Set as soon as the cause is known; shown when the call is over.
+        outcome: call.outcome.as_ref().filter(|_| call.end_ms > 0).map(outcome),
+        metadata: call.metadata.clone(),
+        etag: revision.to_string(),
+    }
+}
+
+/// An event, without its place in any stream.
+pub fn event(event: &CallEvent, time_ms: u64, of: &wire::Call) -> wire::CallEvent {
+    wire::CallEvent {
+        cursor: String::new(),
+        time: timestamp(time_ms),
+        call_id: of.call_id.clone(),
+        leg_id: event.leg_id.clone(),
+        r#type: event_type(event.kind).into(),
+        sip_status: Some(event.sip_status).filter(|status| *status > 0),
+        sip_reason: Some(event.sip_reason.clone()).filter(|reason| !reason.is_empty()),
+        call: Some(of.clone()),
+        info: event.body.as_ref().filter(|_| event.kind == CallEventType::InfoReceived).map(info),
+    }
+}
+
+/// The state of a call.
+pub fn state(state: CallState) -> wire::call::State {
+    match state {
+        CallState::Unspecified => wire::call::State::Unspecified,
+        CallState::Dialing => wire::call::State::Dialing,
+        CallState::Ringing => wire::call::State::Ringing,
+        CallState::Progressing => wire::call::State::Progressing,
+        CallState::Answered => wire::call::State::Answered,
+        CallState::Held => wire::call::State::Held,
+        CallState::Ending => wire::call::State::Ending,
+        CallState::Ended => wire::call::State::Ended,
+    }
+}
+
+fn party(party: &Party) -> wire::Party {
+    wire::Party {
+        uri: party.uri.clone(),
+        display_name: party.display_name.clone(),
+        headers: headers_out(party.headers.clone()),
+        trunk: Some(party.trunk.clone()).filter(|trunk| !trunk.is_empty()),
+    }
+}
+
+fn leg(leg: &Leg) -> wire::Leg {
+    let state = match leg.state() {
+        LegState::Unspecified => wire::leg::State::Waiting,
+        LegState::Dialing => wire::leg::State::Dialing,
+        LegState::Progressing => wire::leg::State::Progressing,
+        LegState::Ringing => wire::leg::State::Ringing,
+        LegState::Answered => wire::leg::State::Answered,
+        LegState::Held => wire::leg::State::Held,
+        LegState::Ending => wire::leg::State::Ending,
+        LegState::Ended => wire::leg::State::Ended,
+    };
+    wire::Leg {
+        leg_id: leg.leg_id.clone(),
+        party: Some(party(&leg.party)),
+        state: state.into(),
+        sip_call_id: leg.sip_call_id.clone(),
+        local_tag: leg.local_tag.clone(),
+        remote_tag: leg.remote_tag.clone(),
+        remote_target: leg
+            .dialogs
+            .iter()
+            .find(|dialog| dialog.remote_tag == leg.remote_tag)
+            .map(|dialog| dialog.remote_target.clone())
+            .unwrap_or_default(),
+        edge_id: leg.edge_id.clone(),
+        sip_status: leg.sip_status,
+    }
+}
+
+fn outcome(outcome: &Outcome) -> wire::Outcome {
+    let kind = match outcome.kind() {
+        OutcomeKind::Unspecified => wire::outcome::Kind::Unspecified,
+        OutcomeKind::Completed => wire::outcome::Kind::Completed,
+        OutcomeKind::Busy => wire::outcome::Kind::Busy,
+        OutcomeKind::NoAnswer => wire::outcome::Kind::NoAnswer,
+        OutcomeKind::Rejected => wire::outcome::Kind::Rejected,
+        OutcomeKind::Unreachable => wire::outcome::Kind::Unreachable,
+        OutcomeKind::Cancelled => wire::outcome::Kind::Cancelled,
+        OutcomeKind::Failed => wire::outcome::Kind::Failed,
+    };
+    wire::Outcome {
+        kind: kind.into(),
+        sip_status: outcome.sip_status,
+        sip_reason: outcome.sip_reason.clone(),
+        ended_by: outcome.ended_by.clone(),
+    }
+}
+
+fn event_type(kind: CallEventType) -> wire::call_event::Type {
+    use wire::call_event::Type;
+    match kind {
+        CallEventType::Created => Type::Created,
+        CallEventType::LegDialing => Type::LegDialing,
+        CallEventType::LegProgress => Type::LegProgress,
+        CallEventType::LegRinging => Type::LegRinging,
+        CallEventType::LegAnswered => Type::LegAnswered,
+        CallEventType::RingbackStarted => Type::RingbackStarted,
+        CallEventType::Connected => Type::Connected,
+        CallEventType::Held => Type::Held,
+        CallEventType::Unheld => Type::Unheld,
+        CallEventType::TransferStarted => Type::TransferStarted,
+        CallEventType::TransferSucceeded => Type::TransferSucceeded,
+        CallEventType::TransferFailed => Type::TransferFailed,
+        CallEventType::PartyJoined => Type::PartyJoined,
+        CallEventType::PartyLeft => Type::PartyLeft,
+        CallEventType::InfoReceived => Type::InfoReceived,
+        CallEventType::LegEnded => Type::LegEnded,
+        CallEventType::Ended => Type::Ended,
+    }
+}
+
+fn info(body: &crate::engine::effect::Body) -> wire::InfoReceived {
+    wire::InfoReceived {
+        content_type: body.content_type.clone(),
+        body: body.content.clone().into(),
+        info_package: String::new(),
+        digit: digit(body).unwrap_or_default(),
+    }
+}
+
+/// The digit of the two unregistered but universal forms of key presses.
+fn digit(body: &crate::engine::effect::Body) -> Option<String> {
+    let text = std::str::from_utf8(&body.content).ok()?;
+    let media_type = body.content_type.split(';').next().unwrap_or_default().trim();
+    let digit = if media_type.eq_ignore_ascii_case("application/dtmf-relay") {
+        let is_signal = |line: &&str| line.trim_start().to_ascii_lowercase().starts_with("signal");
+        text.lines().find(is_signal)?.split_once('=')?.1.trim()
+    } else if media_type.eq_ignore_ascii_case("application/dtmf") {
+        text.trim()
+    } else {
+        return None;
+    };
+    let is_key =
+        digit.len() == 1 && digit.bytes().all(|key| key.is_ascii_digit() || b"ABCDabcd*#".contains(&key));
+    is_key.then(|| digit.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::effect::Body;
+
+    #[test]
+    fn key_presses_are_read_from_both_common_forms() {
+        let body = |content_type: &str, content: &str| Body {
+            content_type: content_type.into(),
+            content_disposition: String::new(),
+            content: content.into(),
+        };
+        assert_eq!(digit(&body("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n")), Some("5".into()));
+        assert_eq!(digit(&body("application/DTMF-relay", "Signal= a\r\n")), Some("A".into()));
+        assert_eq!(digit(&body("application/dtmf", "#")), Some("#".into()));
+        assert_eq!(digit(&body("application/dtmf", "55")), None);
+        assert_eq!(digit(&body("text/plain", "5")), None);
+        assert_eq!(digit(&body("application/dtmf-relay", "no signal here")), None);
+    }
+}

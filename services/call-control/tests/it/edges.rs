@@ -1,0 +1,293 @@
+//! Edges and phones, played: an edge takes effects on as the contract says, and phones answer by their names.
+//!
+//! | user part | the phone                                                     |
+//! |-----------|---------------------------------------------------------------|
+//! | `busy…`   | 486                                                           |
+//! | `ring…`   | 180 and then nothing                                          |
+//! | `mute…`   | nothing at all                                                |
+//! | other     | 180, 200 with a session; answers whatever comes in the dialog |
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use call_control::Service;
+use call_control::edges::{EdgeLife, EdgeView, Edges, LivingEdge};
+use cluster_api::callcontrol::v1 as cc;
+use cluster_api::callcontrol::v1::leg_event::What as Seen;
+use cluster_api::callcontrol::v1::leg_events_server::LegEvents as _;
+use cluster_api::edge::v1::carry_request::What;
+use cluster_api::edge::v1::{CarryRequest, CarryResponse, SendRequest};
+use cluster_api::sip::v1::Body;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tonic::{Request, Status};
+
+/// Everything outside call-control.
+pub struct World {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    living: Vec<EdgeLife>,
+    incomplete: bool,
+    /// Replicas to which edges deliver, in turn; `None` is one that is dead.
+    replicas: Vec<Option<Service>>,
+    deliver_twice: bool,
+    /// Effects taken on, in order, repetitions included.
+    taken: Vec<(EdgeLife, CarryRequest)>,
+    known: HashSet<(String, u64)>,
+    queues: HashMap<(String, EdgeLife), Queue>,
+    /// INVITEs that are not answered finally, by call and effect.
+    open: HashMap<(String, u64), SendRequest>,
+}
+
+struct Queue {
+    last: u64,
+    sender: mpsc::UnboundedSender<cc::DeliverRequest>,
+}
+
+impl World {
+    /// A world with these edges, all of epoch 1.
+    pub fn new(edges: &[&str]) -> Arc<World> {
+        let living = edges.iter().map(|id| EdgeLife { id: (*id).to_owned(), epoch: 1 }).collect();
+        Arc::new(World { state: Mutex::new(State { living, ..State::default() }) })
+    }
+
+    /// Adds a replica to which edges deliver.
+    pub fn add_replica(&self, service: Service) {
+        self.state.lock().replicas.push(Some(service));
+    }
+
+    /// Edges no longer reach this replica.
+    pub fn remove_replica(&self, number: usize) {
+        self.state.lock().replicas[number] = None;
+    }
+
+    /// Every delivery is made twice from now on.
+    pub fn deliver_twice(&self) {
+        self.state.lock().deliver_twice = true;
+    }
+
+    /// This edge is no longer in the member list.
+    pub fn lose_edge(&self, id: &str) {
+        self.state.lock().living.retain(|edge| edge.id != id);
+    }
+
+    /// Whether member lists are complete from now on.
+    pub fn set_complete(&self, complete: bool) {
+        self.state.lock().incomplete = !complete;
+    }
+
+    /// Methods sent (and what else was asked for) for a call, in order of effect; repetitions left out.
+    pub fn asked(&self, call_id: &str) -> Vec<String> {
+        let state = self.state.lock();
+        let mut seen = HashSet::new();
+        let mut asked: Vec<_> =
+            state.taken.iter().filter(|(_, request)| request.call_id == call_id).collect();
+        asked.sort_by_key(|(_, request)| request.effect);
+        let first = asked.into_iter().filter(|(_, request)| seen.insert(request.effect));
+        first.map(|(_, request)| format!("{} {}", request.leg_id, verb(request))).collect()
+    }
+
+    /// How often edges were asked to take an effect of this call on, repetitions included.
+    pub fn attempts(&self, call_id: &str) -> usize {
+        self.state.lock().taken.iter().filter(|(_, request)| request.call_id == call_id).count()
+    }
+
+    /// Which edges took effects of this call on.
+    pub fn edges_of(&self, call_id: &str) -> HashSet<String> {
+        let state = self.state.lock();
+        let of_call = state.taken.iter().filter(|(_, request)| request.call_id == call_id);
+        of_call.map(|(edge, _)| edge.id.clone()).collect()
+    }
+
+    fn take(self: &Arc<Self>, edge: &EdgeLife, request: CarryRequest) {
+        let mut state = self.state.lock();
+        state.taken.push((edge.clone(), request.clone()));
+        if !state.known.insert((request.call_id.clone(), request.effect)) {
+            return;
+        }
+        let (call_id, leg_id, effect) = (request.call_id, request.leg_id, request.effect);
+        let happenings = match request.what.expect("an effect says what to do") {
+            What::Send(send) => {
+                let happenings = phone(&send, effect);
+                if send.method == "INVITE" && send.to_tag.is_empty() && !ends(&happenings) {
+                    state.open.insert((call_id.clone(), effect), send);
+                }
+                happenings
+            }
+            What::Cancel(cancel) => match state.open.remove(&(call_id.clone(), cancel.invite_effect)) {
+                Some(invite) => vec![response(&invite, cancel.invite_effect, 487, None)],
+                None => Vec::new(),
+            },
+            What::Respond(_) | What::Release(_) => Vec::new(),
+        };
+        for what in happenings {
+            let queue = state.queue(self, &call_id, edge);
+            queue.last += 1;
+            let event = cc::LegEvent {
+                leg_id: leg_id.clone(),
+                number: queue.last,
+                flow: format!("flow-of-{leg_id}"),
+                what: Some(what),
+                ..cc::LegEvent::default()
+            };
+            let delivery = cc::DeliverRequest {
+                call_id: call_id.clone(),
+                edge_id: edge.id.clone(),
+                edge_epoch: edge.epoch,
+                events: vec![event],
+            };
+            // The receiver lives as long as the runtime.
+            let _ = queue.sender.send(delivery);
+        }
+    }
+
+    /// Delivers until some replica has it.
+    async fn deliver(self: &Arc<Self>, delivery: cc::DeliverRequest, turn: &mut usize) {
+        let mut left = if self.state.lock().deliver_twice { 2 } else { 1 };
+        while left > 0 {
+            *turn += 1;
+            let replica = {
+                let state = self.state.lock();
+                let count = state.replicas.len().max(1);
+                state.replicas.get(*turn % count).cloned().flatten()
+            };
+            let delivered = match replica {
+                Some(replica) => replica.leg_events.deliver(Request::new(delivery.clone())).await.is_ok(),
+                None => false,
+            };
+            if delivered {
+                left -= 1;
+            } else {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+impl State {
+    fn queue(&mut self, world: &Arc<World>, call_id: &str, edge: &EdgeLife) -> &mut Queue {
+        self.queues.entry((call_id.to_owned(), edge.clone())).or_insert_with(|| {
+            let (sender, mut deliveries) = mpsc::unbounded_channel();
+            let world = Arc::clone(world);
+            tokio::spawn(async move {
+                let mut turn = 0;
+                while let Some(delivery) = deliveries.recv().await {
+                    // The network and the phone.
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    world.deliver(delivery, &mut turn).await;
+                }
+            });
+            Queue { last: 0, sender }
+        })
+    }
+}
+
+/// One replica's way into the world; may be cut.
+pub struct Way {
+    world: Arc<World>,
+    hangs: Mutex<bool>,
+}
+
+impl Way {
+    pub fn into(world: &Arc<World>) -> Arc<Way> {
+        Arc::new(Way { world: Arc::clone(world), hangs: Mutex::new(false) })
+    }
+
+    /// From now on nothing that this replica asks reaches an edge: it is about to die.
+    pub fn cut(&self) {
+        *self.hangs.lock() = true;
+    }
+}
+
+#[async_trait]
+impl Edges for Way {
+    fn view(&self) -> Arc<EdgeView> {
+        let state = self.world.state.lock();
+        let living = |life: &EdgeLife| LivingEdge { life: life.clone(), draining: false, load: 0 };
+        let complete_at = (!state.incomplete).then(|| tokio::time::Instant::now().into_std());
+        Arc::new(EdgeView { edges: state.living.iter().map(living).collect(), complete_at })
+    }
+
+    async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status> {
+        if *self.hangs.lock() {
+            std::future::pending::<()>().await;
+        }
+        if !self.world.state.lock().living.contains(edge) {
+            return Err(Status::unavailable("the edge is dead"));
+        }
+        self.world.take(edge, request);
+        Ok(CarryResponse { edge_id: edge.id.clone(), edge_epoch: edge.epoch })
+    }
+}
+
+fn verb(request: &CarryRequest) -> String {
+    match request.what.as_ref().expect("an effect says what to do") {
+        What::Send(send) => send.method.clone(),
+        What::Cancel(_) => "CANCEL".to_owned(),
+        What::Respond(respond) => respond.status.to_string(),
+        What::Release(_) => "release".to_owned(),
+    }
+}
+
+/// What the phone that is called does about a request.
+fn phone(send: &SendRequest, effect: u64) -> Vec<Seen> {
+    let user = send.to_uri.trim_start_matches("sip:");
+    match send.method.as_str() {
+        "ACK" => Vec::new(),
+        "INVITE" if user.starts_with("mute") => Vec::new(),
+        "INVITE" if user.starts_with("busy") => vec![response(send, effect, 486, None)],
+        "INVITE" if user.starts_with("ring") => vec![response(send, effect, 180, None)],
+        "INVITE" if send.to_tag.is_empty() => {
+            vec![response(send, effect, 180, None), response(send, effect, 200, Some(session(send)))]
+        }
+        "INVITE" => vec![response(send, effect, 200, Some(session(send)))],
+        _ => vec![response(send, effect, 200, None)],
+    }
+}
+
+fn ends(happenings: &[Seen]) -> bool {
+    happenings.iter().any(|seen| matches!(seen, Seen::Response(response) if response.status >= 200))
+}
+
+fn response(to: &SendRequest, effect: u64, status: u32, body: Option<Body>) -> Seen {
+    let allow = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS"];
+    Seen::Response(cc::ResponseReceived {
+        effect,
+        status,
+        reason: "as played".to_owned(),
+        method: to.method.clone(),
+        cseq: to.cseq,
+        to_tag: if to.to_tag.is_empty() { format!("tag-{}", to.sip_call_id) } else { to.to_tag.clone() },
+        contact: "sip:phone@192.0.2.1:5060".to_owned(),
+        allow: allow.map(String::from).to_vec(),
+        body,
+        ..cc::ResponseReceived::default()
+    })
+}
+
+/// An answer with a port for each media line of the offer, or an offer of audio.
+fn session(to: &SendRequest) -> Body {
+    let mut text = "v=0\r\no=phone 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n".to_owned();
+    match &to.body {
+        None => text.push_str("m=audio 4000 RTP/AVP 0\r\n"),
+        Some(offer) => {
+            let offer = std::str::from_utf8(&offer.content).expect("an SDP is text");
+            for line in offer.lines().filter(|line| line.starts_with("m=")) {
+                let mut words: Vec<&str> = line.split(' ').collect();
+                words[1] = "4000";
+                text.push_str(&words.join(" "));
+                text.push_str("\r\n");
+            }
+        }
+    }
+    Body {
+        content_type: "application/sdp".to_owned(),
+        content_disposition: String::new(),
+        content: text.into_bytes().into(),
+    }
+}

@@ -1,0 +1,12 @@
+//! The service around the engine: replicas over one store, with edges and phones that are played here. All of it runs in
+//! virtual time.
+//!
+//! Start reading at `rig.rs` (replicas), `edges.rs` (edges and phones), then `dial.rs`.
+
+mod dial;
+mod edges;
+mod faults;
+mod list;
+mod rig;
+mod takeover;
+mod watch;
