@@ -20,10 +20,8 @@ impl Work<'_> {
             return Err(StepError::WrongState);
         }
         for leg in [A, B] {
-            let Some(offer) = self.hold_offer(leg) else { continue };
             let headers = self.session_headers();
-            let body = Some(Body::sdp(offer));
-            self.ask(leg, Ask { method: "INVITE", headers, body, purpose: Purpose::Hold, ..Ask::default() });
+            self.ask(leg, Ask { method: "INVITE", headers, purpose: Purpose::Hold, ..Ask::default() });
         }
         Ok(())
     }
@@ -91,18 +89,13 @@ impl Work<'_> {
 
     /// Leg b's new offer goes to leg a; leg b's 2xx waits meanwhile.
     fn resume(&mut self, offer: &[u8]) {
-        let Some(fitted) = self.fit_offer(A, offer) else { return self.stay_held() };
         self.start_timer(TimerKind::Guard, B, Duration::from_millis(self.call.policy.guard_ms));
-        let ask = Ask {
-            method: "INVITE",
-            headers: self.session_headers(),
-            body: Some(Body::sdp(fitted.sdp)),
-            purpose: Purpose::Connect,
-            lines: fitted.lines,
-            offer: offer.to_vec(),
-            ..Ask::default()
-        };
-        self.ask(A, ask);
+        let headers = self.session_headers();
+        let (offer, purpose) = (offer.to_vec(), Purpose::Connect);
+        if !self.ask(A, Ask { method: "INVITE", headers, purpose, offer, ..Ask::default() }) {
+            self.stop_timer(TimerKind::Guard, B);
+            self.stay_held();
+        }
     }
 
     fn on_resumed(&mut self, request: Pending, reply: Reply) {

@@ -1,7 +1,8 @@
 //! One step: the event goes to its leg, the leg's signals go to the flow, and then the call is settled.
 
 use crate::engine::call::{Call, CallState, NewCall, Seen, Timer, TimerKind};
-use crate::engine::event::{Command, EdgeEvent, Event, LegEvent};
+use crate::engine::effect::Effect;
+use crate::engine::event::{Carried, Command, EdgeEvent, Event, LegEvent};
 use crate::engine::leg::{LegState, Purpose};
 use crate::engine::outcome::Cause;
 use crate::engine::report::CallEventType;
@@ -100,6 +101,20 @@ impl Work<'_> {
         if !event.flow.is_empty() {
             on.flow = event.flow.clone();
         }
+        // An answer proves that the edge took the effect on, even when its word about that was lost
+        let answered = match &event.what {
+            LegEvent::Response(response) => Some(response.effect),
+            LegEvent::Failed(failed) => Some(failed.effect),
+            LegEvent::Request(_)
+            | LegEvent::Ack { .. }
+            | LegEvent::AckMissing { .. }
+            | LegEvent::Cancel { .. } => None,
+        };
+        if let Some(effect) = answered {
+            let (edge_id, edge_epoch) = (event.edge_id.clone(), event.edge_epoch);
+            self.on_carried(&Carried { effect, edge_id, edge_epoch });
+        }
+        let on = self.leg_mut(leg);
         match &event.what {
             LegEvent::Response(response) => {
                 if on.invite.as_ref().is_some_and(|invite| invite.effect == response.effect) {
@@ -254,9 +269,12 @@ impl Work<'_> {
             Some(before) if before.next_due() == due => DueChange::Keep,
             _ => due.map_or(DueChange::Clear, DueChange::At),
         };
+        let touched = std::mem::take(&mut self.effects);
+        let is_touched = |effect: &&Effect| touched.iter().any(|one| one.number == effect.number);
+        let effects = self.call.outbox.iter().filter(is_touched).cloned().collect();
         let unchanged = before == Some(&self.call) && self.events.is_empty();
         let finished = self.is_finished();
-        Step { call: self.call, effects: self.effects, due, events: self.events, unchanged, finished }
+        Step { call: self.call, effects, due, events: self.events, unchanged, finished }
     }
 
     /// The public state follows from the stage and the legs.

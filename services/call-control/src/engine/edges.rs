@@ -10,9 +10,12 @@
 //! | other request without response              | fails as 503                                                          |
 //! | request of the peer                         | forgotten: the peer repeats it through another edge                   |
 //! | confirmed dialog                            | goes on by any edge                                                   |
+//!
+//! An effect that an edge refused goes to another one. When there is none, the request counts as failed with 503; ACK and BYE
+//! wait for an edge.
 
 use crate::engine::call::EdgeRef;
-use crate::engine::effect::What;
+use crate::engine::effect::{Effect, SendRequest, What};
 use crate::engine::event::{Carried, FailureCause};
 use crate::engine::leg::{DialogState, InvitePhase, LegState, OpenOffer, Pending, Purpose, Served};
 use crate::engine::signal::{LegIndex, Reply};
@@ -54,10 +57,26 @@ impl Work<'_> {
         }
     }
 
-    /// No edge took an effect on.
+    /// The edge did not take an effect on.
     pub fn on_not_carried(&mut self, number: u64) {
         let Some(at) = self.call.outbox.iter().position(|effect| effect.number == number) else { return };
-        let effect = self.call.outbox.remove(at);
+        let mut effect = self.call.outbox.remove(at);
+        let is_bound = effect.is_bound_to_edge();
+        if !is_bound
+            && (effect.refusals as usize) < self.context.edges.len()
+            && let Some(other) = self.choose_edge(&effect.edge_id)
+        {
+            effect.refusals += 1;
+            self.redirect(&mut effect, other);
+            self.call.outbox.insert(at, effect.clone());
+            return self.effects.push(effect);
+        }
+        if matches!(&effect.what, Some(What::Send(request)) if matches!(request.method.as_str(), "ACK" | "BYE"))
+        {
+            // What ends or completes a dialog is owed to the peer: it stays in the outbox until the leg is given up
+            effect.refusals += 1;
+            return self.call.outbox.insert(at, effect);
+        }
         let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == effect.leg_id) else { return };
         let on = self.leg_mut(leg);
         if on.invite.as_ref().is_some_and(|invite| invite.effect == number) {
@@ -80,14 +99,63 @@ impl Work<'_> {
         self.call.outbox.retain(|effect| {
             !(effect.is_bound_to_edge() && effect.edge_id == edge_id && effect.edge_epoch == edge_epoch)
         });
-        for effect in &mut self.call.outbox {
+        for leg in 0..self.call.legs.len() {
+            self.repeat_acks(leg, edge_id, edge_epoch);
+        }
+        let mut outbox = std::mem::take(&mut self.call.outbox);
+        for effect in &mut outbox {
             if effect.edge_id == edge_id && effect.edge_epoch == edge_epoch {
-                (effect.edge_id, effect.edge_epoch) = (String::new(), 0);
+                let other = self.choose_edge(edge_id).unwrap_or_default();
+                self.redirect(effect, other);
+                self.effects.push(effect.clone());
             }
         }
+        self.call.outbox = outbox;
         for leg in 0..self.call.legs.len() {
             self.leave_edge(leg, edge_id, edge_epoch);
         }
+    }
+
+    /// Sends the last ACK of every dialog on the lost edge again, while its 2xx may still be repeated, before anything else.
+    fn repeat_acks(&mut self, leg: LegIndex, edge_id: &str, edge_epoch: u64) {
+        let oldest = self.now.millis().saturating_sub(64 * self.call.policy.t1_ms);
+        let on = self.leg(leg);
+        if on.state() == LegState::Ended || on.edge_id != edge_id || on.edge_epoch != edge_epoch {
+            return;
+        }
+        let leg_id = on.leg_id.clone();
+        let recent = on.dialogs.iter().filter(|dialog| dialog.last_ack_ms >= oldest);
+        let acks: Vec<SendRequest> = recent.filter_map(|dialog| dialog.last_ack.clone()).collect();
+        for ack in acks {
+            let waits = |effect: &Effect| {
+                let number = |what: &Option<What>| match what {
+                    Some(What::Send(request)) if request.method == "ACK" => request.cseq,
+                    _ => 0,
+                };
+                effect.leg_id == leg_id && number(&effect.what) == ack.cseq
+            };
+            if self.call.outbox.iter().any(waits) {
+                continue;
+            }
+            let at = self.call.outbox.iter().position(|effect| effect.leg_id == leg_id);
+            self.put(leg, What::Send(SendRequest { flow: String::new(), ..ack }));
+            if let Some(at) = at {
+                self.call.outbox[at..].rotate_right(1);
+            }
+        }
+    }
+
+    /// Gives an effect that was not carried to another edge, with its leg.
+    fn redirect(&mut self, effect: &mut Effect, edge: EdgeRef) {
+        if let Some(on) = self.call.legs.iter_mut().find(|leg| leg.leg_id == effect.leg_id)
+            && on.edge_id == effect.edge_id
+        {
+            (on.edge_id, on.edge_epoch) = (edge.edge_id.clone(), edge.edge_epoch);
+        }
+        if let Some(What::Send(request)) = &mut effect.what {
+            request.flow.clear();
+        }
+        (effect.edge_id, effect.edge_epoch) = (edge.edge_id, edge.edge_epoch);
     }
 
     fn leave_edge(&mut self, leg: LegIndex, edge_id: &str, edge_epoch: u64) {
@@ -96,7 +164,6 @@ impl Work<'_> {
             on.edge_id.clear();
             on.edge_epoch = 0;
             on.flow.clear();
-            self.repeat_acks(leg);
         }
         let on = self.leg_mut(leg);
         let (gone, kept): (Vec<Served>, Vec<Served>) = on

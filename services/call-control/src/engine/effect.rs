@@ -44,7 +44,7 @@ impl Body {
     }
 }
 
-/// One thing to do on one leg. Effects of one leg are carried out in the order of their numbers.
+/// One thing to do on one leg. Effects of one leg are carried out in the order in which they stand in the outbox.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Effect {
     /// Number within the call: 1, 2, 3, ...
@@ -53,7 +53,8 @@ pub struct Effect {
     /// The leg: "a", "b", ...
     #[prost(string, tag = "2")]
     pub leg_id: String,
-    /// The edge that should carry it: the one that holds the leg's flow or transaction. Empty: any edge.
+    /// The edge that carries it. It is chosen before the commit and stays the same until the edge is lost or refuses, so that
+    /// no effect is carried by two edges. Empty when the context named no edge: any edge.
     #[prost(string, tag = "3")]
     pub edge_id: String,
     /// Boot epoch of that edge, 0 when `edge_id` is empty.
@@ -62,11 +63,13 @@ pub struct Effect {
     /// What to do.
     #[prost(oneof = "What", tags = "5, 6, 7, 8")]
     pub what: Option<What>,
+    /// How many edges refused it.
+    #[prost(uint32, tag = "9")]
+    pub refusals: u32,
 }
 
 impl Effect {
-    /// Whether only the named edge can carry this effect, because it refers to a transaction that lives there. Every other
-    /// effect may go to any edge when the named one is gone.
+    /// Whether only the named edge can carry this effect, because it refers to a transaction that lives there.
     pub fn is_bound_to_edge(&self) -> bool {
         matches!(self.what, Some(What::Cancel(_) | What::Respond(_) | What::Release(_)))
     }

@@ -10,7 +10,8 @@ pub enum Event {
     Leg(EdgeEvent),
     /// An edge took an effect on.
     Carried(Carried),
-    /// No edge took an effect on, and the shell gave up trying.
+    /// The edge surely did not take the effect on: it refused, or was never reached. The effect goes to another edge of the
+    /// context; when there is none, the request has failed.
     NotCarried {
         /// The effect's number.
         effect: u64,

@@ -113,20 +113,12 @@ impl Work<'_> {
         if has_offered && !can_talk(&own, offer) {
             return self.end(Cause::failed(488, "Not Acceptable Here"));
         }
-        let Some(fitted) = self.fit_offer(A, offer) else {
-            return self.end(Cause::failed(488, "Not Acceptable Here"));
-        };
         let method = if self.leg(A).is_up() { "INVITE" } else { "UPDATE" };
-        let ask = Ask {
-            method,
-            headers: self.session_headers(),
-            body: Some(Body::sdp(fitted.sdp)),
-            purpose: Purpose::Connect,
-            lines: fitted.lines,
-            offer: offer.to_vec(),
-            ..Ask::default()
-        };
-        self.ask(A, ask);
+        let headers = self.session_headers();
+        let purpose = Purpose::Connect;
+        if !self.ask(A, Ask { method, headers, purpose, offer: offer.to_vec(), ..Ask::default() }) {
+            self.end(Cause::failed(488, "Not Acceptable Here"));
+        }
     }
 
     /// Stage Connect.

@@ -26,7 +26,7 @@
 use std::time::Duration;
 
 use crate::engine::call::{Flow, TimerKind};
-use crate::engine::effect::{Body, Header};
+use crate::engine::effect::Header;
 use crate::engine::leg::{Pending, Purpose};
 use crate::engine::offer_answer::{can_talk, refuses_all, tone_body};
 use crate::engine::outcome::{Cause, reason_value};
@@ -74,28 +74,17 @@ impl Work<'_> {
 
     /// Sends leg b's offer to leg a in the stage's form.
     fn tell_first(&mut self, stage: Ringback) {
-        let Some(fitted) = self.fit_offer(A, &stage.offer) else {
-            return self.ringback_failed(488, "Not Acceptable Here");
-        };
-        let (method, body) = match stage.form() {
-            RingbackForm::UpdateTone => ("UPDATE", tone_body(Some(&fitted.sdp))),
-            RingbackForm::UpdatePlain => ("UPDATE", Body::sdp(fitted.sdp)),
-            RingbackForm::InviteTone => ("INVITE", tone_body(Some(&fitted.sdp))),
-            RingbackForm::InvitePlain => ("INVITE", Body::sdp(fitted.sdp)),
+        let method = match stage.form() {
+            RingbackForm::UpdateTone | RingbackForm::UpdatePlain => "UPDATE",
+            RingbackForm::InviteTone | RingbackForm::InvitePlain => "INVITE",
         };
         let mut headers = vec![Header::new("Reason", ringing_reason(stage.status))];
         headers.extend(self.session_headers());
-        let ask = Ask {
-            method,
-            headers,
-            body: Some(body),
-            purpose: Purpose::Ringback,
-            lines: fitted.lines,
-            offer: stage.offer.clone(),
-            ..Ask::default()
-        };
+        let (offer, tone) = (stage.offer.clone(), has_tone(stage.form()));
         self.call.stage = Some(Stage::Ringback(stage));
-        self.ask(A, ask);
+        if !self.ask(A, Ask { method, headers, purpose: Purpose::Ringback, offer, tone, ..Ask::default() }) {
+            self.ringback_failed(488, "Not Acceptable Here");
+        }
     }
 
     /// Stage Ringback.

@@ -116,12 +116,19 @@ impl Work<'_> {
     /// Neither a response nor a failure came for what ends the leg: the edge owes it, but is not waited for any longer.
     pub fn on_closing(&mut self, leg: LegIndex) {
         let on = self.leg_mut(leg);
+        if !matches!(on.state(), LegState::Ending | LegState::Ended) {
+            // It was about a fork that is not the leg
+            on.pending.retain(|pending| pending.purpose() != Purpose::Bye);
+            return;
+        }
         let has_invite = on.invite.as_ref().is_some_and(|invite| {
             matches!(invite.phase(), InvitePhase::Calling | InvitePhase::Proceeding | InvitePhase::Cancelling)
         });
         if has_invite {
             self.invite_failed(leg);
         }
+        let leg_id = self.leg(leg).leg_id.clone();
+        self.call.outbox.retain(|effect| effect.leg_id != leg_id);
         let on = self.leg_mut(leg);
         on.pending.clear();
         on.served.clear();
@@ -148,6 +155,8 @@ impl Work<'_> {
             if is_quiet && !has_accepted && !on.released {
                 on.released = true;
                 let is_carried = !on.edge_id.is_empty();
+                let leg_id = on.leg_id.clone();
+                self.call.outbox.retain(|effect| effect.leg_id != leg_id || effect.refusals == 0);
                 self.stop_timer(TimerKind::Closing, leg);
                 if is_carried {
                     self.put(leg, What::Release(ReleaseLeg {}));

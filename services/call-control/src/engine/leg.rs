@@ -330,9 +330,12 @@ pub struct Pending {
     /// For a fitted offer: where each m= line of the other party's offer went, -1 for nowhere.
     #[prost(sint32, repeated, tag = "9")]
     pub lines: Vec<i32>,
-    /// For a fitted offer: the other party's offer.
+    /// For a fitted offer: the other party's offer. It is fitted when the request is sent, not while it waits.
     #[prost(bytes = "vec", tag = "10")]
     pub offer: Vec<u8>,
+    /// The fitted offer goes together with the ringback tone.
+    #[prost(bool, tag = "12")]
+    pub tone: bool,
     /// Credentials that went with it; an ACK repeats them (RFC 3261 22.1).
     #[prost(message, repeated, tag = "11")]
     pub credentials: Vec<Header>,

@@ -58,6 +58,8 @@ use time::Moment;
 pub struct Context {
     /// Credentials with which Carillon answers challenges to its own legs (RFC 3261 22.2).
     pub credentials: Vec<Credential>,
+    /// The edges that take new work now. A leg stays on the edge that was chosen for it.
+    pub edges: Vec<call::EdgeRef>,
 }
 
 /// A user name and password for one realm.
@@ -82,7 +84,8 @@ impl std::fmt::Debug for Credential {
 pub struct Step {
     /// The next record.
     pub call: Call,
-    /// Effects that are new in this step; they are also in `call.outbox`. Carry those of one leg in order.
+    /// Effects that are new in this step or go to another edge now; they are also in `call.outbox`. Carry those of one leg in the
+    /// order of the outbox, each only after the one before was taken on.
     pub effects: Vec<Effect>,
     /// When [`Event::Due`](event::Event::Due) must be given next.
     pub due: DueChange,

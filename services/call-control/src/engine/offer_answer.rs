@@ -68,6 +68,11 @@ pub fn tone_body(sdp: Option<&[u8]>) -> Body {
     Body { content_type, content_disposition: String::new(), content: content.to_vec() }
 }
 
+/// Whether the engine can work with a description.
+pub fn is_readable(sdp: &[u8]) -> bool {
+    Sdp::parse(sdp).is_ok()
+}
+
 /// Whether the answer leaves no stream alive (LAD-1 h).
 pub fn refuses_all(answer: &[u8]) -> bool {
     Sdp::parse(answer).is_ok_and(|sdp| sdp.media().iter().all(|media| media.is_disabled()))

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::engine::call::{Party, TimerKind};
+use crate::engine::derive;
 use crate::engine::effect::{Body, CancelInvite, Header, SendRequest, SendResponse, What};
 use crate::engine::leg::{DialogState, Invite, InvitePhase, Leg, LegState, OpenOffer, Pending, Purpose};
+use crate::engine::offer_answer::{self, is_readable, tone_body};
 use crate::engine::report::CallEventType;
 use crate::engine::signal::{B, LegIndex};
 use crate::engine::work::Work;
-use crate::engine::{derive, offer_answer};
 
 /// The methods that Carillon understands on its legs.
 pub const ALLOW: &str =
@@ -28,9 +29,10 @@ pub struct Ask {
     pub purpose: Purpose,
     /// The server transaction on another leg that waits for the answer.
     pub relay: Option<(LegIndex, String)>,
-    /// For a fitted offer: its line map and the offer it was made from.
-    pub lines: Vec<i32>,
+    /// The other party's offer, to be fitted to this leg as the body; empty for none.
     pub offer: Vec<u8>,
+    /// Send the ringback tone along with it.
+    pub tone: bool,
 }
 
 impl Work<'_> {
@@ -145,15 +147,19 @@ impl Work<'_> {
         self.start_timer(TimerKind::Closing, leg, closing);
     }
 
-    /// Sends a request inside the leg's dialog, or keeps it back until an exchange that is under way has ended.
-    pub fn ask(&mut self, leg: LegIndex, ask: Ask) {
+    /// Sends a request inside the leg's dialog, or keeps it back until an exchange that is under way has ended. Whether there is
+    /// such a dialog, and the offer can be read.
+    pub fn ask(&mut self, leg: LegIndex, ask: Ask) -> bool {
         let tag = self.leg(leg).remote_tag.clone();
-        self.ask_in(leg, &tag, ask);
+        self.ask_in(leg, &tag, ask)
     }
 
     /// The same in any dialog of the leg.
-    pub fn ask_in(&mut self, leg: LegIndex, tag: &str, ask: Ask) {
-        let Some(mut request) = self.request_in(leg, tag, ask.method) else { return };
+    pub fn ask_in(&mut self, leg: LegIndex, tag: &str, ask: Ask) -> bool {
+        if !ask.offer.is_empty() && !is_readable(&ask.offer) {
+            return false;
+        }
+        let Some(mut request) = self.request_in(leg, tag, ask.method) else { return false };
         request.headers = ask.headers;
         request.body = ask.body;
         let (relay_leg, relay_transaction) = ask.relay.unwrap_or_default();
@@ -162,15 +168,36 @@ impl Work<'_> {
             request,
             relay_leg: relay_leg as u32,
             relay_transaction,
-            lines: ask.lines,
             offer: ask.offer,
+            tone: ask.tone,
             ..Pending::default()
         };
+        if is_exchange(&pending) {
+            // What waited is out of date
+            self.stop_timer(TimerKind::Retry, leg);
+            self.leg_mut(leg).retry = None;
+        }
         if is_exchange(&pending) && self.leg(leg).is_busy(tag) {
             self.leg_mut(leg).retry = Some(pending);
         } else {
-            self.send_pending(leg, pending);
+            self.send_exchange(leg, pending);
         }
+        true
+    }
+
+    /// Makes the body of a request as the session now is, and sends it.
+    fn send_exchange(&mut self, leg: LegIndex, mut pending: Pending) {
+        if !pending.offer.is_empty()
+            && let Some(fitted) = self.fit_offer(leg, &pending.offer)
+        {
+            let body = if pending.tone { tone_body(Some(&fitted.sdp)) } else { Body::sdp(fitted.sdp) };
+            pending.request.body = Some(body);
+            pending.lines = fitted.lines;
+        }
+        if pending.purpose() == Purpose::Hold {
+            pending.request.body = self.hold_offer(leg).map(Body::sdp);
+        }
+        self.send_pending(leg, pending);
     }
 
     /// Sends a request inside a dialog with the next CSeq number.
@@ -203,7 +230,7 @@ impl Work<'_> {
         let on = self.leg(leg);
         let is_free = on.retry.as_ref().is_some_and(|waiting| !on.is_busy(&waiting.request.to_tag));
         if is_free && let Some(waiting) = self.leg_mut(leg).retry.take() {
-            self.send_pending(leg, waiting);
+            self.send_exchange(leg, waiting);
         }
     }
 
@@ -229,17 +256,6 @@ impl Work<'_> {
             dialog.last_ack_ms = now_ms;
         }
         self.put(leg, What::Send(request));
-    }
-
-    /// Sends the last ACK of every dialog again, while its 2xx may still be repeated.
-    pub fn repeat_acks(&mut self, leg: LegIndex) {
-        let oldest = self.now.millis().saturating_sub(64 * self.call.policy.t1_ms);
-        let on = self.leg(leg);
-        let recent = on.dialogs.iter().filter(|dialog| dialog.last_ack_ms >= oldest);
-        let acks: Vec<SendRequest> = recent.filter_map(|dialog| dialog.last_ack.clone()).collect();
-        for ack in acks {
-            self.put(leg, What::Send(SendRequest { flow: String::new(), ..ack }));
-        }
     }
 
     /// Acknowledges a reliable provisional response.

@@ -64,15 +64,15 @@ impl Work<'_> {
         let headers = self.session_headers();
         let base = Ask { method, headers, purpose: Purpose::Relay, relay, ..Ask::default() };
         match sdp {
-            None if method == "INVITE" => self.ask(to, base),
+            None if method == "INVITE" => {
+                self.ask(to, base);
+            }
             None => self.respond(from, transaction, 491, Vec::new(), None),
-            Some(offer) => match self.fit_offer(to, &offer) {
-                Some(fitted) => {
-                    let body = Some(Body::sdp(fitted.sdp));
-                    self.ask(to, Ask { body, lines: fitted.lines, offer, ..base });
+            Some(offer) => {
+                if !self.ask(to, Ask { offer, ..base }) {
+                    self.respond(from, transaction, 488, Vec::new(), None);
                 }
-                None => self.respond(from, transaction, 488, Vec::new(), None),
-            },
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::engine::call::{Call, Timer, TimerKind};
+use crate::engine::call::{Call, EdgeRef, Timer, TimerKind};
 use crate::engine::effect::{Body, Effect, What};
 use crate::engine::leg::{Dialog, DialogState, Leg};
 use crate::engine::report::{CallEvent, CallEventType};
@@ -36,9 +36,26 @@ impl<'a> Work<'a> {
 
     /// Gives an effect its number and puts it into the outbox, for the edge that carries the leg.
     pub fn put(&mut self, leg: LegIndex, what: What) -> u64 {
+        if self.call.legs[leg].edge_id.is_empty()
+            && let Some(edge) = self.choose_edge("")
+        {
+            let on = &mut self.call.legs[leg];
+            (on.edge_id, on.edge_epoch) = (edge.edge_id, edge.edge_epoch);
+        }
         let on = &self.call.legs[leg];
         let (edge_id, edge_epoch) = (on.edge_id.clone(), on.edge_epoch);
         self.put_at(leg, edge_id, edge_epoch, what)
+    }
+
+    /// A living edge other than this one.
+    pub fn choose_edge(&mut self, but: &str) -> Option<EdgeRef> {
+        let is_living = |edge: &&EdgeRef| edge.edge_id != but && !self.call.lost.contains(edge);
+        let living: Vec<EdgeRef> = self.context.edges.iter().filter(is_living).cloned().collect();
+        if living.len() < 2 {
+            return living.into_iter().next();
+        }
+        let drawn = self.draw(living.len() as u64);
+        living.into_iter().nth(drawn as usize)
     }
 
     /// The same, for another edge.
@@ -46,7 +63,7 @@ impl<'a> Work<'a> {
         self.call.last_effect += 1;
         let number = self.call.last_effect;
         let leg_id = self.call.legs[leg].leg_id.clone();
-        let effect = Effect { number, leg_id, edge_id, edge_epoch, what: Some(what) };
+        let effect = Effect { number, leg_id, edge_id, edge_epoch, what: Some(what), refusals: 0 };
         self.call.outbox.push(effect.clone());
         self.effects.push(effect);
         number

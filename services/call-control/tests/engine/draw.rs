@@ -47,7 +47,7 @@ fn headers(headers: &[Header]) -> String {
         } else {
             header.value.clone()
         };
-        out.push_str(&format!(" {}: {value}", header.name));
+        out.push_str(format!(" {}: {value}", header.name).trim_end());
     }
     out
 }

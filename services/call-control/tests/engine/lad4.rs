@@ -304,6 +304,26 @@ fn alice_cannot_take_the_session() {
     }
 }
 
+/// LAD-4 d: Bob answers while his offer is being refused.
+#[test]
+fn bob_answers_while_his_offer_is_refused() {
+    let mut t = bob_rings();
+    t.reply("a", "UPDATE", 488);
+    t.lines.clear();
+    t.reply("b", "INVITE", 200);
+    t.reply("b", "PRACK", 200);
+    t.expect(
+        "
+        B>C 200 INVITE
+        ! LegEnded b 488
+        ! Ended 488
+        C>B ACK 1
+        C>B BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+        B>C 200 PRACK
+        ",
+    );
+}
+
 /// LAD-4 d, policy "patient"
 #[test]
 fn a_patient_controller_asks_once_more() {

@@ -126,6 +126,7 @@ impl Ladder {
                 username: "carillon".into(),
                 password: "secret".into(),
             }],
+            edges: Vec::new(),
         };
         let made = create(new, now, &context);
         let mut ladder = Ladder {

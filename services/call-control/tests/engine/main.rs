@@ -11,3 +11,4 @@ mod lad2;
 mod lad3;
 mod lad4;
 mod ladder;
+mod sim;

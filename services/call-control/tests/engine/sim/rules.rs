@@ -1,0 +1,52 @@
+//! What must be true when a run is over.
+
+use std::collections::BTreeMap;
+
+use super::phone::State;
+use super::world::World;
+
+pub fn check(world: &World) {
+    assert!(world.is_finished, "the call is not finished: {:?}", world.call.state());
+    let ends = world.history.iter().filter(|line| line.starts_with("! Ended")).count();
+    assert_eq!(ends, 1, "ENDED was given {ends} times");
+    events_are_given_once(world);
+    for phone in &world.phones {
+        let name = &phone.tag;
+        assert!(phone.faults.is_empty(), "{name}: {:?}", phone.faults);
+        if phone.state == State::Dead {
+            continue;
+        }
+        if phone.is_orphan && !world.heard.contains(&phone.tag) {
+            continue; // its edge died before the engine knew of it
+        }
+        let is_told = phone.bye_came || phone.state == State::Over;
+        for cseq in &phone.said_2xx {
+            assert!(
+                phone.acked.contains(cseq) || is_told,
+                "{name}: 2xx {cseq} neither acknowledged nor ended"
+            );
+        }
+        assert_eq!(phone.state, State::Over, "{name} is left in {:?}", phone.state);
+        for (transaction, method, is_answered) in &phone.own_requests {
+            assert!(*is_answered, "{name}: {method} {transaction} was never answered");
+        }
+    }
+}
+
+/// Each type of event at most once for each leg; those of repeatable operations excepted.
+fn events_are_given_once(world: &World) {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for line in world.history.iter().filter(|line| line.starts_with("! ")) {
+        let subject = line.rsplit_once(" /").map_or(line.as_str(), |(subject, _)| subject);
+        *counts.entry(subject).or_default() += 1;
+    }
+    for (event, count) in &counts {
+        let is_operation =
+            ["! Held", "! Unheld", "! InfoReceived"].iter().any(|kind| event.starts_with(kind));
+        assert!(is_operation || *count == 1, "{event} was given {count} times");
+    }
+    for leg in ["a", "b"] {
+        let (dialled, ended) = (format!("! LegDialing {leg}"), format!("! LegEnded {leg}"));
+        assert_eq!(counts.contains_key(dialled.as_str()), counts.contains_key(ended.as_str()), "leg {leg}");
+    }
+}
