@@ -165,6 +165,7 @@ impl Edge {
         let unique = match &fork.upstream {
             Upstream::Server { .. } => self.names.forwarded(),
             Upstream::Leg(request) => request.branch(branch.0, running.attempts),
+            Upstream::Exchange(asker) => asker.branch(branch.0, running.attempts),
         };
         running.attempts += 1;
         let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(unique));
@@ -206,8 +207,10 @@ impl Edge {
             max_breadth: running.breadth,
             via: &via,
         };
+        let (transport, sent_by) = (cx.transport(way.hop)?, cx.sent_by(way.hop)?);
         let contact = match &fork.upstream {
-            Upstream::Leg(request) => Some(request.contact(cx.transport(way.hop)?, cx.sent_by(way.hop)?)),
+            Upstream::Leg(request) => Some(request.contact(transport, sent_by)),
+            Upstream::Exchange(asker) => asker.contact(&fork.request.method(), transport, sent_by),
             Upstream::Server { .. } => None,
         };
         let more = |edit: &mut Edit<'_>| {
@@ -237,6 +240,8 @@ fn callee_side(cx: &Cx<'_>, target: &Target, way: &Way) -> Option<Side> {
         }
         (Hop::Udp { .. } | Hop::Flow(_), _) => false,
     };
-    let token = (!target.flow.is_empty() && !reached).then(|| target.flow.clone());
+    // A device with an instance may have a GRUU and put it into Contact, which only its flow leads back to.
+    let plain = reached && target.instance.is_none();
+    let token = (!target.flow.is_empty() && !plain).then(|| target.flow.clone());
     Some(Side { transport, sent_by: cx.sent_by(way.hop)?.to_owned(), token })
 }

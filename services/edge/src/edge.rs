@@ -11,7 +11,6 @@
 //! | a response, a failure, a timer of a branch | `fork.rs` |
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use cluster_api::edge::v1 as edge_api;
 use cluster_api::presence::v1 as presence_api;
@@ -30,6 +29,7 @@ use crate::branch_name::BranchNames;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::deps::Deps;
+use crate::exchange::{Exchanges, Reply};
 use crate::fork::{ClientUse, Fork, ForkId};
 use crate::legs::{self, Legs};
 use crate::meters::Meters;
@@ -54,6 +54,7 @@ pub(crate) struct Edge {
     pub(crate) forks: HashMap<ForkId, Box<Fork>>,
     pub(crate) next_fork: u64,
     pub(crate) legs: Legs,
+    pub(crate) exchanges: Exchanges,
 }
 
 /// What a server transaction is waiting for.
@@ -79,6 +80,8 @@ pub(crate) enum Completion {
     Located(ForkId, BranchId, Result<Vec<Destination>, DnsError>),
     /// The host of a message's next hop was resolved that goes outside any transaction.
     StrayLocated(Box<Stray>, Result<Vec<Destination>, DnsError>),
+    /// The registrar said where the peer of such a message is.
+    StrayLookedUp(Box<Stray>, Result<registrar_api::RouteResponse, Status>),
     /// Presence answered a request.
     Handled(Box<Handing>, Result<presence_api::HandleResponse, Status>),
     /// Work for the legs.
@@ -92,12 +95,16 @@ pub(crate) enum Timer {
     Fork(ForkId),
     /// A deadline of the legs.
     Leg(legs::Timer),
+    /// Nobody asks for the answer of this exchange any more.
+    ForgetExchange(Arc<str>),
 }
 
 /// What other tasks ask of the edge.
 pub(crate) enum Command {
     /// Carry an effect of a call out.
     Carry(Box<edge_api::CarryRequest>, tokio::sync::oneshot::Sender<Result<(), Status>>),
+    /// Send a request and tell how it ended.
+    Exchange(Box<edge_api::ExchangeRequest>, Reply),
 }
 
 impl TransactionUser for Edge {
@@ -106,10 +113,12 @@ impl TransactionUser for Edge {
     type Command = Command;
 
     fn on_request(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: Message, arrival: &Arrival) {
+        self.learn_members();
         self.take_request(cx, key, request, arrival);
     }
 
     fn on_ack(&mut self, cx: &mut Cx<'_>, key: Option<ServerKey>, ack: Message, arrival: &Arrival) {
+        self.learn_members();
         self.take_ack(cx, key, ack, arrival);
     }
 
@@ -156,31 +165,41 @@ impl TransactionUser for Edge {
         match timer {
             Timer::Fork(fork) => self.handle_fork_deadline(cx, fork),
             Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
+            Timer::ForgetExchange(id) => {
+                self.exchanges.remove(&id);
+            }
         }
     }
 
     fn on_completion(&mut self, cx: &mut Cx<'_>, completion: Completion) {
+        self.learn_members();
         match completion {
             Completion::Registered(registering, result) => self.finish_register(cx, *registering, result),
             Completion::Routed(pending, result) => self.take_plan(cx, *pending, result),
             Completion::LookedUp(fork, branch, result) => self.take_lookup(cx, fork, branch, result),
             Completion::Located(fork, branch, result) => self.take_location(cx, fork, branch, result),
             Completion::StrayLocated(stray, result) => self.send_stray(cx, *stray, result),
+            Completion::StrayLookedUp(stray, result) => self.place_stray(cx, *stray, result),
             Completion::Handled(handing, result) => self.finish_handing(cx, *handing, result),
             Completion::Leg(completion) => self.take_leg_completion(cx, completion),
         }
     }
 
     fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
+        self.learn_members();
         match command {
             Command::Carry(request, reply) => {
                 // The caller may have given up waiting; the effect stands all the same.
                 let _ = reply.send(self.carry(cx, *request));
             }
+            Command::Exchange(request, reply) => self.exchange(cx, *request, reply),
         }
     }
+}
 
-    fn on_round(&mut self, _: &mut Cx<'_>, _: Instant) {
+impl Edge {
+    /// Takes over who is alive, before anything is decided by it.
+    fn learn_members(&mut self) {
         // The sender may be gone; then nobody is new.
         if self.deps.members.has_changed().unwrap_or(false) {
             let view = self.deps.members.borrow_and_update().clone();

@@ -217,6 +217,7 @@ impl Edge {
                 self.servers.remove(key);
             }
             Upstream::Leg(request) => self.legs.end_request(request),
+            Upstream::Exchange(_) => {}
         }
     }
 

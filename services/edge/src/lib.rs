@@ -2,7 +2,7 @@
 //!
 //! # What is here
 //! - [`Config`], [`Deps`], [`build`], [`EdgeService::bind`], [`BoundEdge::run`]: one edge.
-//! - [`LegsService`]: the gRPC face for call-control.
+//! - [`LegsService`], [`RequestsService`]: the gRPC faces for the other services.
 //!
 //! # What is deliberately absent
 //! Durable state, credentials and every other service's rules: who may call whom and where a user is comes from the
@@ -20,10 +20,12 @@ mod answer;
 mod branch;
 mod branch_name;
 mod cluster;
+mod compose;
 mod config;
 mod deps;
 mod diversion;
 mod edge;
+mod exchange;
 mod flow_token;
 mod fork;
 mod legs;
@@ -34,6 +36,7 @@ mod presence;
 mod record_route;
 mod register;
 mod reject;
+mod report;
 mod routed;
 mod routing;
 mod service;
@@ -43,5 +46,6 @@ mod ways;
 
 pub use config::{BadNetwork, Config, Limits, Network};
 pub use deps::Deps;
+pub use exchange::RequestsService;
 pub use legs::LegsService;
 pub use service::{BoundEdge, EdgeService, build};

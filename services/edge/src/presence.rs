@@ -12,7 +12,7 @@ use crate::reject::Reject;
 use crate::routing::{Pending, text};
 
 /// User part of the Contact of subscriptions: requests for it go to presence through any edge.
-const USER: &[u8] = b"carillon-presence";
+const USER: &str = "carillon-presence";
 
 /// A request that waits for presence.
 pub(crate) struct Handing {
@@ -23,7 +23,7 @@ pub(crate) struct Handing {
 
 /// Does the URI name the presence service itself?
 pub(crate) fn is_addressed(uri: &Uri<'_>) -> bool {
-    uri.user == Some(USER)
+    uri.user == Some(USER.as_bytes())
 }
 
 impl Edge {
@@ -124,7 +124,9 @@ impl Edge {
             response = response.reason(&decision.reason).ok()?;
         }
         if status < 300 && request.method().forms_dialog() {
-            response = response.header(HeaderId::Contact, contact(cx, arrival)?).ok()?;
+            response = response
+                .header(HeaderId::Contact, contact(arrival.transport, cx.sent_by(arrival.flow)?))
+                .ok()?;
         }
         for (name, value) in pairs(&decision.headers) {
             response = response.named(name, value).ok()?;
@@ -136,16 +138,16 @@ impl Edge {
     }
 }
 
-fn contact(cx: &Cx<'_>, arrival: &Arrival) -> Option<String> {
-    let (scheme, param) = match arrival.transport {
+/// The Contact by which presence is reached through any edge.
+pub(crate) fn contact(transport: Transport, sent_by: &str) -> String {
+    let (scheme, param) = match transport {
         Transport::Udp => ("sip", ""),
         Transport::Tcp => ("sip", ";transport=tcp"),
         Transport::Tls => ("sips", ""),
         Transport::Ws => ("sip", ";transport=ws"),
         Transport::Wss => ("sips", ";transport=ws"),
     };
-    let user = String::from_utf8_lossy(USER);
-    Some(format!("<{scheme}:{user}@{}{param}>", cx.sent_by(arrival.flow)?))
+    format!("<{scheme}:{USER}@{sent_by}{param}>")
 }
 
 /// Headers that the question says in a field of its own.

@@ -24,6 +24,8 @@ pub(crate) enum Reject {
     NotAcceptable,
     /// A flow token that this cluster did not seal. OBD-01
     ForgedFlow,
+    /// The request goes on to somebody else, and its sender is nobody we know. PXY-27
+    RelayingDenied,
     /// There is no such dialog or transaction.
     DoesNotExist,
     /// We are too busy. The answer has no Retry-After: it would make all peers stop and start together.
@@ -61,7 +63,7 @@ impl Reject {
             Self::BadExtension(_) => 420,
             Self::UnsupportedMediaType => 415,
             Self::NotAcceptable => 406,
-            Self::ForgedFlow => 403,
+            Self::ForgedFlow | Self::RelayingDenied => 403,
             Self::DoesNotExist => 481,
             Self::Overloaded | Self::Draining { .. } | Self::Full | Self::DecisionUnavailable => 503,
             Self::Cancelled => 487,
@@ -116,6 +118,7 @@ impl Reject {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::NotAcceptable => "not_acceptable",
             Self::ForgedFlow => "forged_flow",
+            Self::RelayingDenied => "relaying_denied",
             Self::DoesNotExist => "does_not_exist",
             Self::Overloaded => "overloaded",
             Self::Draining { .. } => "draining",

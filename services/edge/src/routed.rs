@@ -1,15 +1,19 @@
 //! Requests along a route that this tier recorded: inside dialogs, from other edges, to the flows behind a Path.
 
+use bytes::Bytes;
+use cluster_api::registrar::v1::{self as api, route_response::Plan};
 use sip_endpoint::{Destination, DnsError};
 use sip_message::{Message, NameAddr};
 use sip_proxy::{Arrived, Forwarding, RoutingDigest};
+use tonic::Status;
 
 use crate::admission::flow_of;
 use crate::branch_name::{Unique, digest};
 use crate::edge::{Completion, Cx, Edge};
 use crate::fork::NewFork;
+use crate::plan;
 use crate::reject::{Refused, Reject};
-use crate::routing::{Pending, only};
+use crate::routing::{Pending, only, text};
 use crate::target::{LookUp, Target};
 use crate::upstream::Upstream;
 use crate::ways::{Way, Ways};
@@ -63,9 +67,9 @@ impl Edge {
         if stray.message.max_forwards().is_ok_and(|hops| hops == Some(0)) {
             return self.drop_stray();
         }
-        let next_hop = match &stray.arrived.next_route {
+        let next_hop = match stray.target.routes.first().or(stray.arrived.next_route.as_ref()) {
             Some(route) => NameAddr::parse(route).map_or(&**route, |address| address.uri),
-            None => stray.arrived.request_uri(&stray.message),
+            None => stray.target.uri.as_deref().unwrap_or(stray.arrived.request_uri(&stray.message)),
         };
         match self.ways(cx, &stray.target, next_hop) {
             Ways::Ready(way) => self.send_copy(cx, &stray, &way),
@@ -79,7 +83,41 @@ impl Edge {
                     self.drop_stray();
                 }
             }
-            Ways::LookUp | Ways::Failed(_) => self.drop_stray(),
+            Ways::LookUp => self.look_up_stray(cx, stray),
+            Ways::Failed(_) => self.drop_stray(),
+        }
+    }
+
+    /// The peer's Contact is an address of a domain of ours: a GRUU. RFC 5627 6.1
+    fn look_up_stray(&mut self, cx: &mut Cx<'_>, stray: Stray) {
+        let question = self.question(&stray.message, text(stray.arrived.request_uri(&stray.message)), None);
+        let location = self.deps.location.clone();
+        let work = async move {
+            let answer = location.route(question).await;
+            Completion::StrayLookedUp(Box::new(stray), answer)
+        };
+        if cx.spawn(work).is_err() {
+            self.drop_stray();
+        }
+    }
+
+    /// The registrar has said where the peer is: the first target gets the message, as it got the INVITE.
+    pub(crate) fn place_stray(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut stray: Stray,
+        result: Result<api::RouteResponse, Status>,
+    ) {
+        let Some(Plan::Fork(fork)) = result.ok().and_then(|response| response.plan) else {
+            return self.drop_stray();
+        };
+        let target = plan::groups(fork).into_iter().flat_map(|group| group.targets).next();
+        match target {
+            Some(target) => {
+                stray.target = Target { look_up: LookUp::Never, ..target };
+                self.forward_stray(cx, stray);
+            }
+            None => self.drop_stray(),
         }
     }
 
@@ -99,10 +137,11 @@ impl Edge {
     fn send_copy(&mut self, cx: &mut Cx<'_>, stray: &Stray, way: &Way) {
         let branch = RoutingDigest::of(&stray.message).branch(&stray.unique);
         let Some(via) = cx.via(way.hop, &branch).map(|via| via.to_string()) else { return self.drop_stray() };
+        let routes: Vec<Bytes> = way.relay.iter().chain(&stray.target.routes).cloned().collect();
         let forwarding = Forwarding {
             arrived: &stray.arrived,
             request_uri: stray.target.uri.as_deref(),
-            routes: way.relay.as_slice(),
+            routes: &routes,
             record_routes: &[],
             max_breadth: sip_proxy::MAX_BREADTH,
             via: &via,

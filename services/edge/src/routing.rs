@@ -76,6 +76,13 @@ impl Edge {
                 let contacts = redirect.contacts.iter().map(|contact| ("Contact", contact.as_str()));
                 self.conclude(cx, &pending, status, "", contacts);
             }
+            // A Route further on is obeyed, but only for somebody we know: we relay for nobody else. PXY-27
+            Plan::Fork(_) if pending.arrived.next_route.is_some() => {
+                if response.identity.is_empty() && !self.is_trusted(&pending.arrival) {
+                    return self.reject(cx, pending.key, &pending.request, &Reject::RelayingDenied);
+                }
+                self.fork_to(cx, pending, vec![only(Target::of_uri(None))], false);
+            }
             Plan::Fork(fork) => {
                 let recurse = fork.recurse;
                 self.fork_to(cx, pending, plan::groups(fork), recurse);
@@ -160,9 +167,7 @@ impl Edge {
         let target = fork.context.target(branch).and_then(|target| target.uri.clone());
         let uri = text(target.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request)));
         let mut question = self.question(&fork.request, uri, None);
-        if let Upstream::Leg(request) = &fork.upstream {
-            question.trunk = request.trunk.to_string();
-        }
+        question.trunk = fork.upstream.trunk().to_owned();
         let location = self.deps.location.clone();
         let work = async move {
             let answer = location.route(question).await;
@@ -248,8 +253,12 @@ impl Edge {
             transport: arrival.transport.as_str().to_ascii_lowercase(),
             address: arrival.source.ip().to_string(),
             port: arrival.source.port().into(),
-            trusted: self.config.trusted.iter().any(|network| network.contains(arrival.source.ip())),
+            trusted: self.is_trusted(arrival),
         }
+    }
+
+    fn is_trusted(&self, arrival: &Arrival) -> bool {
+        self.config.trusted.iter().any(|network| network.contains(arrival.source.ip()))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::deps::Deps;
 use crate::edge::Edge;
+use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
 use crate::legs::{Legs, LegsService};
 use crate::meters::Meters;
@@ -75,6 +76,7 @@ impl EdgeService {
             forks: HashMap::new(),
             next_fork: 0,
             legs: Legs::default(),
+            exchanges: HashMap::new(),
         };
         Ok(BoundEdge { endpoint, edge })
     }
@@ -93,6 +95,11 @@ impl BoundEdge {
             edge_id: self.edge.config.id.clone(),
             edge_epoch: self.edge.config.epoch,
         }
+    }
+
+    /// The gRPC service that sends single requests for other services.
+    pub fn requests(&self) -> RequestsService {
+        RequestsService { handle: self.endpoint.handle() }
     }
 
     /// Runs until `shutdown` comes. Draining comes before that and is told by the [`Drain`](lifecycle::Drain) of the

@@ -6,6 +6,7 @@ use sip_message::{HeaderId, Message, Method};
 use sip_proxy::Best;
 
 use crate::edge::{Cx, Edge};
+use crate::exchange::Asker;
 use crate::legs;
 
 /// Who gets the responses.
@@ -20,13 +21,26 @@ pub(crate) enum Upstream {
     },
     /// Call-control: the request is one of its effects.
     Leg(legs::Request),
+    /// Another service that asked for this one exchange.
+    Exchange(Asker),
 }
 
 impl Upstream {
+    /// Trunk that the asker named; empty lets the plan decide.
+    pub(crate) fn trunk(&self) -> &str {
+        match self {
+            Self::Leg(request) => &request.trunk,
+            Self::Exchange(asker) => &asker.trunk,
+            Self::Server { .. } => "",
+        }
+    }
+
     /// Remembers the flow that the next response came on.
     pub(crate) fn note_flow(&mut self, flow: Hop) {
-        if let Self::Leg(request) = self {
-            request.flow = Some(flow);
+        match self {
+            Self::Leg(request) => request.flow = Some(flow),
+            Self::Exchange(asker) => asker.flow = Some(flow),
+            Self::Server { .. } => {}
         }
     }
 }
@@ -36,6 +50,7 @@ impl Edge {
     pub(crate) fn forward_up(&mut self, cx: &mut Cx<'_>, upstream: &Upstream, response: Message) {
         match upstream {
             Upstream::Leg(request) => self.take_leg_response(cx, request, &response),
+            Upstream::Exchange(asker) => self.take_exchange_response(cx, asker, &response),
             Upstream::Server { key, hop } => {
                 let success = matches!(response.status(), Some(200..=299));
                 let Some(response) = without_via(&response) else {
@@ -66,6 +81,7 @@ impl Edge {
     ) {
         let key = match upstream {
             Upstream::Leg(leg) => return self.take_leg_failure(cx, leg, request, best, challenges),
+            Upstream::Exchange(asker) => return self.take_exchange_failure(cx, asker, best, challenges),
             Upstream::Server { key, .. } => *key,
         };
         let status = best.status_upstream();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sip_endpoint::{FlowId, Hop, Target as HostTarget, Transport};
 use sip_message::{Scheme, Uri};
-use sip_proxy::BranchFailure;
+use sip_proxy::{Arrived, BranchFailure};
 
 use crate::edge::{Cx, Edge};
 use crate::target::{LookUp, Target};
@@ -99,6 +99,16 @@ impl Edge {
                 Some(Way { hop, relay: Some(relay), on_flow: false })
             }
         }
+    }
+
+    /// Where a request of Carillon's own goes: along its flow while that lives, else along its route set, else to its target. What
+    /// is outside a dialog is for the registrar to place.
+    pub(crate) fn own_target(&self, cx: &mut Cx<'_>, flow: &str, arrived: &Arrived, initial: bool) -> Target {
+        let own_flow = arrived.own_routes.last().and_then(|route| crate::admission::flow_of(route));
+        let flow = own_flow.unwrap_or_else(|| flow.to_owned());
+        let alive = !flow.is_empty() && self.flow_way(cx, &flow).is_some();
+        let look_up = if initial && !arrived.is_routed() { LookUp::First } else { LookUp::Ours };
+        Target { flow: if alive { flow } else { String::new() }, look_up, ..Target::of_uri(None) }
     }
 
     /// The way that a URI names, by RFC 3263.

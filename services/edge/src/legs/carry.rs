@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cluster_api::callcontrol::v1::{RequestFailed, leg_event::What, request_failed::Cause};
 use cluster_api::edge::v1::{CancelInvite, CarryRequest, SendRequest, SendResponse, carry_request};
+use cluster_rpc::{Reason, Refusal};
 use sip_endpoint::ServerKey;
 use sip_message::{HeaderId, Message, Method};
 use sip_proxy::{Arrived, Best, RoutingDigest};
@@ -12,12 +13,13 @@ use tonic::Status;
 
 use super::address::is_id;
 use super::call::{KeptAck, Seen, Unconfirmed};
-use super::{Address, Request, Timer, compose, report};
+use super::{Address, Request, Timer};
 use crate::answer::pairs;
+use crate::compose;
 use crate::edge::{self, Cx, Edge};
 use crate::fork::NewFork;
+use crate::report;
 use crate::routing::only;
-use crate::target::{LookUp, Target};
 use crate::upstream::Upstream;
 
 impl Edge {
@@ -31,17 +33,16 @@ impl Edge {
                 "call_id and leg_id are 1 to 128 letters, digits, '-' or '_'",
             ));
         }
-        let what = carry.what.ok_or_else(|| Status::invalid_argument("what is to be done is missing"))?;
+        let what = carry.what.ok_or_else(|| bad_field("what", "send, cancel, respond or release"))?;
         let call_id: Arc<str> = carry.call_id.into();
         let leg_id: Arc<str> = carry.leg_id.into();
         let most = self.config.limits.effects_per_call;
-        let call =
-            self.call(&call_id).ok_or_else(|| Status::resource_exhausted("too many calls on this edge"))?;
+        let call = self.call(&call_id).ok_or_else(|| overloaded("too many calls on this edge"))?;
         if call.effects.contains(&carry.effect) {
             return Ok(());
         }
         if call.effects.len() >= most {
-            return Err(Status::resource_exhausted("too many effects of this call"));
+            return Err(overloaded("too many effects of this call"));
         }
         call.legs.entry(leg_id.clone()).or_insert(false);
         let address = Address { call_id: call_id.clone(), leg_id };
@@ -69,15 +70,15 @@ impl Edge {
     ) -> Result<(), Status> {
         let initial = send.to_tag.is_empty();
         if initial && self.deps.drain.is_draining() {
-            return Err(Status::unavailable("this edge drains"));
+            return Err(Refusal::new(Reason::Draining, "this edge drains").into());
         }
         if !self.has_room() {
-            return Err(Status::resource_exhausted("too many requests are being forwarded"));
+            return Err(overloaded("too many requests are being forwarded"));
         }
-        let request = compose::request(send).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let arrived = Arrived::read(&request, &self.own)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let target = self.leg_target(cx, &send.flow, &arrived, initial);
+        let request = compose::request(send).map_err(|error| bad_field("send", error.to_string()))?;
+        let arrived =
+            Arrived::read(&request, &self.own).map_err(|error| bad_field("send", error.to_string()))?;
+        let target = self.own_target(cx, &send.flow, &arrived, initial);
         let upstream = Upstream::Leg(Request {
             call_id: address.call_id.clone(),
             leg_id: address.leg_id.clone(),
@@ -110,16 +111,6 @@ impl Edge {
         Ok(())
     }
 
-    /// Where a request of a leg goes: along its flow while that lives, else along its route set, else to its target. What
-    /// is outside a dialog is for the registrar to place.
-    fn leg_target(&self, cx: &mut Cx<'_>, flow: &str, arrived: &Arrived, initial: bool) -> Target {
-        let own_flow = arrived.own_routes.last().and_then(|route| crate::admission::flow_of(route));
-        let flow = own_flow.unwrap_or_else(|| flow.to_owned());
-        let alive = !flow.is_empty() && self.flow_way(cx, &flow).is_some();
-        let look_up = if initial && !arrived.is_routed() { LookUp::First } else { LookUp::Ours };
-        Target { flow: if alive { flow } else { String::new() }, look_up, ..Target::of_uri(None) }
-    }
-
     fn send_ack(
         &mut self,
         cx: &mut Cx<'_>,
@@ -127,10 +118,10 @@ impl Edge {
         send: &SendRequest,
         call_id: &Arc<str>,
     ) -> Result<(), Status> {
-        let message = compose::request(send).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let arrived = Arrived::read(&message, &self.own)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let target = self.leg_target(cx, &send.flow, &arrived, false);
+        let message = compose::request(send).map_err(|error| bad_field("send", error.to_string()))?;
+        let arrived =
+            Arrived::read(&message, &self.own).map_err(|error| bad_field("send", error.to_string()))?;
+        let target = self.own_target(cx, &send.flow, &arrived, false);
         let ack = KeptAck { effect, cseq: send.cseq, to_tag: send.to_tag.clone(), message, arrived, target };
         self.send_kept(cx, call_id, &ack);
         if let Some(call) = self.legs.calls.get_mut(call_id) {
@@ -151,7 +142,7 @@ impl Edge {
         let Some(fork) = fork else {
             // It has its final response, which was reported; or another edge has the INVITE.
             let known = call.is_some_and(|call| call.effects.contains(&cancel.invite_effect));
-            return if known { Ok(()) } else { Err(Status::not_found("this edge did not send that INVITE")) };
+            return if known { Ok(()) } else { Err(not_here("this edge did not send that INVITE")) };
         };
         let reasons = cancel.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("Reason"));
         let reasons = reasons.map(|header| header.value.clone().into_bytes().into()).collect();
@@ -168,7 +159,7 @@ impl Edge {
         address: &Address,
         respond: &SendResponse,
     ) -> Result<(), Status> {
-        let unknown = || Status::not_found("no such transaction on this edge");
+        let unknown = || not_here("no such transaction on this edge");
         let key: ServerKey = respond.transaction.parse().map_err(|_| unknown())?;
         let served = self
             .legs
@@ -178,7 +169,8 @@ impl Edge {
             .ok_or_else(unknown)?;
         let response = self.leg_response(cx, address, &served.request, served.flow, respond)?;
         let invite = served.request.method() == Method::Invite;
-        cx.respond(key, response.clone()).map_err(|error| Status::failed_precondition(error.to_string()))?;
+        cx.respond(key, response.clone())
+            .map_err(|error| Status::from(Refusal::new(Reason::WrongState, error.to_string())))?;
         if respond.status >= 200 {
             let repeat = invite && respond.status < 300;
             self.note_answer(cx, &address.call_id, key, repeat.then_some(response));
@@ -194,9 +186,9 @@ impl Edge {
         flow: sip_endpoint::Hop,
         respond: &SendResponse,
     ) -> Result<Message, Status> {
-        let invalid = |error: sip_message::BuildError| Status::invalid_argument(error.to_string());
+        let invalid = |error: sip_message::BuildError| bad_field("send", error.to_string());
         let status = u16::try_from(respond.status).ok().filter(|status| (101..700).contains(status));
-        let status = status.ok_or_else(|| Status::invalid_argument("status is 101 to 699"))?;
+        let status = status.ok_or_else(|| bad_field("respond.status", "101 to 699"))?;
         let mut response = sip_message::ResponseBuilder::to(request, status);
         if !respond.to_tag.is_empty() {
             response = response.to_tag(&respond.to_tag).map_err(invalid)?;
@@ -285,4 +277,17 @@ impl Edge {
         };
         self.emit(cx, &leg.call_id, &leg.leg_id, leg.flow, event);
     }
+}
+
+pub(crate) fn bad_field(field: &str, expected: impl Into<String>) -> Status {
+    Refusal::field(Reason::BadField, field, expected).into()
+}
+
+pub(crate) fn overloaded(what: &str) -> Status {
+    Refusal::new(Reason::Overloaded, what).into()
+}
+
+/// It is not on this edge, or not any more.
+fn not_here(what: &str) -> Status {
+    Refusal::new(Reason::LegNotFound, what).into()
 }

@@ -7,10 +7,11 @@ use cluster_api::sip::v1::Header;
 use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, Method};
 
+use super::Address;
 use super::call::Served;
-use super::{Address, report};
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::reject::{Refused, Reject};
+use crate::report;
 use crate::routing::{Pending, text};
 
 impl Edge {

@@ -1,11 +1,9 @@
 //! The carrier of call-control's legs: its effects onto the wire, and what happens there back to it as numbered events.
 //!
 //! - `carry.rs`: one effect; known ones are confirmed and do nothing more.
-//! - `compose.rs`: a request of Carillon as user agent.
 //! - `incoming.rs`: requests of the peer inside a leg's dialog, ACK and CANCEL.
 //! - `success.rs`: what a user agent owes to a 2xx: repeating its own until the ACK comes, repeating the ACK for the peer's.
 //! - `outbox.rs`: the queue of one call's events; `delivery.rs`: how they reach call-control.
-//! - `report.rs`: what an event says of a message.
 //! - `service.rs`: the gRPC face.
 //!
 //! An edge knows nothing of calls: not who talks to whom, nor what an answer means. It keeps for each call what it needs to
@@ -14,11 +12,9 @@
 mod address;
 mod call;
 mod carry;
-mod compose;
 mod delivery;
 mod incoming;
 mod outbox;
-mod report;
 mod service;
 mod success;
 
@@ -31,6 +27,7 @@ use tonic::Status;
 
 pub(crate) use address::Address;
 use call::Call;
+pub(crate) use carry::{bad_field, overloaded};
 pub use service::LegsService;
 
 use crate::branch_name::{Unique, digest};

@@ -1,8 +1,13 @@
 //! One edge on real UDP and TCP sockets, between scripted peers, with the other services played by the tests.
 
 mod calls;
+mod checks;
+mod exchanges;
+mod flows;
+mod forwarding;
 mod legs;
 mod peer;
 mod registration;
 mod rig;
 mod services;
+mod stream;

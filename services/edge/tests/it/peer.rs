@@ -59,29 +59,7 @@ impl Peer {
 
     /// Answers a request that came; the given lines follow the copied ones.
     pub(crate) async fn respond(&self, request: &Message, status: &str, to_tag: &str, lines: &[&str]) {
-        let mut text = format!("SIP/2.0 {status}\r\n");
-        for field in request.fields() {
-            let value = String::from_utf8_lossy(field.value);
-            match field.id {
-                HeaderId::Via
-                | HeaderId::From
-                | HeaderId::CallId
-                | HeaderId::CSeq
-                | HeaderId::RecordRoute => {
-                    text.push_str(&format!("{}: {value}\r\n", field.id.as_str()));
-                }
-                HeaderId::To if to_tag.is_empty() || value.contains(";tag=") => {
-                    text.push_str(&format!("To: {value}\r\n"));
-                }
-                HeaderId::To => text.push_str(&format!("To: {value};tag={to_tag}\r\n")),
-                _ => {}
-            }
-        }
-        for line in lines {
-            text.push_str(line);
-            text.push_str("\r\n");
-        }
-        self.raw(&format!("{text}Content-Length: 0\r\n\r\n")).await;
+        self.raw(&response_to(request, status, to_tag, lines)).await;
     }
 
     pub(crate) async fn raw(&self, text: &str) {
@@ -142,6 +120,29 @@ impl Peer {
                 .unwrap_or_else(|error| panic!("{error}: {shown}")),
         )
     }
+}
+
+/// A response to a request: the copied header lines, then the given ones.
+pub(crate) fn response_to(request: &Message, status: &str, to_tag: &str, lines: &[&str]) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
+    for field in request.fields() {
+        let value = String::from_utf8_lossy(field.value);
+        match field.id {
+            HeaderId::Via | HeaderId::From | HeaderId::CallId | HeaderId::CSeq | HeaderId::RecordRoute => {
+                text.push_str(&format!("{}: {value}\r\n", field.id.as_str()));
+            }
+            HeaderId::To if to_tag.is_empty() || value.contains(";tag=") => {
+                text.push_str(&format!("To: {value}\r\n"));
+            }
+            HeaderId::To => text.push_str(&format!("To: {value};tag={to_tag}\r\n")),
+            _ => {}
+        }
+    }
+    for line in lines {
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    text + "Content-Length: 0\r\n\r\n"
 }
 
 /// A message as text, for the failure of an assertion.

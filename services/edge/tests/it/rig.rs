@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambient::{SeededEntropy, SystemClock};
+use cluster_api::cluster::v1::Member;
 use cluster_rpc::membership::View;
 use cluster_rpc::{IntakeLink, LegEventsLink, LocationLink};
-use edge::{Config, Deps, LegsService};
+use edge::{Config, Deps, LegsService, RequestsService};
 use lifecycle::{Drain, Tasks};
 use sip_endpoint::SystemDns;
 use telemetry::Metrics;
@@ -20,15 +21,26 @@ use crate::services::{FakeIntake, FakeLegEvents, FakeLocation};
 pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) legs: LegsService,
+    pub(crate) requests: RequestsService,
     pub(crate) events: Arc<FakeLegEvents>,
     pub(crate) drain: Drain,
     _stop: oneshot::Sender<()>,
-    _members: watch::Sender<View>,
+    members: watch::Sender<View>,
 }
 
 impl Rig {
     pub(crate) async fn with(location: Arc<FakeLocation>) -> Self {
         Self::configured(location, |_| {}).await
+    }
+
+    /// An edge of this id.
+    pub(crate) async fn named(id: &str, location: Arc<FakeLocation>) -> Self {
+        Self::configured(location, |config| config.id = id.to_owned()).await
+    }
+
+    /// Makes the edge see these members.
+    pub(crate) fn learns(&self, view: View) {
+        self.members.send_replace(view);
     }
 
     pub(crate) async fn configured(location: Arc<FakeLocation>, configure: impl FnOnce(&mut Config)) -> Self {
@@ -53,13 +65,13 @@ impl Rig {
             tasks: tasks.clone(),
         };
         let bound = edge::build(config, deps).bind().await.expect("loopback has a free port");
-        let (address, legs) = (bound.listening()[0], bound.legs());
+        let (address, legs, requests) = (bound.listening()[0], bound.legs(), bound.requests());
         let (stop, stopped) = oneshot::channel();
         let run = async move {
             bound.run(async { stopped.await.unwrap_or(()) }).await.expect("the sockets are fine");
         };
         tasks.spawn("edge", run).expect("there is room");
-        Self { address, legs, events, drain, _stop: stop, _members: members }
+        Self { address, legs, requests, events, drain, _stop: stop, members }
     }
 
     pub(crate) async fn peer(&self) -> Peer {
@@ -73,4 +85,9 @@ pub(crate) fn fast(config: &mut Config) {
     timing.t1 = Duration::from_millis(20);
     timing.t2 = Duration::from_millis(160);
     timing.t4 = Duration::from_millis(200);
+}
+
+/// A living edge with its internal listener.
+pub(crate) fn only_member((id, sip): (&str, SocketAddr)) -> Member {
+    Member { id: id.into(), role: "edge".into(), epoch: 7, sip: sip.to_string(), ..Member::default() }
 }

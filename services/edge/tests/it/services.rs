@@ -38,21 +38,23 @@ impl FakeLocation {
     pub(crate) fn answering(
         plan: impl Fn(&RouteRequest) -> Result<Plan, Status> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let register = |_: &RegisterRequest| RegisterResponse { status: 200, ..RegisterResponse::default() };
-        Arc::new(Self {
-            plan: Box::new(plan),
-            register: Box::new(register),
-            routed: Mutex::default(),
-            registered: Mutex::default(),
-        })
+        Self::full(plan, |_| RegisterResponse { status: 200, ..RegisterResponse::default() })
     }
 
     /// Answers every REGISTER like this.
     pub(crate) fn registering(
         register: impl Fn(&RegisterRequest) -> RegisterResponse + Send + Sync + 'static,
     ) -> Arc<Self> {
+        Self::full(|_| Err(Status::unimplemented("no plan")), register)
+    }
+
+    /// Answers everything.
+    pub(crate) fn full(
+        plan: impl Fn(&RouteRequest) -> Result<Plan, Status> + Send + Sync + 'static,
+        register: impl Fn(&RegisterRequest) -> RegisterResponse + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            plan: Box::new(|_| Err(Status::unimplemented("no plan"))),
+            plan: Box::new(plan),
             register: Box::new(register),
             routed: Mutex::default(),
             registered: Mutex::default(),

@@ -1,4 +1,4 @@
-//! What an event says of a message.
+//! What another service is told of a message: the fields it decides on, never the text.
 
 use cluster_api::callcontrol::v1::{RequestReceived, ResponseReceived};
 use cluster_api::sip::v1::{Body, Header};
@@ -9,7 +9,7 @@ use crate::routing::text;
 use crate::upstream::challenges;
 
 /// A response of the peer. `others` are responses of other branches whose challenges go along.
-pub(super) fn response(effect: u64, response: &Message, others: &[Message]) -> ResponseReceived {
+pub(crate) fn response(effect: u64, response: &Message, others: &[Message]) -> ResponseReceived {
     let cseq = response.cseq().ok();
     let own = challenges(std::slice::from_ref(response));
     ResponseReceived {
@@ -35,7 +35,7 @@ pub(super) fn response(effect: u64, response: &Message, others: &[Message]) -> R
 }
 
 /// A final response that no peer sent: the answer to a request that was never put on the wire.
-pub(super) fn local_response(effect: u64, status: u16, request: &Message) -> ResponseReceived {
+pub(crate) fn local_response(effect: u64, status: u16, request: &Message) -> ResponseReceived {
     ResponseReceived {
         effect,
         status: status.into(),
@@ -47,7 +47,7 @@ pub(super) fn local_response(effect: u64, status: u16, request: &Message) -> Res
 }
 
 /// A request of the peer.
-pub(super) fn request(transaction: String, request: &Message) -> RequestReceived {
+pub(crate) fn request(transaction: String, request: &Message) -> RequestReceived {
     RequestReceived {
         transaction,
         method: request.method_str().to_owned(),
@@ -66,7 +66,7 @@ pub(super) fn request(transaction: String, request: &Message) -> RequestReceived
 }
 
 /// The body of a message, if it has one.
-pub(super) fn body(message: &Message) -> Option<Body> {
+pub(crate) fn body(message: &Message) -> Option<Body> {
     (!message.body().is_empty()).then(|| Body {
         content_type: message.first(HeaderId::ContentType).map_or(String::new(), text),
         content_disposition: message.first(HeaderId::ContentDisposition).map_or(String::new(), text),
@@ -75,8 +75,23 @@ pub(super) fn body(message: &Message) -> Option<Body> {
 }
 
 /// Values of a header, each in one line.
-pub(super) fn texts(message: &Message, id: HeaderId) -> Vec<String> {
+pub(crate) fn texts(message: &Message, id: HeaderId) -> Vec<String> {
     message.values(id).map(text).collect()
+}
+
+/// All headers but those that frame the message or have a field in any report.
+pub(crate) fn all_headers(message: &Message) -> Vec<Header> {
+    let kept = message.fields().filter(|field| {
+        !is_framing(field.id)
+            && !matches!(
+                field.id,
+                HeaderId::Contact
+                    | HeaderId::WwwAuthenticate
+                    | HeaderId::ProxyAuthenticate
+                    | HeaderId::ContentType
+            )
+    });
+    kept.map(|field| Header { name: text(field.name), value: text(field.value) }).collect()
 }
 
 fn headers(message: &Message) -> Vec<Header> {
@@ -119,7 +134,7 @@ fn contact(message: &Message) -> String {
 }
 
 /// The number at the start of a value: Retry-After may have a comment and parameters behind it.
-pub(super) fn number(message: &Message, id: HeaderId) -> Option<u32> {
+pub(crate) fn number(message: &Message, id: HeaderId) -> Option<u32> {
     let value = message.first_str(id)?;
     let digits = value.split(|letter: char| !letter.is_ascii_digit()).next()?;
     digits.parse().ok()

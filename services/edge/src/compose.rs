@@ -10,7 +10,7 @@ use crate::answer::is_framing;
 ///
 /// # Errors
 /// When a part must not go into a message.
-pub(super) fn request(send: &SendRequest) -> Result<Message, BuildError> {
+pub(crate) fn request(send: &SendRequest) -> Result<Message, BuildError> {
     let method = Method::from(send.method.as_str());
     let max_forwards = if send.max_forwards == 0 { 70 } else { send.max_forwards.min(255) };
     let mut request = RequestBuilder::new(method, &send.request_uri)?

@@ -1,0 +1,84 @@
+//! Single requests for other services.
+
+use cluster_api::edge::v1::requests_server::Requests;
+use cluster_api::edge::v1::{ExchangeRequest, SendRequest};
+use sip_message::HeaderId;
+use tonic::{Code, Request};
+
+use crate::peer::{Peer, values};
+use crate::rig::Rig;
+use crate::services::{FakeLocation, fork_to};
+
+/// IMI-02
+#[tokio::test]
+async fn a_request_is_sent_once_and_its_answer_given_to_all_who_ask() {
+    let (rig, bob) = one_phone().await;
+    let asked = exchange("x1", "MESSAGE");
+    let (first, second, served) = tokio::join!(
+        rig.requests.exchange(Request::new(asked.clone())),
+        rig.requests.exchange(Request::new(asked.clone())),
+        async {
+            let message = bob.receive_request("MESSAGE").await;
+            assert!(!message.has(HeaderId::Contact));
+            bob.respond(&message, "202 Accepted", "bt", &["X-Seen: yes"]).await;
+        }
+    );
+    let () = served;
+    let first = first.unwrap().into_inner();
+    assert_eq!((first.status, first.to_tag.as_str(), first.local), (202, "bt", false));
+    assert!(first.headers.iter().any(|header| header.name == "X-Seen" && header.value == "yes"));
+    assert_eq!(second.unwrap().into_inner(), first);
+    assert_eq!(rig.requests.exchange(Request::new(asked)).await.unwrap().into_inner(), first);
+    bob.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_notify_names_presence_as_its_contact() {
+    let (rig, bob) = one_phone().await;
+    let mut asked = exchange("x1", "NOTIFY");
+    let request = asked.request.as_mut().unwrap();
+    request.to_tag = "bt".into();
+    request.request_uri = format!("sip:bob@{}", bob.address());
+    let (answer, ()) = tokio::join!(rig.requests.exchange(Request::new(asked)), async {
+        let notify = bob.receive_request("NOTIFY").await;
+        assert_eq!(values(&notify, HeaderId::Contact), [format!("<sip:carillon-presence@{}>", rig.address)]);
+        bob.respond(&notify, "481 No", "", &[]).await;
+    });
+    assert_eq!(answer.unwrap().into_inner().status, 481);
+    // What is sent to that Contact goes to presence.
+    let lines = ["From: <sip:bob@example.com>;tag=bt", "To: <sip:p@example.com>;tag=pt", "Call-ID: s1"];
+    bob.request(&format!("SUBSCRIBE sip:carillon-presence@{}", rig.address), "s1", &lines).await;
+    bob.receive_status(202).await;
+}
+
+#[tokio::test]
+async fn a_request_without_a_way_is_answered_locally() {
+    let location = FakeLocation::planning(|_| fork_to(&[String::from("sip:bob@127.0.0.1:9")]));
+    let rig = Rig::with(location).await;
+    let answer = rig.requests.exchange(Request::new(exchange("x1", "OPTIONS"))).await.unwrap().into_inner();
+    assert_eq!((answer.status, answer.local), (503, true));
+    let invite = rig.requests.exchange(Request::new(exchange("x2", "INVITE"))).await;
+    assert_eq!(invite.unwrap_err().code(), Code::InvalidArgument);
+}
+
+async fn one_phone() -> (Rig, Peer) {
+    let bob = Peer::unbound().await;
+    let uri = format!("sip:bob@{}", bob.address());
+    let rig = Rig::with(FakeLocation::planning(move |_| fork_to(std::slice::from_ref(&uri)))).await;
+    let bob = bob.toward(rig.address);
+    (rig, bob)
+}
+
+fn exchange(id: &str, method: &str) -> ExchangeRequest {
+    let request = SendRequest {
+        method: method.into(),
+        request_uri: "sip:bob@example.com".into(),
+        from_uri: "sip:carillon@example.com".into(),
+        from_tag: "ct".into(),
+        to_uri: "sip:bob@example.com".into(),
+        sip_call_id: "x-1".into(),
+        cseq: 1,
+        ..SendRequest::default()
+    };
+    ExchangeRequest { exchange_id: id.into(), request: Some(request) }
+}

@@ -1,0 +1,198 @@
+//! Forks with forwarding, redirection and failing targets.
+
+use std::sync::Arc;
+
+use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::registrar::v1::{Fork, Group, RouteRequest, Target};
+use prost_types::Duration as WireDuration;
+use sip_message::HeaderId;
+
+use crate::peer::{Peer, values};
+use crate::rig::{Rig, fast};
+use crate::services::{FakeLocation, fork_to, target};
+
+/// FWD-03, FWD-07, SCN-16
+#[tokio::test]
+async fn a_busy_callee_is_forwarded_with_a_diversion() {
+    let (rig, alice, [bob, carol]) = forwarding("forward-busy", None).await;
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let at_bob = bob.receive_request("INVITE").await;
+    assert!(!at_bob.has(HeaderId::Diversion));
+    bob.respond(&at_bob, "486 Busy Here", "bt", &[]).await;
+    let at_carol = carol.receive_request("INVITE").await;
+    assert_eq!(values(&at_carol, HeaderId::Diversion), ["<sip:bob@example.com>;reason=user-busy"]);
+    assert_eq!(at_carol.to().unwrap().uri, b"sip:bob@example.com", "To stays as it was dialled");
+    carol.respond(&at_carol, "200 OK", "ct", &[]).await;
+    alice.receive_status(200).await;
+    drop(rig);
+}
+
+/// FWD-04, SCN-16
+#[tokio::test]
+async fn a_callee_that_does_not_answer_is_cancelled_and_forwarded() {
+    let short = WireDuration { seconds: 0, nanos: 50_000_000 };
+    let (_rig, alice, [bob, carol]) = forwarding("forward-no-answer", Some(short)).await;
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let at_bob = bob.receive_request("INVITE").await;
+    bob.respond(&at_bob, "180 Ringing", "bt", &[]).await;
+    alice.receive_status(180).await;
+    let cancel = bob.receive_request("CANCEL").await;
+    assert_eq!(values(&cancel, HeaderId::Reason), ["SIP;cause=480;text=\"No answer\""]);
+    bob.respond(&cancel, "200 OK", "bt", &[]).await;
+    bob.respond(&at_bob, "487 Request Terminated", "bt", &[]).await;
+    let at_carol = carol.receive_request("INVITE").await;
+    assert_eq!(values(&at_carol, HeaderId::Diversion), ["<sip:bob@example.com>;reason=no-answer"]);
+}
+
+/// FWD-05, TRN-08
+#[tokio::test]
+async fn an_unreachable_callee_is_forwarded_fast() {
+    let (_rig, alice, [bob, carol]) = forwarding("forward-unreachable", None).await;
+    drop(bob);
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    carol.receive_request("INVITE").await;
+}
+
+/// PXY-21
+#[tokio::test]
+async fn a_302_is_followed_when_the_plan_says_so() {
+    for recurse in [true, false] {
+        let (bob, carol) = (Peer::unbound().await, Peer::unbound().await);
+        let uri = uri_of(&bob);
+        let rig = Rig::with(FakeLocation::planning(move |_| {
+            let Plan::Fork(fork) = fork_to(std::slice::from_ref(&uri)) else { unreachable!("it is a fork") };
+            Plan::Fork(Fork { recurse, ..fork })
+        }))
+        .await;
+        let (alice, bob, carol) = (rig.peer().await, bob.toward(rig.address), carol.toward(rig.address));
+        alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+        let at_bob = bob.receive_request("INVITE").await;
+        bob.respond(&at_bob, "302 Moved", "bt", &[&format!("Contact: <{}>", uri_of(&carol))]).await;
+        if recurse {
+            let at_carol = carol.receive_request("INVITE").await;
+            assert_eq!(at_carol.request_uri(), Some(uri_of(&carol).as_bytes()));
+        } else {
+            let moved = alice.receive_status(302).await;
+            assert_eq!(values(&moved, HeaderId::Contact), [format!("<{}>", uri_of(&carol))]);
+        }
+    }
+}
+
+/// PXY-10, FWD-02: a target that is an address of ours is asked for.
+#[tokio::test]
+async fn a_target_in_our_own_domain_is_looked_up_and_keeps_its_cause() {
+    let carol = Peer::unbound().await;
+    let uri = uri_of(&carol);
+    let location = FakeLocation::planning(move |request: &RouteRequest| {
+        if request.request_uri == "sip:bob@example.com" {
+            assert!(!request.internal);
+            let target = Target { uri: "sip:carol@example.com".into(), ..Target::default() };
+            let group =
+                Group { targets: vec![target], ring_time: None, cause: "forward-unconditional".into() };
+            Plan::Fork(Fork { groups: vec![group], recurse: false })
+        } else {
+            assert!(request.internal, "the caller was authorised before");
+            fork_to(std::slice::from_ref(&uri))
+        }
+    });
+    let rig = Rig::with(location.clone()).await;
+    let (alice, carol) = (rig.peer().await, carol.toward(rig.address));
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let at_carol = carol.receive_request("INVITE").await;
+    assert_eq!(values(&at_carol, HeaderId::Diversion), ["<sip:bob@example.com>;reason=unconditional"]);
+    let asked = location.routed.lock().unwrap();
+    assert_eq!(asked[1].request_uri, "sip:carol@example.com");
+}
+
+/// PXY-19
+#[tokio::test]
+async fn a_lone_503_is_turned_into_500() {
+    let (_rig, alice, bob) = plain().await;
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let at_bob = bob.receive_request("INVITE").await;
+    bob.respond(&at_bob, "503 Service Unavailable", "bt", &["Retry-After: 60"]).await;
+    let answer = alice.receive_status(500).await;
+    assert!(!answer.has(HeaderId::RetryAfter));
+}
+
+/// PXY-20, MSG-05
+#[tokio::test]
+async fn challenges_of_all_branches_go_up() {
+    let (one, two) = (Peer::unbound().await, Peer::unbound().await);
+    let uris = [uri_of(&one), uri_of(&two)];
+    let rig = Rig::with(FakeLocation::planning(move |_| fork_to(&uris))).await;
+    let (alice, one, two) = (rig.peer().await, one.toward(rig.address), two.toward(rig.address));
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let (at_one, at_two) = (one.receive_request("INVITE").await, two.receive_request("INVITE").await);
+    let realm = |realm: &str| format!("Proxy-Authenticate: Digest realm=\"{realm}\"");
+    one.respond(&at_one, "407 Proxy Authentication Required", "o", &[&realm("a"), &realm("b")]).await;
+    one.receive_request("ACK").await;
+    two.respond(&at_two, "407 Proxy Authentication Required", "t", &[&realm("c")]).await;
+    let answer = alice.receive_status(407).await;
+    let challenges: Vec<&[u8]> = answer.all(HeaderId::ProxyAuthenticate).collect();
+    assert_eq!(challenges, [&b"Digest realm=\"a\""[..], b"Digest realm=\"b\"", b"Digest realm=\"c\""]);
+}
+
+/// PXY-17, TXN-01
+#[tokio::test]
+async fn a_silent_target_is_408_for_an_invite() {
+    let (_rig, alice, bob) = plain().await;
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    alice.receive_status(408).await;
+    drop(bob);
+}
+
+/// TXN-13
+#[tokio::test]
+async fn a_silent_target_is_no_answer_at_all_for_another_request() {
+    let (_rig, alice, bob) = plain().await;
+    alice.request("MESSAGE sip:bob@example.com", "m1", &INVITE).await;
+    bob.receive_request("MESSAGE").await;
+    // By the time that an INVITE to the same silence has failed, the MESSAGE has too.
+    alice
+        .request(
+            "INVITE sip:bob@example.com",
+            "a2",
+            &["From: <sip:a@example.com>;tag=2", "To: <sip:bob@example.com>", "Call-ID: c2"],
+        )
+        .await;
+    loop {
+        let answer = alice.receive().await;
+        assert!(answer.method_str() == "INVITE" || answer.status() == Some(100), "no 408 to a MESSAGE");
+        if answer.status() == Some(408) {
+            break;
+        }
+    }
+}
+
+const INVITE: [&str; 3] =
+    ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", "Call-ID: c1"];
+
+/// An edge with short timers whose registrar sends everything to Bob.
+async fn plain() -> (Rig, Peer, Peer) {
+    let bob = Peer::unbound().await;
+    let uri = uri_of(&bob);
+    let location = FakeLocation::planning(move |_| fork_to(std::slice::from_ref(&uri)));
+    let rig = Rig::configured(location, fast).await;
+    let (alice, bob) = (rig.peer().await, bob.toward(rig.address));
+    (rig, alice, bob)
+}
+
+/// An edge whose registrar tries Bob and then, by this cause, Carol.
+async fn forwarding(cause: &'static str, ring_time: Option<WireDuration>) -> (Rig, Peer, [Peer; 2]) {
+    let (bob, carol) = (Peer::unbound().await, Peer::unbound().await);
+    let uris = [uri_of(&bob), uri_of(&carol)];
+    let location: Arc<FakeLocation> = FakeLocation::planning(move |_| {
+        let group =
+            |uri: &str, cause: &str| Group { targets: vec![target(uri)], ring_time, cause: cause.into() };
+        Plan::Fork(Fork { groups: vec![group(&uris[0], "contact"), group(&uris[1], cause)], recurse: false })
+    });
+    let rig = Rig::with(location).await;
+    let alice = rig.peer().await;
+    let peers = [bob, carol].map(|peer| peer.toward(rig.address));
+    (rig, alice, peers)
+}
+
+fn uri_of(peer: &Peer) -> String {
+    format!("sip:phone@{}", peer.address())
+}
