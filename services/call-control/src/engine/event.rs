@@ -5,6 +5,7 @@ use crate::engine::time::Moment;
 
 /// One input of the engine.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an event lives for one step; most are leg events")]
 pub enum Event {
     /// An edge saw something on a leg.
     Leg(EdgeEvent),

@@ -3,9 +3,13 @@
 //! `CARILLON_SIM_SEED=n` runs one seed, `CARILLON_SIM_RUNS=n` so many from `CARILLON_SIM_FROM` on; a failure prints its seed and
 //! its history.
 
+mod called;
 mod edge;
 mod phone;
 mod rules;
+mod shell;
+mod talk;
+mod wire;
 mod world;
 
 use call_control::engine::call::Flow;

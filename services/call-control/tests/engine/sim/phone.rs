@@ -22,6 +22,15 @@ pub enum State {
     Dead,
 }
 
+/// A request of the phone inside its dialog.
+pub struct OwnRequest {
+    pub transaction: String,
+    pub method: String,
+    pub is_answered: bool,
+    /// How many lines it offered.
+    pub offered: Option<usize>,
+}
+
 /// One phone: the end of one fork of an INVITE.
 pub struct Phone {
     pub leg: usize,
@@ -42,10 +51,8 @@ pub struct Phone {
     /// Its offer in the 2xx waits for the answer in ACK.
     pub offer_lines: Option<usize>,
     pub lines: usize,
-    /// The lines of its own offer, which count once that is answered.
-    pub lines_asked: usize,
     pub cseq: u32,
-    pub own_requests: Vec<(String, String, bool)>,
+    pub own_requests: Vec<OwnRequest>,
     pub acked: Vec<u32>,
     pub said_2xx: Vec<u32>,
     pub bye_came: bool,
@@ -69,7 +76,6 @@ impl Phone {
             has_early_session: false,
             offer_lines: None,
             lines: 0,
-            lines_asked: 0,
             cseq: 0,
             own_requests: Vec::new(),
             acked: Vec::new(),
@@ -108,7 +114,6 @@ impl Phone {
     pub fn offer(&mut self, chance: &mut Chance) -> Body {
         let lines = self.lines.max(1 + chance.below(2) as usize);
         self.offer_lines = Some(lines);
-        self.lines_asked = lines;
         sdp(lines, |_| chance.below(10) == 0)
     }
 
@@ -174,11 +179,4 @@ fn sdp(lines: usize, mut is_refused: impl FnMut(usize) -> bool) -> Body {
         text.push_str(&format!("m={kind} {port} RTP/AVP 0\r\n"));
     }
     Body::sdp(text.into_bytes())
-}
-
-impl Phone {
-    /// A description of so many lines.
-    pub fn offer_of(&self, lines: usize) -> Option<Body> {
-        Some(sdp(lines, |_| false))
-    }
 }

@@ -27,8 +27,9 @@ pub fn check(world: &World) {
             );
         }
         assert_eq!(phone.state, State::Over, "{name} is left in {:?}", phone.state);
-        for (transaction, method, is_answered) in &phone.own_requests {
-            assert!(*is_answered, "{name}: {method} {transaction} was never answered");
+        for request in &phone.own_requests {
+            let (method, transaction) = (&request.method, &request.transaction);
+            assert!(request.is_answered, "{name}: {method} {transaction} was never answered");
         }
     }
 }
