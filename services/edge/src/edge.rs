@@ -11,6 +11,7 @@
 //! | a response, a failure, a timer of a branch | `fork.rs` |
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use cluster_api::edge::v1 as edge_api;
 use cluster_api::presence::v1 as presence_api;
@@ -37,6 +38,9 @@ use crate::presence::Handing;
 use crate::register::Registering;
 use crate::routed::Stray;
 use crate::routing::Pending;
+
+/// What is left of a drain: requests that are being answered or forwarded, and calls with a leg here.
+pub(crate) const IN_HAND: &str = "requests and calls";
 
 pub(crate) type Cx<'a> = Context<'a, Edge>;
 
@@ -103,6 +107,8 @@ pub(crate) enum Timer {
 pub(crate) enum Command {
     /// Carry an effect of a call out.
     Carry(Box<edge_api::CarryRequest>, tokio::sync::oneshot::Sender<Result<(), Status>>),
+    /// The drain began: say from now on how much is left.
+    Drain,
     /// Send a request and tell how it ended.
     Exchange(Box<edge_api::ExchangeRequest>, Reply),
 }
@@ -192,7 +198,14 @@ impl TransactionUser for Edge {
                 // The caller may have given up waiting; the effect stands all the same.
                 let _ = reply.send(self.carry(cx, *request));
             }
+            Command::Drain => self.report_drain(),
             Command::Exchange(request, reply) => self.exchange(cx, *request, reply),
+        }
+    }
+
+    fn on_round(&mut self, _: &mut Cx<'_>, _: Instant) {
+        if self.deps.drain.is_draining() {
+            self.report_drain();
         }
     }
 }
@@ -205,5 +218,9 @@ impl Edge {
             let view = self.deps.members.borrow_and_update().clone();
             self.cluster.learn(&view);
         }
+    }
+
+    fn report_drain(&self) {
+        self.deps.drain.left(IN_HAND, (self.servers.len() + self.forks.len() + self.legs.len()) as u64);
     }
 }

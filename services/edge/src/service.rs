@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -14,7 +15,7 @@ use crate::branch_name::BranchNames;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::deps::Deps;
-use crate::edge::Edge;
+use crate::edge::{Command, Edge, IN_HAND};
 use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
 use crate::legs::{Legs, LegsService};
@@ -46,6 +47,8 @@ impl EdgeService {
         let Self { mut config, deps } = self;
         config.endpoint.own_names.extend(config.aliases.iter().cloned());
         let endpoint = Endpoint::bind(config.endpoint.clone(), deps.dns.clone(), deps.tasks.clone()).await?;
+        // Until the driver has counted, a drain is not complete.
+        deps.drain.left(IN_HAND, 1);
         let mut own = Own::new();
         for domain in &config.domains {
             own.add_domain(domain);
@@ -108,7 +111,22 @@ impl BoundEdge {
     /// # Errors
     /// When a socket cannot be prepared.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        self.endpoint.run(self.edge, shutdown).await.map(drop)
+        let (drain, handle) = (self.edge.deps.drain.clone(), self.endpoint.handle());
+        let mut shutdown = pin!(shutdown);
+        let mut running =
+            pin!(self.endpoint.run(self.edge, std::future::poll_fn(move |cx| shutdown.as_mut().poll(cx))));
+        let announce = async move {
+            drain.begun().await;
+            while handle.send(Command::Drain).is_err() {
+                tokio::task::yield_now().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased; // the end of the edge ends the watch of its drain
+            end = &mut running => end.map(drop),
+            () = announce => unreachable!("the watch of the drain has no end of its own"),
+        }
     }
 }
 

@@ -13,14 +13,17 @@ use tonic::Status;
 
 use super::address::is_id;
 use super::call::{KeptAck, Seen, Unconfirmed};
-use super::{Address, Request, Timer};
+use super::{Address, Request};
 use crate::answer::pairs;
 use crate::compose;
-use crate::edge::{self, Cx, Edge};
+use crate::edge::{Cx, Edge};
 use crate::fork::NewFork;
 use crate::report;
 use crate::routing::only;
 use crate::upstream::Upstream;
+
+/// Ring time of an INVITE that names none: call-control's own timer ends it, and Timer C what call-control forgot.
+const UNLIMITED: Duration = Duration::from_secs(24 * 3600);
 
 impl Edge {
     /// Takes an effect on. A known one is confirmed and does nothing more.
@@ -95,18 +98,15 @@ impl Edge {
             max_breadth: sip_proxy::MAX_BREADTH,
             recurse: false,
             caller: None,
-            ring_time: ring_limit,
+            ring_time: Some(ring_limit.unwrap_or(UNLIMITED)),
         };
         let invite = send.method == "INVITE";
         let fork = self.open_fork(cx, new, vec![only(target)]);
-        if invite && self.forks.contains_key(&fork) {
-            if let Some(call) = self.legs.calls.get_mut(&address.call_id) {
-                call.invites.insert(effect, fork);
-            }
-            if let Some(limit) = ring_limit {
-                let timer = Timer::RingLimit(address.call_id.clone(), effect);
-                cx.set_timer(limit, edge::Timer::Leg(timer));
-            }
+        if invite
+            && self.forks.contains_key(&fork)
+            && let Some(call) = self.legs.calls.get_mut(&address.call_id)
+        {
+            call.invites.insert(effect, fork);
         }
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Edge {
             response = response.reason(&respond.reason).map_err(invalid)?;
         }
         if status < 300
-            && request.method().forms_dialog()
+            && (request.method().forms_dialog() || request.method() == Method::Update)
             && let (Some(transport), Some(sent_by)) = (cx.transport(flow), cx.sent_by(flow))
         {
             response =

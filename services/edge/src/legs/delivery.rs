@@ -114,12 +114,6 @@ impl Edge {
         match timer {
             Timer::Deliver(call) => self.deliver(cx, &call),
             Timer::Repeat(call, key) => self.repeat_success(cx, &call, key),
-            Timer::RingLimit(call, effect) => {
-                let fork = self.legs.calls.get(&call).and_then(|call| call.invites.get(&effect)).copied();
-                if let Some(fork) = fork {
-                    self.with_fork(cx, fork, |_, cx, fork| fork.context.cancel(cx.now()));
-                }
-            }
             Timer::Forget(call) => {
                 // A leg that came back keeps the call.
                 if self.legs.calls.get(&call).is_some_and(Call::is_released) {

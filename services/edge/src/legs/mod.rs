@@ -57,8 +57,6 @@ pub(crate) enum Timer {
     Repeat(Arc<str>, ServerKey),
     /// Offer events again.
     Deliver(Arc<str>),
-    /// An INVITE of ours rang as long as it may.
-    RingLimit(Arc<str>, u64),
     /// Forget a call whose legs were released.
     Forget(Arc<str>),
 }

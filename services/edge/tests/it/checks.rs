@@ -115,7 +115,11 @@ async fn a_draining_edge_refuses_what_is_new_and_serves_dialogs() {
     let lines =
         ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>;tag=bt", "Call-ID: c1", &route];
     alice.request(&format!("BYE sip:bob@{}", bob.address()), "b1", &lines).await;
-    bob.receive_request("BYE").await;
+    let bye = bob.receive_request("BYE").await;
+    assert!(!rig.drain.state().is_complete(), "{:?}", rig.drain.state());
+    bob.respond(&bye, "200 OK", "", &[]).await;
+    alice.receive_status(200).await;
+    rig.drain.complete().await;
 }
 
 /// OVL-03: a busy edge refuses what is new without Retry-After.

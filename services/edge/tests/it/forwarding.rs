@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cluster_api::registrar::v1::route_response::Plan;
-use cluster_api::registrar::v1::{Fork, Group, RouteRequest, Target};
+use cluster_api::registrar::v1::{Fork, Group, Relay, RouteRequest, Target};
 use prost_types::Duration as WireDuration;
+use sip_endpoint::{Answer, Dns};
 use sip_message::HeaderId;
 
 use crate::peer::{Peer, values};
@@ -195,4 +196,35 @@ async fn forwarding(cause: &'static str, ring_time: Option<WireDuration>) -> (Ri
 
 fn uri_of(peer: &Peer) -> String {
     format!("sip:phone@{}", peer.address())
+}
+
+/// DNS-05, PXY-14
+#[tokio::test]
+async fn a_silent_address_gives_way_to_the_next_one_with_a_new_branch() {
+    let far = Peer::unbound().await;
+    let port = far.address().port();
+    let location = FakeLocation::planning(|_| Plan::Relay(Relay {}));
+    // What listens at 127.0.0.2 never answers.
+    let dns = TwoAddresses(["127.0.0.2", "127.0.0.1"].map(|ip| ip.parse().expect("an address")));
+    let silent = tokio::net::UdpSocket::bind(("127.0.0.2", port)).await.expect("the port is free there too");
+    let rig = Rig::resolving(location, Arc::new(dns), fast).await;
+    let (alice, far) = (rig.peer().await, far.toward(rig.address));
+    alice.request(&format!("INVITE sip:bob@far.example:{port}"), "a1", &INVITE).await;
+    let mut first = [0; 4096];
+    let (length, _) = silent.recv_from(&mut first).await.expect("the first address is tried first");
+    let first = String::from_utf8_lossy(&first[..length]).into_owned();
+    let second = far.receive_request("INVITE").await;
+    let branch = second.top_via().unwrap().branch.unwrap();
+    assert!(!first.contains(branch), "{first}");
+    far.respond(&second, "200 OK", "ft", &[]).await;
+    alice.receive_status(200).await;
+}
+
+/// One name with two addresses.
+struct TwoAddresses([std::net::IpAddr; 2]);
+
+impl Dns for TwoAddresses {
+    fn addresses<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<std::net::IpAddr>> {
+        Box::pin(async move { Ok(self.0.to_vec()) })
+    }
 }

@@ -10,7 +10,7 @@ use cluster_rpc::membership::View;
 use cluster_rpc::{IntakeLink, LegEventsLink, LocationLink};
 use edge::{Config, Deps, LegsService, RequestsService};
 use lifecycle::{Drain, Tasks};
-use sip_endpoint::SystemDns;
+use sip_endpoint::{Dns, SystemDns};
 use telemetry::Metrics;
 use tokio::sync::{oneshot, watch};
 
@@ -44,6 +44,14 @@ impl Rig {
     }
 
     pub(crate) async fn configured(location: Arc<FakeLocation>, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::resolving(location, Arc::new(SystemDns), configure).await
+    }
+
+    pub(crate) async fn resolving(
+        location: Arc<FakeLocation>,
+        dns: Arc<dyn Dns>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let mut config = Config::new("edge-1", 7, sip_endpoint::Config::listening_on([loopback]));
         config.domains = vec!["example.com".into()];
@@ -57,7 +65,7 @@ impl Rig {
             leg_events: LegEventsLink::Local(events.clone()),
             intake: IntakeLink::Local(Arc::new(FakeIntake)),
             members: view,
-            dns: Arc::new(SystemDns),
+            dns,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SeededEntropy::new(1)),
             metrics: Metrics::new(),
