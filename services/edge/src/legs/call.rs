@@ -98,12 +98,28 @@ impl Call {
         if self.seen.contains(&seen) {
             return true;
         }
-        self.seen.push(seen);
+        push_bounded(&mut self.seen, seen);
         false
+    }
+
+    /// Keeps a 2xx until its ACK is given.
+    pub(super) fn await_ack(&mut self, success: Unconfirmed) {
+        push_bounded(&mut self.unconfirmed, success);
     }
 
     /// Is everything over that this edge was asked to do?
     pub(super) fn is_released(&self) -> bool {
         self.legs.values().all(|released| *released) && self.outbox.is_empty()
     }
+}
+
+/// Responses of one call that are remembered: a call has a handful, and a peer that sends more has only itself to blame
+/// when an old one counts as new.
+const REMEMBERED: usize = 64;
+
+fn push_bounded<T>(list: &mut Vec<T>, item: T) {
+    if list.len() >= REMEMBERED {
+        list.remove(0);
+    }
+    list.push(item);
 }

@@ -250,7 +250,7 @@ impl Edge {
             }
         }
         if success {
-            call.unconfirmed.push(Unconfirmed { cseq, to_tag, response: response.clone() });
+            call.await_ack(Unconfirmed { cseq, to_tag, response: response.clone() });
         }
         let event = What::Response(report::response(request.effect, response, &[]));
         self.emit(cx, &request.call_id, &request.leg_id, request.flow, event);

@@ -8,7 +8,7 @@ use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, Method};
 
 use super::Address;
-use super::call::Served;
+use super::call::{Call, Served};
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::reject::{Refused, Reject};
 use crate::report;
@@ -67,7 +67,9 @@ impl Edge {
         address: Address,
         headers: Vec<Header>,
     ) -> Result<(), Box<Refused>> {
-        let Some(call) = self.call(&address.call_id).filter(|call| !call.outbox.is_full()) else {
+        let most = self.config.limits.events_per_call;
+        let has_room = |call: &&mut Call| !call.outbox.is_full() && call.served.len() < most;
+        let Some(call) = self.call(&address.call_id).filter(has_room) else {
             return Err(Refused::new(request, Reject::Full));
         };
         call.legs.entry(address.leg_id.clone()).or_insert(false);

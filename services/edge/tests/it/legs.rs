@@ -1,6 +1,7 @@
 //! Legs of call-control: effects in, messages and events out.
 
 use cluster_api::callcontrol::v1::leg_event::What;
+use cluster_api::callcontrol::v1::request_failed::Cause;
 use cluster_api::edge::v1::legs_server::Legs;
 use cluster_api::edge::v1::{
     CancelInvite, CarryRequest, ReleaseLeg, SendRequest, SendResponse, carry_request::What as Effect,
@@ -106,6 +107,34 @@ async fn a_challenge_is_passed_up_for_call_control_to_answer() {
     let What::Response(response) = rig.events.next_what().await else { panic!("a response is reported") };
     assert_eq!((response.status, response.challenges), (407, vec!["Digest realm=\"x\"".to_owned()]));
     bob.receive_request("ACK").await;
+}
+
+/// LAD-10 R1, TXN-01, TRN-08
+#[tokio::test]
+async fn a_request_without_an_answer_is_reported_with_its_cause() {
+    let (rig, bob) = one_phone_with(fast).await;
+    rig.carry(1, Effect::Send(invite())).await;
+    assert_eq!(rig.failure().await, (1, Cause::Timeout));
+    let nowhere = SendRequest { request_uri: "sip:bob@127.0.0.1:9".into(), ..in_dialog("BYE", 2, &bob) };
+    rig.carry(2, Effect::Send(nowhere)).await;
+    assert_eq!(rig.failure().await, (2, Cause::Transport));
+}
+
+/// UAC-17
+#[tokio::test]
+async fn each_dialog_of_a_forked_invite_is_reported_once_and_has_its_own_ack() {
+    let (rig, bob) = one_phone().await;
+    rig.carry(1, Effect::Send(invite())).await;
+    let invite = bob.receive_request("INVITE").await;
+    for tag in ["t1", "t2", "t1"] {
+        bob.respond(&invite, "200 OK", tag, &[]).await;
+    }
+    assert_eq!(rig.response().await, (1, 200));
+    assert_eq!(rig.response().await, (1, 200));
+    let ack = SendRequest { to_tag: "t2".into(), ..in_dialog("ACK", 1, &bob) };
+    rig.carry(2, Effect::Send(ack)).await;
+    assert_eq!(bob.receive_request("ACK").await.to().unwrap().tag(), Some("t2"));
+    assert!(rig.events.is_empty());
 }
 
 /// TXN-16
@@ -279,6 +308,14 @@ impl Rig {
             self.legs.carry(Request::new(request(effect, what))).await.expect("the effect is taken on");
         let taken_on = taken_on.into_inner();
         assert_eq!((taken_on.edge_id.as_str(), taken_on.edge_epoch), ("edge-1", 7));
+    }
+
+    /// Effect and cause of the next event, which is a failure.
+    async fn failure(&self) -> (u64, Cause) {
+        match self.events.next_what().await {
+            What::Failed(failed) => (failed.effect, failed.cause()),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Effect and status of the next event, which is a response.
