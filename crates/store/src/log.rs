@@ -71,11 +71,14 @@ pub struct LogLimits {
     /// At most about this many entries, whatever their age: the bound on memory. Default 20 000 per log; a service
     /// that spreads its events over 16 partitions keeps 320 000, more than the 100 000 that event streams promise.
     pub max_entries: usize,
+    /// At most about this many octets of entries. Default 8 MiB per log. The memory engine alone keeps to it; on Redis
+    /// `maxmemory` is the operator's bound.
+    pub max_octets: usize,
 }
 
 impl Default for LogLimits {
     fn default() -> LogLimits {
-        LogLimits { retention: Duration::from_secs(2 * 3600), max_entries: 20_000 }
+        LogLimits { retention: Duration::from_secs(2 * 3600), max_entries: 20_000, max_octets: 8 << 20 }
     }
 }
 

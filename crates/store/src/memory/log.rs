@@ -11,18 +11,20 @@ use crate::{Cursor, LogEntry, LogLimits, StoreError, Wakeups};
 pub(super) struct Log {
     tail: Cursor,
     entries: VecDeque<LogEntry>,
+    octets: usize,
     changes: watch::Sender<u64>,
 }
 
 impl Default for Log {
     fn default() -> Log {
-        Log { tail: Cursor::ZERO, entries: VecDeque::new(), changes: watch::Sender::new(0) }
+        Log { tail: Cursor::ZERO, entries: VecDeque::new(), octets: 0, changes: watch::Sender::new(0) }
     }
 }
 
 impl Log {
     pub(super) fn append(&mut self, entry: Bytes, now: SystemTime, limits: &LogLimits) -> Cursor {
         self.tail = Cursor { millis: self.tail.millis.max(millis(now)), number: self.tail.number + 1 };
+        self.octets += entry.len();
         self.entries.push_back(LogEntry { cursor: self.tail, entry });
         self.trim(now, limits);
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
@@ -31,11 +33,13 @@ impl Log {
 
     fn trim(&mut self, now: SystemTime, limits: &LogLimits) {
         let oldest = millis(now).saturating_sub(limits.retention.as_millis() as u64);
-        while self
-            .entries
-            .front()
-            .is_some_and(|first| self.entries.len() > limits.max_entries || first.cursor.millis < oldest)
-        {
+        while let Some(first) = self.entries.front() {
+            let is_much = self.entries.len() > limits.max_entries
+                || (self.octets > limits.max_octets && self.entries.len() > 1);
+            if !is_much && first.cursor.millis >= oldest {
+                return;
+            }
+            self.octets -= first.entry.len();
             self.entries.pop_front();
         }
     }
@@ -83,7 +87,7 @@ mod tests {
 
     #[test]
     fn entries_older_than_the_retention_are_gone_and_the_reader_is_told() {
-        let limits = LogLimits { retention: Duration::from_secs(10), max_entries: 100 };
+        let limits = LogLimits { retention: Duration::from_secs(10), max_entries: 100, max_octets: 1000 };
         let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let mut log = Log::default();
         let first = log.append("1".into(), at(0), &limits);
@@ -94,5 +98,18 @@ mod tests {
         let missing = log.read(Some(first), 10, at(16), &limits);
         assert_eq!(missing, Err(StoreError::Trimmed { oldest: None }));
         assert_eq!(log.read(Some(second), 10, at(16), &limits), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_log_of_large_entries_is_bounded_by_their_octets() {
+        let limits = LogLimits { max_octets: 1000, ..LogLimits::default() };
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let mut log = Log::default();
+        for _ in 0..50 {
+            log.append(vec![0; 300].into(), now, &limits);
+        }
+        assert_eq!(log.read(None, 100, now, &limits).map(|entries| entries.len()), Ok(3));
+        log.append(vec![0; 5000].into(), now, &limits);
+        assert_eq!(log.read(None, 100, now, &limits).map(|entries| entries.len()), Ok(1), "the newest stays");
     }
 }

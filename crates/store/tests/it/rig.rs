@@ -10,7 +10,7 @@ use crate::server::Server;
 
 /// Log bounds small enough to reach in a test.
 pub fn small_logs() -> LogLimits {
-    LogLimits { retention: Duration::from_secs(3600), max_entries: 200 }
+    LogLimits { retention: Duration::from_secs(3600), max_entries: 200, ..LogLimits::default() }
 }
 
 /// A store and its time.
