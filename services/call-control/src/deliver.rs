@@ -40,7 +40,7 @@ impl LegEvents for Deliver {
         let how = How { acknowledged: true, ..How::default() };
         match self.runner.apply(&call_id, &events, how).await {
             Ok(_) => Ok(Response::new(DeliverResponse { gone: false })),
-            Err(ApplyError::Unknown | ApplyError::Over(_)) => {
+            Err(ApplyError::Unknown | ApplyError::NotControlled | ApplyError::Over(_)) => {
                 Ok(Response::new(DeliverResponse { gone: true }))
             }
             // The call is not known by this leg: nothing will ever come of these events.

@@ -15,6 +15,7 @@ mod counts;
 pub mod deliver;
 pub mod edges;
 pub mod engine;
+pub mod proxied;
 pub mod record;
 pub mod repository;
 pub mod runner;

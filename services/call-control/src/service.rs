@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::counts::Counts;
 use crate::deliver::Deliver;
 use crate::edges::Edges;
+use crate::proxied::Reports;
 use crate::repository::Repository;
 use crate::runner::Runner;
 use crate::watch::Watches;
@@ -41,6 +42,8 @@ pub struct Service {
     pub api: CallControlApi,
     /// The face toward edges.
     pub leg_events: Deliver,
+    /// Where edges report the calls that they merely proxy.
+    pub proxied_calls: Reports,
 }
 
 /// Puts the service together. Does nothing yet.
@@ -52,7 +55,8 @@ pub fn build(config: Config, deps: Deps) -> Service {
     let watches = Watches::new(Arc::clone(&runner));
     let api = CallControlApi::new(Arc::clone(&runner), Arc::clone(&watches), deps.entropy, deps.drain);
     let leg_events = Deliver::new(Arc::clone(&runner));
-    Service { runner, watches, tasks, api, leg_events }
+    let proxied_calls = Reports::new(Arc::clone(&runner));
+    Service { runner, watches, tasks, api, leg_events, proxied_calls }
 }
 
 impl Service {

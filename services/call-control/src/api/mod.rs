@@ -149,7 +149,7 @@ impl CallControlApi {
         match (&loaded.known, self.runner.repository.confirm(call_id, loaded.version).await) {
             // A conflict means that somebody committed after what was read.
             (_, Ok(()) | Err(store::StoreError::Conflict)) | (Known::Over(_), Err(_)) => Ok(loaded.public()),
-            (Known::Live(_), Err(error)) => Err(refusal::of_store(&error)),
+            (Known::Live(_) | Known::Proxied(_), Err(error)) => Err(refusal::of_store(&error)),
         }
     }
 

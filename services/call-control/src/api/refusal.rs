@@ -17,6 +17,10 @@ pub fn of(error: &ApplyError) -> Status {
     match error {
         ApplyError::Unknown => unknown_call(),
         ApplyError::Over(_) => refuse(Reason::WrongState, "the call is over"),
+        ApplyError::NotControlled => refuse(
+            Reason::NotControlled,
+            "this call is between phones; Carillon proxies it and cannot change it",
+        ),
         ApplyError::Refused(error) => match error {
             StepError::UnknownLeg(_) => refuse(Reason::LegNotFound, error.to_string()),
             StepError::WrongState | StepError::OutOfOrder { .. } => {

@@ -1,7 +1,7 @@
 //! One change of a call and everything that commits with it.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use cluster_api::callcontrol::v1 as wire;
 use prost::Message as _;
@@ -14,7 +14,8 @@ use super::requests::RequestUse;
 use super::stored::{self, Known, Loaded};
 use crate::edges::EdgeLife;
 use crate::engine::DueChange;
-use crate::engine::call::{Call, CallState};
+use crate::engine::call::Call;
+use crate::proxied::ProxiedCall;
 
 /// A step, or several in a row, ready to be committed.
 #[derive(Debug)]
@@ -31,6 +32,20 @@ pub struct Change<'a> {
     pub finished: bool,
     /// The request id that is used by this change.
     pub request: Option<&'a RequestUse>,
+}
+
+/// The longest time that a proxied call is believed to go on without a report.
+const LONGEST_PROXIED: Duration = Duration::from_secs(24 * 3600);
+
+/// A change of a proxied call.
+#[derive(Debug)]
+pub struct ProxiedChange<'a> {
+    /// The call before; `None` for a new one.
+    pub before: Option<&'a Loaded>,
+    /// The call after.
+    pub call: ProxiedCall,
+    /// What the application learns, in order.
+    pub events: Vec<wire::CallEvent>,
 }
 
 impl Repository {
@@ -51,7 +66,7 @@ impl Repository {
         let call_id = call.call_id.as_str();
         let before = change.before.and_then(|before| match &before.known {
             Known::Live(call) => Some(&**call),
-            Known::Over(_) => None,
+            Known::Proxied(_) | Known::Over(_) => None,
         });
         let mut batch = Batch::new(self.partition(call_id));
         self.put_record(&mut batch, change);
@@ -59,7 +74,8 @@ impl Repository {
             let name = names::request(&request.request_id);
             batch.put_for(name, request.encode_to_vec(), Expect::Absent, self.request_retention);
         }
-        self.put_listing(&mut batch, before, call, now);
+        let position = Position::of(call.create_ms, &call.call_id);
+        self.put_listing(&mut batch, &position, before.map(Summary::of).as_ref(), &Summary::of(call), now);
         put_edges(&mut batch, before, call, change.finished);
         match change.due {
             DueChange::Keep => {}
@@ -99,24 +115,63 @@ impl Repository {
         }
     }
 
-    fn put_listing(&self, batch: &mut Batch, before: Option<&Call>, call: &Call, now: SystemTime) {
-        let summary = Summary::of(call);
-        let old = before.map(Summary::of);
-        if old.as_ref() == Some(&summary) {
+    fn put_listing(
+        &self,
+        batch: &mut Batch,
+        position: &Position,
+        old: Option<&Summary>,
+        new: &Summary,
+        now: SystemTime,
+    ) {
+        if old == Some(new) {
             return;
         }
-        let position = Position::of(call.create_ms, &call.call_id);
-        let is_ended = |state: CallState| state == CallState::Ended;
-        if !is_ended(call.state()) {
-            batch.index_add(names::LIVE, position.as_str(), summary.encode_to_vec());
+        if !new.is_ended() {
+            batch.index_add(names::LIVE, position.as_str(), new.encode_to_vec());
             return;
         }
-        if !before.is_some_and(|before| is_ended(before.state())) {
+        if !old.is_some_and(Summary::is_ended) {
             batch.index_remove(names::LIVE, position.as_str());
             let forget = names::due_forget(position.as_str());
             batch.due_add(DUE, forget, now + self.ended_retention, "");
         }
-        batch.index_add(names::ENDED, position.as_str(), summary.encode_to_vec());
+        batch.index_add(names::ENDED, position.as_str(), new.encode_to_vec());
+    }
+
+    /// Commits a change of a proxied call.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another report was faster.
+    pub async fn save_proxied(&self, change: ProxiedChange<'_>) -> Result<(), StoreError> {
+        let ProxiedChange { before, mut call, mut events } = change;
+        let now = self.store.now();
+        let revision = before.map_or(0, |before| before.revision) + 1;
+        let old = before.map(|before| Summary::of_public(&before.public()));
+        let new = Summary::of_public(&call.call);
+        call.call.etag = revision.to_string();
+        for public in events.iter_mut().filter_map(|event| event.call.as_mut()) {
+            public.etag.clone_from(&call.call.etag);
+        }
+        let call_id = call.call.call_id.clone();
+        let position = Position::of(crate::wire::moment(call.call.create_time.as_ref()).millis(), &call_id);
+        let expect = before.map_or(Expect::Absent, |before| Expect::Version(before.version));
+        let mut batch = Batch::new(self.partition(&call_id));
+        if new.is_ended() {
+            let value = stored::write_over(revision, call.call);
+            batch.put_for(names::call(&call_id), value, expect, self.ended_retention);
+            batch.due_remove(DUE, names::due_timer(&call_id));
+        } else {
+            batch.put(names::call(&call_id), stored::write_proxied(revision, call), expect);
+            if old.is_none() {
+                // Should no edge ever report the end.
+                batch.due_add(DUE, names::due_timer(&call_id), now + LONGEST_PROXIED, "");
+            }
+        }
+        self.put_listing(&mut batch, &position, old.as_ref(), &new, now);
+        for event in &events {
+            batch.log_append(EVENTS, event.encode_to_vec());
+        }
+        self.store.commit(batch).await.map(drop)
     }
 }
 

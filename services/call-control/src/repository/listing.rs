@@ -64,6 +64,23 @@ impl Summary {
             end_ms: call.end_ms,
         }
     }
+
+    pub(super) fn of_public(call: &wire::Call) -> Summary {
+        let party = |party: &Option<wire::Party>| {
+            party.as_ref().map(|party| address_of_record(&party.uri)).unwrap_or_default()
+        };
+        Summary {
+            state: call.state,
+            kind: call.kind,
+            from: party(&call.from),
+            to: party(&call.to),
+            end_ms: crate::wire::moment(call.end_time.as_ref()).millis(),
+        }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.state() == wire::call::State::Ended
+    }
 }
 
 /// The normal form in which parties are compared.

@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use store::{Partition, Partitions, Store, StoreError};
 
-pub use self::change::Change;
+pub use self::change::{Change, ProxiedChange};
 pub use self::listing::{Listed, Position, Summary, address_of_record};
 pub use self::names::{DUE, DueWork, EVENTS};
 pub use self::requests::RequestUse;

@@ -5,6 +5,7 @@ use prost::Message as _;
 use store::{StoreError, Versioned};
 
 use crate::engine::call::Call;
+use crate::proxied::ProxiedCall;
 use crate::record;
 
 /// What the store holds about a call.
@@ -19,6 +20,9 @@ struct Envelope {
     /// The public form afterwards.
     #[prost(message, optional, tag = "3")]
     over: Option<wire::Call>,
+    /// A call that edges merely proxy, until it has ended.
+    #[prost(message, optional, tag = "4")]
+    proxied: Option<ProxiedCall>,
 }
 
 /// A call as it was read.
@@ -37,6 +41,8 @@ pub struct Loaded {
 pub enum Known {
     /// The engine may still step it.
     Live(Box<Call>),
+    /// Edges proxy it and report.
+    Proxied(Box<ProxiedCall>),
     /// Nothing can happen to it any more.
     Over(Box<wire::Call>),
 }
@@ -46,6 +52,7 @@ impl Loaded {
     pub fn public(&self) -> wire::Call {
         match &self.known {
             Known::Live(call) => crate::wire::public::call(call, self.revision),
+            Known::Proxied(proxied) => proxied.call.clone(),
             Known::Over(call) => wire::Call::clone(call),
         }
     }
@@ -54,19 +61,25 @@ impl Loaded {
 pub(super) fn read(found: Versioned) -> Result<Loaded, StoreError> {
     let corrupt = |reason: String| StoreError::Corrupt { reason };
     let envelope = Envelope::decode(found.value).map_err(|error| corrupt(error.to_string()))?;
-    let known = match envelope.over {
-        Some(call) => Known::Over(Box::new(call)),
-        None => {
-            Known::Live(Box::new(record::decode(&envelope.live).map_err(|error| corrupt(error.to_string()))?))
+    let known = match (envelope.over, envelope.proxied) {
+        (Some(call), _) => Known::Over(Box::new(call)),
+        (None, Some(proxied)) => Known::Proxied(Box::new(proxied)),
+        (None, None) => {
+            let call = record::decode(&envelope.live).map_err(|error| corrupt(error.to_string()))?;
+            Known::Live(Box::new(call))
         }
     };
     Ok(Loaded { version: found.version, revision: envelope.revision, known })
 }
 
 pub(super) fn write_live(revision: u64, call: &Call) -> Vec<u8> {
-    Envelope { revision, live: record::encode(call), over: None }.encode_to_vec()
+    Envelope { revision, live: record::encode(call), ..Envelope::default() }.encode_to_vec()
 }
 
 pub(super) fn write_over(revision: u64, call: wire::Call) -> Vec<u8> {
-    Envelope { revision, live: Vec::new(), over: Some(call) }.encode_to_vec()
+    Envelope { revision, over: Some(call), ..Envelope::default() }.encode_to_vec()
+}
+
+pub(super) fn write_proxied(revision: u64, proxied: ProxiedCall) -> Vec<u8> {
+    Envelope { revision, proxied: Some(proxied), ..Envelope::default() }.encode_to_vec()
 }

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ApplyError, How, Runner};
 use crate::engine::event::Event;
-use crate::repository::{DUE, DueWork, Known};
+use crate::repository::{DUE, DueWork, Known, ProxiedChange};
 
 /// Entries claimed at once in one partition.
 const CLAIM: usize = 64;
@@ -84,8 +84,19 @@ impl Runner {
             Err(ApplyError::Unknown | ApplyError::Over(_)) => {
                 Ok(self.repository.due_done(partition, due_id).await?)
             }
+            Err(ApplyError::NotControlled) => self.give_up_proxied(call_id).await,
             result => result.map(drop),
         }
+    }
+
+    /// No edge has reported the end of a proxied call for longer than calls last.
+    async fn give_up_proxied(&self, call_id: &str) -> Result<(), ApplyError> {
+        let before = self.look(call_id).await?;
+        let Known::Proxied(call) = &before.known else { return Ok(()) };
+        let mut call = (**call).clone();
+        let events = call.give_up(self.repository.now().into());
+        let change = ProxiedChange { before: Some(&before), call, events };
+        Ok(self.repository.save_proxied(change).await?)
     }
 
     /// The lease of a commit ended and its effects are not all carried: its replica is dead, slow, or still trying.
@@ -104,7 +115,9 @@ impl Runner {
                     self.start_carrying(call_id, &slot, call.outbox.iter().cloned(), true);
                     Ok(())
                 }
-                Known::Live(_) | Known::Over(_) => Ok(self.repository.due_done(partition, due_id).await?),
+                Known::Live(_) | Known::Proxied(_) | Known::Over(_) => {
+                    Ok(self.repository.due_done(partition, due_id).await?)
+                }
             },
             Err(ApplyError::Unknown) => Ok(self.repository.due_done(partition, due_id).await?),
             Err(error) => Err(error),

@@ -77,7 +77,7 @@ impl Runner {
             for call_id in calls {
                 match self.apply(&call_id, std::slice::from_ref(&event), how).await {
                     Ok(_) | Err(ApplyError::Refused(_)) => {}
-                    Err(ApplyError::Unknown | ApplyError::Over(_)) => {
+                    Err(ApplyError::Unknown | ApplyError::NotControlled | ApplyError::Over(_)) => {
                         self.repository.leave_edge(partition, edge, &call_id).await?;
                     }
                     Err(error) => return Err(error),

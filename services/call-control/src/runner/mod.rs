@@ -49,6 +49,9 @@ pub enum ApplyError {
     /// The call is over; this is how it ended.
     #[error("the call is over")]
     Over(Arc<Loaded>),
+    /// Edges merely proxy the call.
+    #[error("the call is merely proxied")]
+    NotControlled,
     /// The engine refused an event; those before it are committed.
     #[error(transparent)]
     Refused(#[from] StepError),
@@ -151,9 +154,13 @@ impl Runner {
                 Some(loaded) => loaded,
                 None => Arc::new(self.repository.load(call_id).await?.ok_or(ApplyError::Unknown)?),
             };
-            let Known::Live(call) = &before.known else {
-                self.slots.remove(call_id);
-                return Err(ApplyError::Over(before));
+            let call = match &before.known {
+                Known::Live(call) => call,
+                Known::Proxied(_) => return Err(ApplyError::NotControlled),
+                Known::Over(_) => {
+                    self.slots.remove(call_id);
+                    return Err(ApplyError::Over(before));
+                }
             };
             // Given back when this is dropped before the commit, also by a caller that does not wait for it.
             let carried = slot.take_results();

@@ -74,6 +74,7 @@ impl Watches {
                 let loaded = self.runner.look(&call_id).await.map_err(|error| refusal::of(&error))?;
                 let is_over = match &loaded.known {
                     Known::Live(call) => call.end_ms > 0,
+                    Known::Proxied(_) => false,
                     Known::Over(_) => true,
                 };
                 Scope::Call { partition: self.runner.repository.partition_number(&call_id), call_id, is_over }

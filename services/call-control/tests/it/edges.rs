@@ -97,13 +97,6 @@ impl World {
         self.state.lock().taken.iter().filter(|(_, request)| request.call_id == call_id).count()
     }
 
-    /// Which edges took effects of this call on.
-    pub fn edges_of(&self, call_id: &str) -> HashSet<String> {
-        let state = self.state.lock();
-        let of_call = state.taken.iter().filter(|(_, request)| request.call_id == call_id);
-        of_call.map(|(edge, _)| edge.id.clone()).collect()
-    }
-
     fn take(self: &Arc<Self>, edge: &EdgeLife, request: CarryRequest) {
         let mut state = self.state.lock();
         state.taken.push((edge.clone(), request.clone()));

@@ -6,7 +6,10 @@
 mod dial;
 mod edges;
 mod faults;
+mod linked;
 mod list;
+mod over_redis;
+mod proxied;
 mod rig;
 mod takeover;
 mod watch;

@@ -168,7 +168,7 @@ async fn a_filter_holds_for_snapshot_and_events() {
 #[tokio::test(start_paused = true)]
 async fn a_cursor_whose_history_is_gone_is_out_of_range() {
     let world = World::new(&["edge-0"]);
-    let limits = LogLimits { retention: Duration::from_secs(3600), max_entries: 10 };
+    let limits = LogLimits { retention: Duration::from_secs(3600), max_entries: 10, ..LogLimits::default() };
     let config = Config { partitions: 1, ..Config::default() };
     let replica = replica(store_with(limits), &world, config);
     let mut watch = replica.watch(all()).await.expect("open");

@@ -1,0 +1,288 @@
+//! What reports make of a proxied call: a pure function.
+//!
+//! Reports of different edges may come in any order; the call only ever goes forward, and ends once.
+
+use cluster_api::callcontrol::v1 as wire;
+use wire::call::State;
+use wire::call_event::Type;
+use wire::proxied_call_event::Type as Reported;
+
+use crate::engine::call::Seen;
+use crate::engine::time::Moment;
+use crate::wire::{moment, timestamp};
+
+/// The record of a proxied call until it has ended.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ProxiedCall {
+    /// As applications see it.
+    #[prost(message, required, tag = "1")]
+    pub call: wire::Call,
+    /// Last event number of each edge epoch.
+    #[prost(message, repeated, tag = "2")]
+    pub seen: Vec<Seen>,
+}
+
+/// Who reports.
+#[derive(Clone, Debug)]
+pub(super) struct Reporter {
+    pub(super) edge_id: String,
+    pub(super) edge_epoch: u64,
+}
+
+impl ProxiedCall {
+    /// Ends a call of whose end no edge reported; gives the events.
+    pub fn give_up(&mut self, now: Moment) -> Vec<wire::CallEvent> {
+        let event = wire::ProxiedCallEvent {
+            r#type: Reported::Ended.into(),
+            ended_by: "carillon".into(),
+            sip_reason: "no edge reported the end".into(),
+            ..wire::ProxiedCallEvent::default()
+        };
+        end(&mut self.call, &event, now)
+    }
+}
+
+/// Takes one report; gives what applications learn from it, nothing for a duplicate or what came too late.
+pub(super) fn fold(
+    call: &mut Option<ProxiedCall>,
+    reporter: &Reporter,
+    event: &wire::ProxiedCallEvent,
+    now: Moment,
+) -> Vec<wire::CallEvent> {
+    let time = match moment(event.time.as_ref()) {
+        unset if unset.millis() == 0 => now,
+        time => time,
+    };
+    let mut events = Vec::new();
+    let record = call.get_or_insert_with(|| {
+        let call = begin(event, time);
+        events.push(tell(&call, Type::Created, None, event, time));
+        events.push(tell(&call, Type::LegDialing, Some("b"), event, time));
+        ProxiedCall { call, seen: Vec::new() }
+    });
+    if !is_new(&mut record.seen, reporter, event.number) {
+        return events;
+    }
+    let call = &mut record.call;
+    if let [a, b] = &mut call.legs[..] {
+        for leg in [a, &mut *b] {
+            leg.edge_id.clone_from(&reporter.edge_id);
+        }
+        if !event.to_tag.is_empty() {
+            b.remote_tag.clone_from(&event.to_tag);
+        }
+        if !event.target.is_empty() {
+            b.remote_target.clone_from(&event.target);
+        }
+        if event.sip_status > 0 {
+            b.sip_status = event.sip_status;
+        }
+    }
+    let state = call.state();
+    match event.r#type() {
+        Reported::Ringing if state == State::Dialing => {
+            set(call, State::Ringing, wire::leg::State::Ringing);
+            events.push(tell(call, Type::LegRinging, Some("b"), event, time));
+        }
+        Reported::Answered if matches!(state, State::Dialing | State::Ringing) => {
+            set(call, State::Answered, wire::leg::State::Answered);
+            call.answer_time = timestamp(time.millis());
+            events.push(tell(call, Type::LegAnswered, Some("b"), event, time));
+            events.push(tell(call, Type::Connected, None, event, time));
+        }
+        Reported::Ended if state != State::Ended => events.extend(end(call, event, time)),
+        Reported::Unspecified
+        | Reported::Started
+        | Reported::Ringing
+        | Reported::Answered
+        | Reported::Ended => {}
+    }
+    events
+}
+
+fn begin(event: &wire::ProxiedCallEvent, time: Moment) -> wire::Call {
+    let party = |uri: &str, display_name: &str| {
+        Some(wire::Party {
+            uri: uri.to_owned(),
+            display_name: display_name.to_owned(),
+            ..wire::Party::default()
+        })
+    };
+    let leg = |leg_id: &str, party: &Option<wire::Party>, tag: &str| wire::Leg {
+        leg_id: leg_id.to_owned(),
+        party: party.clone(),
+        state: wire::leg::State::Dialing.into(),
+        sip_call_id: event.sip_call_id.clone(),
+        remote_tag: tag.to_owned(),
+        ..wire::Leg::default()
+    };
+    let (from, to) = (party(&event.from_uri, &event.from_display), party(&event.to_uri, ""));
+    wire::Call {
+        call_id: event.call_id.clone(),
+        state: State::Dialing.into(),
+        kind: wire::call::Kind::Proxied.into(),
+        legs: vec![leg("a", &from, &event.from_tag), leg("b", &to, &event.to_tag)],
+        from,
+        to,
+        create_time: timestamp(time.millis()),
+        ..wire::Call::default()
+    }
+}
+
+fn end(call: &mut wire::Call, event: &wire::ProxiedCallEvent, time: Moment) -> Vec<wire::CallEvent> {
+    let answered = call.answer_time.is_some();
+    let rang = call.state() == State::Ringing;
+    set(call, State::Ended, wire::leg::State::Ended);
+    call.end_time = timestamp(time.millis());
+    call.outcome = Some(wire::Outcome {
+        kind: kind(answered, rang, event).into(),
+        sip_status: if answered { 200 } else { event.sip_status },
+        sip_reason: event.sip_reason.clone(),
+        ended_by: event.ended_by.clone(),
+    });
+    vec![
+        tell(call, Type::LegEnded, Some("a"), event, time),
+        tell(call, Type::LegEnded, Some("b"), event, time),
+        tell(call, Type::Ended, None, event, time),
+    ]
+}
+
+/// The classes of the API.
+fn kind(answered: bool, rang: bool, event: &wire::ProxiedCallEvent) -> wire::outcome::Kind {
+    use wire::outcome::Kind;
+    match (event.sip_status, event.ended_by.as_str()) {
+        _ if answered => Kind::Completed,
+        (486 | 600, _) => Kind::Busy,
+        (487, _) | (_, "a") => Kind::Cancelled,
+        (408 | 480, _) if rang => Kind::NoAnswer,
+        (404 | 408 | 410 | 480 | 484 | 502..=504 | 604, _) => Kind::Unreachable,
+        (401 | 403 | 407 | 603 | 607 | 608, _) => Kind::Rejected,
+        _ => Kind::Failed,
+    }
+}
+
+fn set(call: &mut wire::Call, state: State, legs: wire::leg::State) {
+    call.set_state(state);
+    for leg in &mut call.legs {
+        // The caller's side does not ring.
+        let is_ringing_caller = legs == wire::leg::State::Ringing && leg.leg_id == "a";
+        leg.set_state(if is_ringing_caller { wire::leg::State::Progressing } else { legs });
+    }
+}
+
+fn tell(
+    call: &wire::Call,
+    kind: Type,
+    leg: Option<&str>,
+    event: &wire::ProxiedCallEvent,
+    time: Moment,
+) -> wire::CallEvent {
+    wire::CallEvent {
+        time: timestamp(time.millis()),
+        call_id: call.call_id.clone(),
+        leg_id: leg.map(str::to_owned),
+        r#type: kind.into(),
+        sip_status: Some(event.sip_status).filter(|status| *status > 0),
+        sip_reason: Some(event.sip_reason.clone()).filter(|reason| !reason.is_empty()),
+        call: Some(call.clone()),
+        ..wire::CallEvent::default()
+    }
+}
+
+/// Notes the number; false when it was noted before.
+fn is_new(seen: &mut Vec<Seen>, reporter: &Reporter, number: u64) -> bool {
+    let known = seen
+        .iter_mut()
+        .find(|seen| seen.edge_id == reporter.edge_id && seen.edge_epoch == reporter.edge_epoch);
+    match known {
+        Some(seen) if number <= seen.number => false,
+        Some(seen) => {
+            seen.number = number;
+            true
+        }
+        None => {
+            let (edge_id, edge_epoch) = (reporter.edge_id.clone(), reporter.edge_epoch);
+            seen.push(Seen { edge_id, edge_epoch, number });
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(number: u64, kind: Reported, sip_status: u32) -> wire::ProxiedCallEvent {
+        wire::ProxiedCallEvent {
+            number,
+            call_id: "p".into(),
+            r#type: kind.into(),
+            from_uri: "sip:alice@example.com".into(),
+            to_uri: "sip:bob@example.com".into(),
+            sip_status,
+            ..wire::ProxiedCallEvent::default()
+        }
+    }
+
+    fn run(events: &[(&str, wire::ProxiedCallEvent)]) -> (Option<ProxiedCall>, Vec<Type>) {
+        let mut call = None;
+        let mut told = Vec::new();
+        for (edge, event) in events {
+            let reporter = Reporter { edge_id: (*edge).into(), edge_epoch: 1 };
+            let events = fold(&mut call, &reporter, event, Moment::from_millis(1_700_000_000_000));
+            told.extend(events.iter().map(|event| event.r#type()));
+        }
+        (call, told)
+    }
+
+    #[test]
+    fn a_call_is_told_from_beginning_to_end() {
+        let (call, told) = run(&[
+            ("e", event(1, Reported::Started, 0)),
+            ("e", event(2, Reported::Ringing, 180)),
+            ("e", event(3, Reported::Answered, 200)),
+            ("e", wire::ProxiedCallEvent { ended_by: "b".into(), ..event(4, Reported::Ended, 0) }),
+        ]);
+        use Type::{Connected, Created, Ended, LegAnswered, LegDialing, LegEnded, LegRinging};
+        let whole = [Created, LegDialing, LegRinging, LegAnswered, Connected, LegEnded, LegEnded, Ended];
+        assert_eq!(told, whole);
+        let call = call.expect("a call").call;
+        let outcome = call.outcome.clone().expect("outcome");
+        assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (wire::outcome::Kind::Completed, "b"));
+        assert_eq!(call.state(), State::Ended);
+    }
+
+    #[test]
+    fn duplicates_and_late_reports_of_another_edge_change_nothing() {
+        let (_, once) = run(&[("e", event(1, Reported::Started, 0)), ("e", event(2, Reported::Ended, 486))]);
+        let (call, told) = run(&[
+            ("e", event(1, Reported::Started, 0)),
+            ("e", event(1, Reported::Started, 0)),
+            ("e", event(2, Reported::Ended, 486)),
+            ("e", event(2, Reported::Ended, 486)),
+            ("f", event(1, Reported::Answered, 200)),
+            ("f", event(2, Reported::Ended, 0)),
+        ]);
+        assert_eq!(told, once);
+        let outcome = call.expect("a call").call.outcome.expect("outcome");
+        assert_eq!(outcome.kind(), wire::outcome::Kind::Busy);
+    }
+
+    #[test]
+    fn outcomes_have_the_classes_of_the_api() {
+        use wire::outcome::Kind;
+        let outcome = |rang: bool, status: u32, ended_by: &str| {
+            kind(
+                false,
+                rang,
+                &wire::ProxiedCallEvent { ended_by: ended_by.into(), ..event(1, Reported::Ended, status) },
+            )
+        };
+        assert_eq!(outcome(true, 480, "b"), Kind::NoAnswer);
+        assert_eq!(outcome(false, 480, "b"), Kind::Unreachable);
+        assert_eq!(outcome(true, 487, "a"), Kind::Cancelled);
+        assert_eq!(outcome(true, 603, "b"), Kind::Rejected);
+        assert_eq!(outcome(false, 404, "carillon"), Kind::Unreachable);
+        assert_eq!(outcome(false, 488, "b"), Kind::Failed);
+    }
+}
