@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
-use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse};
+use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event};
 use tonic::{Request, Response, Status};
 
 use crate::api::refusal;
 use crate::engine::StepError;
 use crate::runner::{ApplyError, How, Runner};
-use crate::wire::events::leg_event;
+use crate::wire::events;
 
 /// Events of one delivery at most; an edge that kept more sends them in several.
 const MAX_EVENTS: usize = 256;
@@ -34,8 +34,13 @@ impl LegEvents for Deliver {
         if call_id.is_empty() || edge_id.is_empty() || events.is_empty() || events.len() > MAX_EVENTS {
             return Err(Status::invalid_argument("expected call_id, edge_id and 1 to 256 events"));
         }
+        let is_incoming = |event: &LegEvent| matches!(event.what, Some(leg_event::What::Incoming(_)));
+        if events.iter().any(is_incoming) {
+            // This version makes no calls from INVITEs that come in: the edge answers them at once instead of asking for ever.
+            return Ok(Response::new(DeliverResponse { gone: true }));
+        }
         let events: Result<Vec<_>, _> =
-            events.into_iter().map(|event| leg_event(&edge_id, edge_epoch, event)).collect();
+            events.into_iter().map(|event| events::leg_event(&edge_id, edge_epoch, event)).collect();
         let events = events.map_err(|unknown| Status::unimplemented(unknown.to_string()))?;
         let how = How { acknowledged: true, ..How::default() };
         match self.runner.apply(&call_id, &events, how).await {

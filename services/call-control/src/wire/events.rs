@@ -38,7 +38,7 @@ pub fn leg_event(edge_id: &str, edge_epoch: u64, event: wire::LegEvent) -> Resul
             LegEvent::Ack { transaction: ack.transaction, cseq: ack.cseq, body: ack.body.map(body_in) }
         }
         What::AckMissing(missing) => LegEvent::AckMissing { transaction: missing.transaction },
-        // Calls that come in are not made here yet: the event is answered as one that this version does not know.
+        // Answered by the server of LegEvents before it comes here.
         What::Incoming(_) => return Err(UnknownEvent { number: event.number }),
         What::Cancel(cancel) => LegEvent::Cancel { transaction: cancel.transaction, reason: cancel.reason },
     };
