@@ -185,7 +185,7 @@ impl Work<'_> {
                 Some(Stage::Prack(stage)) => self.on_prack(stage, signal),
                 Some(Stage::Early(stage)) => self.on_early(stage, signal),
                 Some(Stage::AskOffer(_)) => self.on_ask_offer(signal),
-                Some(Stage::OfferB(stage)) => self.on_offer_b(&stage, signal),
+                Some(Stage::OfferB(stage)) => self.on_offer_b(stage, signal),
                 Some(Stage::Talking(_)) => self.on_talking(signal),
                 Some(Stage::Ending(_)) | None => self.on_ending(signal),
             }

@@ -5,6 +5,7 @@
 //! | effect not taken on yet, any edge can do it | goes to any edge                                                      |
 //! | CANCEL, response, release not taken on yet  | forgotten: what they are about died with the edge                     |
 //! | INVITE without final response               | the leg ends as 503; early dialogs get BYE by another edge (RFC 3261 15) |
+//! | INVITE accepted in the last 64*T1            | other forks that rang get BYE: a 2xx of theirs would not be heard     |
 //! | BYE without response                        | sent again by another edge                                            |
 //! | ACK of the last 64*T1                       | sent again by another edge                                            |
 //! | other request without response              | fails as 503                                                          |
@@ -14,10 +15,10 @@
 //! An effect that an edge refused goes to another one. When there is none, the request counts as failed with 503; ACK and BYE
 //! wait for an edge.
 
-use crate::engine::call::EdgeRef;
+use crate::engine::call::{EdgeRef, TimerKind};
 use crate::engine::effect::{Effect, SendRequest, What};
 use crate::engine::event::{Carried, FailureCause};
-use crate::engine::leg::{DialogState, InvitePhase, LegState, OpenOffer, Pending, Purpose, Served};
+use crate::engine::leg::{Dialog, DialogState, InvitePhase, LegState, OpenOffer, Pending, Purpose, Served};
 use crate::engine::signal::{LegIndex, Reply};
 use crate::engine::work::Work;
 
@@ -186,6 +187,7 @@ impl Work<'_> {
             Some(InvitePhase::Calling | InvitePhase::Proceeding | InvitePhase::Cancelling) => {
                 return self.lose_invite(leg);
             }
+            Some(InvitePhase::Accepted) if self.has_timer(TimerKind::Accepted, leg) => self.lose_forks(leg),
             Some(InvitePhase::Accepted | InvitePhase::Failed) | None => {}
         }
         for request in requests {
@@ -194,6 +196,18 @@ impl Work<'_> {
             } else {
                 self.finish_request(leg, request, Reply { status: 503, ..Reply::default() });
             }
+        }
+    }
+
+    /// A 2xx of another fork would not be heard any more: every fork that rang is told by BYE.
+    fn lose_forks(&mut self, leg: LegIndex) {
+        let on = self.leg(leg);
+        let is_fork =
+            |dialog: &&Dialog| dialog.state() == DialogState::Early && dialog.remote_tag != on.remote_tag;
+        let forks: Vec<String> =
+            on.dialogs.iter().filter(is_fork).map(|fork| fork.remote_tag.clone()).collect();
+        for tag in forks {
+            self.bye(leg, &tag);
         }
     }
 

@@ -4,6 +4,7 @@
 //! |--------|--------------------------|--------------------------------------------|---------|--------|
 //! | DialA  | Answered a, offer1       | INVITE b, offer1 with our o= line          | OfferB  | 2-3    |
 //! | OfferB | EarlyAnswer b, answer1   | ACK a, answer1                             | OfferB  | -      |
+//! | OfferB | Answered b, other fork   | ACK b; re-INVITE b without SDP             | AskOffer | -     |
 //! | OfferB | Answered b, answer1      | ACK b; ACK a, answer1                      | Talking | 4-7    |
 //! | OfferB | Refused b                | ACK a refusing; BYE a, Reason              | Ending  | c      |
 //! | OfferB | GUARD                    | ACK a refusing; CANCEL b; BYE a, cause 480 | Ending  | d      |
@@ -28,21 +29,27 @@ impl Work<'_> {
         let Some(fitted) = self.fit_first_offer(B, &offer) else {
             return self.end(Cause::failed(488, "Not Acceptable Here"));
         };
-        self.call.stage = Some(Stage::OfferB(OfferB { offer, lines: fitted.lines }));
+        self.call.stage = Some(Stage::OfferB(OfferB { offer, lines: fitted.lines, tag: String::new() }));
         self.dial(B, Some(fitted.sdp), "application/sdp");
     }
 
     /// Stage OfferB.
-    pub fn on_offer_b(&mut self, stage: &OfferB, signal: Signal) {
+    pub fn on_offer_b(&mut self, mut stage: OfferB, signal: Signal) {
         match signal {
-            Signal::EarlyAnswer { leg: B, sdp } => self.pass_answer(stage, &sdp),
+            Signal::EarlyAnswer { leg: B, tag, sdp } if stage.tag.is_empty() => {
+                stage.tag = tag;
+                self.call.stage = Some(Stage::OfferB(stage.clone()));
+                self.pass_answer(&stage, &sdp);
+            }
             Signal::Answered { leg: B, sdp } => {
                 let tag = self.leg(B).remote_tag.clone();
+                if !stage.tag.is_empty() && stage.tag != tag {
+                    return self.other_fork_answered(None);
+                }
                 self.ack(B, &tag, None);
-                let waits = self.leg(A).chosen().is_some_and(|dialog| dialog.unacked != 0);
                 match sdp {
-                    Some(answer) => self.pass_answer(stage, &answer),
-                    None if waits => return self.end(Cause::failed(488, "No answer in 2xx")),
+                    Some(answer) => self.pass_answer(&stage, &answer),
+                    None if stage.tag.is_empty() => return self.end(Cause::failed(488, "No answer in 2xx")),
                     None => {}
                 }
                 if self.call.outcome.is_none() {

@@ -210,7 +210,7 @@ impl Work<'_> {
     }
 
     /// Another fork than the one that rang answered: its offer replaces the agreed session (LAD-4 l).
-    fn other_fork_answered(&mut self, offer: Option<Vec<u8>>) {
+    pub fn other_fork_answered(&mut self, offer: Option<Vec<u8>>) {
         if let Some(offer) = offer {
             return self.connect(&offer);
         }

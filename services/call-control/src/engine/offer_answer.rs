@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use sip_body::multipart::{Entity, Part, build_mixed};
 use sip_body::sdp::{HistorySnapshot, LegHistory, LineMap, Sdp, has_common_codec};
-use sip_body::select::session_part;
+use sip_body::select::{NotUnderstood, session_part};
 use sip_body::tone::{self, Tones};
 
 use crate::engine::call::Call;
@@ -37,14 +37,25 @@ pub fn fresh_history(call: &Call, leg_id: &str) -> History {
     history.map(to_record).unwrap_or_default()
 }
 
-/// The session description in a body, alone or as a part.
+/// The session description in a body, alone or as a part; other parts do not matter.
 pub fn session_of(body: Option<&Body>) -> Option<Vec<u8>> {
-    let body = body?;
+    read_body(body, true).ok().flatten()
+}
+
+/// The session description in the body of a request, unless something in the body must be understood and is not: that is
+/// answered 415 (UAC-03).
+pub fn session_of_request(body: Option<&Body>) -> Result<Option<Vec<u8>>, NotUnderstood> {
+    read_body(body, false)
+}
+
+fn read_body(body: Option<&Body>, takes_all: bool) -> Result<Option<Vec<u8>>, NotUnderstood> {
+    let Some(body) = body.filter(|body| !body.content.is_empty()) else { return Ok(None) };
     let disposition = Some(body.content_disposition.as_bytes()).filter(|value| !value.is_empty());
     let content = Bytes::copy_from_slice(&body.content);
-    let entity = Entity::parse(Some(body.content_type.as_bytes()), disposition, &content).ok()?;
-    let selected = session_part(&entity, &|_| true).ok()?;
-    selected.session.map(|sdp| sdp.to_vec())
+    let entity = Entity::parse(Some(body.content_type.as_bytes()), disposition, &content)
+        .map_err(|_| NotUnderstood { content_type: body.content_type.clone() })?;
+    let selected = session_part(&entity, &|_| takes_all)?;
+    Ok(selected.session.map(|sdp| sdp.to_vec()))
 }
 
 /// The ringback tone with or without a session description (TPC-13).

@@ -9,6 +9,7 @@
 //! | INVITE, ours is under way          | 491 (UAC-21)                                                             |
 //! | INVITE or UPDATE, theirs is too    | 500 with Retry-After 0-10 (UAC-21, UPD-03)                               |
 //! | INVITE or UPDATE with SDP          | open offer of ours: 491, of theirs: 500; else to the flow                |
+//! | INVITE or UPDATE, unknown body     | 415 with Accept (UAC-03); SDP that cannot be read: 488 with Warning       |
 //! | UPDATE without SDP                 | 200 (UPD-02)                                                             |
 //! | INFO, MESSAGE                      | to the other party; INFO of an unknown package: 469 (IMI-04)             |
 //! | OPTIONS                            | 200                                                                      |
@@ -20,7 +21,7 @@ use crate::engine::call::OutcomeKind;
 use crate::engine::effect::{Body, Header};
 use crate::engine::event::RequestReceived;
 use crate::engine::leg::{DialogState, OpenOffer, Served};
-use crate::engine::offer_answer::session_of;
+use crate::engine::offer_answer::{is_readable, session_of, session_of_request};
 use crate::engine::outcome::Cause;
 use crate::engine::send::{ALLOW, SUPPORTED};
 use crate::engine::session_timer::Role;
@@ -29,6 +30,7 @@ use crate::engine::stage::Stage;
 use crate::engine::text::lists;
 use crate::engine::work::Work;
 
+const ACCEPT: &str = "application/sdp, multipart/mixed";
 const KNOWN_EXTENSIONS: [&str; 5] = ["100rel", "replaces", "join", "tdialog", "timer"];
 
 impl Work<'_> {
@@ -72,7 +74,7 @@ impl Work<'_> {
             "OPTIONS" => {
                 let headers = vec![
                     Header::new("Allow", ALLOW),
-                    Header::new("Accept", "application/sdp, multipart/mixed"),
+                    Header::new("Accept", ACCEPT),
                     Header::new("Supported", SUPPORTED),
                 ];
                 self.respond(leg, transaction, 200, headers, None);
@@ -123,7 +125,13 @@ impl Work<'_> {
     fn on_offer(&mut self, leg: LegIndex, request: &RequestReceived) {
         let transaction = request.transaction.as_str();
         let tag = request.from_tag.as_str();
-        let sdp = session_of(request.body.as_ref());
+        let Ok(sdp) = session_of_request(request.body.as_ref()) else {
+            let headers = vec![Header::new("Accept", ACCEPT)];
+            return self.respond(leg, transaction, 415, headers, None);
+        };
+        if sdp.as_ref().is_some_and(|sdp| !is_readable(sdp)) {
+            return self.respond(leg, transaction, 488, vec![not_acceptable(&self.call.policy.host)], None);
+        }
         let is_invite = request.method == "INVITE";
         let on = self.leg(leg);
         let Some(dialog) = on.dialog(tag) else { return };
@@ -241,4 +249,9 @@ impl Work<'_> {
             if dialog.allow.is_empty() { unknown } else { lists(&dialog.allow, method) }
         })
     }
+}
+
+/// Why a session description is refused (RFC 3261 20.43; UAC-11).
+fn not_acceptable(host: &str) -> Header {
+    Header::new("Warning", format!("399 {host} \"The session description cannot be read\""))
 }

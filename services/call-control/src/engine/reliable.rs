@@ -73,7 +73,8 @@ impl Work<'_> {
                 self.leg_mut(leg).remote_tag = tag.to_owned();
             }
             self.on_progress(leg, response.status, reason);
-            return self.signals.push_back(Signal::EarlyAnswer { leg, sdp: response.sdp });
+            let tag = tag.to_owned();
+            return self.signals.push_back(Signal::EarlyAnswer { leg, tag, sdp: response.sdp });
         }
         dialog.open_offer = OpenOffer::Theirs.into();
         dialog.remote_sdp = response.sdp.clone();

@@ -19,7 +19,7 @@ pub enum Signal {
     /// A reliable provisional response brought the peer's offer and waits for PRACK.
     EarlyOffer { leg: LegIndex, tag: String, status: u32, sdp: Vec<u8> },
     /// A reliable provisional response brought the answer to our offer; PRACK is sent.
-    EarlyAnswer { leg: LegIndex, sdp: Vec<u8> },
+    EarlyAnswer { leg: LegIndex, tag: String, sdp: Vec<u8> },
     /// The first 2xx to the initial INVITE: the dialog is the leg's, and waits for ACK. With SDP when it is an answer or offer.
     Answered { leg: LegIndex, sdp: Option<Vec<u8>> },
     /// The initial INVITE failed for good.

@@ -135,6 +135,9 @@ pub struct OfferB {
     /// Where each of its m= lines went on leg b, -1 for nowhere.
     #[prost(sint32, repeated, tag = "2")]
     pub lines: Vec<i32>,
+    /// Tag of the fork whose early answer leg a has got; empty before.
+    #[prost(string, tag = "3")]
+    pub tag: String,
 }
 
 /// See [`Stage::Talking`].

@@ -37,8 +37,16 @@ fn sdp(text: &str) -> String {
 
 /// The headers that ladders are about.
 fn headers(headers: &[Header]) -> String {
-    let shown =
-        ["Reason", "RAck", "Retry-After", "Unsupported", "Proxy-Authorization", "Authorization", "Recv-Info"];
+    let shown = [
+        "Reason",
+        "RAck",
+        "Retry-After",
+        "Unsupported",
+        "Proxy-Authorization",
+        "Authorization",
+        "Recv-Info",
+        "Warning",
+    ];
     let mut out = String::new();
     for header in headers.iter().filter(|header| shown.contains(&header.name.as_str())) {
         let value = if header.name.ends_with("Authorization") {

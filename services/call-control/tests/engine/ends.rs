@@ -282,7 +282,8 @@ fn the_edge_dies_in_every_stage() {
         ! Ended 503
         C>A ACK 1
         C>B ACK 1
-        C>B BYE 4 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>B BYE 4
+        C>B BYE 5 Reason: SIP;cause=503;text=\"Service Unavailable\"
         C>A BYE 3 Reason: SIP;cause=503;text=\"Service Unavailable\"
         -- I: the automaton is dialled
         ! LegEnded b 503
@@ -359,7 +360,8 @@ fn every_stage(end: impl Fn(&mut Ladder) -> bool) -> Ladder {
     all
 }
 
-fn stages() -> Vec<(&'static str, Ladder)> {
+/// Every stage, reached by the shortest way.
+pub fn stages() -> Vec<(&'static str, Ladder)> {
     let ok = |lines: &[&str]| Answer::new(200).sdp(&sdp(lines));
     let mut stages = Vec::new();
     let mut keep = |name, t: &Ladder| {

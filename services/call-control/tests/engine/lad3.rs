@@ -52,6 +52,37 @@ fn the_automaton_answers_early() {
     );
 }
 
+/// LAD-3 4 with forks: another fork than the one whose early answer Alice has got is asked for an offer of its own.
+#[test]
+fn another_fork_of_the_automaton_answers() {
+    let mut t = alice_waits();
+    t.reply("b", "INVITE", Answer::new(183).reliable(7).sdp(&sdp(&["audio 5000"])));
+    t.reply("b", "INVITE", Answer::new(183).tag("b2").reliable(7).sdp(&sdp(&["audio 6000"])));
+    t.reply("b", "INVITE", Answer::new(200).tag("b2"));
+    t.reply("b", "INVITE", Answer::new(200).tag("b2").sdp(&sdp(&["audio 6000"])));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.expect(
+        "
+        B>C 183 INVITE sdp1[audio:5000] RSeq 7
+        ! LegProgress b 183
+        C>B PRACK 2 RAck: 7 1 INVITE
+        C>A ACK 1 sdp1[audio:5000]
+        B>C 183 INVITE sdp1[audio:6000] (tag b2) RSeq 7
+        C>B PRACK 3 RAck: 7 1 INVITE
+        B>C 200 INVITE (tag b2)
+        ! LegAnswered b 200
+        C>B ACK 1
+        C>B INVITE 4
+        B>C 200 INVITE sdp1[audio:6000] (tag b2)
+        C>A INVITE 2 sdp2[audio:6000]
+        A>C 200 INVITE sdp1[audio:4000]
+        ! Connected 200
+        C>B ACK 4 sdp1[audio:4000]
+        C>A ACK 2
+        ",
+    );
+}
+
 /// LAD-3 a
 #[test]
 fn alice_rejects() {

@@ -86,6 +86,16 @@ impl Answer {
         self
     }
 
+    pub fn record_route(mut self, routes: &[&str]) -> Answer {
+        self.0.record_route = routes.iter().map(|one| one.to_string()).collect();
+        self
+    }
+
+    pub fn contact(mut self, uri: &str) -> Answer {
+        self.0.contact = uri.into();
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Answer {
         self.0.headers.push(Header::new(name, value));
         self
@@ -106,14 +116,19 @@ impl Ladder {
 
     /// The same with changed policy.
     pub fn dial_with(flow: Flow, change: impl FnOnce(&mut Policy)) -> Ladder {
-        let party = |name: &str| Party { uri: format!("sip:{name}@example.com"), ..Party::default() };
+        Ladder::dial_to("sip:alice@example.com", "sip:bob@example.com", flow, change)
+    }
+
+    /// The same between any two.
+    pub fn dial_to(from: &str, to: &str, flow: Flow, change: impl FnOnce(&mut Policy)) -> Ladder {
+        let party = |uri: &str| Party { uri: uri.into(), ..Party::default() };
         let mut policy = Policy::new("sip:controller@example.com", "controller", "192.0.2.1");
         change(&mut policy);
         let new = NewCall {
             call_id: "call-1".into(),
             flow,
-            from: party("alice"),
-            to: party("bob"),
+            from: party(from),
+            to: party(to),
             policy,
             headers: Vec::new(),
             metadata: HashMap::new(),
@@ -156,7 +171,9 @@ impl Ladder {
         if response.to_tag.is_empty() {
             response.to_tag = if request.to_tag.is_empty() { format!("{leg}1") } else { request.to_tag };
         }
-        response.contact = format!("sip:{}@phone.example", response.to_tag);
+        if response.contact.is_empty() {
+            response.contact = format!("sip:{}@phone.example", response.to_tag);
+        }
         let mut line = format!("{}>C {} {method}", leg.to_uppercase(), response.status);
         line.push_str(&draw::body(response.body.as_ref()));
         if response.to_tag != format!("{leg}1") && response.status > 100 && request_is_first(method) {

@@ -16,3 +16,5 @@ mod lad4_first;
 mod lad4_second;
 mod ladder;
 mod sim;
+mod table;
+mod ua;

@@ -1,0 +1,190 @@
+//! Rules of a user agent that hold in every flow: targets and routes, identities, odd statuses, bodies that are not understood.
+
+use call_control::engine::call::{CallState, Flow, OutcomeKind};
+use call_control::engine::effect::Body;
+
+use crate::ladder::{Answer, Ladder, sdp};
+
+/// UAC-14: unknown provisional responses count as 183, unknown final ones as the first of their class.
+#[test]
+fn unknown_statuses_count_by_their_class() {
+    let mut t = Ladder::dial(Flow::Iv);
+    for status in [199, 188, 155] {
+        t.reply("a", "INVITE", status);
+        assert_eq!(t.call.state(), CallState::Progressing);
+    }
+    t.reply("a", "INVITE", 299);
+    assert!(t.last("a", "ACK").1.cseq == 1, "an unknown 2xx is a success");
+    t.reply("b", "INVITE", 699);
+    assert_eq!(t.call.outcome.expect("an outcome").kind(), OutcomeKind::Failed);
+}
+
+/// UAC-05: a tel URI that is not served is asked for as a sip URI, once; sips never becomes sip.
+#[test]
+fn a_telephone_number_becomes_a_sip_uri() {
+    let mut t = Ladder::dial_to("tel:+15551234", "sip:bob@example.com", Flow::Iv, |policy| {
+        policy.host = "example.com".into();
+    });
+    t.reply("a", "INVITE", 416);
+    let (_, again) = t.last("a", "INVITE");
+    assert_eq!((again.request_uri.as_str(), again.cseq), ("sip:+15551234@example.com;user=phone", 2));
+    t.reply("a", "INVITE", 416);
+    assert!(t.finished);
+
+    let mut t = Ladder::dial_to("sips:alice@example.com", "sip:bob@example.com", Flow::Iv, |_| {});
+    t.reply("a", "INVITE", 416);
+    assert!(t.finished);
+    let mut t = Ladder::dial_to("sips:alice@example.com", "sip:bob@example.com", Flow::Iv, |_| {});
+    t.reply("a", "INVITE", Answer::new(302).contacts(&["<sip:alice@example.net>"]));
+    assert!(t.finished, "a redirection does not take the security away");
+}
+
+/// UAC-15, UAC-16: the route set is the reversed Record-Route of the 2xx, whatever the 18x said.
+#[test]
+fn later_requests_follow_the_route_of_the_2xx() {
+    let mut t = Ladder::dial(Flow::Iv);
+    t.reply("a", "INVITE", Answer::new(180).record_route(&["<sip:old;lr>"]));
+    t.reply(
+        "a",
+        "INVITE",
+        Answer::new(200).sdp(&sdp(&[])).record_route(&["<sip:p2;lr>", "<sip:p1;lr>"]).contact("sip:alice@pc"),
+    );
+    let (_, ack) = t.last("a", "ACK");
+    assert_eq!(ack.route, ["<sip:p1;lr>", "<sip:p2;lr>"]);
+    assert_eq!((ack.request_uri.as_str(), ack.to_tag.as_str()), ("sip:alice@pc", "a1"));
+    assert_eq!(ack.flow, "flow");
+}
+
+/// UAC-23: the target moves with a 2xx, a reliable 18x or a request of the peer, never with an unreliable 18x.
+#[test]
+fn only_reliable_messages_move_the_target() {
+    let mut t = Ladder::dial(Flow::Iv);
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    t.reply("b", "INVITE", Answer::new(180).contact("sip:first@b"));
+    t.reply("b", "INVITE", Answer::new(183).contact("sip:second@b"));
+    assert_eq!(t.call.legs[1].dialogs[0].remote_target, "sip:first@b");
+    t.reply("b", "INVITE", Answer::new(183).reliable(1).contact("sip:third@b"));
+    assert_eq!(t.last("b", "PRACK").1.request_uri, "sip:third@b");
+    t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])).contact("sip:fourth@b"));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])).contact("sip:moved@a"));
+    assert_eq!(t.last("b", "ACK").1.request_uri, "sip:fourth@b");
+    t.request("b", "BYE", None);
+    assert_eq!(t.last("a", "BYE").1.request_uri, "sip:moved@a");
+}
+
+/// TPC-10: the controller shows itself, on behalf of the other party; a caller id replaces that toward the second one.
+#[test]
+fn the_controller_does_not_pretend_to_be_a_party() {
+    let t = Ladder::dial(Flow::Iv);
+    let (_, invite) = t.last("a", "INVITE");
+    assert_eq!(invite.from_uri, "sip:controller@example.com");
+    assert_eq!(invite.from_display, "controller on behalf of sip:bob@example.com");
+
+    let mut t = Ladder::dial_with(Flow::Iv, |policy| policy.caller_id = "sip:+15550000@example.com".into());
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    assert_eq!(t.last("b", "INVITE").1.from_uri, "sip:+15550000@example.com");
+}
+
+/// TPC-11: the inactive line of an IPv6 controller is at a name that reaches nobody.
+#[test]
+fn an_inactive_line_is_at_an_address_that_reaches_nobody() {
+    let text = |host: &str| {
+        let t = Ladder::dial_with(Flow::Iv, |policy| {
+            policy.inactive_first = true;
+            policy.host = host.into();
+        });
+        String::from_utf8(t.last("a", "INVITE").1.body.expect("an offer").content).expect("text")
+    };
+    assert!(text("192.0.2.1").contains("c=IN IP4 0.0.0.0\r\n"));
+    assert!(text("2001:db8::1").contains("c=IN IP6 black-hole.invalid\r\n"));
+    assert!(text("192.0.2.1").contains("a=inactive\r\n"));
+}
+
+/// UAC-25: a call that another request caused goes on with its hop budget.
+#[test]
+fn the_hop_budget_is_handed_on() {
+    let mut t = Ladder::dial_with(Flow::Iv, |policy| policy.max_forwards = 17);
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    assert_eq!(t.last("a", "INVITE").1.max_forwards, 17);
+    assert_eq!(t.last("b", "INVITE").1.max_forwards, 17);
+    assert_eq!(t.last("a", "ACK").1.max_forwards, 0, "within a dialog the usual number");
+}
+
+/// UAC-03, UAC-11: bodies that are not understood, and descriptions that cannot be read.
+#[test]
+fn unknown_bodies_are_refused_with_what_is_accepted() {
+    let mut t = connected();
+    let text = Body {
+        content_type: "text/x".into(),
+        content_disposition: String::new(),
+        content: b"hello".to_vec(),
+    };
+    t.request_with("a", "INVITE", Some(text.clone()), Vec::new());
+    t.request_with(
+        "a",
+        "UPDATE",
+        Some(Body { content_disposition: "render;handling=optional".into(), ..text }),
+        Vec::new(),
+    );
+    t.request("a", "INVITE", Some("not a description"));
+    t.expect(
+        "
+        A>C INVITE <text/x: hello>
+        C>A 415 INVITE
+        A>C UPDATE <text/x: hello>
+        C>A 200 UPDATE
+        A>C INVITE sdp[]
+        C>A 488 INVITE Warning: 399 192.0.2.1 \"The session description cannot be read\"
+        ",
+    );
+}
+
+/// OFA-05: the version rises with every change and stays where nothing changed.
+#[test]
+fn versions_rise_only_with_changes() {
+    let mut t = connected();
+    for (lines, version) in [
+        (["audio 5000 sendonly"], 3),
+        (["audio 5000"], 4),
+        (["audio 5002"], 5),
+        (["audio 5002"], 5),
+        (["audio 5002 inactive"], 6),
+    ] {
+        let asked = t.request("b", "INVITE", Some(&sdp(&lines)));
+        let offer = t.last("a", "INVITE").1.body.expect("an offer");
+        let origin = String::from_utf8(offer.content).expect("text");
+        assert_eq!(
+            origin.lines().nth(1).and_then(|line| line.split(' ').nth(2)),
+            Some(version.to_string().as_str())
+        );
+        t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+        t.ack("b", &asked, None);
+    }
+}
+
+/// LAD: headers of every INVITE that Carillon sends.
+#[test]
+fn every_invite_says_what_carillon_can_do() {
+    let mut t = Ladder::dial(Flow::Ringback);
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    for (leg, accept) in [("a", "application/sdp, multipart/mixed"), ("b", "application/sdp")] {
+        let (_, invite) = t.last(leg, "INVITE");
+        let value = |name: &str| {
+            let header = invite.headers.iter().find(|header| header.name == name).expect("the header");
+            header.value.clone()
+        };
+        assert_eq!(value("Supported"), "100rel, replaces, join, tdialog, timer");
+        assert_eq!(value("Accept"), accept);
+        assert!(value("Allow").contains("PRACK, UPDATE, INFO"));
+        assert_eq!(value("Session-Expires"), "1800");
+    }
+}
+
+fn connected() -> Ladder {
+    let mut t = Ladder::dial(Flow::Iv);
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.lines.clear();
+    t
+}
