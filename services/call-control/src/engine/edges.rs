@@ -194,7 +194,7 @@ impl Work<'_> {
             if request.purpose() == Purpose::Bye {
                 self.send_pending(leg, request);
             } else {
-                self.finish_request(leg, request, Reply { status: 503, ..Reply::default() });
+                self.finish_request(leg, request, Reply { status: 503, lost: true, ..Reply::default() });
             }
         }
     }

@@ -28,6 +28,17 @@ pub struct Fitted {
     pub lines: Vec<i32>,
 }
 
+/// What became of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate<'a> {
+    /// It was answered so.
+    Answered(&'a [u8]),
+    /// It was refused: the session is as before.
+    Refused,
+    /// It may have been accepted; the answer never came.
+    Unknown,
+}
+
 /// The history of a leg on which nothing was said.
 pub fn fresh_history(call: &Call, leg_id: &str) -> History {
     let session_id = derive::session_id(call, leg_id);
@@ -166,11 +177,12 @@ impl Work<'_> {
         self.with_history(leg, &tag, LegHistory::hold_offer)?.map(|sdp| sdp.to_vec())
     }
 
-    /// Our offer in the dialog was answered, or refused.
-    pub fn offer_settled(&mut self, leg: LegIndex, tag: &str, answer: Option<&[u8]>) {
-        let settled = self.with_history(leg, tag, |history| match answer {
-            Some(_) => history.answered(),
-            None => history.refused(),
+    /// What became of our offer in the dialog is known.
+    pub fn offer_settled(&mut self, leg: LegIndex, tag: &str, fate: Fate<'_>) {
+        let settled = self.with_history(leg, tag, |history| match fate {
+            // RFC 3264 8: lines that may have come into being must not vanish
+            Fate::Answered(_) | Fate::Unknown => history.answered(),
+            Fate::Refused => history.refused(),
         });
         if settled.is_some()
             && let Some(dialog) = self.leg_mut(leg).dialog_mut(tag)
@@ -178,7 +190,7 @@ impl Work<'_> {
             if dialog.open_offer() == OpenOffer::Ours {
                 dialog.open_offer = OpenOffer::None.into();
             }
-            if let Some(answer) = answer {
+            if let Fate::Answered(answer) = fate {
                 dialog.remote_sdp = answer.to_vec();
             }
         }

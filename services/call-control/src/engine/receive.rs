@@ -11,7 +11,7 @@
 use crate::engine::call::TimerKind;
 use crate::engine::event::{FailureCause, ResponseReceived};
 use crate::engine::leg::{Dialog, DialogState, InvitePhase, LegState, OpenOffer};
-use crate::engine::offer_answer::session_of;
+use crate::engine::offer_answer::{Fate, session_of};
 use crate::engine::report::CallEventType;
 use crate::engine::session_timer::Role;
 use crate::engine::signal::{LegIndex, Signal};
@@ -198,7 +198,7 @@ impl Work<'_> {
         dialog.agreed = true;
         dialog.remote_sdp = sdp.clone();
         if invite.body.is_some() {
-            self.offer_settled(leg, &response.to_tag, Some(&sdp));
+            self.offer_settled(leg, &response.to_tag, Fate::Answered(&sdp));
         } else {
             dialog.open_offer = OpenOffer::Theirs.into();
         }

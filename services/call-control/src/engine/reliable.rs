@@ -12,7 +12,7 @@
 
 use crate::engine::event::ResponseReceived;
 use crate::engine::leg::{Ahead, OpenOffer, Purpose};
-use crate::engine::offer_answer::session_of;
+use crate::engine::offer_answer::{Fate, session_of};
 use crate::engine::signal::{LegIndex, Signal};
 use crate::engine::work::Work;
 
@@ -67,7 +67,7 @@ impl Work<'_> {
         }
         if has_offered {
             dialog.agreed = true;
-            self.offer_settled(leg, tag, Some(&response.sdp));
+            self.offer_settled(leg, tag, Fate::Answered(&response.sdp));
             self.prack(leg, tag, response.rseq, None, Purpose::PrackPlain);
             if self.leg(leg).remote_tag.is_empty() {
                 self.leg_mut(leg).remote_tag = tag.to_owned();

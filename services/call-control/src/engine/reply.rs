@@ -11,7 +11,7 @@
 
 use crate::engine::event::{RequestFailed, ResponseReceived};
 use crate::engine::leg::{DialogState, InvitePhase, OpenOffer, Pending, Purpose};
-use crate::engine::offer_answer::session_of;
+use crate::engine::offer_answer::{Fate, session_of};
 use crate::engine::session_timer::Role;
 use crate::engine::signal::{LegIndex, Reply, Signal};
 use crate::engine::work::Work;
@@ -36,7 +36,7 @@ impl Work<'_> {
             sdp: session_of(response.body.as_ref()),
             body: response.body.clone(),
             retry_after: response.retry_after,
-            silent: false,
+            ..Reply::default()
         };
         if reply.is_ok() && matches!(request.request.method.as_str(), "INVITE" | "UPDATE") {
             self.on_target_refresh(leg, &request, response);
@@ -100,7 +100,13 @@ impl Work<'_> {
         let tag = &request.request.to_tag;
         if request.request.body.is_some() {
             if request.purpose() != Purpose::Tone {
-                self.offer_settled(leg, tag, reply.sdp.as_deref().filter(|_| reply.is_ok()));
+                let answer = reply.sdp.as_deref().filter(|_| reply.is_ok());
+                let fate = match answer {
+                    Some(answer) => Fate::Answered(answer),
+                    None if reply.silent || reply.lost => Fate::Unknown,
+                    None => Fate::Refused,
+                };
+                self.offer_settled(leg, tag, fate);
             }
         } else if request.request.method == "INVITE"
             && reply.is_ok()

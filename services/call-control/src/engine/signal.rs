@@ -53,6 +53,8 @@ pub struct Reply {
     pub retry_after: Option<u32>,
     /// No response came.
     pub silent: bool,
+    /// The response, if there was one, died with its edge.
+    pub lost: bool,
 }
 
 impl Reply {

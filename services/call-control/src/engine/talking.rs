@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, CancelInvite, What};
 use crate::engine::leg::{Pending, Purpose};
+use crate::engine::offer_answer::{Fate, is_hold};
 use crate::engine::outcome::Cause;
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
@@ -161,7 +162,7 @@ impl Work<'_> {
         let to = other(from);
         let (own, tag) = (self.leg(from).remote_tag.clone(), self.leg(to).remote_tag.clone());
         self.stop_timer(TimerKind::Guard, to);
-        self.offer_settled(from, &own, sdp.as_deref());
+        self.offer_settled(from, &own, sdp.as_deref().map_or(Fate::Refused, Fate::Answered));
         let fitted =
             sdp.and_then(|answer| self.fit_answer(to, &tag, &served.relayed_offer, &answer, &served.lines));
         match fitted {
@@ -204,7 +205,7 @@ impl Work<'_> {
 
     /// Reports that a party put the other one on hold, or took it off.
     fn note_hold(&mut self, by: LegIndex, offer: &[u8]) {
-        let holds = crate::engine::offer_answer::is_hold(offer);
+        let holds = is_hold(offer);
         if holds != self.call.held {
             self.call.held = holds;
             let kind = if holds { CallEventType::Held } else { CallEventType::Unheld };
