@@ -87,6 +87,11 @@ spec:
           value: {{ include "carillon.peers" $root | quote }}
         - name: CARILLON_API_TOKEN_FILE
           value: /etc/carillon/api-tokens/{{ $root.Values.api.existingSecretKey }}
+        - name: CARILLON_CLUSTER_TOKEN
+          valueFrom:
+            secretKeyRef:
+              name: {{ $root.Values.api.existingSecret }}
+              key: {{ $root.Values.api.clusterTokenKey }}
         {{- if $isEdge }}
         - name: CARILLON_SIP
           value: udp://0.0.0.0:{{ $values.ports.udp }},tcp://0.0.0.0:{{ $values.ports.tcp }}
