@@ -135,7 +135,7 @@ pub struct Policy {
     /// How many targets of 3xx answers may be tried in all, for each leg; 0 means that redirections are reported.
     #[prost(uint32, tag = "9")]
     pub max_redirects: u32,
-    /// LAD-4 d: leave the first party silent and offer once more before giving up.
+    /// LAD-4 d: leave the first party silent and offer once more, without the tone, before giving up.
     #[prost(bool, tag = "10")]
     pub patient: bool,
     /// LAD-4 p: ring the second party as soon as the first has an early session.

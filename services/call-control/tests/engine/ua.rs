@@ -162,6 +162,25 @@ fn versions_rise_only_with_changes() {
     }
 }
 
+/// TMR-01: a session interval that is too small is raised once.
+#[test]
+fn the_session_interval_is_raised_to_min_se() {
+    let mut t = Ladder::dial_with(Flow::Iv, |policy| policy.session_expires_s = 90);
+    t.reply("a", "INVITE", Answer::new(422).header("Min-SE", "600"));
+    let (_, again) = t.last("a", "INVITE");
+    for name in ["Session-Expires", "Min-SE"] {
+        let values: Vec<&str> = again
+            .headers
+            .iter()
+            .filter(|header| header.name == name)
+            .map(|header| header.value.as_str())
+            .collect();
+        assert_eq!(values, ["600"], "{name}");
+    }
+    t.reply("a", "INVITE", Answer::new(422).header("Min-SE", "900"));
+    assert!(t.finished);
+}
+
 /// LAD: headers of every INVITE that Carillon sends.
 #[test]
 fn every_invite_says_what_carillon_can_do() {
