@@ -20,9 +20,7 @@ impl World {
                 if request.method == "INVITE" && request.to_tag.is_empty() {
                     self.edges[edge].invites.insert(effect.number, Invite { leg, ..Invite::default() });
                 }
-                // In order on the way, as over a stream
-                let at = (self.now + delay).max(self.last_arrival[leg] + 1);
-                self.last_arrival[leg] = at;
+                let at = self.next_arrival(leg, delay);
                 let request = Box::new(request);
                 self.at(at, Todo::Arrive { edge, effect: effect.number, leg, request });
             }
@@ -38,10 +36,18 @@ impl World {
             What::Respond(response) => {
                 self.log(format!("C>{} {} to {}", effect.leg_id, response.status, response.transaction));
                 let (transaction, status, body) = (response.transaction, response.status, response.body);
-                self.after(delay, Todo::Answer { transaction, status, body });
+                let at = self.next_arrival(leg, delay);
+                self.at(at, Todo::Answer { transaction, status, body });
             }
             What::Release(_) => self.log(format!("C>{} released", effect.leg_id)),
         }
+    }
+
+    /// When something sent now arrives: in order, as over a stream.
+    fn next_arrival(&mut self, leg: usize, delay: u64) -> u64 {
+        let at = (self.now + delay).max(self.last_arrival[leg] + 1);
+        self.last_arrival[leg] = at;
+        at
     }
 
     pub fn send_cancel(&mut self, edge: usize, invite: u64) {
