@@ -27,7 +27,7 @@ mod header;
 mod limits;
 mod message;
 mod method;
-mod reason;
+mod status;
 mod uri;
 
 pub use build::{RequestBuilder, ResponseBuilder};
@@ -39,5 +39,5 @@ pub use header::*;
 pub use limits::Limits;
 pub use message::{Essentials, Field, Message};
 pub use method::Method;
-pub use reason::standard_reason;
+pub use status::standard_reason;
 pub use uri::{MAX_URI_BYTES, Scheme, Uri, host_ip};

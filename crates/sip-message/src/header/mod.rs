@@ -1,16 +1,45 @@
 //! Headers: the names, and one file for each typed view.
 
+mod contact;
+mod content_disposition;
+mod content_type;
 mod cseq;
+mod date;
+mod dialog_reference;
+mod event;
 mod id;
+mod join;
 mod list;
 mod name_addr;
 mod params;
+mod rack;
+mod reason;
+mod replaces;
+mod retry_after;
+mod session_expires;
+mod subscription_state;
+mod target_dialog;
 mod via;
+mod warning;
 
+pub use content_disposition::ContentDisposition;
+pub use content_type::ContentType;
 pub use cseq::CSeq;
+pub use date::Date;
+pub use event::Event;
 pub use id::HeaderId;
+pub use join::Join;
 pub use list::CommaList;
 pub(crate) use list::{OneOrList, comma};
 pub use name_addr::NameAddr;
 pub use params::{Param, ParamIter, Params, quote, unquote};
+pub use rack::RAck;
+pub use reason::Reason;
+pub use replaces::Replaces;
+pub use retry_after::RetryAfter;
+pub(crate) use session_expires::seconds_and_params;
+pub use session_expires::{Refresher, SessionExpires};
+pub use subscription_state::SubscriptionState;
+pub use target_dialog::TargetDialog;
 pub use via::{BRANCH_COOKIE, Rport, Via};
+pub use warning::Warning;

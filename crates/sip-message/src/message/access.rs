@@ -1,9 +1,9 @@
 //! Reading a message: the start line, headers by name, and the fields that routing needs.
 
 use super::{Message, StartLine};
+use crate::Method;
 use crate::error::{HeaderError, HeaderFault};
 use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Via};
-use crate::{Method, grammar};
 
 /// One header line as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,20 +218,6 @@ impl Message {
                 Err(HeaderError::syntax(HeaderId::CallId)(error))
             }
         }
-    }
-
-    /// Max-Forwards, or `None` when there is none; numbers beyond `u32` saturate. MSG-14
-    ///
-    /// # Errors
-    /// When it is repeated or no number.
-    pub fn max_forwards(&self) -> Result<Option<u32>, HeaderError> {
-        if !self.has(HeaderId::MaxForwards) {
-            return Ok(None);
-        }
-        let number = grammar::saturating_number(self.single(HeaderId::MaxForwards)?).ok_or_else(|| {
-            HeaderError::syntax(HeaderId::MaxForwards)(crate::SyntaxError { expected: "a number", offset: 0 })
-        })?;
-        Ok(Some(u32::try_from(number).unwrap_or(u32::MAX)))
     }
 
     /// Reads and checks the mandatory fields at once. MSG-10, MSG-11

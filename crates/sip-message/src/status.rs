@@ -77,11 +77,11 @@ pub fn standard_reason(status: u16) -> &'static str {
         606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
-        100..=199 => "Progress",
-        200..=299 => "Success",
-        300..=399 => "Redirection",
-        400..=499 => "Request Failure",
-        500..=599 => "Server Failure",
+        _ if status <= 199 => "Progress",
+        _ if status <= 299 => "Success",
+        _ if status <= 399 => "Redirection",
+        _ if status <= 499 => "Request Failure",
+        _ if status <= 599 => "Server Failure",
         _ => "Global Failure",
     }
 }
