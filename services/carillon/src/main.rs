@@ -1,11 +1,49 @@
 //! The one executable of Carillon.
 
 mod cli;
+mod client;
+mod demo;
+mod healthcheck;
+mod ladder;
+mod phone;
 mod serve;
 
-use clap::Parser;
+use std::process::ExitCode;
 
-fn main() {
-    let cli = cli::Cli::parse();
-    println!("{cli:?}");
+use clap::Parser;
+use cli::{CallCommand, Cli, Command};
+use serve::settings::Settings;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => match Settings::load(&args, std::env::vars()) {
+            Ok(settings) => serve::run(settings).await,
+            Err(e) => {
+                eprintln!("carillon: {e}");
+                return ExitCode::from(2);
+            }
+        },
+        Command::Demo(args) => demo::run(args).await,
+        Command::Phone(args) => phone::run(args).await,
+        Command::Account(command) => client::account(command).await,
+        Command::Dial(args) => client::dial(args).await,
+        Command::Calls(args) => client::calls(args).await,
+        Command::Call(CallCommand::Show(args)) => client::call_show(args).await,
+        Command::Hangup(args) => client::hangup(args).await,
+        Command::Ladder(args) => client::ladder(args).await,
+        Command::Bindings(args) => client::bindings(args).await,
+        Command::Edges(args) => client::edges(args).await,
+        Command::Healthcheck(args) => healthcheck::run(&args.admin),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("carillon: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

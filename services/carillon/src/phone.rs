@@ -29,7 +29,15 @@ pub async fn run(args: PhoneArgs) -> anyhow::Result<()> {
     println!("{} listens on {} and registers at {server}", args.aor, socket.local_addr()?);
     let (remote, commands) = mpsc::channel(8);
     let (send, mut happenings) = mpsc::unbounded_channel();
-    let phone = scripted_phone::run(socket, server, identity, script(&args), rand::random(), commands, send);
+    let phone = scripted_phone::run(
+        socket,
+        server,
+        identity,
+        script(&args),
+        ambient::Entropy::number(&ambient::SystemEntropy),
+        commands,
+        send,
+    );
     tokio::pin!(phone);
     remote.send(Remote::Register).await?;
     let start = Instant::now();

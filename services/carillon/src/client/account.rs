@@ -9,7 +9,7 @@ use cluster_api::registrar::v1::{
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use super::connect::connect;
+use super::connect::{Connection, connect};
 use super::refusal::Refusal;
 use crate::cli::{AccountAddArgs, AccountCommand, AccountSetArgs, ApiArgs};
 
@@ -72,7 +72,16 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
 }
 
 async fn list(args: ApiArgs) -> anyhow::Result<()> {
-    let mut client = AccountsClient::new(connect(&args).await?);
+    print(&all(connect(&args).await?).await?, args.json);
+    Ok(())
+}
+
+/// Every account, page by page.
+///
+/// # Errors
+/// A refused rpc.
+pub async fn all(connection: Connection) -> anyhow::Result<Vec<Account>> {
+    let mut client = AccountsClient::new(connection);
     let mut accounts = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -81,11 +90,9 @@ async fn list(args: ApiArgs) -> anyhow::Result<()> {
         accounts.extend(page.accounts);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            break;
+            return Ok(accounts);
         }
     }
-    print(&accounts, args.json);
-    Ok(())
 }
 
 fn print(accounts: &[Account], as_json: bool) {
@@ -96,9 +103,13 @@ fn print(accounts: &[Account], as_json: bool) {
         return;
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED"]);
+    table.load_style(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED"]);
     for a in accounts {
-        table.add_row([a.aor.clone(), a.display_name.clone(), if a.disabled { "yes" } else { "" }.to_string()]);
+        table.add_row([
+            a.aor.clone(),
+            a.display_name.clone(),
+            if a.disabled { "yes" } else { "" }.to_string(),
+        ]);
     }
     println!("{table}");
 }
@@ -110,7 +121,10 @@ fn read_password() -> anyhow::Result<String> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     let password = line.trim_end_matches(['\r', '\n']).to_string();
-    anyhow::ensure!(!password.is_empty(), "a password is needed: give --password, or a line on standard input");
+    anyhow::ensure!(
+        !password.is_empty(),
+        "a password is needed: give --password, or a line on standard input"
+    );
     Ok(password)
 }
 

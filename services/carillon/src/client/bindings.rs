@@ -1,10 +1,11 @@
 //! `carillon bindings`.
 
-use cluster_api::registrar::v1::bindings_client::BindingsClient;
 use cluster_api::registrar::v1::ListBindingsRequest;
+use cluster_api::registrar::v1::bindings_client::BindingsClient;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
+use super::account;
 use super::call_view::time;
 use super::connect::connect;
 use super::refusal::Refusal;
@@ -15,17 +16,23 @@ use crate::cli::BindingsArgs;
 /// # Errors
 /// A refused rpc.
 pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
-    let mut client = BindingsClient::new(connect(&args.api).await?);
-    let aor = args.aor.unwrap_or_default();
+    let connection = connect(&args.api).await?;
+    let mut client = BindingsClient::new(connection.clone());
+    let aors = match args.aor {
+        Some(aor) => vec![aor],
+        None => account::all(connection).await?.into_iter().map(|a| a.aor).collect(),
+    };
     let mut bindings = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListBindingsRequest { aor: aor.clone(), page_size: 0, page_token };
-        let page = client.list_bindings(request).await.map_err(Refusal)?.into_inner();
-        bindings.extend(page.bindings);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
+    for aor in aors {
+        let mut page_token = String::new();
+        loop {
+            let request = ListBindingsRequest { aor: aor.clone(), page_size: 0, page_token };
+            let page = client.list_bindings(request).await.map_err(Refusal)?.into_inner();
+            bindings.extend(page.bindings);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
         }
     }
     if args.api.json {
@@ -39,7 +46,13 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["ADDRESS OF RECORD", "CONTACT", "EXPIRES", "RECEIVED", "USER AGENT"]);
+    table.load_style(presets::NOTHING).set_header([
+        "ADDRESS OF RECORD",
+        "CONTACT",
+        "EXPIRES",
+        "RECEIVED",
+        "USER AGENT",
+    ]);
     for b in bindings {
         table.add_row([b.aor, b.contact_uri, time(b.expire_time.as_ref()), b.received, b.user_agent]);
     }

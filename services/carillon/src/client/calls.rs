@@ -32,9 +32,11 @@ pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["CALL", "STATE", "FROM", "TO", "CREATED", "OUTCOME"]);
+    table.load_style(presets::NOTHING).set_header(["CALL", "STATE", "FROM", "TO", "CREATED", "OUTCOME"]);
     for c in &calls {
-        let party = |p: &Option<cluster_api::callcontrol::v1::Party>| p.as_ref().map_or(String::new(), |p| p.uri.clone());
+        let party = |p: &Option<cluster_api::callcontrol::v1::Party>| {
+            p.as_ref().map_or(String::new(), |p| p.uri.clone())
+        };
         table.add_row([
             c.call_id.clone(),
             state(c),

@@ -35,7 +35,10 @@ pub async fn connect(args: &ApiArgs) -> anyhow::Result<Connection> {
         .connect_timeout(std::time::Duration::from_secs(5))
         .tcp_nodelay(true);
     let channel = endpoint.connect().await.with_context(|| {
-        format!("nobody answers at {}; is `carillon serve` running? (--api URL names another place)", args.api)
+        format!(
+            "nobody answers at {}; is `carillon serve` running? (--api URL names another place)",
+            args.api
+        )
     })?;
     Ok(InterceptedService::new(channel, Token(bearer(args.token.as_deref())?)))
 }

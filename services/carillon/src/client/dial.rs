@@ -2,7 +2,9 @@
 
 use anyhow::bail;
 use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
-use cluster_api::callcontrol::v1::{Call, DialRequest, Flow as ApiFlow, Party, WatchCallsRequest, call_event, outcome};
+use cluster_api::callcontrol::v1::{
+    Call, DialRequest, Flow as ApiFlow, Party, WatchCallsRequest, call_event, outcome,
+};
 
 use super::call_view::{call_json, event_json, event_line, outcome_text, state};
 use super::connect::connect;
@@ -62,8 +64,11 @@ async fn watch(
     let mut after_cursor = None;
     let mut silent_ends = 0;
     loop {
-        let request =
-            WatchCallsRequest { call_id: Some(call_id.into()), after_cursor: after_cursor.clone(), filter: None };
+        let request = WatchCallsRequest {
+            call_id: Some(call_id.into()),
+            after_cursor: after_cursor.clone(),
+            filter: None,
+        };
         let mut events = client.watch_calls(request).await.map_err(Refusal)?.into_inner();
         while let Ok(Some(event)) = events.message().await {
             silent_ends = 0;
@@ -71,8 +76,10 @@ async fn watch(
                 true => println!("{}", event_json(&event)),
                 false => println!("{}", event_line(&event)),
             }
+            // A call that was over before the stream began shows as a snapshot with its end.
+            let snapshot = event.r#type == call_event::Type::Snapshot as i32;
             let ended = event.r#type == call_event::Type::Ended as i32
-                || event.call.as_ref().is_some_and(|c| c.end_time.is_some());
+                || (snapshot && event.call.as_ref().is_some_and(|c| c.end_time.is_some()));
             after_cursor = Some(event.cursor);
             if let (true, Some(call)) = (ended, event.call) {
                 return Ok(call);
@@ -80,7 +87,9 @@ async fn watch(
         }
         silent_ends += 1;
         if silent_ends > 5 {
-            bail!("the event stream of {call_id} keeps breaking; `carillon call show {call_id}` tells where it stands");
+            bail!(
+                "the event stream of {call_id} keeps breaking; `carillon call show {call_id}` tells where it stands"
+            );
         }
     }
 }
@@ -95,5 +104,6 @@ pub fn exit_status(call: &Call) -> anyhow::Result<()> {
 }
 
 fn to_wire(duration: std::time::Duration) -> anyhow::Result<prost_types::Duration> {
-    prost_types::Duration::try_from(duration).map_err(|_| anyhow::anyhow!("a duration of more than 292 years"))
+    prost_types::Duration::try_from(duration)
+        .map_err(|_| anyhow::anyhow!("a duration of more than 292 years"))
 }

@@ -1,7 +1,7 @@
 //! `carillon edges`.
 
-use cluster_api::edge::v1::edges_client::EdgesClient;
 use cluster_api::edge::v1::ListEdgesRequest;
+use cluster_api::edge::v1::edges_client::EdgesClient;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
@@ -23,7 +23,7 @@ pub async fn list(args: ApiArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["EDGE", "DRAINING"]);
+    table.load_style(presets::NOTHING).set_header(["EDGE", "DRAINING"]);
     for e in edges {
         table.add_row([e.edge_id, if e.draining { "yes".into() } else { String::new() }]);
     }

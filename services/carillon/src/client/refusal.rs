@@ -46,6 +46,9 @@ mod tests {
         details.set_error_info("BAD_URI", "carillon", std::collections::HashMap::new());
         let status = Status::with_error_details(Code::InvalidArgument, "bad argument", details);
         let text = Refusal(status).to_string();
-        assert!(text.contains("from.uri: expected a sip, sips or tel URI") && text.contains("BAD_URI"), "{text}");
+        assert!(
+            text.contains("from.uri: expected a sip, sips or tel URI") && text.contains("BAD_URI"),
+            "{text}"
+        );
     }
 }

@@ -30,7 +30,10 @@ pub fn routes(health: Health, metrics: Exposition) -> Router {
 
 /// Fails only when a work loop stands still: never because Redis is away (a restart would not bring it back).
 async fn live(State(admin): State<Admin>) -> impl IntoResponse {
-    answer("live", admin.health.dead(Instant::now()).iter().map(|(name, why)| format!("{name}: {why}")).collect())
+    answer(
+        "live",
+        admin.health.dead(Instant::now()).iter().map(|(name, why)| format!("{name}: {why}")).collect(),
+    )
 }
 
 /// Fails until everything has started. Stays positive while draining: a pod turned NotReady loses its UDP flows.

@@ -90,10 +90,9 @@ fn typed(example: &toml::Value, text: &str) -> Result<toml::Value, &'static str>
         toml::Value::Integer(_) => text.parse::<i64>().map(Into::into).map_err(|_| "a number"),
         toml::Value::Boolean(_) => text.parse::<bool>().map(Into::into).map_err(|_| "true or false"),
         toml::Value::Array(_) => Ok(split(text).into()),
-        toml::Value::String(_)
-        | toml::Value::Float(_)
-        | toml::Value::Datetime(_)
-        | toml::Value::Table(_) => Ok(text.into()),
+        toml::Value::String(_) | toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => {
+            Ok(text.into())
+        }
     }
 }
 

@@ -1,5 +1,44 @@
 //! `carillon serve`: settings, and the composition of services into one process.
+//!
+//! All-in-one and separate processes are the same composition: each service is linked in-process where its role runs here
+//! and over gRPC where it does not. Start reading at `compose.rs`.
 
-pub mod environment;
+mod admin;
+mod api_server;
+mod compose;
+mod edge_role;
+mod environment;
+mod late;
+mod listeners;
+mod members;
+mod roles;
+mod running;
+mod services;
 pub mod settings;
+mod store;
 mod unknown;
+
+use lifecycle::{Shutdown, Tasks};
+
+pub use compose::start;
+pub use running::Running;
+use settings::Settings;
+
+/// Serves until the process is asked to end.
+///
+/// # Errors
+/// A setting that cannot work, or an address that cannot be bound.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let _log = telemetry::logs::init(&settings.log)?;
+    let signals = Shutdown::new();
+    signals.ask_on_signals(&Tasks::new("signals", 4))?;
+    let running = tokio::select! {
+        biased; // an end that is asked for while Redis is awaited is an end
+        () = signals.asked() => return Ok(()),
+        started = start(&settings) => started?,
+    };
+    println!("{}", running.ready_line());
+    signals.asked().await;
+    running.drain(&signals).await;
+    Ok(())
+}

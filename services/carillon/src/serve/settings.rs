@@ -30,6 +30,10 @@ pub struct Settings {
     pub peers: Vec<String>,
     /// Tokens with scopes; empty means none.
     pub api_token_file: PathBuf,
+    /// Token for calls to the other services, where their API asks for one; its scopes are `cluster:read,cluster:write`.
+    pub cluster_token: Secret,
+    /// The log.
+    pub log: telemetry::logs::Config,
     /// How phones of domains without `auth` of their own authenticate.
     pub auth: String,
     /// Domains served.
@@ -48,6 +52,17 @@ pub struct Settings {
     pub redis: Redis,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// A text that is never shown.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// One served domain.
@@ -175,6 +190,8 @@ impl Default for Settings {
             cluster_url: String::new(),
             peers: Vec::new(),
             api_token_file: PathBuf::new(),
+            cluster_token: Secret::default(),
+            log: telemetry::logs::Config::default(),
             auth: "digest".into(),
             domain: vec![Domain { name: "localhost".into(), ..Domain::default() }],
             sip: Sip::default(),
@@ -350,11 +367,15 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_environment_and_that_over_the_file() {
-        let file = "api = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nadvertise = \"file\"\n[sip]\nt1 = \"100ms\"\n";
+        let file =
+            "api = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nadvertise = \"file\"\n[sip]\nt1 = \"100ms\"\n";
         let environment = [("CARILLON_ADMIN", "127.0.0.1:3"), ("CARILLON_API", "127.0.0.1:4")];
         let args = ServeArgs { api: Some("127.0.0.1:5".into()), ..ServeArgs::default() };
         let s = load(file, &environment, args).unwrap();
-        assert_eq!((s.api.as_str(), s.admin.as_str(), s.advertise.as_str()), ("127.0.0.1:5", "127.0.0.1:3", "file"));
+        assert_eq!(
+            (s.api.as_str(), s.admin.as_str(), s.advertise.as_str()),
+            ("127.0.0.1:5", "127.0.0.1:3", "file")
+        );
         assert_eq!(s.sip.t1, Duration::from_millis(100));
         assert_eq!(s.sip.t2, Duration::from_secs(4));
     }

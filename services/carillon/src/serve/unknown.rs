@@ -34,6 +34,9 @@ mod tests {
     #[test]
     fn a_name_far_from_all_others_gets_no_suggestion() {
         assert_eq!(message("key", "zzzzzzzzzz", ["edge", "sip"].into_iter()), "unknown key `zzzzzzzzzz`");
-        assert_eq!(message("key", "egde", ["edge", "sip"].into_iter()), "unknown key `egde`, did you mean `edge`?");
+        assert_eq!(
+            message("key", "egde", ["edge", "sip"].into_iter()),
+            "unknown key `egde`, did you mean `edge`?"
+        );
     }
 }

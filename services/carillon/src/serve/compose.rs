@@ -1,0 +1,239 @@
+//! Puts the services of a process together: each role in-process where it runs here, over gRPC where it does not.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
+use anyhow::Context;
+use cluster_api::edge::v1::legs_server::LegsServer;
+use cluster_api::edge::v1::requests_server::RequestsServer;
+use cluster_rpc::{
+    EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink, Replicas, Wiring,
+};
+use lifecycle::{Drain, Health, Shutdown, Tasks};
+use presence::Presence;
+use registrar::Registrar;
+use store::Store;
+use telemetry::{Metrics, Redacted};
+
+use super::api_server::ApiServer;
+use super::late::LateLegs;
+use super::members::{Joined, Myself};
+use super::roles::{self, Role};
+use super::running::Running;
+use super::settings::Settings;
+use super::{admin, edge_role, services, store as stores};
+
+/// Most tasks of one process: connections of phones, streams, background work.
+const MOST_TASKS: usize = 100_000;
+
+/// Starts the services that the settings name, and returns once they serve.
+///
+/// # Errors
+/// A setting that cannot work, or an address that cannot be bound.
+pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
+    let roles = roles::roles(&settings.roles).map_err(anyhow::Error::msg)?;
+    services::check(settings, &roles)?;
+    let parts = Parts::new(settings, roles)?;
+    let admin = parts.serve_admin(&settings.admin).await?;
+    let mut api = ApiServer::bind(settings, &parts.metrics).await?;
+    let store = match parts.roles.iter().any(|r| r.has_store()) {
+        true => Some(stores::open(settings, &parts.roles, &parts.tasks)?),
+        false => None,
+    };
+    let registrar = parts.registrar(settings, store.clone())?;
+    let myself = Myself::new(settings, api.address()?, parts.epoch, parts.drain.clone());
+    let membership = parts.membership_link(settings, registrar.as_ref())?;
+    let joined = Joined::all(&parts.roles, &membership, &parts.tasks, &myself)?;
+    let late = Arc::new(LateLegs::default());
+    let calls = parts.call_control(settings, store, &joined, &late)?;
+    let presence = Presence::build(presence::Config::default());
+
+    let mut listening = Vec::new();
+    if parts.roles.contains(&Role::Edge) {
+        let deps = edge::Deps {
+            location: parts.location_link(settings, registrar.as_ref())?,
+            leg_events: parts.leg_events_link(settings, calls.as_ref())?,
+            intake: parts.intake_link(settings, &presence)?,
+            members: joined.view(Role::Edge)?,
+            dns: Arc::new(sip_endpoint::SystemDns),
+            clock: Arc::new(SystemClock),
+            entropy: parts.entropy.clone(),
+            metrics: parts.metrics.clone(),
+            drain: parts.drain.clone(),
+            tasks: parts.tasks.clone(),
+        };
+        let edge = edge::build(edge_role::config(settings, &myself).await?, deps)
+            .bind()
+            .await
+            .context("SIP listener")?;
+        listening = edge.listening();
+        myself.is_at(edge_role::internal(settings, &listening).await?);
+        late.is(edge.legs());
+        api.routes
+            .add_service(LegsServer::new(edge.legs()))
+            .add_service(RequestsServer::new(edge.requests()));
+        let (end, alive) = (parts.end.clone(), parts.health.component("edge", Instant::now(), None));
+        parts.tasks.spawn("edge", async move {
+            alive.ready();
+            if let Err(e) = edge.run(async move { end.asked().await }).await {
+                tracing::error!("the edge ended: {e}");
+            }
+        })?;
+    }
+    if let Some(registrar) = registrar.filter(|_| parts.roles.contains(&Role::Registrar)) {
+        parts.tasks.spawn("registrar", registrar.clone().run(parts.end.clone()))?;
+        services::add_registrar(&mut api.routes, &registrar);
+    }
+    if parts.roles.contains(&Role::Presence) {
+        services::add_presence(&mut api.routes, &presence);
+    }
+    if let Some(calls) = &calls {
+        calls.start()?;
+        services::add_call_control(&mut api.routes, calls);
+    }
+    let api_address = api.address()?;
+    api.serve(parts.entropy.clone(), &parts.tasks, &parts.end)?;
+    let ready = parts.health.component("cluster", Instant::now(), None);
+    joined.everywhere().await;
+    ready.ready();
+    Ok(Running {
+        listening,
+        api: api_address,
+        admin,
+        drain: parts.drain,
+        end: parts.end,
+        tasks: parts.tasks,
+        calls,
+        joined,
+    })
+}
+
+/// What every role of the process shares.
+struct Parts {
+    roles: BTreeSet<Role>,
+    metrics: Metrics,
+    tasks: Tasks,
+    health: Health,
+    drain: Drain,
+    end: Shutdown,
+    entropy: Arc<dyn Entropy>,
+    wiring: Wiring,
+    epoch: u64,
+}
+
+impl Parts {
+    fn new(settings: &Settings, roles: BTreeSet<Role>) -> anyhow::Result<Self> {
+        let (metrics, tasks) = (Metrics::new(), Tasks::new("carillon", MOST_TASKS));
+        let token = &settings.cluster_token.0;
+        let config = cluster_rpc::remote::Config {
+            token: (!token.is_empty()).then(|| Redacted::new(token.clone())),
+            ..cluster_rpc::remote::Config::default()
+        };
+        Ok(Self {
+            roles,
+            wiring: Wiring::new(config, tasks.clone(), metrics.clone()),
+            metrics,
+            tasks,
+            health: Health::new(),
+            drain: Drain::new(),
+            end: Shutdown::new(),
+            entropy: Arc::new(SystemEntropy),
+            epoch: SystemClock.unix_millis(),
+        })
+    }
+
+    async fn serve_admin(&self, address: &str) -> anyhow::Result<std::net::SocketAddr> {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("--admin {address}: cannot listen there (expected ADDR:PORT)"))?;
+        let bound = listener.local_addr()?;
+        let metrics = self.metrics.clone();
+        let routes = admin::routes(self.health.clone(), Arc::new(move || metrics.text()));
+        self.tasks.spawn("admin", async move {
+            if let Err(e) = axum::serve(listener, routes).await {
+                tracing::error!("the admin server ended: {e}");
+            }
+        })?;
+        Ok(bound)
+    }
+
+    fn registrar(
+        &self,
+        settings: &Settings,
+        store: Option<Arc<dyn Store>>,
+    ) -> anyhow::Result<Option<Registrar>> {
+        let Some(store) = store.filter(|_| self.roles.contains(&Role::Registrar)) else { return Ok(None) };
+        let deps = registrar::Deps { store, entropy: self.entropy.clone(), metrics: self.metrics.clone() };
+        Ok(Some(Registrar::build(services::registrar_config(settings), deps)?))
+    }
+
+    fn call_control(
+        &self,
+        settings: &Settings,
+        store: Option<Arc<dyn Store>>,
+        joined: &Joined,
+        late: &Arc<LateLegs>,
+    ) -> anyhow::Result<Option<call_control::Service>> {
+        let Some(store) = store.filter(|_| self.roles.contains(&Role::CallControl)) else { return Ok(None) };
+        let view = joined.view(Role::CallControl)?;
+        let directory = EdgeDirectory::new(view.clone(), self.wiring.clone());
+        let legs = match self.roles.contains(&Role::Edge) {
+            true => LegsLink::mixed(super::members::process_id(settings), late.clone(), directory),
+            false => LegsLink::remote(directory),
+        };
+        let deps = call_control::Deps {
+            store,
+            edges: Arc::new(call_control::edges::LinkedEdges::new(legs, view)),
+            entropy: self.entropy.clone(),
+            metrics: self.metrics.clone(),
+            drain: self.drain.clone(),
+        };
+        Ok(Some(call_control::build(services::call_control_config(settings), deps)))
+    }
+
+    fn membership_link(&self, s: &Settings, local: Option<&Registrar>) -> anyhow::Result<MembershipLink> {
+        Ok(match local {
+            Some(registrar) => MembershipLink::Local(Arc::new(registrar.clone())),
+            None => MembershipLink::Remote(self.replicas(s, Role::Registrar)?),
+        })
+    }
+
+    fn location_link(&self, s: &Settings, local: Option<&Registrar>) -> anyhow::Result<LocationLink> {
+        Ok(match local {
+            Some(registrar) => LocationLink::Local(Arc::new(registrar.clone())),
+            None => LocationLink::Remote(self.replicas(s, Role::Registrar)?),
+        })
+    }
+
+    fn leg_events_link(
+        &self,
+        s: &Settings,
+        local: Option<&call_control::Service>,
+    ) -> anyhow::Result<LegEventsLink> {
+        Ok(match local {
+            Some(calls) => LegEventsLink::Local(Arc::new(calls.leg_events.clone())),
+            None => LegEventsLink::Remote(self.replicas(s, Role::CallControl)?),
+        })
+    }
+
+    /// Presence elsewhere when its place is named; else the one of this process, which keeps no state.
+    fn intake_link(&self, s: &Settings, local: &Presence) -> anyhow::Result<IntakeLink> {
+        let elsewhere = !self.roles.contains(&Role::Presence)
+            && !roles::peers(&s.peers, Role::Presence).map_err(anyhow::Error::msg)?.is_empty();
+        Ok(match elsewhere {
+            true => IntakeLink::Remote(self.replicas(s, Role::Presence)?),
+            false => IntakeLink::Local(Arc::new(local.clone())),
+        })
+    }
+
+    fn replicas(&self, settings: &Settings, role: Role) -> anyhow::Result<Replicas> {
+        let addresses = roles::peers(&settings.peers, role).map_err(anyhow::Error::msg)?;
+        anyhow::ensure!(
+            !addresses.is_empty(),
+            "this process does not run {role} and does not know where it is: give --peers {role}=http://HOST:PORT"
+        );
+        Ok(Replicas::new(role.name(), &addresses, &self.wiring)?)
+    }
+}

@@ -1,0 +1,73 @@
+//! The settings of the edge, and where other edges reach it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Context;
+use tokio::net::lookup_host;
+
+use super::listeners::listeners;
+use super::members::Myself;
+use super::settings::Settings;
+
+/// Settings of the edge.
+///
+/// # Errors
+/// A listener or network that is none.
+pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge::Config> {
+    let listen = listeners(&settings.sip.listen, &settings.advertise).map_err(anyhow::Error::msg)?;
+    let mut endpoint = sip_endpoint::Config {
+        listen,
+        max_connections: settings.limits.tcp_connections,
+        max_connections_per_address: settings.limits.tcp_connections_per_source,
+        ..sip_endpoint::Config::default()
+    };
+    let transactions = &mut endpoint.transactions;
+    (transactions.timing.t1, transactions.timing.t2, transactions.timing.t4) =
+        (settings.sip.t1, settings.sip.t2, settings.sip.t4);
+    (transactions.max_client, transactions.max_server) =
+        (settings.limits.transactions, settings.limits.transactions);
+    // The low half of the epoch: keys of an earlier life of this edge mean nothing in this one.
+    transactions.space = myself.epoch as u32;
+    let mut config = edge::Config::new(myself.id.clone(), myself.epoch, endpoint);
+    config.domains = settings.domain.iter().map(|d| d.name.clone()).collect();
+    if !settings.advertise.is_empty() {
+        config.aliases.push(settings.advertise.clone());
+    }
+    if let Some(ip) = inside(settings).await? {
+        // Where siblings reach this edge is a name of its own too, beside the advertised one.
+        config.aliases.push(ip.to_string());
+    }
+    config.trusted = settings
+        .edge
+        .trusted
+        .iter()
+        .map(|net| net.parse().with_context(|| format!("edge.trusted: {net}")))
+        .collect::<anyhow::Result<_>>()?;
+    config.ring_timeout = settings.edge.ring_timeout;
+    Ok(config)
+}
+
+/// The numeric address at which other edges reach this one's first listener.
+///
+/// # Errors
+/// When the listener is bound to no certain address and nothing says which one to use.
+pub async fn internal(settings: &Settings, listening: &[SocketAddr]) -> anyhow::Result<SocketAddr> {
+    let first = listening.first().context("an edge listens somewhere")?;
+    if !first.ip().is_unspecified() {
+        return Ok(*first);
+    }
+    let ip = inside(settings).await?.context(
+        "the listener has no certain address: set --cluster-url to this process's own address, or listen on one",
+    )?;
+    Ok(SocketAddr::new(ip, first.port()))
+}
+
+/// The address in `cluster_url`, by which the other services reach this process.
+async fn inside(settings: &Settings) -> anyhow::Result<Option<IpAddr>> {
+    let Some((_, rest)) = settings.cluster_url.split_once("://") else { return Ok(None) };
+    let found = lookup_host(rest.trim_end_matches('/'))
+        .await
+        .with_context(|| format!("cluster_url {}: no such host", settings.cluster_url))?
+        .next();
+    Ok(found.map(|address| address.ip()))
+}

@@ -1,0 +1,51 @@
+//! SIP listeners as the operator names them.
+
+use std::net::SocketAddr;
+
+use sip_endpoint::Listen;
+
+/// The addresses of `udp://…` and `tcp://…`: each is served by UDP and TCP (RFC 3261 18), so one address is listed once.
+///
+/// # Errors
+/// What is no listener, with what was expected.
+pub fn listeners(uris: &[String], advertise: &str) -> Result<Vec<Listen>, String> {
+    let mut listen: Vec<Listen> = Vec::new();
+    for uri in uris {
+        let expected = || format!("--sip {uri}: expected udp://ADDR:PORT or tcp://ADDR:PORT");
+        let (scheme, rest) = uri.split_once("://").ok_or_else(expected)?;
+        match scheme {
+            "udp" | "tcp" => {}
+            "tls" | "ws" | "wss" => {
+                return Err(format!("--sip {uri}: {scheme} is not served yet; UDP and TCP are"));
+            }
+            _ => return Err(expected()),
+        }
+        let address: SocketAddr = rest.parse().map_err(|_| expected())?;
+        if !listen.iter().any(|l| l.address == address) {
+            let advertise = (!advertise.is_empty()).then(|| advertise.to_string());
+            listen.push(Listen { address, advertise });
+        }
+    }
+    if listen.is_empty() {
+        Err("an edge needs at least one listener: --sip udp://ADDR:PORT".into())
+    } else {
+        Ok(listen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn udp_and_tcp_of_one_address_are_one_listener() {
+        let uris = ["udp://127.0.0.1:5060", "tcp://127.0.0.1:5060", "udp://[::1]:5060"].map(String::from);
+        assert_eq!(listeners(&uris, "").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_served_yet_is_said_clearly() {
+        assert!(listeners(&["tls://127.0.0.1:5061".into()], "").unwrap_err().contains("not served yet"));
+        assert!(listeners(&["127.0.0.1:5060".into()], "").unwrap_err().contains("expected udp://"));
+    }
+}

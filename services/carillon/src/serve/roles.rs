@@ -1,0 +1,106 @@
+//! Which services a process runs, and where it finds the others.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use cluster_rpc::Address;
+
+use super::unknown;
+
+/// A service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Transports, transactions, the proxy core.
+    Edge,
+    /// Accounts, bindings, routing plans.
+    Registrar,
+    /// Event packages.
+    Presence,
+    /// Calls that Carillon is a party of.
+    CallControl,
+}
+
+impl Role {
+    /// Every role, in the order of the documentation.
+    pub const ALL: [Self; 4] = [Self::Edge, Self::Registrar, Self::Presence, Self::CallControl];
+
+    /// The name in flags, configuration and membership.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Registrar => "registrar",
+            Self::Presence => "presence",
+            Self::CallControl => "call-control",
+        }
+    }
+
+    /// Whether the service keeps state in the store.
+    pub fn has_store(self) -> bool {
+        self != Self::Edge
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|role| role.name() == text);
+        found.ok_or_else(|| unknown::message("role", text, Self::ALL.iter().map(|r| r.name())))
+    }
+}
+
+/// The roles of a process.
+///
+/// # Errors
+/// A name that is no role, or no role at all.
+pub fn roles(names: &[String]) -> Result<BTreeSet<Role>, String> {
+    let roles = names.iter().map(|name| name.parse()).collect::<Result<BTreeSet<Role>, _>>()?;
+    if roles.is_empty() {
+        Err("roles: at least one of edge, registrar, presence, call-control".into())
+    } else {
+        Ok(roles)
+    }
+}
+
+/// Where the replicas of one role are.
+///
+/// # Errors
+/// A peer that is not `ROLE=URL`.
+pub fn peers(all: &[String], of: Role) -> Result<Vec<Address>, String> {
+    let mut addresses = Vec::new();
+    for peer in all {
+        let (role, url) = peer.split_once('=').ok_or_else(|| format!("--peers {peer}: expected ROLE=URL"))?;
+        let address: Address = url.parse().map_err(|e| format!("--peers {peer}: {e}"))?;
+        if role.parse::<Role>().map_err(|e| format!("--peers {peer}: {e}"))? == of {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_role_names_the_nearest_one() {
+        assert!(roles(&["egde".into()]).unwrap_err().contains("`edge`"));
+        assert_eq!(roles(&["edge".into(), "edge".into()]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn peers_are_found_by_role() {
+        let all = ["registrar=http://127.0.0.1:1", "edge=dns://edges:2", "registrar=http://127.0.0.1:3"]
+            .map(String::from);
+        assert_eq!(peers(&all, Role::Registrar).unwrap().len(), 2);
+        assert!(peers(&["registrar".into()], Role::Edge).unwrap_err().contains("ROLE=URL"));
+        assert!(peers(&["registrar=127.0.0.1:1".into()], Role::Edge).is_err());
+    }
+}

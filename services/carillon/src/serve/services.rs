@@ -1,0 +1,114 @@
+//! The settings of each service, and the rpcs it adds to the server.
+
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use cluster_api::callcontrol::v1::call_control_server::CallControlServer;
+use cluster_api::callcontrol::v1::leg_events_server::LegEventsServer;
+use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCallsServer;
+use cluster_api::cluster::v1::membership_server::MembershipServer;
+use cluster_api::presence::v1::intake_server::IntakeServer;
+use cluster_api::presence::v1::message_summary_server::MessageSummaryServer;
+use cluster_api::presence::v1::messages_server::MessagesServer;
+use cluster_api::presence::v1::presence_server::PresenceServer;
+use cluster_api::presence::v1::resource_lists_server::ResourceListsServer;
+use cluster_api::registrar::v1::accounts_server::AccountsServer;
+use cluster_api::registrar::v1::bindings_server::BindingsServer;
+use cluster_api::registrar::v1::forwarding_server::ForwardingServer;
+use cluster_api::registrar::v1::location_server::LocationServer;
+use cluster_api::registrar::v1::trunks_server::TrunksServer;
+use presence::Presence;
+use registrar::{Auth, DomainConfig, Registrar};
+use tonic::service::RoutesBuilder;
+
+use super::listeners::listeners;
+use super::roles::Role;
+use super::settings::{Domain, Settings};
+
+/// Settings that exclude each other.
+///
+/// # Errors
+/// What cannot be, and what to do instead.
+pub fn check(settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<()> {
+    for domain in &settings.domain {
+        let auth = auth_of(domain, settings);
+        if auth != "digest" && auth != "none" {
+            bail!("auth = \"{auth}\" of domain {}: expected digest or none", domain.name);
+        }
+        if auth == "none" && !domain.danger_open && roles.contains(&Role::Edge) {
+            let listen = listeners(&settings.sip.listen, "").map_err(anyhow::Error::msg)?;
+            if let Some(open) = listen.iter().find(|l| !l.address.ip().is_loopback()) {
+                bail!(
+                    "auth = \"none\" of domain {} on {} lets everybody register and call: listen on loopback, use \
+                     digest, or set danger_open = true for the domain",
+                    domain.name,
+                    open.address
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn auth_of<'a>(domain: &'a Domain, settings: &'a Settings) -> &'a str {
+    if domain.auth.is_empty() { &settings.auth } else { &domain.auth }
+}
+
+/// Settings of the registrar.
+pub fn registrar_config(settings: &Settings) -> registrar::Config {
+    let domain = |d: &Domain| DomainConfig {
+        name: d.name.clone(),
+        auth: if auth_of(d, settings) == "none" { Auth::None } else { Auth::Digest },
+        realm: (!d.realm.is_empty()).then(|| d.realm.clone()),
+    };
+    registrar::Config {
+        domains: settings.domain.iter().map(domain).collect(),
+        default_expires: settings.registrar.default_expires,
+        min_expires: settings.registrar.min_expires,
+        max_expires: settings.registrar.max_expires,
+        ..registrar::Config::default()
+    }
+}
+
+/// Settings of call-control.
+pub fn call_control_config(settings: &Settings) -> call_control::Config {
+    let host = settings.domain.first().map_or("localhost", |d| d.name.as_str());
+    call_control::Config {
+        controller_uri: format!("sip:carillon@{host}"),
+        host: host.to_string(),
+        ring_timeout: settings.call_control.ring_timeout,
+        guard: settings.call_control.guard,
+        t1: settings.sip.t1,
+        watch_buffer: settings.limits.watch_buffer,
+        ..call_control::Config::default()
+    }
+}
+
+/// Adds the rpcs of the registrar.
+pub fn add_registrar(routes: &mut RoutesBuilder, registrar: &Registrar) {
+    routes
+        .add_service(LocationServer::new(registrar.clone()))
+        .add_service(MembershipServer::new(registrar.clone()))
+        .add_service(AccountsServer::new(registrar.clone()))
+        .add_service(BindingsServer::new(registrar.clone()))
+        .add_service(ForwardingServer::new(registrar.clone()))
+        .add_service(TrunksServer::new(registrar.clone()));
+}
+
+/// Adds the rpcs of presence.
+pub fn add_presence(routes: &mut RoutesBuilder, presence: &Presence) {
+    routes
+        .add_service(IntakeServer::new(presence.clone()))
+        .add_service(PresenceServer::new(presence.clone()))
+        .add_service(MessageSummaryServer::new(presence.clone()))
+        .add_service(ResourceListsServer::new(presence.clone()))
+        .add_service(MessagesServer::new(presence.clone()));
+}
+
+/// Adds the rpcs of call-control.
+pub fn add_call_control(routes: &mut RoutesBuilder, calls: &call_control::Service) {
+    routes
+        .add_service(CallControlServer::new(calls.api.clone()))
+        .add_service(LegEventsServer::new(calls.leg_events.clone()))
+        .add_service(ProxiedCallsServer::new(calls.proxied_calls.clone()));
+}
