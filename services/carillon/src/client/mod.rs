@@ -12,9 +12,10 @@ mod refusal;
 
 pub use account::run as account;
 pub use bindings::run as bindings;
-pub use call_view::{event_line, name_of};
+pub use call_view::event_line;
 pub use calls::{hangup, list as calls, show as call_show};
 pub use connect::{Connection, connect};
 pub use dial::{dial, exit_status};
 pub use edges::list as edges;
-pub use ladder::{gather, run as ladder};
+pub use ladder::{Gathered, LadderMessage, gather, run as ladder};
+pub use refusal::Refusal;
