@@ -108,6 +108,7 @@ impl<'r> ResponseBuilder<'r> {
     ///
     /// # Errors
     /// When it is no token.
+    #[expect(clippy::wrong_self_convention, reason = "the tag of To, not a conversion")]
     pub fn to_tag(mut self, tag: &str) -> Result<Self, BuildError> {
         if !is_token(tag.as_bytes()) || tag.len() > 255 {
             return Err(BuildError::Value { name: "To tag".to_owned(), offset: 0 });
