@@ -6,13 +6,18 @@ use ambient::Entropy;
 use cluster_api::{
     cluster::v1::Member,
     edge::v1::{
-        CarryRequest, CarryResponse, ExchangeRequest, ExchangeResponse, legs_client::LegsClient,
+        CarryRequest, CarryResponse, DrainEdgeRequest, Edge, ExchangeRequest, ExchangeResponse,
+        UndrainEdgeRequest, edges_client::EdgesClient, edges_server::Edges, legs_client::LegsClient,
         legs_server::Legs, requests_client::RequestsClient, requests_server::Requests,
+    },
+    trace::v1::{
+        LadderStep, ReadCaptureRequest, ReadCaptureResponse, capture_client::CaptureClient,
+        capture_server::Capture,
     },
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tonic::{Request, Status};
+use tonic::{Request, Status, codegen::BoxStream};
 
 use crate::{
     Envelope,
@@ -133,14 +138,17 @@ impl<S: ?Sized> Clone for ByEdge<S> {
 
 /// Defines a link to a service of edges.
 macro_rules! edge_link {
-    ($(#[$doc:meta])* $link:ident, $trait:ident, $client:ident, $limit:expr, $(#[$rpc_doc:meta])* $rpc:ident($request:ident) -> $response:ident) => {
+    (
+        $(#[$doc:meta])* $link:ident, $service:ty, $client:ident, $limit:expr,
+        $($(#[$rpc_doc:meta])* $rpc:ident($request:ident) -> $response:ident,)+
+    ) => {
         $(#[$doc])*
         #[derive(Clone)]
-        pub struct $link(ByEdge<dyn $trait>);
+        pub struct $link(ByEdge<$service>);
 
         impl $link {
             /// All work goes to the edge of this process.
-            pub fn local(edge_id: impl Into<String>, service: Arc<dyn $trait>) -> Self {
+            pub fn local(edge_id: impl Into<String>, service: Arc<$service>) -> Self {
                 Self(ByEdge { local: Some((edge_id.into(), service)), directory: None })
             }
 
@@ -150,41 +158,59 @@ macro_rules! edge_link {
             }
 
             /// New work goes to the edge of this process; work for another edge goes there over TCP.
-            pub fn mixed(edge_id: impl Into<String>, service: Arc<dyn $trait>, directory: EdgeDirectory) -> Self {
+            pub fn mixed(edge_id: impl Into<String>, service: Arc<$service>, directory: EdgeDirectory) -> Self {
                 Self(ByEdge { local: Some((edge_id.into(), service)), directory: Some(directory) })
             }
 
-            $(#[$rpc_doc])*
-            ///
-            /// # Errors
-            /// `EDGE_NOT_FOUND` when the edge is not alive, `EDGE_UNREACHABLE` when none takes new work; else what the edge refused
-            /// with, or `SERVICE_UNAVAILABLE` or `DEADLINE_EXCEEDED` when it did not answer.
-            pub async fn $rpc(&self, edge_id: Option<&str>, request: $request) -> Result<$response, Status> {
-                match self.0.target(edge_id)? {
-                    Target::Local(service) => in_process("edge", $limit.unwrap_or(IN_PROCESS), service.$rpc(Request::new(request))).await,
-                    Target::Remote(edge) => {
-                        let attempt = |channel, envelope: Envelope| {
-                            let request = envelope.seal(request.clone());
-                            async move { $client::new(channel).$rpc(request).await }
-                        };
-                        edge.call_within($limit, stringify!($rpc), CallKind::Idempotent, attempt).await
+            $(
+                $(#[$rpc_doc])*
+                ///
+                /// # Errors
+                /// `EDGE_NOT_FOUND` when the edge is not alive, `EDGE_UNREACHABLE` when none takes new work; else what the edge refused
+                /// with, or `SERVICE_UNAVAILABLE` or `DEADLINE_EXCEEDED` when it did not answer.
+                pub async fn $rpc(&self, edge_id: Option<&str>, request: $request) -> Result<$response, Status> {
+                    match self.0.target(edge_id)? {
+                        Target::Local(service) => in_process("edge", $limit.unwrap_or(IN_PROCESS), service.$rpc(Request::new(request))).await,
+                        Target::Remote(edge) => {
+                            let attempt = |channel, envelope: Envelope| {
+                                let request = envelope.seal(request.clone());
+                                async move { $client::new(channel).$rpc(request).await }
+                            };
+                            edge.call_within($limit, stringify!($rpc), CallKind::Idempotent, attempt).await
+                        }
                     }
                 }
-            }
+            )+
         }
     };
 }
 
 edge_link! {
     /// What call-control asks edges for its legs.
-    LegsLink, Legs, LegsClient, None::<Duration>,
+    LegsLink, dyn Legs, LegsClient, None::<Duration>,
     /// Carries out one effect of a call on the edge named, or on any; the edge recognises a repeated one by its number.
-    carry(CarryRequest) -> CarryResponse
+    carry(CarryRequest) -> CarryResponse,
 }
 
 edge_link! {
     /// Single requests that other services have an edge send.
-    RequestsLink, Requests, RequestsClient, Some(EXCHANGE),
+    RequestsLink, dyn Requests, RequestsClient, Some(EXCHANGE),
     /// Sends one request by the edge named, or by any, and waits for its final response.
-    exchange(ExchangeRequest) -> ExchangeResponse
+    exchange(ExchangeRequest) -> ExchangeResponse,
+}
+
+edge_link! {
+    /// What edges saw of calls.
+    CaptureLink, dyn Capture<WatchCaptureStream = BoxStream<LadderStep>>, CaptureClient, None::<Duration>,
+    /// Reads what the edge named still holds of one call.
+    read_capture(ReadCaptureRequest) -> ReadCaptureResponse,
+}
+
+edge_link! {
+    /// Other edges as operators see them.
+    EdgesLink, dyn Edges, EdgesClient, None::<Duration>,
+    /// Makes the edge named take nothing new.
+    drain_edge(DrainEdgeRequest) -> Edge,
+    /// Makes the edge named take everything again.
+    undrain_edge(UndrainEdgeRequest) -> Edge,
 }

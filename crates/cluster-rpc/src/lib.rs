@@ -20,7 +20,7 @@ pub mod server;
 mod status;
 pub mod trace;
 
-pub use by_edge::{EDGE_ROLE, EdgeDirectory, LegsLink, RequestsLink};
+pub use by_edge::{CaptureLink, EDGE_ROLE, EdgeDirectory, EdgesLink, LegsLink, RequestsLink};
 pub use envelope::Envelope;
 pub use links::{IntakeLink, LegEventsLink, LocationLink, MembershipLink, ProxiedCallsLink};
 pub use membership::Membership;

@@ -21,6 +21,7 @@ use crate::names::{Names, OwnVia};
 use crate::timers::{TimerId, Timers};
 use crate::udp::Sockets;
 use crate::user::TransactionUser;
+use crate::witness::Witness;
 use crate::work::{Busy, Work};
 
 /// Everything of an endpoint except its user.
@@ -44,6 +45,8 @@ pub(crate) struct Core<U: TransactionUser> {
     pub(crate) failed: VecDeque<Key>,
     /// Connections that we closed in this round.
     pub(crate) closed: VecDeque<(FlowId, FlowEnd)>,
+    /// Who sees each message pass.
+    pub(crate) witness: Option<Arc<dyn Witness>>,
     /// How long the last round took.
     pub(crate) lag: Duration,
 }

@@ -119,11 +119,12 @@ impl<U: TransactionUser> Driver<U> {
         if stun::is_stun(&bytes) {
             self.core.counters.keep_alives.one_more();
             if let Some(answer) = stun::answer(&bytes, peer) {
-                self.core.transmit(flow, answer, None);
+                self.core.hand_over(flow, answer, None);
             }
             return;
         }
         let way = Way { flow, source: peer, local, transport: Transport::Udp };
+        self.core.show_received(&way, &bytes);
         match Message::parse(bytes.clone(), &self.core.config.limits) {
             Ok(message) => self.take(message, way),
             Err(error) => {
@@ -163,10 +164,13 @@ impl<U: TransactionUser> Driver<U> {
             (What::Ping, Some(_)) => self.core.counters.keep_alives.one_more(),
             (What::Message(message), Some(view)) => {
                 self.core.counters.stream_messages_received.one_more();
-                self.take(*message, Way::along(flow, view));
+                let way = Way::along(flow, view);
+                self.core.show_received(&way, message.bytes());
+                self.take(*message, way);
             }
             (What::Malformed { error, bytes, fatal }, Some(view)) => {
                 let way = Way::along(flow, view);
+                self.core.show_received(&way, &bytes);
                 let Core { config, tags, counters, .. } = &self.core;
                 let verdict = inbound::refuse_unparsed(bytes, error, way, &config.limits, tags, counters);
                 self.carry_out(verdict);

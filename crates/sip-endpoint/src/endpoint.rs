@@ -12,19 +12,21 @@ use std::time::Duration;
 
 use lifecycle::Tasks;
 use sip_transaction::Transactions;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Listen};
 use crate::context::Core;
 use crate::counters::Counters;
+use crate::datagrams::DatagramSocket;
 use crate::dns::Dns;
 use crate::driver::Driver;
 use crate::flow::Flows;
+use crate::kernel::KernelSocket;
 use crate::names::Names;
 use crate::stream::Event;
 use crate::timers::Timers;
-use crate::udp::{self, Sockets};
+use crate::udp::Sockets;
 use crate::user::TransactionUser;
 use crate::work::{Busy, Work};
 
@@ -35,7 +37,7 @@ pub struct Endpoint<U: TransactionUser> {
     tasks: Tasks,
     counters: Arc<Counters>,
     names: Names,
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Box<dyn DatagramSocket>>,
     listeners: Vec<(TcpListener, SocketAddr)>,
     handle: Handle<U::Command>,
     commands: mpsc::Receiver<U::Command>,
@@ -75,28 +77,45 @@ impl<U: TransactionUser> Endpoint<U> {
     /// # Errors
     /// When an address cannot be bound; the message names it.
     pub async fn bind(config: Config, dns: Arc<dyn Dns>, tasks: Tasks) -> io::Result<Self> {
-        let config = Arc::new(config);
-        let mut names = Names::new(&config.own_names);
-        let (mut sockets, mut listeners) = (Vec::new(), Vec::new());
+        let mut sockets: Vec<Box<dyn DatagramSocket>> = Vec::new();
+        let mut listeners = Vec::new();
         for listen in &config.listen {
             let bound = bind_both(listen, config.socket_buffer).await;
             let (socket, listener) = bound.map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot listen on {}: {error}", listen.address))
             })?;
-            let address = socket.local_addr()?;
-            names.add(address, listen)?;
-            sockets.push(socket);
+            let address = socket.local();
+            sockets.push(Box::new(socket));
             listeners.push((listener, address));
+        }
+        Ok(Self { listeners, ..Self::over(config, dns, tasks, sockets)? })
+    }
+
+    /// Runs over sockets of the caller, one for each address of the configuration, and accepts no connections.
+    ///
+    /// # Errors
+    /// When it cannot be found out by what address peers reach an unspecified one.
+    pub fn over(
+        config: Config,
+        dns: Arc<dyn Dns>,
+        tasks: Tasks,
+        sockets: Vec<Box<dyn DatagramSocket>>,
+    ) -> io::Result<Self> {
+        let config = Arc::new(config);
+        let mut names = Names::new(&config.own_names);
+        for (listen, socket) in config.listen.iter().zip(&sockets) {
+            names.add(socket.local(), listen)?;
         }
         let counters = Arc::new(Counters::default());
         let (sender, commands) = mpsc::channel(config.max_commands_queued);
         let handle = Handle { commands: sender, counters: counters.clone() };
+        let listeners = Vec::new();
         Ok(Self { config, dns, tasks, counters, names, sockets, listeners, handle, commands })
     }
 
     /// The addresses that are bound, in the order of the configuration.
     pub fn listening(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().map(|(_, address)| *address)
+        self.sockets.iter().map(|socket| socket.local())
     }
 
     /// The way for other tasks to reach the user.
@@ -133,10 +152,7 @@ impl<U: TransactionUser> Endpoint<U> {
     fn into_driver(self, user: U) -> io::Result<Driver<U>> {
         let Self { config, dns, tasks, counters, names, sockets, listeners, handle: _, commands } = self;
         let now = tokio::time::Instant::now().into_std();
-        let mut udp = Sockets::new(config.max_datagrams_queued, counters.clone());
-        for socket in sockets {
-            udp.add(socket)?;
-        }
+        let udp = Sockets::new(sockets, config.max_datagrams_queued, counters.clone());
         let (event_sender, events): (mpsc::Sender<Event>, _) = mpsc::channel(config.max_events_queued);
         let core = Core {
             now,
@@ -153,6 +169,7 @@ impl<U: TransactionUser> Endpoint<U> {
             refused_tcp: HashMap::new(),
             failed: VecDeque::new(),
             closed: VecDeque::new(),
+            witness: user.witness(),
             lag: Duration::ZERO,
         };
         Ok(Driver {
@@ -170,14 +187,14 @@ impl<U: TransactionUser> Endpoint<U> {
 }
 
 /// RFC 3261 18.2.1: both transports on one port. When any port will do, one is looked for that is free for both.
-async fn bind_both(listen: &Listen, buffer: usize) -> io::Result<(UdpSocket, TcpListener)> {
+async fn bind_both(listen: &Listen, buffer: usize) -> io::Result<(KernelSocket, TcpListener)> {
     const ATTEMPTS: usize = 20;
     let mut attempt = 0;
     loop {
         attempt += 1;
         let listener = TcpListener::bind(listen.address).await?;
         let address = listener.local_addr()?;
-        match udp::bind(address, buffer) {
+        match KernelSocket::bind(address, buffer) {
             Ok(socket) => return Ok((socket, listener)),
             Err(error)
                 if listen.address.port() == 0

@@ -4,8 +4,9 @@
 //! - [`Endpoint`]: UDP and TCP on the same port, the [`Transactions`](sip_transaction::Transactions) above them, and a
 //!   loop that lets one thing happen after the other. Whatever is built on top is a [`TransactionUser`], called in the
 //!   loop with a [`Context`] to act through. There is no lock, and no task for a transaction.
+//! - [`DatagramSocket`]: the seam below, where a simulation puts a network of its own.
 //! - [`Hop`]: where a message came from or goes. [`Target`] and [`locate`]: from a URI to a hop's address.
-//! - [`Counters`]: what happened, by reason.
+//! - [`Counters`]: what happened, by reason. [`Witness`]: sees each message pass, for those who want to look on.
 //!
 //! # What is deliberately absent
 //! Rules: what to do with a request is the user's affair, and so are drain and admission. TLS and WebSocket will be
@@ -21,6 +22,7 @@
 mod config;
 mod context;
 mod counters;
+mod datagrams;
 mod dispatch;
 mod dns;
 mod driver;
@@ -28,6 +30,7 @@ mod endpoint;
 mod flow;
 mod hop;
 mod inbound;
+mod kernel;
 #[allow(unsafe_code, reason = "recvmmsg, sendmmsg and the error queue have no safe wrapper")]
 mod mmsg;
 mod names;
@@ -37,11 +40,13 @@ mod stun;
 mod timers;
 mod udp;
 mod user;
+mod witness;
 mod work;
 
 pub use config::{Config, Listen};
 pub use context::{Context, Load};
 pub use counters::{Counter, Counters};
+pub use datagrams::{DatagramSocket, Outgoing, Returned};
 pub use dns::{Answer, Destination, Dns, DnsError, SystemDns, Target, locate};
 pub use endpoint::{Endpoint, Handle};
 pub use flow::{FlowEnd, FlowView};
@@ -49,6 +54,7 @@ pub use hop::{Arrival, FlowId, Hop, SocketId, Transport};
 pub use names::OwnVia;
 pub use timers::TimerId;
 pub use user::{Failure, TransactionUser};
+pub use witness::{Direction, Seen, Witness};
 pub use work::Busy;
 
 pub use sip_transaction::{

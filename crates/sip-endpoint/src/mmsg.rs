@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use bytes::Bytes;
 
+use crate::datagrams::Returned;
+
 /// Datagrams taken or given with one call.
 pub(crate) const BATCH: usize = 32;
 
@@ -18,15 +20,6 @@ const DATAGRAM: usize = 65_535;
 pub(crate) struct Inbox {
     buffer: Box<[u8]>,
     received: Vec<(usize, SocketAddr)>,
-}
-
-/// A datagram that did not arrive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Returned {
-    /// Where it should have gone.
-    pub(crate) peer: SocketAddr,
-    /// Its beginning.
-    pub(crate) head: Bytes,
 }
 
 impl Inbox {

@@ -14,8 +14,14 @@ use crate::stream::Parcel;
 use crate::user::TransactionUser;
 
 impl<U: TransactionUser> Core<U> {
-    /// Sends bytes; a failure that shows at once is reported in the same round.
+    /// Sends a message; a failure that shows at once is reported in the same round.
     pub(crate) fn transmit(&mut self, hop: Hop, bytes: Bytes, origin: Option<Key>) {
+        self.show_sent(hop, &bytes);
+        self.hand_over(hop, bytes, origin);
+    }
+
+    /// Gives bytes to the socket or connection of a hop.
+    pub(crate) fn hand_over(&mut self, hop: Hop, bytes: Bytes, origin: Option<Key>) {
         match hop {
             Hop::Udp { socket, peer } => {
                 if !self.udp.queue(socket, peer, bytes, origin) {
@@ -118,6 +124,7 @@ impl<U: TransactionUser> Core<U> {
         if let Some(Key::Server(key)) = parcel.origin {
             self.transactions.move_server(key, Hop::Flow(flow));
         }
+        self.show_sent(Hop::Flow(flow), &parcel.bytes);
         let again = Parcel { bytes: parcel.bytes.clone(), origin: parcel.origin };
         self.flows.send(flow, again).ok()?;
         self.counters.responses_rerouted.one_more();

@@ -1,43 +1,32 @@
-//! The sockets for datagrams: read and written in batches.
+//! The sockets for datagrams of one endpoint: what waits to be sent on each, and what comes from all of them.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sip_transaction::Key;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 use crate::counters::Counters;
+use crate::datagrams::{DatagramSocket, Outgoing, Returned};
 use crate::hop::SocketId;
-use crate::mmsg::{self, Inbox, Returned};
 
 pub(crate) struct Sockets {
-    sockets: Vec<DatagramSocket>,
-    inbox: Inbox,
+    sockets: Vec<Queued>,
     max_queued: usize,
     counters: Arc<Counters>,
+    /// Room for one batch, kept.
+    received: Vec<(SocketAddr, Bytes)>,
+    returned: Vec<Returned>,
 }
 
-struct DatagramSocket {
-    io: Arc<UdpSocket>,
+/// A socket and what waits for it. Calls through the box are one for each batch.
+struct Queued {
+    io: Box<dyn DatagramSocket>,
     local: SocketAddr,
     outbox: VecDeque<Outgoing>,
-    /// Wakes us when something came back.
-    errors: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-struct Outgoing {
-    peer: SocketAddr,
-    bytes: Bytes,
-    origin: Option<Key>,
 }
 
 /// A datagram that was received.
@@ -59,17 +48,14 @@ pub(crate) enum Undelivered {
 }
 
 impl Sockets {
-    pub(crate) fn new(max_queued: usize, counters: Arc<Counters>) -> Self {
-        Self { sockets: Vec::new(), inbox: Inbox::new(), max_queued, counters }
-    }
-
-    pub(crate) fn add(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
-        let local = socket.local_addr()?;
-        mmsg::keep_returned(socket.as_fd(), local)?;
-        let io = Arc::new(socket);
-        let errors = wait_for_error(io.clone());
-        self.sockets.push(DatagramSocket { io, local, outbox: VecDeque::new(), errors });
-        Ok(SocketId((self.sockets.len() - 1) as u16))
+    pub(crate) fn new(
+        sockets: Vec<Box<dyn DatagramSocket>>,
+        max_queued: usize,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let queued = |io: Box<dyn DatagramSocket>| Queued { local: io.local(), io, outbox: VecDeque::new() };
+        let sockets = sockets.into_iter().map(queued).collect();
+        Self { sockets, max_queued, counters, received: Vec::new(), returned: Vec::new() }
     }
 
     /// The first socket that can reach this address.
@@ -102,36 +88,36 @@ impl Sockets {
 
     /// Receives one batch from every socket that has one.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>, incoming: &mut Vec<Incoming>) -> Poll<()> {
-        for (at, socket) in self.sockets.iter().enumerate() {
-            if poll_batch(socket, &mut self.inbox, cx).is_ready() {
+        let mut found = Poll::Pending;
+        for (at, socket) in self.sockets.iter_mut().enumerate() {
+            if socket.io.poll_receive(cx, &mut self.received).is_ready() {
+                found = Poll::Ready(());
                 let (local, at) = (socket.local, SocketId(at as u16));
-                let batch = self.inbox.datagrams();
+                let batch = self.received.drain(..);
                 incoming.extend(batch.map(|(peer, bytes)| Incoming { socket: at, local, peer, bytes }));
             }
         }
         self.counters.datagrams_received.add(incoming.len() as u64);
-        if incoming.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        found
     }
 
-    /// Gives the kernel what it takes. The rest waits until it takes more.
+    /// Gives the sockets what they take. The rest waits until they take more.
     pub(crate) fn flush(&mut self, undelivered: &mut Vec<Undelivered>) {
-        for socket in &mut self.sockets {
-            while !socket.outbox.is_empty() {
-                let outbox = &socket.outbox;
-                let sent = socket.io.try_io(Interest::WRITABLE, || {
-                    mmsg::send(socket.io.as_fd(), outbox.iter().map(|out| (out.peer, &out.bytes)))
-                });
-                match sent {
+        for Queued { io, outbox, .. } in &mut self.sockets {
+            while !outbox.is_empty() {
+                match io.try_send(outbox.as_slices().0) {
                     Ok(count) => {
-                        socket.outbox.drain(..count);
+                        outbox.drain(..count);
                         self.counters.datagrams_sent.add(count as u64);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // The kernel reports a datagram that came back by failing the next call.
-                    Err(_) if take_returned(undelivered, || mmsg::take_returned(socket.io.as_fd())) => {}
+                    Err(_) if io.take_returned(&mut self.returned) => {
+                        undelivered.extend(self.returned.drain(..).map(Undelivered::Returned));
+                    }
                     Err(_) => {
                         self.counters.datagrams_unreachable.one_more();
-                        let refused = socket.outbox.pop_front().and_then(|out| out.origin);
+                        let refused = outbox.pop_front().and_then(|out| out.origin);
                         undelivered.extend(refused.map(Undelivered::Refused));
                     }
                 }
@@ -139,78 +125,22 @@ impl Sockets {
         }
     }
 
-    /// Takes in what came back, and asks to be woken when more does or when the kernel takes what still waits.
+    /// Takes in what came back, and asks to be woken when more does or when a socket takes what still waits.
     pub(crate) fn poll_errors(
         &mut self,
         cx: &mut Context<'_>,
         undelivered: &mut Vec<Undelivered>,
     ) -> Poll<()> {
         let mut found = Poll::Pending;
-        for socket in &mut self.sockets {
-            while socket.errors.as_mut().poll(cx).is_ready() {
-                let io = &socket.io;
-                // Asking through try_io until nothing is left takes the readiness back.
-                let take = || io.try_io(Interest::ERROR, || mmsg::take_returned(io.as_fd()));
-                if take_returned(undelivered, take) {
-                    found = Poll::Ready(());
-                }
-                socket.errors = wait_for_error(socket.io.clone());
+        for Queued { io, outbox, .. } in &mut self.sockets {
+            if io.poll_returned(cx, &mut self.returned).is_ready() {
+                found = Poll::Ready(());
+                undelivered.extend(self.returned.drain(..).map(Undelivered::Returned));
             }
-            if !socket.outbox.is_empty() && socket.io.poll_send_ready(cx).is_ready() {
+            if !outbox.is_empty() && io.poll_writable(cx).is_ready() {
                 found = Poll::Ready(());
             }
         }
         found
     }
-}
-
-/// Binds a socket for datagrams with large buffers.
-pub(crate) fn bind(address: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        // An IPv4 peer belongs to the IPv4 socket; mapped addresses would show it by another name.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    // The kernel silently gives what its limit allows.
-    socket.set_recv_buffer_size(buffer)?;
-    socket.set_send_buffer_size(buffer)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
-}
-
-fn poll_batch(socket: &DatagramSocket, inbox: &mut Inbox, cx: &mut Context<'_>) -> Poll<()> {
-    /// One failure for each datagram that came back is ordinary; more in a row wait for the next round.
-    const PATIENCE: usize = 4;
-    for _ in 0..PATIENCE {
-        if ready!(socket.io.poll_recv_ready(cx)).is_err() {
-            return Poll::Pending;
-        }
-        if socket.io.try_io(Interest::READABLE, || inbox.receive(socket.io.as_fd())).is_ok() {
-            return Poll::Ready(());
-        }
-    }
-    cx.waker().wake_by_ref();
-    Poll::Pending
-}
-
-fn take_returned(
-    undelivered: &mut Vec<Undelivered>,
-    mut take: impl FnMut() -> io::Result<Option<Returned>>,
-) -> bool {
-    let mut any = false;
-    while let Ok(returned) = take() {
-        any = true;
-        undelivered.extend(returned.map(Undelivered::Returned));
-    }
-    any
-}
-
-fn wait_for_error(io: Arc<UdpSocket>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        // Only fails when the runtime is going down.
-        if io.ready(Interest::ERROR).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
 }

@@ -1,5 +1,6 @@
 //! The transaction user: what the endpoint calls, in one thread, without a lock and without awaiting.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sip_message::Message;
@@ -9,6 +10,7 @@ use crate::context::Context;
 use crate::flow::FlowEnd;
 use crate::hop::{Arrival, FlowId};
 use crate::timers::TimerId;
+use crate::witness::Witness;
 
 /// The logic above the transactions: a proxy core, a user agent, or a double in a test.
 ///
@@ -94,6 +96,11 @@ pub trait TransactionUser: Send + Sized + 'static {
     /// [`on_failure`](Self::on_failure).
     fn on_flow_closed(&mut self, cx: &mut Context<'_, Self>, flow: FlowId, end: FlowEnd) {
         let _ = (cx, flow, end);
+    }
+
+    /// Who sees each message pass; asked once, before the first one. Nobody costs nothing.
+    fn witness(&self) -> Option<Arc<dyn Witness>> {
+        None
     }
 
     /// Called once per round of the loop, before anything is sent: the place for work that pays by the batch.

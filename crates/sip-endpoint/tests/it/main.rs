@@ -5,3 +5,4 @@ mod malformed;
 mod streams;
 mod support;
 mod user;
+mod witness;

@@ -1,15 +1,15 @@
 //! A running endpoint whose user does what a test says and reports what it is told, and peers to talk to it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lifecycle::Tasks;
 use sip_endpoint::{
-    Arrival, CancelTarget, ClientKey, Config, Context, Counters, Endpoint, Failure, FlowEnd, FlowId, Handle,
-    Hop, ServerKey, SystemDns, TimerId, TransactionUser, Transport,
+    Arrival, CancelTarget, ClientKey, Config, Context, Counters, Direction, Endpoint, Failure, FlowEnd,
+    FlowId, Handle, Hop, Seen, ServerKey, SystemDns, TimerId, TransactionUser, Transport, Witness,
 };
 use sip_message::{Frame, Framer, Limits, Message, ResponseBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,6 +42,27 @@ pub type Command = Box<dyn FnOnce(&mut Context<'_, Obedient>) -> Option<Told> + 
 pub struct Obedient {
     told: mpsc::UnboundedSender<Told>,
     rounds: Arc<AtomicU32>,
+    watcher: Arc<Watcher>,
+}
+
+/// Remembers what passed.
+#[derive(Default)]
+pub struct Watcher(Mutex<Vec<(Direction, SocketAddr, Transport, Bytes)>>);
+
+impl Watcher {
+    /// What passed between us and a peer, so far.
+    pub fn with(&self, peer: SocketAddr) -> Vec<(Direction, Transport, Bytes)> {
+        let passed = self.0.lock().unwrap();
+        let of_peer = passed.iter().filter(|(_, with, ..)| *with == peer);
+        of_peer.map(|(direction, _, transport, bytes)| (*direction, *transport, bytes.clone())).collect()
+    }
+}
+
+impl Witness for Watcher {
+    fn saw(&self, seen: Seen<'_>) {
+        let passed = (seen.direction, seen.peer, seen.transport, seen.bytes.clone());
+        self.0.lock().unwrap().push(passed);
+    }
 }
 
 impl Obedient {
@@ -115,6 +136,10 @@ impl TransactionUser for Obedient {
         }
     }
 
+    fn witness(&self) -> Option<Arc<dyn Witness>> {
+        Some(self.watcher.clone())
+    }
+
     fn on_round(&mut self, _: &mut Context<'_, Self>, _: Instant) {
         self.rounds.fetch_add(1, Ordering::Relaxed);
     }
@@ -135,6 +160,8 @@ pub struct Running {
     pub counters: Arc<Counters>,
     /// How often the loop went round because there was something to do.
     pub rounds: Arc<AtomicU32>,
+    /// What passed.
+    pub watcher: Arc<Watcher>,
     told: mpsc::UnboundedReceiver<Told>,
 }
 
@@ -152,9 +179,10 @@ impl Running {
         let (sender, told) = mpsc::unbounded_channel();
         let (handle, counters) = (endpoint.handle(), endpoint.counters().clone());
         let rounds = Arc::new(AtomicU32::new(0));
-        let user = Obedient { told: sender, rounds: rounds.clone() };
+        let watcher = Arc::new(Watcher::default());
+        let user = Obedient { told: sender, rounds: rounds.clone(), watcher: watcher.clone() };
         tokio::spawn(endpoint.run(user, std::future::pending()));
-        Self { address, handle, counters, rounds, told }
+        Self { address, handle, counters, rounds, watcher, told }
     }
 
     /// The next thing that the user is told.
