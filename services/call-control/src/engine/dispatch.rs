@@ -100,6 +100,17 @@ impl Work<'_> {
         on.edge_epoch = event.edge_epoch;
         if !event.flow.is_empty() {
             on.flow = event.flow.clone();
+            let tag = match &event.what {
+                LegEvent::Response(response) => Some(&response.to_tag),
+                LegEvent::Request(request) => Some(&request.from_tag),
+                LegEvent::Failed(_)
+                | LegEvent::Ack { .. }
+                | LegEvent::AckMissing { .. }
+                | LegEvent::Cancel { .. } => None,
+            };
+            if let Some(dialog) = tag.and_then(|tag| on.dialog_mut(tag)) {
+                dialog.flow = event.flow.clone();
+            }
         }
         // An answer proves that the edge took the effect on, even when its word about that was lost
         let answered = match &event.what {

@@ -165,6 +165,7 @@ impl Work<'_> {
             on.edge_id.clear();
             on.edge_epoch = 0;
             on.flow.clear();
+            on.dialogs.iter_mut().for_each(|dialog| dialog.flow.clear());
         }
         let on = self.leg_mut(leg);
         let (gone, kept): (Vec<Served>, Vec<Served>) = on

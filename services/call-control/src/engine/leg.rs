@@ -234,6 +234,9 @@ pub struct Dialog {
     /// When it was sent, in ms since 1970.
     #[prost(uint64, tag = "22")]
     pub last_ack_ms: u64,
+    /// Flow token of the last event of this dialog: each fork of an INVITE has a way of its own.
+    #[prost(string, tag = "23")]
+    pub flow: String,
 }
 
 /// A reliable provisional response that waits for an earlier one.

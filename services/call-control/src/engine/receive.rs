@@ -61,7 +61,8 @@ impl Work<'_> {
             if on.dialogs.len() >= MAX_DIALOGS {
                 return;
             }
-            let made = Dialog { remote_tag: response.to_tag.clone(), ..Dialog::default() };
+            let flow = on.flow.clone();
+            let made = Dialog { remote_tag: response.to_tag.clone(), flow, ..Dialog::default() };
             on.dialogs.push(made);
             self.refresh_dialog(leg, response);
         } else if is_reliable {
@@ -182,7 +183,8 @@ impl Work<'_> {
     fn confirm_dialog(&mut self, leg: LegIndex, response: &ResponseReceived) -> Option<Vec<u8>> {
         let on = self.leg_mut(leg);
         if on.dialog(&response.to_tag).is_none() {
-            on.dialogs.push(Dialog { remote_tag: response.to_tag.clone(), ..Dialog::default() });
+            let flow = on.flow.clone();
+            on.dialogs.push(Dialog { remote_tag: response.to_tag.clone(), flow, ..Dialog::default() });
         }
         self.refresh_dialog(leg, response);
         let on = self.leg_mut(leg);

@@ -205,7 +205,7 @@ impl Work<'_> {
         let on = self.leg_mut(leg);
         on.last_cseq += 1;
         pending.request.cseq = on.last_cseq;
-        pending.request.flow = on.flow.clone();
+        pending.request.flow = on.flow_to(&pending.request.to_tag);
         pending.edge_id.clear();
         pending.edge_epoch = 0;
         if is_exchange(&pending) && pending.request.body.is_some() && pending.purpose() != Purpose::Tone {
@@ -238,7 +238,7 @@ impl Work<'_> {
     pub fn ack(&mut self, leg: LegIndex, tag: &str, answer: Option<Vec<u8>>) {
         let Some(request) = self.request_in(leg, tag, "ACK") else { return };
         let on = self.leg_mut(leg);
-        let flow = on.flow.clone();
+        let flow = on.flow_to(tag);
         let Some(dialog) = on.dialog_mut(tag) else { return };
         if dialog.unacked == 0 {
             return;
@@ -326,7 +326,7 @@ impl Work<'_> {
             to_uri: on.party.uri.clone(),
             to_tag: tag.to_owned(),
             sip_call_id: on.sip_call_id.clone(),
-            flow: on.flow.clone(),
+            flow: on.flow_to(tag),
             trunk: on.party.trunk.clone(),
             ..SendRequest::default()
         })
@@ -334,6 +334,12 @@ impl Work<'_> {
 }
 
 impl Leg {
+    /// Flow token for requests in the dialog with this tag: its own, else the leg's.
+    pub fn flow_to(&self, tag: &str) -> String {
+        let own = self.dialog(tag).map(|dialog| &dialog.flow).filter(|flow| !flow.is_empty());
+        own.unwrap_or(&self.flow).clone()
+    }
+
     /// Whether an offer/answer exchange or a re-INVITE runs in the dialog, in either direction (RFC 3261 14.1, 3264 4).
     pub fn is_busy(&self, tag: &str) -> bool {
         self.dialog(tag).is_some_and(|dialog| dialog.open_offer() != OpenOffer::None || dialog.unacked != 0)
