@@ -40,4 +40,6 @@ pub use limits::Limits;
 pub use message::{Essentials, Field, Message};
 pub use method::Method;
 pub use status::standard_reason;
-pub use uri::{MAX_URI_BYTES, Scheme, Uri, host_ip};
+pub use uri::{
+    MAX_URI_BYTES, MAX_URI_PARTS, Scheme, Uri, UriHeader, host_ip, percent_decode, percent_encode,
+};

@@ -152,8 +152,8 @@ fn ends_value(byte: u8) -> bool {
     matches!(byte, b';' | b',' | b'"' | b'<' | b'>' | b'?') || is_lws(byte) || byte < 0x20 || byte == 0x7f
 }
 
-/// `NAME_EXTRA` covers the characters that URI parameter names add to a token.
-const NAME: [bool; 256] = grammar::class(b"-.!%*_+`'~[]/:&$()", false);
+/// Letters of parameter names: a token, and what the names of URI parameters add to it.
+const NAME: [bool; 256] = grammar::class(b"-.!%*_+`'~[]/:&$()|{}^@", false);
 
 fn scan_param<'a>(scanner: &mut Scanner<'a>) -> Result<Param<'a>, SyntaxError> {
     let start = scanner.position();

@@ -1,5 +1,6 @@
 //! When two URIs are the same. RFC 3261 19.1.4, RFC 3966 4
 
+use super::escape::unescape;
 use super::{Scheme, Uri};
 use crate::header::Params;
 
@@ -137,6 +138,7 @@ fn equal_option<T: Copy>(one: Option<T>, two: Option<T>, equal: impl Fn(T, T) ->
     }
 }
 
+/// A reserved character and its escape are different. RFC 3261 19.1.4
 fn unescaped_eq(one: &[u8], two: &[u8]) -> bool {
     one == two || unescape(one).eq(unescape(two))
 }
@@ -144,25 +146,6 @@ fn unescaped_eq(one: &[u8], two: &[u8]) -> bool {
 fn unescaped_eq_ignore_case(one: &[u8], two: &[u8]) -> bool {
     let small = |byte: (u8, bool)| (byte.0.to_ascii_lowercase(), byte.1);
     one.eq_ignore_ascii_case(two) || unescape(one).map(small).eq(unescape(two).map(small))
-}
-
-/// Bytes with escapes undone. A reserved character and its escape stay different, as RFC 3261
-/// 19.1.4 wants: the flag says that a byte was escaped and is reserved.
-fn unescape(bytes: &[u8]) -> impl Iterator<Item = (u8, bool)> + '_ {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let (first, tail) = rest.split_first()?;
-        if *first == b'%'
-            && let [high, low, tail @ ..] = tail
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            rest = tail;
-            let byte = high << 4 | low;
-            return Some((byte, is_reserved(byte)));
-        }
-        rest = tail;
-        Some((*first, false))
-    })
 }
 
 /// Undoes the escapes of bytes that need none and writes the others in one spelling.
@@ -174,14 +157,6 @@ fn normal_escapes(bytes: &[u8], into: &mut String) {
             into.push_str(&format!("%{byte:02X}"));
         }
     }
-}
-
-fn is_reserved(byte: u8) -> bool {
-    b";/?:@&=+$,".contains(&byte)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|digit| digit as u8)
 }
 
 #[cfg(test)]

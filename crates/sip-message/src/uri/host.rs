@@ -8,12 +8,22 @@ use crate::grammar::{Scanner, saturating_number};
 /// The address in a host as written: IPv4, or IPv6 with or without brackets.
 pub fn host_ip(host: &str) -> Option<IpAddr> {
     if let Some(inner) = host.strip_prefix('[') {
-        return inner.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+        return ipv6(inner.strip_suffix(']')?).map(IpAddr::V6);
     }
     if !host.as_bytes().first().is_some_and(|byte| byte.is_ascii_hexdigit() || *byte == b':') {
         return None;
     }
-    host.parse::<Ipv4Addr>().map(IpAddr::V4).or_else(|_| host.parse::<Ipv6Addr>().map(IpAddr::V6)).ok()
+    host.parse::<Ipv4Addr>().map(IpAddr::V4).ok().or_else(|| ipv6(host).map(IpAddr::V6))
+}
+
+/// An IPv6 address, also in the form with three colons before an embedded IPv4 address that the
+/// grammar of RFC 3261 produced by mistake. RFC 5118 4.10, RFC 5954 3.2
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    text.parse().ok().or_else(|| {
+        let (prefix, embedded) = text.split_once(":::")?;
+        embedded.parse::<Ipv4Addr>().ok()?;
+        format!("{prefix}::{embedded}").parse().ok()
+    })
 }
 
 /// Reads `host[:port]`; header values allow white space around the colon, URIs do not.
@@ -69,6 +79,16 @@ mod tests {
         assert_eq!(read("[2001:db8::10]:5070"), Ok(("[2001:db8::10]", Some(5070))));
         assert_eq!(read("[2001:db8::10:5070]"), Ok(("[2001:db8::10:5070]", None)));
         assert_eq!(read("[::ffff:192.0.2.10]"), Ok(("[::ffff:192.0.2.10]", None)));
+    }
+
+    /// MSG-18
+    #[test]
+    fn three_colons_are_read_as_two_only_before_an_embedded_address() {
+        assert_eq!(host_ip("[2001:db8:::192.0.2.1]"), host_ip("[2001:db8::192.0.2.1]"));
+        assert!(host_ip("[2001:db8:::192.0.2.1]").is_some());
+        for bad in ["[2001:db8:::1]", "[1::2:::192.0.2.1]", "[1::::192.0.2.1]"] {
+            assert_eq!(host_ip(bad), None, "{bad}");
+        }
     }
 
     /// MSG-07

@@ -1,11 +1,15 @@
 //! URIs: `sip`, `sips`, `tel`, and any other scheme as an opaque string. RFC 3261 19.1, RFC 3966
 
 mod compare;
+mod escape;
+mod headers;
 mod host;
 
 use std::fmt;
 use std::net::IpAddr;
 
+pub use escape::{percent_decode, percent_encode};
+pub use headers::UriHeader;
 pub use host::host_ip;
 pub(crate) use host::scan_host_port;
 
@@ -49,9 +53,14 @@ pub struct Uri<'a> {
 /// Longest URI that is taken apart.
 pub const MAX_URI_BYTES: usize = 4096;
 
+/// Most parameters, and most headers, of one URI. Comparing two URIs looks at every pair.
+pub const MAX_URI_PARTS: usize = 64;
+
 /// User and password; a raw `#`, and bytes above 127, come from real phones and are let through.
 const USER: [bool; 256] = grammar::class(b"-_.!~*'()&=+$,;?/#%[]{}|^`", true);
-const PARAM: [bool; 256] = grammar::class(b"-_.!~*'()[]/:&+$%`|{}^@\"", true);
+const PARAM_NAME: [bool; 256] = grammar::class(b"-_.!~*'()[]/:&+$%`|{}^@", false);
+/// An unescaped `=` inside a value comes from tokens in base64.
+const PARAM_VALUE: [bool; 256] = grammar::class(b"-_.!~*'()[]/:&+$%`|{}^@=", true);
 const HEADER: [bool; 256] = grammar::class(b"-_.!~*'()[]/?:+$%=&@;,", true);
 
 impl<'a> Uri<'a> {
@@ -108,16 +117,6 @@ impl<'a> Uri<'a> {
         self.params.has(name)
     }
 
-    /// The URI headers: names and values as received, escapes included.
-    pub fn header_pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        self.headers.unwrap_or_default().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(
-            |pair| match memchr::memchr(b'=', pair) {
-                Some(at) => (&pair[..at], &pair[at + 1..]),
-                None => (pair, &pair[..0]),
-            },
-        )
-    }
-
     fn read_sip(&mut self, scanner: &mut Scanner<'a>) -> Result<(), SyntaxError> {
         let start = scanner.position();
         if let Some(at) = memchr::memchr(b'@', scanner.rest()) {
@@ -143,6 +142,9 @@ impl<'a> Uri<'a> {
             let start = scanner.position();
             let headers = scanner.take_while(|byte| HEADER[byte as usize]);
             check_escapes(headers, &HEADER, start, "URI headers")?;
+            if headers.iter().filter(|byte| **byte == b'&').count() >= MAX_URI_PARTS {
+                return Err(SyntaxError { expected: "at most 64 URI headers", offset: start });
+            }
             self.headers = Some(headers);
         }
         if scanner.at_end() { Ok(()) } else { Err(scanner.error("the end of the URI")) }
@@ -185,20 +187,22 @@ fn scan_scheme<'a>(scanner: &mut Scanner<'a>) -> Result<Scheme<'a>, SyntaxError>
 /// `;name=value` without white space; names and values may hold escapes.
 fn scan_params<'a>(scanner: &mut Scanner<'a>) -> Result<Params<'a>, SyntaxError> {
     let start = scanner.position();
+    let mut count = 0;
     while scanner.eat(b';') {
+        count += 1;
+        if count > MAX_URI_PARTS {
+            return Err(scanner.error("at most 64 URI parameters"));
+        }
         let name_at = scanner.position();
-        let name = scanner.take_while(|byte| PARAM[byte as usize] && byte.is_ascii() && byte != b'"');
+        let name = scanner.take_while(|byte| PARAM_NAME[byte as usize]);
         if name.is_empty() {
             return Err(scanner.error("a URI parameter name"));
         }
-        check_escapes(name, &PARAM, name_at, "a URI parameter name")?;
+        check_escapes(name, &PARAM_NAME, name_at, "a URI parameter name")?;
         if scanner.eat(b'=') {
             let value_at = scanner.position();
-            let value = scanner.take_while(|byte| PARAM[byte as usize] || byte == b'=');
-            check_escapes(value, &PARAM, value_at, "a URI parameter value").or_else(|error| {
-                // An `=` inside a value comes from base64 tokens; escapes are still checked.
-                if value.contains(&b'=') { Ok(()) } else { Err(error) }
-            })?;
+            let value = scanner.take_while(|byte| PARAM_VALUE[byte as usize]);
+            check_escapes(value, &PARAM_VALUE, value_at, "a URI parameter value")?;
         }
     }
     Ok(Params::checked(scanner.since(start)))
@@ -224,11 +228,83 @@ fn check_escapes(
         if !class[*byte as usize] {
             return Err(SyntaxError { expected, offset: offset + index });
         }
-        if *byte == b'%'
-            && !bytes[index + 1..].iter().take(2).filter(|hex| hex.is_ascii_hexdigit()).count().eq(&2)
-        {
+        if *byte == b'%' && !escape::is_escape(&bytes[index..]) {
             return Err(SyntaxError { expected: "two hexadecimal digits after %", offset: offset + index });
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MSG-07
+    #[test]
+    fn a_sip_uri_is_taken_apart_with_its_escapes() {
+        let uri =
+            Uri::parse(b"sips:al%69ce;x:pw@Host.example:5061;transport=tcp;LR?Subject=a%20b&x=").unwrap();
+        assert!(uri.is_secure());
+        assert_eq!(uri.user, Some(&b"al%69ce;x"[..]));
+        assert_eq!(uri.password, Some(&b"pw"[..]));
+        assert_eq!((uri.host, uri.port), ("Host.example", Some(5061)));
+        assert_eq!((uri.param("Transport"), uri.param("lr"), uri.param("x")), (Some("tcp"), Some(""), None));
+        let headers: Vec<_> = uri.header_pairs().collect();
+        assert_eq!(headers, [(&b"Subject"[..], &b"a%20b"[..]), (b"x", b"")]);
+    }
+
+    /// MSG-07
+    #[test]
+    fn other_schemes_are_opaque_and_tel_has_a_number() {
+        let tel = Uri::parse(b"TEL:+1-201-555-0123;phone-context=example.com").unwrap();
+        assert_eq!((tel.scheme, tel.user), (Scheme::Tel, Some(&b"+1-201-555-0123"[..])));
+        assert_eq!(tel.param("phone-context"), Some("example.com"));
+        let other = Uri::parse(b"soap.beep://192.0.2.103:3002").unwrap();
+        assert_eq!(other.scheme, Scheme::Other("soap.beep"));
+        assert_eq!(other.raw(), b"soap.beep://192.0.2.103:3002");
+    }
+
+    /// MSG-07, MSG-18
+    #[test]
+    fn broken_uris_are_refused() {
+        for bad in [
+            "sip:",
+            "sip:@h",
+            "sip:a@",
+            "sip:a@h:",
+            "sip:a@h;",
+            "sip:a@h;;x",
+            "sip:a@h;x y",
+            "sip:%zz@h",
+            "sip:a@h?x=%4",
+            "sip:2001:db8::10",
+            "sip:[::1",
+            "<sip:h>",
+            "sip:h>",
+            "sip:a b@h",
+            "1sip:h",
+            ":h",
+            "tel:",
+            "tel:abc-xyz",
+            "tel:+",
+            "tel:+1;",
+            "http:",
+            "http:a b",
+        ] {
+            assert!(Uri::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn length_and_number_of_parts_are_limited() {
+        let long = format!("sip:{}@h", "a".repeat(MAX_URI_BYTES));
+        assert!(Uri::parse(long.as_bytes()).is_err());
+        let parts =
+            |separator: &str, count: usize| format!("sip:h?a{}", format!("{separator}b").repeat(count));
+        assert!(Uri::parse(parts("&", 63).as_bytes()).is_ok());
+        assert!(Uri::parse(parts("&", 64).as_bytes()).is_err());
+        let params = |count: usize| format!("sip:h{}", ";b".repeat(count));
+        assert!(Uri::parse(params(64).as_bytes()).is_ok());
+        assert!(Uri::parse(params(65).as_bytes()).is_err());
+    }
 }

@@ -4,6 +4,7 @@ mod build;
 mod edit;
 mod frame;
 mod parse;
+mod torture;
 
 use bytes::Bytes;
 use sip_message::{Limits, Message, ParseError};
