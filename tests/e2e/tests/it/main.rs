@@ -3,6 +3,7 @@
 mod command_line;
 mod demo;
 mod dial_sipp;
+mod forks;
 mod real_phones;
 mod register;
 mod split;
