@@ -4,6 +4,7 @@ use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, Method, Scheme, Uri, Via};
 use sip_proxy::{Arrived, Refusal, RoutingDigest, check_request};
 
+use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::legs;
 use crate::options;
@@ -128,6 +129,7 @@ impl Edge {
     pub(crate) fn reject(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: &Message, reject: &Reject) {
         self.servers.remove(&key);
         self.meters.rejects.with_label_values(&[reject.label()]).inc();
+        self.ring.note(request, || why::rejected(request, reject));
         let headers = reject.headers(request);
         let pairs = headers.iter().map(|(id, value)| (id.as_str(), value.as_str()));
         let reason = reject.reason().unwrap_or_default();

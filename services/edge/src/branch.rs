@@ -7,6 +7,7 @@ use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
 use sip_message::{Edit, HeaderId, Message};
 use sip_proxy::{BranchFailure, BranchId, Forwarding};
 
+use crate::capture::why;
 use crate::diversion;
 use crate::edge::{Completion, Cx, Edge};
 use crate::fork::{ClientUse, Fork, ForkId};
@@ -53,6 +54,10 @@ impl Edge {
             heard: false,
         });
         self.meters.branches.with_label_values(&[ways.label()]).inc();
+        self.ring.note(&fork.request, || {
+            let target = fork.branches.last().map(|branch| &branch.target);
+            fork.upstream.own(why::branch_started(branch, target, &ways))
+        });
         match ways {
             Ways::Ready(way) => self.send_branch(cx, id, fork, branch, way),
             Ways::Resolve(target) => {
@@ -157,6 +162,7 @@ impl Edge {
             BranchFailure::Refused(_) => "refused",
         };
         self.meters.failures.with_label_values(&[label]).inc();
+        self.ring.note(&fork.request, || fork.upstream.own(why::branch_failed(branch, label)));
         fork.context.handle_failure(cx.now(), branch, failure);
     }
 

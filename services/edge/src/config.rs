@@ -48,6 +48,10 @@ pub struct Limits {
     /// How long a call without any leg activity is remembered after its release. Default 64 s: twice 64*T1, so that a
     /// repeated effect is recognised.
     pub remember_released: Duration,
+    /// Messages and decisions that are kept to be looked at. Default 20,000: some thousand calls back; 0 keeps none.
+    pub captured_messages: usize,
+    /// Octets that they may have together. Default 32 MiB: twice what that many messages of ordinary size take.
+    pub captured_octets: usize,
 }
 
 impl Default for Limits {
@@ -60,6 +64,8 @@ impl Default for Limits {
             effects_per_call: 1024,
             event_patience: Duration::from_secs(600),
             remember_released: Duration::from_secs(64),
+            captured_messages: 20_000,
+            captured_octets: 32 * 1024 * 1024,
         }
     }
 }

@@ -19,7 +19,7 @@ use cluster_api::registrar::v1 as registrar_api;
 use hashbrown::HashMap;
 use sip_endpoint::{
     Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, ServerKey, TimerId,
-    TransactionUser,
+    TransactionUser, Witness,
 };
 use sip_message::Message;
 use sip_proxy::{BranchId, Own};
@@ -27,6 +27,7 @@ use tonic::Status;
 
 use crate::answer::LocalTags;
 use crate::branch_name::BranchNames;
+use crate::capture::Ring;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::deps::Deps;
@@ -34,6 +35,7 @@ use crate::exchange::{Exchanges, Reply};
 use crate::fork::{ClientUse, Fork, ForkId};
 use crate::legs::{self, Legs};
 use crate::meters::Meters;
+use crate::operation::InHand;
 use crate::presence::Handing;
 use crate::register::Registering;
 use crate::routed::Stray;
@@ -59,6 +61,7 @@ pub(crate) struct Edge {
     pub(crate) next_fork: u64,
     pub(crate) legs: Legs,
     pub(crate) exchanges: Exchanges,
+    pub(crate) ring: Arc<Ring>,
 }
 
 /// What a server transaction is waiting for.
@@ -111,6 +114,8 @@ pub(crate) enum Command {
     Drain,
     /// Send a request and tell how it ended.
     Exchange(Box<edge_api::ExchangeRequest>, Reply),
+    /// Tell how much there is in hand.
+    CountInHand(tokio::sync::oneshot::Sender<InHand>),
 }
 
 impl TransactionUser for Edge {
@@ -200,7 +205,15 @@ impl TransactionUser for Edge {
             }
             Command::Drain => self.report_drain(),
             Command::Exchange(request, reply) => self.exchange(cx, *request, reply),
+            Command::CountInHand(reply) => {
+                // The caller may have given up waiting.
+                let _ = reply.send(self.in_hand(cx));
+            }
         }
+    }
+
+    fn witness(&self) -> Option<Arc<dyn Witness>> {
+        self.ring.is_on().then(|| self.ring.clone() as Arc<dyn Witness>)
     }
 
     fn on_round(&mut self, _: &mut Cx<'_>, _: Instant) {
@@ -217,6 +230,15 @@ impl Edge {
         if self.deps.members.has_changed().unwrap_or(false) {
             let view = self.deps.members.borrow_and_update().clone();
             self.cluster.learn(&view);
+        }
+    }
+
+    fn in_hand(&self, cx: &Cx<'_>) -> InHand {
+        let load = cx.load();
+        InHand {
+            flows: load.connections as u64,
+            transactions: (load.transactions.clients + load.transactions.servers) as u64,
+            legs: self.legs.len() as u64,
         }
     }
 

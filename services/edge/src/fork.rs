@@ -11,6 +11,7 @@ use sip_proxy::{
 };
 
 use crate::branch::Branch;
+use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse, Timer};
 use crate::record_route::Side;
 use crate::target::Target;
@@ -180,6 +181,7 @@ impl Edge {
 
     fn cancel_branch(&mut self, cx: &mut Cx<'_>, fork: &Fork, branch: BranchId, cause: CancelCause) {
         let Some(key) = fork.branches.get(branch.0 as usize).and_then(|branch| branch.key) else { return };
+        self.ring.note(&fork.request, || fork.upstream.own(why::branch_cancelled(branch, &cause)));
         // RFC 3326 2: why, in the words of the caller's CANCEL or our own.
         let own: [&[u8]; 1] = [match cause {
             CancelCause::AnsweredElsewhere => b"SIP;cause=200;text=\"Call completed elsewhere\"",

@@ -3,6 +3,8 @@
 //! # What is here
 //! - [`Config`], [`Deps`], [`build`], [`EdgeService::bind`], [`BoundEdge::run`]: one edge.
 //! - [`LegsService`], [`RequestsService`]: the gRPC faces for the other services.
+//! - [`CaptureService`], [`TracesService`], [`EdgesService`]: what passed here lately and why, and the edges themselves, for
+//!   operators.
 //!
 //! # What is deliberately absent
 //! Durable state, credentials and every other service's rules: who may call whom and where a user is comes from the
@@ -19,6 +21,7 @@ mod admission;
 mod answer;
 mod branch;
 mod branch_name;
+mod capture;
 mod cluster;
 mod compose;
 mod config;
@@ -30,6 +33,7 @@ mod flow_token;
 mod fork;
 mod legs;
 mod meters;
+mod operation;
 mod options;
 mod plan;
 mod presence;
@@ -44,8 +48,10 @@ mod target;
 mod upstream;
 mod ways;
 
+pub use capture::{CaptureService, TracesService};
 pub use config::{BadNetwork, Config, Limits, Network};
 pub use deps::Deps;
 pub use exchange::RequestsService;
 pub use legs::LegsService;
+pub use operation::EdgesService;
 pub use service::{BoundEdge, EdgeService, build};

@@ -1,6 +1,6 @@
 //! What the edge counts: outcomes and reasons, never users or calls.
 
-use telemetry::{Counters, Gauge, Metrics};
+use telemetry::{Counter, Counters, Gauge, Metrics};
 
 /// The counters of one edge.
 #[derive(Clone)]
@@ -23,6 +23,28 @@ pub(crate) struct Meters {
     pub(crate) forks: Gauge,
     /// Calls of call-control with a leg here.
     pub(crate) calls: Gauge,
+}
+
+/// The counters of the ring of recent messages.
+#[derive(Clone)]
+pub(crate) struct CaptureMeters {
+    /// Messages and decisions that are kept.
+    pub(crate) steps: Gauge,
+    /// Their octets.
+    pub(crate) octets: Gauge,
+    /// Those that made room for newer ones.
+    pub(crate) left: Counter,
+}
+
+impl CaptureMeters {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            steps: metrics.gauge("edge_capture_steps", "Recent messages and decisions that are kept"),
+            octets: metrics.gauge("edge_capture_octets", "Octets of the recent messages that are kept"),
+            left: metrics
+                .counter("edge_capture_left_total", "Messages and decisions that made room for newer ones"),
+        }
+    }
 }
 
 impl Meters {

@@ -8,6 +8,7 @@ use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, Respons
 use tonic::Status;
 
 use crate::answer::pairs;
+use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::plan::q_milli;
 use crate::reject::{Refused, Reject};
@@ -56,6 +57,7 @@ impl Edge {
         let Ok(decision) = result else {
             return self.reject(cx, key, &request, &Reject::DecisionUnavailable);
         };
+        self.ring.note(&request, || why::registered(&decision));
         match self.register_response(&request, &decision) {
             Some(response) => {
                 self.servers.remove(&key);

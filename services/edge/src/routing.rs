@@ -10,6 +10,7 @@ use sip_proxy::{Arrived, BranchFailure, BranchId, Condition, Group, RoutingDiges
 use tonic::Status;
 
 use crate::answer::pairs;
+use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::flow_token::FlowToken;
 use crate::fork::{Fork, ForkId, NewFork};
@@ -65,6 +66,7 @@ impl Edge {
             return self.reject(cx, pending.key, &pending.request, &Reject::Internal);
         };
         self.meters.plans.with_label_values(&[label(&plan)]).inc();
+        self.ring.note(&pending.request, || why::planned(&plan, &response.identity));
         match plan {
             Plan::Challenge(challenge) => self.challenge(cx, &pending, &challenge),
             Plan::Refuse(refuse) => {
@@ -186,9 +188,12 @@ impl Edge {
         branch: BranchId,
         result: Result<api::RouteResponse, Status>,
     ) {
-        self.with_fork(cx, id, |_, cx, fork| {
+        self.with_fork(cx, id, |edge, cx, fork| {
             let now = cx.now();
             let plan = result.ok().and_then(|response| response.plan);
+            if let Some(plan) = &plan {
+                edge.ring.note(&fork.request, || fork.upstream.own(why::planned(plan, "")));
+            }
             match plan {
                 Some(Plan::Fork(found)) => {
                     let mut groups = plan::groups(found);

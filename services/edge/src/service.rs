@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use cluster_rpc::{CaptureLink, EdgeDirectory, EdgesLink};
 use hashbrown::HashMap;
 use sip_endpoint::Endpoint;
 use sip_proxy::Own;
 
 use crate::answer::LocalTags;
 use crate::branch_name::BranchNames;
+use crate::capture::{CaptureService, Ring, TracesService};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::deps::Deps;
@@ -19,7 +21,8 @@ use crate::edge::{Command, Edge, IN_HAND};
 use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
 use crate::legs::{Legs, LegsService};
-use crate::meters::Meters;
+use crate::meters::{CaptureMeters, Meters};
+use crate::operation::{EdgesService, Myself};
 
 /// An edge that is put together and not yet bound to its sockets.
 pub struct EdgeService {
@@ -66,7 +69,10 @@ impl EdgeService {
         deps.entropy.fill(&mut key);
         let mut cluster = Cluster::alone(FlowKey::new(key));
         cluster.learn(&deps.members.borrow());
+        let capture_meters = CaptureMeters::new(&deps.metrics);
+        let ring = Arc::new(Ring::new(&config.limits, deps.clock.clone(), capture_meters));
         let edge = Edge {
+            ring,
             cluster,
             meters: Meters::new(&deps.metrics),
             tags: LocalTags::new(deps.entropy.number()),
@@ -103,6 +109,43 @@ impl BoundEdge {
     /// The gRPC service that sends single requests for other services.
     pub fn requests(&self) -> RequestsService {
         RequestsService { handle: self.endpoint.handle() }
+    }
+
+    /// The gRPC service that reads what this edge saw of a call.
+    pub fn capture(&self) -> CaptureService {
+        CaptureService { ring: self.edge.ring.clone(), edge_id: self.edge.config.id.clone() }
+    }
+
+    /// The gRPC service that shows calls as all edges saw them. Without a directory there is only this edge.
+    pub fn traces(&self, others: Option<EdgeDirectory>) -> TracesService {
+        let (edge_id, myself) = (self.edge.config.id.clone(), Arc::new(self.capture()));
+        let captures = match others {
+            Some(directory) => CaptureLink::mixed(&edge_id, myself, directory),
+            None => CaptureLink::local(&edge_id, myself),
+        };
+        TracesService { edge_id, captures, members: self.edge.deps.members.clone() }
+    }
+
+    /// The gRPC service that lists and drains edges. Without a directory there is only this edge.
+    pub fn edges_service(&self, others: Option<EdgeDirectory>) -> EdgesService {
+        let config = &self.edge.config;
+        let listeners = self.listening();
+        let listeners = listeners.iter().flat_map(|at| [format!("udp://{at}"), format!("tcp://{at}")]);
+        let advertised = config.endpoint.listen.iter().find_map(|listen| listen.advertise.clone());
+        let myself = Arc::new(Myself {
+            id: config.id.clone(),
+            epoch: config.epoch,
+            listeners: listeners.collect(),
+            advertised: advertised.unwrap_or_default(),
+            drain: self.edge.deps.drain.clone(),
+            handle: self.endpoint.handle(),
+            known_requests: Default::default(),
+        });
+        EdgesService {
+            myself,
+            members: self.edge.deps.members.clone(),
+            others: others.map(EdgesLink::remote),
+        }
     }
 
     /// Runs until `shutdown` comes. Draining comes before that and is told by the [`Drain`](lifecycle::Drain) of the

@@ -5,6 +5,7 @@ use sip_endpoint::{Hop, RespondError, ServerKey};
 use sip_message::{HeaderId, Message, Method};
 use sip_proxy::Best;
 
+use crate::capture::Decided;
 use crate::edge::{Cx, Edge};
 use crate::exchange::Asker;
 use crate::legs;
@@ -32,6 +33,14 @@ impl Upstream {
             Self::Leg(request) => &request.trunk,
             Self::Exchange(asker) => &asker.trunk,
             Self::Server { .. } => "",
+        }
+    }
+
+    /// Marks a decision as one about the call that the request is for.
+    pub(crate) fn own(&self, decided: Decided) -> Decided {
+        match self {
+            Self::Leg(request) => decided.of_call(&request.call_id),
+            Self::Server { .. } | Self::Exchange(_) => decided,
         }
     }
 

@@ -15,6 +15,7 @@ use super::address::is_id;
 use super::call::{KeptAck, Seen, Unconfirmed};
 use super::{Address, Request};
 use crate::answer::pairs;
+use crate::capture::why;
 use crate::compose;
 use crate::edge::{Cx, Edge};
 use crate::fork::NewFork;
@@ -51,7 +52,7 @@ impl Edge {
         let address = Address { call_id: call_id.clone(), leg_id };
         match what {
             carry_request::What::Send(send) if send.method == "ACK" => {
-                self.send_ack(cx, carry.effect, &send, &call_id)?
+                self.send_ack(cx, &address, carry.effect, &send)?
             }
             carry_request::What::Send(send) => self.send(cx, &address, carry.effect, &send)?,
             carry_request::What::Cancel(cancel) => self.cancel_invite(cx, &call_id, &cancel)?,
@@ -89,6 +90,7 @@ impl Edge {
             trunk: send.trunk.as_str().into(),
             flow: None,
         });
+        self.ring.note(&request, || why::asked_to_send(address, effect, &send.method));
         let ring_limit = send.ring_limit.and_then(|limit| Duration::try_from(limit).ok());
         let new = NewFork {
             upstream,
@@ -114,15 +116,17 @@ impl Edge {
     fn send_ack(
         &mut self,
         cx: &mut Cx<'_>,
+        address: &Address,
         effect: u64,
         send: &SendRequest,
-        call_id: &Arc<str>,
     ) -> Result<(), Status> {
+        let call_id = &address.call_id;
         let message = compose::request(send).map_err(|error| bad_field("send", error.to_string()))?;
         let arrived =
             Arrived::read(&message, &self.own).map_err(|error| bad_field("send", error.to_string()))?;
         let target = self.own_target(cx, &send.flow, &arrived, false);
         let ack = KeptAck { effect, cseq: send.cseq, to_tag: send.to_tag.clone(), message, arrived, target };
+        self.ring.note(&ack.message, || why::asked_to_send(address, effect, "ACK"));
         self.send_kept(cx, call_id, &ack);
         if let Some(call) = self.legs.calls.get_mut(call_id) {
             call.unconfirmed.retain(|answer| answer.cseq != ack.cseq || answer.to_tag != ack.to_tag);
@@ -146,7 +150,8 @@ impl Edge {
         };
         let reasons = cancel.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("Reason"));
         let reasons = reasons.map(|header| header.value.clone().into_bytes().into()).collect();
-        self.with_fork(cx, fork, |_, cx, fork| {
+        self.with_fork(cx, fork, |edge, cx, fork| {
+            edge.ring.note(&fork.request, || why::asked_to_cancel(call_id, cancel));
             fork.cancel_reasons = reasons;
             fork.context.cancel(cx.now());
         });
@@ -169,6 +174,7 @@ impl Edge {
             .ok_or_else(unknown)?;
         let response = self.leg_response(cx, address, &served.request, served.flow, respond)?;
         let invite = served.request.method() == Method::Invite;
+        self.ring.note(&served.request, || why::asked_to_respond(address, respond));
         cx.respond(key, response.clone())
             .map_err(|error| Status::from(Refusal::new(Reason::WrongState, error.to_string())))?;
         if respond.status >= 200 {

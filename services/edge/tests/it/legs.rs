@@ -226,7 +226,7 @@ async fn effects_that_cannot_be_carried_are_refused() {
     assert_eq!(refused(5, Effect::Send(invite())).await, Err(Code::Unavailable));
 }
 
-async fn one_phone() -> (Rig, Peer) {
+pub(crate) async fn one_phone() -> (Rig, Peer) {
     one_phone_with(|_| {}).await
 }
 
@@ -266,7 +266,7 @@ fn dialog_of_bob(cseq: &str) -> Vec<&str> {
     ]
 }
 
-fn invite() -> SendRequest {
+pub(crate) fn invite() -> SendRequest {
     SendRequest {
         method: "INVITE".into(),
         request_uri: "sip:bob@example.com".into(),
@@ -279,7 +279,7 @@ fn invite() -> SendRequest {
     }
 }
 
-fn in_dialog(method: &str, cseq: u32, bob: &Peer) -> SendRequest {
+pub(crate) fn in_dialog(method: &str, cseq: u32, bob: &Peer) -> SendRequest {
     SendRequest {
         method: method.into(),
         request_uri: format!("sip:bob@{}", bob.address()),
@@ -303,7 +303,7 @@ fn request(effect: u64, what: Effect) -> CarryRequest {
 }
 
 impl Rig {
-    async fn carry(&self, effect: u64, what: Effect) {
+    pub(crate) async fn carry(&self, effect: u64, what: Effect) {
         let taken_on =
             self.legs.carry(Request::new(request(effect, what))).await.expect("the effect is taken on");
         let taken_on = taken_on.into_inner();
@@ -319,7 +319,7 @@ impl Rig {
     }
 
     /// Effect and status of the next event, which is a response.
-    async fn response(&self) -> (u64, u32) {
+    pub(crate) async fn response(&self) -> (u64, u32) {
         match self.events.next_what().await {
             What::Response(response) => (response.effect, response.status),
             other => panic!("{other:?}"),

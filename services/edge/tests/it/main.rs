@@ -5,6 +5,7 @@ mod checks;
 mod exchanges;
 mod flows;
 mod forwarding;
+mod ladders;
 mod legs;
 mod peer;
 mod registration;

@@ -8,7 +8,7 @@ use ambient::{SeededEntropy, SystemClock};
 use cluster_api::cluster::v1::Member;
 use cluster_rpc::membership::View;
 use cluster_rpc::{IntakeLink, LegEventsLink, LocationLink};
-use edge::{Config, Deps, LegsService, RequestsService};
+use edge::{Config, Deps, EdgesService, LegsService, RequestsService, TracesService};
 use lifecycle::{Drain, Tasks};
 use sip_endpoint::{Dns, SystemDns};
 use telemetry::Metrics;
@@ -22,6 +22,8 @@ pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) legs: LegsService,
     pub(crate) requests: RequestsService,
+    pub(crate) traces: TracesService,
+    pub(crate) edges: EdgesService,
     pub(crate) events: Arc<FakeLegEvents>,
     pub(crate) drain: Drain,
     _stop: oneshot::Sender<()>,
@@ -74,12 +76,13 @@ impl Rig {
         };
         let bound = edge::build(config, deps).bind().await.expect("loopback has a free port");
         let (address, legs, requests) = (bound.listening()[0], bound.legs(), bound.requests());
+        let (traces, edges) = (bound.traces(None), bound.edges_service(None));
         let (stop, stopped) = oneshot::channel();
         let run = async move {
             bound.run(async { stopped.await.unwrap_or(()) }).await.expect("the sockets are fine");
         };
         tasks.spawn("edge", run).expect("there is room");
-        Self { address, legs, requests, events, drain, _stop: stop, members }
+        Self { address, legs, requests, traces, edges, events, drain, _stop: stop, members }
     }
 
     pub(crate) async fn peer(&self) -> Peer {

@@ -1,0 +1,141 @@
+//! The steps that several edges saw of one call as one ladder with names.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use cluster_api::trace::v1::{Arrow, Ladder, LadderStep, Participant, ladder_step};
+use sip_message::{Limits, Message, Uri};
+
+/// Makes a ladder of what the edges saw: in order of time, each message between two edges once, everybody named. The
+/// steps need their text.
+pub(super) fn merge(seen: Vec<LadderStep>) -> Ladder {
+    let mut steps = seen;
+    steps.sort_by_cached_key(|step| {
+        let time = step.time.unwrap_or_default();
+        (time.seconds, time.nanos, step.edge_id.clone(), step.number)
+    });
+    pair(&mut steps);
+    let mut sip_call_ids = Vec::new();
+    for step in &steps {
+        if !sip_call_ids.contains(&step.sip_call_id) {
+            sip_call_ids.push(step.sip_call_id.clone());
+        }
+    }
+    let call_id =
+        steps.iter().map(|step| &step.call_id).find(|id| !id.is_empty()).cloned().unwrap_or_default();
+    let participants = name(&mut steps);
+    Ladder { call_id, sip_call_ids, participants, steps, truncated: false }
+}
+
+/// A message that one edge sent to another was seen by both: the sender's step stays and learns who took it.
+fn pair(steps: &mut Vec<LadderStep>) {
+    type Identity = (String, String, String, u32, u32, u32);
+    let identity = |step: &LadderStep, arrow: &Arrow| -> Identity {
+        let (method, branch) = (arrow.method.clone(), arrow.branch.clone());
+        (step.sip_call_id.clone(), branch, method, arrow.cseq, arrow.status, arrow.size)
+    };
+    let mut received: HashMap<Identity, Vec<usize>> = HashMap::new();
+    for (at, step) in steps.iter().enumerate() {
+        if let Some(arrow) = arrow(step)
+            && arrow.from.is_empty()
+        {
+            received.entry(identity(step, arrow)).or_default().push(at);
+        }
+    }
+    let mut twice = HashSet::new();
+    for at in 0..steps.len() {
+        let step = &steps[at];
+        let Some(arrow) = arrow(step).filter(|arrow| arrow.to.is_empty()) else { continue };
+        let Some(candidates) = received.get_mut(&identity(step, arrow)) else { continue };
+        let other = candidates.iter().position(|other| steps[*other].edge_id != step.edge_id);
+        let Some(other) = other.map(|other| candidates.remove(other)) else { continue };
+        let taker = steps[other].edge_id.clone();
+        twice.insert(other);
+        if let Some(ladder_step::What::Arrow(arrow)) = &mut steps[at].what {
+            arrow.to = taker;
+        }
+    }
+    let mut at = 0;
+    steps.retain(|_| {
+        at += 1;
+        !twice.contains(&(at - 1))
+    });
+}
+
+/// Names the far ends, and lists everybody in the order of their first step.
+fn name(steps: &mut [LadderStep]) -> Vec<Participant> {
+    let names = peers(steps);
+    let mut participants: Vec<Participant> = Vec::new();
+    let mut enter = |name: &str, address: String, ours: bool| {
+        if !participants.iter().any(|known| known.name == name) {
+            participants.push(Participant { name: name.to_owned(), address, ours });
+        }
+    };
+    for step in steps {
+        let Some(ladder_step::What::Arrow(arrow)) = &mut step.what else {
+            enter(&step.edge_id, String::new(), true);
+            continue;
+        };
+        let at = |address: &str| format!("{}:{address}", arrow.transport);
+        if arrow.from.is_empty() {
+            arrow.from = names.get(&arrow.from_address).unwrap_or(&arrow.from_address).clone();
+            enter(&arrow.from, at(&arrow.from_address), false);
+            enter(&arrow.to, String::new(), true);
+        } else if arrow.to.is_empty() {
+            arrow.to = names.get(&arrow.to_address).unwrap_or(&arrow.to_address).clone();
+            enter(&arrow.from, String::new(), true);
+            enter(&arrow.to, at(&arrow.to_address), false);
+        } else {
+            enter(&arrow.from, String::new(), true);
+            enter(&arrow.to, String::new(), true);
+        }
+    }
+    participants
+}
+
+/// Names of the addresses that are no edge's: the user that is called there, or that says so in Contact. Of two addresses
+/// with one name the later one shows its address too.
+fn peers(steps: &[LadderStep]) -> HashMap<String, String> {
+    let mut names: HashMap<String, String> = HashMap::new();
+    let mut taken: HashSet<String> = steps.iter().map(|step| step.edge_id.clone()).collect();
+    for arrow in steps.iter().filter_map(arrow) {
+        let address = match (arrow.from.is_empty(), arrow.to.is_empty()) {
+            (true, false) => &arrow.from_address,
+            (false, true) => &arrow.to_address,
+            _ => continue,
+        };
+        if names.contains_key(address) {
+            continue;
+        }
+        let Some(user) = user(&arrow.text, arrow.to.is_empty()) else { continue };
+        let name = if taken.contains(&user) { format!("{user}@{address}") } else { user };
+        taken.insert(name.clone());
+        names.insert(address.clone(), name);
+    }
+    names
+}
+
+/// Who is at the far end of this message, which goes to them or comes from them.
+fn user(text: &Bytes, to_them: bool) -> Option<String> {
+    let message = Message::parse(text.clone(), &Limits::OWN).ok()?;
+    let contact = || message.contacts().find_map(|contact| user_of(contact.ok()?.uri));
+    match (message.is_request(), to_them) {
+        (true, true) => user_of(message.request_uri()?),
+        (true, false) => contact().or_else(|| user_of(message.from().ok()?.uri)),
+        (false, false) => contact(),
+        (false, true) => None,
+    }
+}
+
+/// The user part, unless it is a leg of ours.
+fn user_of(uri: &[u8]) -> Option<String> {
+    let user = Uri::parse(uri).ok()?.user?;
+    (!user.is_empty() && !user.starts_with(b"cc.")).then(|| String::from_utf8_lossy(user).into_owned())
+}
+
+fn arrow(step: &LadderStep) -> Option<&Arrow> {
+    match &step.what {
+        Some(ladder_step::What::Arrow(arrow)) => Some(arrow),
+        Some(ladder_step::What::Decision(_)) | None => None,
+    }
+}

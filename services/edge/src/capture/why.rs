@@ -1,0 +1,138 @@
+//! Decisions and their reasons in words.
+
+use std::sync::Arc;
+
+use cluster_api::edge::v1::{CancelInvite, SendResponse};
+use cluster_api::registrar::v1::{self as api, route_response::Plan};
+use sip_message::Message;
+use sip_proxy::{BranchId, CancelCause};
+
+use super::ring::Decided;
+use crate::legs::Address;
+use crate::reject::Reject;
+use crate::target::Target;
+use crate::ways::Ways;
+
+const EDGE: &str = "edge";
+const REGISTRAR: &str = "registrar";
+const CALL_CONTROL: &str = "call-control";
+
+/// The registrar's answer to a REGISTER.
+pub(crate) fn registered(decision: &api::RegisterResponse) -> Decided {
+    let (what, reason) = match decision.status {
+        200..=299 => {
+            let bindings = decision.contacts.iter().map(|contact| contact.uri.as_str());
+            let count = decision.contacts.len();
+            (format!("registered: {}", counted(count, "binding")), list(bindings))
+        }
+        401 | 407 => ("challenge".to_owned(), "no valid credentials came with the request".to_owned()),
+        status => (format!("refuse with {status}"), decision.reason.clone()),
+    };
+    Decided::new(REGISTRAR, what, reason)
+}
+
+/// The registrar's plan for a request.
+pub(crate) fn planned(plan: &Plan, identity: &str) -> Decided {
+    let whose = if identity.is_empty() { String::new() } else { format!("the sender is {identity}") };
+    match plan {
+        Plan::Challenge(_) => {
+            Decided::new(REGISTRAR, "challenge", "no valid credentials came with the request")
+        }
+        Plan::Refuse(refuse) => {
+            Decided::new(REGISTRAR, format!("refuse with {}", refuse.status), refuse.reason.clone())
+        }
+        Plan::Redirect(redirect) => Decided::new(
+            REGISTRAR,
+            format!("redirect with {}", redirect.status),
+            list(redirect.contacts.iter().map(String::as_str)),
+        ),
+        Plan::Fork(fork) => {
+            let targets: usize = fork.groups.iter().map(|group| group.targets.len()).sum();
+            let groups = fork.groups.iter().map(|group| {
+                let uris = list(group.targets.iter().map(|target| target.uri.as_str()));
+                format!("{}: {uris}", group.cause)
+            });
+            let reason = groups.collect::<Vec<_>>().join("; then ");
+            Decided::new(REGISTRAR, format!("fork to {}", counted(targets, "target")), reason)
+        }
+        Plan::Relay(api::Relay {}) => Decided::new(REGISTRAR, "relay to where the request asks", whose),
+        Plan::CallControl(api::HandToCallControl {}) => {
+            Decided::new(REGISTRAR, "hand to call-control", whose)
+        }
+        Plan::Presence(api::HandToPresence {}) => Decided::new(REGISTRAR, "hand to presence", whose),
+    }
+}
+
+/// The edge refuses a request itself.
+pub(crate) fn rejected(request: &Message, reject: &Reject) -> Decided {
+    let what = format!("refuse {} with {}", request.method_str(), reject.status());
+    Decided::new(EDGE, what, reject.label())
+}
+
+/// A branch begins.
+pub(crate) fn branch_started(branch: BranchId, target: Option<&Target>, ways: &Ways) -> Decided {
+    let uri = target.and_then(|target| target.uri.as_deref());
+    let uri = uri.map_or("its Request-URI".into(), String::from_utf8_lossy);
+    let by = match ways {
+        Ways::Ready(way) if way.relay.is_some() => "by the edge that has the flow",
+        Ways::Ready(way) if way.on_flow => "on the flow of its registration",
+        Ways::Ready(_) => "to its address",
+        Ways::Resolve(_) => "to the addresses of its host",
+        Ways::LookUp => "the registrar is asked first",
+        Ways::Failed(_) => "there is no way to it",
+    };
+    let cause = target.map_or("", |target| &target.cause);
+    let reason = if cause.is_empty() { by.to_owned() } else { format!("{cause}, {by}") };
+    Decided::new(EDGE, format!("branch {} to {uri}", branch.0), reason)
+}
+
+/// A branch is given up.
+pub(crate) fn branch_failed(branch: BranchId, label: &'static str) -> Decided {
+    Decided::new(EDGE, format!("give branch {} up", branch.0), label)
+}
+
+/// A branch is cancelled.
+pub(crate) fn branch_cancelled(branch: BranchId, cause: &CancelCause) -> Decided {
+    let reason = match cause {
+        CancelCause::AnsweredElsewhere => "another branch answered".to_owned(),
+        CancelCause::Declined(status) => format!("another branch declined for all with {status}"),
+        CancelCause::NoAnswer => "it rang for too long".to_owned(),
+        CancelCause::Caller => "the caller gave up".to_owned(),
+    };
+    Decided::new(EDGE, format!("cancel branch {}", branch.0), reason)
+}
+
+/// Call-control has a leg send a request.
+pub(crate) fn asked_to_send(address: &Address, effect: u64, method: &str) -> Decided {
+    let what = format!("leg {}: send {method}", address.leg_id);
+    Decided::new(CALL_CONTROL, what, format!("effect {effect} of the call")).of_call(&address.call_id)
+}
+
+/// Call-control has the INVITE of a leg cancelled.
+pub(crate) fn asked_to_cancel(call_id: &Arc<str>, cancel: &CancelInvite) -> Decided {
+    let reason = cancel.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Reason"));
+    let reason = reason.map_or(String::new(), |header| header.value.clone());
+    let what = format!("cancel the INVITE of effect {}", cancel.invite_effect);
+    Decided::new(CALL_CONTROL, what, reason).of_call(call_id)
+}
+
+/// Call-control answers a request of a leg's peer.
+pub(crate) fn asked_to_respond(address: &Address, respond: &SendResponse) -> Decided {
+    let what = format!("leg {}: answer {}", address.leg_id, respond.status);
+    Decided::new(CALL_CONTROL, what, respond.reason.clone()).of_call(&address.call_id)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The first few of a list.
+fn list<'a>(mut items: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<&str> = items.by_ref().take(SHOWN).collect();
+    let text = shown.join(", ");
+    match items.count() {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
