@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sip_digest::Hash;
 
 /// Settings of the registrar. Every default says where it comes from.
@@ -74,7 +74,7 @@ pub enum Auth {
 }
 
 /// An algorithm to offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Algorithm {
     /// SHA-512/256.
     #[serde(rename = "SHA-512-256")]

@@ -16,16 +16,15 @@ const LEASE: Duration = Duration::from_secs(5);
 const CLAIM: usize = 64;
 
 impl Shared {
-    /// Removes what has expired in all partitions; returns how many records were looked at.
-    pub(crate) async fn expire(&self) -> usize {
-        let mut count = 0;
+    /// Removes what has expired in all partitions.
+    ///
+    /// # Errors
+    /// The first failure of the store; the rest is looked for the next time.
+    pub(crate) async fn expire(&self) -> Result<(), ChangeError> {
         for partition in self.aors.partitions() {
-            match self.expire_in(partition).await {
-                Ok(looked_at) => count += looked_at,
-                Err(error) => tracing::warn!(%error, %partition, "expired bindings were not looked for"),
-            }
+            self.expire_in(partition).await?;
         }
-        count
+        Ok(())
     }
 
     async fn expire_in(&self, partition: &Partition) -> Result<usize, ChangeError> {

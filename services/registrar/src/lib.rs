@@ -140,13 +140,18 @@ impl Registrar {
     pub async fn run(self, shutdown: Shutdown) {
         let mut rhythm = tokio::time::interval(self.shared.config.expiry_interval);
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
         loop {
             tokio::select! {
                 // the end comes first: what is due is done by the others
                 biased;
                 () = shutdown.asked() => return,
                 _ = rhythm.tick() => {
-                    self.shared.expire().await;
+                    let result = self.shared.expire().await;
+                    if let (Err(error), false) = (&result, failing) {
+                        tracing::warn!(%error, "expired bindings are not looked for while the store is away");
+                    }
+                    failing = result.is_err();
                 }
             }
         }
