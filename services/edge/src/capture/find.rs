@@ -11,8 +11,11 @@ use sip_message::{HeaderId, Limits, Message};
 use super::mask::mask;
 use super::ring::{Step, What};
 
-/// Most steps that are returned of one call, the newest: an answer has to fit into a message of gRPC.
+/// Most steps that are returned of one call, the newest: an answer has to fit into a message of gRPC, 4 MiB by default.
 const MOST: usize = 2_000;
+
+/// Most octets of messages that are returned of one call, for the same reason.
+const MOST_OCTETS: usize = 3 * 1024 * 1024;
 
 /// The steps of one call as the edge of this name shows them, and whether older ones were left out.
 ///
@@ -29,7 +32,12 @@ pub(super) fn steps_of(
         Some(Key::SipCallId(_) | Key::CallId(_)) | None => HashSet::new(),
     };
     let mut of_call: Vec<(&Step, String)> = with_call_id(&sip_call_ids, steps).collect();
-    let cut = of_call.len().saturating_sub(MOST);
+    let mut octets = 0;
+    let fitting = of_call.iter().rev().take(MOST).take_while(|(step, _)| {
+        octets += step.what.message().len();
+        octets <= MOST_OCTETS
+    });
+    let cut = of_call.len() - fitting.count();
     of_call.drain(..cut);
     let call_ids: HashMap<String, String> =
         of_call.iter().rev().filter_map(|(step, sip)| Some((sip.clone(), call_id(&step.what)?))).collect();
@@ -154,5 +162,81 @@ fn describe(arrow: &mut Arrow, bytes: &Bytes) {
         let kind = text(kind).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let kind = if kind == "application/sdp" { "SDP".to_owned() } else { kind };
         arrow.summary.push_str(&format!(" ({kind})"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ring::tests::{ring, see};
+    use super::super::ring::{Decided, Ring};
+    use super::*;
+
+    fn find(ring: &Ring, key: Key) -> (Vec<LadderStep>, bool) {
+        steps_of(&CallKey { key: Some(key) }, &ring.read().0, "edge-0", true)
+    }
+
+    fn message(sip_call_id: &str, more: &str) -> String {
+        format!("INVITE sip:bob@h SIP/2.0\r\ni : {sip_call_id}\r\n{more}\r\n")
+    }
+
+    fn numbers(steps: &[LadderStep]) -> Vec<u64> {
+        steps.iter().map(|step| step.number).collect()
+    }
+
+    #[test]
+    fn a_call_has_the_messages_of_all_its_legs_and_no_others() {
+        let (ring, _) = ring(100, 100_000);
+        see(&ring, Direction::Sent, "127.0.0.1:1", &message("x1", "Contact: <sip:cc.call-1.a@h>\r\n"));
+        see(&ring, Direction::Received, "127.0.0.1:1", &message("x1", ""));
+        see(&ring, Direction::Sent, "127.0.0.1:1", &message("x2", "Contact: <sip:cc.call-1.b@h>\r\n"));
+        see(&ring, Direction::Sent, "127.0.0.1:1", &message("x3", "Contact: <sip:cc.call-10.a@h>\r\n"));
+        see(&ring, Direction::Sent, "127.0.0.1:1", &message("x11", "Subject: x1\r\n"));
+        let (steps, _) = find(&ring, Key::CallId("call-1".into()));
+        assert_eq!(numbers(&steps), [0, 1, 2]);
+        assert!(steps.iter().all(|step| step.call_id == "call-1"));
+        assert_eq!(numbers(&find(&ring, Key::SipCallId("x1".into())).0), [0, 1]);
+        assert!(find(&ring, Key::SipCallId(String::new())).0.is_empty());
+    }
+
+    #[test]
+    fn a_decision_brings_the_messages_of_its_call_along() {
+        let (ring, _) = ring(100, 100_000);
+        let request = Message::parse(
+            "BYE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n\
+             Call-ID: x1\r\nCSeq: 1 BYE\r\n\r\n"
+                .into(),
+            &Limits::OWN,
+        )
+        .unwrap();
+        let call: std::sync::Arc<str> = "call-1".into();
+        ring.note(&request, || Decided::new("edge", "what", "why").of_call(&call));
+        see(&ring, Direction::Sent, "127.0.0.1:1", &message("x1", ""));
+        assert_eq!(numbers(&find(&ring, Key::CallId("call-1".into())).0), [0, 1]);
+    }
+
+    #[test]
+    fn of_a_long_call_the_newest_steps_are_shown() {
+        let (ring, _) = ring(10_000, usize::MAX);
+        for _ in 0..MOST + 3 {
+            see(&ring, Direction::Sent, "127.0.0.1:1", &message("x1", ""));
+        }
+        let (steps, cut) = find(&ring, Key::SipCallId("x1".into()));
+        assert_eq!((steps.len(), steps[0].number, cut), (MOST, 3, true));
+        for _ in 0..5 {
+            see(&ring, Direction::Sent, "127.0.0.1:1", &message("big", &"x".repeat(MOST_OCTETS / 4)));
+        }
+        assert_eq!(find(&ring, Key::SipCallId("big".into())).0.len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_message_is_shown_as_malformed() {
+        let (ring, _) = ring(10, 10_000);
+        see(&ring, Direction::Received, "127.0.0.1:1", "INVITE\r\nCall-ID: x1\r\n");
+        let (steps, _) = find(&ring, Key::SipCallId("x1".into()));
+        let Some(ladder_step::What::Arrow(arrow)) = &steps[0].what else { panic!("{steps:?}") };
+        assert_eq!(
+            (arrow.summary.as_str(), arrow.to.as_str(), arrow.from.as_str()),
+            ("malformed", "edge-0", "")
+        );
     }
 }

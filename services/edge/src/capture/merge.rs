@@ -139,3 +139,93 @@ fn arrow(step: &LadderStep) -> Option<&Arrow> {
         Some(ladder_step::What::Decision(_)) | None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Timestamp;
+
+    use super::*;
+
+    const ALICE: &str = "192.0.2.1:5060";
+    const BOB: &str = "192.0.2.2:5060";
+
+    /// A step of an edge: what went to or came from an address, at this time.
+    fn step(edge: &str, at: i32, (from, to): (&str, &str), text: &str) -> LadderStep {
+        let end = |address: &str| if address.is_empty() { edge.to_owned() } else { String::new() };
+        let via = text.split("branch=").nth(1).and_then(|rest| rest.split("\r\n").next());
+        let arrow = Arrow {
+            from: end(from),
+            to: end(to),
+            from_address: from.into(),
+            to_address: to.into(),
+            transport: "udp".into(),
+            method: "INVITE".into(),
+            branch: via.unwrap_or_default().into(),
+            size: text.len() as u32,
+            text: text.to_owned().into(),
+            ..Arrow::default()
+        };
+        LadderStep {
+            time: Some(Timestamp { seconds: 1000, nanos: at }),
+            edge_id: edge.into(),
+            number: at as u64,
+            sip_call_id: "x".into(),
+            what: Some(ladder_step::What::Arrow(arrow)),
+            ..LadderStep::default()
+        }
+    }
+
+    fn invite(uri: &str, branch: &str, contact: &str) -> String {
+        format!(
+            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP h;branch={branch}\r\nFrom: <sip:f@h>;tag=1\r\nTo: <sip:t@h>\r\n\
+             Call-ID: x\r\nCSeq: 1 INVITE\r\nContact: <{contact}>\r\n\r\n"
+        )
+    }
+
+    fn ways(ladder: &Ladder) -> Vec<(String, String)> {
+        ladder.steps.iter().filter_map(arrow).map(|arrow| (arrow.from.clone(), arrow.to.clone())).collect()
+    }
+
+    #[test]
+    fn what_two_edges_saw_is_one_ladder_in_order_with_each_message_once() {
+        let first = invite("sip:bob@example.com", "z9hG4bK1", "sip:alice@192.0.2.1");
+        let between = invite("sip:bob@192.0.2.2", "z9hG4bK2", "sip:alice@192.0.2.1");
+        let last = invite("sip:bob@192.0.2.2", "z9hG4bK3", "sip:alice@192.0.2.1");
+        let ladder = merge(vec![
+            step("edge-1", 30, ("192.0.2.10:5060", ""), &between),
+            step("edge-1", 40, ("", BOB), &last),
+            step("edge-0", 10, (ALICE, ""), &first),
+            step("edge-0", 20, ("", "192.0.2.11:5060"), &between),
+        ]);
+        let expected = [("alice", "edge-0"), ("edge-0", "edge-1"), ("edge-1", "bob")];
+        assert_eq!(ways(&ladder), expected.map(|(from, to)| (from.to_owned(), to.to_owned())));
+        let participants: Vec<_> = ladder
+            .participants
+            .iter()
+            .map(|who| (who.name.as_str(), who.address.as_str(), who.ours))
+            .collect();
+        let (alice, bob) = (format!("udp:{ALICE}"), format!("udp:{BOB}"));
+        let all =
+            [("alice", &*alice, false), ("edge-0", "", true), ("edge-1", "", true), ("bob", &*bob, false)];
+        assert_eq!(participants, all);
+        assert_eq!(ladder.sip_call_ids, ["x"]);
+    }
+
+    #[test]
+    fn two_phones_of_one_user_have_different_names() {
+        let to_bob = |branch| invite("sip:bob@h", branch, "sip:cc.call-1.a@h");
+        let ladder = merge(vec![
+            step("edge-0", 1, ("", ALICE), &to_bob("z9hG4bK1")),
+            step("edge-0", 2, ("", BOB), &to_bob("z9hG4bK2")),
+        ]);
+        assert_eq!(ways(&ladder)[0].1, "bob");
+        assert_eq!(ways(&ladder)[1].1, format!("bob@{BOB}"));
+    }
+
+    #[test]
+    fn who_is_not_named_by_any_message_is_named_by_address() {
+        let ladder =
+            merge(vec![step("edge-0", 1, ("", BOB), &invite("sip:192.0.2.2", "z9hG4bK1", "sip:cc.c.a@h"))]);
+        assert_eq!(ways(&ladder), [("edge-0".to_owned(), BOB.to_owned())]);
+    }
+}
