@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cluster_rpc::{CaptureLink, EdgeDirectory, EdgesLink};
 use hashbrown::HashMap;
-use sip_endpoint::Endpoint;
+use sip_endpoint::{DatagramSocket, Endpoint};
 use sip_proxy::Own;
 
 use crate::answer::LocalTags;
@@ -47,48 +47,68 @@ impl EdgeService {
     /// # Errors
     /// When an address cannot be bound, or a name of this edge cannot be read; the message says which.
     pub async fn bind(self) -> io::Result<BoundEdge> {
-        let Self { mut config, deps } = self;
-        config.endpoint.own_names.extend(config.aliases.iter().cloned());
+        let Self { config, deps } = self.named();
         let endpoint = Endpoint::bind(config.endpoint.clone(), deps.dns.clone(), deps.tasks.clone()).await?;
-        // Until the driver has counted, a drain is not complete.
-        deps.drain.left(IN_HAND, 1);
-        let mut own = Own::new();
-        for domain in &config.domains {
-            own.add_domain(domain);
-        }
-        for (listen, address) in config.endpoint.listen.iter().zip(endpoint.listening()) {
-            own.add_address(&address.ip().to_string(), address.port());
-            if let Some(advertised) = &listen.advertise {
-                add_name(&mut own, advertised, address.port())?;
-            }
-        }
-        for alias in config.aliases.iter().chain(Some(&config.internal).filter(|name| !name.is_empty())) {
-            add_name(&mut own, alias, 5060)?;
-        }
-        let mut key = [0; 32];
-        deps.entropy.fill(&mut key);
-        let mut cluster = Cluster::alone(FlowKey::new(key));
-        cluster.learn(&deps.members.borrow());
-        let capture_meters = CaptureMeters::new(&deps.metrics);
-        let ring = Arc::new(Ring::new(&config.limits, deps.clock.clone(), capture_meters));
-        let edge = Edge {
-            ring,
-            cluster,
-            meters: Meters::new(&deps.metrics),
-            tags: LocalTags::new(deps.entropy.number()),
-            names: BranchNames::new(deps.entropy.number()),
-            config: Arc::new(config),
-            own,
-            deps,
-            servers: HashMap::new(),
-            clients: HashMap::new(),
-            forks: HashMap::new(),
-            next_fork: 0,
-            legs: Legs::default(),
-            exchanges: HashMap::new(),
-        };
-        Ok(BoundEdge { endpoint, edge })
+        finish(config, deps, endpoint)
     }
+
+    /// Runs over sockets of the caller, one for each address of the configuration, without connections.
+    ///
+    /// # Errors
+    /// When a name of this edge cannot be read; the message says which.
+    pub fn bind_over(self, sockets: Vec<Box<dyn DatagramSocket>>) -> io::Result<BoundEdge> {
+        let Self { config, deps } = self.named();
+        let endpoint =
+            Endpoint::over(config.endpoint.clone(), deps.dns.clone(), deps.tasks.clone(), sockets)?;
+        finish(config, deps, endpoint)
+    }
+
+    /// The aliases are names of ours in a Via too.
+    fn named(mut self) -> Self {
+        self.config.endpoint.own_names.extend(self.config.aliases.iter().cloned());
+        self
+    }
+}
+
+fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<BoundEdge> {
+    // Until the driver has counted, a drain is not complete.
+    deps.drain.left(IN_HAND, 1);
+    let mut own = Own::new();
+    for domain in &config.domains {
+        own.add_domain(domain);
+    }
+    for (listen, address) in config.endpoint.listen.iter().zip(endpoint.listening()) {
+        own.add_address(&address.ip().to_string(), address.port());
+        if let Some(advertised) = &listen.advertise {
+            add_name(&mut own, advertised, address.port())?;
+        }
+    }
+    for alias in config.aliases.iter().chain(Some(&config.internal).filter(|name| !name.is_empty())) {
+        add_name(&mut own, alias, 5060)?;
+    }
+    let mut key = [0; 32];
+    deps.entropy.fill(&mut key);
+    let mut cluster = Cluster::alone(FlowKey::new(key));
+    cluster.learn(&deps.members.borrow());
+    let capture_meters = CaptureMeters::new(&deps.metrics);
+    let ring = Arc::new(Ring::new(&config.limits, deps.clock.clone(), capture_meters));
+    let edge = Edge {
+        ring,
+        cluster,
+        meters: Meters::new(&deps.metrics),
+        tags: LocalTags::new(deps.entropy.number()),
+        names: BranchNames::new(deps.entropy.number()),
+        config: Arc::new(config),
+        own,
+        deps,
+        servers: HashMap::new(),
+        clients: HashMap::new(),
+        forks: HashMap::new(),
+        next_fork: 0,
+        legs: Legs::default(),
+        exchanges: HashMap::new(),
+    };
+    Ok(BoundEdge { endpoint, edge })
 }
 
 impl BoundEdge {

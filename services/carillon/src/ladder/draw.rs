@@ -25,6 +25,8 @@ pub enum Entry {
 
 const TIME: usize = 9;
 const WIDEST: usize = 58;
+/// Longest decision that is shown as a whole.
+const LONGEST: usize = 120;
 
 /// Draws `entries` under the names in `columns`; at least one column.
 pub fn draw(columns: &[String], entries: &[Entry]) -> String {
@@ -45,7 +47,7 @@ pub fn draw(columns: &[String], entries: &[Entry]) -> String {
             }
             Entry::Decision(at, column, text) => {
                 put(&mut row, 0, &format!("{:>8.3}", at.as_secs_f64()));
-                put(&mut row, rail(*column, gap) + 2, &format!("· {text}"));
+                put_beyond(&mut row, rail(*column, gap) + 2, &format!("· {text}"));
             }
         }
         line(&mut out, &row);
@@ -96,6 +98,13 @@ fn put(row: &mut [char], at: usize, text: &str) {
     }
 }
 
+/// As [`put`], with more room to the right where the drawing ends.
+fn put_beyond(row: &mut Vec<char>, at: usize, text: &str) {
+    let text: String = text.chars().take(LONGEST).collect();
+    row.resize(row.len().max(at + text.chars().count()), ' ');
+    put(row, at, &text);
+}
+
 fn line(out: &mut String, row: &[char]) {
     let text: String = row.iter().collect();
     // Writing to a String cannot fail.
@@ -117,6 +126,13 @@ mod tests {
         assert!(lines[0].contains("alice") && lines[0].contains("carillon"));
         assert!(lines[1].contains("◀─") && lines[1].contains(" INVITE ") && lines[1].contains("0.005"));
         assert!(lines[2].contains("─▶") && lines[2].contains(" 200 OK "));
+    }
+
+    #[test]
+    fn a_decision_at_the_last_column_is_shown_as_a_whole() {
+        let words = "registrar: fork to 2 targets (contact: sip:a@h, sip:b@h)";
+        let text = draw(&["a".to_string()], &[Entry::Decision(Duration::ZERO, 0, words.into())]);
+        assert!(text.contains(words), "{text}");
     }
 
     #[test]

@@ -4,4 +4,4 @@ mod draw;
 mod summary;
 
 pub use draw::{Arrow, Entry, draw};
-pub use summary::{Summary, summarise};
+pub use summary::summarise;

@@ -6,8 +6,6 @@ use std::time::Instant;
 
 use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
 use anyhow::Context;
-use cluster_api::edge::v1::legs_server::LegsServer;
-use cluster_api::edge::v1::requests_server::RequestsServer;
 use cluster_rpc::{
     EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink, Replicas, Wiring,
 };
@@ -71,9 +69,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         listening = edge.listening();
         myself.is_at(edge_role::internal(settings, &listening).await?);
         late.is(edge.legs());
-        api.routes
-            .add_service(LegsServer::new(edge.legs()))
-            .add_service(RequestsServer::new(edge.requests()));
+        let others = EdgeDirectory::new(joined.view(Role::Edge)?, parts.wiring.clone());
+        services::add_edge(&mut api.routes, &edge, &others);
         let (end, alive) = (parts.end.clone(), parts.health.component("edge", Instant::now(), None));
         parts.tasks.spawn("edge", async move {
             alive.ready();
@@ -149,6 +146,7 @@ impl Parts {
             .await
             .with_context(|| format!("--admin {address}: cannot listen there (expected ADDR:PORT)"))?;
         let bound = listener.local_addr()?;
+        tracing::info!("admin HTTP at {bound}");
         let metrics = self.metrics.clone();
         let routes = admin::routes(self.health.clone(), Arc::new(move || metrics.text()));
         self.tasks.spawn("admin", async move {

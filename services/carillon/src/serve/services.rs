@@ -7,6 +7,9 @@ use cluster_api::callcontrol::v1::call_control_server::CallControlServer;
 use cluster_api::callcontrol::v1::leg_events_server::LegEventsServer;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCallsServer;
 use cluster_api::cluster::v1::membership_server::MembershipServer;
+use cluster_api::edge::v1::edges_server::EdgesServer;
+use cluster_api::edge::v1::legs_server::LegsServer;
+use cluster_api::edge::v1::requests_server::RequestsServer;
 use cluster_api::presence::v1::intake_server::IntakeServer;
 use cluster_api::presence::v1::message_summary_server::MessageSummaryServer;
 use cluster_api::presence::v1::messages_server::MessagesServer;
@@ -17,6 +20,10 @@ use cluster_api::registrar::v1::bindings_server::BindingsServer;
 use cluster_api::registrar::v1::forwarding_server::ForwardingServer;
 use cluster_api::registrar::v1::location_server::LocationServer;
 use cluster_api::registrar::v1::trunks_server::TrunksServer;
+use cluster_api::trace::v1::capture_server::CaptureServer;
+use cluster_api::trace::v1::traces_server::TracesServer;
+use cluster_rpc::EdgeDirectory;
+use edge::BoundEdge;
 use presence::Presence;
 use registrar::{Auth, DomainConfig, Registrar};
 use tonic::service::RoutesBuilder;
@@ -66,6 +73,7 @@ pub fn registrar_config(settings: &Settings) -> registrar::Config {
         default_expires: settings.registrar.default_expires,
         min_expires: settings.registrar.min_expires,
         max_expires: settings.registrar.max_expires,
+        algorithms: settings.registrar.algorithms.clone(),
         ..registrar::Config::default()
     }
 }
@@ -82,6 +90,16 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
         watch_buffer: settings.limits.watch_buffer,
         ..call_control::Config::default()
     }
+}
+
+/// Adds the rpcs of the edge; `others` leads to the edges of the other processes.
+pub fn add_edge(routes: &mut RoutesBuilder, edge: &BoundEdge, others: &EdgeDirectory) {
+    routes
+        .add_service(LegsServer::new(edge.legs()))
+        .add_service(RequestsServer::new(edge.requests()))
+        .add_service(CaptureServer::new(edge.capture()))
+        .add_service(TracesServer::new(edge.traces(Some(others.clone()))))
+        .add_service(EdgesServer::new(edge.edges_service(Some(others.clone()))));
 }
 
 /// Adds the rpcs of the registrar.

@@ -122,6 +122,8 @@ pub struct Registrar {
     /// Longer requests are shortened.
     #[serde(with = "humantime_serde")]
     pub max_expires: Duration,
+    /// Digest algorithms offered, best first (RFC 8760 2.3); `["MD5"]` alone for phones that read the first challenge only.
+    pub algorithms: Vec<registrar::Algorithm>,
 }
 
 /// Keys of the presence service.
@@ -228,6 +230,7 @@ impl Default for Registrar {
             default_expires: Duration::from_secs(3600),
             min_expires: Duration::from_secs(60),
             max_expires: Duration::from_secs(7200),
+            algorithms: registrar::Config::default().algorithms,
         }
     }
 }

@@ -73,7 +73,9 @@ impl Edge {
         send: &SendRequest,
     ) -> Result<(), Status> {
         let initial = send.to_tag.is_empty();
-        if initial && self.deps.drain.is_draining() {
+        // A further leg of a call that is being carried here belongs to what a drain finishes.
+        let is_new = self.legs.calls.get(&address.call_id).is_none_or(|call| call.effects.is_empty());
+        if initial && is_new && self.deps.drain.is_draining() {
             return Err(Refusal::new(Reason::Draining, "this edge drains").into());
         }
         if !self.has_room() {
