@@ -22,6 +22,7 @@ mod stored;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use ambient::Entropy;
 use store::{Partition, Partitions, Store, StoreError};
 
 pub use self::change::{Change, ProxiedChange};
@@ -79,9 +80,15 @@ impl Repository {
         &self.partitions()[self.partition_number(call_id)]
     }
 
-    /// A fresh call id in the partition that belongs to a request id (any partition for an empty one).
-    pub fn new_call_id(&self, request_id: &str) -> String {
-        let unique = uuid::Uuid::now_v7().simple().to_string();
+    /// A fresh call id in the partition that belongs to a request id (any partition for an empty one). Ids sort by the store's
+    /// time of their making.
+    pub fn new_call_id(&self, request_id: &str, entropy: &dyn Entropy) -> String {
+        let since = self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut random = [0; 10];
+        entropy.fill(&mut random);
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let unique =
+            uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().simple().to_string();
         let key = if request_id.is_empty() { &unique } else { request_id };
         let partition = self.partitions.of(key);
         let number = self.partitions().iter().position(|each| each == partition).unwrap_or(0);

@@ -17,5 +17,7 @@ pub use calls::{hangup, list as calls, show as call_show};
 pub use connect::{Connection, connect};
 pub use dial::{dial, exit_status};
 pub use edges::list as edges;
-pub use ladder::{Gathered, LadderMessage, gather, run as ladder};
+#[cfg(test)]
+pub use ladder::LadderMessage;
+pub use ladder::{Gathered, gather, run as ladder};
 pub use refusal::Refusal;

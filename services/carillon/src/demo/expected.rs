@@ -100,8 +100,11 @@ fn legs(flow: Flow) -> (Leg, Leg) {
     }
 }
 
-/// Pairs of (phone, place in its leg): the first comes before the second.
-fn order(flow: Flow) -> &'static [((&'static str, usize), (&'static str, usize))] {
+/// A phone, and the place of a message in its leg.
+type Place = (&'static str, usize);
+
+/// Pairs of which the first comes before the second.
+fn order(flow: Flow) -> &'static [(Place, Place)] {
     match flow {
         Flow::Auto | Flow::Ringback => {
             &[(("alice", 2), ("bob", 0)), (("bob", 1), ("alice", 4)), (("alice", 5), ("bob", 2))]

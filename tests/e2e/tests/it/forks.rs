@@ -11,9 +11,11 @@ async fn of_two_phones_the_one_that_answers_gets_the_call() {
     carillon.account("sip:alice@localhost", "secret");
     carillon.account("sip:bob@localhost", "secret");
     let never = Script { answer: Answer::Never, ..Script::default() };
-    let mut alice = TestPhone::registered(&carillon.sip, "sip:alice@localhost", "secret", Script::default()).await;
+    let mut alice =
+        TestPhone::registered(&carillon.sip, "sip:alice@localhost", "secret", Script::default()).await;
     let mut desk = TestPhone::registered(&carillon.sip, "sip:bob@localhost", "secret", never).await;
-    let mut mobile = TestPhone::registered(&carillon.sip, "sip:bob@localhost", "secret", Script::plain()).await;
+    let mut mobile =
+        TestPhone::registered(&carillon.sip, "sip:bob@localhost", "secret", Script::plain()).await;
     let dialled = carillon.command(&["dial", "sip:alice@localhost", "sip:bob@localhost", "--flow", "iii"]);
     assert!(dialled.status.success(), "{}", String::from_utf8_lossy(&dialled.stderr));
     mobile.wait_for("the call", |h| *h == Happening::Connected).await;
