@@ -10,10 +10,10 @@ use super::{Direction, Media, Sdp, direction::black_hole};
 /// [`refused`](Self::refused) when that is known; until then the `m=` lines of the offer are not part of the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegHistory {
-    /// "<username> <session id>", before the version.
+    /// `<username> <session id>`, before the version.
     session_id: u64,
     version: u64,
-    /// "<nettype> <addrtype> <address>", after the version.
+    /// `<nettype> <addrtype> <address>`, after the version.
     address: String,
     sent: Option<Bytes>,
     /// The session's `m=` lines.

@@ -49,7 +49,7 @@ impl CallControlApi {
         let fingerprint = dial::fingerprint(&request);
         let request_id = request.request_id.clone();
         let mut new = dial::new_call(request, self.runner.config())?;
-        new.call_id = self.runner.repository.new_call_id(&request_id);
+        new.call_id = self.runner.repository.new_call_id(&request_id, self.entropy.as_ref());
         new.seed = vec![0; 32];
         self.entropy.fill(&mut new.seed);
         let request = (!request_id.is_empty()).then(|| RequestUse {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The shell commits `call` (with its outbox), the due time and the events in one atomic commit, acknowledges the event, then
-//! carries the effects and reports each with [`Event::Carried`]. Everything may happen twice or on another replica.
+//! carries the effects and reports each with [`Event::Carried`](event::Event::Carried). Everything may happen twice or on another replica.
 //!
 //! Here: the flows of third-party call control (RFC 3725 and LAD-1 … LAD-4), offer and answer between the legs, reliable
 //! provisional responses, forks, glare, credentials, hang-up in every state. Deliberately absent: clocks, sockets, stores,

@@ -78,7 +78,7 @@ pub struct How<'a> {
 }
 
 impl Runner {
-    /// Nothing runs yet; see [`Runner::run`](Self::run).
+    /// Nothing runs yet; see [`Runner::start`](Self::start).
     pub fn new(
         repository: Repository,
         edges: Arc<dyn Edges>,
