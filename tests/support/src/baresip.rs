@@ -55,13 +55,14 @@ impl Drop for Baresip {
     }
 }
 
-/// Loopback only, G.711, no sound hardware; `rtcpsummary` prints at the end how many packets came and went.
+/// G.711, no sound hardware, signaling on loopback; for RTP baresip takes no loopback interface and chooses one itself.
+/// The sine tone comes at 48 kHz in stereo only.
 fn config(port: u16, loudspeaker: &str) -> String {
     format!(
         "poll_method epoll\nsip_listen 127.0.0.1:{port}\nsip_trans_bsize 128\ncall_local_timeout 120\n\
          audio_path /usr/share/baresip\naudio_source ausine,440\naudio_player aufile,{loudspeaker}\n\
-         audio_alert aufile,/dev/null\naudio_level no\nrtp_tos 184\nrtcp_mux no\njitter_buffer_delay 5-10\n\
-         net_interface lo\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule ausine.so\nmodule aufile.so\n\
-         module rtcpsummary.so\nmodule_tmp account.so\nmodule_app menu.so\n"
+         audio_alert aufile,/dev/null\naudio_level no\nausrc_srate 48000\nausrc_channels 2\nrtp_tos 184\n\
+         rtcp_mux no\njitter_buffer_delay 5-10\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\n\
+         module ausine.so\nmodule aufile.so\nmodule_tmp account.so\nmodule_app menu.so\n"
     )
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::Lines;
+use crate::{Lines, http_get};
 
 /// A running `carillon serve`.
 pub struct Carillon {
-    child: Child,
+    child: Owned,
     /// What it logs.
     pub log: Lines,
     /// First UDP listener, "127.0.0.1:PORT".
@@ -24,37 +24,14 @@ impl Carillon {
         Self::serve(&[])
     }
 
-    /// Starts `carillon serve` on ports that the system chooses, and waits until it says that it is ready.
-    pub fn serve(arguments: &[&str]) -> Self {
-        let mut all = vec!["--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        if !arguments.contains(&"--sip") {
-            all.extend(["--sip", "udp://127.0.0.1:0", "--sip", "tcp://127.0.0.1:0"]);
-        }
-        all.extend(arguments);
-        Self::start(&all)
+    /// The same for phones that read the first challenge only and know MD5 alone, as SIPp and baresip 1.0 do.
+    pub fn for_old_phones() -> Self {
+        Starting::with(&[], &[("CARILLON_REGISTRAR_ALGORITHMS", "MD5")]).ready()
     }
 
-    /// Starts `carillon serve` with exactly these arguments.
-    ///
-    /// # Panics
-    /// When it ends instead of becoming ready, with its output.
-    pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(binary())
-            .arg("serve")
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the carillon executable runs");
-        let log = Lines::of("carillon serve (log)", child.stderr.take().expect("stderr is piped"));
-        let out = Lines::of("carillon serve", child.stdout.take().expect("stdout is piped"));
-        let ready = out.wait_for("the ready line", |l| l.starts_with("ready "));
-        let field = |name: &str| {
-            let word = ready.split_whitespace().find_map(|w| w.strip_prefix(name)?.strip_prefix('='));
-            word.unwrap_or_default().to_string()
-        };
-        let sip = field("sip").split(',').next().unwrap_or_default().trim_start_matches("udp://").to_string();
-        Self { child, log, sip, api: field("api"), admin: field("admin") }
+    /// Starts `carillon serve` on ports that the system chooses, and waits until it says that it is ready.
+    pub fn serve(arguments: &[&str]) -> Self {
+        Starting::with(arguments, &[]).ready()
     }
 
     /// Runs a client command against this process.
@@ -75,28 +52,87 @@ impl Carillon {
         assert!(done.status.success(), "account add {aor}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
+    /// One of the counters of `/metrics`: the sum of all series whose line begins with `name`.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = http_get(&self.admin, "/metrics");
+        let lines = text.lines().filter(|l| l.starts_with(name));
+        lines.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// kill -9.
     pub fn kill(&mut self) {
-        self.child.kill().expect("the process runs");
-        self.child.wait().expect("the process was ours");
+        self.child.0.kill().expect("the process runs");
+        self.child.0.wait().expect("the process was ours");
     }
 
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        matches!(self.child.0.try_wait(), Ok(None))
     }
 }
 
-impl Drop for Carillon {
+/// A `carillon serve` that has not said yet that it is ready.
+pub struct Starting {
+    child: Owned,
+    /// What it logs.
+    pub log: Lines,
+    out: Lines,
+}
+
+impl Starting {
+    /// Starts `carillon serve` on ports that the system chooses, with further arguments and variables.
+    ///
+    /// # Panics
+    /// When the executable does not run.
+    pub fn with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(binary())
+            .args(["serve", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--sip", "udp://127.0.0.1:0", "--sip", "tcp://127.0.0.1:0"])
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the carillon executable runs");
+        let log = Lines::of("carillon serve (log)", child.stderr.take().expect("stderr is piped"));
+        let out = Lines::of("carillon serve", child.stdout.take().expect("stdout is piped"));
+        Self { child: Owned(child), log, out }
+    }
+
+    /// Waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// When it ends instead, with its output.
+    pub fn ready(self) -> Carillon {
+        let ready = self.out.wait_for("the ready line", |l| l.starts_with("ready "));
+        let field = |name: &str| {
+            let word = ready.split_whitespace().find_map(|w| w.strip_prefix(name)?.strip_prefix('='));
+            word.unwrap_or_default().to_string()
+        };
+        let sip = field("sip").split(',').next().unwrap_or_default().trim_start_matches("udp://").to_string();
+        let (api, admin) = (field("api"), field("admin"));
+        Carillon { child: self.child, log: self.log, sip, api, admin }
+    }
+
+    /// Whether it has said that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.out.seen().iter().any(|l| l.starts_with("ready "))
+    }
+}
+
+/// A process that dies with its handle.
+struct Owned(Child);
+
+impl Drop for Owned {
     fn drop(&mut self) {
         // Already dead is fine.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod baresip;
 mod carillon;
+mod http;
 mod lines;
 mod phone;
 mod port;
@@ -14,7 +15,8 @@ mod sipp;
 use std::time::Duration;
 
 pub use baresip::Baresip;
-pub use carillon::{Carillon, binary};
+pub use carillon::{Carillon, Starting, binary};
+pub use http::http_get;
 pub use lines::Lines;
 pub use phone::TestPhone;
 pub use port::free_port;

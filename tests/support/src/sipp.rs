@@ -3,29 +3,27 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::{Lines, free_port};
+use crate::Lines;
 
 /// A SIPp process that plays one scenario once.
 pub struct Sipp {
     child: Child,
     lines: Lines,
     name: String,
-    /// Its UDP port on 127.0.0.1.
-    pub port: u16,
 }
 
 impl Sipp {
-    /// Plays `scenario` as a server on a free port; `user` is the user part of its Contact.
-    pub fn answers(scenario: &Path, user: &str) -> Self {
-        Self::spawn(scenario, user, free_port(), None, &[])
+    /// Plays `scenario` as a server on `port`; `user` is the user part of its Contact.
+    pub fn answers(scenario: &Path, user: &str, port: u16) -> Self {
+        Self::spawn(scenario, user, port, None, &[])
     }
 
-    /// Plays `scenario` against `server` from a free port, and waits for its end.
+    /// Plays `scenario` against `server` from `port`, and waits for its end.
     ///
     /// # Panics
     /// When the scenario fails.
-    pub fn plays(scenario: &Path, user: &str, server: &str, arguments: &[&str]) {
-        Self::spawn(scenario, user, free_port(), Some(server), arguments).finish();
+    pub fn plays(scenario: &Path, user: &str, port: u16, server: &str, arguments: &[&str]) {
+        Self::spawn(scenario, user, port, Some(server), arguments).finish();
     }
 
     fn spawn(scenario: &Path, user: &str, port: u16, server: Option<&str>, arguments: &[&str]) -> Self {
@@ -45,7 +43,7 @@ impl Sipp {
             .spawn()
             .expect("sipp is installed (make test installs it)");
         let lines = Lines::of(&name, child.stdout.take().expect("stdout is piped"));
-        Self { child, lines, name, port }
+        Self { child, lines, name }
     }
 
     /// Waits for the end of the scenario.

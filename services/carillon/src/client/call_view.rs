@@ -37,10 +37,14 @@ pub fn event_line(event: &CallEvent) -> String {
     if let Some(status) = event.sip_status.filter(|s| *s != 0) {
         line += &format!("  {status} {}", event.sip_reason());
     }
-    if event.r#type == call_event::Type::Ended as i32
-        && let Some(call) = &event.call
-    {
-        line += &format!("  {}", outcome_text(call));
+    let is = |t: call_event::Type| event.r#type == t as i32;
+    if let Some(call) = &event.call {
+        if is(call_event::Type::Snapshot) {
+            line += &format!(" {}", state(call));
+        }
+        if is(call_event::Type::Snapshot) || is(call_event::Type::Ended) {
+            line += &format!("  {}", outcome_text(call));
+        }
     }
     line.trim_end().to_string()
 }
