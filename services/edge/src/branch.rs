@@ -54,10 +54,13 @@ impl Edge {
             heard: false,
         });
         self.meters.branches.with_label_values(&[ways.label()]).inc();
-        self.ring.note(&fork.request, || {
-            let target = fork.branches.last().map(|branch| &branch.target);
-            fork.upstream.own(why::branch_started(branch, target, &ways))
-        });
+        // Where a route or the registrar leads is told by the message, or by the registrar's plan that follows.
+        if let Some(Branch { target, .. }) = fork.branches.last()
+            && !target.cause.is_empty()
+            && !matches!(ways, Ways::LookUp)
+        {
+            self.ring.note(&fork.request, || fork.upstream.own(why::branch_started(branch, target, &ways)));
+        }
         match ways {
             Ways::Ready(way) => self.send_branch(cx, id, fork, branch, way),
             Ways::Resolve(target) => {

@@ -21,6 +21,7 @@ mod admission;
 mod answer;
 mod branch;
 mod branch_name;
+mod capabilities;
 mod capture;
 mod cluster;
 mod compose;

@@ -19,6 +19,7 @@ use sip_endpoint::Handle;
 use tokio::sync::{oneshot, watch};
 use tonic::{Request, Response, Status};
 
+use crate::capabilities::Asking;
 use crate::edge::Command;
 
 /// Requests to drain or to take a drain back that are remembered, so that one that comes again changes nothing.
@@ -31,6 +32,7 @@ pub struct EdgesService {
     pub(crate) members: watch::Receiver<View>,
     /// The other edges; `None` when there can be none.
     pub(crate) others: Option<EdgesLink>,
+    pub(crate) asking: Asking,
 }
 
 /// This edge.
@@ -166,9 +168,9 @@ impl Edges for EdgesService {
 
     async fn query_capabilities(
         &self,
-        _: Request<QueryCapabilitiesRequest>,
+        request: Request<QueryCapabilitiesRequest>,
     ) -> Result<Response<Capabilities>, Status> {
-        Err(Refusal::not_implemented("QueryCapabilities").into())
+        self.asking.ask(request.into_inner()).await.map(Response::new)
     }
 }
 

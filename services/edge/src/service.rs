@@ -13,6 +13,7 @@ use sip_proxy::Own;
 
 use crate::answer::LocalTags;
 use crate::branch_name::BranchNames;
+use crate::capabilities::Asking;
 use crate::capture::{CaptureService, Ring, TracesService};
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -161,8 +162,15 @@ impl BoundEdge {
             handle: self.endpoint.handle(),
             known_requests: Default::default(),
         });
+        let host = config.domains.first().map_or("localhost", String::as_str);
+        let asking = Asking {
+            requests: self.requests(),
+            entropy: self.edge.deps.entropy.clone(),
+            from_uri: format!("sip:carillon@{host}"),
+        };
         EdgesService {
             myself,
+            asking,
             members: self.edge.deps.members.clone(),
             others: others.map(EdgesLink::remote),
         }

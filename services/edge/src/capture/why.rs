@@ -70,9 +70,8 @@ pub(crate) fn rejected(request: &Message, reject: &Reject) -> Decided {
 }
 
 /// A branch begins.
-pub(crate) fn branch_started(branch: BranchId, target: Option<&Target>, ways: &Ways) -> Decided {
-    let uri = target.and_then(|target| target.uri.as_deref());
-    let uri = uri.map_or("its Request-URI".into(), String::from_utf8_lossy);
+pub(crate) fn branch_started(branch: BranchId, target: &Target, ways: &Ways) -> Decided {
+    let uri = target.uri.as_deref().map_or("its Request-URI".into(), String::from_utf8_lossy);
     let by = match ways {
         Ways::Ready(way) if way.relay.is_some() => "by the edge that has the flow",
         Ways::Ready(way) if way.on_flow => "on the flow of its registration",
@@ -81,9 +80,7 @@ pub(crate) fn branch_started(branch: BranchId, target: Option<&Target>, ways: &W
         Ways::LookUp => "the registrar is asked first",
         Ways::Failed(_) => "there is no way to it",
     };
-    let cause = target.map_or("", |target| &target.cause);
-    let reason = if cause.is_empty() { by.to_owned() } else { format!("{cause}, {by}") };
-    Decided::new(EDGE, format!("branch {} to {uri}", branch.0), reason)
+    Decided::new(EDGE, format!("branch {} to {uri}", branch.0), format!("{}, {by}", target.cause))
 }
 
 /// A branch is given up.

@@ -1,8 +1,6 @@
 //! What an edge tells of a call afterwards.
 
 use cluster_api::edge::v1::carry_request::What as Effect;
-use cluster_api::edge::v1::edges_server::Edges;
-use cluster_api::edge::v1::{DrainEdgeRequest, ListEdgesRequest, UndrainEdgeRequest};
 use cluster_api::trace::v1::traces_server::Traces;
 use cluster_api::trace::v1::{Arrow, Decision, GetLadderRequest, Ladder, ladder_step::What};
 use tonic::{Code, Request, Status};
@@ -117,46 +115,6 @@ async fn an_edge_that_captures_nothing_works_all_the_same() {
     rig.carry(1, Effect::Send(invite())).await;
     bob.receive_request("INVITE").await;
     assert_eq!(rig.ladder("call-1").await.unwrap_err().code(), Code::NotFound);
-}
-
-#[tokio::test]
-async fn a_drain_is_begun_and_taken_back_once_per_request() {
-    let (rig, bob) = one_phone().await;
-    rig.carry(1, Effect::Send(invite())).await;
-    bob.receive_request("INVITE").await;
-    let drain =
-        |id: &str, edge: &str| Request::new(DrainEdgeRequest { request_id: id.into(), edge_id: edge.into() });
-    let edge = rig.edges.drain_edge(drain("r1", "edge-1")).await.unwrap().into_inner();
-    assert_eq!((edge.draining, edge.legs, edge.transactions), (true, 1, 1));
-    assert!(rig.drain.is_draining());
-    let back = UndrainEdgeRequest { request_id: "r2".into(), edge_id: "edge-1".into() };
-    rig.edges.undrain_edge(Request::new(back)).await.unwrap();
-    rig.edges.drain_edge(drain("r1", "edge-1")).await.unwrap();
-    assert!(!rig.drain.is_draining(), "a request that comes again changes nothing");
-    let unknown = rig.edges.drain_edge(drain("r3", "edge-9")).await.unwrap_err();
-    assert_eq!(unknown.code(), Code::NotFound);
-    assert_eq!(rig.edges.drain_edge(drain("", "edge-1")).await.unwrap_err().code(), Code::InvalidArgument);
-}
-
-#[tokio::test]
-async fn edges_are_listed_page_by_page() {
-    let rig = Rig::with(FakeLocation::answering(|_| Err(Status::unavailable("nobody asks")))).await;
-    let members = ["edge-0", "edge-1", "edge-2"].map(|id| crate::rig::only_member((id, rig.address)));
-    rig.learns(cluster_rpc::membership::View {
-        members: members.into(),
-        flow_key: vec![9; 32].into(),
-        current: true,
-    });
-    let page = |page_token: String| {
-        let request = ListEdgesRequest { page_size: 2, page_token };
-        async { rig.edges.list_edges(Request::new(request)).await.unwrap().into_inner() }
-    };
-    let first = page(String::new()).await;
-    let ids: Vec<_> = first.edges.iter().map(|edge| edge.edge_id.as_str()).collect();
-    assert_eq!(ids, ["edge-0", "edge-1"]);
-    assert_eq!(first.edges[1].listeners[0], format!("udp://{}", rig.address));
-    let second = page(first.next_page_token).await;
-    assert_eq!((second.edges[0].edge_id.as_str(), second.next_page_token.as_str()), ("edge-2", ""));
 }
 
 impl Rig {

@@ -7,6 +7,7 @@ mod flows;
 mod forwarding;
 mod ladders;
 mod legs;
+mod operation;
 mod peer;
 mod registration;
 mod rig;
