@@ -84,7 +84,7 @@ impl Phone {
             self.ring(now, from);
         } else {
             let trying = ResponseBuilder::to(request, 100).build();
-            self.transmit(from, trying.bytes().clone());
+            self.reply(from, request, &trying);
         }
     }
 

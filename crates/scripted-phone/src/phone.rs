@@ -80,6 +80,10 @@ impl Phone {
             {
                 return self.transmit(to, bytes);
             }
+            // RFC 3261 18.2.1: an answer that is given later goes back the way the request came.
+            let mut marked = message.edit();
+            marked.mark_received(from.ip(), from.port());
+            let Ok(message) = marked.finish() else { return };
             self.handle_request(now, &message, from);
         } else {
             self.handle_response(now, &message, from);
@@ -199,6 +203,11 @@ impl Phone {
     pub(crate) fn via(&mut self) -> String {
         let branch = self.mint("z9hG4bK");
         format!("SIP/2.0/UDP {};branch={branch};rport", self.local)
+    }
+
+    /// Whether it rings, is in a call, or waits for the end of one.
+    pub fn has_call(&self) -> bool {
+        self.call.is_some()
     }
 
     pub(crate) fn is_up(&self) -> bool {

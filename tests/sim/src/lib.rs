@@ -1,1 +1,24 @@
-//! Whole-cluster simulation in virtual time from one printed seed.
+//! Whole-cluster simulation in virtual time from one printed seed: the third composition root, beside the all-in-one process
+//! and the separate ones.
+//!
+//! **Here:** the real services, linked in-process, over one store in memory that takes its time ([`store`]); scripted phones
+//! ([`phones`]); a network that loses, repeats, delays and reorders datagrams ([`network`]); random work ([`workload`]) with
+//! crashes of call-control replicas; and what must hold when it is over ([`invariants`]). All chance comes from the seed, all
+//! time from the runtime, so that a seed that fails once fails always.
+//!
+//! **Deliberately absent:** TCP, TLS, gRPC encoding and Redis, which real processes are tested with elsewhere.
+//!
+//! Start reading at [`workload`], then `cluster.rs`.
+#![forbid(unsafe_code)]
+
+pub mod chance;
+pub mod clock;
+pub mod cluster;
+pub mod invariants;
+pub mod links;
+pub mod network;
+pub mod phones;
+pub mod store;
+pub mod trace;
+pub mod watcher;
+pub mod workload;

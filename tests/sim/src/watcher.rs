@@ -1,0 +1,59 @@
+//! An application that watches all calls, and goes on at another replica when its own dies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster_api::callcontrol::v1 as cc;
+use cluster_api::callcontrol::v1::call_control_server::CallControl as _;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_stream::StreamExt as _;
+use tonic::{Request, Status};
+
+use crate::links::Replicas;
+
+/// What the application has seen. Clones are the same application.
+#[derive(Clone, Default)]
+pub struct Watcher {
+    events: Arc<Mutex<Vec<cc::CallEvent>>>,
+    watching: Arc<Notify>,
+}
+
+impl Watcher {
+    /// Returns once it watches.
+    pub async fn watching(&self) {
+        self.watching.notified().await;
+    }
+
+    /// What was seen of one call.
+    pub fn of(&self, call_id: &str) -> Vec<cc::CallEvent> {
+        self.events.lock().iter().filter(|event| event.call_id == call_id).cloned().collect()
+    }
+
+    /// Watches until it is dropped.
+    pub async fn run(self, replicas: Arc<Replicas>) {
+        let mut cursor = None;
+        loop {
+            // However it ended: nobody is there, or the replica died.
+            let _ = self.watch(&replicas, &mut cursor).await;
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn watch(&self, replicas: &Replicas, cursor: &mut Option<String>) -> Result<(), Status> {
+        let replica = replicas.any()?;
+        let request = cc::WatchCallsRequest { after_cursor: cursor.clone(), ..Default::default() };
+        let stream = replica.ask(replica.service.api.watch_calls(Request::new(request))).await?;
+        let mut stream = stream.into_inner();
+        self.watching.notify_one();
+        while let Some(event) = replica.dead.run_until_cancelled(stream.next()).await.flatten() {
+            let event = event?;
+            *cursor = Some(event.cursor.clone());
+            if event.r#type() != cc::call_event::Type::Snapshot {
+                self.events.lock().push(event);
+            }
+        }
+        Ok(())
+    }
+}
