@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sip_message::Limits;
 
+use crate::network::Network;
+
 /// Configuration of an [`Endpoint`](crate::Endpoint).
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -12,6 +14,9 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Further hosts, with or without port, that stand for us in the Via of a response, such as the name of the tier.
     pub own_names: Vec<String>,
+    /// Networks whose peers are shown the listener's own address instead of the advertised one, which may lead through an
+    /// address translator that does not lead back. Default none.
+    pub local_nets: Vec<Network>,
     /// The transaction layer.
     pub transactions: sip_transaction::Config,
     /// Bounds of one message.
@@ -65,6 +70,7 @@ impl Default for Config {
         Self {
             listen: Vec::new(),
             own_names: Vec::new(),
+            local_nets: Vec::new(),
             transactions: sip_transaction::Config::default(),
             limits: Limits::default(),
             max_datagram_request: 1300,

@@ -133,15 +133,15 @@ impl<U: TransactionUser> Context<'_, U> {
 
     /// The Via for a request that leaves by this hop. `None` when the connection is gone.
     pub fn via<'a>(&'a self, to: Hop, branch: &'a str) -> Option<OwnVia<'a>> {
-        let (transport, local) = self.core.transport_of(to)?;
-        Some(OwnVia { transport, sent_by: self.core.names.sent_by(local)?, branch })
+        let transport = self.transport(to)?;
+        Some(OwnVia { transport, sent_by: self.sent_by(to)?, branch })
     }
 
     /// `host:port` by which peers of this hop reach us, as in Via, Contact and Record-Route. `None` when the connection
     /// is gone.
     pub fn sent_by(&self, to: Hop) -> Option<&str> {
         let (_, local) = self.core.transport_of(to)?;
-        self.core.names.sent_by(local)
+        self.core.names.sent_by(local, self.core.peer_of(to)?)
     }
 
     /// What carries the messages of this hop. `None` when the connection is gone.

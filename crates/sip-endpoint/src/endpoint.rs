@@ -102,7 +102,7 @@ impl<U: TransactionUser> Endpoint<U> {
         sockets: Vec<Box<dyn DatagramSocket>>,
     ) -> io::Result<Self> {
         let config = Arc::new(config);
-        let mut names = Names::new(&config.own_names);
+        let mut names = Names::new(&config.own_names, &config.local_nets);
         for (listen, socket) in config.listen.iter().zip(&sockets) {
             names.add(socket.local(), listen)?;
         }
@@ -116,6 +116,11 @@ impl<U: TransactionUser> Endpoint<U> {
     /// The addresses that are bound, in the order of the configuration.
     pub fn listening(&self) -> impl Iterator<Item = SocketAddr> {
         self.sockets.iter().map(|socket| socket.local())
+    }
+
+    /// What peers are shown of the listeners, `host:port`: the advertised names and the inside addresses.
+    pub fn shown(&self) -> impl Iterator<Item = &str> {
+        self.names.shown()
     }
 
     /// The way for other tasks to reach the user.

@@ -34,6 +34,7 @@ mod kernel;
 #[allow(unsafe_code, reason = "recvmmsg, sendmmsg and the error queue have no safe wrapper")]
 mod mmsg;
 mod names;
+mod network;
 mod outbound;
 mod stream;
 mod stun;
@@ -52,6 +53,7 @@ pub use endpoint::{Endpoint, Handle};
 pub use flow::{FlowEnd, FlowView};
 pub use hop::{Arrival, FlowId, Hop, SocketId, Transport};
 pub use names::OwnVia;
+pub use network::{BadNetwork, Network};
 pub use timers::TimerId;
 pub use user::{Failure, TransactionUser};
 pub use witness::{Direction, Seen, Witness};

@@ -8,18 +8,22 @@ use sip_message::{Via, host_ip};
 
 use crate::config::Listen;
 use crate::hop::Transport;
+use crate::network::Network;
 
 /// One address that is listened on, and what stands for it in a Via.
 #[derive(Debug, Clone)]
 struct Name {
     address: SocketAddr,
     sent_by: String,
+    /// What local networks are shown instead.
+    inside: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
     listening: Vec<Name>,
     own: Vec<(String, Option<u16>)>,
+    local_nets: Vec<Network>,
 }
 
 /// A Via value for a request that leaves by a certain hop. Print it into the message.
@@ -39,27 +43,41 @@ impl fmt::Display for OwnVia<'_> {
 }
 
 impl Names {
-    pub(crate) fn new(own_names: &[String]) -> Self {
+    pub(crate) fn new(own_names: &[String], local_nets: &[Network]) -> Self {
         let own = own_names.iter().map(|name| split_port(name)).collect();
-        Self { listening: Vec::new(), own }
+        Self { listening: Vec::new(), own, local_nets: local_nets.to_vec() }
     }
 
     pub(crate) fn add(&mut self, address: SocketAddr, listen: &Listen) -> io::Result<()> {
+        let itself =
+            || Ok::<_, io::Error>(SocketAddr::new(reachable(address.ip())?, address.port()).to_string());
         let sent_by = match &listen.advertise {
             Some(name) if split_port(name).1.is_some() => name.clone(),
             Some(name) => format!("{name}:{}", address.port()),
-            None => SocketAddr::new(reachable(address.ip())?, address.port()).to_string(),
+            None => itself()?,
         };
-        self.own.push(split_port(&sent_by));
-        self.listening.push(Name { address, sent_by });
+        let inside = if self.local_nets.is_empty() { None } else { Some(itself()?) };
+        self.own.extend([Some(&sent_by), inside.as_ref()].into_iter().flatten().map(|name| split_port(name)));
+        self.listening.push(Name { address, sent_by, inside });
         Ok(())
     }
 
-    /// What stands for the listener with this address.
-    pub(crate) fn sent_by(&self, local: SocketAddr) -> Option<&str> {
+    /// What stands for the listener with this address, as `peer` is to see it.
+    pub(crate) fn sent_by(&self, local: SocketAddr, peer: SocketAddr) -> Option<&str> {
         let exact = self.listening.iter().find(|name| name.address == local);
         let family = || self.listening.iter().find(|name| name.address.is_ipv4() == local.is_ipv4());
-        exact.or_else(family).or(self.listening.first()).map(|name| name.sent_by.as_str())
+        let name = exact.or_else(family).or(self.listening.first())?;
+        let inside = || self.local_nets.iter().any(|net| net.contains(peer.ip()));
+        Some(name.inside.as_ref().filter(|_| inside()).unwrap_or(&name.sent_by))
+    }
+
+    /// Everything that stands for a listener, `host:port`.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &str> {
+        self.listening
+            .iter()
+            .flat_map(|name| [Some(&name.sent_by), name.inside.as_ref()])
+            .flatten()
+            .map(String::as_str)
     }
 
     /// The address we listen on for peers of this kind.
@@ -120,7 +138,7 @@ mod tests {
     /// TRN-03
     #[test]
     fn only_what_we_write_is_recognised_as_ours() {
-        let mut names = Names::new(&["sip.example.com".to_owned()]);
+        let mut names = Names::new(&["sip.example.com".to_owned()], &[]);
         let address = "192.0.2.1:5070".parse().unwrap();
         names.add(address, &Listen { address, advertise: None }).unwrap();
         let address = "[2001:db8::1]:5060".parse().unwrap();
@@ -140,6 +158,18 @@ mod tests {
             let via = format!("SIP/2.0/UDP {via};branch=z9hG4bK1");
             assert_eq!(names.wrote(&Via::parse(via.as_bytes()).unwrap()), ours, "{via}");
         }
+    }
+
+    #[test]
+    fn local_networks_are_shown_the_inside_address() {
+        let mut names = Names::new(&[], &["10.0.0.0/8".parse().unwrap()]);
+        let address: SocketAddr = "10.0.0.1:5070".parse().unwrap();
+        names.add(address, &Listen { address, advertise: Some("edge.example.com".to_owned()) }).unwrap();
+        assert_eq!(names.sent_by(address, "10.9.9.9:1".parse().unwrap()), Some("10.0.0.1:5070"));
+        assert_eq!(names.sent_by(address, "192.0.2.9:1".parse().unwrap()), Some("edge.example.com:5070"));
+        assert_eq!(names.shown().collect::<Vec<_>>(), ["edge.example.com:5070", "10.0.0.1:5070"]);
+        let via = Via::parse(b"SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1").unwrap();
+        assert!(names.wrote(&via));
     }
 
     /// TRN-05

@@ -77,6 +77,14 @@ impl<U: TransactionUser> Core<U> {
         }
     }
 
+    /// The far end of a hop. `None` when the connection is gone.
+    pub(crate) fn peer_of(&self, hop: Hop) -> Option<SocketAddr> {
+        match hop {
+            Hop::Udp { peer, .. } => Some(peer),
+            Hop::Flow(id) => self.flows.get(id).map(|flow| flow.view.peer),
+        }
+    }
+
     /// A connection to a peer; opened when there is none.
     pub(crate) fn connect(&mut self, peer: SocketAddr) -> Option<FlowId> {
         let local = self.names.toward(peer)?;

@@ -113,7 +113,7 @@ impl Edge {
         if self.deps.drain.is_draining() {
             return Err(Reject::Draining { retry_after: 1 + self.deps.entropy.below(10) as u32 });
         }
-        let lag = cx.load().lag;
+        let Some(lag) = self.pressure.lasting(cx.now(), self.config.overload_interval) else { return Ok(()) };
         let patience = self.config.overload_delay;
         // Each class bears twice the delay of the one below it.
         let bearable = match request.method() {

@@ -37,6 +37,7 @@ use crate::legs::{self, Legs};
 use crate::meters::Meters;
 use crate::operation::InHand;
 use crate::presence::Handing;
+use crate::pressure::Pressure;
 use crate::register::Registering;
 use crate::routed::Stray;
 use crate::routing::Pending;
@@ -62,6 +63,7 @@ pub(crate) struct Edge {
     pub(crate) legs: Legs,
     pub(crate) exchanges: Exchanges,
     pub(crate) ring: Arc<Ring>,
+    pub(crate) pressure: Pressure,
 }
 
 /// What a server transaction is waiting for.
@@ -125,6 +127,7 @@ impl TransactionUser for Edge {
 
     fn on_request(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: Message, arrival: &Arrival) {
         self.learn_members();
+        self.pressure.note(cx.now(), cx.load().lag, self.config.overload_delay);
         self.take_request(cx, key, request, arrival);
     }
 
@@ -216,7 +219,8 @@ impl TransactionUser for Edge {
         self.ring.is_on().then(|| self.ring.clone() as Arc<dyn Witness>)
     }
 
-    fn on_round(&mut self, _: &mut Cx<'_>, _: Instant) {
+    fn on_round(&mut self, cx: &mut Cx<'_>, now: Instant) {
+        self.pressure.note(now, cx.load().lag, self.config.overload_delay);
         if self.deps.drain.is_draining() {
             self.report_drain();
         }

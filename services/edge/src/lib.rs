@@ -38,6 +38,7 @@ mod operation;
 mod options;
 mod plan;
 mod presence;
+mod pressure;
 mod record_route;
 mod register;
 mod reject;
@@ -50,7 +51,8 @@ mod upstream;
 mod ways;
 
 pub use capture::{CaptureService, TracesService};
-pub use config::{BadNetwork, Config, Limits, Network};
+pub use config::{Config, Limits};
+pub use sip_endpoint::{BadNetwork, Network};
 pub use deps::Deps;
 pub use exchange::RequestsService;
 pub use legs::LegsService;

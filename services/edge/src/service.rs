@@ -24,6 +24,7 @@ use crate::flow_token::FlowKey;
 use crate::legs::{Legs, LegsService};
 use crate::meters::{CaptureMeters, Meters};
 use crate::operation::{EdgesService, Myself};
+use crate::pressure::Pressure;
 
 /// An edge that is put together and not yet bound to its sockets.
 pub struct EdgeService {
@@ -84,6 +85,9 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
             add_name(&mut own, advertised, address.port())?;
         }
     }
+    for name in endpoint.shown() {
+        add_name(&mut own, name, 5060)?;
+    }
     for alias in config.aliases.iter().chain(Some(&config.internal).filter(|name| !name.is_empty())) {
         add_name(&mut own, alias, 5060)?;
     }
@@ -108,6 +112,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         next_fork: 0,
         legs: Legs::default(),
         exchanges: HashMap::new(),
+        pressure: Pressure::default(),
     };
     Ok(BoundEdge { endpoint, edge })
 }

@@ -37,14 +37,14 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
         // Where siblings reach this edge is a name of its own too, beside the advertised one.
         config.aliases.push(ip.to_string());
     }
-    config.trusted = settings
-        .edge
-        .trusted
-        .iter()
-        .map(|net| net.parse().with_context(|| format!("edge.trusted: {net}")))
-        .collect::<anyhow::Result<_>>()?;
+    config.trusted = networks("edge.trusted", &settings.edge.trusted)?;
+    config.endpoint.local_nets = networks("edge.local_nets", &settings.edge.local_nets)?;
     config.ring_timeout = settings.edge.ring_timeout;
     Ok(config)
+}
+
+fn networks(key: &str, texts: &[String]) -> anyhow::Result<Vec<edge::Network>> {
+    texts.iter().map(|text| text.parse().with_context(|| key.to_owned())).collect()
 }
 
 /// The numeric address at which other edges reach this one's first listener.

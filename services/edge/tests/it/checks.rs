@@ -126,7 +126,10 @@ async fn a_draining_edge_refuses_what_is_new_and_serves_dialogs() {
 #[tokio::test]
 async fn an_overloaded_edge_sheds_new_requests() {
     let location = FakeLocation::planning(|_| Plan::Relay(Relay {}));
-    let rig = Rig::configured(location, |config| config.overload_delay = Duration::ZERO).await;
+    let busy_at_once = |config: &mut edge::Config| {
+        (config.overload_delay, config.overload_interval) = (Duration::ZERO, Duration::ZERO);
+    };
+    let rig = Rig::configured(location, busy_at_once).await;
     let alice = rig.peer().await;
     // The first request meets a loop that has not been busy yet.
     send(&alice, "OPTIONS sip:example.com", &[]).await;
