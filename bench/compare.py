@@ -64,9 +64,10 @@ def memory_per_binding(options, start, folder, users):
     """Growth of the server's memory over many first registrations."""
     server = start("memory", options.server_core, folder)
     try:
-        register_everybody(options, server, 9, "register", 500)
+        phones = servers.free_port()
+        register_everybody(options, server, phones, "register", 500)
         before = server.memory_bytes()
-        register_everybody(options, server, 9, "register", users)
+        register_everybody(options, server, phones, "register", users)
         return (server.memory_bytes() - before) / (users - 500)
     finally:
         server.stop()
@@ -75,8 +76,7 @@ def memory_per_binding(options, start, folder, users):
 def one_server(options, start, mode, folder, results):
     users = options.digest_users if mode == "digest" else options.users
     server = start(mode, options.server_core, folder)
-    callee_port = servers.free_port()
-    callee = servers.Process("callee", [LOAD, "answer", str(callee_port), "600"], options.load_core, folder)
+    callee_port, callee = servers.free_port(), None
     try:
         if mode == "digest" and server.name == "Carillon":
             import accounts
@@ -84,11 +84,15 @@ def one_server(options, start, mode, folder, results):
         register_everybody(options, server, callee_port, "digest" if mode == "digest" else "register", users)
         for point in POINTS:
             if point[0] == mode and (not options.only or point[1] in options.only):
+                # Registrations come from the callee's port: it answers only when all of them are done.
+                if point[1] == "call" and not callee:
+                    callee = servers.Process("callee", [LOAD, "answer", str(callee_port), "600"], options.load_core, folder)
                 results.append(measure(options, server, callee_port, point, users))
                 told = results[-1]
                 print(f'  {told["server"]:<9} {WORK[told["kind"]]:<24} {told["rate"]:>8.0f}/s  {told["total_us"]:>7.1f} µs', flush=True)
     finally:
-        callee.stop()
+        if callee:
+            callee.stop()
         server.stop()
 
 

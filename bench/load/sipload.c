@@ -9,8 +9,8 @@
 //
 // RATE 0 keeps WINDOW requests under way (how much the server can do); any other RATE starts that many a second
 // (what an answer takes at that load). User i is uNNNNNN@bench.example, password "secret"; user i calls user
-// i + USERS/2. Registrations point at the port CALLEE. Nothing is repeated: what has no final answer
-// after two seconds is lost. Talks to 127.0.0.1 only. Prints one line of JSON.
+// i + USERS/2. Registrations come from the port CALLEE and point at it, as phones do: no callee may run meanwhile. Nothing is
+// repeated: what has no final answer after two seconds is lost. Talks to 127.0.0.1 only. Prints one line of JSON.
 #define _GNU_SOURCE
 #include "wire.h"
 
@@ -172,7 +172,7 @@ static int percentile(double share) {
 static int ask(int server, double rate, double length, uint32_t window) {
     struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons((uint16_t)server)};
     there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    out.socket = bound_socket(0);
+    out.socket = bound_socket(kind == CALL ? 0 : callee_port);
     my_port = port_of(out.socket);
     if (connect(out.socket, (struct sockaddr *)&there, sizeof there)) return 1;
     run = (uint32_t)(seconds(CLOCK_REALTIME) * 1000.0);
