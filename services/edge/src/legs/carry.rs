@@ -74,7 +74,9 @@ impl Edge {
     ) -> Result<(), Status> {
         let initial = send.to_tag.is_empty();
         // A further leg of a call that is being carried here belongs to what a drain finishes.
-        let is_new = self.legs.calls.get(&address.call_id).is_none_or(|call| call.effects.is_empty());
+        let is_new = self.legs.calls.get(&address.call_id).is_none_or(|call| {
+            call.legs.iter().all(|(leg_id, released)| *leg_id == address.leg_id || *released)
+        });
         if initial && is_new && self.deps.drain.is_draining() {
             return Err(Refusal::new(Reason::Draining, "this edge drains").into());
         }
