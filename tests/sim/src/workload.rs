@@ -128,7 +128,7 @@ fn set_scripts(cluster: &Cluster, chance: &mut Chance) {
             2 => Answer::Refuse(after, chance.one_of(&[486, 480, 603, 500])),
             _ => Answer::After(after),
         };
-        let hangup_after = chance.percent(40).then(|| Duration::from_millis(chance.between(200, 15_000)));
+        let hangup_after = chance.percent(60).then(|| Duration::from_millis(chance.between(200, 15_000)));
         let script = Script {
             answer,
             hangup_after,
@@ -168,6 +168,18 @@ async fn dial(cluster: &Cluster, number: u64, chance: &mut Chance) -> String {
     let call = call.await.expect("the request is right").into_inner();
     cluster.trace.note(format_args!("{} phone{from} phone{to} {}", call.call_id, flow.as_str_name()));
     call.call_id
+}
+
+/// Two phones, mostly such that are free.
+fn two_phones(cluster: &Cluster, chance: &mut Chance) -> (usize, usize) {
+    let any = chance.percent(15);
+    let mut phones: Vec<usize> = (0..cluster.phones.len()).collect();
+    phones.retain(|phone| any || !cluster.phones[*phone].has_call());
+    if phones.len() < 2 {
+        return (0, 1);
+    }
+    let from = phones.swap_remove(chance.below(phones.len() as u64) as usize);
+    (from, chance.one_of(&phones))
 }
 
 async fn hang_up(cluster: &Cluster, call_id: &str) {
