@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::error::{BuildError, HeaderError};
+use crate::error::{BuildError, HeaderError, SyntaxError};
 use crate::grammar::{is_token, trim};
-use crate::header::{HeaderId, OneOrList, comma};
+use crate::header::{HeaderId, OneOrList, Params, comma};
 use crate::limits::Limits;
 use crate::message::{Message, StartLine, is_request_uri};
 
@@ -78,7 +78,7 @@ impl Edit<'_> {
             self.scratch.extend_from_slice(uri);
             self.request_uri = Some((start, self.scratch.len()));
         } else {
-            self.fail(BuildError::Uri(crate::SyntaxError { expected: "a URI", offset: 0 }));
+            self.fail(BuildError::Uri(SyntaxError { expected: "a URI", offset: 0 }));
         }
         self
     }
@@ -91,6 +91,11 @@ impl Edit<'_> {
     /// [`Edit::push_front`] of formatted text, without a string in between.
     pub fn push_front_fmt(&mut self, id: HeaderId, value: fmt::Arguments<'_>) -> &mut Self {
         self.push_front_with(id, |scratch| write_fmt(scratch, value))
+    }
+
+    /// [`Edit::push_front`] of a value in pieces: the quickest way to write one.
+    pub fn push_front_parts(&mut self, id: HeaderId, parts: &[&[u8]]) -> &mut Self {
+        self.push_front_with(id, |scratch| parts.iter().for_each(|part| scratch.extend_from_slice(part)))
     }
 
     /// Adds a Via value on top.
@@ -124,6 +129,11 @@ impl Edit<'_> {
     /// [`Edit::replace_first`] with formatted text.
     pub fn replace_first_fmt(&mut self, id: HeaderId, value: fmt::Arguments<'_>) -> &mut Self {
         self.replace_with(id, |scratch| write_fmt(scratch, value))
+    }
+
+    /// [`Edit::replace_first`] with a number.
+    pub fn replace_first_number(&mut self, id: HeaderId, number: u32) -> &mut Self {
+        self.replace_first(id, Digits::of(number.into()).as_bytes())
     }
 
     /// Gives the first value of a list header another text and leaves the rest of its line.
@@ -212,19 +222,17 @@ impl Edit<'_> {
         };
         let old = self.value(index);
         let (first, rest) = old.split_at(comma(old).unwrap_or(old.len()));
-        let marked = match crate::Via::parse(first) {
-            Ok(via) => {
-                let mut marked: SmallVec<[u8; 512]> = SmallVec::new();
-                mark(&mut marked, trim(first), &via, address, port);
+        let mut marked: SmallVec<[u8; 512]> = SmallVec::new();
+        match mark(&mut marked, trim(first), address, port) {
+            Ok(()) => {
                 marked.extend_from_slice(rest);
-                marked
+                self.replace_at(index, &marked)
             }
             Err(error) => {
                 self.fail(BuildError::Header(HeaderError::syntax(HeaderId::Via)(error)));
-                return self;
+                self
             }
-        };
-        self.replace_at(index, &marked)
+        }
     }
 
     /// Puts another body in and sets Content-Length; Content-Type is set or removed.
@@ -258,7 +266,7 @@ impl Edit<'_> {
         let body = self.body.as_deref().unwrap_or_else(|| self.message.body());
         if !self.lines.iter().any(|line| line.id == HeaderId::ContentLength) {
             out.extend_from_slice(b"Content-Length: ");
-            write_number(out, body.len());
+            out.extend_from_slice(Digits::of(body.len() as u64).as_bytes());
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
@@ -348,9 +356,14 @@ impl Edit<'_> {
     }
 
     fn replace_at(&mut self, index: usize, value: &[u8]) -> &mut Self {
-        // A value that came from the message may hold folds; they are undone as it is copied.
         let line = self.compose_like(index, |scratch| {
-            scratch.extend(value.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+            // A value that came from the message may hold folds; they are undone as it is copied.
+            if memchr::memchr2(b'\r', b'\n', value).is_none() {
+                scratch.extend_from_slice(value);
+            } else {
+                let unfolded = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+                scratch.extend(value.iter().map(unfolded));
+            }
         });
         if let Some(line) = line {
             self.lines[index] = line;
@@ -360,26 +373,40 @@ impl Edit<'_> {
 
     /// Writes a line with the name of an existing one, spelled as there.
     fn compose_like(&mut self, index: usize, write: impl FnOnce(&mut Scratch)) -> Option<Line> {
-        let mut name: SmallVec<[u8; 64]> = SmallVec::new();
-        name.extend_from_slice(self.name(index));
-        let name = String::from_utf8_lossy(&name);
-        self.compose(self.lines[index].id, &name, write)
+        let line = self.lines[index];
+        let name = line.start as usize..line.start as usize + usize::from(line.name_len);
+        if line.own {
+            let name: SmallVec<[u8; 64]> = SmallVec::from_slice(&self.scratch[name]);
+            self.compose_checked(line.id, &name, write)
+        } else {
+            self.compose_checked(line.id, &self.message.bytes[name], write)
+        }
     }
 
-    /// Writes a line into the scratch buffer and checks it there.
+    /// Writes a line with a name that still has to be checked.
     fn compose(&mut self, id: HeaderId, name: &str, write: impl FnOnce(&mut Scratch)) -> Option<Line> {
-        if !is_token(name.as_bytes()) || name.len() > usize::from(u8::MAX) {
+        if (id == HeaderId::Other && !is_token(name.as_bytes())) || name.len() > usize::from(u8::MAX) {
             self.fail(BuildError::Name(name.to_owned()));
             return None;
         }
+        self.compose_checked(id, name.as_bytes(), write)
+    }
+
+    /// Writes a line into the scratch buffer and checks its value there.
+    fn compose_checked(
+        &mut self,
+        id: HeaderId,
+        name: &[u8],
+        write: impl FnOnce(&mut Scratch),
+    ) -> Option<Line> {
         let start = self.scratch.len();
-        self.scratch.extend_from_slice(name.as_bytes());
+        self.scratch.extend_from_slice(name);
         self.scratch.extend_from_slice(b": ");
         let value = self.scratch.len();
         write(&mut self.scratch);
         let end = self.scratch.len();
         if let Some(offset) = memchr::memchr3(b'\r', b'\n', 0, &self.scratch[value..]) {
-            self.fail(BuildError::Value { name: name.to_owned(), offset });
+            self.fail(BuildError::Value { name: String::from_utf8_lossy(name).into_owned(), offset });
             return None;
         }
         self.scratch.extend_from_slice(b"\r\n");
@@ -420,26 +447,45 @@ impl Edit<'_> {
 
 type Scratch = SmallVec<[u8; 1024]>;
 
-/// Copies a Via value with `received` and `rport` filled in.
-fn mark(out: &mut SmallVec<[u8; 512]>, value: &[u8], via: &crate::Via<'_>, address: IpAddr, port: u16) {
-    let asked = via.rport != crate::Rport::Absent;
-    out.extend_from_slice(&value[..value.len() - via.params.raw().len()]);
-    for param in via.params {
-        let is = |name: &str| param.name.eq_ignore_ascii_case(name);
-        if is("received") || is("rport") {
-            continue;
+/// Copies a Via value with `received` and `rport` filled in. No semicolon can stand before the
+/// parameters, so only these are read.
+fn mark(out: &mut SmallVec<[u8; 512]>, value: &[u8], address: IpAddr, port: u16) -> Result<(), SyntaxError> {
+    let (sent, params) = value.split_at(memchr::memchr(b';', value).unwrap_or(value.len()));
+    let params = Params::parse(params)?;
+    out.extend_from_slice(trim(sent));
+    let mut asked = false;
+    for param in params.raw_iter() {
+        match param.name.len() {
+            8 if param.is("received") => continue,
+            5 if param.is("rport") => {
+                asked = true;
+                continue;
+            }
+            _ => out.push(b';'),
         }
-        out.push(b';');
-        out.extend_from_slice(param.name.as_bytes());
+        out.extend_from_slice(param.name);
         if let Some(value) = param.value {
             out.push(b'=');
             out.extend_from_slice(value);
         }
     }
-    write_fmt(out, format_args!(";received={address}"));
-    if asked {
-        write_fmt(out, format_args!(";rport={port}"));
+    out.extend_from_slice(b";received=");
+    match address {
+        IpAddr::V4(address) => {
+            for (position, octet) in address.octets().into_iter().enumerate() {
+                if position > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(Digits::of(octet.into()).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => write_fmt(out, format_args!("{address}")),
     }
+    if asked {
+        out.extend_from_slice(b";rport=");
+        out.extend_from_slice(Digits::of(port.into()).as_bytes());
+    }
+    Ok(())
 }
 
 fn write_fmt<const N: usize>(out: &mut SmallVec<[u8; N]>, value: fmt::Arguments<'_>) {
@@ -454,19 +500,29 @@ fn write_fmt<const N: usize>(out: &mut SmallVec<[u8; N]>, value: fmt::Arguments<
     let _ = fmt::Write::write_fmt(&mut Writer(out), value);
 }
 
-fn write_number(out: &mut Vec<u8>, number: usize) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    let mut rest = number;
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
+/// A number in decimal digits; formatting machinery costs more than the rest of an edit.
+struct Digits {
+    text: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    fn of(number: u64) -> Digits {
+        let mut digits = Digits { text: [b'0'; 20], start: 20 };
+        let mut rest = number;
+        loop {
+            digits.start -= 1;
+            digits.text[digits.start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                return digits;
+            }
         }
     }
-    out.extend_from_slice(&digits[start..]);
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
 }
 
 /// Copies header lines with every line end as CR LF.

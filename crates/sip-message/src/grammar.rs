@@ -42,6 +42,23 @@ pub(crate) fn saturating_number(bytes: &[u8]) -> Option<u64> {
     )
 }
 
+/// Every byte except control octets, white space and `stops`.
+pub(crate) const fn all_but(stops: &[u8]) -> [bool; 256] {
+    let mut table = [true; 256];
+    let mut byte = 0;
+    while byte <= 0x20 {
+        table[byte] = false;
+        byte += 1;
+    }
+    table[0x7f] = false;
+    let mut index = 0;
+    while index < stops.len() {
+        table[stops[index] as usize] = false;
+        index += 1;
+    }
+    table
+}
+
 /// Letters, digits, `extra`, and with `high` every byte above 127.
 pub(crate) const fn class(extra: &[u8], high: bool) -> [bool; 256] {
     let mut table = [false; 256];
@@ -59,105 +76,123 @@ pub(crate) const fn class(extra: &[u8], high: bool) -> [bool; 256] {
 }
 
 /// A reading position in a header value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Scanner<'a> {
-    input: &'a [u8],
-    position: usize,
+    whole: &'a [u8],
+    rest: &'a [u8],
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
-        Scanner { input, position: 0 }
+        Scanner { whole: input, rest: input }
     }
 
     pub(crate) fn position(&self) -> usize {
-        self.position
+        self.whole.len() - self.rest.len()
     }
 
     pub(crate) fn seek(&mut self, position: usize) {
-        self.position = position.min(self.input.len());
+        self.rest = self.whole.get(position..).unwrap_or_default();
     }
 
     pub(crate) fn rest(&self) -> &'a [u8] {
-        &self.input[self.position..]
+        self.rest
     }
 
     pub(crate) fn since(&self, start: usize) -> &'a [u8] {
-        &self.input[start..self.position]
+        &self.whole[start..self.position()]
     }
 
+    #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
-        self.input.get(self.position).copied()
+        self.rest.first().copied()
     }
 
     pub(crate) fn at_end(&self) -> bool {
-        self.position == self.input.len()
+        self.rest.is_empty()
     }
 
+    #[inline]
     pub(crate) fn skip_lws(&mut self) {
-        self.take_while(is_lws);
+        while let [first, rest @ ..] = self.rest
+            && is_lws(*first)
+        {
+            self.rest = rest;
+        }
     }
 
+    #[inline]
     pub(crate) fn take_while(&mut self, accept: impl Fn(u8) -> bool) -> &'a [u8] {
-        let start = self.position;
-        while let Some(byte) = self.peek()
-            && accept(byte)
-        {
-            self.position += 1;
+        let mut length = 0;
+        while length < self.rest.len() && accept(self.rest[length]) {
+            length += 1;
         }
-        self.since(start)
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        taken
+    }
+
+    /// Takes bytes as long as they are of the class.
+    #[inline]
+    pub(crate) fn take_class(&mut self, class: &[bool; 256]) -> &'a [u8] {
+        self.take_while(|byte| class[usize::from(byte)])
     }
 
     /// Consumes `byte` if it is next.
+    #[inline]
     pub(crate) fn eat(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.position += usize::from(found);
-        found
+        match self.rest {
+            [first, rest @ ..] if *first == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Consumes `byte` with white space allowed on both sides (the `SEMI`, `EQUAL`, `SLASH`… rules).
+    #[inline]
     pub(crate) fn eat_separator(&mut self, byte: u8) -> bool {
-        let start = self.position;
+        let start = self.rest;
         self.skip_lws();
         let found = self.eat(byte);
         if found {
             self.skip_lws();
         } else {
-            self.position = start;
+            self.rest = start;
         }
         found
     }
 
     pub(crate) fn token(&mut self, expected: &'static str) -> Result<&'a str, SyntaxError> {
-        let bytes = self.take_while(|byte| TOKEN[byte as usize]);
-        match std::str::from_utf8(bytes) {
+        let offset = self.position();
+        match std::str::from_utf8(self.take_class(&TOKEN)) {
             Ok(text) if !text.is_empty() => Ok(text),
-            _ => Err(self.error(expected)),
+            _ => Err(SyntaxError { expected, offset }),
         }
     }
 
     /// A number that saturates at `u64::MAX`.
     pub(crate) fn number(&mut self, expected: &'static str) -> Result<u64, SyntaxError> {
-        let start = self.position;
+        let offset = self.position();
         let digits = self.take_while(|byte| byte.is_ascii_digit());
-        saturating_number(digits).ok_or(SyntaxError { expected, offset: start })
+        saturating_number(digits).ok_or(SyntaxError { expected, offset })
     }
 
     /// A quoted string with its quotes, raw.
     pub(crate) fn quoted(&mut self) -> Result<&'a [u8], SyntaxError> {
-        let start = self.position;
+        let start = self.position();
         if !self.eat(b'"') {
             return Err(self.error("a quoted string"));
         }
         loop {
-            match self.peek() {
-                None => return Err(SyntaxError { expected: "a closing quote", offset: start }),
-                Some(b'"') => {
-                    self.position += 1;
+            match self.rest {
+                [] => return Err(SyntaxError { expected: "a closing quote", offset: start }),
+                [b'"', rest @ ..] => {
+                    self.rest = rest;
                     return Ok(self.since(start));
                 }
-                Some(b'\\') => self.position = (self.position + 2).min(self.input.len()),
-                Some(_) => self.position += 1,
+                [b'\\', _, rest @ ..] | [_, rest @ ..] => self.rest = rest,
             }
         }
     }
@@ -169,6 +204,6 @@ impl<'a> Scanner<'a> {
     }
 
     pub(crate) fn error(&self, expected: &'static str) -> SyntaxError {
-        SyntaxError { expected, offset: self.position }
+        SyntaxError { expected, offset: self.position() }
     }
 }

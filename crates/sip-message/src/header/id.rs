@@ -131,7 +131,7 @@ impl HeaderId {
                 return HeaderId::Other;
             }
             let (id, known, _) = KNOWN[index];
-            if known.as_bytes().eq_ignore_ascii_case(name) {
+            if known.as_bytes() == name || known.as_bytes().eq_ignore_ascii_case(name) {
                 return id;
             }
             slot = (slot + 1) % SLOTS.len();

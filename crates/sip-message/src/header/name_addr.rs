@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Params;
 use super::params::unquote;
 use crate::error::SyntaxError;
-use crate::grammar::{Scanner, TOKEN, is_lws, is_token, trim};
+use crate::grammar::{self, Scanner, is_token, trim};
 use crate::uri::Uri;
 
 /// An address with an optional display name and header parameters, read in place. RFC 3261 20.10
@@ -19,6 +19,7 @@ pub struct NameAddr<'a> {
     pub bracketed: bool,
     /// The header parameters.
     pub params: Params<'a>,
+    tag: Option<&'a str>,
 }
 
 impl<'a> NameAddr<'a> {
@@ -32,38 +33,40 @@ impl<'a> NameAddr<'a> {
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, SyntaxError> {
         let mut scanner = Scanner::new(value);
         scanner.skip_lws();
-        let (display, uri, bracketed) = match bracket(&scanner)? {
+        let (display, uri, bracketed) = match bracket(scanner)? {
             Some(open) => {
                 let display = display(&mut scanner, open)?;
                 scanner.seek(open + 1);
-                let uri = scanner.take_while(|byte| byte != b'>');
-                if !scanner.eat(b'>') {
-                    return Err(SyntaxError { expected: "\">\" after the URI", offset: open });
-                }
+                let end = memchr::memchr(b'>', scanner.rest())
+                    .ok_or(SyntaxError { expected: "\">\" after the URI", offset: open })?;
+                let uri = &scanner.rest()[..end];
+                scanner.seek(open + 1 + end + 1);
                 (display, uri, true)
             }
-            None => {
-                let uri =
-                    scanner.take_while(|byte| !is_lws(byte) && !matches!(byte, b';' | b',' | b'?' | b'"'));
-                (&value[..0], uri, false)
-            }
+            None => (&value[..0], scanner.take_class(&BARE_URI), false),
         };
-        check_scheme(uri, scanner.position() - uri.len() - usize::from(bracketed))?;
-        let params = Params::scan(&mut scanner)?;
-        let address = NameAddr { display, uri, bracketed, params };
+        check_uri(uri, scanner.position() - uri.len() - usize::from(bracketed))?;
+        let offset = scanner.position();
+        let mut tag = None;
+        let params = Params::scan_with(&mut scanner, |param| {
+            if tag.is_none() && param.is("tag") {
+                tag = Some(
+                    param
+                        .value
+                        .filter(|tag| is_token(tag))
+                        .and_then(|tag| std::str::from_utf8(tag).ok())
+                        .ok_or(SyntaxError { expected: "a token as tag", offset })?,
+                );
+            }
+            Ok(())
+        })?;
         scanner.finish("\";\" or the end")?;
-        if let Some(tag) = params.find("tag")
-            && !is_token(tag.value.unwrap_or_default())
-        {
-            let offset = value.len() - params.raw().len();
-            return Err(SyntaxError { expected: "a token as tag", offset });
-        }
-        Ok(address)
+        Ok(NameAddr { display, uri, bracketed, params, tag })
     }
 
     /// The `tag` parameter.
     pub fn tag(&self) -> Option<&'a str> {
-        self.params.text("tag")
+        self.tag
     }
 
     /// A header parameter as text: empty for a flag, `None` when absent.
@@ -85,9 +88,17 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// Letters of a URI without angle brackets.
+const BARE_URI: [bool; 256] = grammar::all_but(b";,?\"<>");
+/// Letters of a URI inside them.
+const URI: [bool; 256] = grammar::all_but(b"<>\"");
+/// Letters of a display name without quotes. Bytes above 127 are let through: some phones send
+/// Latin-1 or UTF-8 names without quotes, and no header may be lost for it.
+const DISPLAY: [bool; 256] = grammar::class(b"-.!%*_+`'~ \t\r\n", true);
+const SCHEME: [bool; 256] = grammar::class(b"+-.", false);
+
 /// Where the `<` of a name-addr stands, if the value is one.
-fn bracket(scanner: &Scanner<'_>) -> Result<Option<usize>, SyntaxError> {
-    let mut probe = scanner.clone();
+fn bracket(mut probe: Scanner<'_>) -> Result<Option<usize>, SyntaxError> {
     if probe.peek() == Some(b'"') {
         probe.quoted()?;
         probe.skip_lws();
@@ -101,31 +112,31 @@ fn bracket(scanner: &Scanner<'_>) -> Result<Option<usize>, SyntaxError> {
     Ok((probe.peek() == Some(b'<')).then(|| probe.position()))
 }
 
-/// A quoted string, or tokens and white space. Bytes above 127 are let through: some phones send
-/// Latin-1 or UTF-8 names without quotes, and no header may be lost for it.
+/// A quoted string, or tokens and white space.
 fn display<'a>(scanner: &mut Scanner<'a>, open: usize) -> Result<&'a [u8], SyntaxError> {
-    let start = scanner.position();
     if scanner.peek() == Some(b'"') {
         return scanner.quoted();
     }
-    scanner.take_while(|byte| TOKEN[byte as usize] || is_lws(byte) || byte >= 0x80);
+    let name = scanner.take_class(&DISPLAY);
     if scanner.position() != open {
         return Err(scanner.error("a token or a quoted string as display name"));
     }
-    Ok(trim(scanner.since(start)))
+    Ok(trim(name))
 }
 
-fn check_scheme(uri: &[u8], offset: usize) -> Result<(), SyntaxError> {
-    let colon = memchr::memchr(b':', uri).ok_or(SyntaxError { expected: "a URI scheme", offset })?;
-    let scheme = &uri[..colon];
-    let scheme_like = scheme.first().is_some_and(u8::is_ascii_alphabetic)
-        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-    if !scheme_like || colon + 1 == uri.len() {
+/// A scheme, a colon, something behind it, and no white space or control octets.
+fn check_uri(uri: &[u8], offset: usize) -> Result<(), SyntaxError> {
+    let mut scanner = Scanner::new(uri);
+    let scheme = scanner.take_class(&SCHEME);
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scanner.eat(b':') || scanner.at_end() {
         return Err(SyntaxError { expected: "a URI", offset });
     }
-    match uri.iter().position(|byte| is_lws(*byte) || *byte < 0x20 || matches!(byte, b'<' | b'"')) {
-        Some(at) => Err(SyntaxError { expected: "a URI without white space", offset: offset + at }),
-        None => Ok(()),
+    scanner.take_class(&URI);
+    if scanner.at_end() {
+        Ok(())
+    } else {
+        let offset = offset + scanner.position();
+        Err(SyntaxError { expected: "a URI without white space", offset })
     }
 }
 

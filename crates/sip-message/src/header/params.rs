@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::SyntaxError;
-use crate::grammar::{self, Scanner, is_lws};
+use crate::grammar::{self, Scanner};
 
 /// The parameters of a header value, checked once and then read in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,9 +23,18 @@ pub struct Param<'a> {
 impl<'a> Params<'a> {
     /// Reads `;name=value` items until something else comes; that rest is left to the caller.
     pub(crate) fn scan(scanner: &mut Scanner<'a>) -> Result<Params<'a>, SyntaxError> {
+        Params::scan_with(scanner, |_| Ok(()))
+    }
+
+    /// [`Params::scan`] that shows every parameter to `note` on the way.
+    #[inline]
+    pub(crate) fn scan_with(
+        scanner: &mut Scanner<'a>,
+        mut note: impl FnMut(RawParam<'a>) -> Result<(), SyntaxError>,
+    ) -> Result<Params<'a>, SyntaxError> {
         let start = scanner.position();
         while scanner.eat_separator(b';') {
-            scan_param(scanner)?;
+            note(scan_param(scanner)?)?;
         }
         Ok(Params { raw: scanner.since(start) })
     }
@@ -61,9 +70,19 @@ impl<'a> Params<'a> {
         ParamIter { scanner: Scanner::new(self.raw) }
     }
 
+    /// The parameters in wire order, names as bytes.
+    pub(crate) fn raw_iter(self) -> impl Iterator<Item = RawParam<'a>> {
+        let mut scanner = Scanner::new(self.raw);
+        std::iter::from_fn(
+            move || {
+                if scanner.eat_separator(b';') { scan_param(&mut scanner).ok() } else { None }
+            },
+        )
+    }
+
     /// The first parameter of this name, in any case.
     pub fn find(self, name: &str) -> Option<Param<'a>> {
-        self.iter().find(|param| param.name.eq_ignore_ascii_case(name))
+        self.raw_iter().find(|param| param.is(name)).map(RawParam::checked)
     }
 
     /// Is there a parameter of this name, with or without a value?
@@ -109,7 +128,26 @@ impl<'a> Iterator for ParamIter<'a> {
         if !self.scanner.eat_separator(b';') {
             return None;
         }
-        scan_param(&mut self.scanner).ok()
+        scan_param(&mut self.scanner).ok().map(RawParam::checked)
+    }
+}
+
+/// A parameter whose name is known to be ASCII, but not yet text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawParam<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+impl<'a> RawParam<'a> {
+    #[inline]
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    fn checked(self) -> Param<'a> {
+        let name = std::str::from_utf8(self.name).expect("the letters of a parameter name are ASCII");
+        Param { name, value: self.value }
     }
 }
 
@@ -147,29 +185,25 @@ pub fn quote(plain: &[u8]) -> Vec<u8> {
     quoted
 }
 
-/// Ends of a parameter value that is not quoted.
-fn ends_value(byte: u8) -> bool {
-    matches!(byte, b';' | b',' | b'"' | b'<' | b'>' | b'?') || is_lws(byte) || byte < 0x20 || byte == 0x7f
-}
-
-/// Letters of parameter names: a token, and what the names of URI parameters add to it.
+/// Letters of parameter names: a token, and what the names of URI parameters add to it. ASCII only.
 const NAME: [bool; 256] = grammar::class(b"-.!%*_+`'~[]/:&$()|{}^@", false);
 
-fn scan_param<'a>(scanner: &mut Scanner<'a>) -> Result<Param<'a>, SyntaxError> {
-    let start = scanner.position();
-    let name = scanner.take_while(|byte| NAME[byte as usize]);
-    let name = std::str::from_utf8(name).unwrap_or_default();
+/// Letters of a parameter value that is not quoted.
+const VALUE: [bool; 256] = grammar::all_but(b";,\"<>?");
+
+fn scan_param<'a>(scanner: &mut Scanner<'a>) -> Result<RawParam<'a>, SyntaxError> {
+    let name = scanner.take_class(&NAME);
     if name.is_empty() {
-        return Err(SyntaxError { expected: "a parameter name", offset: start });
+        return Err(scanner.error("a parameter name"));
     }
     if !scanner.eat_separator(b'=') {
-        return Ok(Param { name, value: None });
+        return Ok(RawParam { name, value: None });
     }
     let value = match scanner.peek() {
         Some(b'"') => scanner.quoted()?,
-        _ => scanner.take_while(|byte| !ends_value(byte)),
+        _ => scanner.take_class(&VALUE),
     };
-    Ok(Param { name, value: Some(value) })
+    Ok(RawParam { name, value: Some(value) })
 }
 
 #[cfg(test)]

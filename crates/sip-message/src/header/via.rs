@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::Params;
+use super::params::RawParam;
 use crate::error::SyntaxError;
-use crate::grammar::Scanner;
+use crate::grammar::{Scanner, TOKEN, saturating_number};
 use crate::uri::{host_ip, scan_host_port};
 
 /// The magic cookie of branches made by RFC 3261 elements. RFC 3261 8.1.1.7
@@ -51,10 +52,10 @@ impl<'a> Via<'a> {
     pub fn parse(value: &'a [u8]) -> Result<Via<'a>, SyntaxError> {
         let mut scanner = Scanner::new(value);
         scanner.skip_lws();
-        let protocol = scanner.token("a protocol name")?;
+        let protocol = scanner.take_class(&TOKEN);
         expect(&mut scanner, b'/', "\"/\" after the protocol name")?;
-        let version = scanner.token("a protocol version")?;
-        if !protocol.eq_ignore_ascii_case("SIP") || version != "2.0" {
+        let version = scanner.take_class(&TOKEN);
+        if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
             return Err(SyntaxError { expected: "SIP/2.0", offset: 0 });
         }
         expect(&mut scanner, b'/', "\"/\" after the protocol version")?;
@@ -65,8 +66,6 @@ impl<'a> Via<'a> {
             return Err(scanner.error("white space before the host"));
         }
         let (host, port) = scan_host_port(&mut scanner, true)?;
-        let params = Params::scan(&mut scanner)?;
-        scanner.finish("\";\" or the end")?;
         let mut via = Via {
             transport,
             host,
@@ -75,9 +74,11 @@ impl<'a> Via<'a> {
             rport: Rport::Absent,
             received: None,
             maddr: None,
-            params,
+            params: Params::default(),
         };
-        via.read_params()?;
+        let offset = scanner.position();
+        via.params = Params::scan_with(&mut scanner, |param| via.note(param, offset))?;
+        scanner.finish("\";\" or the end")?;
         Ok(via)
     }
 
@@ -115,31 +116,29 @@ impl<'a> Via<'a> {
         })
     }
 
-    fn read_params(&mut self) -> Result<(), SyntaxError> {
-        let text = |value: Option<&'a [u8]>, expected| {
-            value
-                .and_then(|value| std::str::from_utf8(value).ok())
-                .filter(|value| !value.is_empty())
-                .ok_or(SyntaxError { expected, offset: 0 })
+    /// Takes in a parameter that this crate knows; of a repeated one the first counts.
+    fn note(&mut self, param: RawParam<'a>, offset: usize) -> Result<(), SyntaxError> {
+        let text = |expected| {
+            let value = param.value.filter(|value| !value.is_empty());
+            let text = value.and_then(|value| std::str::from_utf8(value).ok());
+            text.ok_or(SyntaxError { expected, offset })
         };
-        for param in self.params {
-            let is = |name: &str| param.name.eq_ignore_ascii_case(name);
-            if is("branch") && self.branch.is_none() {
-                self.branch = Some(text(param.value, "a branch")?);
-            } else if is("rport") {
+        match param.name.len() {
+            6 if self.branch.is_none() && param.is("branch") => self.branch = Some(text("a branch")?),
+            5 if self.rport == Rport::Absent && param.is("rport") => {
                 self.rport = match param.value {
                     None | Some([]) => Rport::Requested,
-                    value => Rport::Port(
-                        text(value, "a port")?
-                            .parse()
-                            .map_err(|_| SyntaxError { expected: "a port in rport", offset: 0 })?,
-                    ),
+                    Some(port) => saturating_number(port)
+                        .and_then(|port| u16::try_from(port).ok())
+                        .map(Rport::Port)
+                        .ok_or(SyntaxError { expected: "a port in rport", offset })?,
                 };
-            } else if is("received") {
-                self.received = Some(text(param.value, "an address in received")?);
-            } else if is("maddr") {
-                self.maddr = Some(text(param.value, "a host in maddr")?);
             }
+            8 if self.received.is_none() && param.is("received") => {
+                self.received = Some(text("an address in received")?);
+            }
+            5 if self.maddr.is_none() && param.is("maddr") => self.maddr = Some(text("a host in maddr")?),
+            _ => {}
         }
         Ok(())
     }

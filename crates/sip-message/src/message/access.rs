@@ -3,7 +3,11 @@
 use super::{Message, StartLine};
 use crate::Method;
 use crate::error::{HeaderError, HeaderFault};
+use crate::grammar::{self, Scanner};
 use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Via};
+
+/// Letters of a Call-ID: more than RFC 3261 25.1 lists, because peers are to get theirs back.
+const CALL_ID: [bool; 256] = grammar::all_but(b"");
 
 /// One header line as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,13 +214,11 @@ impl Message {
     /// When it is missing, repeated, or holds white space.
     pub fn call_id(&self) -> Result<&[u8], HeaderError> {
         let value = self.single(HeaderId::CallId)?;
-        let bad = value.iter().position(|byte| *byte <= b' ' || *byte == 0x7f);
-        match bad.or(value.is_empty().then_some(0)) {
-            None => Ok(value),
-            Some(offset) => {
-                let error = crate::SyntaxError { expected: "a Call-ID without white space", offset };
-                Err(HeaderError::syntax(HeaderId::CallId)(error))
-            }
+        let mut scanner = Scanner::new(value);
+        if !scanner.take_class(&CALL_ID).is_empty() && scanner.at_end() {
+            Ok(value)
+        } else {
+            Err(HeaderError::syntax(HeaderId::CallId)(scanner.error("a Call-ID without white space")))
         }
     }
 

@@ -80,7 +80,12 @@ struct Head<'a> {
     head_end: usize,
     clean_lines: bool,
     lenient: bool,
+    /// For each header of [`COUNTED`], its lines and all commas in them: never too low, and cheap.
+    rough_counts: [usize; COUNTED.len()],
 }
+
+/// Headers whose values are limited in number.
+const COUNTED: [HeaderId; 4] = [HeaderId::Via, HeaderId::Route, HeaderId::RecordRoute, HeaderId::Contact];
 
 /// One line: where its text ends and where the next line begins.
 struct Line {
@@ -98,6 +103,7 @@ impl<'a> Head<'a> {
             head_end: 0,
             clean_lines: true,
             lenient,
+            rough_counts: [0; COUNTED.len()],
         }
     }
 
@@ -136,6 +142,7 @@ impl<'a> Head<'a> {
     }
 
     /// Finds the end of the line that begins at `start`.
+    #[inline]
     fn line(&mut self, start: usize) -> Result<Line, ParseError> {
         let Some(at) = memchr::memchr2(b'\r', b'\n', &self.input[start..]).map(|at| start + at) else {
             return Err(if self.input.len() - start > self.limits.line_bytes {
@@ -174,7 +181,10 @@ impl<'a> Head<'a> {
             match self.input[start] {
                 b' ' | b'\t' => self.continue_value(start, &line)?,
                 _ => match self.entry(start, line.end) {
-                    Ok(entry) => self.entries.push(entry),
+                    Ok(entry) => {
+                        self.count_roughly(entry.id, entry.value.into(), entry.end.into(), 1);
+                        self.entries.push(entry);
+                    }
                     Err(_) if self.lenient => {}
                     Err(error) => return Err(error),
                 },
@@ -188,7 +198,10 @@ impl<'a> Head<'a> {
 
     fn entry(&self, start: usize, end: usize) -> Result<Entry, ParseError> {
         let line = &self.input[start..end];
-        let name_len = line.iter().position(|byte| !TOKEN[*byte as usize]).unwrap_or(line.len());
+        let mut name_len = 0;
+        while name_len < line.len() && TOKEN[usize::from(line[name_len])] {
+            name_len += 1;
+        }
         let mut colon = name_len;
         while matches!(line.get(colon), Some(b' ' | b'\t')) {
             colon += 1;
@@ -222,13 +235,22 @@ impl<'a> Head<'a> {
         if line.end - usize::from(entry.start) > self.limits.line_bytes {
             return Err(fail(ParseErrorKind::LineTooLong, "a shorter header", start));
         }
+        let id = entry.id;
         if value < end {
             if entry.value == entry.end {
                 entry.value = value as u16;
             }
             entry.end = end as u16;
         }
+        self.count_roughly(id, value, end, 0);
         Ok(())
+    }
+
+    fn count_roughly(&mut self, id: HeaderId, start: usize, end: usize, lines: usize) {
+        if let Some(slot) = COUNTED.iter().position(|counted| *counted == id) {
+            let commas = memchr::memchr_iter(b',', &self.input[start..end]).count();
+            self.rough_counts[slot] += lines + commas;
+        }
     }
 
     fn trimmed(&self, mut start: usize, mut end: usize) -> (usize, usize) {
@@ -251,15 +273,13 @@ impl<'a> Head<'a> {
 
     fn check_counts(&self) -> Result<(), ParseError> {
         let bounds = [
-            (HeaderId::Via, self.limits.via_values, "fewer Via values"),
-            (HeaderId::Route, self.limits.route_values, "fewer Route values"),
-            (HeaderId::RecordRoute, self.limits.route_values, "fewer Record-Route values"),
-            (HeaderId::Contact, self.limits.contact_values, "fewer Contact values"),
+            (self.limits.via_values, "fewer Via values"),
+            (self.limits.route_values, "fewer Route values"),
+            (self.limits.route_values, "fewer Record-Route values"),
+            (self.limits.contact_values, "fewer Contact values"),
         ];
-        for (id, bound, expected) in bounds {
-            // Counting all commas is cheap and never too low; quotes matter only near the bound.
-            let roughly: usize =
-                self.values_of(id).map(|(_, value)| 1 + memchr::memchr_iter(b',', value).count()).sum();
+        for ((id, roughly), (bound, expected)) in COUNTED.into_iter().zip(self.rough_counts).zip(bounds) {
+            // Commas inside quotes and brackets matter only near the bound.
             if roughly <= bound {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use crate::Method;
 use crate::error::{ParseError, ParseErrorKind};
-use crate::grammar::is_token;
+use crate::grammar::{self, Scanner, is_token};
 use crate::limits::Limits;
 
 /// What the first line says, with offsets from the start of the message.
@@ -102,14 +102,17 @@ fn looks_like_version(version: &[u8]) -> bool {
 /// A scheme, a colon, and no white space, brackets, quotes or control octets. Whether the rest
 /// suits the scheme is for the element that has to understand it. RFC 3261 16.3 step 2
 pub(crate) fn is_request_uri(uri: &[u8]) -> bool {
-    let Some(colon) = memchr::memchr(b':', uri) else {
+    let mut scanner = Scanner::new(uri);
+    let scheme = scanner.take_class(&SCHEME);
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scanner.eat(b':') || scanner.at_end() {
         return false;
-    };
-    uri[0].is_ascii_alphabetic()
-        && uri[..colon].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
-        && colon + 1 < uri.len()
-        && !uri.iter().any(|byte| *byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | 0x7f))
+    }
+    scanner.take_class(&URI);
+    scanner.at_end()
 }
+
+const SCHEME: [bool; 256] = grammar::class(b"+-.", false);
+const URI: [bool; 256] = grammar::all_but(b"<>\"");
 
 #[cfg(test)]
 mod tests {

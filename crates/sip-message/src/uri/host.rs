@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::SyntaxError;
-use crate::grammar::{Scanner, saturating_number};
+use crate::grammar::{self, Scanner, saturating_number};
 
 /// The address in a host as written: IPv4, or IPv6 with or without brackets.
 pub fn host_ip(host: &str) -> Option<IpAddr> {
@@ -43,6 +43,9 @@ pub(crate) fn scan_host_port<'a>(
     Ok((host, Some(port)))
 }
 
+/// Letters of a host name. An underscore is none, but stands in names all the same.
+const NAME: [bool; 256] = grammar::class(b"-._", false);
+
 fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
     let start = scanner.position();
     if scanner.eat(b'[') {
@@ -53,7 +56,7 @@ fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
             .filter(|host| closed && host_ip(host).is_some())
             .ok_or(SyntaxError { expected: "an IPv6 address in brackets", offset: start });
     }
-    let host = scanner.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    let host = scanner.take_class(&NAME);
     match std::str::from_utf8(host) {
         Ok(host) if !host.is_empty() => Ok(host),
         _ => Err(scanner.error("a host")),

@@ -56,6 +56,7 @@ pub const MAX_URI_BYTES: usize = 4096;
 /// Most parameters, and most headers, of one URI. Comparing two URIs looks at every pair.
 pub const MAX_URI_PARTS: usize = 64;
 
+const SCHEME: [bool; 256] = grammar::class(b"+-.", false);
 /// User and password; a raw `#`, and bytes above 127, come from real phones and are let through.
 const USER: [bool; 256] = grammar::class(b"-_.!~*'()&=+$,;?/#%[]{}|^`", true);
 const PARAM_NAME: [bool; 256] = grammar::class(b"-_.!~*'()[]/:&+$%`|{}^@", false);
@@ -140,7 +141,7 @@ impl<'a> Uri<'a> {
         self.params = scan_params(scanner)?;
         if scanner.eat(b'?') {
             let start = scanner.position();
-            let headers = scanner.take_while(|byte| HEADER[byte as usize]);
+            let headers = scanner.take_class(&HEADER);
             check_escapes(headers, &HEADER, start, "URI headers")?;
             if headers.iter().filter(|byte| **byte == b'&').count() >= MAX_URI_PARTS {
                 return Err(SyntaxError { expected: "at most 64 URI headers", offset: start });
@@ -169,18 +170,15 @@ impl fmt::Display for Uri<'_> {
 }
 
 fn scan_scheme<'a>(scanner: &mut Scanner<'a>) -> Result<Scheme<'a>, SyntaxError> {
-    let scheme =
-        scanner.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-    let named = scheme.first().is_some_and(u8::is_ascii_alphabetic);
-    let name = std::str::from_utf8(scheme).unwrap_or_default();
-    if !named || !scanner.eat(b':') {
+    let scheme = scanner.take_class(&SCHEME);
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scanner.eat(b':') {
         return Err(SyntaxError { expected: "a URI scheme", offset: 0 });
     }
-    Ok(match () {
-        () if name.eq_ignore_ascii_case("sip") => Scheme::Sip,
-        () if name.eq_ignore_ascii_case("sips") => Scheme::Sips,
-        () if name.eq_ignore_ascii_case("tel") => Scheme::Tel,
-        () => Scheme::Other(name),
+    Ok(match scheme {
+        [b's' | b'S', b'i' | b'I', b'p' | b'P'] => Scheme::Sip,
+        _ if scheme.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
+        _ if scheme.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
+        _ => Scheme::Other(std::str::from_utf8(scheme).expect("the letters of a scheme are ASCII")),
     })
 }
 
@@ -194,14 +192,14 @@ fn scan_params<'a>(scanner: &mut Scanner<'a>) -> Result<Params<'a>, SyntaxError>
             return Err(scanner.error("at most 64 URI parameters"));
         }
         let name_at = scanner.position();
-        let name = scanner.take_while(|byte| PARAM_NAME[byte as usize]);
+        let name = scanner.take_class(&PARAM_NAME);
         if name.is_empty() {
             return Err(scanner.error("a URI parameter name"));
         }
         check_escapes(name, &PARAM_NAME, name_at, "a URI parameter name")?;
         if scanner.eat(b'=') {
             let value_at = scanner.position();
-            let value = scanner.take_while(|byte| PARAM_VALUE[byte as usize]);
+            let value = scanner.take_class(&PARAM_VALUE);
             check_escapes(value, &PARAM_VALUE, value_at, "a URI parameter value")?;
         }
     }

@@ -1,5 +1,6 @@
 //! Whole messages in, whole messages out.
 
+mod allocation;
 mod build;
 mod edit;
 mod frame;
