@@ -116,6 +116,22 @@ impl Metrics {
         }
     }
 
+    /// Shows counters that live elsewhere: `read` gives each one's label value and its number, which only grows. Where the name
+    /// exists already, the first source stays.
+    pub fn mirror(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        read: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static,
+    ) {
+        self.known(name, || {
+            let counters = Counters::new(Opts::new(name, help), &[label])?;
+            let mirror = Mirror { counters: counters.clone(), read: Box::new(read) };
+            Ok((Known::Counters(counters), Box::new(mirror)))
+        });
+    }
+
     /// Everything in the text format of Prometheus, version 0.0.4.
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.inner.registry.gather()).unwrap_or_else(|error| {
@@ -147,6 +163,26 @@ impl Metrics {
     }
 }
 
+/// Reads its numbers when it is asked for them.
+struct Mirror {
+    counters: Counters,
+    read: Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>,
+}
+
+impl Collector for Mirror {
+    fn desc(&self) -> Vec<&prometheus::core::Desc> {
+        self.counters.desc()
+    }
+
+    fn collect(&self) -> Vec<prometheus::proto::MetricFamily> {
+        for (value, number) in (self.read)() {
+            let counter = self.counters.with_label_values(&[value]);
+            counter.inc_by(number.saturating_sub(counter.get()));
+        }
+        self.counters.collect()
+    }
+}
+
 /// Two places disagree on what a name means, which no run can repair.
 fn mismatch(name: &str, registered: &Known) -> ! {
     panic!("metric {name} is registered as {registered:?}")
@@ -155,6 +191,18 @@ fn mismatch(name: &str, registered: &Known) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_that_live_elsewhere_are_read_when_asked_for() {
+        let number = Arc::new(std::sync::atomic::AtomicU64::new(3));
+        let (metrics, read) = (Metrics::new(), number.clone());
+        metrics.mirror("edge_sip_total", "SIP.", "event", move || {
+            vec![("broken", read.load(std::sync::atomic::Ordering::Relaxed))]
+        });
+        assert!(metrics.text().contains("carillon_edge_sip_total{event=\"broken\"} 3"), "{}", metrics.text());
+        number.store(5, std::sync::atomic::Ordering::Relaxed);
+        assert!(metrics.text().contains("carillon_edge_sip_total{event=\"broken\"} 5"), "{}", metrics.text());
+    }
 
     #[test]
     fn two_places_that_ask_for_the_same_name_count_together() {

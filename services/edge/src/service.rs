@@ -91,6 +91,9 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     for alias in config.aliases.iter().chain(Some(&config.internal).filter(|name| !name.is_empty())) {
         add_name(&mut own, alias, 5060)?;
     }
+    let counters = endpoint.counters().clone();
+    let help = "What the SIP endpoint counted, by event";
+    deps.metrics.mirror("edge_sip_total", help, "event", move || counters.snapshot());
     let mut key = [0; 32];
     deps.entropy.fill(&mut key);
     let mut cluster = Cluster::alone(FlowKey::new(key));
