@@ -9,6 +9,9 @@ use super::quick;
 use crate::cli::Flow;
 use crate::client::Gathered;
 
+/// How a difference ends that a message still on its way would mend.
+pub const MISSING: &str = "nothing came";
+
 /// The name in the API.
 pub fn name(flow: Flow) -> &'static str {
     match flow {

@@ -69,14 +69,32 @@ async fn show(running: &Running, flow: Flow) -> anyhow::Result<()> {
     for phone in &mut phones {
         phone.wait_for("the end of the call", |h| matches!(h, Happening::Ended { .. })).await?;
     }
-    let ladder = client::gather(connection, &call.call_id).await?;
+    let (ladder, differences) = settled(connection, flow, &call.call_id).await?;
     println!("\n{}", ladder.draw());
-    let differences = expected::compare(flow, &ladder);
     if !differences.is_empty() {
         bail!("the ladder differs from {}:\n  {}", expected::ladder(flow), differences.join("\n  "));
     }
     println!("Every step was as {} has it.", expected::ladder(flow));
     Ok(())
+}
+
+/// The ladder once the last answers are in it: the call counts as ended when BYE has left, its 200 comes a moment later.
+async fn settled(
+    connection: Connection,
+    flow: Flow,
+    call_id: &str,
+) -> anyhow::Result<(client::Gathered, Vec<String>)> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let ladder = client::gather(connection.clone(), call_id).await?;
+        let differences = expected::compare(flow, &ladder);
+        let may_still_come =
+            !differences.is_empty() && differences.iter().all(|d| d.ends_with(expected::MISSING));
+        if !may_still_come || Instant::now() > end {
+            return Ok((ladder, differences));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn create_account(connection: Connection, name: &str, password: &str) -> anyhow::Result<()> {

@@ -34,6 +34,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let roles = roles::roles(&settings.roles).map_err(anyhow::Error::msg)?;
     services::check(settings, &roles)?;
     let parts = Parts::new(settings, roles)?;
+    // Before anybody can ask: not ready until the registrar and the store behind it have answered.
+    let ready = parts.health.component("cluster", Instant::now(), None);
     let admin = parts.serve_admin(&settings.admin).await?;
     let mut api = ApiServer::bind(settings, &parts.metrics).await?;
     let store = match parts.roles.iter().any(|r| r.has_store()) {
@@ -92,7 +94,6 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     }
     let api_address = api.address()?;
     api.serve(parts.entropy.clone(), &parts.tasks, &parts.end)?;
-    let ready = parts.health.component("cluster", Instant::now(), None);
     joined.everywhere().await;
     ready.ready();
     Ok(Running {
