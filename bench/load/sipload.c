@@ -17,7 +17,8 @@
 #define DOMAIN "bench.example"
 enum { SLOTS = 1 << 16, SLOWEST = 1000000 };
 
-// What a request under way waits for; the letter stands at the end of its branch.
+// What a request under way waits for; the letter stands behind the number in its branch. The run stands at the end: a branch
+// that came before within half a minute would be a repetition.
 enum phase { FREE = 0, FIRST = 'f', AUTHORIZED = 'a', BYE_SENT = 'b' };
 
 static struct {
@@ -43,10 +44,10 @@ static void send_register(uint32_t number, char phase, const char *authorization
     uint32_t sequence = 1 + 2 * (number / (uint32_t)users) + (phase == AUTHORIZED);
     char *to = outbox_room(&out);
     int length = snprintf(to, LARGEST,
-        "REGISTER sip:" DOMAIN " SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKn%08x%c\r\nMax-Forwards: 70\r\n"
+        "REGISTER sip:" DOMAIN " SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKn%08x%c%08x\r\nMax-Forwards: 70\r\n"
         "From: <sip:u%06d@" DOMAIN ">;tag=t%x\r\nTo: <sip:u%06d@" DOMAIN ">\r\nCall-ID: %08x-%d@127.0.0.1\r\n"
         "CSeq: %u REGISTER\r\n%sContact: <sip:u%06d@127.0.0.1:%d>;expires=3600\r\nUser-Agent: sipload\r\nContent-Length: 0\r\n\r\n",
-        my_port, number, phase, user, number, user, run, user, sequence, authorization, user, callee_port);
+        my_port, number, phase, run, user, number, user, run, user, sequence, authorization, user, callee_port);
     outbox_add(&out, (size_t)length, NULL);
 }
 
@@ -54,11 +55,11 @@ static void send_invite(uint32_t number) {
     int caller = (int)(number % (uint32_t)users), callee = (caller + users / 2) % users;
     char *to = outbox_room(&out);
     int length = snprintf(to, LARGEST,
-        "INVITE sip:u%06d@" DOMAIN " SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKn%08x%c\r\nMax-Forwards: 70\r\n"
+        "INVITE sip:u%06d@" DOMAIN " SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKn%08x%c%08x\r\nMax-Forwards: 70\r\n"
         "From: <sip:u%06d@" DOMAIN ">;tag=t%x\r\nTo: <sip:u%06d@" DOMAIN ">\r\nCall-ID: %08x-%08x@127.0.0.1\r\n"
         "CSeq: 1 INVITE\r\nContact: <sip:u%06d@127.0.0.1:%d>\r\nUser-Agent: sipload\r\n"
         "Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s",
-        callee, my_port, number, FIRST, caller, number, callee, run, number, caller, my_port, (int)sizeof offer - 1, offer);
+        callee, my_port, number, FIRST, run, caller, number, callee, run, number, caller, my_port, (int)sizeof offer - 1, offer);
     outbox_add(&out, (size_t)length, NULL);
 }
 
@@ -83,9 +84,9 @@ static int send_in_dialog(uint32_t number, const char *answer, const char *metho
     int caller = (int)(number % (uint32_t)users);
     char *to = outbox_room(&out);
     int length = snprintf(to, LARGEST,
-        "%s %.*s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKn%08x%c\r\nMax-Forwards: 70\r\n%s"
+        "%s %.*s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKn%08x%c%08x\r\nMax-Forwards: 70\r\n%s"
         "From: <sip:u%06d@" DOMAIN ">;tag=t%x\r\nTo: %.*s\r\nCall-ID: %08x-%08x@127.0.0.1\r\nCSeq: %d %s\r\nContent-Length: 0\r\n\r\n",
-        method, (int)(close - open - 1), open + 1, my_port, number, phase, routes, caller, number, peer.length, peer.text,
+        method, (int)(close - open - 1), open + 1, my_port, number, phase, run, routes, caller, number, peer.length, peer.text,
         run, number, sequence, method);
     outbox_add(&out, (size_t)length, NULL);
     return 1;
