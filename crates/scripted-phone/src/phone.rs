@@ -215,9 +215,12 @@ impl Phone {
     }
 }
 
-/// Branch, sent-by and method, or all of the top Via: what makes a repeated request the same (RFC 3261 17.2.3).
+/// Branch, sent-by, method and CSeq: what makes a repeated request the same (RFC 3261 17.2.3), wherever it came from.
 fn transaction(request: &Message) -> Vec<u8> {
-    let mut key = request.first(HeaderId::Via).unwrap_or_default().to_vec();
+    let via = request.top_via().ok();
+    let name =
+        via.map(|via| format!("{} {} {} ", via.branch.unwrap_or_default(), via.host, via.port_or_default()));
+    let mut key = name.unwrap_or_default().into_bytes();
     key.extend_from_slice(request.method().as_str().as_bytes());
     key.extend_from_slice(request.first(HeaderId::CSeq).unwrap_or_default());
     key
@@ -225,4 +228,31 @@ fn transaction(request: &Message) -> Vec<u8> {
 
 fn first_line(bytes: &[u8]) -> String {
     text(bytes.split(|b| *b == b'\r').next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_request_gets_the_same_answer_again() {
+        let local = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let server = SocketAddr::from(([192, 0, 2, 2], 5060));
+        let identity = Identity::new("sip:bob@example.com", "zanzibar").unwrap();
+        let mut phone = Phone::new(identity, Script::plain(), local, server, 1);
+        let invite = Bytes::from_static(
+            b"INVITE sip:bob@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK1;rport\r\n\
+              Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=1\r\nTo: <sip:bob@example.com>\r\n\
+              Call-ID: c\r\nCSeq: 1 INVITE\r\nContact: <sip:alice@198.51.100.7>\r\nContent-Length: 0\r\n\r\n",
+        );
+        let now = Instant::now();
+        let mut sent = || {
+            phone.handle_datagram(now, invite.clone(), server);
+            let outputs = std::iter::from_fn(|| phone.poll_output());
+            outputs.filter(|output| matches!(output, Output::Send { .. })).collect::<Vec<_>>()
+        };
+        let first = sent();
+        assert_eq!(first.len(), 1);
+        assert_eq!(sent(), first);
+    }
 }
