@@ -48,6 +48,21 @@ impl Redis {
         self.port
     }
 
+    /// Stops it where it is: connections stay and nothing is answered.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(done.expect("kill is part of every system").success(), "kill {name}");
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         self.child.kill().expect("the server runs");

@@ -1,9 +1,13 @@
 //! Carillon as a process, driven over SIP, gRPC and the command line by things that nobody here wrote where possible.
 
+mod bad_input;
+mod calls;
 mod command_line;
 mod demo;
 mod dial_sipp;
+mod flows;
 mod forks;
 mod real_phones;
+mod redis;
 mod register;
 mod split;

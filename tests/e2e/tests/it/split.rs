@@ -1,7 +1,10 @@
 //! The roles as processes of their own, with Redis and gRPC between them.
 
+use cluster_api::callcontrol::v1::call_event;
 use scripted_phone::{Happening, Remote, Script};
 use test_support::{Carillon, Redis, TestPhone};
+
+use crate::calls::{Watch, dial, hang_up, outcome};
 
 /// The four roles, two of the edge and of call-control.
 struct Cluster {
@@ -67,16 +70,11 @@ async fn a_call_outlives_the_call_control_replica_that_took_it() {
     let mut alice = cluster.phone("alice", 0, Script::default()).await;
     let slow = Script { answer: scripted_phone::Answer::Never, ..Script::default() };
     let mut bob = cluster.phone("bob", 1, slow).await;
-    let dialled =
-        cluster.call_control[0].command(&["dial", "sip:alice@localhost", "sip:bob@localhost", "--json"]);
-    assert!(dialled.status.success(), "{}", String::from_utf8_lossy(&dialled.stderr));
-    let call: serde_json::Value = serde_json::from_slice(&dialled.stdout).unwrap();
-    let id = call["call_id"].as_str().unwrap();
+    let id = dial(&cluster.call_control[0], &[]);
     bob.wait_for("the call", |h| matches!(h, Happening::Incoming { .. })).await;
     cluster.call_control[0].kill();
     // Whatever the dead replica had left to do, the other one ends the call and both phones hear of it.
-    let ended = cluster.call_control[1].command(&["hangup", id]);
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    hang_up(&cluster.call_control[1], &id);
     bob.wait_for("CANCEL", |h| matches!(h, Happening::Ended { by_peer: true, .. })).await;
     alice.wait_for("BYE", |h| matches!(h, Happening::Ended { by_peer: true, .. })).await;
 }
@@ -101,4 +99,51 @@ async fn the_cluster_recovers_when_redis_comes_back() {
         }
     };
     assert!(listed.contains(&alice.address.to_string()), "{listed}");
+}
+
+/// F1: the edge of the second phone dies while it rings; the call ends clearly for the first phone and the watcher.
+#[tokio::test]
+async fn a_call_whose_edge_dies_while_it_rings_ends_clearly() {
+    let mut cluster = Cluster::start();
+    let mut alice = cluster.phone("alice", 0, Script::default()).await;
+    let never = Script { answer: scripted_phone::Answer::Never, ..Script::default() };
+    let mut bob = cluster.phone("bob", 1, never).await;
+    let id = dial(&cluster.call_control[0], &[]);
+    bob.wait_for("the call", |h| matches!(h, Happening::Incoming { .. })).await;
+    let shown = cluster.call_control[0].command(&["call", "show", &id, "--json"]);
+    let call: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let edge = call["legs"][1]["edge_id"].as_str().unwrap();
+    let other = call["legs"][0]["edge_id"].as_str().unwrap();
+    let dies = if edge == "edge-1" { 0 } else { 1 };
+    cluster.edges[dies].kill();
+    let outcome = outcome(&cluster.call_control[1], &id).await;
+    assert_eq!(outcome["kind"], "FAILED", "{edge}: {outcome}");
+    if other != edge {
+        alice.wait_for("BYE", |h| matches!(h, Happening::Ended { by_peer: true, .. })).await;
+    }
+}
+
+/// F4: a watch begun on one replica goes on at the other, with nothing lost and nothing twice.
+#[tokio::test]
+async fn a_watch_goes_on_at_another_replica_where_it_was() {
+    let mut cluster = Cluster::start();
+    let mut alice = cluster.phone("alice", 0, Script::default()).await;
+    let never = Script { answer: scripted_phone::Answer::Never, ..Script::default() };
+    let mut bob = cluster.phone("bob", 1, never).await;
+    let id = dial(&cluster.call_control[0], &[]);
+    let mut watch = Watch::begin(&cluster.call_control[0], &id, None).await;
+    // Alice takes half a second to answer; whoever is later still sees her answer after a snapshot.
+    watch.until(call_event::Type::LegAnswered).await;
+    let cursor = watch.seen.last().map(|e| e.cursor.clone());
+    drop(watch);
+    cluster.call_control[0].kill();
+    bob.wait_for("the call", |h| matches!(h, Happening::Incoming { .. })).await;
+    alice.act(Remote::Hangup).await;
+    let mut resumed = Watch::begin(&cluster.call_control[1], &id, cursor).await;
+    resumed.until(call_event::Type::Ended).await;
+    let kinds: Vec<_> = resumed.seen.iter().map(|e| e.r#type()).collect();
+    assert!(!kinds.contains(&call_event::Type::Snapshot), "{kinds:?}");
+    assert!(!kinds.contains(&call_event::Type::LegAnswered), "{kinds:?}");
+    assert!(kinds.contains(&call_event::Type::LegDialing), "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|k| **k == call_event::Type::Ended).count(), 1, "{kinds:?}");
 }
