@@ -147,10 +147,10 @@ fn set_scripts(cluster: &Cluster, chance: &mut Chance) {
 
 /// Dials two phones as an application does: until it is told what became of it, always with the same request id.
 async fn dial(cluster: &Cluster, number: u64, chance: &mut Chance) -> String {
-    let from = chance.below(u64::from(PHONES));
-    let to = (from + 1 + chance.below(u64::from(PHONES) - 1)) % u64::from(PHONES);
-    let party =
-        |number: u64| Some(cc::Party { uri: format!("sip:phone{number}@{DOMAIN}"), ..cc::Party::default() });
+    let (from, to) = two_phones(cluster, chance);
+    let party = |number: usize| {
+        Some(cc::Party { uri: format!("sip:phone{number}@{DOMAIN}"), ..cc::Party::default() })
+    };
     let flow = chance.one_of(&FLOWS);
     let ring = prost_types::Duration { seconds: chance.between(5, 40) as i64, nanos: 0 };
     let request = cc::DialRequest {
