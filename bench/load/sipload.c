@@ -105,7 +105,7 @@ static struct slice quoted(struct slice value, const char *name) {
 static int authorize(uint32_t number, const char *challenge, char *room, int size) {
     struct slice value = {NULL, 0};
     for (struct slice line = next_line(after_line(next_line(challenge))); line.length; line = next_line(after_line(line)))
-        if (is_header(line, "WWW-Authenticate") && !memmem(line.text, (size_t)line.length, "SHA", 3)) value = value_of(line, "WWW-Authenticate");
+        if (is_header(line, "WWW-Authenticate") && !memmem(line.text, (size_t)line.length, "algorithm=SHA", 13)) value = value_of(line, "WWW-Authenticate");
     if (!value.text) return 0;
     struct slice realm = quoted(value, "realm"), nonce = quoted(value, "nonce"), opaque = quoted(value, "opaque");
     if (!realm.text || !nonce.text) return 0;
