@@ -247,6 +247,6 @@ impl Edge {
     }
 
     fn report_drain(&self) {
-        self.deps.drain.left(IN_HAND, (self.servers.len() + self.forks.len() + self.legs.len()) as u64);
+        self.deps.drain.left(IN_HAND, (self.servers.len() + self.forks.len() + self.legs.unfinished()) as u64);
     }
 }

@@ -181,6 +181,10 @@ impl<'a> Head<'a> {
             match self.input[start] {
                 b' ' | b'\t' => self.continue_value(start, &line)?,
                 _ => match self.entry(start, line.end) {
+                    // Before it is kept: what is read so far ends before this line.
+                    Ok(_) if self.entries.len() >= self.limits.header_lines => {
+                        return Err(fail(ParseErrorKind::TooMany, "fewer header lines", start));
+                    }
                     Ok(entry) => {
                         self.count_roughly(entry.id, entry.value.into(), entry.end.into(), 1);
                         self.entries.push(entry);
@@ -188,9 +192,6 @@ impl<'a> Head<'a> {
                     Err(_) if self.lenient => {}
                     Err(error) => return Err(error),
                 },
-            }
-            if self.entries.len() > self.limits.header_lines {
-                return Err(fail(ParseErrorKind::TooMany, "fewer header lines", start));
             }
             self.position = line.next;
         }

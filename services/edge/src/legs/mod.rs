@@ -89,6 +89,11 @@ impl Legs {
     pub(crate) fn len(&self) -> usize {
         self.calls.len()
     }
+
+    /// Calls with a leg that was not released: what a drain waits for.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.calls.values().filter(|call| call.legs.values().any(|released| !released)).count()
+    }
 }
 
 impl Request {
