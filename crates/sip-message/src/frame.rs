@@ -103,26 +103,34 @@ impl Framer {
     fn find_head(&mut self) -> Result<Option<(usize, usize)>, ParseError> {
         while let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
             let at = self.searched + at;
+            self.check_limits(at + 1)?;
             self.searched = at + 1;
             if at == 0 || self.buffer[at - 1] != b'\r' {
                 return Err(fail(ParseErrorKind::HeaderLine, "CR before LF", at));
             }
             let line_start = std::mem::replace(&mut self.line_start, at + 1);
-            if at + 1 > self.limits.head_bytes.min(Limits::MAX_HEAD_BYTES) {
-                return Err(fail(ParseErrorKind::TooLarge, "a smaller head", line_start));
-            }
             if at - 1 == line_start {
                 return self.body_length(at + 1).map(|body| Some((at + 1, body)));
             }
         }
+        self.check_limits(self.buffer.len())?;
         self.searched = self.buffer.len();
-        if self.searched > self.limits.head_bytes.min(Limits::MAX_HEAD_BYTES) {
-            return Err(fail(ParseErrorKind::TooLarge, "a smaller head", self.line_start));
-        }
-        if self.searched - self.line_start > self.limits.line_bytes {
-            return Err(fail(ParseErrorKind::LineTooLong, "a line end", self.line_start));
-        }
         Ok(None)
+    }
+
+    /// Checks the limits for a line that reaches to `end`. Which one was passed first does not depend
+    /// on how the stream was cut.
+    fn check_limits(&self, end: usize) -> Result<(), ParseError> {
+        let head_limit = self.limits.head_bytes.min(Limits::MAX_HEAD_BYTES);
+        // The limit of a line is for its text; the line end comes on top.
+        let line_limit = self.line_start.saturating_add(self.limits.line_bytes).saturating_add(2);
+        if end <= head_limit.min(line_limit) {
+            Ok(())
+        } else if line_limit < head_limit {
+            Err(fail(ParseErrorKind::LineTooLong, "a line end", self.line_start))
+        } else {
+            Err(fail(ParseErrorKind::TooLarge, "a smaller head", self.line_start))
+        }
     }
 
     fn body_length(&self, head: usize) -> Result<usize, ParseError> {
@@ -158,7 +166,7 @@ impl Framer {
 
     fn give_up(&mut self, error: ParseError) -> Frame {
         self.broken = true;
-        let head = self.searched.min(self.buffer.len());
+        let head = self.buffer.len().min(Limits::MAX_HEAD_BYTES);
         let head = self.buffer.split_to(head).freeze();
         self.buffer = BytesMut::new();
         Frame::Broken { error, head }

@@ -36,6 +36,10 @@ impl Edge {
         {
             return self.take_leg_ack(cx, &address.call_id, None, &ack, arrival);
         }
+        // An ACK cannot be challenged: along a route it passes for a dialog that was let in, and for no stranger. PXY-27
+        if arrived.is_routed() && !self.was_let_in(&ack, &arrived) {
+            return self.drop_stray();
+        }
         self.forward_stray(cx, Stray::passing(ack, arrived));
     }
 

@@ -9,6 +9,7 @@ use crate::edge::{Cx, Edge, ServerUse};
 use crate::legs;
 use crate::options;
 use crate::presence;
+use crate::record_route;
 use crate::reject::{Refused, Reject};
 use crate::routing::Pending;
 
@@ -97,15 +98,28 @@ impl Edge {
         if pending.digest.is_loop(&pending.request, is_own) {
             return Err(Refused::new(pending.request, Refusal::LoopDetected));
         }
-        // A request along a route that we recorded needs no decision: the one that opened the dialog had it.
+        // A request along a route that we recorded needs no decision: the one that opened the dialog had it. PXY-27
         let flow = pending.arrived.own_routes.last().and_then(|route| flow_of(route));
-        if flow.is_some() || (in_dialog && pending.arrived.is_routed()) {
+        if flow.is_some() || (in_dialog && self.was_let_in(&pending.request, &pending.arrived)) {
             self.forward_routed(cx, pending, flow)
         } else {
             self.servers.insert(pending.key, ServerUse::Deciding);
             self.decide(cx, pending);
             Ok(())
         }
+    }
+
+    /// Does a route show that an edge of this tier let the dialog of this request in before?
+    pub(crate) fn was_let_in(&self, request: &Message, arrived: &Arrived) -> bool {
+        let call_id = request.call_id().unwrap_or_default();
+        let is_marked = |route: &[u8]| {
+            let route = Uri::parse(route);
+            let mark = route.as_ref().ok().and_then(record_route::mark_of);
+            mark.is_some_and(|mark| self.cluster.made_mark(call_id, mark))
+        };
+        // Behind a flow token the routes of another edge of the tier are the next ones.
+        arrived.own_routes.iter().any(|route| is_marked(route))
+            || request.addresses(HeaderId::Route).flatten().any(|route| is_marked(route.uri))
     }
 
     /// Refuses new work before it costs anything: the least important first, and never what belongs to a dialog.

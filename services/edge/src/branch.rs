@@ -204,7 +204,10 @@ impl Edge {
         let target = &running.target;
         let via = cx.via(way.hop, name)?.to_string();
         let record_routes = match &fork.caller {
-            Some(caller) => record_route::values(caller, &callee_side(cx, target, way)?),
+            Some(caller) => {
+                let mark = self.cluster.mark(fork.request.call_id().unwrap_or_default());
+                record_route::values(caller, &callee_side(cx, target, way)?, &mark)
+            }
             None => Vec::new(),
         };
         let routes: Vec<Bytes> = way.relay.iter().chain(&target.routes).cloned().collect();

@@ -59,6 +59,16 @@ impl Cluster {
         self.key.seal(token)
     }
 
+    /// The mark of a dialog for Record-Route.
+    pub(crate) fn mark(&self, call_id: &[u8]) -> String {
+        self.key.mark(call_id)
+    }
+
+    /// Was the mark made by an edge of this cluster?
+    pub(crate) fn made_mark(&self, call_id: &[u8], mark: &str) -> bool {
+        std::iter::once(&self.key).chain(&self.older).any(|key| key.made_mark(call_id, mark))
+    }
+
     /// Reads a flow token.
     ///
     /// # Errors

@@ -247,6 +247,8 @@ impl Edge {
     }
 
     fn report_drain(&self) {
-        self.deps.drain.left(IN_HAND, (self.servers.len() + self.forks.len() + self.legs.unfinished()) as u64);
+        self.deps
+            .drain
+            .left(IN_HAND, (self.servers.len() + self.forks.len() + self.legs.unfinished()) as u64);
     }
 }

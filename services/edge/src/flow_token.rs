@@ -34,6 +34,9 @@ const VERSION: u8 = 1;
 /// Octets of the seal: 80 bits, as in the example of RFC 5626 5.2.
 const SEAL: usize = 10;
 
+/// What begins the text under a dialog's mark; the text under a token begins with its version.
+const DIALOG: &[u8] = b"dialog ";
+
 impl FlowKey {
     /// Wraps a key.
     pub(crate) fn new(key: [u8; 32]) -> Self {
@@ -76,6 +79,18 @@ impl FlowKey {
         let (body, seal) = octets.split_at(split);
         self.mac(body).verify_truncated_left(seal).map_err(|_| BadToken)?;
         read(body).ok_or(BadToken)
+    }
+
+    /// The mark of a dialog in the Record-Route of this tier. Who has not seen the dialog cannot write it.
+    pub(crate) fn mark(&self, call_id: &[u8]) -> String {
+        let mark = self.mac(DIALOG).chain_update(call_id).finalize().into_bytes();
+        URL_SAFE_NO_PAD.encode(&mark[..SEAL])
+    }
+
+    /// Was this mark made with this key, for this dialog?
+    pub(crate) fn made_mark(&self, call_id: &[u8], mark: &str) -> bool {
+        let mark = URL_SAFE_NO_PAD.decode(mark).unwrap_or_default();
+        mark.len() == SEAL && self.mac(DIALOG).chain_update(call_id).verify_truncated_left(&mark).is_ok()
     }
 
     fn mac(&self, octets: &[u8]) -> Hmac<Sha256> {

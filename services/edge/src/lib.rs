@@ -52,9 +52,9 @@ mod ways;
 
 pub use capture::{CaptureService, TracesService};
 pub use config::{Config, Limits};
-pub use sip_endpoint::{BadNetwork, Network};
 pub use deps::Deps;
 pub use exchange::RequestsService;
 pub use legs::LegsService;
 pub use operation::EdgesService;
 pub use service::{BoundEdge, EdgeService, build};
+pub use sip_endpoint::{BadNetwork, Network};

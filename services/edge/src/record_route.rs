@@ -8,6 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use sip_endpoint::{Arrival, Transport};
 use sip_message::{HeaderId, Message, Uri};
 
+/// Parameter of our Record-Route that holds the mark of the dialog.
+const MARK: &str = "d";
+
 /// One side of a dialog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Side {
@@ -18,17 +21,22 @@ pub(crate) struct Side {
     pub(crate) token: Option<String>,
 }
 
-/// The values in the order in which they stand in the forwarded request.
-pub(crate) fn values(caller: &Side, callee: &Side) -> Vec<String> {
+/// The values in the order in which they stand in the forwarded request; `mark` proves later that the dialog was let in.
+pub(crate) fn values(caller: &Side, callee: &Side, mark: &str) -> Vec<String> {
     if caller.token.is_none() && callee.token.is_none() && caller.transport == callee.transport {
-        vec![callee.value()]
+        vec![callee.value(mark)]
     } else {
-        vec![callee.value(), caller.value()]
+        vec![callee.value(mark), caller.value(mark)]
     }
 }
 
+/// The mark in one of our routes.
+pub(crate) fn mark_of<'a>(uri: &Uri<'a>) -> Option<&'a str> {
+    uri.param(MARK)
+}
+
 impl Side {
-    fn value(&self) -> String {
+    fn value(&self, mark: &str) -> String {
         let (scheme, param) = match self.transport {
             Transport::Udp => ("sip", ""),
             Transport::Tcp => ("sip", ";transport=tcp"),
@@ -38,8 +46,8 @@ impl Side {
             Transport::Wss => ("sips", ";transport=ws"),
         };
         match &self.token {
-            Some(token) => format!("<{scheme}:{token}@{}{param};lr>", self.sent_by),
-            None => format!("<{scheme}:{}{param};lr>", self.sent_by),
+            Some(token) => format!("<{scheme}:{token}@{}{param};lr;{MARK}={mark}>", self.sent_by),
+            None => format!("<{scheme}:{}{param};lr;{MARK}={mark}>", self.sent_by),
         }
     }
 }
@@ -80,26 +88,26 @@ mod tests {
     #[test]
     fn sides_that_are_alike_share_one_value() {
         let plain = side(Transport::Udp, None);
-        assert_eq!(values(&plain, &plain), ["<sip:edge.example.com:5060;lr>"]);
+        assert_eq!(values(&plain, &plain, "m"), ["<sip:edge.example.com:5060;lr;d=m>"]);
     }
 
     /// PXY-12
     #[test]
     fn a_change_of_transport_or_a_flow_makes_two_values_the_callees_on_top() {
         assert_eq!(
-            values(&side(Transport::Udp, None), &side(Transport::Ws, Some("tok"))),
-            ["<sip:tok@edge.example.com:5060;transport=ws;lr>", "<sip:edge.example.com:5060;lr>"]
+            values(&side(Transport::Udp, None), &side(Transport::Ws, Some("tok")), "m"),
+            ["<sip:tok@edge.example.com:5060;transport=ws;lr;d=m>", "<sip:edge.example.com:5060;lr;d=m>"]
         );
-        assert_eq!(values(&side(Transport::Udp, Some("a")), &side(Transport::Udp, None)).len(), 2);
+        assert_eq!(values(&side(Transport::Udp, Some("a")), &side(Transport::Udp, None), "m").len(), 2);
     }
 
     /// TRN-09
     #[test]
     fn tls_is_named_by_the_scheme_alone() {
-        let values = values(&side(Transport::Tls, None), &side(Transport::Tcp, None));
+        let values = values(&side(Transport::Tls, None), &side(Transport::Tcp, None), "m");
         assert_eq!(
             values,
-            ["<sip:edge.example.com:5060;transport=tcp;lr>", "<sips:edge.example.com:5060;lr>"]
+            ["<sip:edge.example.com:5060;transport=tcp;lr;d=m>", "<sips:edge.example.com:5060;lr;d=m>"]
         );
     }
 

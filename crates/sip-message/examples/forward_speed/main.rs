@@ -1,7 +1,7 @@
 //! How long parsing and forwarding a 560-byte INVITE takes.
 //!
 //! `cargo run --release -p sip-message --example forward_speed [ITERATIONS]` prints nanoseconds for
-//! each operation. The instruction gate in `benches/` runs the same program under callgrind.
+//! each operation.
 
 mod forward;
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Params;
-use super::params::unquote;
+use super::params::{print_unfolded, unquote};
 use crate::error::SyntaxError;
 use crate::grammar::{self, Scanner, is_token, trim};
 use crate::uri::Uri;
@@ -62,6 +62,18 @@ impl<'a> NameAddr<'a> {
         })?;
         scanner.finish("\";\" or the end")?;
         Ok(NameAddr { display, uri, bracketed, params, tag })
+    }
+
+    /// Writes the value on one line, with the URI in angle brackets.
+    pub fn print(&self, out: &mut Vec<u8>) {
+        if !self.display.is_empty() {
+            print_unfolded(self.display, out);
+            out.push(b' ');
+        }
+        out.push(b'<');
+        out.extend_from_slice(self.uri);
+        out.push(b'>');
+        self.params.print(out);
     }
 
     /// The `tag` parameter.
@@ -175,6 +187,16 @@ mod tests {
 
         let latin = NameAddr::parse(b"J\xf6rg Doe <sip:a@h>").unwrap();
         assert_eq!(latin.display, b"J\xf6rg Doe");
+    }
+
+    /// MSG-04, MSG-09
+    #[test]
+    fn a_printed_value_is_one_line_in_brackets() {
+        let mut out = Vec::new();
+        NameAddr::parse(b"\"A\r\n B\"<sip:a@h> ; tag = 1").unwrap().print(&mut out);
+        out.push(b'\n');
+        NameAddr::parse(b"sip:a@h;expires=5").unwrap().print(&mut out);
+        assert_eq!(out, b"\"A   B\" <sip:a@h>;tag=1\n<sip:a@h>;expires=5");
     }
 
     #[test]

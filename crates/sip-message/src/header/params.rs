@@ -70,6 +70,18 @@ impl<'a> Params<'a> {
         ParamIter { scanner: Scanner::new(self.raw) }
     }
 
+    /// Writes the parameters without white space between them.
+    pub fn print(self, out: &mut Vec<u8>) {
+        for param in self.raw_iter() {
+            out.push(b';');
+            out.extend_from_slice(param.name);
+            if let Some(value) = param.value {
+                out.push(b'=');
+                print_unfolded(value, out);
+            }
+        }
+    }
+
     /// The parameters in wire order, names as bytes.
     pub(crate) fn raw_iter(self) -> impl Iterator<Item = RawParam<'a>> {
         let mut scanner = Scanner::new(self.raw);
@@ -183,6 +195,11 @@ pub fn quote(plain: &[u8]) -> Vec<u8> {
     }
     quoted.push(b'"');
     quoted
+}
+
+/// Copies text that may hold folds into one line.
+pub(crate) fn print_unfolded(text: &[u8], out: &mut Vec<u8>) {
+    out.extend(text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
 }
 
 /// Letters of parameter names: a token, and what the names of URI parameters add to it. ASCII only.

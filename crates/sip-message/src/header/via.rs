@@ -82,6 +82,17 @@ impl<'a> Via<'a> {
         Ok(via)
     }
 
+    /// Writes the value in its usual form, on one line.
+    pub fn print(&self, out: &mut Vec<u8>) {
+        for part in ["SIP/2.0/", self.transport, " ", self.host] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if let Some(port) = self.port {
+            out.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        self.params.print(out);
+    }
+
     /// Does the branch carry the cookie, so that it identifies a transaction?
     pub fn has_cookie(&self) -> bool {
         let cookie = BRANCH_COOKIE.as_bytes();
@@ -175,6 +186,17 @@ mod tests {
         assert_eq!(via.received_ip(), Some("2001:db8::9:255".parse().unwrap()));
         let bare = Via::parse(b"SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255").unwrap();
         assert_eq!(bare.received_ip(), Some("2001:db8::9:255".parse().unwrap()));
+    }
+
+    /// MSG-04
+    #[test]
+    fn a_printed_value_is_one_line_and_means_the_same() {
+        let folded =
+            Via::parse(b"SIP / 2.0 /\r\n TCP h : 5080 ; branch = z9hG4bK1 ;\r\n x = \"a\r\n b\"").unwrap();
+        let mut out = Vec::new();
+        folded.print(&mut out);
+        assert_eq!(out, b"SIP/2.0/TCP h:5080;branch=z9hG4bK1;x=\"a   b\"");
+        assert_eq!(Via::parse(&out).unwrap().branch, folded.branch);
     }
 
     #[test]

@@ -65,7 +65,14 @@ impl Message {
 
 /// RFC 3261 7.5: line ends before the start line are ignored.
 fn skip_line_ends(datagram: &mut Bytes) {
-    let count = datagram.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let mut count = 0;
+    loop {
+        match &datagram[count..] {
+            [b'\r', b'\n', ..] => count += 2,
+            [b'\n', ..] => count += 1,
+            _ => break,
+        }
+    }
     if count > 0 {
         datagram.advance(count);
     }

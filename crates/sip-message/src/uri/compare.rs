@@ -10,6 +10,10 @@ const ALWAYS_COMPARED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport
 impl Uri<'_> {
     /// Are the two URIs equal by the rules of their scheme?
     pub fn equivalent(&self, other: &Uri<'_>) -> bool {
+        // A URI that breaks the rules, say by a parameter given twice, is still equal to itself.
+        if self.raw == other.raw {
+            return true;
+        }
         match (self.scheme, other.scheme) {
             (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => self.equal_sip(other),
             (Scheme::Tel, Scheme::Tel) => self.equal_tel(other),

@@ -57,9 +57,16 @@ fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
             .ok_or(SyntaxError { expected: "an IPv6 address in brackets", offset: start });
     }
     let host = scanner.take_class(&NAME);
+    let mut before = b'.';
+    for letter in host {
+        if *letter == b'.' && before == b'.' {
+            return Err(SyntaxError { expected: "a host without empty labels", offset: start });
+        }
+        before = *letter;
+    }
     match std::str::from_utf8(host) {
         Ok(host) if !host.is_empty() => Ok(host),
-        _ => Err(scanner.error("a host")),
+        _ => Err(SyntaxError { expected: "a host", offset: start }),
     }
 }
 
@@ -97,7 +104,21 @@ mod tests {
     /// MSG-07
     #[test]
     fn trailing_colons_bare_ipv6_and_bad_ports_are_refused() {
-        for bad in ["h:", "[::1]:", "2001:db8::10", "[::1", "[zz]", "[2001:db8:::1]", "h:65536", "h:-1", ""] {
+        for bad in [
+            "h:",
+            "[::1]:",
+            "2001:db8::10",
+            "[::1",
+            "[zz]",
+            "[2001:db8:::1]",
+            "h:65536",
+            "h:-1",
+            "",
+            ".",
+            ".h",
+            "a..b",
+            "a..",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod build;
+mod corpus;
 mod edit;
 mod frame;
 mod parse;

@@ -7,6 +7,7 @@ use cluster_api::registrar::v1::route_response::Plan;
 use sip_message::HeaderId;
 use tonic::Status;
 
+use crate::calls::{ring, two_phones};
 use crate::peer::{Peer, values};
 use crate::rig::Rig;
 use crate::services::{FakeLocation, fork_to};
@@ -104,22 +105,51 @@ async fn without_a_decision_the_answer_is_503() {
 /// Section 7 of the design: a draining edge takes nothing new, and what belongs to a dialog goes on.
 #[tokio::test]
 async fn a_draining_edge_refuses_what_is_new_and_serves_dialogs() {
-    let (rig, alice, _) = edge().await;
-    let bob = rig.peer().await;
+    let (rig, alice, bob, _) = two_phones().await;
+    let invite = ring(&alice, &bob).await;
+    let route = format!("Route: {}", values(&invite, HeaderId::RecordRoute).join(", "));
+    let contact = format!("Contact: <sip:bob@{}>", bob.address());
+    bob.respond(&invite, "200 OK", "bt", &[&contact]).await;
+    let answered = alice.receive_status(200).await;
     rig.drain.begin();
     let (status, answer) = send(&alice, "INVITE sip:bob@example.com", &[]).await;
     assert_eq!(status, 503);
     let seconds: u32 = answer.first_str(HeaderId::RetryAfter).unwrap().parse().unwrap();
     assert!((1..=10).contains(&seconds));
-    let route = format!("Route: <sip:{};lr>", rig.address);
-    let lines =
-        ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>;tag=bt", "Call-ID: c1", &route];
-    alice.request(&format!("BYE sip:bob@{}", bob.address()), "b1", &lines).await;
+    let line = |name: &str, id| format!("{name}: {}", answered.first_str(id).unwrap());
+    let (from, to) = (line("From", HeaderId::From), line("To", HeaderId::To));
+    let call_id = line("Call-ID", HeaderId::CallId);
+    alice.request(&format!("BYE sip:bob@{}", bob.address()), "b1", &[&from, &to, &call_id, &route]).await;
     let bye = bob.receive_request("BYE").await;
     assert!(!rig.drain.state().is_complete(), "{:?}", rig.drain.state());
     bob.respond(&bye, "200 OK", "", &[]).await;
-    alice.receive_status(200).await;
-    rig.drain.complete().await;
+    loop {
+        // The 200 of the INVITE is repeated to a caller that does not acknowledge it.
+        if alice.receive_status(200).await.method_str() == "BYE" {
+            break;
+        }
+    }
+}
+
+/// PXY-27: a To tag and our name in Route make no dialog; only the mark that an edge put there does.
+#[tokio::test]
+async fn a_stranger_cannot_pretend_to_be_in_a_dialog() {
+    let (rig, alice, _) = edge().await;
+    let victim = rig.peer().await;
+    let target = format!("sip:x@{}", victim.address());
+    for mark in ["", ";d=AAAAAAAAAAAAAA"] {
+        let route = format!("Route: <sip:{};lr{mark}>", rig.address);
+        let lines = [
+            "From: <sip:mallory@example.org>;tag=m",
+            "To: <sip:x@example.com>;tag=t",
+            "Call-ID: evil",
+            &route,
+        ];
+        alice.request(&format!("INVITE {target}"), &format!("s{}", mark.len()), &lines).await;
+        let status = alice.receive_past_100().await.status();
+        assert!(status >= Some(400), "{status:?}");
+    }
+    victim.expect_nothing().await;
 }
 
 /// OVL-03: a busy edge refuses what is new without Retry-After.
