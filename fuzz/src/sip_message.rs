@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use sip_message::{
     CSeq, CommaList, ContentDisposition, ContentType, Date, Event, Field, Frame, Framer, HeaderId, Join,
-    Limits, Message, NameAddr, Params, RAck, Reason, Replaces, RequestBuilder, ResponseBuilder, RetryAfter,
-    SessionExpires, SubscriptionState, TargetDialog, Uri, Via, Warning, host_ip, percent_decode,
-    percent_encode, quote, standard_reason, unquote,
+    Limits, MAX_URI_BYTES, Message, NameAddr, Params, RAck, Reason, Replaces, RequestBuilder,
+    ResponseBuilder, RetryAfter, SessionExpires, SubscriptionState, TargetDialog, Uri, Via, Warning, host_ip,
+    percent_decode, percent_encode, quote, standard_reason, unquote,
 };
 
 /// A datagram becomes a message or an error, and every view of the message answers.
@@ -203,7 +203,8 @@ fn uri(value: &[u8]) {
     let Ok(uri) = Uri::parse(value) else { return };
     assert_eq!(uri.raw(), value);
     assert!(uri.equivalent(&uri));
-    if let Some(aor) = uri.aor() {
+    // Bytes above 127 become escapes of three bytes, so a long URI can have a longer normal form.
+    if let Some(aor) = uri.aor().filter(|aor| aor.len() <= MAX_URI_BYTES) {
         let normal = Uri::parse(aor.as_bytes()).expect("a normal form is a URI");
         assert_eq!(normal.aor().as_deref(), Some(aor.as_str()), "the normal form is its own");
     }

@@ -177,6 +177,7 @@ impl<'a> Head<'a> {
     }
 
     fn header_lines(&mut self) -> Result<(), ParseError> {
+        let mut left_out = false;
         loop {
             let start = self.position;
             let line = self.line(start)?;
@@ -186,6 +187,8 @@ impl<'a> Head<'a> {
                 return Ok(());
             }
             match self.input[start] {
+                // What continues a line that was left out goes with it.
+                b' ' | b'\t' if left_out => {}
                 b' ' | b'\t' => self.continue_value(start, &line)?,
                 _ => match self.entry(start, line.end) {
                     // Before it is kept: what is read so far ends before this line.
@@ -195,8 +198,9 @@ impl<'a> Head<'a> {
                     Ok(entry) => {
                         self.count_roughly(entry.id, entry.value.into(), entry.end.into(), 1);
                         self.entries.push(entry);
+                        left_out = false;
                     }
-                    Err(_) if self.lenient => {}
+                    Err(_) if self.lenient => left_out = true,
                     Err(error) => return Err(error),
                 },
             }

@@ -166,5 +166,13 @@ fn a_refused_request_can_still_be_salvaged_for_its_answer() {
         assert_eq!(salvaged.method(), Method::Invite);
         assert!(salvaged.essentials().is_ok());
     }
+    let folded = options_with("Bad line\r\n continued\r\nSubject: x\r\nWorse line\r\n continued\r\n");
+    let salvaged = Message::salvage(folded.into(), &Limits::default()).unwrap();
+    assert_eq!(salvaged.first(HeaderId::CSeq), Some(&b"1 OPTIONS"[..]));
+    assert_eq!(salvaged.first(HeaderId::Subject), Some(&b"x"[..]));
+    let crowded = options_with(&"A: 1\r\n".repeat(300));
+    let salvaged = Message::salvage(crowded.into(), &Limits::default()).unwrap();
+    assert_eq!(salvaged.fields().count(), 256);
+    assert_eq!(salvaged.named("a").last(), Some(&b"1"[..]));
     assert!(Message::salvage("\x16\x03\x01".into(), &Limits::default()).is_none());
 }
