@@ -41,7 +41,7 @@ impl RequestBuilder {
     /// Adds a header line.
     ///
     /// # Errors
-    /// When the value holds CR, LF or NUL, or the head becomes too large.
+    /// When the value holds CR, LF or NUL, the head becomes too large, or it is Content-Length.
     pub fn header(mut self, id: HeaderId, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
         self.head.line(id.as_str(), value.as_ref())?;
         Ok(self)
@@ -50,7 +50,8 @@ impl RequestBuilder {
     /// Adds a header line of any name.
     ///
     /// # Errors
-    /// When the name is no token, the value holds CR, LF or NUL, or the head becomes too large.
+    /// When the name is no token or Content-Length, the value holds CR, LF or NUL, or the head becomes
+    /// too large.
     pub fn named(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
         self.head.line(name, value.as_ref())?;
         Ok(self)
@@ -120,7 +121,7 @@ impl<'r> ResponseBuilder<'r> {
     /// Adds a header line after the copied ones.
     ///
     /// # Errors
-    /// When the value holds CR, LF or NUL, or the head becomes too large.
+    /// When the value holds CR, LF or NUL, the head becomes too large, or it is Content-Length.
     pub fn header(mut self, id: HeaderId, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
         self.more.line(id.as_str(), value.as_ref())?;
         Ok(self)
@@ -129,7 +130,8 @@ impl<'r> ResponseBuilder<'r> {
     /// Adds a header line of any name after the copied ones.
     ///
     /// # Errors
-    /// When the name is no token, the value holds CR, LF or NUL, or the head becomes too large.
+    /// When the name is no token or Content-Length, the value holds CR, LF or NUL, or the head becomes
+    /// too large.
     pub fn named(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
         self.more.line(name, value.as_ref())?;
         Ok(self)
@@ -204,6 +206,9 @@ impl HeadBuilder {
     fn line(&mut self, name: &str, value: &[u8]) -> Result<(), BuildError> {
         if !is_token(name.as_bytes()) || name.len() > usize::from(u8::MAX) {
             return Err(BuildError::Name(name.to_owned()));
+        }
+        if HeaderId::from_name(name.as_bytes()) == HeaderId::ContentLength {
+            return Err(BuildError::Reserved(HeaderId::ContentLength));
         }
         check_value(name, value)?;
         if self.text.len() + name.len() + value.len() + TAIL_BYTES > Limits::MAX_HEAD_BYTES {

@@ -106,6 +106,9 @@ pub enum BuildError {
         /// Offset of the first bad octet.
         offset: usize,
     },
+    /// Content-Length is counted when the message is written and cannot be given.
+    #[error("{0} is set by the message itself")]
+    Reserved(HeaderId),
     /// The Request-URI is not a URI.
     #[error("Request-URI: {0}")]
     Uri(SyntaxError),

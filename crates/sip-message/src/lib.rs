@@ -14,7 +14,7 @@
 //! reject table says how to answer it.
 //!
 //! # Where to start
-//! `message/parse.rs` for the pass over the bytes, `edit.rs` for forwarding.
+//! `message/parse.rs` for the pass over the bytes, `edit/mod.rs` for forwarding.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -33,6 +33,9 @@ fn nothing_that_could_start_another_line_is_accepted() {
         assert!(matches!(request().named(bad, "x"), Err(BuildError::Name(_))), "{bad:?}");
         assert!(RequestBuilder::new(Method::from(bad), "sip:h").is_err());
     }
+    for name in ["Content-Length", "l", "CONTENT-LENGTH"] {
+        assert_eq!(request().named(name, "5").unwrap_err(), BuildError::Reserved(HeaderId::ContentLength));
+    }
     assert!(matches!(request().header(HeaderId::Subject, "x".repeat(70_000)), Err(BuildError::TooLarge)));
 }
 

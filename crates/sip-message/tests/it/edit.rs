@@ -88,6 +88,9 @@ fn line_ends_and_nul_never_go_out() {
         assert!(matches!(edit.write_to(&mut out), Err(BuildError::Value { offset: 1, .. })));
         assert_eq!(out, b"kept");
     }
+    let reserved = Err(BuildError::Reserved(HeaderId::ContentLength));
+    assert_eq!(message.edit().append_named("l", "5").finish(), reserved);
+    assert_eq!(message.edit().replace_first(HeaderId::ContentLength, "4").finish(), reserved);
     assert!(matches!(message.edit().append_named("X Y", "z").finish(), Err(BuildError::Name(_))));
     assert!(matches!(message.edit().append(HeaderId::Other, "z").finish(), Err(BuildError::Name(_))));
     assert!(matches!(message.edit().set_request_uri(b"sip:a b").finish(), Err(BuildError::Uri(_))));

@@ -6,6 +6,7 @@ mod corpus;
 mod edit;
 mod frame;
 mod parse;
+mod properties;
 mod torture;
 
 use bytes::Bytes;
