@@ -111,4 +111,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store answers now.
     fn is_ready(&self) -> bool;
+
+    /// Whether the records lie in the memory of this process, so that a copy of them would save nothing.
+    fn is_embedded(&self) -> bool {
+        false
+    }
 }

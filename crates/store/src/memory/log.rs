@@ -10,7 +10,8 @@ use crate::{Cursor, LogEntry, LogLimits, StoreError, Wakeups};
 
 pub(super) struct Log {
     tail: Cursor,
-    entries: VecDeque<LogEntry>,
+    /// The millisecond of each entry, and the entry. Numbers have no gaps: the last one's is that of the tail.
+    entries: VecDeque<(u64, Box<[u8]>)>,
     octets: usize,
     changes: watch::Sender<u64>,
 }
@@ -25,7 +26,11 @@ impl Log {
     pub(super) fn append(&mut self, entry: Bytes, now: SystemTime, limits: &LogLimits) -> Cursor {
         self.tail = Cursor { millis: self.tail.millis.max(millis(now)), number: self.tail.number + 1 };
         self.octets += entry.len();
-        self.entries.push_back(LogEntry { cursor: self.tail, entry });
+        if self.entries.len() == self.entries.capacity() {
+            // Not twice as much: there are many entries, and seldom suddenly more.
+            self.entries.reserve_exact(self.entries.len() / 8 + 4);
+        }
+        self.entries.push_back((self.tail.millis, Vec::from(entry).into_boxed_slice()));
         self.trim(now, limits);
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
         self.tail
@@ -33,13 +38,13 @@ impl Log {
 
     fn trim(&mut self, now: SystemTime, limits: &LogLimits) {
         let oldest = millis(now).saturating_sub(limits.retention.as_millis() as u64);
-        while let Some(first) = self.entries.front() {
+        while let Some((millis, entry)) = self.entries.front() {
             let is_much = self.entries.len() > limits.max_entries
                 || (self.octets > limits.max_octets && self.entries.len() > 1);
-            if !is_much && first.cursor.millis >= oldest {
+            if !is_much && *millis >= oldest {
                 return;
             }
-            self.octets -= first.entry.len();
+            self.octets -= entry.len();
             self.entries.pop_front();
         }
     }
@@ -52,18 +57,22 @@ impl Log {
         limits: &LogLimits,
     ) -> Result<Vec<LogEntry>, StoreError> {
         self.trim(now, limits);
+        let first_number = self.tail.number + 1 - self.entries.len() as u64;
         let skip = match after {
             None => 0,
             Some(after) => {
-                let oldest = self.entries.front().map(|first| first.cursor);
-                let first_number = oldest.map_or(self.tail.number + 1, |oldest| oldest.number);
+                let oldest = self.entries.front().map(|&(millis, _)| Cursor { millis, number: first_number });
                 if after.number + 1 < first_number || after.number > self.tail.number {
                     return Err(StoreError::Trimmed { oldest });
                 }
                 (after.number + 1 - first_number) as usize
             }
         };
-        Ok(self.entries.iter().skip(skip).take(limit).cloned().collect())
+        let shown = |(number, (millis, entry)): (u64, &(u64, Box<[u8]>))| LogEntry {
+            cursor: Cursor { millis: *millis, number },
+            entry: Bytes::copy_from_slice(entry),
+        };
+        Ok((first_number..).zip(&self.entries).skip(skip).take(limit).map(shown).collect())
     }
 
     pub(super) fn tail(&self) -> Cursor {

@@ -2,9 +2,13 @@
 //!
 //! One mutex per partition, held for the few hundred nanoseconds of one operation and never across an await.
 
+mod index;
 mod log;
+mod named;
 mod partition;
 mod queue;
+mod records;
+mod time;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -120,6 +124,10 @@ impl Store for MemoryStore {
     }
 
     fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn is_embedded(&self) -> bool {
         true
     }
 }

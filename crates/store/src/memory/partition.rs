@@ -1,53 +1,34 @@
 //! The state of one partition and what a batch does to it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::index::Index;
 use super::log::Log;
 use super::queue::Queue;
-use crate::{
-    CommitOutcome, Cursor, Due, Expect, IndexPage, LogEntry, LogLimits, Op, StoreError, Versioned, Wakeups,
-};
-
-/// How many expired records one commit removes at most: keeps up with any rate, costs no commit much.
-const REAP: usize = 4;
+use super::records::Records;
+use crate::{CommitOutcome, Cursor, Due, IndexPage, LogEntry, LogLimits, Op, StoreError, Versioned, Wakeups};
 
 #[derive(Default)]
 pub(super) struct PartitionState {
     /// The last version or claim token given out.
     last_version: u64,
-    records: HashMap<String, Record>,
-    expiries: BTreeSet<(SystemTime, String)>,
-    indexes: HashMap<String, BTreeMap<String, Bytes>>,
+    records: Records,
+    indexes: HashMap<String, Index>,
     queues: HashMap<String, Queue>,
     logs: HashMap<String, Log>,
     changes: watch::Sender<u64>,
 }
 
-struct Record {
-    version: u64,
-    value: Bytes,
-    expires: Option<SystemTime>,
-}
-
-impl Record {
-    fn lives(&self, now: SystemTime) -> bool {
-        self.expires.is_none_or(|expires| now < expires)
-    }
-}
-
 impl PartitionState {
     pub(super) fn get(&self, name: &str, now: SystemTime) -> Option<Versioned> {
-        let record = self.records.get(name).filter(|record| record.lives(now))?;
-        Some(Versioned { version: record.version, value: record.value.clone() })
+        self.records.get(name, now)
     }
 
     pub(super) fn live_records(&self, now: SystemTime) -> usize {
-        self.records.values().filter(|record| record.lives(now)).count()
+        self.records.count(now)
     }
 
     pub(super) fn commit(
@@ -59,7 +40,7 @@ impl PartitionState {
         if !ops.iter().all(|op| self.holds(op, now)) {
             return Err(StoreError::Conflict);
         }
-        self.reap(now);
+        self.records.reap(now);
         self.last_version += 1;
         let version = self.last_version;
         let mut cursors = Vec::new();
@@ -77,14 +58,7 @@ impl PartitionState {
     fn holds(&self, op: &Op, now: SystemTime) -> bool {
         match op {
             Op::Put { name, expect, .. } | Op::Delete { name, expect } | Op::Check { name, expect } => {
-                match expect {
-                    Expect::Any => true,
-                    Expect::Absent => !self.records.get(name).is_some_and(|record| record.lives(now)),
-                    Expect::Version(version) => self
-                        .records
-                        .get(name)
-                        .is_some_and(|record| record.version == *version && record.lives(now)),
-                }
+                self.records.holds(name, *expect, now)
             }
             Op::DueRemove { queue, id, token: Some(token) } => {
                 self.queues.get(queue).and_then(|queue| queue.claim_of(id)) == Some(*token)
@@ -106,11 +80,13 @@ impl PartitionState {
         cursors: &mut Vec<Cursor>,
     ) {
         match op {
-            Op::Put { name, value, ttl, .. } => self.put(name, value, ttl.map(|ttl| now + ttl), version),
-            Op::Delete { name, .. } => self.remove(&name),
+            Op::Put { name, value, ttl, .. } => {
+                self.records.put(name, value, ttl.map(|ttl| now + ttl), version);
+            }
+            Op::Delete { name, .. } => self.records.remove(&name),
             Op::Check { .. } => {}
             Op::IndexAdd { index, member, value } => {
-                self.indexes.entry(index).or_default().insert(member, value);
+                self.indexes.entry(index).or_default().add(&member, &value);
             }
             Op::IndexRemove { index, member } => {
                 if let Some(members) = self.indexes.get_mut(&index) {
@@ -134,54 +110,12 @@ impl PartitionState {
         }
     }
 
-    fn put(&mut self, name: String, value: Bytes, expires: Option<SystemTime>, version: u64) {
-        if let Some(expires) = expires {
-            self.expiries.insert((expires, name.clone()));
-        }
-        match self.records.get_mut(&name) {
-            Some(record) => {
-                let old = record.expires;
-                *record = Record { version, value, expires };
-                if let Some(old) = old.filter(|old| Some(*old) != expires) {
-                    self.expiries.remove(&(old, name));
-                }
-            }
-            None => {
-                self.records.insert(name, Record { version, value, expires });
-            }
-        }
-    }
-
-    fn remove(&mut self, name: &str) {
-        if let Some((name, Record { expires: Some(expires), .. })) = self.records.remove_entry(name) {
-            self.expiries.remove(&(expires, name));
-        }
-    }
-
-    fn reap(&mut self, now: SystemTime) {
-        for _ in 0..REAP {
-            match self.expiries.first() {
-                Some((expires, _)) if *expires <= now => {}
-                _ => return,
-            }
-            if let Some((_, name)) = self.expiries.pop_first() {
-                self.records.remove(&name);
-            }
-        }
-    }
-
     pub(super) fn index(&self, index: &str, after: Option<&str>, limit: usize) -> IndexPage {
-        let Some(members) = self.indexes.get(index) else { return IndexPage::default() };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest = members.range::<str, _>((from, Bound::Unbounded));
-        let entries: Vec<_> =
-            rest.by_ref().take(limit).map(|(member, value)| (member.clone(), value.clone())).collect();
-        let next = rest.next().and_then(|_| entries.last().map(|(member, _)| member.clone()));
-        IndexPage { entries, next }
+        self.indexes.get(index).map_or_else(IndexPage::default, |index| index.page(after, limit))
     }
 
     pub(super) fn claim(&mut self, queue: &str, now: SystemTime, lease: Duration, limit: usize) -> Vec<Due> {
-        self.reap(now);
+        self.records.reap(now);
         let Some(queue) = self.queues.get_mut(queue) else { return Vec::new() };
         queue.claim(now, lease, limit, &mut self.last_version)
     }

@@ -354,10 +354,16 @@ async fn nothing_is_left_behind() {
     assert_eq!(rig.memory.record_count(), 0);
 }
 
-/// The memory is a help and no limit: more users than it keeps are served as well.
+/// The memory is a help and no limit: more users than it keeps are served as well, and with none at all.
 #[tokio::test]
 async fn more_users_than_memory_are_served() {
-    let rig = Rig::with(registrar::Config { cached_aors: 0, ..registrar::Config::default() });
+    for cached_aors in [1, 0] {
+        serve_more_users_than(cached_aors).await;
+    }
+}
+
+async fn serve_more_users_than(cached_aors: usize) {
+    let rig = Rig::with(registrar::Config { cached_aors, ..registrar::Config::default() });
     let mut phones: Vec<Phone> =
         (0..3_000).map(|number| Phone::of(&rig, &format!("user{number}"), "open")).collect();
     for round in 0..2 {
