@@ -10,12 +10,17 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::panics::LogLimit;
+
+/// One poisoned message that comes again and again must not fill the log.
+static PANICS: LogLimit = LogLimit::new();
 
 /// The tasks of one service. Clones are the same set.
 #[derive(Clone, Debug)]
@@ -32,6 +37,9 @@ struct Inner {
     refused: AtomicU64,
     panicked: AtomicU64,
     tracker: TaskTracker,
+    /// Ends what has no end of its own.
+    end_loops: CancellationToken,
+    /// Ends everything; the parent of `end_loops`.
     abort: CancellationToken,
 }
 
@@ -76,6 +84,7 @@ pub struct TasksSnapshot {
 impl Tasks {
     /// An empty set that belongs to `owner` and holds at most `limit` tasks at a time.
     pub fn new(owner: &'static str, limit: usize) -> Self {
+        let abort = CancellationToken::new();
         Self {
             inner: Arc::new(Inner {
                 owner,
@@ -85,16 +94,42 @@ impl Tasks {
                 refused: AtomicU64::new(0),
                 panicked: AtomicU64::new(0),
                 tracker: TaskTracker::new(),
-                abort: CancellationToken::new(),
+                end_loops: abort.child_token(),
+                abort,
             }),
         }
     }
 
-    /// Starts `work`. Dropping the returned [`Task`] lets it run on.
+    /// Starts `work`, which has an end: [`Tasks::stop`] waits for it. Dropping the returned [`Task`] lets it run on.
     ///
     /// # Errors
     /// When the set is full; the work is dropped without being polled.
     pub fn spawn<F>(&self, name: &'static str, work: F) -> Result<Task<F::Output>, TooManyTasks>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.start(name, work, self.inner.abort.clone())
+    }
+
+    /// Starts `work` that goes on until it is stopped: [`Tasks::stop`] ends it at its next await point instead of waiting.
+    ///
+    /// # Errors
+    /// When the set is full; the work is dropped without being polled.
+    pub fn spawn_loop<F>(&self, name: &'static str, work: F) -> Result<Task<F::Output>, TooManyTasks>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.start(name, work, self.inner.end_loops.clone())
+    }
+
+    fn start<F>(
+        &self,
+        name: &'static str,
+        work: F,
+        end: CancellationToken,
+    ) -> Result<Task<F::Output>, TooManyTasks>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -105,12 +140,14 @@ impl Tasks {
         self.inner.tracker.spawn(async move {
             let _slot = slot;
             let caught = AssertUnwindSafe(work).catch_unwind();
-            let end = match inner.abort.run_until_cancelled(caught).await {
+            let end = match end.run_until_cancelled(caught).await {
                 Some(Ok(output)) => Ok(output),
                 Some(Err(panic)) => {
                     let message = panic_message(&*panic);
                     inner.panicked.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!(owner = inner.owner, task = name, %message, "a task panicked");
+                    if let Some(unsaid) = PANICS.admit(Instant::now()) {
+                        tracing::error!(owner = inner.owner, task = name, %message, unsaid, "a task panicked");
+                    }
                     Err(TaskEnd::Panicked(message))
                 }
                 None => Err(TaskEnd::Stopped),
@@ -133,10 +170,11 @@ impl Tasks {
         }
     }
 
-    /// Waits until nothing runs any more, at most `patience`; then stops what is left at its next await point.
+    /// Ends the loops and waits until nothing runs any more, at most `patience`; then stops what is left at its next await point.
     /// Returns how many had to be stopped. The set starts nothing afterwards that would not stop at once.
     pub async fn stop(&self, patience: Duration) -> usize {
         self.inner.tracker.close();
+        self.inner.end_loops.cancel();
         if timeout(patience, self.inner.tracker.wait()).await.is_ok() {
             return 0;
         }
@@ -182,7 +220,7 @@ impl<T> Future for Task<T> {
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -230,6 +268,17 @@ mod tests {
             tasks.snapshot(),
             TasksSnapshot { running: 0, limit: 1, started: 1, refused: 1, panicked: 0 }
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_does_not_wait_for_loops() {
+        let tasks = Tasks::new("test", 2);
+        let endless = tasks.spawn_loop("endless", pending::<()>()).expect("there is room");
+        let work = tasks.spawn("work", tokio::time::sleep(Duration::from_secs(1))).expect("there is room");
+        let start = tokio::time::Instant::now();
+        assert_eq!(tasks.stop(Duration::from_secs(5)).await, 0);
+        assert_eq!(start.elapsed(), Duration::from_secs(1), "as long as the work, not the whole patience");
+        assert_eq!((work.await, endless.await), (Ok(()), Err(TaskEnd::Stopped)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,7 +49,7 @@ impl Watches {
     pub fn run(&self, tasks: &Tasks) -> Result<(), lifecycle::TooManyTasks> {
         for feed in &self.feeds {
             let store = Arc::clone(self.runner.repository.store());
-            tasks.spawn("feed", Arc::clone(feed).run(store))?;
+            tasks.spawn_loop("feed", Arc::clone(feed).run(store))?;
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Watches {
         };
         let (sender, receiver) = tokio::sync::mpsc::channel(WINDOW);
         let pump = Pump::new(Arc::clone(self), scope, filter, sender);
-        let task = self.runner.tasks().spawn("watch", pump.run(cursors));
+        let task = self.runner.tasks().spawn_loop("watch", pump.run(cursors));
         task.map_err(|error| refusal::refuse(Reason::Overloaded, error.to_string()))?;
         Ok(ReceiverStream::new(receiver))
     }
