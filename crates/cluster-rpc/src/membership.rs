@@ -10,7 +10,7 @@ use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, Member
 use lifecycle::{Tasks, TooManyTasks};
 use tokio::{
     sync::{Mutex, Notify, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tonic::Status;
 
@@ -31,9 +31,26 @@ pub struct View {
     pub flow_key: Bytes,
     /// Whether the latest renewal succeeded. `false` before the first one and while no registrar answers.
     pub current: bool,
+    /// How much the list proves; `None` for one that no registrar gave.
+    pub listed: Option<Listed>,
+}
+
+/// When a list was made. Whoever had a lease before `asked` and is not in the list has lost it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// When it was asked for.
+    pub asked: Instant,
+    /// Since when lists have come without a gap. After a gap (registrars or store away or slow, this process frozen) members
+    /// may be missing that merely could not renew either.
+    pub steady_since: Instant,
 }
 
 impl View {
+    /// A list that was not made by a registrar.
+    pub fn fixed(members: impl Into<Arc<[Member]>>, flow_key: impl Into<Bytes>) -> Self {
+        Self { members: members.into(), flow_key: flow_key.into(), current: true, listed: None }
+    }
+
     /// Members of one role.
     pub fn of_role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = &'a Member> {
         self.members.iter().filter(move |member| member.role == role)
@@ -67,11 +84,10 @@ impl Membership {
         tasks: &Tasks,
         myself: impl Fn() -> Member + Send + Sync + 'static,
     ) -> Result<Self, TooManyTasks> {
-        let (views, view) =
-            watch::channel(View { members: Arc::from([]), flow_key: Bytes::new(), current: false });
+        let (views, view) = watch::channel(View { current: false, ..View::fixed(Vec::new(), Bytes::new()) });
         let membership =
             Self { view, link, myself: Arc::new(myself), hurry: Arc::default(), left: Arc::default() };
-        tasks.spawn("membership", membership.clone().renewals(views))?;
+        tasks.spawn_loop("membership", membership.clone().renewals(views))?;
         Ok(membership)
     }
 
@@ -113,22 +129,30 @@ impl Membership {
         let Self { view, link, myself, hurry, left } = self;
         drop(view);
         let mut failures = 0_u32;
+        let mut steady: Option<(Instant, Instant)> = None;
         while views.receiver_count() > 0 {
             let left = left.lock().await;
             if *left {
                 return;
             }
+            let asked = Instant::now();
             let renewed = link.lease(LeaseRequest { member: Some(myself()) }).await;
             drop(left);
             let pause = match renewed {
                 Ok(granted) => {
                     failures = 0;
                     let ttl = ttl(&granted);
-                    views.send_if_modified(|view| replace(view, granted));
+                    let answered = Instant::now();
+                    let is_prompt = answered - asked <= ttl / 3;
+                    let unbroken = steady.filter(|(_, last)| is_prompt && asked - *last <= 2 * ttl / 3);
+                    let steady_since = unbroken.map_or(answered, |(since, _)| since);
+                    steady = Some((steady_since, answered));
+                    views.send_if_modified(|view| replace(view, granted, Listed { asked, steady_since }));
                     ttl / 3
                 }
                 Err(status) => {
                     failures += 1;
+                    steady = None;
                     if failures == 1 {
                         tracing::warn!(%status, "the lease was not renewed; the list of members is kept as it was");
                     }
@@ -147,11 +171,12 @@ fn ttl(granted: &LeaseResponse) -> Duration {
 }
 
 /// Puts what was granted into the view; returns whether that is a change.
-fn replace(view: &mut View, granted: LeaseResponse) -> bool {
+fn replace(view: &mut View, granted: LeaseResponse, listed: Listed) -> bool {
     let mut members = granted.members;
     members.sort_by(|a, b| (&a.role, &a.id).cmp(&(&b.role, &b.id)));
-    let fresh = View { members: members.into(), flow_key: granted.flow_key, current: true };
-    let changed = *view != fresh;
+    let fresh = View { listed: Some(listed), ..View::fixed(members, granted.flow_key) };
+    // That the same list is newer now wakes nobody.
+    let changed = *view != View { listed: view.listed, ..fresh.clone() };
     *view = fresh;
     changed
 }

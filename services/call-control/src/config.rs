@@ -40,8 +40,10 @@ pub struct Config {
     /// How long an effect is tried before the engine is told that nobody carries it. Default 8 s: well within the 32 s in which
     /// a call that is being set up must end.
     pub carry_patience: Duration,
-    /// How long an edge must be absent from member lists before it counts as lost. Default 1.5 s: more than the
-    /// time between two lists (a third of the lease). It is looked for three times in this time; not zero.
+    /// How long member lists must have come without a gap before the absence of an edge from one means that it is lost. Default
+    /// 1.5 s: after an outage of the store, more than the longest pause (1 s) between two tries of an edge to renew its
+    /// lease. In steady state an edge is lost as soon as a list says so: lease (2 s) and a third of it. Lists are looked
+    /// at when they change, and three times in this time; not zero.
     pub edge_lost_grace: Duration,
     /// Events buffered for one WatchCalls stream before it is ended as too slow. Default 10 000 (`limits.watch_buffer`).
     pub watch_buffer: usize,

@@ -1,10 +1,10 @@
 //! The edges as call-control sees them: who is alive, and a way to hand each of them an effect.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use cluster_api::edge::v1::{CarryRequest, CarryResponse};
+pub use cluster_rpc::membership::Listed;
 use cluster_rpc::membership::View;
 use cluster_rpc::{EDGE_ROLE, LegsLink};
 use tokio::sync::watch;
@@ -36,8 +36,8 @@ pub struct EdgeView {
     /// The living.
     pub edges: Vec<LivingEdge>,
     /// When the list was made, when it is a complete answer of the membership. `None` when it is only a guess (nobody answered
-    /// yet, or the last answer is older than its lease): then absence proves nothing.
-    pub complete_at: Option<Instant>,
+    /// yet, or not the last time): then absence proves nothing.
+    pub listed: Option<Listed>,
 }
 
 impl EdgeView {
@@ -82,6 +82,9 @@ pub trait Edges: Send + Sync + 'static {
     /// Who is alive, as far as known now. Cheap.
     fn view(&self) -> Arc<EdgeView>;
 
+    /// Returns when the list has changed since it was called; may return without a change.
+    async fn changed(&self);
+
     /// Hands one effect to this edge.
     ///
     /// # Errors
@@ -112,10 +115,16 @@ impl Edges for LinkedEdges {
             draining: member.draining,
             load: member.load,
         });
-        Arc::new(EdgeView {
-            edges: edges.collect(),
-            complete_at: view.current.then(|| tokio::time::Instant::now().into_std()),
-        })
+        Arc::new(EdgeView { edges: edges.collect(), listed: view.listed.filter(|_| view.current) })
+    }
+
+    async fn changed(&self) {
+        let mut view = self.view.clone();
+        view.mark_unchanged();
+        if view.changed().await.is_err() {
+            // The lease was given up: there will be no further list.
+            std::future::pending().await
+        }
     }
 
     async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status> {
@@ -133,7 +142,7 @@ mod tests {
             draining,
             load: 0,
         };
-        EdgeView { edges: edges.iter().map(living).collect(), complete_at: Some(Instant::now()) }
+        EdgeView { edges: edges.iter().map(living).collect(), listed: None }
     }
 
     #[test]

@@ -95,7 +95,7 @@ mod tests {
             ..Member::default()
         };
         let members = vec![member("e1", "edge", 5), member("r1", "registrar", 5)];
-        View { members: members.into(), flow_key: vec![key; 32].into(), current: true }
+        View::fixed(members, vec![key; 32])
     }
 
     /// OBD-07

@@ -104,8 +104,15 @@ impl ReachableEdges {
 impl Edges for ReachableEdges {
     fn view(&self) -> Arc<EdgeView> {
         // All know the same list.
-        let nobody = || Arc::new(EdgeView { edges: Vec::new(), complete_at: None });
+        let nobody = || Arc::new(EdgeView { edges: Vec::new(), listed: None });
         self.by_id.values().next().map_or_else(nobody, LinkedEdges::view)
+    }
+
+    async fn changed(&self) {
+        match self.by_id.values().next() {
+            Some(linked) => linked.changed().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status> {

@@ -84,8 +84,7 @@ impl Cluster {
             let grpc = serve(id).await;
             members.push(Member { id: (*id).into(), role: "edge".into(), grpc, ..Member::default() });
         }
-        let (views, view) =
-            watch::channel(View { members: members.into(), flow_key: Default::default(), current: true });
+        let (views, view) = watch::channel(View::fixed(members, Vec::new()));
         let directory = EdgeDirectory::new(view, wiring(quick()));
         Self { views, link: LegsLink::remote(directory.clone()), directory }
     }

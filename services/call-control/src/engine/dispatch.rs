@@ -170,8 +170,8 @@ impl Work<'_> {
             let leg = timer.leg as LegIndex;
             match timer.kind() {
                 TimerKind::Ring => {
-                    let by = self.leg(leg).leg_id.clone();
-                    self.end(Cause { by, ..Cause::no_answer() });
+                    let leg_id = self.leg(leg).leg_id.clone();
+                    self.end(Cause::no_answer(&leg_id));
                 }
                 TimerKind::Guard => self.signals.push_back(Signal::Guard),
                 TimerKind::Retry => self.send_waiting(leg),
@@ -213,7 +213,7 @@ impl Work<'_> {
                 let answer = self.reject_answer(leg, &tag);
                 self.ack(leg, &tag, answer);
             }
-            Signal::Refused { leg, status, reason } => self.refused(leg, status, &reason),
+            Signal::Refused { leg, status, reason, silent } => self.refused(leg, status, &reason, silent),
             Signal::Reply { leg, request, reply } => {
                 if request.request.method == "INVITE" && reply.is_ok() {
                     let answer = self.reject_answer(leg, &request.request.to_tag);
@@ -224,8 +224,7 @@ impl Work<'_> {
                 }
                 let is_leg = self.leg(leg).remote_tag == request.request.to_tag;
                 if reply.is_gone() && is_leg && request.purpose() != Purpose::Info {
-                    let by = self.leg(leg).leg_id.clone();
-                    self.end(Cause::refused(&by, reply.status, &reply.reason, false));
+                    self.gone(leg, &reply);
                 }
             }
             Signal::PeerOffer { leg, transaction, .. } => {

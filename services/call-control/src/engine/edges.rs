@@ -4,7 +4,7 @@
 //! |---------------------------------------------|-----------------------------------------------------------------------|
 //! | effect not taken on yet, any edge can do it | goes to any edge                                                      |
 //! | CANCEL, response, release not taken on yet  | forgotten: what they are about died with the edge                     |
-//! | INVITE without final response               | the leg ends as 503; early dialogs get BYE by another edge (RFC 3261 15) |
+//! | INVITE without final response               | the leg ends as 503, the call as FAILED by Carillon; early dialogs get BYE by another edge (RFC 3261 15) |
 //! | INVITE accepted in the last 64*T1            | other forks that rang get BYE: a 2xx of theirs would not be heard     |
 //! | BYE without response                        | sent again by another edge                                            |
 //! | ACK of the last 64*T1                       | sent again by another edge                                            |
@@ -54,6 +54,7 @@ impl Work<'_> {
         let is_lost =
             self.call.lost.iter().any(|lost| lost.edge_id == edge_id && lost.edge_epoch == edge_epoch);
         if is_lost {
+            self.edge_lost = true;
             self.leave_edge(leg, edge_id, edge_epoch);
         }
     }
@@ -84,12 +85,13 @@ impl Work<'_> {
             self.on_invite_silence(leg, FailureCause::Transport);
         } else if let Some(at) = on.pending.iter().position(|pending| pending.effect == number) {
             let request = on.pending.remove(at);
-            self.finish_request(leg, request, Reply { status: 503, ..Reply::default() });
+            self.finish_request(leg, request, Reply { status: 503, unsent: true, ..Reply::default() });
         }
     }
 
     /// One life of an edge is over.
     pub fn on_edge_lost(&mut self, edge_id: &str, edge_epoch: u64) {
+        self.edge_lost = true;
         let lost = EdgeRef { edge_id: edge_id.to_owned(), edge_epoch };
         if !self.call.lost.contains(&lost) {
             self.call.lost.push(lost);

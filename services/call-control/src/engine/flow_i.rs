@@ -49,14 +49,18 @@ impl Work<'_> {
                 self.ack(B, &tag, None);
                 match sdp {
                     Some(answer) => self.pass_answer(&stage, &answer),
-                    None if stage.tag.is_empty() => return self.end(Cause::failed(488, "No answer in 2xx")),
+                    None if stage.tag.is_empty() => {
+                        let by = self.leg(B).leg_id.clone();
+                        return self.end(Cause::failed_by(&by, 488, "No answer in 2xx"));
+                    }
                     None => {}
                 }
                 if self.call.outcome.is_none() {
                     self.connected();
                 }
             }
-            Signal::Guard => self.end(Cause::no_answer()),
+            // LAD-3 d: leg a, which waits for its ACK, comes first
+            Signal::Guard => self.end(Cause::no_answer("")),
             other => self.on_any_stage(other),
         }
     }
@@ -70,7 +74,8 @@ impl Work<'_> {
         self.ack(A, &tag, fitted);
         self.stop_timer(TimerKind::Guard, A);
         if !is_readable || refuses_all(answer) {
-            self.end(Cause::failed(488, "Not Acceptable Here"));
+            let by = self.leg(B).leg_id.clone();
+            self.end(Cause::failed_by(&by, 488, "Not Acceptable Here"));
         }
     }
 }

@@ -23,7 +23,8 @@ impl Work<'_> {
         let Some(offer) = offer else {
             let is_agreed = self.leg(A).chosen().is_some_and(|dialog| dialog.history.is_some());
             if !is_agreed {
-                return self.end(Cause::failed(488, "No offer"));
+                let by = self.leg(A).leg_id.clone();
+                return self.end(Cause::failed_by(&by, 488, "No offer"));
             }
             self.ack_first();
             return self.dial_b();

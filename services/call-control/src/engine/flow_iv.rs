@@ -66,7 +66,7 @@ impl Work<'_> {
                 self.dial_b();
             }
             Signal::EarlyOffer { tag, sdp, .. } => self.on_first_early_offer(&tag, &sdp),
-            Signal::Refused { leg, status, reason } => {
+            Signal::Refused { leg, status, reason, silent } => {
                 let next = match stage.offer() {
                     FirstOffer::NoLines => Some(FirstOffer::Inactive),
                     FirstOffer::Inactive => Some(FirstOffer::Nothing),
@@ -78,7 +78,7 @@ impl Work<'_> {
                         let sdp = self.make_first_offer(next);
                         self.redial(leg, sdp);
                     }
-                    None => self.refused(leg, status, &reason),
+                    None => self.refused(leg, status, &reason, silent),
                 }
             }
             other => self.on_any_stage(other),
@@ -98,7 +98,7 @@ impl Work<'_> {
             Signal::Progress { leg: B, status } => self.on_plain_ringing(stage, status),
             Signal::EarlyOffer { leg: B, tag, status, sdp } => self.begin_ringback(tag, status, sdp),
             Signal::Answered { leg: B, sdp: Some(offer) } => self.connect(&offer),
-            Signal::Answered { leg: B, sdp: None } => self.end(Cause::failed(488, "No offer")),
+            Signal::Answered { leg: B, sdp: None } => self.end_by(B, 488, "No offer"),
             other => self.on_any_stage(other),
         }
     }
@@ -135,7 +135,7 @@ impl Work<'_> {
             self.ack(B, &tag, fitted);
             self.ack_first();
             if refuses_all(answer) {
-                return self.end(Cause::failed(488, "Not Acceptable Here"));
+                return self.end_by(A, 488, "Not Acceptable Here");
             }
             return self.agreed(tag);
         }
@@ -146,11 +146,10 @@ impl Work<'_> {
 
     /// Leg a did not take the session.
     pub fn session_refused(&mut self, reply: &Reply) {
-        let by = self.leg(A).leg_id.clone();
         if reply.is_gone() {
-            return self.end(Cause::refused(&by, reply.status, &reply.reason, false));
+            return self.gone(A, reply);
         }
-        let mut cause = Cause { by, ..Cause::failed(reply.status, &reply.reason) };
+        let mut cause = self.failed_reply(A, reply);
         // LAD-1 g: to the parties, every refusal of a session is 488
         if reply.is_ok() || matches!(reply.status, 415 | 488 | 606) {
             cause.header = reason_value(488, "");
@@ -182,12 +181,38 @@ impl Work<'_> {
         self.report_call(CallEventType::Connected, 200, "OK");
     }
 
-    /// A leg was refused for good.
-    pub fn refused(&mut self, leg: usize, status: u32, reason: &str) {
-        let on = self.leg(leg);
-        let rang = self.has_rung(leg);
-        let cause = Cause::refused(&on.leg_id, status, reason, rang);
+    /// A leg was refused for good, or never reached.
+    pub fn refused(&mut self, leg: usize, status: u32, reason: &str, silent: bool) {
+        let (leg_id, rang) = (&self.leg(leg).leg_id, self.has_rung(leg));
+        let cause = match silent {
+            true => Cause::unreached(leg_id, status, reason, rang),
+            false => Cause::refused(leg_id, status, reason, rang),
+        };
         self.end(cause);
+    }
+
+    /// The phone of a leg that was up no longer knows the dialog, or no longer answers.
+    pub fn gone(&mut self, leg: usize, reply: &Reply) {
+        let leg_id = &self.leg(leg).leg_id;
+        let cause = match reply.is_unheard() {
+            true => Cause::unreached(leg_id, reply.status, &reply.reason, false),
+            false => Cause::refused(leg_id, reply.status, &reply.reason, false),
+        };
+        self.end(cause);
+    }
+
+    /// A leg did not do what the call needs.
+    pub fn failed_reply(&self, leg: usize, reply: &Reply) -> Cause {
+        match reply.is_unheard() {
+            true => Cause { leg: self.leg(leg).leg_id.clone(), ..Cause::failed(reply.status, &reply.reason) },
+            false => Cause::failed_by(&self.leg(leg).leg_id, reply.status, &reply.reason),
+        }
+    }
+
+    /// The engine gives up because of what a leg said.
+    pub fn end_by(&mut self, leg: usize, status: u32, reason: &str) {
+        let by = self.leg(leg).leg_id.clone();
+        self.end(Cause::failed_by(&by, status, reason));
     }
 
     /// Acknowledges whatever 2xx leg a waits with.

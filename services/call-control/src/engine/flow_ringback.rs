@@ -5,6 +5,7 @@
 //! | DialB    | EarlyOffer b                 | UPDATE a: tone, offer2', Reason 180            | Ringback       | 5-6    |
 //! | DialB    | Progress b                   | UPDATE a: tone alone, if a takes it            | DialB          | a, m   |
 //! | DialB    | EarlyOffer b, a lacks UPDATE | re-INVITE a instead                            | Ringback       | b      |
+//! | DialB    | EarlyOffer b, Flow III       | re-INVITE a, offer2', no tone                  | Ringback       | LAD-2 6 |
 //! | Ringback | Reply a 2xx, answer2'        | (ACK a); PRACK b answer2                       | Prack          | 7-8    |
 //! | Ringback | Reply a 405, 501, 504        | re-INVITE a with the same body                 | Ringback       | b, c   |
 //! | Ringback | Reply a 415                  | the same without the tone                      | Ringback       | e      |
@@ -60,9 +61,11 @@ impl Work<'_> {
         let own = self.leg(A).chosen().map(|dialog| dialog.remote_sdp.clone()).unwrap_or_default();
         let has_offered = self.leg(A).invite.as_ref().is_some_and(|invite| invite.body.is_none());
         if has_offered && !can_talk(&own, &offer) {
-            return self.ringback_failed(488, "Not Acceptable Here");
+            return self.ringback_impossible();
         }
         let form = match (self.may_update(), self.call.flow()) {
+            // LAD-2 step 6: nobody asked for a tone, and RFC 3311 5.1 prefers re-INVITE on a confirmed dialog
+            (true, Flow::Iii) if self.leg(A).is_up() => RingbackForm::InvitePlain,
             (true, Flow::Ringback) => RingbackForm::UpdateTone,
             (true, _) => RingbackForm::UpdatePlain,
             (false, Flow::Ringback) => RingbackForm::InviteTone,
@@ -83,7 +86,7 @@ impl Work<'_> {
         let (offer, tone) = (stage.offer.clone(), has_tone(stage.form()));
         self.call.stage = Some(Stage::Ringback(stage));
         if !self.ask(A, Ask { method, headers, purpose: Purpose::Ringback, offer, tone, ..Ask::default() }) {
-            self.ringback_failed(488, "Not Acceptable Here");
+            self.ringback_impossible();
         }
     }
 
@@ -95,7 +98,7 @@ impl Work<'_> {
                     self.ack_first();
                 }
                 if stage.refused != 0 {
-                    return self.refused(B, stage.refused, &stage.refused_reason);
+                    return self.refused(B, stage.refused, &stage.refused_reason, false);
                 }
                 let answer = reply.sdp.as_ref().filter(|answer| reply.is_ok() && !refuses_all(answer));
                 let tag = stage.tag.clone();
@@ -112,7 +115,10 @@ impl Work<'_> {
                             self.ack(B, &tag, None);
                         }
                     }
-                    None if reply.is_ok() => self.ringback_failed(488, "Not Acceptable Here"),
+                    None if reply.is_ok() => {
+                        let refusal = Reply { status: 488, reason: "Not Acceptable Here".into(), ..reply };
+                        self.ringback_failed(&refusal);
+                    }
                     None => self.on_ringback_refused(stage, &request, &reply),
                 }
             }
@@ -124,14 +130,14 @@ impl Work<'_> {
                     self.other_fork_answered(sdp);
                 }
             }
-            Signal::Refused { leg: B, status, reason } => {
+            Signal::Refused { leg: B, status, reason, silent } => {
                 let is_open =
                     self.leg(A).pending.iter().any(|pending| pending.purpose() == Purpose::Ringback);
                 if is_open {
                     (stage.refused, stage.refused_reason) = (status, reason);
                     self.call.stage = Some(Stage::Ringback(stage));
                 } else {
-                    self.refused(B, status, &reason);
+                    self.refused(B, status, &reason, silent);
                 }
             }
             other => self.on_any_stage(other),
@@ -143,8 +149,7 @@ impl Work<'_> {
         let may_invite = is_update && self.leg(A).is_up(); // LAD-4 p: never re-INVITE an early dialog
         let has_tone = has_tone(stage.form());
         if reply.is_gone() {
-            let by = self.leg(A).leg_id.clone();
-            return self.end(Cause::refused(&by, reply.status, &reply.reason, false));
+            return self.gone(A, reply);
         }
         let form = match reply.status {
             405 | 501 | 504 if may_invite && has_tone => RingbackForm::InviteTone,
@@ -155,17 +160,23 @@ impl Work<'_> {
                 stage.repeated = true;
                 if is_update { RingbackForm::UpdatePlain } else { RingbackForm::InvitePlain }
             }
-            415 | 488 | 606 => return self.ringback_failed(488, &reply.reason),
+            415 | 488 | 606 => return self.ringback_failed(&Reply { status: 488, ..reply.clone() }),
             _ if self.retry_later(A, request, reply) => return,
-            status => return self.ringback_failed(status, &reply.reason),
+            _ => return self.ringback_failed(reply),
         };
         stage.form = form.into();
         self.tell_first(stage);
     }
 
     /// Leg a cannot take the session: leg b's offer is refused, then its INVITE is cancelled (LAD-4 d).
-    fn ringback_failed(&mut self, status: u32, reason: &str) {
-        self.end(Cause { refuse_early: true, ..Cause::failed(status, reason) });
+    fn ringback_failed(&mut self, reply: &Reply) {
+        let cause = Cause { leg: String::new(), refuse_early: true, ..self.failed_reply(A, reply) };
+        self.end(cause);
+    }
+
+    /// The same, known before leg a is asked.
+    fn ringback_impossible(&mut self) {
+        self.end(Cause { refuse_early: true, ..Cause::failed(488, "Not Acceptable Here") });
     }
 
     /// Stage Prack.
@@ -175,7 +186,9 @@ impl Work<'_> {
                 if reply.is_ok() {
                     self.agreed(stage.tag);
                 } else {
-                    self.end(Cause::failed(500, "PRACK failed"));
+                    let told = Reply { status: 500, reason: "PRACK failed".into(), ..reply };
+                    let cause = self.failed_reply(B, &told);
+                    self.end(Cause { leg: String::new(), ..cause });
                 }
             }
             Signal::Answered { leg: B, sdp } => {
@@ -231,12 +244,9 @@ impl Work<'_> {
         };
         match &reply.sdp {
             Some(offer) if reply.is_ok() => self.connect(offer),
-            _ if reply.is_ok() => self.end(Cause::failed(488, "No offer")),
+            _ if reply.is_ok() => self.end_by(B, 488, "No offer"),
             _ if self.retry_later(B, &request, &reply) => {}
-            _ => {
-                let by = self.leg(B).leg_id.clone();
-                self.end(Cause::refused(&by, reply.status, &reply.reason, true));
-            }
+            _ => self.refused(B, reply.status, &reply.reason, reply.is_unheard()),
         }
     }
 

@@ -25,8 +25,7 @@ use crate::engine::work::Work;
 impl Work<'_> {
     /// The application hangs up.
     pub fn hang_up(&mut self, text: &str) {
-        let is_connected = matches!(self.call.stage, Some(Stage::Talking(_)));
-        let (kind, status, reason) = if is_connected {
+        let (kind, status, reason) = if self.call.answer_ms != 0 {
             (OutcomeKind::Completed, 200, "OK")
         } else {
             (OutcomeKind::Cancelled, 487, "Request Terminated")
@@ -45,12 +44,19 @@ impl Work<'_> {
         if self.call.outcome.is_some() {
             return;
         }
+        let mut cause = match self.edge_lost {
+            true => Cause { leg: cause.leg, refuse_early: cause.refuse_early, ..Cause::edge_lost() },
+            false => cause,
+        };
+        if self.call.answer_ms != 0 && cause.kind != OutcomeKind::Completed {
+            cause.kind = OutcomeKind::Failed; // BUSY and the like are about calls that were not answered
+        }
         self.call.outcome = Some(cause.outcome());
         self.call.stage = Some(Stage::Ending(Ending {}));
         self.call.timers.retain(|timer| matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing));
         // The leg that caused it first, so that the events tell the story in its order
         let mut legs: Vec<LegIndex> = (0..self.call.legs.len()).collect();
-        legs.sort_by_key(|&leg| self.leg(leg).leg_id != cause.by);
+        legs.sort_by_key(|&leg| self.leg(leg).leg_id != cause.leg);
         for leg in legs {
             self.drop_leg(leg, &cause);
         }

@@ -21,6 +21,8 @@ pub struct Cause {
     pub reason: String,
     /// A leg's id, [`BY_API`] or [`BY_CARILLON`].
     pub by: String,
+    /// The leg on which it happened: its end is told first. Empty for none.
+    pub leg: String,
     /// Value of the Reason header for CANCEL and BYE; empty for none.
     pub header: String,
     /// Refuse an offer in a reliable 18x before its INVITE is cancelled (LAD-4 d).
@@ -31,8 +33,14 @@ impl Cause {
     /// A leg was refused, or could not be reached, with this status.
     pub fn refused(by: &str, status: u32, reason: &str, rang: bool) -> Cause {
         let reason = if reason.is_empty() { phrase(status).to_owned() } else { reason.to_owned() };
-        let header = reason_value(status, &reason);
-        Cause { kind: kind_of(status, rang), status, reason, by: by.to_owned(), header, refuse_early: false }
+        let (header, kind) = (reason_value(status, &reason), kind_of(status, rang));
+        let (by, leg) = (by.to_owned(), by.to_owned());
+        Cause { kind, status, reason, by, leg, header, refuse_early: false }
+    }
+
+    /// A leg was not reached: no response came at all, and Carillon's own timer or transport said so.
+    pub fn unreached(leg: &str, status: u32, reason: &str, rang: bool) -> Cause {
+        Cause { by: BY_CARILLON.to_owned(), ..Cause::refused(leg, status, reason, rang) }
     }
 
     /// The engine itself gives up, with this status.
@@ -43,14 +51,25 @@ impl Cause {
             status,
             reason: reason.to_owned(),
             by: BY_CARILLON.to_owned(),
+            leg: String::new(),
             header,
             refuse_early: false,
         }
     }
 
-    /// RING passed. RFC 3261 and 3326 leave the Reason open; 480 is Carillon's choice.
-    pub fn no_answer() -> Cause {
-        Cause { kind: OutcomeKind::NoAnswer, ..Cause::failed(480, "No answer") }
+    /// The same, and what this leg said is why.
+    pub fn failed_by(leg: &str, status: u32, reason: &str) -> Cause {
+        Cause { by: leg.to_owned(), leg: leg.to_owned(), ..Cause::failed(status, reason) }
+    }
+
+    /// RING passed on a leg (none: the other leg cannot wait any longer). RFC 3261 and 3326 leave the Reason open; 480 is Carillon's choice.
+    pub fn no_answer(leg: &str) -> Cause {
+        Cause { kind: OutcomeKind::NoAnswer, leg: leg.to_owned(), ..Cause::failed(480, "No answer") }
+    }
+
+    /// The edge that carried a leg is gone, and with it what the leg was waiting for.
+    pub fn edge_lost() -> Cause {
+        Cause::failed(503, "Edge lost")
     }
 
     /// The parties were connected for as long as allowed.

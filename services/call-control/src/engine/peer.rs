@@ -26,7 +26,6 @@ use crate::engine::outcome::Cause;
 use crate::engine::send::{ALLOW, SUPPORTED};
 use crate::engine::session_timer::Role;
 use crate::engine::signal::{A, LegIndex, Message, Signal};
-use crate::engine::stage::Stage;
 use crate::engine::text::lists;
 use crate::engine::work::Work;
 
@@ -104,18 +103,15 @@ impl Work<'_> {
         let by = on.leg_id.clone();
         let header = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Reason"));
         let header = header.map(|header| header.value.clone()).unwrap_or_default();
-        let mut cause = match (&self.call.stage, leg) {
-            (Some(Stage::Talking(_)), _) => Cause {
-                kind: OutcomeKind::Completed,
-                status: 200,
-                reason: "OK".into(),
-                header: String::new(),
-                ..Cause::failed(200, "OK")
-            },
-            (_, A) => Cause { kind: OutcomeKind::Cancelled, ..Cause::failed(487, "Request Terminated") },
-            _ => Cause::failed(487, "Request Terminated"),
+        let was_connected = self.call.answer_ms != 0;
+        let mut cause = match leg {
+            _ if was_connected => {
+                let (kind, header) = (OutcomeKind::Completed, String::new());
+                Cause { kind, header, ..Cause::failed_by(&by, 200, "OK") }
+            }
+            A => Cause { kind: OutcomeKind::Cancelled, ..Cause::failed_by(&by, 487, "Request Terminated") },
+            _ => Cause::failed_by(&by, 487, "Request Terminated"),
         };
-        cause.by = by;
         if !header.is_empty() {
             cause.header = header;
         }
@@ -207,8 +203,8 @@ impl Work<'_> {
             return;
         }
         self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
-        let by = self.leg(leg).leg_id.clone();
-        self.end(Cause { by, ..Cause::failed(408, "No ACK") });
+        let leg = self.leg(leg).leg_id.clone();
+        self.end(Cause { leg, ..Cause::failed(408, "No ACK") });
     }
 
     /// The peer cancelled its re-INVITE.

@@ -27,7 +27,7 @@ impl Work<'_> {
         match response.status {
             0..=199 => self.on_provisional(leg, response),
             200..=299 => self.on_success(leg, response),
-            _ => self.on_failure(leg, response),
+            _ => self.on_failure(leg, response, false),
         }
     }
 
@@ -38,10 +38,8 @@ impl Work<'_> {
             FailureCause::Transport => "Service Unavailable",
         };
         let status = cause.status();
-        self.on_failure(
-            leg,
-            &ResponseReceived { status, reason: reason.into(), ..ResponseReceived::default() },
-        );
+        let counts_as = ResponseReceived { status, reason: reason.into(), ..ResponseReceived::default() };
+        self.on_failure(leg, &counts_as, true);
     }
 
     fn on_provisional(&mut self, leg: LegIndex, response: &ResponseReceived) {
@@ -144,7 +142,7 @@ impl Work<'_> {
         }
     }
 
-    fn on_failure(&mut self, leg: LegIndex, response: &ResponseReceived) {
+    fn on_failure(&mut self, leg: LegIndex, response: &ResponseReceived, silent: bool) {
         let Some(invite) = &self.leg(leg).invite else { return };
         match invite.phase() {
             InvitePhase::Calling | InvitePhase::Proceeding => {
@@ -156,7 +154,7 @@ impl Work<'_> {
                 on.sip_status = response.status;
                 on.sip_reason = response.reason.clone();
                 let (status, reason) = (response.status, response.reason.clone());
-                self.signals.push_back(Signal::Refused { leg, status, reason });
+                self.signals.push_back(Signal::Refused { leg, status, reason, silent });
             }
             InvitePhase::Cancelling => {
                 self.invite_failed(leg);

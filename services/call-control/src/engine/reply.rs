@@ -9,7 +9,7 @@
 //! | 491, 500 (retry)   | left to the flow, see `glare`                                                     |
 //! | 408, 481, silence  | the dialog is over (RFC 3261 12.2.1.2), INFO and PRACK excepted                   |
 
-use crate::engine::event::{RequestFailed, ResponseReceived};
+use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived};
 use crate::engine::leg::{DialogState, InvitePhase, OpenOffer, Pending, Purpose};
 use crate::engine::offer_answer::{Fate, session_of};
 use crate::engine::session_timer::Role;
@@ -50,8 +50,8 @@ impl Work<'_> {
         let Some(at) = on.pending.iter().position(|pending| pending.effect == failed.effect) else { return };
         let request = on.pending.remove(at);
         let status = failed.cause.status();
-        let silent = failed.cause == crate::engine::event::FailureCause::Timeout;
-        self.finish_request(leg, request, Reply { status, silent, ..Reply::default() });
+        let silent = failed.cause == FailureCause::Timeout;
+        self.finish_request(leg, request, Reply { status, silent, unsent: !silent, ..Reply::default() });
     }
 
     /// The request is over, with this reply.

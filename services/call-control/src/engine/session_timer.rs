@@ -90,8 +90,8 @@ impl Work<'_> {
 
     /// The peer did not refresh the session.
     pub fn session_expired(&mut self, leg: LegIndex) {
-        let by = self.leg(leg).leg_id.clone();
-        self.end(Cause { by, ..Cause::failed(408, "Session expired") });
+        let leg = self.leg(leg).leg_id.clone();
+        self.end(Cause { leg, ..Cause::failed(408, "Session expired") });
     }
 }
 

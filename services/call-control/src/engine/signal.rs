@@ -22,8 +22,8 @@ pub enum Signal {
     EarlyAnswer { leg: LegIndex, tag: String, sdp: Vec<u8> },
     /// The first 2xx to the initial INVITE: the dialog is the leg's, and waits for ACK. With SDP when it is an answer or offer.
     Answered { leg: LegIndex, sdp: Option<Vec<u8>> },
-    /// The initial INVITE failed for good.
-    Refused { leg: LegIndex, status: u32, reason: String },
+    /// The initial INVITE failed for good; silent when no response said so.
+    Refused { leg: LegIndex, status: u32, reason: String, silent: bool },
     /// A request of ours inside the dialog got its final response, or none ever will.
     Reply { leg: LegIndex, request: Box<Pending>, reply: Reply },
     /// The peer sent re-INVITE or UPDATE that may go through; it waits for a response. Without SDP: an INVITE that asks for an offer.
@@ -55,12 +55,19 @@ pub struct Reply {
     pub silent: bool,
     /// The response, if there was one, died with its edge.
     pub lost: bool,
+    /// There was no way to send the request.
+    pub unsent: bool,
 }
 
 impl Reply {
     /// Whether it is a success.
     pub fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// Whether it is no word of the peer at all.
+    pub fn is_unheard(&self) -> bool {
+        self.silent || self.lost || self.unsent
     }
 
     /// Whether it says that the peer no longer knows the dialog (RFC 3261 12.2.1.2).

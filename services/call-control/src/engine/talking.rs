@@ -104,8 +104,7 @@ impl Work<'_> {
             self.offer_relayed(from, to, &transaction, reply);
         }
         if reply.is_gone() && is_session {
-            let by = self.leg(to).leg_id.clone();
-            self.end(Cause::refused(&by, reply.status, &reply.reason, true));
+            self.gone(to, reply);
         }
     }
 
@@ -167,7 +166,10 @@ impl Work<'_> {
             sdp.and_then(|answer| self.fit_answer(to, &tag, &served.relayed_offer, &answer, &served.lines));
         match fitted {
             Some(answer) => self.ack(to, &tag, Some(answer)),
-            None => self.end(Cause::failed(488, "No answer in ACK")),
+            None => {
+                let by = self.leg(from).leg_id.clone();
+                self.end(Cause::failed_by(&by, 488, "No answer in ACK"));
+            }
         }
     }
 

@@ -19,11 +19,14 @@ pub struct Work<'a> {
     pub effects: Vec<Effect>,
     pub events: Vec<CallEvent>,
     pub signals: VecDeque<Signal>,
+    /// The step is about the loss of an edge: whatever ends the call in it, the edge is why.
+    pub edge_lost: bool,
 }
 
 impl<'a> Work<'a> {
     pub fn new(call: Call, now: Moment, context: &'a Context) -> Work<'a> {
-        Work { call, now, context, effects: Vec::new(), events: Vec::new(), signals: VecDeque::new() }
+        let (effects, events, signals) = Default::default();
+        Work { call, now, context, effects, events, signals, edge_lost: false }
     }
 
     pub fn leg(&self, leg: LegIndex) -> &Leg {

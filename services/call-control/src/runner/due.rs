@@ -19,7 +19,10 @@ impl Runner {
         let mut ticks = interval(self.config.due_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.due_hurry.notified() => {}
+            }
             // A partition that gave a full load has more to give.
             let mut busy: Vec<&Partition> = self.repository.partitions().iter().collect();
             while !busy.is_empty() {

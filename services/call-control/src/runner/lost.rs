@@ -1,62 +1,75 @@
 //! Edges that are gone: found in the member list, told to every call that depends on them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use store::Partition;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{ApplyError, How, Runner};
 use crate::edges::EdgeLife;
 use crate::engine::event::Event;
 
+/// Calls of one partition that are told at the same time.
+const TOLD_AT_ONCE: usize = 16;
+
 impl Runner {
-    /// Compares until it is stopped.
+    /// Compares until it is stopped: at every change of the member list, and regularly.
     pub(super) async fn watch_edges(self: Arc<Self>) {
         let mut ticks = interval(self.config.edge_lost_grace / 3);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // When an edge was first missing from a complete list.
-        let mut missing: HashMap<EdgeLife, Instant> = HashMap::new();
+        // Since when this replica knows that calls depend on an edge.
+        let mut known: HashMap<EdgeLife, Instant> = HashMap::new();
         loop {
-            ticks.tick().await;
-            let mut seen = Vec::new();
-            for partition in self.repository.partitions() {
-                match self.repository.edges(partition).await {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.edges.changed() => {}
+            }
+            let partitions = self.repository.partitions();
+            let found = join_all(partitions.iter().map(|partition| self.repository.edges(partition))).await;
+            let now = Instant::now();
+            let mut seen = HashSet::new();
+            for (partition, found) in partitions.iter().zip(found) {
+                match found {
                     Ok(edges) => {
                         for edge in edges {
-                            if self.is_lost(&edge, &mut missing) {
+                            let since = *known.entry(edge.clone()).or_insert(now);
+                            if self.is_lost(&edge, since) {
                                 self.declare_lost(partition, &edge).await;
                             }
-                            seen.push(edge);
+                            seen.insert(edge);
                         }
                     }
-                    Err(error) => tracing::debug!(%error, %partition, "cannot look for lost edges"),
+                    Err(error) => {
+                        tracing::debug!(%error, %partition, "cannot look for lost edges");
+                        seen.extend(known.keys().cloned());
+                    }
                 }
             }
-            missing.retain(|edge, _| seen.contains(edge));
+            known.retain(|edge, _| seen.contains(edge));
         }
     }
 
-    /// A later life of the same edge ends this one at once; otherwise it must be absent from two complete lists that are the
-    /// grace apart, because one list may be older than the edge's first lease.
-    fn is_lost(&self, edge: &EdgeLife, missing: &mut HashMap<EdgeLife, Instant>) -> bool {
+    /// A later life of the same edge ends this one at once. Otherwise it must be absent from a list that was asked for after the
+    /// edge was known, for a call depends on no edge before it has a lease; and lists must have come regularly, for
+    /// after a gap edges may be absent that could not renew either.
+    fn is_lost(&self, edge: &EdgeLife, known_since: Instant) -> bool {
         let view = self.edges.view();
         if view.has_successor(edge) {
             return true;
         }
-        let Some(complete_at) = view.complete_at else { return false };
-        if view.has(edge) {
-            missing.remove(edge);
-            return false;
-        }
-        let first = *missing.entry(edge.clone()).or_insert(complete_at);
-        complete_at.saturating_duration_since(first) >= self.config.edge_lost_grace
+        let Some(listed) = view.listed.filter(|_| !view.has(edge)) else { return false };
+        let is_steady =
+            listed.asked.saturating_duration_since(listed.steady_since) >= self.config.edge_lost_grace;
+        is_steady && listed.asked >= known_since
     }
 
     async fn declare_lost(&self, partition: &Partition, edge: &EdgeLife) {
-        if let Err(error) = self.repository.edge_is_lost(partition, edge).await {
-            tracing::debug!(%error, edge = %edge.id, "the loss of an edge is not recorded yet");
+        match self.repository.edge_is_lost(partition, edge).await {
+            Ok(()) => self.due_hurry.notify_one(),
+            Err(error) => tracing::debug!(%error, edge = %edge.id, "the loss of an edge is not recorded yet"),
         }
     }
 
@@ -68,26 +81,36 @@ impl Runner {
     ) -> Result<(), ApplyError> {
         self.counts.edges_lost.inc();
         tracing::warn!(edge = %edge.id, epoch = edge.epoch, %partition, "an edge is lost, its calls are told");
-        let event = Event::EdgeLost { edge_id: edge.id.clone(), edge_epoch: edge.epoch };
-        // Judged by the record as it is, not as this replica remembers it.
-        let how = How { acknowledged: true, ..How::default() };
         let mut after: Option<String> = None;
         loop {
             let (calls, next) = self.repository.calls_of_edge(partition, edge, after.as_deref()).await?;
-            for call_id in calls {
-                match self.apply(&call_id, std::slice::from_ref(&event), how).await {
-                    Ok(_) | Err(ApplyError::Refused(_)) => {}
-                    Err(ApplyError::Unknown | ApplyError::NotControlled | ApplyError::Over(_)) => {
-                        self.repository.leave_edge(partition, edge, &call_id).await?;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+            let told = calls
+                .into_iter()
+                .map(|call_id| Arc::clone(self).tell_call(partition.clone(), edge.clone(), call_id));
+            stream::iter(told).buffer_unordered(TOLD_AT_ONCE).try_collect::<()>().await?;
             match next {
                 Some(_) => after = next,
                 None => break,
             }
         }
         Ok(self.repository.edge_is_done(partition, edge).await?)
+    }
+
+    async fn tell_call(
+        self: Arc<Self>,
+        partition: Partition,
+        edge: EdgeLife,
+        call_id: String,
+    ) -> Result<(), ApplyError> {
+        let event = Event::EdgeLost { edge_id: edge.id.clone(), edge_epoch: edge.epoch };
+        // Judged by the record as it is, not as this replica remembers it.
+        let how = How { acknowledged: true, ..How::default() };
+        match self.apply(&call_id, &[event], how).await {
+            Ok(_) | Err(ApplyError::Refused(_)) => Ok(()),
+            Err(ApplyError::Unknown | ApplyError::NotControlled | ApplyError::Over(_)) => {
+                Ok(self.repository.leave_edge(&partition, &edge, &call_id).await?)
+            }
+            Err(error) => Err(error),
+        }
     }
 }

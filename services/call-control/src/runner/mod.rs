@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use lifecycle::{Tasks, TooManyTasks};
 use store::StoreError;
+use tokio::sync::Notify;
 
 use self::chain::Chain;
 use self::slots::{Slot, Slots};
@@ -38,6 +39,8 @@ pub struct Runner {
     edges: Arc<dyn Edges>,
     slots: Slots,
     tasks: Tasks,
+    /// There is work that is due now.
+    due_hurry: Notify,
 }
 
 /// Why events were not applied.
@@ -87,7 +90,7 @@ impl Runner {
         counts: Counts,
     ) -> Arc<Runner> {
         let slots = Slots::new(config.cached_calls);
-        Arc::new(Runner { repository, counts, config, edges, slots, tasks })
+        Arc::new(Runner { repository, counts, config, edges, slots, tasks, due_hurry: Notify::new() })
     }
 
     /// Settings.
@@ -105,8 +108,8 @@ impl Runner {
     /// # Errors
     /// When the set of tasks is full.
     pub fn start(self: &Arc<Self>) -> Result<(), TooManyTasks> {
-        self.tasks.spawn("due", Arc::clone(self).watch_due())?;
-        self.tasks.spawn("lost-edges", Arc::clone(self).watch_edges())?;
+        self.tasks.spawn_loop("due", Arc::clone(self).watch_due())?;
+        self.tasks.spawn_loop("lost-edges", Arc::clone(self).watch_edges())?;
         Ok(())
     }
 

@@ -235,22 +235,22 @@ fn the_edge_dies_in_every_stage() {
         ! LegEnded a 503
         ! Ended 503
         C>A ACK 1
-        C>A BYE 2 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>A BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         -- IV: bob rings
         ! LegEnded b 503
         ! LegEnded a 503
         ! Ended 503
         C>A ACK 1
         C>B BYE 2
-        C>A BYE 2 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>A BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         -- IV: alice is asked
         ! LegEnded a 503
         ! LegEnded b 503
         ! Ended 503
         C>A ACK 1
-        C>A BYE 3 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         C>B ACK 1 sdp1[audio:0]
-        C>B BYE 2 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>B BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         -- IV: alice is asked again later
         C>A ACK 1
         -- a change is relayed
@@ -261,21 +261,21 @@ fn the_edge_dies_in_every_stage() {
         ! Ended 503
         C>A ACK 1
         C>B BYE 2
-        C>A BYE 3 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         -- ringback: PRACK is out
         ! LegEnded b 503
         ! LegEnded a 503
         ! Ended 503
         C>A ACK 1
         C>B BYE 3
-        C>A BYE 3 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         -- ringback: the session is early
         ! LegEnded b 503
         ! LegEnded a 503
         ! Ended 503
         C>A ACK 1
         C>B BYE 3
-        C>A BYE 3 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         -- ringback: another fork is asked for an offer
         ! LegEnded b 503
         ! LegEnded a 503
@@ -283,14 +283,14 @@ fn the_edge_dies_in_every_stage() {
         C>A ACK 1
         C>B ACK 1
         C>B BYE 4
-        C>B BYE 5 Reason: SIP;cause=503;text=\"Service Unavailable\"
-        C>A BYE 3 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>B BYE 5 Reason: SIP;cause=503;text=\"Edge lost\"
+        C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         -- I: the automaton is dialled
         ! LegEnded b 503
         ! LegEnded a 503
         ! Ended 503
         C>A ACK 1 sdp1[audio:0]
-        C>A BYE 2 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>A BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         ",
     );
 }

@@ -338,3 +338,34 @@ fn bob_has_answered() -> Ladder {
     t.lines.clear();
     t
 }
+
+/// LAD-2 6, UPD-02: the first phone allows UPDATE, and is asked by re-INVITE all the same; the answer goes into PRACK.
+#[test]
+fn alice_is_asked_by_reinvite_when_bob_rings_with_his_offer() {
+    let mut t = Ladder::dial(Flow::Iii);
+    t.reply(
+        "a",
+        "INVITE",
+        Answer::new(200).allow(&["INVITE", "ACK", "BYE", "UPDATE"]).sdp(&sdp(&["audio 4000"])),
+    );
+    t.lines.clear();
+    t.reply("b", "INVITE", Answer::new(183).reliable(1).sdp(&sdp(&["audio 5000"])));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.reply("b", "PRACK", 200);
+    t.reply("b", "INVITE", 200);
+    t.expect(
+        "
+        B>C 183 INVITE sdp1[audio:5000] RSeq 1
+        ! LegProgress b 183
+        C>A INVITE 2 sdp2[audio:5000] Reason: SIP;cause=183;text=\"Session Progress\"
+        A>C 200 INVITE sdp1[audio:4000]
+        C>A ACK 2
+        C>B PRACK 2 sdp1[audio:4000] RAck: 1 1 INVITE
+        B>C 200 PRACK
+        B>C 200 INVITE
+        ! LegAnswered b 200
+        ! Connected 200
+        C>B ACK 1
+        ",
+    );
+}

@@ -245,13 +245,13 @@ fn the_automaton_refuses_every_stream() {
         "
         B>C 200 INVITE sdp1[audio:0]
         ! LegAnswered b 200
-        ! LegEnded a 488
         ! LegEnded b 488
+        ! LegEnded a 488
         ! Ended 488
         C>B ACK 1
         C>A ACK 1 sdp1[audio:0]
-        C>A BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+        C>A BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         ",
     );
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use call_control::Service;
-use call_control::edges::{EdgeLife, EdgeView, Edges, LivingEdge};
+use call_control::edges::{EdgeLife, EdgeView, Edges, Listed, LivingEdge};
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::leg_event::What as Seen;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents as _;
@@ -22,11 +22,13 @@ use cluster_api::edge::v1::{CarryRequest, CarryResponse, SendRequest};
 use cluster_api::sip::v1::Body;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::{Request, Status};
 
 /// Everything outside call-control.
 pub struct World {
     state: Mutex<State>,
+    begin: Instant,
 }
 
 #[derive(Default)]
@@ -53,7 +55,7 @@ impl World {
     /// A world with these edges, all of epoch 1.
     pub fn new(edges: &[&str]) -> Arc<World> {
         let living = edges.iter().map(|id| EdgeLife { id: (*id).to_owned(), epoch: 1 }).collect();
-        Arc::new(World { state: Mutex::new(State { living, ..State::default() }) })
+        Arc::new(World { state: Mutex::new(State { living, ..State::default() }), begin: Instant::now() })
     }
 
     /// Adds a replica to which edges deliver.
@@ -184,11 +186,28 @@ impl State {
 pub struct Way {
     world: Arc<World>,
     hangs: Mutex<bool>,
+    /// Who says which edges are alive, when it is not the world itself.
+    members: Option<Arc<dyn Edges>>,
+}
+
+/// Legs that nobody asks.
+pub struct NoLegs;
+
+#[async_trait]
+impl cluster_api::edge::v1::legs_server::Legs for NoLegs {
+    async fn carry(&self, _: Request<CarryRequest>) -> Result<tonic::Response<CarryResponse>, Status> {
+        Err(Status::unavailable("the world carries"))
+    }
 }
 
 impl Way {
     pub fn into(world: &Arc<World>) -> Arc<Way> {
-        Arc::new(Way { world: Arc::clone(world), hangs: Mutex::new(false) })
+        Arc::new(Way { world: Arc::clone(world), hangs: Mutex::new(false), members: None })
+    }
+
+    /// The same, with a member list of its own.
+    pub fn by(world: &Arc<World>, members: Arc<dyn Edges>) -> Arc<Way> {
+        Arc::new(Way { world: Arc::clone(world), hangs: Mutex::new(false), members: Some(members) })
     }
 
     /// From now on nothing that this replica asks reaches an edge: it is about to die.
@@ -200,10 +219,21 @@ impl Way {
 #[async_trait]
 impl Edges for Way {
     fn view(&self) -> Arc<EdgeView> {
+        if let Some(members) = &self.members {
+            return members.view();
+        }
         let state = self.world.state.lock();
         let living = |life: &EdgeLife| LivingEdge { life: life.clone(), draining: false, load: 0 };
-        let complete_at = (!state.incomplete).then(|| tokio::time::Instant::now().into_std());
-        Arc::new(EdgeView { edges: state.living.iter().map(living).collect(), complete_at })
+        let steady = Listed { asked: Instant::now(), steady_since: self.world.begin };
+        let listed = Some(steady).filter(|_| !state.incomplete);
+        Arc::new(EdgeView { edges: state.living.iter().map(living).collect(), listed })
+    }
+
+    async fn changed(&self) {
+        match &self.members {
+            Some(members) => members.changed().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status> {

@@ -11,7 +11,7 @@ use cluster_api::edge::v1::legs_server::Legs;
 use cluster_api::edge::v1::{CarryRequest, CarryResponse, ReleaseLeg, SendRequest};
 use cluster_api::sip::v1::{Body, Header};
 use cluster_rpc::LegsLink;
-use cluster_rpc::membership::View;
+use cluster_rpc::membership::{Listed, View};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
@@ -45,23 +45,23 @@ async fn edges_are_those_of_the_member_list() {
         member("edge", "edge-1", 1, true),
         member("registrar", "r", 1, false),
     ];
-    let (views, view) =
-        watch::channel(View { members: Arc::from(members), flow_key: Bytes::new(), current: true });
+    let now = tokio::time::Instant::now();
+    let listed = Some(Listed { asked: now, steady_since: now });
+    let (views, view) = watch::channel(View { listed, ..View::fixed(members, Bytes::new()) });
     let edges = LinkedEdges::new(LegsLink::local("edge-0", Arc::new(FakeLegs::default())), view);
     let seen = edges.view();
     let ids: Vec<_> =
         seen.edges.iter().map(|edge| (edge.life.id.as_str(), edge.life.epoch, edge.draining)).collect();
     assert_eq!(ids, [("edge-0", 7, false), ("edge-1", 1, true)]);
-    assert!(seen.complete_at.is_some());
+    assert!(seen.listed.is_some());
     views.send_modify(|view| view.current = false);
-    assert!(edges.view().complete_at.is_none(), "a list that could not be renewed proves nothing");
+    assert!(edges.view().listed.is_none(), "a list that could not be renewed proves nothing");
 }
 
 #[tokio::test]
 async fn an_effect_arrives_at_its_edge_field_by_field() {
     let legs = Arc::new(FakeLegs::default());
-    let (_views, view) =
-        watch::channel(View { members: Arc::from([]), flow_key: Bytes::new(), current: true });
+    let (_views, view) = watch::channel(View::fixed(Vec::new(), Bytes::new()));
     let edges = LinkedEdges::new(LegsLink::local("edge-0", Arc::clone(&legs) as _), view);
     let header = || EngineHeader::new("Reason", "SIP;cause=486");
     let effect = Effect {

@@ -8,6 +8,7 @@ mod edges;
 mod faults;
 mod linked;
 mod list;
+mod lost_edge;
 mod over_redis;
 mod proxied;
 mod rig;

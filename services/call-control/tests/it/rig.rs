@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ambient::SeededEntropy;
+use call_control::edges::Edges;
 use call_control::{Config, Deps, Service};
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::call_control_server::CallControl as _;
@@ -57,7 +58,20 @@ pub fn for_days() -> Config {
 
 /// A replica that works.
 pub fn replica(store: Arc<dyn Store>, world: &Arc<World>, config: Config) -> Replica {
-    let way = Way::into(world);
+    replica_on(store, world, config, Way::into(world))
+}
+
+/// The same, with a member list of its own.
+pub fn replica_by(
+    store: Arc<dyn Store>,
+    world: &Arc<World>,
+    config: Config,
+    members: Arc<dyn Edges>,
+) -> Replica {
+    replica_on(store, world, config, Way::by(world, members))
+}
+
+fn replica_on(store: Arc<dyn Store>, world: &Arc<World>, config: Config, way: Arc<Way>) -> Replica {
     let drain = Drain::new();
     let deps = Deps {
         store,

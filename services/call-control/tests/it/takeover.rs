@@ -120,7 +120,8 @@ async fn a_ringing_leg_of_a_lost_edge_ends_with_a_clear_event() {
     world.lose_edge("edge-0");
     let ended = replica.wait_for(&call.call_id, State::Ended).await;
     let outcome = ended.outcome.expect("outcome");
-    assert_eq!((outcome.kind(), outcome.sip_status), (Kind::Unreachable, 503));
+    assert_eq!((outcome.kind(), outcome.sip_status), (Kind::Failed, 503));
+    assert_eq!(outcome.ended_by, "carillon");
     assert!(lost.elapsed() < Duration::from_secs(4), "virtual time: {:?}", lost.elapsed());
 }
 

@@ -72,7 +72,7 @@ async fn a_phone_on_another_edge_is_reached_through_that_edge_and_back() {
     let entry = Rig::named("edge-1", bindings.location()).await;
     let members: Arc<[Member]> =
         [("edge-1", entry.address), ("edge-2", holder.address)].map(only_member).into();
-    let view = View { members, flow_key: vec![9; 32].into(), current: true };
+    let view = View::fixed(members, vec![9; 32]);
     entry.learns(view.clone());
     holder.learns(view);
 

@@ -36,11 +36,7 @@ async fn a_drain_is_begun_and_taken_back_once_per_request() {
 async fn edges_are_listed_page_by_page() {
     let rig = Rig::with(FakeLocation::answering(|_| Err(Status::unavailable("nobody asks")))).await;
     let members = ["edge-0", "edge-1", "edge-2"].map(|id| crate::rig::only_member((id, rig.address)));
-    rig.learns(cluster_rpc::membership::View {
-        members: members.into(),
-        flow_key: vec![9; 32].into(),
-        current: true,
-    });
+    rig.learns(cluster_rpc::membership::View::fixed(members, vec![9; 32]));
     let page = |page_token: String| {
         let request = ListEdgesRequest { page_size: 2, page_token };
         async { rig.edges.list_edges(Request::new(request)).await.unwrap().into_inner() }

@@ -58,8 +58,7 @@ impl Rig {
         let mut config = Config::new("edge-1", 7, sip_endpoint::Config::listening_on([loopback]));
         config.domains = vec!["example.com".into()];
         configure(&mut config);
-        let (members, view) =
-            watch::channel(View { members: Arc::from([]), flow_key: vec![9; 32].into(), current: true });
+        let (members, view) = watch::channel(View::fixed(Vec::new(), vec![9; 32]));
         let (events, drain) = (Arc::new(FakeLegEvents::default()), Drain::new());
         let tasks = Tasks::new("edge", 1000);
         let deps = Deps {
