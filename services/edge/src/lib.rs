@@ -39,6 +39,7 @@ mod options;
 mod plan;
 mod presence;
 mod pressure;
+mod reach;
 mod record_route;
 mod register;
 mod reject;

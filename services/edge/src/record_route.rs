@@ -7,6 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use sip_endpoint::{Arrival, Transport};
 use sip_message::{HeaderId, Message, Uri};
+use sip_proxy::Own;
+
+use crate::reach::{Reach, Sender};
 
 /// Parameter of our Record-Route that holds the mark of the dialog.
 const MARK: &str = "d";
@@ -54,14 +57,19 @@ impl Side {
 
 /// Is the flow that a dialog-forming request came on the only way back to its sender?
 ///
-/// Not when another proxy recorded itself, and not when a datagram came from just the address that Contact names.
-pub(crate) fn needs_flow(request: &Message, arrival: &Arrival) -> bool {
+/// Not when another proxy recorded itself, and not when its Contact leads there. A Contact of our own domain is a GRUU, which
+/// says nothing about where the sender is (RFC 5627 5.1).
+pub(crate) fn needs_flow(request: &Message, arrival: &Arrival, own: &Own) -> bool {
     if request.has(HeaderId::RecordRoute) {
         return false;
     }
     let contact = request.contacts().next().and_then(Result::ok);
-    let uri = contact.and_then(|contact| Uri::parse(contact.uri).ok());
-    !uri.is_some_and(|uri| is_reached(&uri, arrival.transport, arrival.source))
+    let Some(uri) = contact.and_then(|contact| Uri::parse(contact.uri).ok()) else { return true };
+    if is_reached(&uri, arrival.transport, arrival.source) {
+        return false;
+    }
+    let reach = Sender::of(request, arrival).map(|sender| sender.reach(&uri, false));
+    own.is_ours(&uri) || reach != Some(Reach::Uri)
 }
 
 /// Does the URI lead to this very address by datagram?
@@ -113,19 +121,22 @@ mod tests {
 
     /// OBD-05, TRN-12
     #[test]
-    fn only_a_contact_at_the_very_source_address_needs_no_flow() {
+    fn a_contact_that_leads_to_the_caller_needs_no_flow() {
         let source: SocketAddr = "192.0.2.7:5060".parse().unwrap();
-        let needs = |transport, headers: &str| {
+        let mut own = Own::new();
+        own.add_domain("example.com");
+        let needs = |transport: Transport, headers: &str| {
+            let via = transport.as_str();
             let text = format!(
-                "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{headers}Content-Length: 0\r\n\r\n"
+                "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/{via} 192.0.2.7;branch=z9hG4bK1\r\n{headers}Content-Length: 0\r\n\r\n"
             );
             let request = Message::parse(text.into_bytes().into(), &Limits::default()).unwrap();
             let hop = Hop::Udp { socket: SocketId(0), peer: source };
-            needs_flow(&request, &Arrival { hop, flow: hop, source, local: source, transport })
+            needs_flow(&request, &Arrival { hop, flow: hop, source, local: source, transport }, &own)
         };
         assert!(!needs(Transport::Udp, "Contact: <sip:a@192.0.2.7>\r\n"));
         assert!(!needs(Transport::Udp, "Contact: <sip:a@192.0.2.7:5060;ob>\r\n"));
-        assert!(needs(Transport::Udp, "Contact: <sip:a@192.0.2.7:5062>\r\n"));
+        assert!(!needs(Transport::Udp, "Contact: <sip:a@192.0.2.7:5062>\r\n"));
         assert!(needs(Transport::Udp, "Contact: <sip:a@10.0.0.1>\r\n"));
         assert!(needs(Transport::Udp, "Contact: <sip:a@example.com;gr=1>\r\n"));
         assert!(needs(Transport::Tcp, "Contact: <sip:a@192.0.2.7;transport=tcp>\r\n"));

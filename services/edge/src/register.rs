@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 
 use cluster_api::registrar::v1 as api;
 use sip_endpoint::{Arrival, ServerKey};
-use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder};
+use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Uri};
 use tonic::Status;
 
 use crate::answer::pairs;
 use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::plan::q_milli;
+use crate::reach::{Reach, Sender};
 use crate::reject::{Refused, Reject};
 use crate::routing::{digested_body, text};
 
@@ -32,7 +33,8 @@ impl Edge {
         request: Message,
         arrival: &Arrival,
     ) -> Result<(), Box<Refused>> {
-        let contacts = match contacts(&request) {
+        let sender = Sender::of(&request, arrival).map(|sender| sender.registering(&request));
+        let contacts = match contacts(&request, sender.as_ref()) {
             Ok(contacts) => contacts,
             Err(error) => return Err(Refused::new(request, error)),
         };
@@ -122,13 +124,20 @@ impl Edge {
 }
 
 /// The contacts, `*` left out. REG-10
-fn contacts(request: &Message) -> Result<Vec<api::RegisterContact>, HeaderError> {
+fn contacts(
+    request: &Message,
+    sender: Option<&Sender<'_>>,
+) -> Result<Vec<api::RegisterContact>, HeaderError> {
     let values = request.values(HeaderId::Contact).filter(|value| *value != b"*");
     let malformed = |error| HeaderError { header: HeaderId::Contact, fault: HeaderFault::Syntax(error) };
-    values.map(|value| NameAddr::parse(value).map(|address| contact(&address)).map_err(malformed)).collect()
+    let read = |value| NameAddr::parse(value).map(|address| contact(&address, sender)).map_err(malformed);
+    values.map(read).collect()
 }
 
-fn contact(contact: &NameAddr<'_>) -> api::RegisterContact {
+fn contact(contact: &NameAddr<'_>, sender: Option<&Sender<'_>>) -> api::RegisterContact {
+    let wants_flow = contact.param("reg-id").is_some() && contact.param("+sip.instance").is_some();
+    let reach = |uri: Uri<'_>| sender.map(|sender| sender.reach(&uri, wants_flow));
+    let by_uri = Uri::parse(contact.uri).ok().and_then(reach) == Some(Reach::Uri);
     let named = |name: &str, wanted: &str| name.eq_ignore_ascii_case(wanted);
     api::RegisterContact {
         uri: text(contact.uri),
@@ -144,6 +153,7 @@ fn contact(contact: &NameAddr<'_>) -> api::RegisterContact {
             .collect(),
         expires: contact.param("expires").map(seconds),
         q_milli: contact.param("q").map(|q| q_milli(Some(q))),
+        by_uri,
     }
 }
 
@@ -191,7 +201,7 @@ mod tests {
     #[test]
     fn a_contact_keeps_everything_but_expires_and_q() {
         let value = b"\"A \\\"B\\\"\" <sip:a@h;x=1>;Q=0.75;+sip.instance=\"<urn:uuid:1>\";audio;EXPIRES=abc";
-        let contact = contact(&NameAddr::parse(value).unwrap());
+        let contact = contact(&NameAddr::parse(value).unwrap(), None);
         assert_eq!(contact.display_name, "A \"B\"");
         assert_eq!(contact.uri, "sip:a@h;x=1");
         assert_eq!(contact.params, ["+sip.instance=\"<urn:uuid:1>\"", "audio"]);

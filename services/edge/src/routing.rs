@@ -124,7 +124,8 @@ impl Edge {
             return None;
         }
         let flow = pending.arrival.flow;
-        let token = record_route::needs_flow(&pending.request, &pending.arrival).then(|| self.token(flow));
+        let token =
+            record_route::needs_flow(&pending.request, &pending.arrival, &self.own).then(|| self.token(flow));
         Some(Side { transport: pending.arrival.transport, sent_by: cx.sent_by(flow)?.to_owned(), token })
     }
 

@@ -96,7 +96,8 @@ fn target(binding: &BindingRecord, aor: &str) -> Target {
         uri: binding.uri.clone(),
         flow: binding.flow.clone(),
         route: binding.path.clone(),
-        received: binding.received.clone(),
+        // Where a REGISTER came from is not where a contact is that its URI leads to. RFC 3261 16.6
+        received: if binding.flow.is_empty() { String::new() } else { binding.received.clone() },
         aor: aor.to_owned(),
         instance: binding.instance().to_owned(),
         expire_time,

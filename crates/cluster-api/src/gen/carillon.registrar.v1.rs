@@ -759,7 +759,7 @@ pub struct Binding {
     /// Where the REGISTER came from, "transport:address:port"; empty for a static contact.
     #[prost(string, tag = "11")]
     pub received: ::prost::alloc::string::String,
-    /// The edge that holds the phone's connection; empty for none.
+    /// The edge that holds the phone's connection; empty for none, and for a contact that its URI leads to.
     #[prost(string, tag = "12")]
     pub edge_id: ::prost::alloc::string::String,
     /// User-Agent of the phone.
@@ -1937,6 +1937,9 @@ pub struct RegisterContact {
     /// q times 1000 when present, 0..1000.
     #[prost(uint32, optional, tag = "5")]
     pub q_milli: ::core::option::Option<u32>,
+    /// Whether the URI leads to the contact. Otherwise only the flow does, or the source address.
+    #[prost(bool, tag = "6")]
+    pub by_uri: bool,
 }
 /// The fields of a REGISTER that the registrar decides on.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1983,7 +1986,8 @@ pub struct RegisterRequest {
     /// Where the request came from.
     #[prost(message, optional, tag = "14")]
     pub source: ::core::option::Option<super::super::sip::v1::Source>,
-    /// Flow token of the connection or UDP association, made by the edge; stored with each binding.
+    /// Flow token of the connection or UDP association, made by the edge; stored with each
+    /// binding that its URI does not lead to.
     #[prost(string, tag = "15")]
     pub flow: ::prost::alloc::string::String,
     /// User-Agent, empty when absent.
@@ -2174,7 +2178,7 @@ pub struct Target {
     /// Route values to put on the request (Path of the binding), top first.
     #[prost(string, repeated, tag = "3")]
     pub route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Received address of the binding, "transport:address:port": where UDP reaches it from any edge.
+    /// Received address of a binding with a flow, "transport:address:port": where UDP reaches it from any edge.
     #[prost(string, tag = "4")]
     pub received: ::prost::alloc::string::String,
     /// Address of record this target belongs to, empty for foreign targets.

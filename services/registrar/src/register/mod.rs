@@ -187,7 +187,7 @@ impl Plan<'_> {
         binding.cseq = asked.cseq;
         asked.path.clone_into(&mut binding.path);
         set(&mut binding.received, asked.received);
-        set(&mut binding.flow, asked.flow);
+        set(&mut binding.flow, if contact.by_uri { "" } else { asked.flow });
         set(&mut binding.user_agent, asked.user_agent);
         binding.is_static = false;
     }

@@ -186,6 +186,19 @@ fn what_was_registered_is_kept() {
     assert!(record.bindings[0].path.is_empty(), "a refresh replaces the path");
 }
 
+/// REG-07: a contact that its URI leads to keeps no flow, even when it had one; where it was registered from is kept to be shown.
+#[test]
+fn a_contact_that_its_uri_leads_to_has_no_flow() {
+    let mut record = AorRecord::new();
+    let by_uri = RegisterContact { by_uri: true, ..contact("sip:a@h") };
+    register(&mut record, asked(&[contact("sip:a@h")], "a", 1), NOW).unwrap();
+    assert_eq!(record.bindings[0].flow, "flow");
+    register(&mut record, asked(&[by_uri, contact("sip:b@h")], "a", 2), NOW).unwrap();
+    let flows: Vec<&str> = record.bindings.iter().map(|binding| binding.flow.as_str()).collect();
+    assert_eq!(flows, ["", "flow"]);
+    assert_eq!(record.bindings[0].received, "udp:192.0.2.1:5060");
+}
+
 /// REG-17: an expired binding is no match, does not count and is told to have gone.
 #[test]
 fn expired_bindings_are_gone() {

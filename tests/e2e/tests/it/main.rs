@@ -3,6 +3,7 @@
 mod bad_input;
 mod calls;
 mod command_line;
+mod contacts;
 mod demo;
 mod dial_sipp;
 mod flows;
@@ -11,3 +12,4 @@ mod real_phones;
 mod redis;
 mod register;
 mod split;
+mod wire;

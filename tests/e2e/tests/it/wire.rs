@@ -1,0 +1,140 @@
+//! A peer on a UDP socket of its own that says exactly what a test wants, with digest when asked.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use test_support::{Carillon, PATIENCE};
+
+/// A socket that knows the edge.
+pub struct Wire {
+    socket: UdpSocket,
+    edge: SocketAddr,
+}
+
+impl Wire {
+    /// A socket at 127.0.0.1.
+    pub fn of(carillon: &Carillon) -> Self {
+        Self::at("127.0.0.1", carillon)
+    }
+
+    /// A socket at another loopback address.
+    pub fn at(ip: &str, carillon: &Carillon) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).expect("loopback has free ports");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a limit that is not zero");
+        Self { socket, edge: carillon.sip.parse().expect("the edge says a numeric address") }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Sends a text as it stands.
+    pub fn send(&self, text: &str) {
+        self.socket.send_to(text.as_bytes(), self.edge).expect("loopback takes datagrams");
+    }
+
+    /// Sends a request: start line, Via and what the lines do not say are made here. Says the Call-ID.
+    pub fn request(&self, start: &str, lines: &[&str]) -> String {
+        let (text, call_id) = self.compose(start, lines);
+        self.send(&text);
+        call_id
+    }
+
+    /// A request with a Call-ID and branch of its own; the given lines replace the usual ones.
+    pub fn compose(&self, start: &str, lines: &[&str]) -> (String, String) {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = format!("{}x{}", self.address().port(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let method = start.split(' ').next().unwrap_or_default();
+        let usual = [
+            ("Via", format!("SIP/2.0/UDP {};branch=z9hG4bK{number};rport", self.address())),
+            ("Max-Forwards", "70".to_owned()),
+            ("From", "<sip:alice@localhost>;tag=a".to_owned()),
+            ("To", "<sip:bob@localhost>".to_owned()),
+            ("Call-ID", number.clone()),
+            ("CSeq", format!("1 {method}")),
+        ];
+        let is_given = |name: &str| lines.iter().any(|line| line.split(':').next() == Some(name));
+        let mut text = format!("{start} SIP/2.0\r\n");
+        for (name, value) in usual.iter().filter(|(name, _)| !is_given(name)) {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        for line in lines {
+            text.push_str(&format!("{line}\r\n"));
+        }
+        text.push_str("Content-Length: 0\r\n\r\n");
+        let call_id = header(&text, "Call-ID").unwrap_or_default().to_owned();
+        (text, call_id)
+    }
+
+    /// The next datagram.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn receive(&self) -> String {
+        let mut buffer = vec![0; 65_535];
+        let (length, _) = self.socket.recv_from(&mut buffer).expect("a datagram comes");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+
+    /// The next final response to this call; all else is skipped.
+    pub fn answer_to(&self, call_id: &str) -> String {
+        loop {
+            let text = self.receive();
+            if text.starts_with("SIP/2.0")
+                && status(&text) >= 200
+                && header(&text, "Call-ID") == Some(call_id)
+            {
+                return text;
+            }
+        }
+    }
+
+    /// The next request of this method.
+    pub fn receive_request(&self, method: &str) -> String {
+        loop {
+            let text = self.receive();
+            if text.starts_with(&format!("{method} ")) {
+                return text;
+            }
+        }
+    }
+
+    /// Answers a request that came.
+    pub fn respond(&self, request: &str, status: &str, lines: &[&str]) {
+        let mut text = format!("SIP/2.0 {status}\r\n");
+        for line in request.lines().take_while(|line| !line.is_empty()) {
+            let name = line.split(':').next().unwrap_or_default();
+            match name {
+                "Via" | "From" | "Call-ID" | "CSeq" | "Record-Route" => text.push_str(&format!("{line}\r\n")),
+                "To" if line.contains(";tag=") => text.push_str(&format!("{line}\r\n")),
+                "To" => text.push_str(&format!("{line};tag=w\r\n")),
+                _ => {}
+            }
+        }
+        for line in lines {
+            text.push_str(&format!("{line}\r\n"));
+        }
+        self.send(&format!("{text}Content-Length: 0\r\n\r\n"));
+    }
+
+    /// Shows that nothing else was sent here: the answer to a probe is the next thing that comes.
+    pub fn expect_nothing(&self) {
+        let call_id = self.request("OPTIONS sip:localhost", &["To: <sip:localhost>"]);
+        let text = self.receive();
+        assert_eq!(header(&text, "Call-ID"), Some(call_id.as_str()), "{text}");
+    }
+}
+
+/// The first value of a header.
+pub fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    message.lines().take_while(|line| !line.is_empty()).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// The status of a response; 0 for a request.
+pub fn status(message: &str) -> u16 {
+    message.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0)
+}
