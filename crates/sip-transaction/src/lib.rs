@@ -31,6 +31,7 @@ mod non_invite_server;
 mod output;
 mod pool;
 mod resend;
+mod segments;
 mod server;
 mod table;
 mod wheel;

@@ -231,6 +231,8 @@ fn complete(response: Bytes, now: Instant, terms: Terms<'_>, effects: &mut Effec
         // Timer J is zero. RFC 3261 17.2.2
         return NonInviteServer::Terminated;
     }
+    // A copy without room to spare: it is kept for half a minute, and many at a time.
+    let response = Bytes::copy_from_slice(&response);
     NonInviteServer::Completed(Completed { response, until: now + terms.timing.timeout() })
 }
 

@@ -5,16 +5,18 @@ use std::time::Instant;
 use hashbrown::HashTable;
 
 use crate::key::Place;
+use crate::segments::Segments;
 use crate::wheel::Wheel;
 
 /// A bounded table of `T`.
 ///
-/// The index holds slot numbers only. Nothing ever walks it, so the order in which it keeps them cannot be seen.
+/// The index holds slot numbers with their hashes, so that it grows without a look at the tenants. Nothing ever walks it: the
+/// order in which it keeps them cannot be seen.
 #[derive(Debug)]
 pub(crate) struct Pool<T> {
-    slots: Vec<Slot<T>>,
+    slots: Segments<Slot<T>>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: HashTable<Indexed>,
     wheel: Wheel,
     next_serial: u64,
     space: u32,
@@ -24,14 +26,30 @@ pub(crate) struct Pool<T> {
 #[derive(Debug)]
 struct Slot<T> {
     serial: u64,
-    hash: u64,
+    hash: u32,
     tenant: Option<T>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Indexed {
+    slot: u32,
+    hash: u32,
+}
+
+/// A hash as the index wants it, which takes its places from the low bits and its marks from the high ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+/// What is kept of a hash.
+fn folded(hash: u64) -> u32 {
+    (hash ^ hash >> 32) as u32
 }
 
 impl<T> Pool<T> {
     pub(crate) fn new(now: Instant, space: u32, limit: usize) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Segments::new(),
             free: Vec::new(),
             index: HashTable::new(),
             wheel: Wheel::new(now),
@@ -54,6 +72,7 @@ impl<T> Pool<T> {
     pub(crate) fn insert(&mut self, hash: u64, tenant: T) -> Place {
         let serial = self.next_serial;
         self.next_serial += 1;
+        let hash = folded(hash);
         let entry = Slot { serial, hash, tenant: Some(tenant) };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -65,19 +84,21 @@ impl<T> Pool<T> {
                 (self.slots.len() - 1) as u32
             }
         };
-        let slots = &self.slots;
-        self.index.insert_unique(hash, slot, |&slot| slots[slot as usize].hash);
+        self.index.insert_unique(spread(hash), Indexed { slot, hash }, |known| spread(known.hash));
         Place { space: self.space, slot, serial }
     }
 
     /// The tenant with this hash that `is_it` recognises.
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(&T) -> bool) -> Option<Place> {
-        let slots = &self.slots;
-        let found = self.index.find(hash, |&slot| {
-            let entry = &slots[slot as usize];
-            entry.hash == hash && entry.tenant.as_ref().is_some_and(&mut is_it)
+        let (slots, hash) = (&self.slots, folded(hash));
+        let found = self.index.find(spread(hash), |known| {
+            known.hash == hash && slots[known.slot as usize].tenant.as_ref().is_some_and(&mut is_it)
         });
-        found.map(|&slot| Place { space: self.space, slot, serial: slots[slot as usize].serial })
+        found.map(|&Indexed { slot, .. }| Place {
+            space: self.space,
+            slot,
+            serial: slots[slot as usize].serial,
+        })
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<&T> {
@@ -100,7 +121,7 @@ impl<T> Pool<T> {
         self.get(place)?;
         let entry = &mut self.slots[place.slot as usize];
         let tenant = entry.tenant.take();
-        if let Ok(found) = self.index.find_entry(entry.hash, |&slot| slot == place.slot) {
+        if let Ok(found) = self.index.find_entry(spread(entry.hash), |known| known.slot == place.slot) {
             found.remove();
         }
         self.wheel.cancel(place.slot);

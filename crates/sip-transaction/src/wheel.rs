@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::segments::Segments;
+
 /// Levels of 64 slots; one slot of a level spans the whole level below. Seven levels of milliseconds reach 139 years.
 const LEVELS: usize = 7;
 const SLOTS: usize = 64;
@@ -25,7 +27,7 @@ pub struct Wheel {
     start: Instant,
     /// Every timer up to this tick has fired or lies in the due list.
     tick: u64,
-    nodes: Vec<Node>,
+    nodes: Segments<Node>,
     lists: Box<[List]>,
     /// Which lists of each level are not empty.
     occupied: [u64; LEVELS],
@@ -52,7 +54,7 @@ impl Wheel {
         Self {
             start: now,
             tick: 0,
-            nodes: Vec::new(),
+            nodes: Segments::new(),
             lists: vec![empty; LEVELS * SLOTS + 1].into_boxed_slice(),
             occupied: [0; LEVELS],
         }
@@ -62,9 +64,8 @@ impl Wheel {
     pub fn schedule(&mut self, id: u32, at: Instant) {
         let tick = ticks_up(at.saturating_duration_since(self.start)).min(FARTHEST);
         let index = id as usize;
-        if index >= self.nodes.len() {
-            let idle = Node { tick: 0, previous: NONE, next: NONE, list: IDLE };
-            self.nodes.resize(index + 1, idle);
+        while index >= self.nodes.len() {
+            self.nodes.push(Node { tick: 0, previous: NONE, next: NONE, list: IDLE });
         }
         if self.nodes[index].list != IDLE {
             if self.nodes[index].tick == tick {
