@@ -100,6 +100,9 @@ pub struct ServeArgs {
     /// Stable name of this process [default: host name]
     #[arg(long, value_name = "NAME")]
     pub id: Option<String>,
+    /// Check the settings, say what is wrong with them, and start nothing
+    #[arg(long)]
+    pub check: bool,
     /// Where the other services reach this process's gRPC server [default: the --api address]
     #[arg(long, value_name = "URL")]
     pub cluster_url: Option<String>,

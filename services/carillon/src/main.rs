@@ -21,9 +21,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => match Settings::load(&args, std::env::vars()) {
+            Ok(_) if args.check => Ok(()),
             Ok(settings) => serve::run(settings).await,
-            Err(e) => {
-                eprintln!("carillon: {e}");
+            Err(problems) => {
+                eprintln!("carillon: {problems}");
                 return ExitCode::from(2);
             }
         },

@@ -58,6 +58,14 @@ pub struct RedisCounters {
 }
 
 impl RedisStore {
+    /// Whether [`connect`](Self::connect) would take this URL; nothing is connected.
+    ///
+    /// # Errors
+    /// When the URL or the certificates cannot be used.
+    pub fn check(url: &str, options: &RedisOptions) -> Result<(), BadRedisUrl> {
+        Target::parse(url, options).map(drop)
+    }
+
     /// Begins to connect in the background; until that succeeds every request fails with
     /// [`StoreError::Unavailable`]. Must be called inside a tokio runtime.
     ///

@@ -37,6 +37,21 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Whether logging can start so.
+    ///
+    /// # Errors
+    /// When the filter is bad.
+    pub fn check(&self) -> Result<(), LogError> {
+        self.filter().map(drop)
+    }
+
+    fn filter(&self) -> Result<EnvFilter, LogError> {
+        EnvFilter::try_new(&self.filter)
+            .map_err(|cause| LogError::BadFilter { filter: self.filter.clone(), cause })
+    }
+}
+
 /// Why logging did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -72,8 +87,7 @@ fn subscriber<W>(config: &Config, writer: W) -> Result<Box<dyn Subscriber + Send
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&config.filter)
-        .map_err(|cause| LogError::BadFilter { filter: config.filter.clone(), cause })?;
+    let filter = config.filter()?;
     // No colours: the escaping below would show them as text.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -7,7 +7,8 @@ use std::time::Instant;
 use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
 use anyhow::Context;
 use cluster_rpc::{
-    EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink, Replicas, Wiring,
+    Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink, Replicas,
+    Wiring,
 };
 use lifecycle::{Drain, Health, Shutdown, Tasks};
 use presence::Presence;
@@ -32,14 +33,13 @@ const MOST_TASKS: usize = 100_000;
 /// A setting that cannot work, or an address that cannot be bound.
 pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let roles = roles::roles(&settings.roles).map_err(anyhow::Error::msg)?;
-    services::check(settings, &roles)?;
     let parts = Parts::new(settings, roles)?;
     // Before anybody can ask: not ready until the registrar and the store behind it have answered.
     let ready = parts.health.component("cluster", Instant::now(), None);
     let admin = parts.serve_admin(&settings.admin).await?;
     let mut api = ApiServer::bind(settings, &parts.metrics).await?;
     let store = match parts.roles.iter().any(|r| r.has_store()) {
-        true => Some(stores::open(settings, &parts.roles, &parts.tasks)?),
+        true => Some(stores::open(settings, &parts.tasks)?),
         false => None,
     };
     let registrar = parts.registrar(settings, store.clone())?;
@@ -150,7 +150,7 @@ impl Parts {
         tracing::info!("admin HTTP at {bound}");
         let metrics = self.metrics.clone();
         let routes = admin::routes(self.health.clone(), Arc::new(move || metrics.text()));
-        self.tasks.spawn("admin", async move {
+        self.tasks.spawn_loop("admin", async move {
             if let Err(e) = axum::serve(listener, routes).await {
                 tracing::error!("the admin server ended: {e}");
             }
@@ -219,8 +219,7 @@ impl Parts {
 
     /// Presence elsewhere when its place is named; else the one of this process, which keeps no state.
     fn intake_link(&self, s: &Settings, local: &Presence) -> anyhow::Result<IntakeLink> {
-        let elsewhere = !self.roles.contains(&Role::Presence)
-            && !roles::peers(&s.peers, Role::Presence).map_err(anyhow::Error::msg)?.is_empty();
+        let elsewhere = !self.roles.contains(&Role::Presence) && !addresses(s, Role::Presence)?.is_empty();
         Ok(match elsewhere {
             true => IntakeLink::Remote(self.replicas(s, Role::Presence)?),
             false => IntakeLink::Local(Arc::new(local.clone())),
@@ -228,11 +227,11 @@ impl Parts {
     }
 
     fn replicas(&self, settings: &Settings, role: Role) -> anyhow::Result<Replicas> {
-        let addresses = roles::peers(&settings.peers, role).map_err(anyhow::Error::msg)?;
-        anyhow::ensure!(
-            !addresses.is_empty(),
-            "this process does not run {role} and does not know where it is: give --peers {role}=http://HOST:PORT"
-        );
-        Ok(Replicas::new(role.name(), &addresses, &self.wiring)?)
+        Ok(Replicas::new(role.name(), &addresses(settings, role)?, &self.wiring)?)
     }
+}
+
+fn addresses(settings: &Settings, role: Role) -> anyhow::Result<Vec<Address>> {
+    let peers = roles::peers(&settings.peers).map_err(anyhow::Error::msg)?;
+    Ok(peers.into_iter().filter(|(of, _)| *of == role).map(|(_, address)| address).collect())
 }

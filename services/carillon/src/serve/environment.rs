@@ -1,57 +1,56 @@
 //! `CARILLON_…` variables: one for each flag of `serve`, and `CARILLON_SECTION_KEY` for each key of the file.
 
-use super::settings::{Settings, SettingsError, domains, set_in};
+use super::layers::Layers;
 use super::unknown;
 
-/// Variables that client commands, the phone and the image use, and Kubernetes sets; not settings of `serve`.
+/// Variables that client commands, the phone and the image use; not settings of `serve`.
 const NOT_SETTINGS: [&str; 5] = ["API_URL", "TOKEN", "CONFIG", "PHONE_PASSWORD", "ACCOUNT_PASSWORD"];
 
-/// Puts what the environment says into `table`.
-///
-/// # Errors
-/// A variable that begins with `CARILLON_` and is no setting, or whose value has the wrong type.
-pub fn apply(
-    table: &mut toml::Table,
-    environment: impl Iterator<Item = (String, String)>,
-) -> Result<(), SettingsError> {
-    let known = known();
-    for (name, value) in environment {
+/// Variables that stand for a flag rather than for a key of that name, and the key behind them.
+const FLAGS: [(&str, &str); 3] = [("DOMAIN", "domain"), ("SIP", "sip.listen"), ("REDIS", "redis.url")];
+
+/// Takes over what the environment says. A variable that begins with `CARILLON_` and is no setting, or whose value has
+/// the wrong type, is a problem.
+pub fn apply(layers: &mut Layers, environment: impl Iterator<Item = (String, String)>) {
+    let mut variables: Vec<(String, String)> = environment.collect();
+    variables.sort();
+    for (name, text) in variables {
         let Some(key) = name.strip_prefix("CARILLON_") else { continue };
-        if NOT_SETTINGS.contains(&key) || is_service_link(key, &value) {
+        if NOT_SETTINGS.contains(&key) || is_service_link(key, &text) {
             continue;
         }
-        match key {
-            "DOMAIN" => {
-                table.insert("domain".into(), domains(&split(&value)));
-                continue;
-            }
-            "SIP" => {
-                set_in(table, "sip", "listen", Some(split(&value).into()));
-                continue;
-            }
-            "REDIS" => {
-                set_in(table, "redis", "url", Some(value.into()));
-                continue;
-            }
-            _ => {}
-        }
-        let Some((path, example)) = known.iter().find(|(path, _)| variable(path) == key) else {
-            let names: Vec<String> = known.iter().map(|(p, _)| format!("CARILLON_{}", variable(p))).collect();
-            let why = unknown::message("variable", &name, names.iter().map(String::as_str));
-            return Err(SettingsError::Wrong { origin: "environment".into(), why });
+        let flag = FLAGS.iter().find(|(flag, _)| *flag == key).map(|(_, path)| (*path).to_owned());
+        let path = flag.or_else(|| {
+            layers.known().iter().map(|(path, _)| path).find(|path| variable(path) == key).cloned()
+        });
+        let Some(path) = path else {
+            let keys = layers.known().iter().map(|(path, _)| variable(path));
+            let flags = FLAGS.iter().map(|(flag, _)| *flag).chain(NOT_SETTINGS).map(String::from);
+            let names: Vec<String> = keys.chain(flags).collect();
+            let why = match unknown::nearest(key, names.iter().map(String::as_str)) {
+                Some(near) => format!("unknown variable, did you mean `CARILLON_{near}`?"),
+                None => "unknown variable".to_owned(),
+            };
+            layers.problem(format!("{name}: {why}"));
+            continue;
         };
-        let value = typed(example, &value).map_err(|expected| SettingsError::Wrong {
-            origin: "environment".into(),
-            why: format!("{name}: expected {expected}, found \"{value}\""),
-        })?;
-        match path.split_once('.') {
-            Some((section, key)) => set_in(table, section, key, Some(value)),
-            None => {
-                table.insert(path.clone(), value);
-            }
+        let example = layers.known().iter().find(|(known, _)| *known == path).map(|(_, example)| example);
+        let value = match example {
+            Some(example) => typed(example, &text),
+            None => Ok(domains(&split(&text))),
+        };
+        match value {
+            Ok(value) => layers.put(&path, name, value),
+            // The value is not repeated: it may be a secret that was put into the wrong variable.
+            Err(expected) => layers.problem(format!("{name}: expected {expected}")),
         }
     }
-    Ok(())
+}
+
+/// `[[domain]]` tables with just a name.
+pub fn domains(names: &[String]) -> toml::Value {
+    let table = |name: &String| toml::Table::from_iter([("name".to_string(), name.clone().into())]);
+    toml::Value::Array(names.iter().map(table).map(toml::Value::Table).collect())
 }
 
 /// Kubernetes describes each Service of the namespace to every pod in variables of this shape.
@@ -62,23 +61,6 @@ fn is_service_link(key: &str, value: &str) -> bool {
         || ["_TCP_PROTO", "_UDP_PROTO", "_TCP_ADDR", "_UDP_ADDR", "_TCP_PORT", "_UDP_PORT"]
             .iter()
             .any(|end| key.ends_with(end))
-}
-
-/// Every key of the file but the domain tables, with its default as an example of its type.
-fn known() -> Vec<(String, toml::Value)> {
-    let defaults = toml::Table::try_from(Settings::default())
-        .expect("the default settings are plain TOML: the tests of this module convert them");
-    let mut keys = Vec::new();
-    for (name, value) in defaults {
-        match value {
-            toml::Value::Table(section) => {
-                keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
-            }
-            _ if name == "domain" => {}
-            value => keys.push((name, value)),
-        }
-    }
-    keys
 }
 
 fn variable(path: &str) -> String {
@@ -104,21 +86,49 @@ fn split(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn problems(variables: &[(&str, &str)]) -> Vec<String> {
+        let mut layers = Layers::new();
+        apply(&mut layers, variables.iter().map(|(name, text)| (name.to_string(), text.to_string())));
+        layers.finish().err().map(|problems| problems.0).unwrap_or_default()
+    }
+
     #[test]
     fn every_key_of_the_file_has_a_variable_of_its_own() {
-        let mut names: Vec<String> = known().iter().map(|(path, _)| variable(path)).collect();
+        let layers = Layers::new();
+        let mut names: Vec<String> = layers.known().iter().map(|(path, _)| variable(path)).collect();
         let all = names.len();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all);
         assert!(names.contains(&"CALL_CONTROL_GUARD".to_string()));
+        assert!(FLAGS.iter().all(|(flag, _)| !names.iter().any(|name| name == flag)));
     }
 
     #[test]
     fn a_value_of_the_wrong_type_says_what_was_expected() {
-        let mut table = toml::Table::new();
-        let variables = [("CARILLON_REDIS_WAIT_REPLICAS".to_string(), "many".to_string())];
-        let e = apply(&mut table, variables.into_iter()).unwrap_err().to_string();
-        assert!(e.contains("expected a number"), "{e}");
+        let told = problems(&[("CARILLON_REDIS_WAIT_REPLICAS", "many")]);
+        assert_eq!(told, ["CARILLON_REDIS_WAIT_REPLICAS: expected a number"]);
+    }
+
+    #[test]
+    fn the_nearest_variable_is_named_among_flags_and_keys_alike() {
+        let told = problems(&[
+            ("CARILLON_DOMAINN", "x"),
+            ("CARILLON_SIP_T11", "1s"),
+            ("CARILLON_TOKN", "x"),
+            ("CARILLON_ZZZZZZZZZZZZ", "x"),
+        ]);
+        let expected = [
+            "CARILLON_DOMAINN: unknown variable, did you mean `CARILLON_DOMAIN`?",
+            "CARILLON_SIP_T11: unknown variable, did you mean `CARILLON_SIP_T1`?",
+            "CARILLON_TOKN: unknown variable, did you mean `CARILLON_TOKEN`?",
+            "CARILLON_ZZZZZZZZZZZZ: unknown variable",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn variables_that_kubernetes_sets_are_no_settings() {
+        assert_eq!(problems(&[("CARILLON_API_SERVICE_HOST", "10.0.0.1")]), [""; 0]);
     }
 }

@@ -11,12 +11,12 @@ use sip_endpoint::Listen;
 pub fn listeners(uris: &[String], advertise: &str) -> Result<Vec<Listen>, String> {
     let mut listen: Vec<Listen> = Vec::new();
     for uri in uris {
-        let expected = || format!("--sip {uri}: expected udp://ADDR:PORT or tcp://ADDR:PORT");
+        let expected = || format!("{uri}: expected udp://ADDR:PORT or tcp://ADDR:PORT");
         let (scheme, rest) = uri.split_once("://").ok_or_else(expected)?;
         match scheme {
             "udp" | "tcp" => {}
             "tls" | "ws" | "wss" => {
-                return Err(format!("--sip {uri}: {scheme} is not served yet; UDP and TCP are"));
+                return Err(format!("{uri}: {scheme} is not served yet; UDP and TCP are"));
             }
             _ => return Err(expected()),
         }
@@ -27,7 +27,7 @@ pub fn listeners(uris: &[String], advertise: &str) -> Result<Vec<Listen>, String
         }
     }
     if listen.is_empty() {
-        Err("an edge needs at least one listener: --sip udp://ADDR:PORT".into())
+        Err("an edge needs at least one listener, udp://ADDR:PORT".into())
     } else {
         Ok(listen)
     }

@@ -52,7 +52,10 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|role| role.name() == text);
-        found.ok_or_else(|| unknown::message("role", text, Self::ALL.iter().map(|r| r.name())))
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name);
+            format!("{}; roles are {}", unknown::message("role", text, names.into_iter()), names.join(", "))
+        })
     }
 }
 
@@ -69,20 +72,17 @@ pub fn roles(names: &[String]) -> Result<BTreeSet<Role>, String> {
     }
 }
 
-/// Where the replicas of one role are.
+/// Where the other services are.
 ///
 /// # Errors
 /// A peer that is not `ROLE=URL`.
-pub fn peers(all: &[String], of: Role) -> Result<Vec<Address>, String> {
-    let mut addresses = Vec::new();
-    for peer in all {
-        let (role, url) = peer.split_once('=').ok_or_else(|| format!("--peers {peer}: expected ROLE=URL"))?;
-        let address: Address = url.parse().map_err(|e| format!("--peers {peer}: {e}"))?;
-        if role.parse::<Role>().map_err(|e| format!("--peers {peer}: {e}"))? == of {
-            addresses.push(address);
-        }
-    }
-    Ok(addresses)
+pub fn peers(all: &[String]) -> Result<Vec<(Role, Address)>, String> {
+    let peer = |peer: &String| {
+        let (role, url) = peer.split_once('=').ok_or_else(|| format!("{peer}: expected ROLE=URL"))?;
+        let role = role.parse().map_err(|e| format!("{peer}: {e}"))?;
+        Ok((role, url.parse().map_err(|e| format!("{peer}: {e}"))?))
+    };
+    all.iter().map(peer).collect()
 }
 
 #[cfg(test)]
@@ -99,8 +99,10 @@ mod tests {
     fn peers_are_found_by_role() {
         let all = ["registrar=http://127.0.0.1:1", "edge=dns://edges:2", "registrar=http://127.0.0.1:3"]
             .map(String::from);
-        assert_eq!(peers(&all, Role::Registrar).unwrap().len(), 2);
-        assert!(peers(&["registrar".into()], Role::Edge).unwrap_err().contains("ROLE=URL"));
-        assert!(peers(&["registrar=127.0.0.1:1".into()], Role::Edge).is_err());
+        let registrars = peers(&all).unwrap().into_iter().filter(|(role, _)| *role == Role::Registrar);
+        assert_eq!(registrars.count(), 2);
+        assert!(peers(&["registrar".into()]).unwrap_err().contains("ROLE=URL"));
+        assert!(peers(&["registrar=127.0.0.1:1".into()]).is_err());
+        assert!(peers(&["foo=http://127.0.0.1:1".into()]).unwrap_err().contains("roles are edge, registrar"));
     }
 }

@@ -1,8 +1,5 @@
 //! The settings of each service, and the rpcs it adds to the server.
 
-use std::collections::BTreeSet;
-
-use anyhow::bail;
 use cluster_api::callcontrol::v1::call_control_server::CallControlServer;
 use cluster_api::callcontrol::v1::leg_events_server::LegEventsServer;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCallsServer;
@@ -28,36 +25,10 @@ use presence::Presence;
 use registrar::{Auth, DomainConfig, Registrar};
 use tonic::service::RoutesBuilder;
 
-use super::listeners::listeners;
-use super::roles::Role;
 use super::settings::{Domain, Settings};
 
-/// Settings that exclude each other.
-///
-/// # Errors
-/// What cannot be, and what to do instead.
-pub fn check(settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<()> {
-    for domain in &settings.domain {
-        let auth = auth_of(domain, settings);
-        if auth != "digest" && auth != "none" {
-            bail!("auth = \"{auth}\" of domain {}: expected digest or none", domain.name);
-        }
-        if auth == "none" && !domain.danger_open && roles.contains(&Role::Edge) {
-            let listen = listeners(&settings.sip.listen, "").map_err(anyhow::Error::msg)?;
-            if let Some(open) = listen.iter().find(|l| !l.address.ip().is_loopback()) {
-                bail!(
-                    "auth = \"none\" of domain {} on {} lets everybody register and call: listen on loopback, use \
-                     digest, or set danger_open = true for the domain",
-                    domain.name,
-                    open.address
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-fn auth_of<'a>(domain: &'a Domain, settings: &'a Settings) -> &'a str {
+/// How phones of a domain authenticate.
+pub fn auth_of<'a>(domain: &'a Domain, settings: &'a Settings) -> &'a str {
     if domain.auth.is_empty() { &settings.auth } else { &domain.auth }
 }
 

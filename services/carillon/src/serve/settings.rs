@@ -1,13 +1,14 @@
 //! What a process runs with: flag over environment over file over default.
 //!
-//! Every key has its default and its reason here. Unknown keys are errors that name the nearest known one.
+//! Every key has its default and its reason here; `layers` puts them together, `problems` says what cannot work.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::unknown;
+use super::environment;
+use super::layers::{Layers, Problems};
 use crate::cli::ServeArgs;
 
 /// All settings of `carillon serve`.
@@ -266,93 +267,51 @@ impl Default for Limits {
     }
 }
 
-/// What is wrong with the settings, in words for the operator.
-#[derive(Debug, thiserror::Error, PartialEq)]
-pub enum SettingsError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {why}")]
-    Unreadable { path: String, why: String },
-    /// The file is not what is expected.
-    #[error("{origin}: {why}")]
-    Wrong { origin: String, why: String },
-}
-
 impl Settings {
-    /// Merges flags, environment, file and defaults, in this order of precedence.
+    /// Merges flags, environment, file and defaults, in this order of precedence, and checks the result.
     ///
     /// # Errors
-    /// The first key or value that is not understood, with its origin.
+    /// Everything that is not understood or cannot work, each with its origin.
     pub fn load(
         args: &ServeArgs,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, SettingsError> {
-        let mut table = match &args.config {
-            Some(path) => read_file(path)?,
-            None => toml::Table::new(),
-        };
-        super::environment::apply(&mut table, environment)?;
-        apply_flags(&mut table, args);
-        parse(table, "settings")
-    }
-}
-
-fn read_file(path: &Path) -> Result<toml::Table, SettingsError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| SettingsError::Unreadable { path: path.display().to_string(), why: e.to_string() })?;
-    let origin = path.display().to_string();
-    // Parsed on its own first, so that an error carries the line of the file.
-    toml::from_str::<Settings>(&text).map_err(|e| wrong(&origin, &e))?;
-    toml::from_str(&text).map_err(|e| wrong(&origin, &e))
-}
-
-fn parse(table: toml::Table, origin: &str) -> Result<Settings, SettingsError> {
-    table.try_into().map_err(|e| wrong(origin, &e))
-}
-
-fn wrong(origin: &str, error: &toml::de::Error) -> SettingsError {
-    SettingsError::Wrong { origin: origin.into(), why: unknown::with_suggestion(&error.to_string()) }
-}
-
-fn apply_flags(table: &mut toml::Table, args: &ServeArgs) {
-    let mut put = |key: &str, value: Option<toml::Value>| {
-        if let Some(value) = value {
-            table.insert(key.into(), value);
+    ) -> Result<Self, Problems> {
+        let mut layers = Layers::new();
+        if let Some(path) = &args.config {
+            layers.read(path);
         }
-    };
-    let text = |v: &Option<String>| v.clone().map(toml::Value::String);
-    put("id", text(&args.id));
-    put("roles", args.roles.clone().map(Into::into));
-    put("advertise", text(&args.advertise));
-    put("api", text(&args.api));
-    put("admin", text(&args.admin));
-    put("cluster_url", text(&args.cluster_url));
-    put("peers", list(&args.peers));
-    put("auth", text(&args.auth));
-    put("api_token_file", args.api_token_file.as_ref().map(|p| p.display().to_string().into()));
-    if !args.domain.is_empty() {
-        table.insert("domain".into(), domains(&args.domain));
-    }
-    set_in(table, "sip", "listen", list(&args.sip));
-    set_in(table, "redis", "url", text(&args.redis));
-}
-
-/// `[[domain]]` tables with just a name.
-pub(super) fn domains(names: &[String]) -> toml::Value {
-    let table = |name: &String| toml::Table::from_iter([("name".to_string(), name.clone().into())]);
-    toml::Value::Array(names.iter().map(table).map(toml::Value::Table).collect())
-}
-
-/// Sets `section.key` when there is a value.
-pub(super) fn set_in(table: &mut toml::Table, section: &str, key: &str, value: Option<toml::Value>) {
-    let Some(value) = value else { return };
-    let entry = table.entry(section).or_insert_with(|| toml::Table::new().into());
-    if let Some(inner) = entry.as_table_mut() {
-        inner.insert(key.into(), value);
+        environment::apply(&mut layers, environment);
+        take_flags(&mut layers, args);
+        layers.finish()
     }
 }
 
-fn list(values: &[String]) -> Option<toml::Value> {
-    (!values.is_empty()).then(|| values.to_vec().into())
+fn take_flags(layers: &mut Layers, args: &ServeArgs) {
+    let text = |v: &Option<String>| v.clone().map(toml::Value::from);
+    let list = |v: &[String]| (!v.is_empty()).then(|| toml::Value::from(v.to_vec()));
+    let flags = [
+        ("id", "--id", text(&args.id)),
+        ("roles", "--roles", args.roles.clone().map(toml::Value::from)),
+        ("advertise", "--advertise", text(&args.advertise)),
+        ("api", "--api", text(&args.api)),
+        ("admin", "--admin", text(&args.admin)),
+        ("cluster_url", "--cluster-url", text(&args.cluster_url)),
+        ("peers", "--peers", list(&args.peers)),
+        ("auth", "--auth", text(&args.auth)),
+        (
+            "api_token_file",
+            "--api-token-file",
+            args.api_token_file.as_ref().map(|p| p.display().to_string().into()),
+        ),
+        ("domain", "--domain", (!args.domain.is_empty()).then(|| environment::domains(&args.domain))),
+        ("sip.listen", "--sip", list(&args.sip)),
+        ("redis.url", "--redis", text(&args.redis)),
+    ];
+    for (path, flag, value) in flags {
+        if let Some(value) = value {
+            layers.put(path, flag.to_owned(), value);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -360,7 +319,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn load(file: &str, environment: &[(&str, &str)], args: ServeArgs) -> Result<Settings, SettingsError> {
+    fn load(file: &str, environment: &[(&str, &str)], args: ServeArgs) -> Result<Settings, Problems> {
         let mut f = tempfile::NamedTempFile::new().unwrap();
         f.write_all(file.as_bytes()).unwrap();
         let args = ServeArgs { config: Some(f.path().to_path_buf()), ..args };
@@ -371,7 +330,7 @@ mod tests {
     #[test]
     fn a_flag_wins_over_the_environment_and_that_over_the_file() {
         let file =
-            "api = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nadvertise = \"file\"\n[sip]\nt1 = \"100ms\"\n";
+            "api = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\nadvertise = \"file\"\n[sip]\nt1 = \"400ms\"\n";
         let environment = [("CARILLON_ADMIN", "127.0.0.1:3"), ("CARILLON_API", "127.0.0.1:4")];
         let args = ServeArgs { api: Some("127.0.0.1:5".into()), ..ServeArgs::default() };
         let s = load(file, &environment, args).unwrap();
@@ -379,14 +338,14 @@ mod tests {
             (s.api.as_str(), s.admin.as_str(), s.advertise.as_str()),
             ("127.0.0.1:5", "127.0.0.1:3", "file")
         );
-        assert_eq!(s.sip.t1, Duration::from_millis(100));
+        assert_eq!(s.sip.t1, Duration::from_millis(400));
         assert_eq!(s.sip.t2, Duration::from_secs(4));
     }
 
     #[test]
     fn an_unknown_key_names_the_nearest_known_one_and_its_line() {
         let e = load("[edge]\nring_timeot = \"6s\"\n", &[], ServeArgs::default()).unwrap_err().to_string();
-        assert!(e.contains("ring_timeot") && e.contains("did you mean `ring_timeout`"), "{e}");
+        assert!(e.contains("ring_timeot") && e.contains("did you mean `edge.ring_timeout`"), "{e}");
         assert!(e.contains("line 2"), "{e}");
     }
 
@@ -411,6 +370,17 @@ mod tests {
         assert_eq!(s.domain.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a.example", "b.example"]);
         assert_eq!(s.sip.listen, ["udp://127.0.0.1:5070"]);
         assert_eq!(s.redis.url, "redis://127.0.0.1");
+    }
+
+    #[test]
+    fn mistakes_of_file_environment_and_flags_are_told_together() {
+        let args = ServeArgs { api: Some("garbage".into()), ..ServeArgs::default() };
+        let environment = [("CARILLON_ADMIN", "nowhere"), ("CARILLON_DOMAINN", "x")];
+        let problems = load("[sip]\nt3 = \"1s\"\n", &environment, args).unwrap_err().0;
+        for origin in ["--api: ", "CARILLON_ADMIN: ", "CARILLON_DOMAINN: ", "line 2, sip.t3: "] {
+            assert!(problems.iter().any(|p| p.contains(origin)), "{origin}: {problems:?}");
+        }
+        assert_eq!(problems.len(), 4, "{problems:?}");
     }
 
     #[test]

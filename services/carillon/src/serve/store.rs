@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ambient::{SystemClock, WallClock};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use lifecycle::Tasks;
 use store::{MemoryStore, RedisOptions, RedisStore, Store};
 
@@ -14,25 +14,17 @@ use super::settings::Settings;
 /// Opens the store that the settings name.
 ///
 /// # Errors
-/// A URL that cannot be used, or services on their own without a store to share.
-pub fn open(settings: &Settings, roles: &BTreeSet<Role>, tasks: &Tasks) -> anyhow::Result<Arc<dyn Store>> {
+/// A URL that cannot be used.
+pub fn open(settings: &Settings, tasks: &Tasks) -> anyhow::Result<Arc<dyn Store>> {
     let url = &settings.redis.url;
     if url.is_empty() {
-        if roles.len() < Role::ALL.len() && roles.iter().any(|r| r.has_store()) {
-            bail!("the embedded store is not shared: services that run apart need --redis URL");
-        }
         let clock = SystemClock;
         return Ok(Arc::new(MemoryStore::new(move || clock.now())));
     }
-    let options = RedisOptions {
-        wait_replicas: settings.redis.wait_replicas,
-        wait_timeout: settings.redis.wait_timeout,
-        ..RedisOptions::default()
-    };
     // The URL may hold a password, so the error does not repeat it.
-    let redis = Arc::new(RedisStore::connect(url, options).context("--redis")?);
+    let redis = Arc::new(RedisStore::connect(url, options(settings)).context("--redis")?);
     let waiting = redis.clone();
-    tasks.spawn("redis-start", async move {
+    tasks.spawn_loop("redis-start", async move {
         if !waiting.is_ready() {
             tracing::warn!("waiting for Redis: nothing is ready until it answers");
         }
@@ -40,4 +32,18 @@ pub fn open(settings: &Settings, roles: &BTreeSet<Role>, tasks: &Tasks) -> anyho
         tracing::info!("Redis is there");
     })?;
     Ok(redis)
+}
+
+/// How Redis is used.
+pub fn options(settings: &Settings) -> RedisOptions {
+    RedisOptions {
+        wait_replicas: settings.redis.wait_replicas,
+        wait_timeout: settings.redis.wait_timeout,
+        ..RedisOptions::default()
+    }
+}
+
+/// Whether services with a store run here while others run elsewhere: then the embedded store would not be theirs too.
+pub fn is_apart(roles: &BTreeSet<Role>) -> bool {
+    roles.len() < Role::ALL.len() && roles.iter().any(|r| r.has_store())
 }

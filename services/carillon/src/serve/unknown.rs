@@ -14,12 +14,13 @@ pub fn with_suggestion(error: &str) -> String {
     let mut names = rest.split('`').step_by(2);
     let Some(name) = names.next() else { return error.to_string() };
     match nearest(name, names.filter(|n| !n.contains('\n'))) {
-        Some(near) => format!("{}\ndid you mean `{near}`?", error.trim_end()),
+        Some(near) => format!("{}; did you mean `{near}`?", error.trim_end()),
         None => error.to_string(),
     }
 }
 
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The known name that is so much like `name` that it was probably meant.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|k| (strsim::damerau_levenshtein(name, k), k))
         .filter(|(distance, k)| *distance <= 2 + k.len() / 4)

@@ -1,0 +1,291 @@
+//! What settings of the right type can still have wrong: found before anything starts, all of it at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambient::{SystemClock, SystemEntropy, WallClock};
+use cluster_rpc::Address;
+use cluster_rpc::auth::{Guard, Tokens};
+use registrar::Registrar;
+use store::{MemoryStore, RedisStore};
+use telemetry::Metrics;
+
+use super::listeners::listeners;
+use super::roles::{self, Role};
+use super::settings::{Domain, Settings};
+use super::{services, store as stores};
+
+/// A key or section, and what is wrong with it.
+pub type Problem = (&'static str, String);
+
+/// Everything that is wrong; nothing when a process can start with these settings.
+pub fn problems(settings: &Settings) -> Vec<Problem> {
+    let mut found = Found(Vec::new());
+    found.roles_and_peers(settings);
+    found.api(settings);
+    found.edge(settings);
+    found.domains(settings);
+    found.store(settings);
+    found.times(settings);
+    found.limits(settings);
+    found.note("log.filter", settings.log.check());
+    found.0
+}
+
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn note<E: std::fmt::Display>(&mut self, path: &'static str, result: Result<(), E>) {
+        if let Err(why) = result {
+            self.0.push((path, format!("{why:#}")));
+        }
+    }
+
+    fn unless(&mut self, good: bool, path: &'static str, why: impl FnOnce() -> String) {
+        if !good {
+            self.0.push((path, why()));
+        }
+    }
+
+    fn roles_and_peers(&mut self, s: &Settings) {
+        self.note("cluster_url", optional(&s.cluster_url, |url| url.parse::<Address>().map(drop)));
+        let peers = roles::peers(&s.peers);
+        self.note("peers", peers.as_ref().map(|_| ()));
+        let roles = match roles::roles(&s.roles) {
+            Ok(roles) => roles,
+            Err(why) => return self.0.push(("roles", why)),
+        };
+        let Ok(peers) = peers else { return };
+        let mut needed = vec![Role::Registrar];
+        needed.extend(roles.contains(&Role::Edge).then_some(Role::CallControl));
+        for role in needed {
+            let is_known = roles.contains(&role) || peers.iter().any(|(of, _)| *of == role);
+            self.unless(is_known, "peers", || {
+                format!(
+                    "this process does not run {role} and does not know where it is: give --peers \
+                     {role}=http://HOST:PORT"
+                )
+            });
+        }
+        let shared = !s.redis.url.is_empty();
+        self.unless(shared || !stores::is_apart(&roles), "redis.url", || {
+            "the embedded store is not shared: services that run apart need --redis URL".into()
+        });
+    }
+
+    fn api(&mut self, s: &Settings) {
+        self.note("api", place(&s.api));
+        self.note("admin", place(&s.admin));
+        let file = &s.api_token_file;
+        let tokens = match file.as_os_str().is_empty() {
+            true => None,
+            false => match Tokens::load(file) {
+                Ok(tokens) => Some(tokens),
+                Err(e) => return self.0.push(("api_token_file", format!("{}: {e}", file.display()))),
+            },
+        };
+        if let Ok(address) = s.api.parse::<SocketAddr>() {
+            self.note("api", Guard::new(address.ip(), tokens, false, &Metrics::new()).map(drop));
+        }
+    }
+
+    fn edge(&mut self, s: &Settings) {
+        self.note("advertise", optional(&s.advertise, host));
+        for (path, networks) in [("edge.trusted", &s.edge.trusted), ("edge.local_nets", &s.edge.local_nets)] {
+            for network in networks {
+                self.note(path, network.parse::<edge::Network>().map(drop));
+            }
+        }
+        match listeners(&s.sip.listen, &s.advertise) {
+            Err(why) => self.0.push(("sip.listen", why)),
+            Ok(listen) => {
+                let uncertain = listen.first().is_some_and(|first| first.address.ip().is_unspecified());
+                self.unless(!runs_edge(s) || !uncertain || !s.cluster_url.is_empty(), "sip.listen", || {
+                    "the first listener has no certain address: listen on one, or set --cluster-url to \
+                     this process's own address"
+                        .into()
+                });
+            }
+        }
+    }
+
+    fn domains(&mut self, s: &Settings) {
+        self.note("auth", auth(&s.auth));
+        for domain in &s.domain {
+            self.note("domain", optional(&domain.auth, auth).map_err(|e| format!("{}: {e}", domain.name)));
+            self.unless(!is_open(domain, s), "auth", || {
+                format!(
+                    "\"none\" for domain {} lets everybody register and call: listen on loopback, use digest, \
+                     or set danger_open = true for the domain",
+                    domain.name
+                )
+            });
+        }
+        // Built for its checks alone: it reads and writes nothing.
+        let deps = registrar::Deps {
+            store: Arc::new(MemoryStore::new(|| SystemClock.now())),
+            entropy: Arc::new(SystemEntropy),
+            metrics: Metrics::new(),
+        };
+        if let Err(e) = Registrar::build(services::registrar_config(s), deps) {
+            let path = if e == registrar::ConfigError::Expires { "registrar" } else { "domain" };
+            self.0.push((path, e.to_string()));
+        }
+    }
+
+    fn store(&mut self, s: &Settings) {
+        // The URL may hold a password, so the error does not repeat it.
+        let url = |url: &str| RedisStore::check(url, &stores::options(s));
+        self.note("redis.url", optional(&s.redis.url, url));
+    }
+
+    fn times(&mut self, s: &Settings) {
+        for (path, time) in [
+            ("sip.t1", s.sip.t1),
+            ("sip.t2", s.sip.t2),
+            ("sip.t4", s.sip.t4),
+            ("edge.ring_timeout", s.edge.ring_timeout),
+            ("call_control.ring_timeout", s.call_control.ring_timeout),
+            ("call_control.guard", s.call_control.guard),
+            ("redis.wait_timeout", s.redis.wait_timeout),
+        ] {
+            self.unless(!time.is_zero(), path, || "expected more than 0s".into());
+        }
+        self.unless(s.sip.t1 <= s.sip.t2, "sip", || "t1 <= t2 does not hold".into());
+        let give_up = 64 * s.sip.t1.min(Duration::from_secs(3600));
+        self.unless(s.call_control.guard < give_up, "call_control.guard", || {
+            format!(
+                "expected less than 64*T1 ({} s), after which a phone gives up by itself",
+                give_up.as_secs()
+            )
+        });
+        self.unless(s.presence.min_expires <= s.presence.max_expires, "presence", || {
+            "min_expires <= max_expires does not hold".into()
+        });
+    }
+
+    fn limits(&mut self, s: &Settings) {
+        for (path, limit) in [
+            ("limits.tcp_connections", s.limits.tcp_connections),
+            ("limits.tcp_connections_per_source", s.limits.tcp_connections_per_source),
+            ("limits.stream_message", s.limits.stream_message),
+            ("limits.transactions", s.limits.transactions),
+            ("limits.watch_buffer", s.limits.watch_buffer),
+            ("log.queue", s.log.queue),
+        ] {
+            self.unless(limit > 0, path, || "expected at least 1".into());
+        }
+    }
+}
+
+fn optional<E>(text: &str, check: impl FnOnce(&str) -> Result<(), E>) -> Result<(), E> {
+    if text.is_empty() { Ok(()) } else { check(text) }
+}
+
+/// ADDR:PORT, where ADDR may be a name of this machine.
+fn place(text: &str) -> Result<(), String> {
+    let good = text.parse::<SocketAddr>().is_ok()
+        || text.rsplit_once(':').is_some_and(|(name, port)| {
+            let letters = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+            !name.is_empty() && name.chars().all(letters) && port.parse::<u16>().is_ok()
+        });
+    if good { Ok(()) } else { Err(format!("expected ADDR:PORT, found {text:?}")) }
+}
+
+/// HOST or HOST:PORT, as it stands in Via and Contact.
+fn host(text: &str) -> Result<(), String> {
+    let uri = format!("sip:{text}");
+    let good = sip_message::Uri::parse(uri.as_bytes()).is_ok_and(|u| u.user.is_none() && u.params.is_empty());
+    if good { Ok(()) } else { Err(format!("expected HOST or HOST:PORT, found {text:?}")) }
+}
+
+fn auth(text: &str) -> Result<(), String> {
+    match text {
+        "digest" | "none" => Ok(()),
+        _ => Err(format!("expected digest or none, found {text:?}")),
+    }
+}
+
+fn runs_edge(s: &Settings) -> bool {
+    roles::roles(&s.roles).is_ok_and(|roles| roles.contains(&Role::Edge))
+}
+
+/// Whether strangers could register and call.
+fn is_open(domain: &Domain, s: &Settings) -> bool {
+    let listens = listeners(&s.sip.listen, "").unwrap_or_default();
+    runs_edge(s)
+        && services::auth_of(domain, s) == "none"
+        && !domain.danger_open
+        && listens.iter().any(|listen| !listen.address.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(settings: &Settings) -> Vec<&'static str> {
+        problems(settings).into_iter().map(|(path, _)| path).collect()
+    }
+
+    #[test]
+    fn the_defaults_have_nothing_wrong() {
+        assert_eq!(problems(&Settings::default()), []);
+    }
+
+    #[test]
+    fn every_wrong_value_is_found_in_one_go() {
+        let mut s = Settings {
+            api: "garbage".into(),
+            admin: "127.0.0.1:99999".into(),
+            advertise: "a b".into(),
+            auth: "basic".into(),
+            peers: vec!["foo=http://127.0.0.1:1".into()],
+            roles: vec!["edgy".into()],
+            cluster_url: "127.0.0.1:1".into(),
+            ..Settings::default()
+        };
+        s.sip.listen = vec!["127.0.0.1:5060".into()];
+        s.registrar.min_expires = Duration::from_secs(9999);
+        s.call_control.guard = Duration::from_secs(32);
+        s.redis.url = "http://127.0.0.1".into();
+        s.log.filter = "=,=".into();
+        s.edge.trusted = vec!["10.0.0.0/99".into()];
+        let found = paths(&s);
+        for path in [
+            "api",
+            "admin",
+            "advertise",
+            "auth",
+            "peers",
+            "roles",
+            "cluster_url",
+            "sip.listen",
+            "registrar",
+            "call_control.guard",
+            "redis.url",
+            "log.filter",
+            "edge.trusted",
+        ] {
+            assert!(found.contains(&path), "{path} is not among {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_api_or_domains_that_would_be_open_to_the_world_are_refused() {
+        let open = Settings { api: "0.0.0.0:50051".into(), ..Settings::default() };
+        assert_eq!(paths(&open), ["api"]);
+        let mut none = Settings { auth: "none".into(), ..Settings::default() };
+        assert_eq!(problems(&none), []);
+        none.sip.listen = vec!["udp://192.0.2.1:5060".into()];
+        assert_eq!(paths(&none), ["auth"]);
+        none.domain[0].danger_open = true;
+        assert_eq!(problems(&none), []);
+    }
+
+    #[test]
+    fn a_role_that_runs_apart_needs_its_peers_and_a_shared_store() {
+        let apart = Settings { roles: vec!["call-control".into()], ..Settings::default() };
+        assert_eq!(paths(&apart), ["peers", "redis.url"]);
+    }
+}
