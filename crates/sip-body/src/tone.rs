@@ -62,17 +62,35 @@ pub enum ToneError {
     Incomplete,
 }
 
+/// How often a tone that is on pulses, what sounds, and for how long by turns it sounds and is silent (ITU-T E.180).
+type Cadence = (u32, &'static [u32], &'static [u32]);
+
 impl Tones {
     /// The ringback of North America: 440 and 480 Hz, two seconds on, four seconds off.
     pub fn us_ringback() -> Self {
-        let tone = |volume_db, duration_ms, frequencies_hz| Tone {
-            modulation_hz: Some(0),
-            volume_db,
-            duration_ms,
-            frequencies_hz,
-            decay: None,
+        Self::cadence((0, &[440, 480], &[2_000, 4_000]))
+    }
+
+    /// The ringback of a country: "us", "eu" (most of Europe), "uk", "fr" or "jp".
+    pub fn ringback(country: &str) -> Option<Self> {
+        Some(match country {
+            "us" => Self::us_ringback(),
+            "eu" => Self::cadence((0, &[425], &[1_000, 4_000])),
+            "uk" => Self::cadence((0, &[400, 450], &[400, 200, 400, 2_000])),
+            "fr" => Self::cadence((0, &[440], &[1_500, 3_500])),
+            "jp" => Self::cadence((16, &[400], &[1_000, 2_000])),
+            _ => return None,
+        })
+    }
+
+    fn cadence((hz, sounds, spans): Cadence) -> Self {
+        let tone = |(index, &duration_ms): (usize, &u32)| {
+            let is_on = index % 2 == 0;
+            let (modulation_hz, volume_db, frequencies_hz) =
+                if is_on { (hz, -3, sounds.to_vec()) } else { (0, -63, vec![0]) };
+            Tone { modulation_hz: Some(modulation_hz), volume_db, duration_ms, frequencies_hz, decay: None }
         };
-        Self { is_repeated: true, tones: vec![tone(-3, 2_000, vec![440, 480]), tone(-63, 4_000, vec![0])] }
+        Self { is_repeated: true, tones: spans.iter().enumerate().map(tone).collect() }
     }
 
     /// The document.

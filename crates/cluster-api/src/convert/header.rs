@@ -102,18 +102,19 @@ impl Body {
 /// # Errors
 /// When the name is no token or belongs to the SIP stack, or the value is no single line.
 pub fn check_header(header: &Header) -> Result<(), Fault> {
-    let fault = |field: &str, expected: &str| Err(Fault::new(FaultKind::Header, field, expected));
+    let fault = |field: &str, expected: String| Err(Fault::new(FaultKind::Header, field, expected));
+    let name = header.name.escape_debug();
     if header.name.is_empty() || !header.name.bytes().all(is_token_octet) {
-        return fault("name", "a header name, for example X-Account");
+        return fault("name", format!("a header name, for example X-Account, not \"{name:.80}\""));
     }
     if RESERVED.contains(&&*header.name.to_ascii_lowercase()) {
-        return fault("name", "a header that the SIP stack does not write itself");
+        return fault("name", format!("a header other than {name}, which the SIP stack writes itself"));
     }
     if header.value.len() > LONGEST_VALUE {
-        return fault("value", "at most 2,048 octets");
+        return fault("value", format!("at most 2,048 octets in {name:.80}"));
     }
     if !is_one_line(&header.value) {
-        return fault("value", "one line without control characters");
+        return fault("value", format!("one line without control characters in {name:.80}"));
     }
     Ok(())
 }
@@ -220,6 +221,7 @@ mod tests {
         let headers = [Header::new("X-A", "1"), Header::new("Via", "2")];
         let fault = check_headers(&headers).expect_err("Via").within("from");
         assert_eq!(fault.field, "from.headers[1].name");
+        assert_eq!(fault.expected, "a header other than Via, which the SIP stack writes itself");
         assert!(check_headers(&vec![Header::new("X-A", "1"); 33]).is_err());
     }
 

@@ -15,7 +15,9 @@ pub fn page_limit(page_size: i32) -> Result<u32, Fault> {
     match u32::try_from(page_size) {
         Ok(0) => Ok(USUAL),
         Ok(asked) => Ok(asked.min(MOST)),
-        Err(_) => Err(Fault::new(FaultKind::Field, "page_size", "0 to 1,000")),
+        Err(_) => {
+            Err(Fault::new(FaultKind::Field, "page_size", "1 to 1,000 (0 means 100, more means 1,000)"))
+        }
     }
 }
 

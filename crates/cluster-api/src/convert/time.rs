@@ -38,7 +38,8 @@ pub fn duration(field: &str, time: prost_types::Duration) -> Result<Duration, Fa
         (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Some(Duration::new(seconds, nanos)),
         _ => None,
     };
-    converted.ok_or_else(|| Fault::new(FaultKind::Field, field, "a duration that is not negative"))
+    let expected = "a duration: seconds from 0 and nanos from 0 to 999,999,999";
+    converted.ok_or_else(|| Fault::new(FaultKind::Field, field, expected))
 }
 
 /// A duration that may be absent, and is within limits when it is there.
@@ -55,7 +56,7 @@ pub fn optional_duration(
     if limits.contains(&time) {
         return Ok(Some(time));
     }
-    let expected = format!("between {:?} and {:?}", limits.start(), limits.end());
+    let expected = format!("between {:?} and {:?}, not {time:?}", limits.start(), limits.end());
     Err(Fault::new(FaultKind::Field, field, expected))
 }
 
@@ -76,7 +77,8 @@ mod tests {
         for (seconds, nanos) in [(-1, 0), (0, -1), (0, 1_000_000_000)] {
             let fault =
                 duration("ring_timeout", prost_types::Duration { seconds, nanos }).expect_err("malformed");
-            assert_eq!(fault.to_string(), "ring_timeout: a duration that is not negative");
+            let expected = "ring_timeout: a duration: seconds from 0 and nanos from 0 to 999,999,999";
+            assert_eq!(fault.to_string(), expected);
         }
         assert!(system_time("t", prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }).is_err());
         assert!(system_time("t", prost_types::Timestamp { seconds: 0, nanos: -1 }).is_err());
@@ -94,6 +96,6 @@ mod tests {
         assert_eq!(optional_duration("after", None, limits.clone()), Ok(None));
         assert_eq!(optional_duration("after", of(20), limits.clone()), Ok(Some(Duration::from_secs(20))));
         let fault = optional_duration("after", of(0), limits).expect_err("too short");
-        assert_eq!(fault.to_string(), "after: between 1s and 600s");
+        assert_eq!(fault.to_string(), "after: between 1s and 600s, not 0ns");
     }
 }

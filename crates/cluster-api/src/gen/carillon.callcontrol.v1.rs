@@ -289,7 +289,8 @@ pub struct Outcome {
     /// Reason phrase or Reason header text belonging to it.
     #[prost(string, tag = "3")]
     pub sip_reason: ::prost::alloc::string::String,
-    /// Who ended it: a leg id ("a"), "api", or "carillon" (a timer, a guard, a lost component).
+    /// Who ended it: a leg id ("a") when what that leg answered or sent did; "api"; or "carillon": a timer (ring, maximum
+    /// duration, session, no answer to a request at all), a guard, a lost component.
     #[prost(string, tag = "4")]
     pub ended_by: ::prost::alloc::string::String,
 }
@@ -315,7 +316,7 @@ pub mod outcome {
         Completed = 1,
         /// 486 or 600.
         Busy = 2,
-        /// Rang until the ring timeout, or 480 or 408 after ringing.
+        /// Rang until the ring timeout (480, ended by "carillon"), or 480, 487 or 408 after ringing.
         NoAnswer = 3,
         /// 403, 603 or 607 and the like: somebody or some policy said no.
         Rejected = 4,
@@ -323,7 +324,8 @@ pub mod outcome {
         Unreachable = 5,
         /// Ended by Hangup or by the caller before it was answered.
         Cancelled = 6,
-        /// Anything else: refused media, lost edge, protocol error.
+        /// Anything else: refused media, lost edge (503, ended by "carillon"), protocol error; of a connected call, whatever is not
+        /// a hang-up.
         Failed = 7,
     }
     impl Kind {
@@ -586,7 +588,7 @@ pub struct ListCallsRequest {
     /// Which calls.
     #[prost(message, optional, tag = "1")]
     pub filter: ::core::option::Option<CallFilter>,
-    /// Most calls to return, 1..1000; 0 means 100.
+    /// Most calls to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// next_page_token of the page before, with the same filter; empty for the first page.
@@ -613,6 +615,7 @@ pub struct WatchCallsRequest {
     #[prost(message, optional, tag = "2")]
     pub filter: ::core::option::Option<CallFilter>,
     /// Resume behind this event: no snapshot, nothing lost, nothing repeated. At least one hour of history is kept.
+    /// Present and empty together with call_id: every event of this call from CREATED on, without a snapshot.
     #[prost(string, optional, tag = "3")]
     pub after_cursor: ::core::option::Option<::prost::alloc::string::String>,
 }
@@ -1354,7 +1357,7 @@ pub mod call_control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Streams what happens. Begins with a snapshot unless resumed. Errors: OUT_OF_RANGE CURSOR_TOO_OLD; RESOURCE_EXHAUSTED
+        /// Streams what happens. Begins with a snapshot unless resumed or asked for one call from its beginning. Errors: OUT_OF_RANGE CURSOR_TOO_OLD; RESOURCE_EXHAUSTED
         /// SLOW_SUBSCRIBER (resume with the last cursor); NOT_FOUND CALL_NOT_FOUND.
         pub async fn watch_calls(
             &mut self,
@@ -1813,7 +1816,7 @@ pub mod call_control_server {
             >
             + std::marker::Send
             + 'static;
-        /// Streams what happens. Begins with a snapshot unless resumed. Errors: OUT_OF_RANGE CURSOR_TOO_OLD; RESOURCE_EXHAUSTED
+        /// Streams what happens. Begins with a snapshot unless resumed or asked for one call from its beginning. Errors: OUT_OF_RANGE CURSOR_TOO_OLD; RESOURCE_EXHAUSTED
         /// SLOW_SUBSCRIBER (resume with the last cursor); NOT_FOUND CALL_NOT_FOUND.
         async fn watch_calls(
             &self,

@@ -46,3 +46,16 @@ fn what_is_no_tone_description_is_refused() {
     assert_eq!(Tones::parse(b"<tones></tones>"), Err(ToneError::Incomplete));
     assert_eq!(Tones::parse(&[b' '; 20_000]), Err(ToneError::TooLarge(16 * 1024)));
 }
+
+/// TPC-13: every named ringback is a valid description of its own.
+#[test]
+fn every_country_has_its_own_ringback() {
+    let mut seen: Vec<Tones> = Vec::new();
+    for country in ["us", "eu", "uk", "fr", "jp"] {
+        let tones = Tones::ringback(country).expect(country);
+        assert_eq!(Tones::parse(tones.to_xml().as_bytes()).as_ref(), Ok(&tones), "{country}");
+        assert!(!seen.contains(&tones), "{country}");
+        seen.push(tones);
+    }
+    assert_eq!(Tones::ringback("xx"), None);
+}

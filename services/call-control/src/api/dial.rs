@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use cluster_api::callcontrol::v1 as wire;
-use cluster_rpc::Reason;
+use cluster_rpc::{Reason, Refusal};
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
@@ -41,7 +41,7 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
     policy.guard_ms = millis(config.guard);
     policy.t1_ms = millis(config.t1);
     policy.inactive_first = config.inactive_first;
-    policy.caller_id = violations.caller_id("caller_id", &request.caller_id);
+    (policy.caller_name, policy.caller_id) = violations.caller_id("caller_id", &request.caller_id);
     policy.ringback_tone = match request.ringback.as_str() {
         "" => config.ringback_tone.clone(),
         tone => {
@@ -52,6 +52,13 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
         }
     };
     violations.check()?;
+    for (field, party) in [("from.trunk", &from), ("to.trunk", &to)] {
+        if !party.trunk.is_empty() {
+            let expected =
+                "no trunk of this name: this version has no trunks; leave it out to let routing decide";
+            return Err(Refusal::field(Reason::TrunkNotFound, field, expected).into());
+        }
+    }
     Ok(NewCall {
         call_id: String::new(),
         flow,
@@ -171,6 +178,32 @@ mod tests {
                 .expect_err("refused");
         assert_eq!(status.code(), tonic::Code::InvalidArgument);
         assert!(status.message().starts_with("flow: another flow: Flow II"), "{}", status.message());
+    }
+
+    #[test]
+    fn a_trunk_is_refused_while_there_are_none() {
+        for (n, field) in ["from.trunk", "to.trunk"].into_iter().enumerate() {
+            let mut named = request();
+            let party = if n == 0 { &mut named.from } else { &mut named.to };
+            party.as_mut().expect("a party").trunk = Some("carrier".into());
+            let status = new_call(named, &Config::default()).expect_err("no trunks");
+            let refusal = Refusal::read(&status).expect("a reason");
+            assert_eq!((status.code(), refusal.reason()), (tonic::Code::NotFound, Reason::TrunkNotFound));
+            assert!(status.message().starts_with(field), "{}", status.message());
+        }
+    }
+
+    #[test]
+    fn a_caller_id_keeps_its_name_and_a_tone_its_country() {
+        let named = wire::DialRequest {
+            caller_id: "\"Sales \\\"East\\\"\" <sip:sales@example.com>".into(),
+            ringback: "uk".into(),
+            ..request()
+        };
+        let policy = new_call(named, &Config::default()).expect("valid").policy;
+        assert_eq!(policy.caller_id, "sip:sales@example.com");
+        assert_eq!(policy.caller_name, "Sales \"East\"");
+        assert_eq!(policy.ringback_tone, "uk");
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Filter {
     /// Checks a filter.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for unknown states and kinds.
+    /// `INVALID_ARGUMENT` for unknown states and kinds, and for text that no call can have.
     pub fn new(filter: Option<wire::CallFilter>) -> Result<Filter, Status> {
         let filter = filter.unwrap_or_default();
         let mut violations = Violations::default();
@@ -36,6 +36,10 @@ impl Filter {
             violations.add(Reason::BadField, "filter.kinds", "kinds that this version knows");
         }
         violations.line("filter.party", &filter.party, 1024);
+        for (key, value) in &filter.metadata {
+            violations.line("filter.metadata", key, 64);
+            violations.line(&format!("filter.metadata[{}]", key.escape_debug()), value, 512);
+        }
         violations.check()?;
         Ok(Filter {
             states: filter.states,

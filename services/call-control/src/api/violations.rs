@@ -60,21 +60,26 @@ impl Violations {
         }
     }
 
-    /// A URI, or a name and a URI in angle brackets; gives the URI.
-    pub fn caller_id(&mut self, field: &str, value: &str) -> String {
+    /// A URI, or a name and a URI in angle brackets; gives name and URI.
+    pub fn caller_id(&mut self, field: &str, value: &str) -> (String, String) {
         if value.is_empty() {
-            return String::new();
+            return Default::default();
         }
         if !is_one_line(value) {
             self.add(Reason::BadUri, field, "one line without control characters");
-            return String::new();
+            return Default::default();
         }
-        let uri = match NameAddr::parse(value.as_bytes()) {
-            Ok(address) => String::from_utf8_lossy(address.uri).into_owned(),
-            Err(_) => value.to_owned(),
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let (name, uri) = match NameAddr::parse(value.as_bytes()) {
+            // What follows the bracket would be parameters of the header, which are not the application's.
+            Ok(address) if address.bracketed && value.ends_with('>') => {
+                (text(&address.display_name()), text(address.uri))
+            }
+            _ => (String::new(), value.to_owned()),
         };
         self.uri(field, &uri);
-        uri
+        self.display_name(field, &name);
+        (name, uri)
     }
 
     /// A name to show.
@@ -127,11 +132,34 @@ fn check_uri(uri: &str) -> Result<(), String> {
     if !matches!(parsed.scheme, Scheme::Sip | Scheme::Sips | Scheme::Tel) {
         return Err(EXPECTED.to_owned());
     }
+    if parsed.port == Some(0) {
+        return Err("a URI with a port from 1 to 65535, or without one".to_owned());
+    }
+    if parsed.scheme == Scheme::Tel && !is_number(uri) {
+        return Err("a tel URI with a number, for example tel:+15551234".to_owned());
+    }
     // RFC 3261 19.1.5: headers in a URI would become headers of the request.
     if parsed.headers.is_some() || parsed.has_param("method") {
         return Err("a URI without headers and without a method parameter".to_owned());
     }
     Ok(())
+}
+
+/// RFC 3966 3: a global number, or a local one; letters (they are digits there) only where phone-context says whose.
+fn is_number(uri: &str) -> bool {
+    let number = uri.split_once(':').map_or("", |(_, rest)| rest);
+    let (number, params) = number.split_once(';').unwrap_or((number, ""));
+    let has_context = params.to_ascii_lowercase().split(';').any(|param| param.starts_with("phone-context="));
+    let (number, is_global) = match number.strip_prefix('+') {
+        Some(number) => (number, true),
+        None => (number, false),
+    };
+    let is_digit = |c: char| {
+        c.is_ascii_digit()
+            || (!is_global && (matches!(c, '*' | '#') || (has_context && c.is_ascii_hexdigit())))
+    };
+    let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')');
+    number.chars().all(|c| is_digit(c) || is_separator(c)) && number.chars().any(is_digit)
 }
 
 /// No control characters, and none of the separators that some readers take for line ends.
@@ -150,6 +178,8 @@ mod tests {
             "sips:alice@example.com:5061;transport=tls",
             "tel:+1-555-1234",
             "sip:[::1]",
+            "tel:911",
+            "tel:abc;phone-context=+1-555",
         ] {
             assert_eq!(check_uri(uri), Ok(()), "{uri}");
         }
@@ -170,6 +200,11 @@ mod tests {
             "sip:a@b?Replaces=x",
             "sip:a@b;method=BYE",
             "sip:ä@b",
+            "sip:bob@localhost:0",
+            "tel:abc",
+            "tel:+",
+            "tel:+1555x",
+            "tel:-;phone-context=example.com",
             "<sip:a@b>",
         ] {
             assert!(check_uri(uri).is_err(), "{uri:?}");
@@ -180,10 +215,11 @@ mod tests {
     #[test]
     fn a_caller_id_is_a_uri_with_or_without_a_name() {
         let mut violations = Violations::default();
-        let uri = violations.caller_id("caller_id", "\"Sales\" <sip:sales@example.com>");
-        assert_eq!(uri, "sip:sales@example.com");
-        assert_eq!(violations.caller_id("caller_id", "tel:+15551234"), "tel:+15551234");
-        assert_eq!(violations.caller_id("caller_id", ""), "");
+        let mut read = |value: &str| violations.caller_id("caller_id", value);
+        let pair = |name: &str, uri: &str| (name.to_owned(), uri.to_owned());
+        assert_eq!(read("\"Sales\" <sip:sales@example.com>"), pair("Sales", "sip:sales@example.com"));
+        assert_eq!(read("tel:+15551234"), pair("", "tel:+15551234"));
+        assert_eq!(read(""), pair("", ""));
         assert!(violations.check().is_ok());
         for bad in ["Sales", "\"a\r\n\" <sip:a@b>", "<http://x>"] {
             let mut violations = Violations::default();

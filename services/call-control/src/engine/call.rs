@@ -114,7 +114,7 @@ pub struct Policy {
     /// Name that Carillon shows in From before "on behalf of".
     #[prost(string, tag = "2")]
     pub controller_name: String,
-    /// URI to show to the second party instead of the controller's; empty for none.
+    /// URI to show to both parties instead of the controller's; empty for none.
     #[prost(string, tag = "3")]
     pub caller_id: String,
     /// Host part of Call-IDs.
@@ -144,7 +144,7 @@ pub struct Policy {
     /// LAD-4 l: ask that the INVITE to the second party does not fork.
     #[prost(bool, tag = "12")]
     pub no_fork: bool,
-    /// Country or name of the ringback tone; empty means the default one.
+    /// Country of the ringback tone, "none" for no tone; empty means that of North America.
     #[prost(string, tag = "13")]
     pub ringback_tone: String,
     /// T1 in ms; the waits that RFC 3261 derives from it follow.
@@ -156,6 +156,9 @@ pub struct Policy {
     /// Session interval that Carillon asks for, in seconds (RFC 4028); 0 for none.
     #[prost(uint32, tag = "16")]
     pub session_expires_s: u32,
+    /// Name that goes with `caller_id`; empty for none.
+    #[prost(string, tag = "17")]
+    pub caller_name: String,
 }
 
 /// How the legs are brought together.
@@ -326,6 +329,7 @@ impl Policy {
             controller_uri: controller_uri.into(),
             controller_name: controller_name.into(),
             caller_id: String::new(),
+            caller_name: String::new(),
             host: host.into(),
             ring_timeout_ms: 60_000, // the configuration default of call_control.ring_timeout
             guard_ms: 20_000,        // the configuration default of call_control.guard, below 64*T1

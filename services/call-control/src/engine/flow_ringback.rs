@@ -44,13 +44,13 @@ impl Work<'_> {
         let takes_tone = self.leg(A).chosen().is_some_and(|dialog| {
             lists(&dialog.allow, "UPDATE") && lists(&dialog.accept, sip_body::tone::CONTENT_TYPE)
         });
-        if self.call.flow() != Flow::Ringback || stage.tone || !takes_tone {
+        if !self.wants_tone() || stage.tone || !takes_tone {
             return;
         }
         self.call.stage = Some(Stage::DialB(DialB { tone: true }));
         let mut headers = vec![Header::new("Reason", ringing_reason(status))];
         headers.extend(self.session_headers());
-        let body = Some(tone_body(None));
+        let body = Some(tone_body(&self.call.policy.ringback_tone, None));
         self.ask(A, Ask { method: "UPDATE", headers, body, purpose: Purpose::Tone, ..Ask::default() });
     }
 
@@ -63,13 +63,13 @@ impl Work<'_> {
         if has_offered && !can_talk(&own, &offer) {
             return self.ringback_impossible();
         }
-        let form = match (self.may_update(), self.call.flow()) {
-            // LAD-2 step 6: nobody asked for a tone, and RFC 3311 5.1 prefers re-INVITE on a confirmed dialog
-            (true, Flow::Iii) if self.leg(A).is_up() => RingbackForm::InvitePlain,
-            (true, Flow::Ringback) => RingbackForm::UpdateTone,
-            (true, _) => RingbackForm::UpdatePlain,
-            (false, Flow::Ringback) => RingbackForm::InviteTone,
-            (false, _) => RingbackForm::InvitePlain,
+        // LAD-2 step 6: RFC 3311 5.1 prefers re-INVITE on a confirmed dialog
+        let may_update = self.may_update() && !(self.call.flow() == Flow::Iii && self.leg(A).is_up());
+        let form = match (may_update, self.wants_tone()) {
+            (true, true) => RingbackForm::UpdateTone,
+            (true, false) => RingbackForm::UpdatePlain,
+            (false, true) => RingbackForm::InviteTone,
+            (false, false) => RingbackForm::InvitePlain,
         };
         let stage = Ringback { tag, offer, status, form: form.into(), ..Ringback::default() };
         self.tell_first(stage);
@@ -248,6 +248,11 @@ impl Work<'_> {
             _ if self.retry_later(B, &request, &reply) => {}
             _ => self.refused(B, reply.status, &reply.reason, reply.is_unheard()),
         }
+    }
+
+    /// Whether leg a is to hear a tone while leg b rings.
+    fn wants_tone(&self) -> bool {
+        self.call.flow() == Flow::Ringback && self.call.policy.ringback_tone != "none"
     }
 
     /// Whether leg a may be asked by UPDATE: always while it is early, else unless its Allow leaves UPDATE out.

@@ -69,9 +69,9 @@ fn read_body(body: Option<&Body>, takes_all: bool) -> Result<Option<Vec<u8>>, No
     Ok(selected.session.map(|sdp| sdp.to_vec()))
 }
 
-/// The ringback tone with or without a session description (TPC-13).
-pub fn tone_body(sdp: Option<&[u8]>) -> Body {
-    let tones = Tones::us_ringback().to_xml();
+/// The ringback tone of this name with or without a session description (TPC-13).
+pub fn tone_body(name: &str, sdp: Option<&[u8]>) -> Body {
+    let tones = Tones::ringback(name).unwrap_or_else(Tones::us_ringback).to_xml();
     let Some(sdp) = sdp else {
         return Body {
             content_type: tone::CONTENT_TYPE.into(),

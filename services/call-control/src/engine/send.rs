@@ -43,8 +43,13 @@ impl Work<'_> {
         let policy = &self.call.policy;
         let other = if leg == B { &self.call.from } else { &self.call.to };
         // RFC 3725 12.1: the controller does not pretend to be the party for which it has no credentials
-        let (from_uri, from_display) = if leg == B && !policy.caller_id.is_empty() {
-            (policy.caller_id.clone(), self.call.from.display_name.clone())
+        let (from_uri, from_display) = if !policy.caller_id.is_empty() {
+            let name = if policy.caller_name.is_empty() && leg == B {
+                &self.call.from.display_name
+            } else {
+                &policy.caller_name
+            };
+            (policy.caller_id.clone(), name.clone())
         } else {
             let of = if other.display_name.is_empty() { &other.uri } else { &other.display_name };
             (policy.controller_uri.clone(), format!("{} on behalf of {of}", policy.controller_name))
@@ -190,7 +195,11 @@ impl Work<'_> {
         if !pending.offer.is_empty()
             && let Some(fitted) = self.fit_offer(leg, &pending.offer)
         {
-            let body = if pending.tone { tone_body(Some(&fitted.sdp)) } else { Body::sdp(fitted.sdp) };
+            let body = if pending.tone {
+                tone_body(&self.call.policy.ringback_tone, Some(&fitted.sdp))
+            } else {
+                Body::sdp(fitted.sdp)
+            };
             pending.request.body = Some(body);
             pending.lines = fitted.lines;
         }

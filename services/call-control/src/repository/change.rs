@@ -11,7 +11,7 @@ use super::Repository;
 use super::listing::{Position, Summary};
 use super::names::{self, DUE, EVENTS};
 use super::requests::RequestUse;
-use super::stored::{self, Known, Loaded};
+use super::stored::{Head, Known, Loaded};
 use crate::edges::EdgeLife;
 use crate::engine::DueChange;
 use crate::engine::call::Call;
@@ -55,13 +55,19 @@ impl Repository {
     /// [`StoreError::Conflict`] when another replica was faster, or the request id is used already.
     pub async fn save(&self, change: Change<'_>) -> Result<Loaded, StoreError> {
         let now = self.store.now();
-        let batch = self.batch(&change, now);
-        let version = self.store.commit(batch).await?.version;
-        let revision = revision(&change);
-        Ok(Loaded { version, revision, known: known(change.after, revision, change.finished) })
+        let begin = match change.before {
+            Some(before) => before.begin,
+            None => Some(self.place_before(&change.after.call_id).await?),
+        };
+        let head = Head { revision: revision(&change), begin };
+        let batch = self.batch(&change, head, now);
+        let outcome = self.store.commit(batch).await?;
+        self.passed(&change.after.call_id, &outcome.cursors);
+        let (version, Head { revision, begin }) = (outcome.version, head);
+        Ok(Loaded { version, revision, begin, known: known(change.after, revision, change.finished) })
     }
 
-    fn batch(&self, change: &Change<'_>, now: SystemTime) -> Batch {
+    fn batch(&self, change: &Change<'_>, head: Head, now: SystemTime) -> Batch {
         let call = &change.after;
         let call_id = call.call_id.as_str();
         let before = change.before.and_then(|before| match &before.known {
@@ -69,7 +75,7 @@ impl Repository {
             Known::Proxied(_) | Known::Over(_) => None,
         });
         let mut batch = Batch::new(self.partition(call_id));
-        self.put_record(&mut batch, change);
+        self.put_record(&mut batch, change, head);
         if let Some(request) = change.request {
             let name = names::request(&request.request_id);
             batch.put_for(name, request.encode_to_vec(), Expect::Absent, self.request_retention);
@@ -100,11 +106,10 @@ impl Repository {
         batch
     }
 
-    fn put_record(&self, batch: &mut Batch, change: &Change<'_>) {
-        let revision = revision(change);
+    fn put_record(&self, batch: &mut Batch, change: &Change<'_>, head: Head) {
         let value = match change.finished {
-            false => stored::write_live(revision, &change.after),
-            true => stored::write_over(revision, crate::wire::public::call(&change.after, revision)),
+            false => head.live(&change.after),
+            true => head.over(crate::wire::public::call(&change.after, head.revision)),
         };
         let expect = change.before.map_or(Expect::Absent, |before| Expect::Version(before.version));
         let name = names::call(&change.after.call_id);
@@ -146,6 +151,11 @@ impl Repository {
         let ProxiedChange { before, mut call, mut events } = change;
         let now = self.store.now();
         let revision = before.map_or(0, |before| before.revision) + 1;
+        let begin = match before {
+            Some(before) => before.begin,
+            None => Some(self.place_before(&call.call.call_id).await?),
+        };
+        let head = Head { revision, begin };
         let old = before.map(|before| Summary::of_public(&before.public()));
         let new = Summary::of_public(&call.call);
         call.call.etag = revision.to_string();
@@ -157,11 +167,11 @@ impl Repository {
         let expect = before.map_or(Expect::Absent, |before| Expect::Version(before.version));
         let mut batch = Batch::new(self.partition(&call_id));
         if new.is_ended() {
-            let value = stored::write_over(revision, call.call);
+            let value = head.over(call.call);
             batch.put_for(names::call(&call_id), value, expect, self.ended_retention);
             batch.due_remove(DUE, names::due_timer(&call_id));
         } else {
-            batch.put(names::call(&call_id), stored::write_proxied(revision, call), expect);
+            batch.put(names::call(&call_id), head.proxied(call), expect);
             if old.is_none() {
                 // Should no edge ever report the end.
                 batch.due_add(DUE, names::due_timer(&call_id), now + LONGEST_PROXIED, "");
@@ -171,7 +181,9 @@ impl Repository {
         for event in &events {
             batch.log_append(EVENTS, event.encode_to_vec());
         }
-        self.store.commit(batch).await.map(drop)
+        let outcome = self.store.commit(batch).await?;
+        self.passed(&call_id, &outcome.cursors);
+        Ok(())
     }
 }
 

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ambient::Entropy;
-use store::{Partition, Partitions, Store, StoreError};
+use parking_lot::Mutex;
+use store::{Cursor, Partition, Partitions, Store, StoreError};
 
 pub use self::change::{Change, ProxiedChange};
 pub use self::listing::{Listed, Position, Summary, address_of_record};
@@ -33,10 +34,15 @@ pub use self::stored::{Known, Loaded};
 use crate::config::Config;
 use crate::edges::EdgeLife;
 
+/// How old a look at the end of an event log may be: short against the time in which the log drops its oldest entries.
+const RECENT: Duration = Duration::from_secs(5);
+
 /// The calls in the store.
 pub struct Repository {
     store: Arc<dyn Store>,
     partitions: Partitions,
+    /// For each partition, how far its event log was at the latest commit of this replica.
+    tails: Vec<Mutex<Option<Cursor>>>,
     lease: Duration,
     ended_retention: Duration,
     request_retention: Duration,
@@ -45,9 +51,11 @@ pub struct Repository {
 impl Repository {
     /// The calls in this store.
     pub fn new(store: Arc<dyn Store>, config: &Config) -> Repository {
+        let partitions = Partitions::new("calls", config.partitions);
         Repository {
             store,
-            partitions: Partitions::new("calls", config.partitions),
+            tails: partitions.all().iter().map(|_| Mutex::default()).collect(),
+            partitions,
             lease: config.lease,
             ended_retention: config.ended_retention,
             request_retention: config.request_retention,
@@ -98,6 +106,26 @@ impl Repository {
     /// The store's time.
     pub fn now(&self) -> SystemTime {
         self.store.now()
+    }
+
+    /// A place in the event log before everything that is appended from now on about this call: where this replica saw the
+    /// log last, if that was just now, else where it ends.
+    async fn place_before(&self, call_id: &str) -> Result<Cursor, StoreError> {
+        let number = self.partition_number(call_id);
+        let recent = self.now().checked_sub(RECENT).unwrap_or(SystemTime::UNIX_EPOCH);
+        let seen = *self.tails[number].lock();
+        if let Some(seen) = seen.filter(|seen| seen.time() >= recent) {
+            return Ok(seen);
+        }
+        self.store.log_tail(&self.partitions()[number], EVENTS).await
+    }
+
+    /// The log was at least so far.
+    fn passed(&self, call_id: &str, cursors: &[Cursor]) {
+        if let Some(last) = cursors.last() {
+            let mut seen = self.tails[self.partition_number(call_id)].lock();
+            *seen = (*seen).max(Some(*last));
+        }
     }
 
     /// Reads a call.

@@ -2,7 +2,7 @@
 
 use cluster_api::callcontrol::v1 as wire;
 use prost::Message as _;
-use store::{StoreError, Versioned};
+use store::{Cursor, StoreError, Versioned};
 
 use crate::engine::call::Call;
 use crate::proxied::ProxiedCall;
@@ -23,6 +23,18 @@ struct Envelope {
     /// A call that edges merely proxy, until it has ended.
     #[prost(message, optional, tag = "4")]
     proxied: Option<ProxiedCall>,
+    /// A place in the event log before the first event of the call.
+    #[prost(message, optional, tag = "5")]
+    begin: Option<Begin>,
+}
+
+/// A cursor of the event log.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Begin {
+    #[prost(uint64, tag = "1")]
+    millis: u64,
+    #[prost(uint64, tag = "2")]
+    number: u64,
 }
 
 /// A call as it was read.
@@ -32,6 +44,8 @@ pub struct Loaded {
     pub version: u64,
     /// The call's own count of changes.
     pub revision: u64,
+    /// A place in the event log of its partition before its first event; `None` in records that do not say.
+    pub begin: Option<Cursor>,
     /// The call.
     pub known: Known,
 }
@@ -69,17 +83,32 @@ pub(super) fn read(found: Versioned) -> Result<Loaded, StoreError> {
             Known::Live(Box::new(call))
         }
     };
-    Ok(Loaded { version: found.version, revision: envelope.revision, known })
+    let begin = envelope.begin.map(|Begin { millis, number }| Cursor { millis, number });
+    Ok(Loaded { version: found.version, revision: envelope.revision, begin, known })
 }
 
-pub(super) fn write_live(revision: u64, call: &Call) -> Vec<u8> {
-    Envelope { revision, live: record::encode(call), ..Envelope::default() }.encode_to_vec()
+/// What every record of a call has, whatever is known about the call.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    pub(super) revision: u64,
+    pub(super) begin: Option<Cursor>,
 }
 
-pub(super) fn write_over(revision: u64, call: wire::Call) -> Vec<u8> {
-    Envelope { revision, over: Some(call), ..Envelope::default() }.encode_to_vec()
-}
+impl Head {
+    fn envelope(self) -> Envelope {
+        let begin = self.begin.map(|Cursor { millis, number }| Begin { millis, number });
+        Envelope { revision: self.revision, begin, ..Envelope::default() }
+    }
 
-pub(super) fn write_proxied(revision: u64, proxied: ProxiedCall) -> Vec<u8> {
-    Envelope { revision, proxied: Some(proxied), ..Envelope::default() }.encode_to_vec()
+    pub(super) fn live(self, call: &Call) -> Vec<u8> {
+        Envelope { live: record::encode(call), ..self.envelope() }.encode_to_vec()
+    }
+
+    pub(super) fn over(self, call: wire::Call) -> Vec<u8> {
+        Envelope { over: Some(call), ..self.envelope() }.encode_to_vec()
+    }
+
+    pub(super) fn proxied(self, proxied: ProxiedCall) -> Vec<u8> {
+        Envelope { proxied: Some(proxied), ..self.envelope() }.encode_to_vec()
+    }
 }

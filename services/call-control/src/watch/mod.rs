@@ -64,7 +64,8 @@ impl Watches {
     ) -> Result<impl Stream<Item = Result<wire::CallEvent, Status>> + Send + use<>, Status> {
         let filter = Filter::new(request.filter)?;
         let call_id = request.call_id.filter(|call_id| !call_id.is_empty());
-        let place = match request.after_cursor.filter(|cursor| !cursor.is_empty()) {
+        let from_beginning = call_id.is_some() && request.after_cursor.as_deref() == Some("");
+        let mut place = match request.after_cursor.filter(|cursor| !cursor.is_empty()) {
             None => None,
             Some(text) => Some(Place::parse(&text).ok_or_else(bad_cursor)?),
         };
@@ -77,7 +78,12 @@ impl Watches {
                     Known::Proxied(_) => false,
                     Known::Over(_) => true,
                 };
-                Scope::Call { partition: self.runner.repository.partition_number(&call_id), call_id, is_over }
+                let partition = self.runner.repository.partition_number(&call_id);
+                if from_beginning {
+                    let cursor = loaded.begin.ok_or_else(refusal::cursor_too_old)?;
+                    place = Some(Place::Call { partition, cursor });
+                }
+                Scope::Call { partition, call_id, is_over }
             }
         };
         let place = place.filter(|place| *place != Place::BeforeSnapshot);

@@ -72,7 +72,7 @@ fn only_reliable_messages_move_the_target() {
     assert_eq!(t.last("a", "BYE").1.request_uri, "sip:moved@a");
 }
 
-/// TPC-10: the controller shows itself, on behalf of the other party; a caller id replaces that toward the second one.
+/// TPC-10: the controller shows itself, on behalf of the other party; a caller id replaces that toward both.
 #[test]
 fn the_controller_does_not_pretend_to_be_a_party() {
     let t = Ladder::dial(Flow::Iv);
@@ -80,9 +80,19 @@ fn the_controller_does_not_pretend_to_be_a_party() {
     assert_eq!(invite.from_uri, "sip:controller@example.com");
     assert_eq!(invite.from_display, "controller on behalf of sip:bob@example.com");
 
-    let mut t = Ladder::dial_with(Flow::Iv, |policy| policy.caller_id = "sip:+15550000@example.com".into());
+    let mut t = Ladder::dial_with(Flow::Iv, |policy| {
+        policy.caller_id = "sip:+15550000@example.com".into();
+        policy.caller_name = "Sales".into();
+    });
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
-    assert_eq!(t.last("b", "INVITE").1.from_uri, "sip:+15550000@example.com");
+    for leg in ["a", "b"] {
+        let (_, invite) = t.last(leg, "INVITE");
+        assert_eq!(
+            (&*invite.from_uri, &*invite.from_display),
+            ("sip:+15550000@example.com", "Sales"),
+            "{leg}"
+        );
+    }
 }
 
 /// TPC-11: the inactive line of an IPv6 controller is at a name that reaches nobody.

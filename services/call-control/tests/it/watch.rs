@@ -230,3 +230,41 @@ async fn a_cursor_that_no_stream_gave_out_is_refused() {
         );
     }
 }
+
+/// TPC-15: whoever asks late, asks another replica, or asks after the end, sees every event of the call.
+#[tokio::test(start_paused = true)]
+async fn an_empty_cursor_means_from_the_beginning_of_the_call() {
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let first = replica(store.clone(), &world, Config::default());
+    let second = replica(store, &world, Config::default());
+    // Other calls before, beside and after it in the same logs.
+    for _ in 0..3 {
+        whole_call(&first).await;
+    }
+    let call = first.dial(dial_request("alice", "bob")).await.expect("committed");
+    let beginning = || cc::WatchCallsRequest { call_id: Some(call.call_id.clone()), ..after("") };
+    let mut early = first.watch(beginning()).await.expect("open");
+    first.wait_for(&call.call_id, State::Answered).await;
+    whole_call(&second).await;
+    let mut late = second.watch(beginning()).await.expect("open");
+    first.hangup("", &call.call_id).await.expect("hung up");
+    first.wait_for(&call.call_id, State::Ended).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut after_the_end = second.watch(beginning()).await.expect("open");
+    let expected = [
+        "CREATED",
+        "a LEG_DIALING",
+        "a LEG_RINGING",
+        "a LEG_ANSWERED",
+        "b LEG_DIALING",
+        "b LEG_RINGING",
+        "b LEG_ANSWERED",
+        "CONNECTED",
+        "a LEG_ENDED",
+        "b LEG_ENDED",
+        "ENDED",
+    ];
+    for watch in [&mut early, &mut late, &mut after_the_end] {
+        assert_eq!(story(&watch.rest().await), expected);
+    }
+}
