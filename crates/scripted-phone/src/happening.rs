@@ -9,6 +9,8 @@ pub enum Happening {
     Registered(Duration),
     /// A final failure to REGISTER.
     RegisterFailed { status: u16, reason: String },
+    /// The registrar cannot take the REGISTER now; the phone tries again by itself.
+    RegisterPostponed { status: u16, reason: String, again_in: Duration },
     /// A call comes in.
     Incoming { from: String, call_id: String },
     /// A provisional response to a call of ours.

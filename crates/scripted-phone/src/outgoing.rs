@@ -213,7 +213,18 @@ impl Phone {
             }
             self.tell(Happening::Registered(granted));
         } else {
-            self.tell(Happening::RegisterFailed { status, reason: text(response.reason()) });
+            self.take_register_failure(now, response, status);
+        }
+    }
+
+    fn take_register_failure(&mut self, now: Instant, response: &Message, status: u16) {
+        let reason = text(response.reason());
+        match retry_after(response).filter(|_| self.script.registers_again && !self.registration.leaving) {
+            Some(again_in) => {
+                self.registration.refresh_at = Some(now + again_in);
+                self.tell(Happening::RegisterPostponed { status, reason, again_in });
+            }
+            None => self.tell(Happening::RegisterFailed { status, reason }),
         }
     }
 
@@ -321,6 +332,14 @@ impl Phone {
         self.transmit(to, bytes.clone());
         self.repeat(now, until, bytes, to);
     }
+}
+
+/// When a 503 says that it may be tried again: `18000;duration=3600` or `120 (I'm in a meeting)`. RFC 3261 20.33
+fn retry_after(response: &Message) -> Option<Duration> {
+    let value = text(response.first(HeaderId::RetryAfter).filter(|_| response.status() == Some(503))?);
+    let seconds: u64 = value.split([' ', ';', '(']).next()?.parse().ok()?;
+    // At once would be a storm, and nobody waits for a phone that comes back tomorrow.
+    Some(Duration::from_secs(seconds.clamp(1, 300)))
 }
 
 /// A request of values this phone made or took from a parsed message.

@@ -255,4 +255,39 @@ mod tests {
         assert_eq!(first.len(), 1);
         assert_eq!(sent(), first);
     }
+
+    #[test]
+    fn a_phone_that_is_told_when_to_come_back_does() {
+        let local = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let server = SocketAddr::from(([192, 0, 2, 2], 5060));
+        let identity = Identity::new("sip:bob@example.com", "zanzibar").unwrap();
+        let script = Script { registers_again: true, ..Script::plain() };
+        let mut phone = Phone::new(identity, script, local, server, 1);
+        let now = Instant::now();
+        phone.register(now);
+        let sent = |phone: &mut Phone| {
+            let outputs = std::iter::from_fn(|| phone.poll_output());
+            outputs
+                .filter_map(|output| match output {
+                    Output::Send { bytes, .. } => Some(bytes),
+                    Output::Happened(_) => None,
+                })
+                .next()
+        };
+        let register = Message::parse(sent(&mut phone).unwrap(), &Limits::default()).unwrap();
+        let refused = sip_message::ResponseBuilder::to(&register, 503)
+            .header(HeaderId::RetryAfter, "7 (starting);duration=60")
+            .unwrap()
+            .build();
+        phone.handle_datagram(now, refused.bytes().clone(), server);
+        let told: Vec<Output> = std::iter::from_fn(|| phone.poll_output()).collect();
+        let postponed = |output: &Output| {
+            matches!(output, Output::Happened(Happening::RegisterPostponed { status: 503, .. }))
+        };
+        assert!(told.iter().any(postponed), "{told:?}");
+        let later = now + Duration::from_secs(7);
+        assert_eq!(phone.next_deadline(), Some(later));
+        phone.handle_deadline(later);
+        assert!(sent(&mut phone).unwrap().starts_with(b"REGISTER "));
+    }
 }

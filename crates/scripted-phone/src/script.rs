@@ -73,6 +73,8 @@ pub struct Script {
     pub hangup_after: Option<Duration>,
     /// Registration time to ask for.
     pub expires: Duration,
+    /// Tries again by itself when the registrar says when (503 with Retry-After, RFC 3261 21.5.4).
+    pub registers_again: bool,
     /// Loses every n-th datagram it sends; 0 loses none.
     pub loses_every: u32,
 }
@@ -88,6 +90,7 @@ impl Default for Script {
             refuses_empty_offer: false,
             hangup_after: None,
             expires: Duration::from_secs(3600),
+            registers_again: false,
             loses_every: 0,
         }
     }

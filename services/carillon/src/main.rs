@@ -1,10 +1,12 @@
 //! The one executable of Carillon.
+#![deny(clippy::print_stdout, clippy::print_stderr)] // they panic when nobody reads; `out.rs` does not
 
 mod cli;
 mod client;
 mod demo;
 mod healthcheck;
 mod ladder;
+mod out;
 mod phone;
 mod serve;
 
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cli::{CallCommand, Cli, Command};
+use out::{OutputError, complain};
 use serve::settings::Settings;
 
 #[global_allocator]
@@ -24,7 +27,7 @@ async fn main() -> ExitCode {
             Ok(_) if args.check => Ok(()),
             Ok(settings) => serve::run(settings).await,
             Err(problems) => {
-                eprintln!("carillon: {problems}");
+                complain!("carillon: {problems}");
                 return ExitCode::from(2);
             }
         },
@@ -42,8 +45,11 @@ async fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(e) if e.downcast_ref::<OutputError>().is_some_and(OutputError::is_reader_gone) => {
+            ExitCode::from(out::READER_WENT_AWAY)
+        }
         Err(e) => {
-            eprintln!("carillon: {e:#}");
+            complain!("carillon: {e:#}");
             ExitCode::FAILURE
         }
     }

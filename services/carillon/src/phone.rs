@@ -1,18 +1,25 @@
 //! `carillon phone`: a scripted phone to try things with.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use lifecycle::{Shutdown, Tasks};
 use scripted_phone::{Answer, Happening, Identity, Remote, Script};
 use tokio::net::{UdpSocket, lookup_host};
 use tokio::sync::mpsc;
+use tokio::time::{Instant as At, sleep_until};
 
 use crate::cli::PhoneArgs;
+use crate::out::{OutputError, complain, say};
 
 /// How long the phone waits for the answer to its last REGISTER before it goes.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Runs the phone until it is interrupted, or its registration is refused.
+/// A server that has not said a word after this long is probably not there: four retransmissions went unanswered.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// Runs the phone until SIGTERM or SIGINT, or until its registration is refused; it takes its registration back as it goes.
 ///
 /// # Errors
 /// An address that cannot be used; a refused registration.
@@ -26,7 +33,9 @@ pub async fn run(args: PhoneArgs) -> anyhow::Result<()> {
     let socket = UdpSocket::bind(&args.listen)
         .await
         .with_context(|| format!("--listen {}: cannot listen there", args.listen))?;
-    println!("{} listens on {} and registers at {server}", args.aor, socket.local_addr()?);
+    let signals = Shutdown::new();
+    signals.ask_on_signals(&Tasks::new("signals", 1))?;
+    say!("{} listens on {} and registers at {server}", args.aor, socket.local_addr()?)?;
     let (remote, commands) = mpsc::channel(8);
     let (send, mut happenings) = mpsc::unbounded_channel();
     let phone = scripted_phone::run(
@@ -40,39 +49,90 @@ pub async fn run(args: PhoneArgs) -> anyhow::Result<()> {
     );
     tokio::pin!(phone);
     remote.send(Remote::Register).await?;
-    let start = Instant::now();
-    let mut leaving = None;
+    let mut holder = Holder::new(args.aor, server, remote);
     loop {
-        let goodbye = async {
-            match leaving {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let (silence, goodbye) = (holder.silence, holder.goodbye);
         tokio::select! {
-            biased; // a second interrupt ends the phone even when messages pour in
-            _ = tokio::signal::ctrl_c() => {
-                if leaving.is_some() {
-                    return Ok(());
-                }
-                leaving = Some(tokio::time::Instant::now() + GOODBYE);
-                remote.send(Remote::Hangup).await?;
-                remote.send(Remote::Unregister).await?;
-            }
-            () = goodbye => return Ok(()),
+            biased; // a second signal ends the phone even when messages pour in
+            () = signals.forced() => return holder.end(),
+            () = signals.asked(), if goodbye.is_none() => holder.leave().await?,
+            () = until(goodbye) => return holder.end(),
+            () = until(silence) => holder.nobody_there(),
             result = &mut phone => return Ok(result?),
             happening = happenings.recv() => {
-                let Some((at, happening)) = happening else { return Ok(()) };
-                println!("{:>8.3} {}", (at - start).as_secs_f64(), tell(&happening));
+                let Some((at, happening)) = happening else { return holder.end() };
+                if let Err(e) = holder.tell(at, &happening) {
+                    // Nobody reads any more, but the server must not go on ringing a phone that is gone.
+                    holder.unread = Some(e);
+                    holder.leave().await?;
+                }
                 match happening {
                     Happening::RegisterFailed { status, reason } if status != 408 => {
-                        anyhow::bail!("{} was refused: {status} {reason}{}", args.aor, advice(status))
+                        anyhow::bail!("{} was refused: {status} {reason}{}", holder.aor, advice(status))
                     }
-                    Happening::Registered(Duration::ZERO) => return Ok(()),
+                    Happening::Registered(Duration::ZERO) => return holder.end(),
                     _ => {}
                 }
             }
         }
+    }
+}
+
+/// Who holds the phone in hand, and what is told to the terminal.
+struct Holder {
+    aor: String,
+    server: SocketAddr,
+    remote: mpsc::Sender<Remote>,
+    start: Instant,
+    /// When to say that the server is silent.
+    silence: Option<At>,
+    /// When to go without the answer to the last REGISTER.
+    goodbye: Option<At>,
+    /// Why the happenings are not told any more.
+    unread: Option<OutputError>,
+}
+
+impl Holder {
+    fn new(aor: String, server: SocketAddr, remote: mpsc::Sender<Remote>) -> Self {
+        let silence = Some(At::now() + SILENCE);
+        Self { aor, server, remote, start: Instant::now(), silence, goodbye: None, unread: None }
+    }
+
+    fn tell(&mut self, at: Instant, happening: &Happening) -> Result<(), OutputError> {
+        if matches!(happening, Happening::Received(_)) {
+            self.silence = None;
+        }
+        if self.unread.is_some() {
+            return Ok(());
+        }
+        say!("{:>8.3} {}", at.saturating_duration_since(self.start).as_secs_f64(), words(happening))
+    }
+
+    /// Hangs up and takes the registration back.
+    async fn leave(&mut self) -> anyhow::Result<()> {
+        self.goodbye = Some(At::now() + GOODBYE);
+        self.remote.send(Remote::Hangup).await?;
+        Ok(self.remote.send(Remote::Unregister).await?)
+    }
+
+    fn nobody_there(&mut self) {
+        self.silence = None;
+        complain!(
+            "carillon: nobody answers at {} over UDP; is `carillon serve` running there? (--server names another place) \
+             Trying on.",
+            self.server
+        );
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        self.unread.map_or(Ok(()), |why| Err(why.into()))
+    }
+}
+
+async fn until(at: Option<At>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -85,23 +145,26 @@ fn script(args: &PhoneArgs) -> Script {
         Answer::After(args.answer_after)
     };
     let base = if args.plain { Script::plain() } else { Script::default() };
-    Script { answer, rings: !args.busy, hangup_after: args.hangup_after, ..base }
+    Script { answer, rings: !args.busy, hangup_after: args.hangup_after, registers_again: true, ..base }
 }
 
 fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => "; check the password (--password), and that the account exists (carillon account list)",
-        404 => "; the account does not exist (carillon account add)",
+        404 => "; the account or its domain does not exist (carillon account add, carillon serve --domain)",
         _ => "",
     }
 }
 
 /// A happening in words.
-pub fn tell(happening: &Happening) -> String {
+fn words(happening: &Happening) -> String {
     match happening {
         Happening::Registered(Duration::ZERO) => "no longer registered".into(),
         Happening::Registered(time) => format!("registered for {} s", time.as_secs()),
         Happening::RegisterFailed { status, reason } => format!("registration failed: {status} {reason}"),
+        Happening::RegisterPostponed { status, reason, again_in } => {
+            format!("not registered yet: {status} {reason}; again in {} s", again_in.as_secs())
+        }
         Happening::Incoming { from, .. } => format!("a call from {from}"),
         Happening::Progress { status } => format!("progress: {status}"),
         Happening::Tone => "plays the ringback tone it was sent".into(),

@@ -1,6 +1,6 @@
 //! `carillon account …`.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write};
 
 use cluster_api::registrar::v1::accounts_client::AccountsClient;
 use cluster_api::registrar::v1::{
@@ -12,6 +12,7 @@ use serde_json::json;
 use super::connect::{Connection, connect};
 use super::refusal::Refusal;
 use crate::cli::{AccountAddArgs, AccountCommand, AccountSetArgs, ApiArgs};
+use crate::out::{OutputError, say};
 
 /// Runs an account command.
 ///
@@ -40,8 +41,7 @@ async fn add(args: AccountAddArgs) -> anyhow::Result<()> {
     let account = Account { aor: args.aor, password, display_name: args.display_name, ..Account::default() };
     let request = CreateAccountRequest { request_id: request_id(), account: Some(account) };
     let account = client.create_account(request).await.map_err(Refusal)?.into_inner();
-    print(&[account], args.api.json);
-    Ok(())
+    Ok(print(&[account], args.api.json)?)
 }
 
 async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
@@ -67,13 +67,11 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
         update_mask: Some(prost_types::FieldMask { paths }),
     };
     let account = client.update_account(request).await.map_err(Refusal)?.into_inner();
-    print(&[account], args.api.json);
-    Ok(())
+    Ok(print(&[account], args.api.json)?)
 }
 
 async fn list(args: ApiArgs) -> anyhow::Result<()> {
-    print(&all(connect(&args).await?).await?, args.json);
-    Ok(())
+    Ok(print(&all(connect(&args).await?).await?, args.json)?)
 }
 
 /// Every account, page by page.
@@ -95,12 +93,11 @@ pub async fn all(connection: Connection) -> anyhow::Result<Vec<Account>> {
     }
 }
 
-fn print(accounts: &[Account], as_json: bool) {
+fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
     if as_json {
-        for a in accounts {
-            println!("{}", json!({"aor": a.aor, "display_name": a.display_name, "disabled": a.disabled}));
-        }
-        return;
+        return accounts.iter().try_for_each(|a| {
+            say!("{}", json!({"aor": a.aor, "display_name": a.display_name, "disabled": a.disabled}))
+        });
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED"]);
@@ -111,12 +108,13 @@ fn print(accounts: &[Account], as_json: bool) {
             if a.disabled { "yes" } else { "" }.to_string(),
         ]);
     }
-    println!("{table}");
+    say!("{table}")
 }
 
 fn read_password() -> anyhow::Result<String> {
     if std::io::stdin().is_terminal() {
-        eprint!("password: ");
+        // Nobody can be asked where standard error is closed; the line is read all the same.
+        let _ = write!(std::io::stderr(), "password: ");
     }
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;

@@ -10,6 +10,7 @@ use super::call_view::time;
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::BindingsArgs;
+use crate::out::say;
 
 /// Lists bindings.
 ///
@@ -37,11 +38,11 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
     }
     if args.api.json {
         for b in &bindings {
-            println!(
+            say!(
                 "{}",
                 json!({"aor": b.aor, "contact": b.contact_uri, "expires": time(b.expire_time.as_ref()),
                        "edge": b.edge_id, "received": b.received, "user_agent": b.user_agent})
-            );
+            )?;
         }
         return Ok(());
     }
@@ -56,6 +57,5 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
     for b in bindings {
         table.add_row([b.aor, b.contact_uri, time(b.expire_time.as_ref()), b.received, b.user_agent]);
     }
-    println!("{table}");
-    Ok(())
+    Ok(say!("{table}")?)
 }

@@ -8,6 +8,7 @@ use super::call_view::{call_json, leg_state, outcome_text, state, time};
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::{CallIdArgs, CallsArgs, HangupArgs};
+use crate::out::{OutputError, say};
 
 /// Lists calls.
 ///
@@ -28,8 +29,7 @@ pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
         }
     }
     if args.api.json {
-        calls.iter().for_each(|c| println!("{}", call_json(c)));
-        return Ok(());
+        return Ok(calls.iter().try_for_each(|c| say!("{}", call_json(c)))?);
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["CALL", "STATE", "FROM", "TO", "CREATED", "OUTCOME"]);
@@ -46,8 +46,7 @@ pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
             outcome_text(c),
         ]);
     }
-    println!("{table}");
-    Ok(())
+    Ok(say!("{table}")?)
 }
 
 /// Shows one call.
@@ -57,8 +56,7 @@ pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
 pub async fn show(args: CallIdArgs) -> anyhow::Result<()> {
     let mut client = CallControlClient::new(connect(&args.api).await?);
     let call = client.get_call(GetCallRequest { call_id: args.call_id }).await.map_err(Refusal)?.into_inner();
-    print_call(&call, args.api.json);
-    Ok(())
+    Ok(print_call(&call, args.api.json)?)
 }
 
 /// Ends a call.
@@ -73,33 +71,32 @@ pub async fn hangup(args: HangupArgs) -> anyhow::Result<()> {
         reason: (!args.reason.is_empty()).then_some(args.reason),
     };
     let call = client.hangup(request).await.map_err(Refusal)?.into_inner();
-    print_call(&call, args.api.json);
-    Ok(())
+    Ok(print_call(&call, args.api.json)?)
 }
 
-fn print_call(call: &Call, json: bool) {
+fn print_call(call: &Call, json: bool) -> Result<(), OutputError> {
     if json {
-        println!("{}", call_json(call));
-        return;
+        return say!("{}", call_json(call));
     }
-    println!("{}  {}  {}", call.call_id, state(call), outcome_text(call));
-    println!("  created {}", time(call.create_time.as_ref()));
+    say!("{}  {}  {}", call.call_id, state(call), outcome_text(call))?;
+    say!("  created {}", time(call.create_time.as_ref()))?;
     if call.answer_time.is_some() {
-        println!("  answered {}", time(call.answer_time.as_ref()));
+        say!("  answered {}", time(call.answer_time.as_ref()))?;
     }
     if call.end_time.is_some() {
-        println!("  ended {}", time(call.end_time.as_ref()));
+        say!("  ended {}", time(call.end_time.as_ref()))?;
     }
     for leg in &call.legs {
         let party = leg.party.as_ref().map_or("", |p| p.uri.as_str());
-        println!(
+        say!(
             "  leg {} {party}  {}  edge {}  Call-ID {}",
             leg.leg_id,
             leg_state(leg),
             leg.edge_id,
             leg.sip_call_id
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// Reads "state=ANSWERED party=sip:a@b metadata.order=17".

@@ -1,5 +1,7 @@
 //! `carillon dial`: one rpc, and its events until the end.
 
+use std::io::IsTerminal;
+
 use anyhow::bail;
 use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
 use cluster_api::callcontrol::v1::{
@@ -10,6 +12,7 @@ use super::call_view::{call_json, event_json, event_line, outcome_text, state};
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::{DialArgs, Flow};
+use crate::out::{complain, say};
 
 impl From<Flow> for ApiFlow {
     fn from(flow: Flow) -> Self {
@@ -23,7 +26,7 @@ impl From<Flow> for ApiFlow {
     }
 }
 
-/// Dials; with `--watch` the command lasts as long as the call.
+/// Dials and prints the id of the call; with `--watch` the command lasts as long as the call.
 ///
 /// # Errors
 /// A refused rpc, or (with `--watch`) a call that did not complete.
@@ -42,26 +45,31 @@ pub async fn dial(args: DialArgs) -> anyhow::Result<()> {
     };
     let call = client.dial(request).await.map_err(Refusal)?.into_inner();
     if !args.watch {
-        match args.api.json {
-            true => println!("{}", call_json(&call)),
-            false => println!("{}  {}", call.call_id, state(&call)),
+        if args.api.json {
+            return Ok(say!("{}", call_json(&call))?);
+        }
+        // The id alone, so that `carillon hangup $(carillon dial …)` works.
+        say!("{}", call.call_id)?;
+        if std::io::stdout().is_terminal() {
+            complain!("{}; `carillon call show {}` tells how it goes", state(&call), call.call_id);
         }
         return Ok(());
     }
     if !args.api.json {
-        println!("{}", call.call_id);
+        say!("{}", call.call_id)?;
     }
     let ended = watch(&mut client, &call.call_id, args.api.json).await?;
     exit_status(&ended)
 }
 
-/// Prints events until the call ends; resumes where it was when the stream breaks.
+/// Prints every event of the call until the call ends; resumes where it was when the stream breaks.
 async fn watch(
     client: &mut CallControlClient<super::connect::Connection>,
     call_id: &str,
     json: bool,
 ) -> anyhow::Result<Call> {
-    let mut after_cursor = None;
+    // Empty: from the first event of the call.
+    let mut after_cursor = Some(String::new());
     let mut silent_ends = 0;
     loop {
         let request = WatchCallsRequest {
@@ -73,13 +81,10 @@ async fn watch(
         while let Ok(Some(event)) = events.message().await {
             silent_ends = 0;
             match json {
-                true => println!("{}", event_json(&event)),
-                false => println!("{}", event_line(&event)),
+                true => say!("{}", event_json(&event))?,
+                false => say!("{}", event_line(&event))?,
             }
-            // A call that was over before the stream began shows as a snapshot with its end.
-            let snapshot = event.r#type == call_event::Type::Snapshot as i32;
-            let ended = event.r#type == call_event::Type::Ended as i32
-                || (snapshot && event.call.as_ref().is_some_and(|c| c.end_time.is_some()));
+            let ended = event.r#type == call_event::Type::Ended as i32;
             after_cursor = Some(event.cursor);
             if let (true, Some(call)) = (ended, event.call) {
                 return Ok(call);

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::ApiArgs;
+use crate::out::say;
 
 /// Lists the edges of the cluster.
 ///
@@ -18,7 +19,7 @@ pub async fn list(args: ApiArgs) -> anyhow::Result<()> {
     let edges = client.list_edges(ListEdgesRequest::default()).await.map_err(Refusal)?.into_inner().edges;
     if args.json {
         for e in &edges {
-            println!("{}", json!({"edge_id": e.edge_id, "draining": e.draining}));
+            say!("{}", json!({"edge_id": e.edge_id, "draining": e.draining}))?;
         }
         return Ok(());
     }
@@ -27,6 +28,5 @@ pub async fn list(args: ApiArgs) -> anyhow::Result<()> {
     for e in edges {
         table.add_row([e.edge_id, if e.draining { "yes".into() } else { String::new() }]);
     }
-    println!("{table}");
-    Ok(())
+    Ok(say!("{table}")?)
 }

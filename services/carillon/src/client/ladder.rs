@@ -12,6 +12,7 @@ use super::connect::{Connection, connect};
 use super::refusal::Refusal;
 use crate::cli::LadderArgs;
 use crate::ladder::{Arrow, Entry, draw, summarise};
+use crate::out::say;
 
 /// Largest ladder that is taken: more than the rings of some dozen edges hold of one call.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -127,12 +128,10 @@ pub async fn gather(connection: Connection, call: &str) -> anyhow::Result<Gather
 /// A refused rpc.
 pub async fn run(args: LadderArgs) -> anyhow::Result<()> {
     let ladder = fetch(connect(&args.api).await?, &args.call).await?;
-    if args.api.json {
-        ladder.steps.iter().for_each(|step| println!("{}", step_json(step)));
-    } else {
-        print!("{}", Gathered::from(ladder).draw());
+    match args.api.json {
+        true => Ok(ladder.steps.iter().try_for_each(|step| say!("{}", step_json(step)))?),
+        false => Ok(say!("{}", Gathered::from(ladder).draw().trim_end())?),
     }
-    Ok(())
 }
 
 async fn fetch(connection: Connection, call: &str) -> anyhow::Result<Ladder> {

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::cli::{ApiArgs, DemoArgs, Flow};
 use crate::client::{self, Connection};
+use crate::out::say;
 use crate::serve::settings::Settings;
 use crate::serve::{self, Running};
 
@@ -49,7 +50,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 
 async fn show(running: &Running, flow: Flow) -> anyhow::Result<()> {
     let server = *running.listening.first().context("the edge listens somewhere")?;
-    println!("Carillon serves SIP on {server} and gRPC on {}.", running.api);
+    say!("Carillon serves SIP on {server} and gRPC on {}.", running.api)?;
     let api = ApiArgs { api: format!("http://{}", running.api), token: None, json: false };
     let connection = client::connect(&api).await?;
     let mut phones = Vec::new();
@@ -58,11 +59,8 @@ async fn show(running: &Running, flow: Flow) -> anyhow::Result<()> {
         create_account(connection.clone(), name, &password).await?;
         phones.push(Phone::register(server, name, &password, expected::script(flow, name), seed).await?);
     }
-    println!("alice and bob have registered with digest over UDP.");
-    println!(
-        "One rpc: CallControl.Dial(sip:alice@localhost, sip:bob@localhost, {}).\n",
-        expected::name(flow)
-    );
+    say!("alice and bob have registered with digest over UDP.")?;
+    say!("One rpc: CallControl.Dial(sip:alice@localhost, sip:bob@localhost, {}).\n", expected::name(flow))?;
     let call = dial(connection.clone(), flow).await?;
     let ended = watch(connection.clone(), &call.call_id).await?;
     client::exit_status(&ended)?;
@@ -70,11 +68,11 @@ async fn show(running: &Running, flow: Flow) -> anyhow::Result<()> {
         phone.wait_for("the end of the call", |h| matches!(h, Happening::Ended { .. })).await?;
     }
     let (ladder, differences) = settled(connection, flow, &call.call_id).await?;
-    println!("\n{}", ladder.draw());
+    say!("\n{}", ladder.draw())?;
     if !differences.is_empty() {
         bail!("the ladder differs from {}:\n  {}", expected::ladder(flow), differences.join("\n  "));
     }
-    println!("Every step was as {} has it.", expected::ladder(flow));
+    say!("Every step was as {} has it.", expected::ladder(flow))?;
     Ok(())
 }
 
@@ -127,7 +125,7 @@ async fn watch(connection: Connection, call_id: &str) -> anyhow::Result<Call> {
         let next = timeout(PATIENCE, events.message()).await.context("no event came")?;
         let event: CallEvent =
             next.map_err(client::Refusal)?.context("the event stream ended before the call")?;
-        println!("  {}", client::event_line(&event));
+        say!("  {}", client::event_line(&event))?;
         if event.r#type == call_event::Type::Ended as i32 {
             return event.call.context("an event shows the call");
         }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use ambient::Entropy;
 use anyhow::Context;
+use axum::body::Body;
+use axum::http::Uri;
 use cluster_rpc::auth::{Guard, Tokens};
 use lifecycle::{Shutdown, Tasks};
 use telemetry::Metrics;
 use tokio::net::TcpListener;
-use tonic::service::RoutesBuilder;
+use tonic::service::{Routes, RoutesBuilder};
 
+use super::elsewhere::Elsewhere;
 use super::settings::Settings;
 
 /// A bound listener with its guard.
@@ -63,11 +66,22 @@ impl ApiServer {
     ///
     /// # Errors
     /// When the set of tasks is full.
-    pub fn serve(self, entropy: Arc<dyn Entropy>, tasks: &Tasks, shutdown: &Shutdown) -> anyhow::Result<()> {
+    pub fn serve(
+        self,
+        entropy: Arc<dyn Entropy>,
+        elsewhere: Elsewhere,
+        tasks: &Tasks,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
         let end = shutdown.clone();
         let mut server =
             cluster_rpc::server::server(&cluster_rpc::server::Config::default(), self.guard, entropy);
-        let router = server.add_routes(self.routes.routes());
+        let unserved = move |uri: Uri| {
+            let refused = elsewhere.refuse(&uri);
+            async move { refused.into_http::<Body>() }
+        };
+        let routes = self.routes.routes().into_axum_router().fallback(unserved);
+        let router = server.add_routes(Routes::from(routes));
         let incoming = cluster_rpc::server::incoming(self.listener);
         tasks.spawn("api", async move {
             if let Err(e) =

@@ -17,6 +17,7 @@ use store::Store;
 use telemetry::{Metrics, Redacted};
 
 use super::api_server::ApiServer;
+use super::elsewhere::Elsewhere;
 use super::late::LateLegs;
 use super::members::{Joined, Myself};
 use super::roles::{self, Role};
@@ -93,7 +94,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         services::add_call_control(&mut api.routes, calls);
     }
     let api_address = api.address()?;
-    api.serve(parts.entropy.clone(), &parts.tasks, &parts.end)?;
+    let elsewhere = Elsewhere::new(settings, parts.roles.clone());
+    api.serve(parts.entropy.clone(), elsewhere, &parts.tasks, &parts.end)?;
     joined.everywhere().await;
     ready.ready();
     Ok(Running {

@@ -7,6 +7,7 @@ mod admin;
 mod api_server;
 mod compose;
 mod edge_role;
+mod elsewhere;
 mod environment;
 mod late;
 mod layers;
@@ -26,12 +27,15 @@ pub use compose::start;
 pub use running::Running;
 use settings::Settings;
 
+use crate::out::say;
+
 /// Serves until the process is asked to end.
 ///
 /// # Errors
 /// A setting that cannot work, or an address that cannot be bound.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let _log = telemetry::logs::init(&settings.log)?;
+    lifecycle::log_panics();
     let signals = Shutdown::new();
     signals.ask_on_signals(&Tasks::new("signals", 4))?;
     let running = tokio::select! {
@@ -39,7 +43,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         () = signals.asked() => return Ok(()),
         started = start(&settings) => started?,
     };
-    println!("{}", running.ready_line());
+    // A service goes on when nobody reads what it prints.
+    if let Err(e) = say!("{}", running.ready_line()) {
+        tracing::info!("{e}");
+    }
     signals.asked().await;
     running.drain(&signals).await;
     Ok(())
