@@ -28,6 +28,7 @@ mod limits;
 mod message;
 mod method;
 mod status;
+mod swar;
 mod uri;
 
 pub use build::{RequestBuilder, ResponseBuilder};

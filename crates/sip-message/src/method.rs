@@ -85,6 +85,33 @@ impl Method {
         matches!(self, Method::Invite | Method::Subscribe | Method::Refer | Method::Notify)
     }
 
+    /// The method with this name, which must be a token.
+    pub(crate) fn from_token(name: &[u8]) -> Method {
+        Method::with_name(name).unwrap_or_else(|| Method::Other(String::from_utf8_lossy(name).into()))
+    }
+
+    /// The method with a variant of its own that has this name.
+    fn with_name(name: &[u8]) -> Option<Method> {
+        Some(match name {
+            b"INVITE" => Method::Invite,
+            b"ACK" => Method::Ack,
+            b"BYE" => Method::Bye,
+            b"CANCEL" => Method::Cancel,
+            b"REGISTER" => Method::Register,
+            b"OPTIONS" => Method::Options,
+            b"PRACK" => Method::Prack,
+            b"UPDATE" => Method::Update,
+            b"INFO" => Method::Info,
+            b"REFER" => Method::Refer,
+            b"NOTIFY" => Method::Notify,
+            b"SUBSCRIBE" => Method::Subscribe,
+            b"MESSAGE" => Method::Message,
+            b"PUBLISH" => Method::Publish,
+            b"ALLOCATE" => Method::Allocate,
+            _ => return None,
+        })
+    }
+
     /// Every method that has a variant of its own.
     pub fn known() -> impl Iterator<Item = Method> {
         KNOWN.into_iter().map(|(_, method)| method)
@@ -93,24 +120,7 @@ impl Method {
 
 impl From<&str> for Method {
     fn from(name: &str) -> Self {
-        match name {
-            "INVITE" => Method::Invite,
-            "ACK" => Method::Ack,
-            "BYE" => Method::Bye,
-            "CANCEL" => Method::Cancel,
-            "REGISTER" => Method::Register,
-            "OPTIONS" => Method::Options,
-            "PRACK" => Method::Prack,
-            "UPDATE" => Method::Update,
-            "INFO" => Method::Info,
-            "REFER" => Method::Refer,
-            "NOTIFY" => Method::Notify,
-            "SUBSCRIBE" => Method::Subscribe,
-            "MESSAGE" => Method::Message,
-            "PUBLISH" => Method::Publish,
-            "ALLOCATE" => Method::Allocate,
-            other => Method::Other(other.into()),
-        }
+        Method::with_name(name.as_bytes()).unwrap_or_else(|| Method::Other(name.into()))
     }
 }
 

@@ -14,7 +14,7 @@ use self::text::{Digits, write_fmt};
 use crate::error::{BuildError, SyntaxError};
 use crate::grammar::trim;
 use crate::header::{HeaderId, OneOrList, comma};
-use crate::message::{Message, is_request_uri};
+use crate::message::{Entry, Message, is_request_uri};
 
 /// Changes to a message on its way through.
 ///
@@ -49,20 +49,24 @@ struct Line {
 impl Message {
     /// Begins to change a copy of this message.
     pub fn edit(&self) -> Edit<'_> {
-        let ends = self.entries.iter().skip(1).map(|entry| u32::from(entry.start));
-        let ends = ends.chain([u32::from(self.head_end)]);
-        let lines = self.entries.iter().zip(ends).map(|(entry, next)| Line {
+        let line = |entry: &Entry, next: u16| Line {
             start: entry.start.into(),
             value: entry.value.into(),
             end: entry.end.into(),
-            next,
+            next: next.into(),
             id: entry.id,
             name_len: entry.name_len,
             own: false,
-        });
+        };
+        let mut lines = SmallVec::new();
+        if let Some((last, others)) = self.entries.split_last() {
+            let following = &self.entries[1..];
+            lines.extend(others.iter().zip(following).map(|(entry, next)| line(entry, next.start)));
+            lines.push(line(last, self.head_end));
+        }
         Edit {
             message: self,
-            lines: lines.collect(),
+            lines,
             scratch: SmallVec::new(),
             request_uri: None,
             body: None,
@@ -201,6 +205,16 @@ impl Edit<'_> {
     /// Removes every line of this header.
     pub fn remove_all(&mut self, id: HeaderId) -> &mut Self {
         self.lines.retain(|line| line.id != id);
+        self
+    }
+
+    /// Removes the lines of this header whose value is not to be kept.
+    pub fn retain(&mut self, id: HeaderId, keep: impl Fn(&[u8]) -> bool) -> &mut Self {
+        for index in (0..self.lines.len()).rev() {
+            if self.lines[index].id == id && !keep(self.value(index)) {
+                self.lines.remove(index);
+            }
+        }
         self
     }
 

@@ -1,11 +1,16 @@
 //! Writing a changed message.
 
-use super::Edit;
+use bytes::Bytes;
+use smallvec::SmallVec;
+
 use super::text::Digits;
+use super::{Edit, Line};
 use crate::error::BuildError;
 use crate::header::HeaderId;
 use crate::limits::Limits;
-use crate::message::{Message, StartLine};
+use crate::message::{Entry, INLINE_ENTRIES, Message, StartLine};
+
+const CONTENT_LENGTH: &[u8] = b"Content-Length: ";
 
 impl Edit<'_> {
     /// Appends the changed message to `out`.
@@ -20,9 +25,9 @@ impl Edit<'_> {
         out.reserve(self.message.bytes.len() + self.scratch.len() + 32);
         self.write_start_line(out);
         self.write_lines(out);
-        let body = self.body.as_deref().unwrap_or_else(|| self.message.body());
+        let body = self.body();
         if !self.lines.iter().any(|line| line.id == HeaderId::ContentLength) {
-            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(CONTENT_LENGTH);
             out.extend_from_slice(Digits::of(body.len() as u64).as_bytes());
             out.extend_from_slice(b"\r\n");
         }
@@ -42,7 +47,62 @@ impl Edit<'_> {
     pub fn finish(&self) -> Result<Message, BuildError> {
         let mut out = Vec::new();
         self.write_to(&mut out)?;
-        Message::parse(out.into(), &Limits::OWN).map_err(|_| BuildError::TooLarge)
+        if self.message.clean_lines {
+            Ok(self.message_of(out.into()))
+        } else {
+            Message::parse(out.into(), &Limits::OWN).map_err(|_| BuildError::TooLarge)
+        }
+    }
+
+    /// The changed message around its bytes, without reading them again: where each line stands follows from how long
+    /// the lines before it are. Only for lines that leave as they stand, or that this edit wrote.
+    fn message_of(&self, bytes: Bytes) -> Message {
+        let mut start = self.message.start.clone();
+        let mut position = self.message.entries.first().map_or(self.message.head_end, |first| first.start);
+        if let (StartLine::Request { uri, .. }, Some((from, to))) = (&mut start, self.request_uri) {
+            let line_end = position - uri.1;
+            uri.1 = uri.0 + (to - from) as u16;
+            position = uri.1 + line_end;
+        }
+        let mut entries: SmallVec<[Entry; INLINE_ENTRIES]> = self
+            .lines
+            .iter()
+            .map(|line| {
+                let start = position;
+                position += (line.next - line.start) as u16;
+                let (value, end) = if line.own { self.trimmed(line) } else { (line.value, line.end) };
+                Entry {
+                    start,
+                    value: start + (value - line.start) as u16,
+                    end: start + (end - line.start) as u16,
+                    name_len: line.name_len,
+                    id: line.id,
+                }
+            })
+            .collect();
+        let head_end = (bytes.len() - self.body().len() - 2) as u16;
+        if head_end > position {
+            let value = position + CONTENT_LENGTH.len() as u16;
+            let name_len = CONTENT_LENGTH.len() as u8 - 2;
+            let id = HeaderId::ContentLength;
+            entries.push(Entry { start: position, value, end: head_end - 2, name_len, id });
+        }
+        let body_start = u32::from(head_end) + 2;
+        Message { bytes, start, entries, head_end, body_start, clean_lines: true }
+    }
+
+    /// A value that was given with white space around it.
+    fn trimmed(&self, line: &Line) -> (u32, u32) {
+        let text = &self.scratch[line.value as usize..line.end as usize];
+        let blanks = |text: &mut dyn Iterator<Item = &u8>| {
+            text.take_while(|byte| matches!(byte, b' ' | b'\t')).count() as u32
+        };
+        let value = line.value + blanks(&mut text.iter());
+        (value, value.max(line.end - blanks(&mut text.iter().rev())))
+    }
+
+    fn body(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_else(|| self.message.body())
     }
 
     fn write_start_line(&self, out: &mut Vec<u8>) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::Method;
 use crate::error::SyntaxError;
-use crate::grammar::Scanner;
+use crate::grammar::{Scanner, TOKEN};
 
 /// A CSeq value; the number is below 2^31. RFC 3261 8.1.1.5
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,11 +25,11 @@ impl CSeq {
     /// When it is not a number below 2^31, white space and a method.
     pub fn parse(value: &[u8]) -> Result<CSeq, SyntaxError> {
         let (number, method) = CSeq::split(value)?;
-        Ok(CSeq { number, method: Method::from(method) })
+        Ok(CSeq { number, method: Method::from_token(method) })
     }
 
-    /// Number and method name, without an allocation for unknown methods.
-    pub(crate) fn split(value: &[u8]) -> Result<(u32, &str), SyntaxError> {
+    /// Number and method name, which is a token, without an allocation for unknown methods.
+    pub(crate) fn split(value: &[u8]) -> Result<(u32, &[u8]), SyntaxError> {
         let mut scanner = Scanner::new(value);
         scanner.skip_lws();
         let start = scanner.position();
@@ -43,7 +43,10 @@ impl CSeq {
         if scanner.position() == gap {
             return Err(scanner.error("white space after the sequence number"));
         }
-        let method = scanner.token("a method")?;
+        let method = scanner.take_class(&TOKEN);
+        if method.is_empty() {
+            return Err(scanner.error("a method"));
+        }
         scanner.finish("nothing after the method")?;
         Ok((number, method))
     }

@@ -1,4 +1,4 @@
-//! Names of headers: long, compact, and the number that the header table keeps.
+//! Names of headers: long, compact, and the number that the header table keeps. `lookup.rs` finds them.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ macro_rules! headers {
             Other,
         }
 
-        const KNOWN: &[(HeaderId, &str, Option<u8>)] = &[
+        pub(super) const KNOWN: &[(HeaderId, &str, Option<u8>)] = &[
             $( (HeaderId::$variant, $name, headers!(@compact $($compact)?)) ),+
         ];
     };
@@ -119,25 +119,6 @@ headers! {
 }
 
 impl HeaderId {
-    /// Finds a header by its long or compact name, in any case. MSG-02, MSG-03
-    pub fn from_name(name: &[u8]) -> HeaderId {
-        if let [letter] = name {
-            return COMPACT[usize::from(letter.to_ascii_lowercase() & 0x7f) * usize::from(letter.is_ascii())];
-        }
-        let mut slot = hash(name);
-        loop {
-            let index = usize::from(SLOTS[slot]);
-            if index == EMPTY {
-                return HeaderId::Other;
-            }
-            let (id, known, _) = KNOWN[index];
-            if known.as_bytes() == name || known.as_bytes().eq_ignore_ascii_case(name) {
-                return id;
-            }
-            slot = (slot + 1) % SLOTS.len();
-        }
-    }
-
     /// The long name in its usual spelling; empty for [`HeaderId::Other`].
     pub fn as_str(self) -> &'static str {
         KNOWN.get(self as usize).map_or("", |(_, name, _)| name)
@@ -211,47 +192,6 @@ impl fmt::Display for HeaderId {
     }
 }
 
-const EMPTY: usize = 255;
-static SLOTS: [u8; 512] = slots();
-static COMPACT: [HeaderId; 128] = compact();
-
-/// Length, first, middle and last letter tell the known names apart well enough.
-const fn hash(name: &[u8]) -> usize {
-    if name.is_empty() {
-        return 0;
-    }
-    let first = (name[0] | 0x20) as usize;
-    let middle = (name[name.len() / 2] | 0x20) as usize;
-    let last = (name[name.len() - 1] | 0x20) as usize;
-    (name.len() * 37 + first * 7 + middle * 59 + last * 131) % 512
-}
-
-const fn slots() -> [u8; 512] {
-    let mut slots = [EMPTY as u8; 512];
-    let mut index = 0;
-    while index < KNOWN.len() {
-        let mut slot = hash(KNOWN[index].1.as_bytes());
-        while slots[slot] as usize != EMPTY {
-            slot = (slot + 1) % 512;
-        }
-        slots[slot] = index as u8;
-        index += 1;
-    }
-    slots
-}
-
-const fn compact() -> [HeaderId; 128] {
-    let mut table = [HeaderId::Other; 128];
-    let mut index = 0;
-    while index < KNOWN.len() {
-        if let Some(letter) = KNOWN[index].2 {
-            table[letter as usize] = KNOWN[index].0;
-        }
-        index += 1;
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,18 +241,5 @@ mod tests {
         }
         assert_eq!(HeaderId::from_name(b"z"), HeaderId::Other);
         assert_eq!(HeaderId::from_name(&[0xe9]), HeaderId::Other);
-    }
-
-    #[test]
-    fn a_lookup_probes_few_slots() {
-        for (_, name, _) in KNOWN {
-            let mut slot = hash(name.as_bytes());
-            let mut probes = 1;
-            while KNOWN[usize::from(SLOTS[slot])].1 != *name {
-                slot = (slot + 1) % SLOTS.len();
-                probes += 1;
-            }
-            assert!(probes <= 4, "{name} needs {probes} probes");
-        }
     }
 }

@@ -10,6 +10,7 @@ mod event;
 mod id;
 mod join;
 mod list;
+mod lookup;
 mod name_addr;
 mod params;
 mod rack;

@@ -6,6 +6,7 @@ use super::Params;
 use super::params::{print_unfolded, unquote};
 use crate::error::SyntaxError;
 use crate::grammar::{self, Scanner, is_token, trim};
+use crate::swar;
 use crate::uri::Uri;
 
 /// An address with an optional display name and header parameters, read in place. RFC 3261 20.10
@@ -37,7 +38,7 @@ impl<'a> NameAddr<'a> {
             Some(open) => {
                 let display = display(&mut scanner, open)?;
                 scanner.seek(open + 1);
-                let end = memchr::memchr(b'>', scanner.rest())
+                let end = swar::find(scanner.rest(), b'>')
                     .ok_or(SyntaxError { expected: "\">\" after the URI", offset: open })?;
                 let uri = &scanner.rest()[..end];
                 scanner.seek(open + 1 + end + 1);
@@ -120,7 +121,11 @@ fn bracket(mut probe: Scanner<'_>) -> Result<Option<usize>, SyntaxError> {
             Err(probe.error("\"<\""))
         };
     }
-    probe.take_while(|byte| !matches!(byte, b'<' | b';' | b'"' | b'?'));
+    // Most names hold nothing but letters of a display name.
+    probe.take_class(&DISPLAY);
+    if probe.peek() != Some(b'<') {
+        probe.take_while(|byte| !matches!(byte, b'<' | b';' | b'"' | b'?'));
+    }
     Ok((probe.peek() == Some(b'<')).then(|| probe.position()))
 }
 
@@ -142,6 +147,9 @@ fn check_uri(uri: &[u8], offset: usize) -> Result<(), SyntaxError> {
     let scheme = scanner.take_class(&SCHEME);
     if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scanner.eat(b':') || scanner.at_end() {
         return Err(SyntaxError { expected: "a URI", offset });
+    }
+    if swar::is_plain(scanner.rest()) {
+        return Ok(());
     }
     scanner.take_class(&URI);
     if scanner.at_end() {

@@ -1,13 +1,10 @@
 //! Reading a message: the start line, headers by name, and the fields that routing needs.
 
+use super::essentials::{first_via, whole_call_id};
 use super::{Message, StartLine};
 use crate::Method;
 use crate::error::{HeaderError, HeaderFault};
-use crate::grammar::{self, Scanner};
 use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Via};
-
-/// Letters of a Call-ID: more than RFC 3261 25.1 lists, because peers are to get theirs back.
-const CALL_ID: [bool; 256] = grammar::all_but(b"");
 
 /// One header line as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,23 +15,6 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// The value without white space at either end; it may hold folds.
     pub value: &'a [u8],
-}
-
-/// The fields that every message must carry, read and checked together. RFC 3261 8.1.1
-#[derive(Clone, Debug)]
-pub struct Essentials<'a> {
-    /// The topmost Via.
-    pub via: Via<'a>,
-    /// From.
-    pub from: NameAddr<'a>,
-    /// To.
-    pub to: NameAddr<'a>,
-    /// Call-ID.
-    pub call_id: &'a [u8],
-    /// CSeq; its method is that of the request line.
-    pub cseq: CSeq,
-    /// Max-Forwards, if there is one.
-    pub max_forwards: Option<u32>,
 }
 
 impl Message {
@@ -65,7 +45,8 @@ impl Message {
             StartLine::Response { .. } => self
                 .first(HeaderId::CSeq)
                 .and_then(|value| CSeq::split(value).ok())
-                .map_or("", |(_, method)| method),
+                .and_then(|(_, method)| std::str::from_utf8(method).ok())
+                .unwrap_or_default(),
         }
     }
 
@@ -162,8 +143,7 @@ impl Message {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
-        let value = self.values(HeaderId::Via).next().ok_or_else(|| HeaderError::missing(HeaderId::Via))?;
-        Via::parse(value).map_err(HeaderError::syntax(HeaderId::Via))
+        first_via(self.all(HeaderId::Via).find(|line| !line.is_empty()))
     }
 
     /// All Via values, topmost first.
@@ -213,33 +193,6 @@ impl Message {
     /// # Errors
     /// When it is missing, repeated, or holds white space.
     pub fn call_id(&self) -> Result<&[u8], HeaderError> {
-        let value = self.single(HeaderId::CallId)?;
-        let mut scanner = Scanner::new(value);
-        if !scanner.take_class(&CALL_ID).is_empty() && scanner.at_end() {
-            Ok(value)
-        } else {
-            Err(HeaderError::syntax(HeaderId::CallId)(scanner.error("a Call-ID without white space")))
-        }
-    }
-
-    /// Reads and checks the mandatory fields at once. MSG-10, MSG-11
-    ///
-    /// # Errors
-    /// The first field that is missing, repeated, malformed, or in conflict with the request line.
-    pub fn essentials(&self) -> Result<Essentials<'_>, HeaderError> {
-        let essentials = Essentials {
-            via: self.top_via()?,
-            from: self.from()?,
-            to: self.to()?,
-            call_id: self.call_id()?,
-            cseq: self.cseq()?,
-            max_forwards: self.max_forwards()?,
-        };
-        if self.is_request() && essentials.cseq.method.as_str() != self.method_str() {
-            // RFC 3261 8.1.1.5
-            let fault = HeaderFault::Contradiction("the method of CSeq is not that of the request line");
-            return Err(HeaderError { header: HeaderId::CSeq, fault });
-        }
-        Ok(essentials)
+        whole_call_id(self.single(HeaderId::CallId)?).map_err(HeaderError::syntax(HeaderId::CallId))
     }
 }

@@ -1,6 +1,8 @@
 //! A message: its bytes and a table that says where each header stands.
 
 mod access;
+mod essentials;
+mod head;
 mod parse;
 mod start_line;
 mod typed;
@@ -8,7 +10,8 @@ mod typed;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-pub use access::{Essentials, Field};
+pub use access::Field;
+pub use essentials::Essentials;
 pub(crate) use start_line::{StartLine, is_request_uri};
 
 use crate::header::HeaderId;
@@ -31,7 +34,7 @@ pub struct Message {
 }
 
 /// Most messages have fewer header lines; more than these go to the heap.
-const INLINE_ENTRIES: usize = 32;
+pub(crate) const INLINE_ENTRIES: usize = 32;
 
 /// Where one header line stands. Sixteen bits are enough: the head is limited to 65,535 bytes.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,7 @@ use crate::Method;
 use crate::error::{ParseError, ParseErrorKind};
 use crate::grammar::{self, Scanner, is_token};
 use crate::limits::Limits;
+use crate::swar;
 
 /// What the first line says, with offsets from the start of the message.
 #[derive(Clone, Debug)]
@@ -38,7 +39,8 @@ fn parse_request_line(line: &[u8], limits: &Limits) -> Result<StartLine, ParseEr
         return fail(ParseErrorKind::StartLine, "a Request-URI and a version", uri_start);
     };
     let version = &line[version_gap + 1..];
-    if !looks_like_version(version) {
+    let current = version == b"SIP/2.0";
+    if !current && !looks_like_version(version) {
         return fail(ParseErrorKind::StartLine, "SIP/2.0 at the end of the request line", version_gap + 1);
     }
     if version_gap - uri_start > limits.uri_bytes {
@@ -51,15 +53,11 @@ fn parse_request_line(line: &[u8], limits: &Limits) -> Result<StartLine, ParseEr
     if !is_request_uri(&line[uri_start..version_gap]) {
         return fail(ParseErrorKind::RequestUri, "a URI", uri_start);
     }
-    if !version.eq_ignore_ascii_case(b"SIP/2.0") {
+    if !current && !version.eq_ignore_ascii_case(b"SIP/2.0") {
         return fail(ParseErrorKind::Version, "SIP/2.0", version_gap + 1);
     }
-    let method = std::str::from_utf8(&line[..method_end]).map(Method::from);
-    let Ok(method) = method else {
-        return fail(ParseErrorKind::StartLine, "a method", 0);
-    };
     Ok(StartLine::Request {
-        method,
+        method: Method::from_token(&line[..method_end]),
         method_end: method_end as u16,
         uri: (uri_start as u16, version_gap as u16),
     })
@@ -106,6 +104,9 @@ pub(crate) fn is_request_uri(uri: &[u8]) -> bool {
     let scheme = scanner.take_class(&SCHEME);
     if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scanner.eat(b':') || scanner.at_end() {
         return false;
+    }
+    if swar::is_plain(scanner.rest()) {
+        return true;
     }
     scanner.take_class(&URI);
     scanner.at_end()

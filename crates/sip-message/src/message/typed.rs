@@ -46,11 +46,7 @@ impl Message {
     /// # Errors
     /// When it is repeated or no number.
     pub fn number(&self, id: HeaderId) -> Result<Option<u32>, HeaderError> {
-        self.optional(id, |value| {
-            saturating_number(value)
-                .map(|number| u32::try_from(number).unwrap_or(u32::MAX))
-                .ok_or(SyntaxError { expected: "a number", offset: 0 })
-        })
+        self.optional(id, number)
     }
 
     /// Max-Forwards.
@@ -218,4 +214,11 @@ impl Message {
         }
         parse(self.single(id)?).map(Some).map_err(HeaderError::syntax(id))
     }
+}
+
+/// A number beyond `u32` saturates. MSG-14
+pub(super) fn number(value: &[u8]) -> Result<u32, SyntaxError> {
+    saturating_number(value)
+        .map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+        .ok_or(SyntaxError { expected: "a number", offset: 0 })
 }
