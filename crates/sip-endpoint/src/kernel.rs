@@ -10,15 +10,18 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
 
 use crate::datagrams::{DatagramSocket, Outgoing, Returned};
-use crate::mmsg::{self, Inbox};
+use crate::mmsg::{self, BATCH, Inbox};
 
 /// A UDP socket of the kernel.
 pub(crate) struct KernelSocket {
-    io: Arc<UdpSocket>,
+    /// Tells of what can be read, and not of what can be written: that would wake us once more for each datagram that left.
+    io: Arc<AsyncFd<Socket>>,
+    /// The same socket, as long as we wait until it takes more.
+    full: Option<AsyncFd<Socket>>,
     local: SocketAddr,
     inbox: Inbox,
     /// Wakes us when something came back.
@@ -38,11 +41,12 @@ impl KernelSocket {
         socket.set_recv_buffer_size(buffer)?;
         socket.set_send_buffer_size(buffer)?;
         socket.bind(&address.into())?;
-        let io = Arc::new(UdpSocket::from_std(socket.into())?);
-        let local = io.local_addr()?;
-        mmsg::keep_returned(io.as_fd(), local)?;
+        let local = socket.local_addr()?.as_socket();
+        let local = local.ok_or_else(|| io::Error::other("the socket has no Internet address"))?;
+        mmsg::keep_returned(socket.as_fd(), local)?;
+        let io = Arc::new(mmsg::register(socket, Interest::READABLE)?);
         let errors = wait_for_error(io.clone());
-        Ok(Self { io, local, inbox: Inbox::new(), errors })
+        Ok(Self { io, full: None, local, inbox: Inbox::new(), errors })
     }
 }
 
@@ -56,10 +60,18 @@ impl DatagramSocket for KernelSocket {
         const PATIENCE: usize = 4;
         let Self { io, inbox, .. } = self;
         for _ in 0..PATIENCE {
-            if ready!(io.poll_recv_ready(cx)).is_err() {
-                return Poll::Pending;
+            let Ok(mut readable) = ready!(io.poll_read_ready(cx)) else { return Poll::Pending };
+            let taken = inbox.receive(io.as_fd());
+            // Less than there was room for: the queue is empty, and asking again would be one call more for each batch. What
+            // comes from now on is told anew.
+            let is_empty = match &taken {
+                Ok(count) => *count < BATCH,
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            };
+            if is_empty {
+                readable.clear_ready_matching(Ready::READABLE);
             }
-            if io.try_io(Interest::READABLE, || inbox.receive(io.as_fd())).is_ok() {
+            if taken.is_ok() {
                 let before = received.len();
                 received.extend(inbox.datagrams());
                 if received.len() > before {
@@ -74,23 +86,26 @@ impl DatagramSocket for KernelSocket {
     }
 
     fn try_send(&mut self, datagrams: &[Outgoing]) -> io::Result<usize> {
-        self.io.try_io(Interest::WRITABLE, || {
-            mmsg::send(self.io.as_fd(), datagrams.iter().map(|out| (out.peer, &out.bytes)))
-        })
+        mmsg::send(self.io.as_fd(), datagrams.iter().map(|out| (out.peer, &out.bytes)))
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.full.is_none() {
+            let same = self.io.get_ref().try_clone();
+            self.full = same.and_then(|same| mmsg::register(same, Interest::WRITABLE)).ok();
+        }
         // An error shows when sending.
-        self.io.poll_send_ready(cx).map(drop)
+        if let Some(full) = &self.full {
+            ready!(full.poll_write_ready(cx)).map(drop).unwrap_or_default();
+        }
+        self.full = None;
+        Poll::Ready(())
     }
 
     fn poll_returned(&mut self, cx: &mut Context<'_>, returned: &mut Vec<Returned>) -> Poll<()> {
         let mut found = Poll::Pending;
         while self.errors.as_mut().poll(cx).is_ready() {
-            let io = &self.io;
-            // Asking through try_io until nothing is left takes the readiness back.
-            let take = || io.try_io(Interest::ERROR, || mmsg::take_returned(io.as_fd()));
-            if take_all(returned, take) {
+            if take_all(returned, || mmsg::take_returned(self.io.as_fd())) {
                 found = Poll::Ready(());
             }
             self.errors = wait_for_error(self.io.clone());
@@ -112,11 +127,13 @@ fn take_all(returned: &mut Vec<Returned>, mut take: impl FnMut() -> io::Result<O
     any
 }
 
-fn wait_for_error(io: Arc<UdpSocket>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+fn wait_for_error(io: Arc<AsyncFd<Socket>>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
-        // Only fails when the runtime is going down.
-        if io.ready(Interest::ERROR).await.is_err() {
-            std::future::pending::<()>().await;
+        match io.ready(Interest::ERROR).await {
+            // Taken back before the errors are read: one that comes meanwhile is told anew.
+            Ok(mut told) => told.clear_ready_matching(Ready::ERROR),
+            // Only when the runtime is going down.
+            Err(_) => std::future::pending().await,
         }
     })
 }

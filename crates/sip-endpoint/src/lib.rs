@@ -31,7 +31,10 @@ mod flow;
 mod hop;
 mod inbound;
 mod kernel;
-#[allow(unsafe_code, reason = "recvmmsg, sendmmsg and the error queue have no safe wrapper")]
+#[allow(
+    unsafe_code,
+    reason = "recvmmsg, sendmmsg, the error queue and registering for reading alone have no safe wrapper"
+)]
 mod mmsg;
 mod names;
 mod network;

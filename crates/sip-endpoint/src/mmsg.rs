@@ -1,5 +1,5 @@
-//! Many datagrams for one system call, and the kernel's list of datagrams that came back. The only unsafe code of this
-//! crate.
+//! Many datagrams for one system call, the kernel's list of datagrams that came back, and sockets registered for what we want to
+//! know of them. The only unsafe code of this crate.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
@@ -7,6 +7,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use bytes::Bytes;
+use socket2::Socket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::datagrams::Returned;
 
@@ -15,6 +18,17 @@ pub(crate) const BATCH: usize = 32;
 
 /// The largest datagram there is. TRN-01
 const DATAGRAM: usize = 65_535;
+
+/// Registers a socket with the runtime.
+///
+/// # Errors
+/// When the runtime has no room for it.
+pub(crate) fn register(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a Socket owns its descriptor, names the same one all its life, and closes it only when it is dropped, which the
+    // AsyncFd does after it took the registration back.
+    let registered = unsafe { AsyncFd::register_with_interest(socket, interest) };
+    registered.map_err(|refused| refused.into_parts().1)
+}
 
 /// Room for one batch of received datagrams.
 pub(crate) struct Inbox {
@@ -27,8 +41,8 @@ impl Inbox {
         Self { buffer: vec![0; BATCH * DATAGRAM].into_boxed_slice(), received: Vec::with_capacity(BATCH) }
     }
 
-    /// Receives up to a batch of datagrams without waiting.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+    /// Receives up to a batch of datagrams without waiting; says how many.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.received.clear();
         let mut names: [MaybeUninit<libc::sockaddr_storage>; BATCH] = [MaybeUninit::uninit(); BATCH];
         let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
@@ -67,7 +81,7 @@ impl Inbox {
                 None => self.received.push((0, unspecified)),
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// The datagrams of the last batch, each copied to a buffer of its own size.

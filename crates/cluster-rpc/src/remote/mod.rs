@@ -3,6 +3,7 @@
 mod address;
 mod budget;
 mod discovery;
+mod gathered;
 mod outlier;
 mod replica;
 mod replicas;

@@ -1,14 +1,19 @@
 //! One replica: its connection, how busy it is, and how it behaved.
 
 use std::{
+    io,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
+use http::Uri;
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
 
-use super::{Config, address::BadAddress, outlier::Outlier};
+use super::{Config, address::BadAddress, gathered::Gathered, outlier::Outlier};
 
 /// One replica of a service.
 #[derive(Debug)]
@@ -28,7 +33,6 @@ impl Replica {
         let bad = |_| BadAddress { given: url.to_owned() };
         let mut endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(bad)?
-            .tcp_nodelay(true)
             .connect_timeout(config.connect)
             .http2_keep_alive_interval(config.ping_interval)
             .keep_alive_timeout(config.ping_timeout)
@@ -38,7 +42,7 @@ impl Replica {
         }
         Ok(Self {
             url: url.to_owned(),
-            channel: endpoint.connect_lazy(),
+            channel: endpoint.connect_with_connector_lazy(service_fn(connect)),
             calls: AtomicUsize::new(0),
             outlier: Mutex::default(),
         })
@@ -84,6 +88,12 @@ impl Replica {
     pub(super) fn failed(&self, now: Instant, config: &Config) -> bool {
         self.outlier.lock().failed(now, config)
     }
+}
+
+async fn connect(uri: Uri) -> io::Result<TokioIo<Gathered<TcpStream>>> {
+    let host = uri.host().ok_or_else(|| io::Error::other("no host to connect to"))?;
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    Gathered::connect(host, uri.port_u16().unwrap_or(usual)).await.map(TokioIo::new)
 }
 
 /// One call that waits for a replica.
