@@ -40,6 +40,19 @@ pub struct Protection<'a> {
     pub cnonce: Text<'a>,
 }
 
+/// The realm that a value of Authorization or Proxy-Authorization is for, whatever else is wrong with it.
+pub fn realm(value: &[u8]) -> Option<Text<'_>> {
+    let mut realm = None;
+    // What is broken further on is still meant for the realm that was named.
+    let _ = read(value, |name, value| {
+        if realm.is_none() && name.eq_ignore_ascii_case(b"realm") {
+            realm = Some(value);
+        }
+        Some(())
+    });
+    realm
+}
+
 impl<'a> Credentials<'a> {
     /// Reads a header value. Absent fields, another scheme, an unknown algorithm, a repeated field and broken grammar are
     /// all `None`: the answer is a challenge.

@@ -24,7 +24,7 @@ mod replay;
 pub use algorithm::{Algorithm, Hash, Qop};
 pub use challenge::Challenge;
 pub use client::{Login, answer, answerable};
-pub use credentials::{Credentials, Protection};
+pub use credentials::{Credentials, Protection, realm};
 pub use ha1::{BadDigest, Ha1};
 pub use nonce::{Nonce, NonceKey, NonceState};
 pub use replay::{ReplayWindow, Use, UsedNonce};

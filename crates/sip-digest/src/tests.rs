@@ -357,3 +357,19 @@ fn stored_digests_are_checked() {
     assert_eq!(Ha1::from_hex(Hash::Sha256, ha1.hex().as_bytes()), Err(BadDigest { hash: Hash::Sha256 }));
     assert!(Hex::parse(Hash::Md5, &[b'x'; 32]).is_none());
 }
+
+/// AUT-11: what is meant for a realm is told apart even when the rest cannot be read.
+#[test]
+fn the_realm_of_credentials_is_read_from_broken_ones_too() {
+    for (value, expected) in [
+        (&b"Digest username=\"a\", realm=\"here\", nonce=\"n\""[..], Some(&b"here"[..])),
+        (b"digest REALM=\"a \\\"b\\\"\",x", Some(b"a \"b\"")),
+        (b"Digest realm=here", Some(b"here")),
+        (b"Digest nonce=\"realm=here\"", None),
+        (b"Digest x=\"y, realm=\"here\"", None),
+        (b"Basic realm=\"here\"", None),
+        (b"", None),
+    ] {
+        assert_eq!(realm(value).as_deref(), expected, "{}", String::from_utf8_lossy(value));
+    }
+}

@@ -8,6 +8,7 @@ use sip_message::{Edit, HeaderId, Message};
 use sip_proxy::{BranchFailure, BranchId, Forwarding};
 
 use crate::capture::why;
+use crate::credentials;
 use crate::diversion;
 use crate::edge::{Completion, Cx, Edge};
 use crate::fork::{ClientUse, Fork, ForkId};
@@ -230,6 +231,9 @@ impl Edge {
                 edit.replace_first(HeaderId::Contact, contact);
             }
             diversion::add(edit, &fork.request, &fork.arrived, target);
+            if let Upstream::Server { .. } = &fork.upstream {
+                credentials::consume(edit, &fork.request, &self.config.realms);
+            }
         };
         forwarding.apply(&fork.request, more).ok()
     }

@@ -13,6 +13,8 @@ pub struct Config {
     pub epoch: u64,
     /// Domains served.
     pub domains: Vec<String>,
+    /// Digest realms of these domains: credentials for them go no further than this tier.
+    pub realms: Vec<String>,
     /// Further `host:port` that lead to this tier: load balancers, the advertised name.
     pub aliases: Vec<String>,
     /// Where other edges of the tier reach this one's SIP listener, `host:port`; empty means the first listener.
@@ -27,8 +29,9 @@ pub struct Config {
     /// Queueing delay of the driver loop from which on requests outside dialogs are refused, the least important first.
     /// Default 10 ms, twice the target of CoDel (RFC 8289 4.3).
     pub overload_delay: Duration,
-    /// How long no round may have been shorter than that before anything is refused. Default 100 ms, the interval of CoDel
-    /// (RFC 8289 4.2): longer than any burst that the loop works off by itself.
+    /// How long no round may have been shorter than that before anything is refused. Default 500 ms, T1 of RFC 3261: as the
+    /// interval of CoDel (RFC 8289 4.2) it is the round trip that is expected at worst, and what is worked off within it
+    /// nobody has asked for twice.
     pub overload_interval: Duration,
     /// Bounds.
     pub limits: Limits,
@@ -81,13 +84,14 @@ impl Config {
             id: id.into(),
             epoch,
             domains: Vec::new(),
+            realms: Vec::new(),
             aliases: Vec::new(),
             internal: String::new(),
             trusted: Vec::new(),
             endpoint,
             ring_timeout: Duration::from_secs(60),
             overload_delay: Duration::from_millis(10),
-            overload_interval: Duration::from_millis(100),
+            overload_interval: Duration::from_millis(500),
             limits: Limits::default(),
         }
     }

@@ -26,6 +26,7 @@ mod capture;
 mod cluster;
 mod compose;
 mod config;
+mod credentials;
 mod deps;
 mod diversion;
 mod edge;

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use cluster_api::registrar::v1::{self as api, route_response::Plan};
 use sip_endpoint::{Destination, DnsError};
-use sip_message::{Message, NameAddr};
+use sip_message::{Edit, Message, NameAddr};
 use sip_proxy::{Arrived, Forwarding, RoutingDigest};
 use tonic::Status;
 
 use crate::admission::flow_of;
 use crate::branch_name::{Unique, digest};
+use crate::credentials;
 use crate::edge::{Completion, Cx, Edge};
 use crate::fork::NewFork;
 use crate::plan;
@@ -146,7 +147,8 @@ impl Edge {
             max_breadth: sip_proxy::MAX_BREADTH,
             via: &via,
         };
-        match forwarding.apply(&stray.message, |_| {}) {
+        let consume = |edit: &mut Edit<'_>| credentials::consume(edit, &stray.message, &self.config.realms);
+        match forwarding.apply(&stray.message, consume) {
             Ok(copy) => cx.send_statelessly(&copy, way.hop),
             Err(_) => self.drop_stray(),
         }

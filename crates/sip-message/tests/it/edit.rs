@@ -51,6 +51,8 @@ fn values_are_removed_one_by_one() {
         .append(HeaderId::Route, "<sip:y;lr>")
         .append_named("route", "<sip:z;lr>");
     assert_eq!(left(&edit), ["<sip:y;lr>", "<sip:z;lr>"]);
+    edit.retain(HeaderId::Route, |value| value != b"<sip:y;lr>");
+    assert_eq!(left(&edit), ["<sip:z;lr>"]);
     edit.remove_named("ROUTE");
     assert_eq!(left(&edit), [""; 0]);
     assert_eq!(edit.finish().unwrap().fields().count(), original.fields().count() - 2 + 1);

@@ -7,7 +7,7 @@ use tokio::net::lookup_host;
 
 use super::listeners::listeners;
 use super::members::Myself;
-use super::settings::Settings;
+use super::settings::{Domain, Settings};
 
 /// Settings of the edge.
 ///
@@ -30,6 +30,10 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     transactions.space = myself.epoch as u32;
     let mut config = edge::Config::new(myself.id.clone(), myself.epoch, endpoint);
     config.domains = settings.domain.iter().map(|d| d.name.clone()).collect();
+    let realm = |domain: &Domain| {
+        if domain.realm.is_empty() { domain.name.clone() } else { domain.realm.clone() }
+    };
+    config.realms = settings.domain.iter().map(realm).collect();
     if !settings.advertise.is_empty() {
         config.aliases.push(settings.advertise.clone());
     }

@@ -228,3 +228,46 @@ impl Dns for TwoAddresses {
         Box::pin(async move { Ok(self.0.to_vec()) })
     }
 }
+
+/// AUT-11, AUT-06: an INVITE with credentials for two realms passes with those of the other one, and so does its ACK.
+#[tokio::test]
+async fn credentials_of_our_own_realm_go_no_further() {
+    let bob = Peer::unbound().await;
+    let uri = uri_of(&bob);
+    let location = FakeLocation::planning(move |_| fork_to(std::slice::from_ref(&uri)));
+    let rig = Rig::configured(location.clone(), |config| config.realms = vec!["example.com".into()]).await;
+    let (alice, bob) = (rig.peer().await, bob.toward(rig.address));
+    let other = "Proxy-Authorization: Digest username=\"a\", realm=\"example.org\", nonce=\"n\", uri=\"x\", response=\"0\"";
+    let own = other.replace("example.org", "example.com");
+    let broken = "Proxy-Authorization: Digest realm=\"example.com\", response=";
+    let mut lines = INVITE.to_vec();
+    let contact = format!("Contact: <{}>", uri_of(&alice));
+    lines.extend([own.as_str(), other, broken, &contact]);
+    alice.request("INVITE sip:bob@example.com", "a1", &lines).await;
+    let at_bob = bob.receive_request("INVITE").await;
+    let expected = [other.strip_prefix("Proxy-Authorization: ").unwrap()];
+    let passed = |request: &sip_message::Message| -> Vec<String> {
+        request.all(HeaderId::ProxyAuthorization).map(|v| String::from_utf8_lossy(v).into_owned()).collect()
+    };
+    assert_eq!(passed(&at_bob), expected);
+    assert_eq!(
+        location.routed.lock().unwrap()[0].proxy_authorization.len(),
+        3,
+        "the registrar sees them all"
+    );
+
+    bob.respond(&at_bob, "200 OK", "bt", &[&format!("Contact: <{}>", uri_of(&bob))]).await;
+    let answer = alice.receive_status(200).await;
+    let route = format!("Route: {}", values(&answer, HeaderId::RecordRoute).join(", "));
+    let to = format!("To: {}", answer.first_str(HeaderId::To).unwrap());
+    let lines = [INVITE[0], &to, INVITE[2], &route, "CSeq: 1 ACK", &own, other];
+    alice.request(&format!("ACK {}", uri_of(&bob)), "a2", &lines).await;
+    // On a slow machine the INVITE may have been repeated.
+    let ack = loop {
+        let request = bob.receive().await;
+        if request.method_str() == "ACK" {
+            break request;
+        }
+    };
+    assert_eq!(passed(&ack), expected);
+}
