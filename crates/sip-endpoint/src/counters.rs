@@ -48,6 +48,8 @@ counters! {
     malformed_mandatory,
     /// Malformed requests that got an answer.
     malformed_answered,
+    /// Malformed messages that met silence: responses, ACKs, and requests that do not say who would understand an answer.
+    malformed_unanswered,
     /// Responses whose topmost Via is not ours.
     foreign_responses,
     /// Responses that belonged to no transaction.

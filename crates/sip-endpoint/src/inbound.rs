@@ -5,7 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use sip_message::{Limits, Message, ParseError, ParseErrorKind, ResponseBuilder, Rport, Via, host_ip};
+use sip_message::{
+    HeaderId, Limits, Message, ParseError, ParseErrorKind, ResponseBuilder, Rport, Via, host_ip,
+};
 
 use crate::counters::{Counter, Counters};
 use crate::flow::FlowView;
@@ -86,7 +88,10 @@ pub(crate) fn refuse_unparsed(
     counter.one_more();
     match Message::salvage(bytes, limits) {
         Some(message) => refuse(&message, status, way, tags, counters),
-        None => Verdict::Drop,
+        None => {
+            counters.malformed_unanswered.one_more();
+            Verdict::Drop
+        }
     }
 }
 
@@ -110,17 +115,20 @@ fn meaning(kind: ParseErrorKind, counters: &Counters) -> (&Counter, u16) {
 /// RFC 3261 8.2.7, 18.3
 fn refuse(message: &Message, status: u16, way: Way, tags: &RandomState, counters: &Counters) -> Verdict {
     if !message.is_request() || message.method_str() == "ACK" {
+        counters.malformed_unanswered.one_more();
         return Verdict::Drop;
     }
-    // MSG-10: without these nobody could tell what the answer belongs to.
-    let (Ok(via), Ok(from), Ok(_), Ok(call_id), Ok(_)) =
-        (message.top_via(), message.from(), message.to(), message.call_id(), message.cseq())
-    else {
+    // MSG-10: without Via there is no way, and without the others nobody could tell what the answer belongs to. They are
+    // copied as they stand: what they say wrong is the sender's own, by which it finds its request again.
+    let identity =
+        [HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq].map(|id| message.first(id));
+    let (Ok(via), [Some(from), Some(_), Some(call_id), Some(_)]) = (message.top_via(), identity) else {
+        counters.malformed_unanswered.one_more();
         return Verdict::Drop;
     };
     let hop = reply_hop(&via, way);
     // MSG-13: a tag that is the same for each repetition of the request, because nothing is remembered of it.
-    let tag = format!("{:016x}", tags.hash_one((via.branch, from.tag(), call_id)));
+    let tag = format!("{:016x}", tags.hash_one((via.branch, from, call_id)));
     let response = ResponseBuilder::to(message, status);
     let response = match response.clone().to_tag(&tag) {
         Ok(tagged) => tagged.build(),

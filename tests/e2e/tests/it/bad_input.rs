@@ -47,7 +47,12 @@ fn malformed_datagrams_are_counted_and_the_edge_lives() {
     }
     let counted = carillon.metric("carillon_edge_sip_total{event=\"malformed_");
     let answered = carillon.metric("carillon_edge_sip_total{event=\"malformed_answered\"}");
-    let foreign = carillon.metric("carillon_edge_sip_total{event=\"foreign_responses\"}");
-    assert_eq!(counted - answered + foreign, BROKEN.len() as f64);
+    let unanswered = carillon.metric("carillon_edge_sip_total{event=\"malformed_unanswered\"}");
+    assert_eq!(
+        answered + unanswered,
+        BROKEN.len() as f64,
+        "each is answered, or counted as left without an answer"
+    );
+    assert_eq!(counted, 2.0 * BROKEN.len() as f64, "and has a reason");
     assert!(carillon.is_alive());
 }
