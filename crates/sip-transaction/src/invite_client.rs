@@ -16,6 +16,7 @@
 //! | those above | 2xx | Accepted | pass | 6026 7.2 |
 //! | those above | 300–699 | Completed | pass, send ACK | 3261 17.1.1.3 |
 //! | Completed | 300–699 | Completed | send ACK | 3261 17.1.1.2 |
+//! | Completed | 2xx | Completed | pass | 3261 16.7 step 5 |
 //! | Completed | Timer D | Terminated | – | 3261 17.1.1.2 |
 //! | Completed | transport error | Terminated | transport failed | 3261 17.1.1.2 |
 //! | Accepted | 2xx | Accepted | pass | 6026 7.2 |
@@ -291,8 +292,13 @@ impl Completed {
                 InviteClient::Terminated
             }
             Input::Timer(Timer::D) => InviteClient::Terminated,
+            // A proxy further on had a failure and then a success: a proxy here passes on both.
+            Input::Success => {
+                effects.push(Effect::Pass);
+                InviteClient::Completed(self)
+            }
             // Overtaken by the final response that the user has.
-            Input::Provisional | Input::Success => InviteClient::Completed(self),
+            Input::Provisional => InviteClient::Completed(self),
             // Too late. RFC 3261 9.1
             Input::Cancel(_) => InviteClient::Completed(self),
             // Not set in this state.

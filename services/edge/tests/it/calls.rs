@@ -162,3 +162,51 @@ pub(crate) async fn ring(alice: &Peer, bob: &Peer) -> Message {
 fn uri_of(peer: &Peer) -> String {
     format!("sip:phone@{}", peer.address())
 }
+
+/// PXY-16, TXN-03: the caller has heard a failure, and acknowledged it; then the phone that was silent answers.
+#[tokio::test]
+async fn a_success_goes_up_even_after_a_failure_did() {
+    let bob = Peer::unbound().await;
+    let uri = uri_of(&bob);
+    let short = |config: &mut edge::Config| config.ring_timeout = std::time::Duration::from_millis(50);
+    let rig =
+        Rig::configured(FakeLocation::planning(move |_| fork_to(std::slice::from_ref(&uri))), short).await;
+    let (alice, bob) = (rig.peer().await, bob.toward(rig.address));
+    let contact = format!("Contact: <{}>", uri_of(&bob));
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let invite = bob.receive_request("INVITE").await;
+    let failed = alice.receive_status(408).await;
+    for acknowledged in [false, true] {
+        if acknowledged {
+            let to = format!("To: {}", failed.first_str(HeaderId::To).unwrap());
+            let ack = [INVITE[0], to.as_str(), INVITE[2], "CSeq: 1 ACK"];
+            alice.request("ACK sip:bob@example.com", "a1", &ack).await;
+        }
+        bob.respond(&invite, "200 OK", "bt", &[&contact]).await;
+        let success = receive_other_than(&alice, 408).await;
+        assert_eq!(success.status(), Some(200), "{}", text(&success));
+        assert_eq!(success.to().unwrap().tag(), Some("bt"));
+        assert_eq!(success.vias().count(), 1);
+    }
+}
+
+/// PXY-16, LAD-10 R6: a proxy further on had a failure from one phone and then an answer from another one.
+#[tokio::test]
+async fn a_success_of_a_branch_that_failed_before_goes_up() {
+    let (_rig, alice, bob, _) = two_phones().await;
+    let invite = ring(&alice, &bob).await;
+    bob.respond(&invite, "486 Busy Here", "b1", &[]).await;
+    alice.receive_status(486).await;
+    bob.respond(&invite, "200 OK", "b2", &[]).await;
+    assert_eq!(receive_other_than(&alice, 486).await.to().unwrap().tag(), Some("b2"));
+}
+
+/// The next response; a final one that nobody has acknowledged is repeated.
+async fn receive_other_than(peer: &Peer, status: u16) -> sip_message::Message {
+    loop {
+        let response = peer.receive_past_100().await;
+        if response.status() != Some(status) {
+            return response;
+        }
+    }
+}
