@@ -58,6 +58,9 @@ pub(crate) fn refused(refusal: &Refusal) -> RegisterResponse {
 }
 
 /// A change that was not acknowledged. The phone comes back after `retry_after` seconds.
+///
+/// A commit that failed is 500 (REG-10). One that others overtook again and again, or that too few replicas confirmed, has not
+/// failed: it may even have happened. That is 503, which means no more than to try again.
 pub(crate) fn failed(error: &ChangeError, retry_after: u64) -> RegisterResponse {
     let status = match error {
         ChangeError::Contended | ChangeError::Store(StoreError::Unreplicated { .. }) => 503,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cluster_api::registrar::v1::Relay;
 use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::registrar::v1::{Refuse, Relay};
 use sip_message::HeaderId;
 use tonic::Status;
 
@@ -166,6 +166,38 @@ async fn an_overloaded_edge_sheds_new_requests() {
     let (status, answer) = send(&alice, "OPTIONS sip:example.com", &[]).await;
     assert_eq!(status, 503);
     assert!(!answer.has(HeaderId::RetryAfter));
+}
+
+/// OVL-03: as configured by default, an edge that cannot keep up serves what it can and refuses the rest without Retry-After.
+#[tokio::test]
+async fn a_loop_that_cannot_keep_up_refuses_by_default_what_is_new() {
+    let heavy = |_: &_| {
+        // Work that keeps the loop busy, three times as long as it is let.
+        let end = std::time::Instant::now() + Duration::from_millis(30);
+        while std::time::Instant::now() < end {
+            std::hint::spin_loop();
+        }
+        Plan::Refuse(Refuse { status: 404, ..Refuse::default() })
+    };
+    let rig = Rig::with(FakeLocation::planning(heavy)).await;
+    let alice = rig.peer().await;
+    let count = 80;
+    for number in 0..count {
+        let call_id = format!("Call-ID: heavy{number}");
+        let lines = [WHO[0], WHO[1], &call_id];
+        alice.request("MESSAGE sip:bob@example.com", &format!("h{number}"), &lines).await;
+    }
+    let (mut served, mut refused) = (0, 0);
+    for _ in 0..count {
+        let answer = alice.receive_past_100().await;
+        match answer.status() {
+            Some(404) => served += 1,
+            Some(503) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(!answer.has(HeaderId::RetryAfter));
+    }
+    assert!(served > 0 && refused > 0, "{served} served, {refused} refused");
 }
 
 /// PXY-27
