@@ -33,6 +33,9 @@ pub struct Settings {
     pub api_token_file: PathBuf,
     /// Token for calls to the other services, where their API asks for one; its scopes are `cluster:read,cluster:write`.
     pub cluster_token: Secret,
+    /// Longest time of a drain after SIGTERM: 64*T1 of the slowest transaction, and slack.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
     /// The log.
     pub log: telemetry::logs::Config,
     /// How phones of domains without `auth` of their own authenticate.
@@ -194,6 +197,7 @@ impl Default for Settings {
             peers: Vec::new(),
             api_token_file: PathBuf::new(),
             cluster_token: Secret::default(),
+            drain: Duration::from_secs(45),
             log: telemetry::logs::Config::default(),
             auth: "digest".into(),
             domain: vec![Domain { name: "localhost".into(), ..Domain::default() }],
@@ -360,12 +364,14 @@ mod tests {
         let environment = [
             ("CARILLON_REDIS_WAIT_REPLICAS", "1"),
             ("CARILLON_CALL_CONTROL_RING_TIMEOUT", "7s"),
+            ("CARILLON_DRAIN", "90s"),
             ("CARILLON_DOMAIN", "a.example,b.example"),
             ("CARILLON_SIP", "udp://127.0.0.1:5070"),
             ("CARILLON_REDIS", "redis://127.0.0.1"),
         ];
         let s = load("", &environment, ServeArgs::default()).unwrap();
         assert_eq!(s.redis.wait_replicas, 1);
+        assert_eq!(s.drain, Duration::from_secs(90));
         assert_eq!(s.call_control.ring_timeout, Duration::from_secs(7));
         assert_eq!(s.domain.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a.example", "b.example"]);
         assert_eq!(s.sip.listen, ["udp://127.0.0.1:5070"]);
