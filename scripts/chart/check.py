@@ -1,12 +1,16 @@
-"""Renders the chart in many ways and checks what came out. usage: check.py HELM CHART"""
+"""Renders the chart in many ways and checks what came out. usage: check.py HELM CHART [CARILLON]"""
 import glob
 import os
+import re
 import subprocess
 import sys
+import tempfile
 
 import yaml
 
-HELM, CHART = sys.argv[1:]
+HELM, CHART = sys.argv[1:3]
+CARILLON = sys.argv[3] if len(sys.argv) > 3 else None
+TOKEN = "0123456789abcdef"
 passed = failed = 0
 
 
@@ -44,6 +48,31 @@ def environment(workload):
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
 
 
+def refused(container, objects):
+    """What the executable says against the settings that a container is given; nothing when it takes them."""
+    config = next(o for o in of_kind(objects, "ConfigMap") if "carillon.toml" in o["data"])["data"]["carillon.toml"]
+    known = {"POD_NAME": "rel-0", "POD_IP": "10.0.0.7", "POD_UID": "7", "NODE_NAME": "n", "HOST_IP": "192.0.2.7", "POD_INDEX": "0"}
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {}
+        for variable in container["env"]:
+            name, value = variable["name"], variable.get("value")
+            if value is None:
+                stored = "redis://redis:6379" if name == "CARILLON_REDIS" else TOKEN
+                value = known.get(name, stored if "secretKeyRef" in variable["valueFrom"] else "1")
+            value = re.sub(r"\$\((\w+)\)", lambda found: environment.get(found[1], found[0]), value)
+            environment[name] = value.replace("/etc/carillon", folder)
+        tokens = environment["CARILLON_API_TOKEN_FILE"]
+        os.makedirs(os.path.dirname(tokens))
+        for path, text in ((f"{folder}/carillon.toml", config), (tokens, f"cluster {TOKEN} cluster:read,cluster:write\n")):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        arguments = [a.replace("/etc/carillon", folder) for a in container["args"]]
+        told = subprocess.run(
+            [CARILLON, *arguments, "--check"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+    return told.stdout + told.stderr or f"status {told.returncode}" if told.returncode else ""
+
+
 def every_pod(where, objects):
     """What holds for each pod of each rendering."""
     for workload in of_kind(objects, "Deployment", "DaemonSet", "StatefulSet"):
@@ -67,7 +96,11 @@ def every_pod(where, objects):
             handlers = [str(p.get("httpGet") or p.get("tcpSocket") or p.get("exec")) for p in probes]
             check(f"{name}: three probes of their own", len(set(handlers)) == 3, handlers)
             sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-            check(f"{name}: a drain fits", pod["terminationGracePeriodSeconds"] >= sleep + 15 + 5)
+            drain = next(int(e["value"].removesuffix("s")) for e in container["env"] if e["name"] == "CARILLON_DRAIN")
+            check(f"{name}: a drain fits", pod["terminationGracePeriodSeconds"] == sleep + drain + 15)
+            if CARILLON:
+                told = refused(container, objects)
+                check(f"{name}: the executable takes its settings", not told, told)
 
 
 sets = [("defaults", [])] + [
@@ -81,6 +114,18 @@ for name, arguments in sets:
     check(f"render {name}", objects is not None, error)
     if objects:
         every_pod(name, objects)
+
+# What is given replaces the default, a false too, and is never there beside it.
+changed = "registrar.startupProbe.httpGet.path=/livez,registrar.startupProbe.httpGet.port=admin"
+changed += ",registrar.securityContext.readOnlyRootFilesystem=false,registrar.podSecurityContext.runAsUser=1000"
+objects, error = render("--set", changed + ",global.labels.team=voice,registrar.podLabels.team=accounts")
+check("given security context", objects is not None, error)
+pod = by_name(objects, "Deployment", "rel-carillon-registrar")["spec"]["template"]
+container = pod["spec"]["containers"][0]
+check("a given probe is the only handler", sorted(container["startupProbe"]) == ["failureThreshold", "httpGet", "periodSeconds"], container["startupProbe"])
+check("a false is heard", container["securityContext"]["readOnlyRootFilesystem"] is False and pod["spec"]["securityContext"]["runAsUser"] == 1000)
+check("what was not given stays", pod["spec"]["securityContext"]["runAsNonRoot"] is True, pod["spec"]["securityContext"])
+check("labels of the pod win", pod["metadata"]["labels"]["team"] == "accounts", pod["metadata"]["labels"])
 
 # The drain: preStop + drain + 15, computed.
 objects, error = render("--set", "edge.preStopSeconds=20,edge.drainSeconds=90")
@@ -130,7 +175,7 @@ check("perPod: six Services", len(services) == 6, sorted(services))
 selected = {s["selector"]["statefulset.kubernetes.io/pod-name"] for s in services.values()}
 check("perPod: one pod each", selected == {f"rel-carillon-edge-{n}" for n in range(3)}, selected)
 
-edge, services, advertised = exposed("--set", "edge.exposure=nodePort,edge.services.udp.nodePort=31060")
+edge, services, advertised = exposed("--set", "edge.exposure=nodePort,edge.services.udp.nodePort=31060,edge.services.tcp.nodePort=31060")
 check("nodePort: address", advertised == "$(HOST_IP):31060", advertised)
 check("nodePort: port", services["rel-carillon-sip-udp"]["ports"][0]["nodePort"] == 31060, services)
 
@@ -143,6 +188,7 @@ for values, word in (
     ("edge.exposure=hostNetwork,edge.autoscaling.enabled=true", "DaemonSet"),
     ("edge.advertise.udp=a.example.com,edge.advertise.tcp=b.example.com", "one address"),
     ("sip.auth=none", "dangerOpen"),
+    ("edge.exposure=nodePort,edge.services.tcp.nodePort=31061", "one port"),
     ("metrics.podMonitor.enabled=true", "monitoring.coreos.com/v1"),
     ("edge.drainSeconds=32", "drainSeconds"),
     ("edge.exposure=everywhere", "exposure"),

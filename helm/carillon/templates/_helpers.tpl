@@ -24,14 +24,33 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
+{{/* Labels of an object: (list . "edge"), and (list . "edge" labels) where more are given. Ours win: selectors rest on them. */}}
 {{- define "carillon.labels" -}}
-{{ include "carillon.selectorLabels" . }}
-app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with (index . 0).Values.global.labels }}
-{{ toYaml . }}
-{{- end }}
+{{- $root := index . 0 -}}
+{{- $ours := include "carillon.selectorLabels" . | fromYaml -}}
+{{- $_ := set $ours "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $_ := set $ours "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- $_ := set $ours "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $given := dict -}}
+{{- if gt (len .) 2 }}{{ $given = index . 2 }}{{ end -}}
+{{- merge $ours $given $root.Values.global.labels | toYaml -}}
+{{- end -}}
+
+{{/* Defaults, each key replaced by what is given, a false too: (list given defaults). */}}
+{{- define "carillon.override" -}}
+{{- $all := index . 1 -}}
+{{- range $key, $value := index . 0 }}{{ $_ := set $all $key $value }}{{ end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* A probe with our handler, unless another one is given: (list given handler its-settings timing). */}}
+{{- define "carillon.probe" -}}
+{{- $given := index . 0 -}}
+{{- $defaults := index . 3 -}}
+{{- if not (or (hasKey $given "httpGet") (hasKey $given "tcpSocket") (hasKey $given "exec") (hasKey $given "grpc")) -}}
+{{- $_ := set $defaults (index . 1) (index . 2) -}}
+{{- end -}}
+{{- include "carillon.override" (list $given $defaults) -}}
 {{- end -}}
 
 {{/* Metadata of an object: (list . "edge" "suffix" annotations). */}}

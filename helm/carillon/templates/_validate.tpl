@@ -23,6 +23,9 @@
 {{- if and (ne (int $edge.ports.udp) (int $edge.ports.tcp)) $edge.services.mixedProtocol -}}
 {{- fail "edge.services.mixedProtocol needs edge.ports.udp and edge.ports.tcp to be the same." -}}
 {{- end -}}
+{{- if and (eq $edge.exposure "nodePort") (not $edge.advertise.udp) (ne (int $edge.services.udp.nodePort) (int $edge.services.tcp.nodePort)) -}}
+{{- fail "edge.services.udp.nodePort differs from edge.services.tcp.nodePort: an edge shows one port for both. Make them the same, or say edge.advertise.udp." -}}
+{{- end -}}
 {{- range prepend .Values.sip.extraDomains (dict "name" .Values.sip.domain "auth" .Values.sip.auth "dangerOpen" .Values.sip.dangerOpen) -}}
 {{- if and (eq (default "digest" .auth) "none") (not .dangerOpen) -}}
 {{- fail (printf "auth none for the domain %s lets anybody register and call: say dangerOpen: true if you mean it." .name) -}}

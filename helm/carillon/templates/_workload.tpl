@@ -8,15 +8,10 @@
 {{- $hostNetwork := and $isEdge (eq $root.Values.edge.exposure "hostNetwork") -}}
 metadata:
   labels:
-    {{- include "carillon.labels" (list $root $component) | nindent 4 }}
-    {{- with $values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "carillon.labels" (list $root $component $values.podLabels) | nindent 4 }}
   annotations:
-    checksum/config: {{ include (print $root.Template.BasePath "/configmap.yaml") $root | sha256sum }}
-    {{- with merge (dict) $values.podAnnotations $root.Values.global.annotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $checksum := dict "checksum/config" (include (print $root.Template.BasePath "/configmap.yaml") $root | sha256sum) }}
+    {{- merge $checksum $values.podAnnotations $root.Values.global.annotations | toYaml | nindent 4 }}
 spec:
   serviceAccountName: {{ include "carillon.serviceAccountName" $root }}
   automountServiceAccountToken: false
@@ -34,7 +29,7 @@ spec:
   # The time of the preStop sleep, of the drain, and some to write the last things down: computed, never typed in.
   terminationGracePeriodSeconds: {{ add $values.preStopSeconds $values.drainSeconds 15 }}
   securityContext:
-    {{- merge (dict) $values.podSecurityContext (dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "seccompProfile" (dict "type" "RuntimeDefault")) | toYaml | nindent 4 }}
+    {{- include "carillon.override" (list $values.podSecurityContext (dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "seccompProfile" (dict "type" "RuntimeDefault"))) | nindent 4 }}
   containers:
     - name: {{ $role }}
       image: {{ include "carillon.image" $root }}
@@ -81,6 +76,8 @@ spec:
           value: 0.0.0.0:{{ $root.Values.grpc.port }}
         - name: CARILLON_ADMIN
           value: 0.0.0.0:{{ $root.Values.admin.port }}
+        - name: CARILLON_DRAIN
+          value: {{ $values.drainSeconds }}s
         - name: CARILLON_CLUSTER_URL
           value: http://$(POD_IP):{{ $root.Values.grpc.port }}
         - name: CARILLON_PEERS
@@ -121,11 +118,11 @@ spec:
       {{- end }}
       {{- /* Three handlers for three questions: started, loop alive, sockets bound and configuration loaded. None asks Redis. */}}
       startupProbe:
-        {{- merge (dict) $values.startupProbe (dict "tcpSocket" (dict "port" "admin") "periodSeconds" 1 "failureThreshold" 30) | toYaml | nindent 8 }}
+        {{- include "carillon.probe" (list $values.startupProbe "tcpSocket" (dict "port" "admin") (dict "periodSeconds" 1 "failureThreshold" 30)) | nindent 8 }}
       livenessProbe:
-        {{- merge (dict) $values.livenessProbe (dict "httpGet" (dict "path" "/livez" "port" "admin") "periodSeconds" 10 "timeoutSeconds" 3 "failureThreshold" 3) | toYaml | nindent 8 }}
+        {{- include "carillon.probe" (list $values.livenessProbe "httpGet" (dict "path" "/livez" "port" "admin") (dict "periodSeconds" 10 "timeoutSeconds" 3 "failureThreshold" 3)) | nindent 8 }}
       readinessProbe:
-        {{- merge (dict) $values.readinessProbe (dict "httpGet" (dict "path" "/readyz" "port" "admin") "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 3) | toYaml | nindent 8 }}
+        {{- include "carillon.probe" (list $values.readinessProbe "httpGet" (dict "path" "/readyz" "port" "admin") (dict "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 3)) | nindent 8 }}
       lifecycle:
         preStop:
           sleep:
@@ -135,7 +132,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       securityContext:
-        {{- merge (dict) $values.securityContext (dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "runAsNonRoot" true "capabilities" (dict "drop" (list "ALL"))) | toYaml | nindent 8 }}
+        {{- include "carillon.override" (list $values.securityContext (dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "runAsNonRoot" true "capabilities" (dict "drop" (list "ALL")))) | nindent 8 }}
       volumeMounts:
         - name: config
           mountPath: /etc/carillon
