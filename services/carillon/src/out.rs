@@ -8,7 +8,7 @@ pub const READER_WENT_AWAY: u8 = 141;
 
 /// Standard output did not take what was written.
 #[derive(Debug, thiserror::Error)]
-#[error("standard output: {0}")]
+#[error("standard output")]
 pub struct OutputError(#[from] io::Error);
 
 impl OutputError {

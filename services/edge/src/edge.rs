@@ -42,7 +42,9 @@ use crate::register::Registering;
 use crate::routed::Stray;
 use crate::routing::Pending;
 
-/// What is left of a drain: requests that are being answered or forwarded, and calls with a leg here.
+/// What is left of a drain: requests that are being answered or forwarded, and legs with something under way. Not what only
+/// absorbs repetitions for 64*T1, nor dialogs in which nothing happens: any other edge, or the next life of this one, answers
+/// what still comes.
 pub(crate) const IN_HAND: &str = "requests and calls";
 
 pub(crate) type Cx<'a> = Context<'a, Edge>;
@@ -247,8 +249,8 @@ impl Edge {
     }
 
     fn report_drain(&self) {
-        self.deps
-            .drain
-            .left(IN_HAND, (self.servers.len() + self.forks.len() + self.legs.unfinished()) as u64);
+        // The transactions of legs stay until nobody repeats the request; the legs know which of them still owe an answer.
+        let owed = self.servers.values().filter(|used| !matches!(used, ServerUse::Leg(_))).count();
+        self.deps.drain.left(IN_HAND, (owed + self.forks.len() + self.legs.unfinished()) as u64);
     }
 }

@@ -1,7 +1,7 @@
 //! The `carillon` executable as a process.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use crate::{Lines, http_get};
 
@@ -68,6 +68,25 @@ impl Carillon {
     pub fn kill(&mut self) {
         self.child.0.kill().expect("the process runs");
         self.child.0.wait().expect("the process was ours");
+    }
+
+    /// Asks it to end, as Kubernetes and a service manager do.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the process runs");
+    }
+
+    /// Its status and everything that it logged, once it has ended.
+    ///
+    /// # Panics
+    /// When patience ends first, with the log.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        self.log.wait_for_end();
+        let status = self.child.0.wait().expect("the process was ours");
+        (status, self.log.seen().join("\n"))
     }
 
     /// Whether it still runs.

@@ -51,6 +51,21 @@ impl Lines {
         }
     }
 
+    /// Returns once there will be no more lines.
+    ///
+    /// # Panics
+    /// With everything that was printed, when patience ends.
+    pub fn wait_for_end(&self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.coming.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => self.fail("the end", "it did not come"),
+            }
+        }
+    }
+
     /// Everything so far.
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().expect("no reader panics").clone()

@@ -5,40 +5,51 @@ use std::{borrow::Cow, fmt::Write as _, io};
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::{Format, cap};
+
 /// Wraps a writer so that each event leaves as exactly one line.
-pub(super) struct Escaping<W>(pub(super) W);
+pub(super) struct Escaping<W> {
+    pub(super) writer: W,
+    pub(super) format: Format,
+}
 
 impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Escaping<W> {
     type Writer = Line<W::Writer>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Line(self.0.make_writer())
+        Line { writer: self.writer.make_writer(), format: self.format }
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
-        Line(self.0.make_writer_for(metadata))
+        Line { writer: self.writer.make_writer_for(metadata), format: self.format }
     }
 }
 
 /// The writer of one event; the formatter writes the whole event at once, with a line feed at its end.
-pub(super) struct Line<W>(W);
+pub(super) struct Line<W> {
+    writer: W,
+    format: Format,
+}
 
 impl<W: io::Write> io::Write for Line<W> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(octets);
         let (event, end) = text.strip_suffix('\n').map_or((&*text, ""), |event| (event, "\n"));
-        match escaped(event) {
-            Cow::Borrowed(_) => self.0.write_all(octets)?,
-            Cow::Owned(mut line) => {
+        // Text was cut field by field as it was written; JSON is made by others and cut here.
+        let cut = if self.format == Format::Json { cap::json_line(event) } else { None };
+        match (escaped(cut.as_deref().unwrap_or(event)), &cut) {
+            (Cow::Borrowed(_), None) => self.writer.write_all(octets)?,
+            (line, _) => {
+                let mut line = line.into_owned();
                 line.push_str(end);
-                self.0.write_all(line.as_bytes())?;
+                self.writer.write_all(line.as_bytes())?;
             }
         }
         Ok(octets.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.writer.flush()
     }
 }
 

@@ -1,10 +1,15 @@
 //! Log output: one event is one line, nothing in it can break out of the line, and a blocked reader blocks nobody.
 
+mod cap;
 mod escape;
 mod queue;
 
 use tracing::{Subscriber, subscriber::set_global_default};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter,
+    field::MakeExt,
+    fmt::{MakeWriter, format::debug_fn},
+};
 
 pub use queue::LogQueue;
 
@@ -92,9 +97,9 @@ where
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        .with_writer(escape::Escaping(writer));
+        .with_writer(escape::Escaping { writer, format: config.format });
     Ok(match config.format {
-        Format::Text => Box::new(builder.finish()),
+        Format::Text => Box::new(builder.fmt_fields(debug_fn(cap::text_field).delimited(" ")).finish()),
         Format::Json => Box::new(builder.json().flatten_event(true).finish()),
     })
 }
@@ -131,6 +136,23 @@ mod tests {
         assert_eq!(line["status"], 486);
         assert_eq!(line["text"], "a\u{202e}b\u{7}c");
         assert_eq!(line["span"]["call_id"], "c1");
+    }
+
+    /// T21: fields are capped at 512 octets, at whole characters.
+    #[test]
+    fn a_long_value_is_cut_and_its_length_told() {
+        let long = "ü".repeat(5000);
+        // JSON shows the innermost span once by itself and once in the list.
+        for (format, fields) in [(Format::Text, 3), (Format::Json, 4)] {
+            let written = logged(format, || {
+                let span = tracing::info_span!("call", from = %long);
+                span.in_scope(|| tracing::info!(call_id = "c1", text = %long, "{long}"));
+            });
+            assert!(written.split(|c| c != 'ü').all(|run| run.len() <= cap::LONGEST), "{written}");
+            assert_eq!(written.matches("octets)").count(), fields, "{written}");
+            assert!(written.contains("c1"), "{written}");
+            assert_eq!(written.matches('\n').count(), 1, "{written}");
+        }
     }
 
     #[test]

@@ -107,6 +107,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         tasks: parts.tasks,
         calls,
         joined,
+        is_alone: settings.redis.url.is_empty(),
     })
 }
 

@@ -45,9 +45,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     // A service goes on when nobody reads what it prints.
     if let Err(e) = say!("{}", running.ready_line()) {
-        tracing::info!("{e}");
+        tracing::info!("{:#}", anyhow::Error::from(e));
     }
     signals.asked().await;
-    running.drain(&signals).await;
+    running.drain(&signals, settings.drain).await;
     Ok(())
 }

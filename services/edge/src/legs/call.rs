@@ -107,6 +107,13 @@ impl Call {
         push_bounded(&mut self.unconfirmed, success);
     }
 
+    /// Is anything under way: an event that call-control does not have, a request or a 2xx that waits for its answer? Requests
+    /// of ours are not counted: their forks are.
+    pub(super) fn is_busy(&self) -> bool {
+        let owes = |served: &Served| !served.answered || served.unacknowledged.is_some();
+        !self.outbox.is_empty() || !self.unconfirmed.is_empty() || self.served.values().any(owes)
+    }
+
     /// Is everything over that this edge was asked to do?
     pub(super) fn is_released(&self) -> bool {
         self.legs.values().all(|released| *released) && self.outbox.is_empty()

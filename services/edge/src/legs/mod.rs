@@ -90,9 +90,9 @@ impl Legs {
         self.calls.len()
     }
 
-    /// Calls with a leg that was not released: what a drain waits for.
+    /// Calls with something under way here: what a drain waits for.
     pub(crate) fn unfinished(&self) -> usize {
-        self.calls.values().filter(|call| call.legs.values().any(|released| !released)).count()
+        self.calls.values().filter(|call| call.is_busy()).count()
     }
 }
 

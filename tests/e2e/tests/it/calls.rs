@@ -52,6 +52,13 @@ impl Watch {
         Self { events, seen: Vec::new() }
     }
 
+    /// Watches every call.
+    pub async fn begin_all(carillon: &Carillon) -> Self {
+        let mut client = CallControlClient::connect(carillon.api.clone()).await.unwrap();
+        let events = client.watch_calls(WatchCallsRequest::default()).await.unwrap().into_inner();
+        Self { events, seen: Vec::new() }
+    }
+
     /// Reads until an event of this kind, or until a snapshot of a call that is over.
     ///
     /// # Panics

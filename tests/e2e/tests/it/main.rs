@@ -12,4 +12,5 @@ mod real_phones;
 mod redis;
 mod register;
 mod split;
+mod stopping;
 mod wire;

@@ -1,0 +1,98 @@
+//! The end of a process: at once when it has nothing to do, politely when it has, and now when told twice.
+
+use scripted_phone::{Answer, Happening, Remote, Script};
+use test_support::{Carillon, Redis, Starting, TestPhone};
+
+use crate::calls::{dial, hang_up};
+
+/// Alice and Bob of `localhost`, in a call that Carillon dialled; its id.
+async fn connected(carillon: &Carillon) -> (TestPhone, TestPhone, String) {
+    let script = Script { answer: Answer::After(std::time::Duration::ZERO), ..Script::default() };
+    let mut phones = Vec::new();
+    for aor in ["sip:alice@localhost", "sip:bob@localhost"] {
+        carillon.account(aor, "secret");
+        phones.push(TestPhone::registered(&carillon.sip, aor, "secret", script.clone()).await);
+    }
+    let (mut bob, mut alice) = (phones.pop().unwrap(), phones.pop().unwrap());
+    let id = dial(carillon, &[]);
+    alice.wait_for("the call", |h| *h == Happening::Connected).await;
+    bob.wait_for("the call", |h| *h == Happening::Connected).await;
+    (alice, bob, id)
+}
+
+fn is_hung_up(h: &Happening) -> bool {
+    matches!(h, Happening::Ended { by_peer: true, .. })
+}
+
+/// What it logged, when it ended by itself and well.
+fn ended(carillon: Carillon) -> String {
+    let (status, log) = carillon.ended();
+    assert!(status.success(), "{status}:\n{log}");
+    // Nothing may hold the end up until it is stopped by force.
+    assert!(!log.contains("was stopped"), "{log}");
+    log
+}
+
+#[test]
+fn an_idle_process_ends_at_once_with_phones_connections_and_watchers_still_there() {
+    let carillon = Carillon::all_in_one();
+    let _phone = std::net::TcpStream::connect(&carillon.sip).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _watch = runtime.block_on(crate::calls::Watch::begin_all(&carillon));
+    carillon.terminate();
+    let log = ended(carillon);
+    assert!(log.contains("nothing is left to do"), "{log}");
+}
+
+/// A call that only this process knows may end by itself; nothing new is taken meanwhile.
+#[tokio::test]
+async fn a_draining_process_lets_a_call_end_by_itself_and_refuses_new_ones() {
+    let carillon = Carillon::all_in_one();
+    let (alice, mut bob, _) = connected(&carillon).await;
+    carillon.terminate();
+    carillon.log.wait_for("the drain", |l| l.contains("asked to end"));
+    let refused = carillon.command(&["dial", "sip:alice@localhost", "sip:bob@localhost"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("about to stop"), "{refused:?}");
+    alice.act(Remote::Hangup).await;
+    bob.wait_for("the end", is_hung_up).await;
+    let log = ended(carillon);
+    assert!(log.contains("nothing is left to do"), "{log}");
+}
+
+#[tokio::test]
+async fn a_call_that_outlasts_the_drain_is_hung_up_at_both_phones() {
+    let carillon = Starting::with(&[], &[("CARILLON_DRAIN", "200ms")]).ready();
+    let (mut alice, mut bob, _) = connected(&carillon).await;
+    carillon.terminate();
+    alice.wait_for("BYE", is_hung_up).await;
+    bob.wait_for("BYE", is_hung_up).await;
+    let log = ended(carillon);
+    assert!(log.contains("the drain took too long"), "{log}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_process_whatever_is_left() {
+    let carillon = Carillon::all_in_one();
+    let (_alice, _bob, _) = connected(&carillon).await;
+    carillon.terminate();
+    carillon.log.wait_for("the drain", |l| l.contains("asked to end"));
+    carillon.terminate();
+    let (status, log) = carillon.ended();
+    assert!(status.success() && log.contains("told to end now"), "{status}:\n{log}");
+}
+
+/// F3: with a shared store a call is not the process's: it ends without the call, and the next one goes on with it.
+#[tokio::test]
+async fn a_call_in_a_shared_store_does_not_hold_the_end_and_goes_on_in_the_next_process() {
+    let redis = Redis::start();
+    let first = Carillon::serve(&["--redis", &redis.url()]);
+    let (mut alice, mut bob, id) = connected(&first).await;
+    first.terminate();
+    let log = ended(first);
+    assert!(log.contains("nothing is left to do"), "{log}");
+    let second = Carillon::serve(&["--redis", &redis.url()]);
+    hang_up(&second, &id);
+    alice.wait_for("BYE", is_hung_up).await;
+    bob.wait_for("BYE", is_hung_up).await;
+}
