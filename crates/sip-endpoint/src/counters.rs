@@ -24,6 +24,8 @@ counters! {
     datagrams_received,
     /// Datagrams handed to the kernel.
     datagrams_sent,
+    /// Datagrams that the kernel dropped because they came faster than they were taken.
+    datagrams_overrun,
     /// Datagrams given up because the kernel took none and the queue was full.
     datagrams_dropped,
     /// Datagrams that the kernel refused, or that came back as unreachable.

@@ -17,6 +17,11 @@ pub trait DatagramSocket: Send + 'static {
     /// when there was something.
     fn poll_receive(&mut self, cx: &mut Context<'_>, received: &mut Vec<(SocketAddr, Bytes)>) -> Poll<()>;
 
+    /// How many datagrams were lost since the last call because they came faster than they were taken.
+    fn take_lost(&mut self) -> u64 {
+        0
+    }
+
     /// Sends the first of these and says how many, at least one.
     ///
     /// # Errors

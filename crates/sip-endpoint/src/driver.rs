@@ -66,6 +66,8 @@ impl<U: TransactionUser> Driver<U> {
             self.core.lag = tokio::time::Instant::now().into_std().saturating_duration_since(self.core.now);
             return Poll::Ready(());
         }
+        // Nothing waits: what the last round took says nothing about the next message.
+        self.core.lag = Duration::ZERO;
         if let Some(at) = self.next_deadline() {
             let at = tokio::time::Instant::from_std(at);
             if self.sleep.deadline() != at {

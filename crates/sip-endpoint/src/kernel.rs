@@ -24,6 +24,8 @@ pub(crate) struct KernelSocket {
     full: Option<AsyncFd<Socket>>,
     local: SocketAddr,
     inbox: Inbox,
+    /// What the kernel has dropped so far.
+    lost: u32,
     /// Wakes us when something came back.
     errors: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -46,7 +48,7 @@ impl KernelSocket {
         mmsg::keep_returned(socket.as_fd(), local)?;
         let io = Arc::new(mmsg::register(socket, Interest::READABLE)?);
         let errors = wait_for_error(io.clone());
-        Ok(Self { io, full: None, local, inbox: Inbox::new(), errors })
+        Ok(Self { io, full: None, local, inbox: Inbox::new(), lost: 0, errors })
     }
 }
 
@@ -83,6 +85,11 @@ impl DatagramSocket for KernelSocket {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn take_lost(&mut self) -> u64 {
+        let Ok(lost) = mmsg::dropped(self.io.as_fd()) else { return 0 };
+        u64::from(lost.wrapping_sub(std::mem::replace(&mut self.lost, lost)))
     }
 
     fn try_send(&mut self, datagrams: &[Outgoing]) -> io::Result<usize> {

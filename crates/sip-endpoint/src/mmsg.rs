@@ -172,6 +172,24 @@ pub(crate) fn take_returned(socket: BorrowedFd<'_>) -> io::Result<Option<Returne
     Ok(peer.map(|peer| Returned { peer, head: Bytes::copy_from_slice(&head[..length]) }))
 }
 
+/// How many datagrams the kernel has dropped because the queue of this socket was full, since it was made; wraps around.
+pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
+    let mut memory = [0_u32; DROPS + 1];
+    let mut length = size_of_val(&memory) as libc::socklen_t;
+    // SAFETY: the option value is an array of that many bytes, which lives until the call returns, as does its length.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            memory.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 { Ok(memory[DROPS]) } else { Err(io::Error::last_os_error()) }
+}
+
 /// # Safety
 /// The first `length` bytes of `name` are initialised.
 unsafe fn read_address(

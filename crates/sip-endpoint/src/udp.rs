@@ -93,6 +93,10 @@ impl Sockets {
             if socket.io.poll_receive(cx, &mut self.received).is_ready() {
                 found = Poll::Ready(());
                 let (local, at) = (socket.local, SocketId(at as u16));
+                // Only a queue that was full has lost any, and a full queue gives more than one datagram.
+                if self.received.len() > 1 {
+                    self.counters.datagrams_overrun.add(socket.io.take_lost());
+                }
                 let batch = self.received.drain(..);
                 incoming.extend(batch.map(|(peer, bytes)| Incoming { socket: at, local, peer, bytes }));
             }

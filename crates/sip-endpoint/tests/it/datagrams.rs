@@ -283,3 +283,24 @@ async fn the_advertised_name_stands_in_the_via_and_is_recognised() {
     peer.send(response(&request, 200).bytes(), from).await;
     assert_eq!(us.response().await.status(), Some(200));
 }
+
+/// TRN-01: what the kernel drops because nobody took it in time is counted.
+#[tokio::test]
+async fn datagrams_that_came_too_fast_are_counted() {
+    let us = Running::with(|config| config.socket_buffer = 4096).await;
+    let peer = UdpPeer::new().await;
+    // The loop shares this thread: it takes nothing until we wait for something.
+    let flood = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sent = 2000;
+    for _ in 0..sent {
+        flood.send_to(&[b'x'; 1000], us.address).unwrap();
+    }
+    while us.counters.datagrams_received.count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let via = "SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK1;rport";
+    peer.send(request_of_peer("OPTIONS", via), us.address).await;
+    assert_eq!(peer.receive().await.0.status(), Some(200));
+    assert_eq!(us.counters.datagrams_received.count() + us.counters.datagrams_overrun.count(), sent + 1);
+    assert_eq!(us.counters.datagrams_sent.count(), 1);
+}

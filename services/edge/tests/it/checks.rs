@@ -152,22 +152,6 @@ async fn a_stranger_cannot_pretend_to_be_in_a_dialog() {
     victim.expect_nothing().await;
 }
 
-/// OVL-03: a busy edge refuses what is new without Retry-After.
-#[tokio::test]
-async fn an_overloaded_edge_sheds_new_requests() {
-    let location = FakeLocation::planning(|_| Plan::Relay(Relay {}));
-    let busy_at_once = |config: &mut edge::Config| {
-        (config.overload_delay, config.overload_interval) = (Duration::ZERO, Duration::ZERO);
-    };
-    let rig = Rig::configured(location, busy_at_once).await;
-    let alice = rig.peer().await;
-    // The first request meets a loop that has not been busy yet.
-    send(&alice, "OPTIONS sip:example.com", &[]).await;
-    let (status, answer) = send(&alice, "OPTIONS sip:example.com", &[]).await;
-    assert_eq!(status, 503);
-    assert!(!answer.has(HeaderId::RetryAfter));
-}
-
 /// OVL-03: as configured by default, an edge that cannot keep up serves what it can and refuses the rest without Retry-After.
 #[tokio::test]
 async fn a_loop_that_cannot_keep_up_refuses_by_default_what_is_new() {
