@@ -11,8 +11,12 @@ use sha2::Sha256;
 use sip_endpoint::{FlowId, Hop, SocketId};
 
 /// Key of the cluster that tokens are sealed with.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct FlowKey([u8; 32]);
+#[derive(Clone)]
+pub(crate) struct FlowKey {
+    key: [u8; 32],
+    /// With the key in it already: every REGISTER is given a token.
+    mac: Hmac<Sha256>,
+}
 
 /// One flow of one life of one edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +44,7 @@ const DIALOG: &[u8] = b"dialog ";
 impl FlowKey {
     /// Wraps a key.
     pub(crate) fn new(key: [u8; 32]) -> Self {
-        Self(key)
+        Self { key, mac: Hmac::new_from_slice(&key).expect("HMAC takes keys of any length") }
     }
 
     /// Writes a token.
@@ -94,10 +98,17 @@ impl FlowKey {
     }
 
     fn mac(&self, octets: &[u8]) -> Hmac<Sha256> {
-        let mac = Hmac::<Sha256>::new_from_slice(&self.0);
-        mac.expect("HMAC takes keys of any length").chain_update(octets)
+        self.mac.clone().chain_update(octets)
     }
 }
+
+impl PartialEq for FlowKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for FlowKey {}
 
 /// A key never shows itself.
 impl std::fmt::Debug for FlowKey {

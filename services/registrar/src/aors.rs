@@ -169,8 +169,8 @@ impl Aors {
     ) -> Result<T, ChangeError> {
         let slot = self.slot(aor);
         let mut cached = slot.cached.lock().await;
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
+        let mut deadline = None;
+        loop {
             let is_fresh = cached.is_none();
             // taken out, so that a change that ends midway leaves nothing behind
             let known = match cached.take() {
@@ -210,8 +210,11 @@ impl Aors {
                     }
                 }
             }
+            let now = Instant::now();
+            if now >= *deadline.get_or_insert(now + PATIENCE) {
+                return Err(ChangeError::Contended);
+            }
         }
-        Err(ChangeError::Contended)
     }
 
     async fn load(&self, aor: &str) -> Result<Cached, StoreError> {

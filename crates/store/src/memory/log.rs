@@ -32,7 +32,9 @@ impl Log {
         }
         self.entries.push_back((self.tail.millis, Vec::from(entry).into_boxed_slice()));
         self.trim(now, limits);
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        if self.changes.receiver_count() > 0 {
+            self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        }
         self.tail
     }
 

@@ -1,6 +1,7 @@
 //! What passed this edge lately, and why it did what it did: for `carillon ladder`.
 //!
-//! - `ring.rs`: the bounded ring that the driver loop writes to. Writing shares the octets of a message and reads nothing.
+//! - `ring.rs`: the bounded ring that the driver loop writes to. Writing copies the octets of a
+//!   message to `text.rs` and reads nothing.
 //! - `find.rs`: the steps of one call, read from the ring when somebody asks; `mask.rs`: what is hidden from them.
 //! - `why.rs`: decisions and their reasons in words.
 //! - `service.rs`: the ring of this edge as `carillon.trace.v1.Capture`.
@@ -11,6 +12,7 @@ mod mask;
 mod merge;
 mod ring;
 mod service;
+mod text;
 mod traces;
 pub(crate) mod why;
 

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use sip_endpoint::{Direction, Seen, Transport, Witness};
 use sip_message::Message;
 
+use super::text::{Place, Texts};
 use crate::config::Limits;
 use crate::meters::CaptureMeters;
 
@@ -29,10 +30,24 @@ pub(crate) struct Ring {
 
 #[derive(Default)]
 struct Kept {
-    steps: VecDeque<Step>,
+    steps: VecDeque<Entry>,
+    texts: Texts,
     octets: usize,
     /// Number of the next step.
     next: u64,
+}
+
+/// A step as it is kept, with its text elsewhere.
+struct Entry {
+    number: u64,
+    at: SystemTime,
+    kind: Kind,
+    text: Place,
+}
+
+enum Kind {
+    Message { direction: Direction, local: SocketAddr, peer: SocketAddr, transport: Transport },
+    Decided(Box<Decided>),
 }
 
 /// One thing that happened.
@@ -105,7 +120,7 @@ impl Ring {
     /// Keeps a decision about the call of this message. It is only made up when it is kept.
     pub(crate) fn note(&self, about: &Message, decided: impl FnOnce() -> Decided) {
         if self.is_on() {
-            self.push(What::Decided { about: about.bytes().clone(), decided: decided() });
+            self.push(Kind::Decided(Box::new(decided())), about.bytes());
         }
     }
 
@@ -123,7 +138,7 @@ impl Ring {
             let skipped = (from - first) as usize;
             let chunk = kept.steps.iter().skip(skipped).take_while(|step| step.number < end).take(CHUNK);
             let before = steps.len();
-            steps.extend(chunk.cloned());
+            steps.extend(chunk.map(|entry| entry.show(&kept.texts)));
             if steps.len() == before {
                 return (steps, first > 0);
             }
@@ -131,27 +146,55 @@ impl Ring {
         }
     }
 
-    fn push(&self, what: What) {
+    fn push(&self, kind: Kind, text: &[u8]) {
         let at = self.clock.now();
         let mut kept = self.kept.lock();
-        let number = kept.next;
+        let kept = &mut *kept;
+        let (number, text) = (kept.next, kept.texts.push(text));
+        let entry = Entry { number, at, kind, text };
         kept.next += 1;
-        kept.octets += what.octets();
-        kept.steps.push_back(Step { number, at, what });
+        kept.octets += entry.octets();
+        kept.steps.push_back(entry);
+        let mut left = 0;
         while kept.steps.len() > self.max_steps || kept.octets > self.max_octets {
             let Some(oldest) = kept.steps.pop_front() else { break };
-            kept.octets -= oldest.what.octets();
-            self.meters.left.inc();
+            kept.octets -= oldest.octets();
+            left += 1;
+        }
+        if left > 0 {
+            kept.texts.keep_from(kept.steps.front().map(|oldest| oldest.text));
+            self.meters.left.inc_by(left);
         }
         self.meters.steps.set(kept.steps.len() as i64);
         self.meters.octets.set(kept.octets as i64);
     }
 }
 
+impl Entry {
+    fn octets(&self) -> usize {
+        let reasons = match &self.kind {
+            Kind::Message { .. } => 0,
+            Kind::Decided(decided) => decided.octets(),
+        };
+        self.text.len() + reasons
+    }
+
+    fn show(&self, texts: &Texts) -> Step {
+        let text = Bytes::copy_from_slice(texts.get(self.text));
+        let what = match &self.kind {
+            &Kind::Message { direction, local, peer, transport } => {
+                What::Message { direction, local, peer, transport, bytes: text }
+            }
+            Kind::Decided(decided) => What::Decided { about: text, decided: (**decided).clone() },
+        };
+        Step { number: self.number, at: self.at, what }
+    }
+}
+
 impl Witness for Ring {
     fn saw(&self, seen: Seen<'_>) {
         let Seen { direction, local, peer, transport, bytes } = seen;
-        self.push(What::Message { direction, local, peer, transport, bytes: bytes.clone() });
+        self.push(Kind::Message { direction, local, peer, transport }, bytes);
     }
 }
 
@@ -161,14 +204,6 @@ impl What {
         match self {
             Self::Message { bytes, .. } | Self::Decided { about: bytes, .. } => bytes,
         }
-    }
-
-    fn octets(&self) -> usize {
-        self.message().len()
-            + match self {
-                Self::Message { .. } => 0,
-                Self::Decided { decided, .. } => decided.octets(),
-            }
     }
 }
 
