@@ -105,7 +105,7 @@ impl Replicas {
         inner.replace(fixed)?;
         if addresses.iter().any(|address| matches!(address, Address::Name { .. })) {
             let lookups = refresh(Arc::downgrade(&inner), addresses.to_vec(), wiring.names.clone());
-            if let Err(full) = wiring.tasks.spawn("discovery", lookups) {
+            if let Err(full) = wiring.tasks.spawn_loop("discovery", lookups) {
                 tracing::error!(service, error = %full, "names of the service are not looked up");
             }
         }

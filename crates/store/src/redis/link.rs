@@ -107,9 +107,9 @@ impl Link {
         loop {
             let (connection, lost) = self.connect(&server).await;
             let life = self.connects.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::info!(link = %self.name, "connected to Redis");
             *self.state.lock() = State::Up { connection, life };
             self.up.send_replace(true);
+            tracing::info!(link = %self.name, "connected to Redis");
             self.watch(&server, life, &lost).await;
             tracing::warn!(link = %self.name, "lost the connection to Redis");
         }
