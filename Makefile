@@ -15,6 +15,9 @@ test: ## installs what the tests need when it is missing, and runs every test
 conformance: ## every requirement with its tests, and the requirements without
 	@cargo run -q -p compliance
 
+doc: ## the documentation of every crate, under target/doc
+	cargo doc --workspace --no-deps --document-private-items
+
 lint: ## formatting, clippy, docs, shell scripts: what CI refuses
 	scripts/lint
 
