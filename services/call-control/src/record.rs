@@ -2,7 +2,8 @@
 //!
 //! The engine's own types are the schema (see `engine::call` and `engine::leg`); a field number is never used twice. A reader
 //! takes every record of its own version and older; a newer one is an error, so that an old replica leaves the calls of a new
-//! one alone during a rolling upgrade.
+//! one alone during a rolling upgrade. A field that is unknown here is lost when this code writes the record back, so a new
+//! field that matters is read one release before it is written (docs/adr/0007).
 
 use prost::Message as _;
 

@@ -535,6 +535,7 @@ pub struct DialRequest {
     #[prost(enumeration = "Flow", tag = "4")]
     pub flow: i32,
     /// Tone that `from` hears while `to` rings: a tone name ("us", "eu", "uk", "fr", "jp"), "none", or empty for the configured one.
+    /// Only with FLOW_AUTO and FLOW_RINGBACK, and heard only by phones that can play it.
     #[prost(string, tag = "5")]
     pub ringback: ::prost::alloc::string::String,
     /// Longest time one leg may ring; absent means the configured time (60 s).
@@ -543,7 +544,7 @@ pub struct DialRequest {
     /// Longest time the call may stay connected; absent means no limit.
     #[prost(message, optional, tag = "7")]
     pub max_duration: ::core::option::Option<::prost_types::Duration>,
-    /// Who the phones see as the caller, a URI or `"Name" <uri>`; empty means the other party. Subject to policy (RFC 3725 12.1).
+    /// Who both phones see as the caller, a URI or `"Name" <uri>`; empty means Carillon on behalf of the other party (RFC 3725 12.1).
     #[prost(string, tag = "8")]
     pub caller_id: ::prost::alloc::string::String,
     /// Further headers for the first request of both legs; the rules of Party.headers hold.
@@ -1030,7 +1031,7 @@ pub struct ListCallbacksRequest {
     /// Which callbacks.
     #[prost(message, optional, tag = "1")]
     pub filter: ::core::option::Option<CallbackFilter>,
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.
@@ -1121,7 +1122,7 @@ pub struct ListNumbersRequest {
     /// Which numbers.
     #[prost(message, optional, tag = "1")]
     pub filter: ::core::option::Option<NumberFilter>,
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.

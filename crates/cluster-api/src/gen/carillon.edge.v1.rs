@@ -36,7 +36,7 @@ pub struct Edge {
 /// Asks for the edges.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListEdgesRequest {
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.

@@ -1002,7 +1002,7 @@ pub struct ListMessagesRequest {
     /// Which of them.
     #[prost(message, optional, tag = "2")]
     pub filter: ::core::option::Option<MessageFilter>,
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "3")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.
@@ -1803,7 +1803,7 @@ pub struct ListWatchersRequest {
     /// Event package; empty means "presence".
     #[prost(string, tag = "2")]
     pub package: ::prost::alloc::string::String,
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "3")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.
@@ -2709,7 +2709,7 @@ pub struct ListListsRequest {
     /// Which lists.
     #[prost(message, optional, tag = "1")]
     pub filter: ::core::option::Option<ListFilter>,
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.

@@ -9,7 +9,7 @@ pub struct Account {
     #[prost(string, tag = "2")]
     pub display_name: ::prost::alloc::string::String,
     /// Password. Write only: never returned; only digests of it are stored, one for each offered algorithm (RFC 8760).
-    /// Empty at creation means that the account cannot authenticate by digest.
+    /// Empty only in a domain without authentication.
     #[prost(string, tag = "3")]
     pub password: ::prost::alloc::string::String,
     /// A disabled account neither registers nor calls, and cannot be reached.
@@ -25,6 +25,7 @@ pub struct Account {
     #[prost(bool, tag = "7")]
     pub redirect_only: bool,
     /// Calls from and to this account run through call-control, so that they can be transferred, held and joined by gRPC.
+    /// Refused with UNIMPLEMENTED by versions that do not do so.
     #[prost(bool, tag = "8")]
     pub anchor: bool,
     /// Addresses of record that may register contacts for this account (third-party registration, RFC 3261 10.2).
@@ -73,7 +74,7 @@ pub struct ListAccountsRequest {
     /// Which accounts.
     #[prost(message, optional, tag = "1")]
     pub filter: ::core::option::Option<AccountFilter>,
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.
@@ -784,7 +785,7 @@ pub struct ListBindingsRequest {
     /// Address of record.
     #[prost(string, tag = "1")]
     pub aor: ::prost::alloc::string::String,
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.
@@ -2784,7 +2785,7 @@ pub struct ListTrunksRequest {
     /// Which trunks.
     #[prost(message, optional, tag = "1")]
     pub filter: ::core::option::Option<TrunkFilter>,
-    /// Most to return, 1..1000; 0 means 100.
+    /// Most to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
     /// next_page_token of the page before; empty for the first page.

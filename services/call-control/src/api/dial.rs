@@ -47,6 +47,9 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
         tone => {
             if !TONES.contains(&tone) {
                 violations.add(Reason::BadField, "ringback", format!("one of {}", TONES.join(", ")));
+            } else if tone != "none" && !matches!(flow, Flow::Auto | Flow::Ringback) {
+                let expected = "no tone: only FLOW_AUTO and FLOW_RINGBACK let the first party hear one";
+                violations.add(Reason::BadField, "ringback", expected);
             }
             tone.to_owned()
         }
@@ -190,6 +193,18 @@ mod tests {
             let refusal = Refusal::read(&status).expect("a reason");
             assert_eq!((status.code(), refusal.reason()), (tonic::Code::NotFound, Reason::TrunkNotFound));
             assert!(status.message().starts_with(field), "{}", status.message());
+        }
+    }
+
+    #[test]
+    fn a_tone_needs_a_flow_that_has_one() {
+        let asks = |flow: wire::Flow, tone: &str| {
+            let asked = wire::DialRequest { flow: flow.into(), ringback: tone.into(), ..request() };
+            new_call(asked, &Config::default()).is_ok()
+        };
+        assert!(asks(wire::Flow::Auto, "uk") && asks(wire::Flow::Ringback, "uk"));
+        for flow in [wire::Flow::I, wire::Flow::Iii, wire::Flow::Iv] {
+            assert!(asks(flow, "none") && asks(flow, "") && !asks(flow, "uk"), "{flow:?}");
         }
     }
 

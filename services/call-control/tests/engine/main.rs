@@ -15,6 +15,7 @@ mod lad4_faults;
 mod lad4_first;
 mod lad4_second;
 mod ladder;
+mod offers;
 mod outcomes;
 mod sim;
 mod table;
