@@ -1,6 +1,7 @@
 //! Carillon as a process, driven over SIP, gRPC and the command line by things that nobody here wrote where possible.
 
 mod bad_input;
+mod burst;
 mod calls;
 mod command_line;
 mod contacts;
@@ -8,6 +9,7 @@ mod demo;
 mod dial_sipp;
 mod flows;
 mod forks;
+mod oversized;
 mod real_phones;
 mod redis;
 mod register;
