@@ -7,8 +7,8 @@ use cluster_api::trace::v1::{Arrow, Ladder, LadderStep, Participant, ladder_step
 use sip_message::{Limits, Message, Uri};
 
 /// Makes a ladder of what the edges saw: in order of time, each message between two edges once, everybody named. The
-/// steps need their text.
-pub(super) fn merge(seen: Vec<LadderStep>) -> Ladder {
+/// steps need their text. `edges` are the edges by their SIP addresses: one that said nothing of a message still has its name.
+pub(super) fn merge(seen: Vec<LadderStep>, edges: &HashMap<String, String>) -> Ladder {
     let mut steps = seen;
     steps.sort_by_cached_key(|step| {
         let time = step.time.unwrap_or_default();
@@ -23,7 +23,7 @@ pub(super) fn merge(seen: Vec<LadderStep>) -> Ladder {
     }
     let call_id =
         steps.iter().map(|step| &step.call_id).find(|id| !id.is_empty()).cloned().unwrap_or_default();
-    let participants = name(&mut steps);
+    let participants = name(&mut steps, edges);
     Ladder { call_id, sip_call_ids, participants, steps, truncated: false }
 }
 
@@ -63,8 +63,8 @@ fn pair(steps: &mut Vec<LadderStep>) {
 }
 
 /// Names the far ends, and lists everybody in the order of their first step.
-fn name(steps: &mut [LadderStep]) -> Vec<Participant> {
-    let names = peers(steps);
+fn name(steps: &mut [LadderStep], edges: &HashMap<String, String>) -> Vec<Participant> {
+    let names = peers(steps, edges);
     let mut participants: Vec<Participant> = Vec::new();
     let mut enter = |name: &str, address: String, ours: bool| {
         if !participants.iter().any(|known| known.name == name) {
@@ -79,12 +79,12 @@ fn name(steps: &mut [LadderStep]) -> Vec<Participant> {
         let at = |address: &str| format!("{}:{address}", arrow.transport);
         if arrow.from.is_empty() {
             arrow.from = names.get(&arrow.from_address).unwrap_or(&arrow.from_address).clone();
-            enter(&arrow.from, at(&arrow.from_address), false);
+            enter(&arrow.from, at(&arrow.from_address), edges.contains_key(&arrow.from_address));
             enter(&arrow.to, String::new(), true);
         } else if arrow.to.is_empty() {
             arrow.to = names.get(&arrow.to_address).unwrap_or(&arrow.to_address).clone();
             enter(&arrow.from, String::new(), true);
-            enter(&arrow.to, at(&arrow.to_address), false);
+            enter(&arrow.to, at(&arrow.to_address), edges.contains_key(&arrow.to_address));
         } else {
             enter(&arrow.from, String::new(), true);
             enter(&arrow.to, String::new(), true);
@@ -95,8 +95,8 @@ fn name(steps: &mut [LadderStep]) -> Vec<Participant> {
 
 /// Names of the addresses that are no edge's: the user that is called there, or that says so in Contact. Of two addresses
 /// with one name the later one shows its address too.
-fn peers(steps: &[LadderStep]) -> HashMap<String, String> {
-    let mut names: HashMap<String, String> = HashMap::new();
+fn peers(steps: &[LadderStep], edges: &HashMap<String, String>) -> HashMap<String, String> {
+    let mut names = edges.clone();
     let mut taken: HashSet<String> = steps.iter().map(|step| step.edge_id.clone()).collect();
     for arrow in steps.iter().filter_map(arrow) {
         let address = match (arrow.from.is_empty(), arrow.to.is_empty()) {
@@ -182,6 +182,10 @@ mod tests {
         )
     }
 
+    fn merged(seen: Vec<LadderStep>) -> Ladder {
+        merge(seen, &HashMap::new())
+    }
+
     fn ways(ladder: &Ladder) -> Vec<(String, String)> {
         ladder.steps.iter().filter_map(arrow).map(|arrow| (arrow.from.clone(), arrow.to.clone())).collect()
     }
@@ -191,7 +195,7 @@ mod tests {
         let first = invite("sip:bob@example.com", "z9hG4bK1", "sip:alice@192.0.2.1");
         let between = invite("sip:bob@192.0.2.2", "z9hG4bK2", "sip:alice@192.0.2.1");
         let last = invite("sip:bob@192.0.2.2", "z9hG4bK3", "sip:alice@192.0.2.1");
-        let ladder = merge(vec![
+        let ladder = merged(vec![
             step("edge-1", 30, ("192.0.2.10:5060", ""), &between),
             step("edge-1", 40, ("", BOB), &last),
             step("edge-0", 10, (ALICE, ""), &first),
@@ -214,7 +218,7 @@ mod tests {
     #[test]
     fn two_phones_of_one_user_have_different_names() {
         let to_bob = |branch| invite("sip:bob@h", branch, "sip:cc.call-1.a@h");
-        let ladder = merge(vec![
+        let ladder = merged(vec![
             step("edge-0", 1, ("", ALICE), &to_bob("z9hG4bK1")),
             step("edge-0", 2, ("", BOB), &to_bob("z9hG4bK2")),
         ]);
@@ -225,7 +229,7 @@ mod tests {
     #[test]
     fn who_is_not_named_by_any_message_is_named_by_address() {
         let ladder =
-            merge(vec![step("edge-0", 1, ("", BOB), &invite("sip:192.0.2.2", "z9hG4bK1", "sip:cc.c.a@h"))]);
+            merged(vec![step("edge-0", 1, ("", BOB), &invite("sip:192.0.2.2", "z9hG4bK1", "sip:cc.c.a@h"))]);
         assert_eq!(ways(&ladder), [("edge-0".to_owned(), BOB.to_owned())]);
     }
 }

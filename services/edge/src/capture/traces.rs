@@ -95,7 +95,9 @@ impl Traces for TracesService {
                 format!("no edge holds anything of {call_id}: unknown, or its messages have left the rings");
             return Err(Refusal::new(Reason::CallNotFound, message).into());
         }
-        let mut ladder = merge(steps);
+        let members = self.members.borrow().clone();
+        let edges = members.of_role(EDGE_ROLE).map(|edge| (edge.sip.clone(), edge.id.clone()));
+        let mut ladder = merge(steps, &edges.collect());
         ladder.truncated = truncated;
         if !with_text {
             for step in &mut ladder.steps {

@@ -13,3 +13,4 @@ mod registration;
 mod rig;
 mod services;
 mod stream;
+mod two_edges;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ambient::{SeededEntropy, SystemClock};
 use cluster_api::cluster::v1::Member;
 use cluster_rpc::membership::View;
-use cluster_rpc::{IntakeLink, LegEventsLink, LocationLink};
-use edge::{Config, Deps, EdgesService, LegsService, RequestsService, TracesService};
+use cluster_rpc::{EdgeDirectory, IntakeLink, LegEventsLink, LocationLink, Wiring, remote};
+use edge::{CaptureService, Config, Deps, EdgesService, LegsService, RequestsService, TracesService};
 use lifecycle::{Drain, Tasks};
 use sip_endpoint::{Dns, SystemDns};
 use telemetry::Metrics;
@@ -22,6 +22,7 @@ pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) legs: LegsService,
     pub(crate) requests: RequestsService,
+    pub(crate) capture: CaptureService,
     pub(crate) traces: TracesService,
     pub(crate) edges: EdgesService,
     pub(crate) events: Arc<FakeLegEvents>,
@@ -61,6 +62,8 @@ impl Rig {
         let (members, view) = watch::channel(View::fixed(Vec::new(), vec![9; 32]));
         let (events, drain) = (Arc::new(FakeLegEvents::default()), Drain::new());
         let tasks = Tasks::new("edge", 1000);
+        let others = Wiring::new(remote::Config::default(), tasks.clone(), Metrics::new());
+        let others = EdgeDirectory::new(view.clone(), others);
         let deps = Deps {
             location: LocationLink::Local(location),
             leg_events: LegEventsLink::Local(events.clone()),
@@ -75,13 +78,14 @@ impl Rig {
         };
         let bound = edge::build(config, deps).bind().await.expect("loopback has a free port");
         let (address, legs, requests) = (bound.listening()[0], bound.legs(), bound.requests());
-        let (traces, edges) = (bound.traces(None), bound.edges_service(None));
+        let (capture, traces, edges) =
+            (bound.capture(), bound.traces(Some(others)), bound.edges_service(None));
         let (stop, stopped) = oneshot::channel();
         let run = async move {
             bound.run(async { stopped.await.unwrap_or(()) }).await.expect("the sockets are fine");
         };
         tasks.spawn("edge", run).expect("there is room");
-        Self { address, legs, requests, traces, edges, events, drain, _stop: stop, members }
+        Self { address, legs, requests, capture, traces, edges, events, drain, _stop: stop, members }
     }
 
     pub(crate) async fn peer(&self) -> Peer {
