@@ -13,7 +13,7 @@ pub struct Package {
     pub name: String,
     /// The folder that holds its manifest, relative to the workspace.
     pub folder: String,
-    /// Names under `[dependencies]`, sorted.
+    /// Names under `[dependencies]` and `[build-dependencies]`, of every platform, sorted.
     pub dependencies: Vec<String>,
     /// Names under `[dev-dependencies]`, sorted.
     pub dev_dependencies: Vec<String>,
@@ -84,18 +84,18 @@ fn packages_of(metadata: &Value) -> Result<Vec<Package>, String> {
             Ok(Package {
                 name: text_of(package, "name")?.to_owned(),
                 folder: folder.trim_end_matches("/Cargo.toml").to_owned(),
-                dependencies: dependencies_of(package, None)?,
-                dev_dependencies: dependencies_of(package, Some("dev"))?,
+                dependencies: dependencies_of(package, &[None, Some("build")])?,
+                dev_dependencies: dependencies_of(package, &[Some("dev")])?,
             })
         })
         .collect()
 }
 
-fn dependencies_of(package: &Value, kind: Option<&str>) -> Result<Vec<String>, String> {
+fn dependencies_of(package: &Value, kinds: &[Option<&str>]) -> Result<Vec<String>, String> {
     let all = package["dependencies"].as_array().ok_or("a package has no dependencies list")?;
     let mut names = all
         .iter()
-        .filter(|dependency| dependency["kind"].as_str() == kind)
+        .filter(|dependency| kinds.contains(&dependency["kind"].as_str()))
         .map(|dependency| text_of(dependency, "name").map(str::to_owned))
         .collect::<Result<Vec<_>, _>>()?;
     names.sort();
@@ -117,7 +117,7 @@ mod tests {
     fn normal_and_dev_dependencies_are_told_apart() {
         let metadata = json!({"workspace_root": "/w", "packages": [{
             "name": "a", "manifest_path": "/w/crates/a/Cargo.toml",
-            "dependencies": [{"name": "b", "kind": null}, {"name": "c", "kind": "dev"}, {"name": "b", "kind": null}],
+            "dependencies": [{"name": "b", "kind": null}, {"name": "c", "kind": "dev"}, {"name": "b", "kind": "build"}],
         }]});
         assert_eq!(
             packages_of(&metadata).unwrap(),

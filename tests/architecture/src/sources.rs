@@ -17,17 +17,25 @@ pub const COORDINATORS: &[&str] = &["driver.rs", "dispatch.rs", "fork.rs", "call
 /// Names that say nothing about what is inside.
 pub const EMPTY_NAMES: &[&str] = &["common", "util", "utils", "helper", "helpers", "core", "misc"];
 
-/// What a pure crate must not reach for, with what it does instead.
+/// What a pure crate must not reach for, with what it does instead. `use std::{…}` is read as if every name stood alone.
 pub const NOT_IN_PURE_CODE: &[(&str, &str)] = &[
     ("Instant::now", "the time is an argument"),
     ("SystemTime::now", "the time of day is an argument"),
-    ("std::net::UdpSocket", "bytes come in and go out as values"),
-    ("std::net::TcpStream", "bytes come in and go out as values"),
-    ("std::net::TcpListener", "bytes come in and go out as values"),
+    (".elapsed()", "the time is an argument"),
+    ("UdpSocket", "bytes come in and go out as values"),
+    ("TcpStream", "bytes come in and go out as values"),
+    ("TcpListener", "bytes come in and go out as values"),
+    ("UnixStream", "bytes come in and go out as values"),
+    ("ToSocketAddrs", "names are resolved by the shells"),
+    ("RandomState", "randomness is an argument"),
+    ("thread_rng", "randomness is an argument"),
+    ("getrandom", "randomness is an argument"),
     ("std::thread", "a machine runs where it is called"),
     ("std::fs", "a machine reads nothing"),
     ("std::env", "settings are arguments"),
     ("std::process", "a machine starts nothing"),
+    ("std::io::stdin", "a machine reads nothing"),
+    ("println!", "a machine tells by its outputs"),
     ("tokio::", "the runtime belongs to the shells"),
 ];
 
@@ -61,26 +69,89 @@ impl Source {
             .collect()
     }
 
-    /// The code without comments and without the tests at the end of the file.
-    pub fn code_without_tests(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
-            .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
+    /// The code without comments and without what is compiled for tests only.
+    pub fn code_without_tests(&self) -> Vec<(usize, &str)> {
+        let mut code = Vec::new();
+        let mut skipping: Option<Braces> = None;
+        for (index, line) in self.text.lines().enumerate() {
+            let line = without_comment(line);
+            if let Some(braces) = &mut skipping {
+                if braces.end_after(line) {
+                    skipping = None;
+                }
+            } else if line.trim() == "#[cfg(test)]" {
+                skipping = Some(Braces::default());
+            } else {
+                code.push((index + 1, line));
+            }
+        }
+        code
     }
 
     /// Calls in it that pure code must not make: line, what, and what to do instead.
     pub fn impure_calls(&self) -> Vec<(usize, &'static str, &'static str)> {
-        self.code_without_tests()
-            .flat_map(|(number, line)| {
-                NOT_IN_PURE_CODE
-                    .iter()
-                    .filter(move |(what, _)| line.contains(what))
-                    .map(move |(what, instead)| (number, *what, *instead))
-            })
-            .collect()
+        let mut calls = Vec::new();
+        // The path before an open brace: `use std::{` or `std::net::{` over several lines.
+        let mut prefix = String::new();
+        for (number, line) in self.code_without_tests() {
+            let spelt = spell_out(line, &mut prefix);
+            let found = NOT_IN_PURE_CODE.iter().filter(|(what, _)| spelt.contains(what));
+            calls.extend(found.map(|(what, instead)| (number, *what, *instead)));
+        }
+        calls
     }
+}
+
+/// Where an item that begins after an attribute ends: at the brace that closes its first one, or at a semicolon before any.
+#[derive(Default)]
+struct Braces {
+    depth: usize,
+    opened: bool,
+}
+
+impl Braces {
+    fn end_after(&mut self, line: &str) -> bool {
+        for letter in line.chars() {
+            match letter {
+                '{' => (self.depth, self.opened) = (self.depth + 1, true),
+                '}' => self.depth = self.depth.saturating_sub(1),
+                ';' if !self.opened => return true,
+                _ => {}
+            }
+        }
+        self.opened && self.depth == 0
+    }
+}
+
+/// The line up to `//`, unless that stands in a string such as a URL.
+fn without_comment(line: &str) -> &str {
+    let comment = line.match_indices("//").map(|(at, _)| at);
+    let outside = |at: &usize| line[..*at].matches('"').count() % 2 == 0;
+    comment.into_iter().find(outside).map_or(line, |at| &line[..at])
+}
+
+/// Lists of imports with the whole path in front of each name: `use std::{fs, net::IpAddr}` names `std::fs`.
+fn spell_out(line: &str, prefix: &mut String) -> String {
+    if let Some(path) = line.trim().strip_prefix("use ").and_then(|rest| rest.split_once('{')) {
+        *prefix = path.0.to_owned();
+        let names = spelt(path.1, prefix);
+        if line.contains(';') {
+            prefix.clear();
+        }
+        return names;
+    }
+    if prefix.is_empty() {
+        return line.to_owned();
+    }
+    let names = spelt(line, prefix);
+    if line.contains(';') {
+        prefix.clear();
+    }
+    names
+}
+
+fn spelt(names: &str, prefix: &str) -> String {
+    names.split([',', '{', '}', ';']).map(|name| format!("{prefix}{} ", name.trim())).collect()
 }
 
 /// Every hand-written Rust file of the workspace; generated code and build output left out.
@@ -136,6 +207,33 @@ mod tests {
     fn a_clock_in_a_comment_or_in_the_tests_of_the_file_is_allowed() {
         let text = "// Instant::now is not called here\nfn f() {}\n#[cfg(test)]\nmod tests { fn g() { Instant::now(); } }\n";
         assert!(source("crates/x/src/a.rs", text).impure_calls().is_empty());
+    }
+
+    #[test]
+    fn code_after_a_test_is_looked_at_again() {
+        let text = "#[cfg(test)]\nmod tests;\n#[cfg(test)]\nfn help() {\n    if true {}\n}\nfn f() { Instant::now(); }\n";
+        assert_eq!(source("crates/x/src/a.rs", text).impure_calls()[0].0, 7);
+    }
+
+    #[test]
+    fn an_import_among_others_is_seen() {
+        for text in [
+            "use std::{fmt, fs};",
+            "use std::{\n    fmt,\n    fs,\n};",
+            "use std::fs;",
+            "use std::net::{IpAddr, UdpSocket};",
+            "use std::{io, net::{IpAddr, TcpStream}};",
+        ] {
+            assert_eq!(source("crates/x/src/a.rs", text).impure_calls().len(), 1, "{text}");
+        }
+        let fine = "use std::{fmt, net::IpAddr};\nuse crate::fs;\n";
+        assert!(source("crates/x/src/a.rs", fine).impure_calls().is_empty());
+    }
+
+    #[test]
+    fn a_url_does_not_hide_the_rest_of_its_line() {
+        let text = "fn f() { g(\"http://h\", Instant::now()) }";
+        assert_eq!(source("crates/x/src/a.rs", text).impure_calls().len(), 1);
     }
 
     #[test]
