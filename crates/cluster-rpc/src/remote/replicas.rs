@@ -223,6 +223,9 @@ impl Inner {
     /// A replica for the next attempt: one that behaves and was not tried, the less busy of two drawn; else the one that is
     /// left alone for the shortest time; else one that was tried. Waits while none is known.
     async fn pick(&self, tried: &[Arc<Replica>]) -> Arc<Replica> {
+        if let Some(replica) = self.choose(&self.set.borrow(), tried) {
+            return replica;
+        }
         let mut sets = self.set.subscribe();
         loop {
             if let Some(replica) = self.choose(&sets.borrow_and_update(), tried) {

@@ -1,8 +1,12 @@
-//! Group commit: the commits that came while the last flush was under way leave together, in one pipeline with one
-//! WAIT at its end.
+//! Commits on their way to the server.
 //!
-//! WAIT counts the writes of its own connection, does not block inside scripts, and holds up everything behind it on the
-//! connection: therefore lanes are connections of their own, and with replicas one flush at a time is under way on each.
+//! With replicas to wait for, a group commits at a time: the commits that came while the last flush was under way leave together,
+//! in one pipeline with one WAIT at its end. WAIT counts the writes of its own connection, does not block inside scripts, and
+//! holds up everything behind it on the connection: therefore lanes are connections of their own, with one flush under way on
+//! each.
+//!
+//! Without replicas a commit is sent by whoever asks for it. The connection writes together what several send at a time, and
+//! nobody is woken in between.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ::redis::{Cmd, Pipeline, RedisError, Value};
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::link::{Link, Server, Task};
 use super::reply::{self, Connection};
@@ -22,13 +24,18 @@ use crate::{CommitOutcome, Partition, StoreError};
 
 /// Commits in one pipeline at most.
 const FLUSH: usize = 256;
-/// Flushes under way at once when none of them blocks the connection with WAIT.
-const DEPTH: usize = 4;
 
 /// The sending side of a lane.
 pub(super) struct Lane {
-    queue: mpsc::Sender<Commit>,
+    way: Way,
     overflows: AtomicU64,
+}
+
+enum Way {
+    /// To the task that flushes groups.
+    Grouped(mpsc::Sender<Commit>),
+    /// At once; a place each for those under way.
+    Alone { link: Arc<Link>, server: Server, places: Semaphore },
 }
 
 struct Commit {
@@ -39,10 +46,15 @@ struct Commit {
 }
 
 impl Lane {
-    pub(super) fn open(link: Arc<Link>, server: Server) -> (Lane, Task) {
-        let (sender, receiver) = mpsc::channel(server.options.queue.max(1));
-        let task = Task::spawn(run(link, server, receiver));
-        (Lane { queue: sender, overflows: AtomicU64::new(0) }, task)
+    pub(super) fn open(link: Arc<Link>, server: Server) -> (Lane, Option<Task>) {
+        let room = server.options.queue.max(1);
+        let (way, task) = if server.options.wait_replicas > 0 {
+            let (sender, receiver) = mpsc::channel(room);
+            (Way::Grouped(sender), Some(Task::spawn(run(link, server, receiver))))
+        } else {
+            (Way::Alone { link, server, places: Semaphore::new(room) }, None)
+        };
+        (Lane { way, overflows: AtomicU64::new(0) }, task)
     }
 
     pub(super) async fn commit(
@@ -50,13 +62,24 @@ impl Lane {
         partition: Partition,
         invocation: Invocation,
     ) -> Result<CommitOutcome, StoreError> {
+        let queue = match &self.way {
+            Way::Grouped(queue) => queue,
+            Way::Alone { link, server, places } => {
+                let Ok(_place) = places.try_acquire() else { return Err(self.overflow()) };
+                return alone(link, server, &invocation).await;
+            }
+        };
         let (sender, receiver) = oneshot::channel();
         let commit = Commit { invocation, partition, queued: Instant::now(), reply: sender };
-        if self.queue.try_send(commit).is_err() {
-            self.overflows.fetch_add(1, Ordering::Relaxed);
-            return Err(StoreError::unavailable("too many commits wait for Redis"));
+        if queue.try_send(commit).is_err() {
+            return Err(self.overflow());
         }
         receiver.await.unwrap_or_else(|_| Err(StoreError::unavailable("the store is shut down")))
+    }
+
+    fn overflow(&self) -> StoreError {
+        self.overflows.fetch_add(1, Ordering::Relaxed);
+        StoreError::unavailable("too many commits wait for Redis")
     }
 
     /// Commits refused because the queue was full.
@@ -65,22 +88,28 @@ impl Lane {
     }
 }
 
-async fn run(link: Arc<Link>, server: Server, mut queue: mpsc::Receiver<Commit>) {
-    let depth = if server.options.wait_replicas > 0 { 1 } else { DEPTH };
-    let mut under_way = FuturesUnordered::new();
-    let mut commits = Vec::with_capacity(FLUSH);
-    loop {
-        tokio::select! {
-            // Answers first: they make room.
-            biased;
-            Some(()) = under_way.next(), if !under_way.is_empty() => {}
-            taken = queue.recv_many(&mut commits, FLUSH), if under_way.len() < depth => {
-                if taken == 0 {
-                    return;
-                }
-                under_way.push(flush(&link, &server, std::mem::take(&mut commits)));
-            }
+/// One commit by itself.
+async fn alone(link: &Link, server: &Server, invocation: &Invocation) -> Result<CommitOutcome, StoreError> {
+    // The server may have lost its scripts (restart, failover); it keeps what EVAL brings.
+    for form in [Invocation::evalsha, Invocation::eval] {
+        let (mut connection, life) = link.connection()?;
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(form(invocation));
+        let values = connection.send(pipeline, &invocation.keys[0]).await;
+        match values.map_err(|error| told(link, server, life, &error))?.pop() {
+            Some(value) if reply::is_no_script(&value) => {}
+            Some(Value::ServerError(error)) => return Err(told(link, server, life, &error.into())),
+            Some(value) => return reply::commit(value),
+            None => return Err(StoreError::Corrupt { reason: "no answer to a command".to_owned() }),
         }
+    }
+    Err(StoreError::unavailable("Redis does not keep scripts"))
+}
+
+async fn run(link: Arc<Link>, server: Server, mut queue: mpsc::Receiver<Commit>) {
+    let mut commits = Vec::with_capacity(FLUSH);
+    while queue.recv_many(&mut commits, FLUSH).await > 0 {
+        flush(&link, &server, std::mem::take(&mut commits)).await;
     }
 }
 
@@ -130,11 +159,9 @@ async fn round(
             for commit in &commits {
                 pipeline.add_command(form(&commit.invocation));
             }
-            if options.wait_replicas > 0 {
-                let mut wait = Cmd::new();
-                wait.arg("WAIT").arg(options.wait_replicas).arg(options.wait_timeout.as_millis() as u64);
-                pipeline.add_command(wait);
-            }
+            let mut wait = Cmd::new();
+            wait.arg("WAIT").arg(options.wait_replicas).arg(options.wait_timeout.as_millis() as u64);
+            pipeline.add_command(wait);
             let values = connection.send(pipeline, &commits[0].invocation.keys[0]).await;
             values.map(|values| (values, life)).map_err(|error| told(link, server, life, &error))
         }
@@ -148,16 +175,15 @@ async fn round(
             return Vec::new();
         }
     };
-    let confirmed = if options.wait_replicas > 0 { values.pop() } else { None };
-    let replicated = confirmed.map_or(Ok(()), |confirmed| match confirmed {
-        Value::Int(confirmed) if confirmed >= i64::from(options.wait_replicas) => Ok(()),
-        Value::Int(confirmed) => Err(StoreError::Unreplicated {
+    let replicated = match values.pop() {
+        Some(Value::Int(confirmed)) if confirmed >= i64::from(options.wait_replicas) => Ok(()),
+        Some(Value::Int(confirmed)) => Err(StoreError::Unreplicated {
             confirmed: u32::try_from(confirmed).unwrap_or(0),
             wanted: options.wait_replicas,
         }),
-        Value::ServerError(error) => Err(told(link, server, life, &error.into())),
+        Some(Value::ServerError(error)) => Err(told(link, server, life, &error.into())),
         _ => Err(StoreError::Corrupt { reason: "WAIT gave no number".to_owned() }),
-    });
+    };
     let mut unknown = Vec::new();
     let mut values = values.into_iter();
     for commit in commits {

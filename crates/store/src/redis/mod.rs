@@ -89,7 +89,7 @@ impl RedisStore {
             let (link, task) = Link::open(format!("commits-{number}"), server.clone());
             tasks.push(task);
             let (lane, task) = Lane::open(Arc::clone(&link), server.clone());
-            tasks.push(task);
+            tasks.extend(task);
             lanes.push((link, lane));
         }
         let notifier = Notifier::new();
