@@ -1,4 +1,4 @@
-//! The composition: two edges, two replicas of call-control, a registrar and presence, one store, and phones.
+//! The composition: two edges, two replicas of call-control and of the registrar, presence, one store, and phones.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,40 +6,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ambient::{SeededEntropy, WallClock as _};
 use cluster_api::cluster::v1::Member;
 use cluster_api::registrar::v1::accounts_server::Accounts as _;
 use cluster_api::registrar::v1::{Account, CreateAccountRequest};
-use cluster_rpc::{EDGE_ROLE, IntakeLink, LegEventsLink, LocationLink, Membership, MembershipLink};
-use edge::LegsService;
-use lifecycle::{Drain, Shutdown, Tasks};
-use presence::Presence;
-use registrar::{Auth, DomainConfig, Registrar};
+use cluster_rpc::Membership;
+use lifecycle::Tasks;
+use parking_lot::Mutex;
+use registrar::{Auth, DomainConfig};
 use scripted_phone::Identity;
-use sip_endpoint::SystemDns;
 use store::MemoryStore;
-use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
+use crate::bindings::Bindings;
 use crate::chance::Chance;
 use crate::clock::VirtualClock;
-use crate::links::{ReachableEdges, Replica, Replicas};
+use crate::links::{EdgePlace, Places, Replica, Replicas};
 use crate::network::Network;
 use crate::phones::VirtualPhone;
-use crate::store::DistantStore;
+use crate::records::Records;
+use crate::registrars::Registrars;
+use crate::sabotage::{Sabotage, Saboteur};
+use crate::start;
 use crate::trace::Trace;
+use crate::trouble::Trouble;
 use crate::watcher::Watcher;
 
 /// The domain of every phone.
 pub const DOMAIN: &str = "example.com";
 const PASSWORD: &str = "zanzibar";
-const EDGES: u8 = 2;
+/// Places for edges.
+pub const EDGES: usize = 2;
 /// Places for replicas of call-control.
 pub const REPLICAS: usize = 2;
+/// Places for replicas of the registrar.
+pub const REGISTRARS: usize = 2;
 
 /// How long an ended call and a request id are kept in a run: long enough to be looked at, short enough to see them go.
-pub const RETENTION: Duration = Duration::from_secs(900);
+pub const RETENTION: Duration = Duration::from_secs(400);
 
 /// A whole cluster.
 pub struct Cluster {
@@ -47,19 +51,29 @@ pub struct Cluster {
     pub network: Network,
     /// The replicas of call-control.
     pub replicas: Arc<Replicas>,
+    /// The replicas of the registrar.
+    pub registrars: Arc<Registrars>,
     /// The phones.
     pub phones: Vec<VirtualPhone>,
     /// The application that watches.
     pub watcher: Watcher,
     /// What is kept.
     pub memory: Arc<MemoryStore>,
+    /// What is kept of calls, and what went out without being kept.
+    pub records: Records,
+    /// What phones were promised.
+    pub bindings: Bindings,
     /// What happened.
     pub trace: Trace,
-    seed: u64,
+    pub(crate) seed: u64,
+    pub(crate) clock: VirtualClock,
+    pub(crate) saboteur: Arc<Saboteur>,
+    pub(crate) edges: BTreeMap<String, Arc<EdgePlace>>,
+    pub(crate) members: Membership,
     lives: AtomicU64,
     tasks: Tasks,
-    edges: BTreeMap<String, LegsService>,
-    members: Membership,
+    /// The tasks of each living edge, and which of its lives it is.
+    living: Mutex<BTreeMap<usize, (Tasks, u64)>>,
 }
 
 impl Cluster {
@@ -67,45 +81,58 @@ impl Cluster {
     ///
     /// # Panics
     /// When a part of the cluster does not start.
-    pub async fn start(seed: u64, phones: u8) -> Self {
+    pub async fn start(seed: u64, phones: u8, sabotage: Sabotage) -> Self {
         let clock = VirtualClock::start();
         let trace = Trace::new(clock);
-        let tasks = Tasks::new("sim", 1_000);
+        let saboteur = Arc::new(Saboteur::new(sabotage, Chance::new(seed, "sabotage")));
+        let tasks = Tasks::new("sim", 5_000);
         let network = Network::new(Chance::new(seed, "network"), trace.clone());
         tasks.spawn("network", network.clone().run()).expect("room for the network");
-        let memory = Arc::new(MemoryStore::new(move || clock.now()));
-        let registrar = start_registrar(seed, &memory, &tasks);
-        let replicas = Replicas::new(REPLICAS, Chance::new(seed, "replicas"));
-        let mut edges = BTreeMap::new();
-        for number in 0..EDGES {
-            let legs = start_edge(number, seed, &network, &registrar, &replicas, clock, &tasks).await;
-            edges.insert(edge_id(number), legs);
-        }
+        let memory = Arc::new(MemoryStore::new(move || ambient::WallClock::now(&clock)));
+        let registrars = Places::new(REGISTRARS, Chance::new(seed, "registrars"));
+        let first = start::registrar(seed, &memory, &saboteur);
+        registrars.put(0, Some(first.clone()));
+        registrars.put(1, Some(first));
         let myself =
             || Member { id: "call-control".into(), role: "call-control".into(), ..Member::default() };
-        let members = join(&registrar, &tasks, myself).await;
+        let members = start::join(&registrars, &tasks, myself).await;
         let mut cluster = Self {
             network,
-            replicas,
+            replicas: Places::new(REPLICAS, Chance::new(seed, "replicas")),
+            registrars,
             phones: Vec::new(),
-            watcher: Watcher::default(),
+            watcher: Watcher::new(saboteur.clone()),
+            records: Records::new(memory.clone(), trace.clone()),
+            bindings: Bindings::new(memory.clone(), trace.clone()),
             memory,
             trace,
             seed,
+            clock,
+            saboteur,
+            edges: (0..EDGES).map(|place| (edge_id(place), Arc::default())).collect(),
+            members,
             lives: AtomicU64::new(0),
             tasks,
-            edges,
-            members,
+            living: Mutex::default(),
         };
+        cluster.start_registrar(1);
+        for place in 0..EDGES {
+            cluster.start_edge(place).await;
+        }
         (0..REPLICAS).for_each(|place| cluster.start_replica(place));
         let watching = cluster.watcher.clone().run(cluster.replicas.clone());
         cluster.tasks.spawn("watcher", watching).expect("room for the watcher");
         cluster.watcher.watching().await;
         for number in 0..phones {
-            let phone = cluster.start_phone(number, &registrar).await;
+            let phone = cluster.start_phone(number).await;
             cluster.phones.push(phone);
         }
         cluster
+    }
+
+    /// A number that no other life of a process has.
+    fn next_life(&self) -> u64 {
+        self.lives.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Starts a replica of call-control in a place that has none.
@@ -113,25 +140,11 @@ impl Cluster {
     /// # Panics
     /// When its tasks do not fit.
     pub fn start_replica(&self, place: usize) {
-        let lives = self.lives.fetch_add(1, Ordering::Relaxed) + 1;
-        let chance = Chance::new(self.seed + lives, "store");
-        let deps = call_control::Deps {
-            store: Arc::new(DistantStore::new(self.memory.clone(), chance)),
-            edges: Arc::new(ReachableEdges::new(&self.edges, &self.members.watch())),
-            entropy: Arc::new(SeededEntropy::new(self.seed.wrapping_mul(31).wrapping_add(lives))),
-            metrics: Metrics::new(),
-            drain: Drain::new(),
-        };
-        let config = call_control::Config {
-            ended_retention: RETENTION,
-            request_retention: RETENTION,
-            controller_uri: format!("sip:carillon@{DOMAIN}"),
-            host: DOMAIN.to_owned(),
-            ..call_control::Config::default()
-        };
-        let service = call_control::build(config, deps);
+        let life = self.next_life();
+        let trouble = Trouble::new(Chance::new(self.seed + life, "trouble"));
+        let service = start::call_control(self, life, &trouble);
         service.start().expect("room for its tasks");
-        self.replicas.put(place, Some(Replica { service, dead: CancellationToken::new() }));
+        self.replicas.put(place, Some(Replica { service, trouble, dead: CancellationToken::new() }));
         self.trace.note(format_args!("call-control {place} starts"));
     }
 
@@ -143,25 +156,85 @@ impl Cluster {
         replica.service.stop(Duration::ZERO).await;
     }
 
+    /// Starts a replica of the registrar in a place.
+    pub fn start_registrar(&self, place: usize) {
+        let replica = start::registrar(self.seed + self.next_life(), &self.memory, &self.saboteur);
+        self.registrars.put(place, Some(replica));
+        self.trace.note(format_args!("registrar {place} starts"));
+    }
+
+    /// Kills the replica of the registrar in a place.
+    pub async fn kill_registrar(&self, place: usize) {
+        let Some(replica) = self.registrars.put(place, None) else { return };
+        self.trace.note(format_args!("registrar {place} dies"));
+        replica.dead.cancel();
+        replica.tasks.stop(Duration::ZERO).await;
+    }
+
+    /// Whether the edge in a place is alive.
+    pub fn has_edge(&self, place: usize) -> bool {
+        self.living.lock().contains_key(&place)
+    }
+
+    /// Every life that an edge had: its name as lists show it, and whether it lasts.
+    pub fn edge_lives(&self) -> Vec<(String, bool)> {
+        let living = self.living.lock();
+        let lives = 1..=self.lives.load(Ordering::Relaxed);
+        let of_place = |place: usize| {
+            let now = living.get(&place).map(|(_, epoch)| *epoch);
+            lives.clone().map(move |epoch| (format!("{}/{epoch}", edge_id(place)), now == Some(epoch)))
+        };
+        (0..EDGES).flat_map(of_place).collect()
+    }
+
+    /// Starts an edge in a place that has none: another life of the edge that was there.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_edge(&self, place: usize) {
+        let (tasks, epoch) = (Tasks::new("edge", 1_000), self.next_life());
+        let legs = start::edge(self, place, epoch, &tasks).await;
+        *self.edges[&edge_id(place)].legs.lock() = Some(legs);
+        self.living.lock().insert(place, (tasks, epoch));
+        self.trace.note(format_args!("edge {place} starts"));
+    }
+
+    /// Kills the edge in a place.
+    pub async fn kill_edge(&self, place: usize) {
+        let Some((tasks, _)) = self.living.lock().remove(&place) else { return };
+        self.trace.note(format_args!("edge {place} dies"));
+        *self.edges[&edge_id(place)].legs.lock() = None;
+        self.network.unbind(edge_address(place));
+        tasks.stop(Duration::ZERO).await;
+    }
+
     /// Ends everything.
     pub async fn stop(self) {
         for place in 0..REPLICAS {
             self.kill_replica(place).await;
         }
+        for place in 0..EDGES {
+            self.kill_edge(place).await;
+        }
+        for place in 0..REGISTRARS {
+            self.kill_registrar(place).await;
+        }
         self.tasks.stop(Duration::ZERO).await;
     }
 
-    async fn start_phone(&self, number: u8, registrar: &Registrar) -> VirtualPhone {
+    async fn start_phone(&self, number: u8) -> VirtualPhone {
         let user = format!("phone{number}");
         let aor = format!("sip:{user}@{DOMAIN}");
         let account = Account { aor: aor.clone(), password: PASSWORD.to_owned(), ..Account::default() };
         let request = CreateAccountRequest { account: Some(account), ..CreateAccountRequest::default() };
+        let registrar = self.registrars.at(0).expect("a registrar").service;
         registrar.create_account(Request::new(request)).await.expect("an account");
         let identity = Identity::new(&aor, PASSWORD).expect("an address of record");
         let socket = self.network.bind(SocketAddr::from(([10, 1, 0, number + 1], 5060)));
-        let server = edge_address(number % EDGES);
+        let server = edge_address(usize::from(number) % EDGES);
         let seed = self.seed.wrapping_mul(1_000).wrapping_add(u64::from(number));
-        VirtualPhone::start(socket, server, identity, seed, &self.tasks, self.trace.clone())
+        let (bindings, trace) = (self.bindings.clone(), self.trace.clone());
+        VirtualPhone::start(socket, server, identity, seed, &self.tasks, bindings, trace)
     }
 }
 
@@ -174,78 +247,29 @@ impl Drop for Cluster {
     }
 }
 
-fn start_registrar(seed: u64, memory: &Arc<MemoryStore>, tasks: &Tasks) -> Registrar {
+/// The settings of every registrar.
+pub fn registrar_config() -> registrar::Config {
     let domain = DomainConfig { name: DOMAIN.to_owned(), auth: Auth::Digest, realm: None };
-    let config = registrar::Config { domains: vec![domain], ..registrar::Config::default() };
-    let deps = registrar::Deps {
-        store: Arc::new(DistantStore::new(memory.clone(), Chance::new(seed, "registrar"))),
-        entropy: Arc::new(SeededEntropy::new(seed ^ 0x5eed)),
-        metrics: Metrics::new(),
-    };
-    let registrar = Registrar::build(config, deps).expect("the settings work");
-    tasks.spawn("registrar", registrar.clone().run(Shutdown::new())).expect("room for the registrar");
-    registrar
+    registrar::Config { domains: vec![domain], ..registrar::Config::default() }
 }
 
-async fn start_edge(
-    number: u8,
-    seed: u64,
-    network: &Network,
-    registrar: &Registrar,
-    replicas: &Arc<Replicas>,
-    clock: VirtualClock,
-    tasks: &Tasks,
-) -> LegsService {
-    let address = edge_address(number);
-    let member = move || Member {
-        id: edge_id(number),
-        role: EDGE_ROLE.to_owned(),
-        epoch: 1,
-        sip: address.to_string(),
-        ..Member::default()
-    };
-    let members = join(registrar, tasks, member).await;
-    let mut endpoint = sip_endpoint::Config::listening_on([address]);
-    // There is no TCP here.
-    endpoint.max_datagram_request = usize::from(u16::MAX);
-    let config =
-        edge::Config { domains: vec![DOMAIN.to_owned()], ..edge::Config::new(edge_id(number), 1, endpoint) };
-    let deps = edge::Deps {
-        location: LocationLink::Local(Arc::new(registrar.clone())),
-        leg_events: LegEventsLink::Local(replicas.clone()),
-        intake: IntakeLink::Local(Arc::new(Presence::build(presence::Config::default()))),
-        members: members.watch(),
-        // Every address here is a number.
-        dns: Arc::new(SystemDns),
-        clock: Arc::new(clock),
-        entropy: Arc::new(SeededEntropy::new(seed.wrapping_add(1 + u64::from(number)))),
-        metrics: Metrics::new(),
-        drain: Drain::new(),
-        tasks: tasks.clone(),
-    };
-    let bound = edge::build(config, deps).bind_over(vec![Box::new(network.bind(address))]);
-    let bound = bound.expect("its names can be read");
-    let legs = bound.legs();
-    let run = async move { bound.run(std::future::pending()).await.expect("virtual sockets do not fail") };
-    tasks.spawn("edge", run).expect("room for the edge");
-    legs
+/// The settings of every replica of call-control.
+pub fn call_control_config() -> call_control::Config {
+    call_control::Config {
+        // Each is looked at all the time, and most of a run is waiting.
+        partitions: 3,
+        ended_retention: RETENTION,
+        request_retention: RETENTION,
+        controller_uri: format!("sip:carillon@{DOMAIN}"),
+        host: DOMAIN.to_owned(),
+        ..call_control::Config::default()
+    }
 }
 
-async fn join(
-    registrar: &Registrar,
-    tasks: &Tasks,
-    myself: impl Fn() -> Member + Send + Sync + 'static,
-) -> Membership {
-    let link = MembershipLink::Local(Arc::new(registrar.clone()));
-    let members = Membership::join(link, tasks, myself).expect("room for the membership");
-    members.joined().await;
-    members
+pub(crate) fn edge_id(place: usize) -> String {
+    format!("edge-{place}")
 }
 
-fn edge_id(number: u8) -> String {
-    format!("edge-{number}")
-}
-
-fn edge_address(number: u8) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, number + 1], 5060))
+pub(crate) fn edge_address(place: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, place as u8 + 1], 5060))
 }

@@ -1,6 +1,6 @@
 //! What must hold when a run is over, whatever happened in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::call_control_server::CallControl as _;
@@ -9,85 +9,166 @@ use store::{Partitions, Store as _};
 use tokio::time::sleep;
 use tonic::Request;
 
-use crate::cluster::{Cluster, RETENTION};
+use crate::cluster::{Cluster, RETENTION, call_control_config};
 
 /// Events that a call has once, whatever is carried out or delivered twice.
-const ONCE: [Type; 3] = [Type::Created, Type::Connected, Type::Ended];
-/// Events that a leg has once.
-const ONCE_A_LEG: [Type; 3] = [Type::LegDialing, Type::LegAnswered, Type::LegEnded];
+const ONCE: [Type; 2] = [Type::Created, Type::Ended];
+/// Events that a call, or a leg of it, has once at most.
+const AT_MOST_ONCE: [Type; 4] = [Type::Connected, Type::LegDialing, Type::LegAnswered, Type::LegEnded];
 
-/// Every call ended exactly once and told so once, both phones agree that it is over, and nobody remembers it as alive. Says
-/// how many calls were connected.
+/// Something that must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// A Dial that was repeated made one call.
+    OneCallADial,
+    /// Every call is over in the end, says how, and is in no list of the living.
+    EveryCallEnds,
+    /// Each event is given once: one CREATED, one ENDED, each step of a leg at most once.
+    EachEventOnce,
+    /// The application saw each event that is kept exactly once, and no other, across the death of whoever told it.
+    ToldExactlyOnce,
+    /// The application was told the outcome that the record shows.
+    ToldTheOutcome,
+    /// The application saw the events of a call in the order in which they are kept; CREATED is first, ENDED last, and a leg
+    /// is dialled before it is answered and answered before it ends.
+    InOrder,
+    /// When all calls are over, no phone rings or is in a call.
+    NoLegLeft,
+    /// What goes out to an edge is kept before it does.
+    NoEffectWithoutRecord,
+    /// A phone whose REGISTER was answered with 200 is found by a registrar that remembers nothing.
+    RegisteredIsFound,
+    /// A registration that was taken back does not come back.
+    NoBindingRevived,
+    /// Nothing is left in the store of calls whose time is over.
+    StoreAtBase,
+}
+
+/// What did not hold, and where.
+pub type Breaches = BTreeMap<Invariant, Vec<String>>;
+
+/// Looks at everything but the store.
 ///
 /// # Panics
-/// When something of this does not hold.
-pub async fn check(cluster: &Cluster, calls: &[String]) -> usize {
+/// When call-control does not answer.
+pub async fn check(cluster: &Cluster, calls: &[String]) -> Breaches {
+    let mut breaches = Breaches::new();
+    let mut breach = |invariant: Invariant, what: String| breaches.entry(invariant).or_default().push(what);
     let replica = cluster.replicas.at(0).expect("all replicas run at the end");
+    let kept = cluster.records.events().await;
     let ids: BTreeSet<&String> = calls.iter().collect();
-    assert_eq!(ids.len(), calls.len(), "each Dial made a call of its own");
-    let mut connected = 0;
-    for call_id in calls {
-        let events = cluster.watcher.of(call_id);
-        let story = story(&events);
-        cluster.trace.note(format_args!("{call_id} {story:?}"));
-        check_events(call_id, &events, &story);
-        let request = cc::GetCallRequest { call_id: call_id.clone() };
+    if ids.len() != calls.len() {
+        breach(Invariant::OneCallADial, "two Dials were given one call".into());
+    }
+    for call_id in &ids {
+        let told = cluster.watcher.of(call_id);
+        let kept: Vec<_> = kept.iter().filter(|event| event.call_id == **call_id).cloned().collect();
+        let shown = format!("{call_id} {:?}", story(&told));
+        cluster.trace.note(&shown);
+        let request = cc::GetCallRequest { call_id: (*call_id).clone() };
         let call = replica.service.api.get_call(Request::new(request)).await;
-        let call = call.expect("an ended call is kept").into_inner();
-        assert_eq!(call.state(), cc::call::State::Ended, "{call_id} is over: {story:?}");
-        assert!(call.outcome.is_some(), "{call_id} says how it ended");
-        connected += usize::from(events.iter().any(|event| event.r#type() == Type::Connected));
+        let call = call.ok().map(tonic::Response::into_inner).unwrap_or_default();
+        if call.state() != cc::call::State::Ended || call.outcome.is_none() {
+            breach(Invariant::EveryCallEnds, format!("{shown}: {:?} {:?}", call.state(), call.outcome));
+        }
+        if !are_once(&kept) {
+            breach(Invariant::EachEventOnce, format!("{call_id} {:?}", story(&kept)));
+        }
+        if sorted(&told) != sorted(&kept) || cursors(&told) != told.len() {
+            breach(Invariant::ToldExactlyOnce, format!("{shown} told, {:?} kept", story(&kept)));
+        }
+        let disordered = story(&told) != story(&kept) && sorted(&told) == sorted(&kept);
+        if disordered || are_once(&kept) && !is_ordered(&kept) {
+            breach(Invariant::InOrder, format!("{shown} told, {:?} kept", story(&kept)));
+        }
+        let ended = told.iter().rfind(|event| event.r#type() == Type::Ended);
+        let outcome = ended.and_then(|event| event.call.as_ref()?.outcome.clone());
+        if outcome.is_some() && call.outcome.is_some() && outcome != call.outcome {
+            breach(Invariant::ToldTheOutcome, format!("{shown}: told {outcome:?}, kept {:?}", call.outcome));
+        }
     }
-    for phone in &cluster.phones {
-        assert!(!phone.has_call(), "{} rings or is in a call, and all calls are over", phone.user);
+    for phone in cluster.phones.iter().filter(|phone| phone.has_call()) {
+        breach(Invariant::NoLegLeft, phone.user.clone());
     }
-    let all = replica
-        .service
-        .api
-        .list_calls(Request::new(cc::ListCallsRequest { page_size: 100, ..Default::default() }));
-    let all = all.await.expect("a list").into_inner().calls;
+    let all = cc::ListCallsRequest { page_size: 1_000, ..Default::default() };
+    let all = replica.service.api.list_calls(Request::new(all)).await.expect("a list").into_inner().calls;
     let listed: BTreeSet<&String> = all.iter().map(|call| &call.call_id).collect();
-    assert_eq!(listed, ids, "a Dial that was repeated made one call");
-    connected
+    for more in listed.difference(&ids) {
+        breach(Invariant::OneCallADial, format!("{more} was not asked for"));
+    }
+    cluster.records.unkept().into_iter().for_each(|what| breach(Invariant::NoEffectWithoutRecord, what));
+    let broken = cluster.bindings.broken();
+    broken.lost.into_iter().for_each(|phone| breach(Invariant::RegisteredIsFound, phone));
+    broken.revived.into_iter().for_each(|phone| breach(Invariant::NoBindingRevived, phone));
+    breaches
 }
 
 /// Ended calls are kept for their time and then nothing is left of them: no record, no due work, no index entry.
 ///
 /// # Panics
-/// When something is left.
-pub async fn check_base(cluster: &Cluster, base: usize) {
+/// When memory does not answer.
+pub async fn check_base(cluster: &Cluster, base: usize, breaches: &mut Breaches) {
     sleep(RETENTION + RETENTION / 10).await;
-    for partition in Partitions::new("calls", call_control::Config::default().partitions).all() {
+    let mut left = Vec::new();
+    let lives = cluster.edge_lives();
+    for partition in Partitions::new("calls", call_control_config().partitions).all() {
         let due = cluster.memory.due_next(partition, "due").await.expect("memory answers");
-        assert_eq!(due, None, "{partition} has no work left");
-        for index in ["live", "ended", "edge/edge-0/1", "edge/edge-1/1"] {
-            let page = cluster.memory.index(partition, index, None, 10).await.expect("memory answers");
-            assert_eq!(page.entries, [], "the index {index} of {partition} is empty");
+        left.extend(due.map(|_| format!("{partition} has work left")));
+        let mut indexes = vec![("live".to_owned(), Vec::new()), ("ended".to_owned(), Vec::new())];
+        // The life of an edge stays in its list as long as it lasts.
+        let lasting = lives.iter().filter(|(_, lasts)| *lasts).map(|(life, _)| life.clone()).collect();
+        indexes.push(("edges".to_owned(), lasting));
+        indexes.extend(lives.iter().map(|(life, _)| (format!("edge/{life}"), Vec::new())));
+        for (index, allowed) in indexes {
+            let page = cluster.memory.index(partition, &index, None, 10).await.expect("memory answers");
+            let members = page.entries.into_iter().map(|(member, _)| member);
+            let more = members.filter(|member| !allowed.contains(member));
+            left.extend(more.map(|member| format!("{partition} lists {member} under {index}")));
         }
     }
-    assert_eq!(cluster.memory.record_count(), base, "the store is back at its base");
+    let count = cluster.memory.record_count();
+    if count != base {
+        left.push(format!("{count} records, {base} before"));
+    }
+    if !left.is_empty() {
+        breaches.entry(Invariant::StoreAtBase).or_default().extend(left);
+    }
 }
 
-fn check_events(call_id: &str, events: &[cc::CallEvent], story: &[String]) {
-    for kind in ONCE {
-        let count = events.iter().filter(|event| event.r#type() == kind).count();
-        let wanted = if kind == Type::Connected { count.min(1) } else { 1 };
-        assert_eq!(count, wanted, "{call_id}: {} in {story:?}", kind.as_str_name());
-    }
-    let of_legs = events.iter().filter(|event| ONCE_A_LEG.contains(&event.r#type()));
+fn are_once(events: &[cc::CallEvent]) -> bool {
+    let count = |kind: Type| events.iter().filter(|event| event.r#type() == kind).count();
     let mut seen = BTreeSet::new();
-    for event in of_legs {
-        let leg = event.leg_id.clone().unwrap_or_default();
-        assert!(
-            seen.insert((leg, event.r#type)),
-            "{call_id}: {} twice in {story:?}",
-            event.r#type().as_str_name()
-        );
-    }
-    let cursors: BTreeSet<&String> = events.iter().map(|event| &event.cursor).collect();
-    assert_eq!(cursors.len(), events.len(), "{call_id}: each event has a place of its own");
-    assert!(events.first().is_some_and(|event| event.r#type() == Type::Created), "{call_id}: {story:?}");
-    assert!(events.last().is_some_and(|event| event.r#type() == Type::Ended), "{call_id}: {story:?}");
+    ONCE.iter().all(|kind| count(*kind) == 1)
+        && events
+            .iter()
+            .filter(|event| AT_MOST_ONCE.contains(&event.r#type()))
+            .all(|event| seen.insert((event.leg_id.clone(), event.r#type)))
+}
+
+fn is_ordered(events: &[cc::CallEvent]) -> bool {
+    let kind_at = |at: Option<&cc::CallEvent>| at.map(cc::CallEvent::r#type);
+    let place = |leg: &Option<String>, kind: Type| {
+        events.iter().position(|event| event.leg_id == *leg && event.r#type() == kind)
+    };
+    let legs: BTreeSet<&Option<String>> =
+        events.iter().map(|event| &event.leg_id).filter(|leg| leg.is_some()).collect();
+    let steps = [Type::LegDialing, Type::LegAnswered, Type::LegEnded];
+    let in_steps = |leg: &Option<String>| steps.iter().filter_map(|kind| place(leg, *kind)).is_sorted();
+    events.is_empty()
+        || kind_at(events.first()) == Some(Type::Created)
+            && kind_at(events.last()) == Some(Type::Ended)
+            && legs.into_iter().all(in_steps)
+}
+
+fn sorted(events: &[cc::CallEvent]) -> Vec<String> {
+    let mut lines = story(events);
+    lines.sort();
+    lines
+}
+
+/// How many places in the log these events have.
+fn cursors(events: &[cc::CallEvent]) -> usize {
+    events.iter().map(|event| &event.cursor).collect::<BTreeSet<_>>().len()
 }
 
 /// Events as short text: leg, type, status.

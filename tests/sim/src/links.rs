@@ -9,7 +9,9 @@ use call_control::Service;
 use call_control::edges::{EdgeLife, EdgeView, Edges, LinkedEdges};
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse};
-use cluster_api::edge::v1::{CarryRequest, CarryResponse};
+use cluster_api::edge::v1::carry_request::What;
+use cluster_api::edge::v1::legs_server::Legs;
+use cluster_api::edge::v1::{CarryRequest, CarryResponse, ReleaseLeg};
 use cluster_rpc::LegsLink;
 use cluster_rpc::membership::View;
 use edge::LegsService;
@@ -19,12 +21,17 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::chance::Chance;
+use crate::records::Records;
+use crate::sabotage::{Sabotage, Saboteur};
+use crate::trouble::Trouble;
 
 /// A living replica of call-control.
 #[derive(Clone)]
 pub struct Replica {
     /// The service.
     pub service: Service,
+    /// What comes between it and the others.
+    pub trouble: Trouble,
     /// Set when the process dies; whatever asked it something never learns what became of it.
     pub dead: CancellationToken,
 }
@@ -35,27 +42,31 @@ impl Replica {
     /// # Errors
     /// What it answers, or `UNAVAILABLE` when it dies before.
     pub async fn ask<T>(&self, question: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-        match self.dead.run_until_cancelled(question).await {
+        match self.dead.run_until_cancelled(self.trouble.over(question)).await {
             Some(answer) => answer,
             None => Err(Status::unavailable("the connection broke")),
         }
     }
 }
 
-/// All replicas of call-control behind one name. A place without a replica is one that died.
-pub struct Replicas {
-    places: Mutex<Vec<Option<Replica>>>,
+/// All replicas of a service behind one name. A place without a replica is one that died.
+pub struct Places<R> {
+    places: Mutex<Vec<Option<R>>>,
     chance: Mutex<Chance>,
 }
 
-impl Replicas {
+/// The replicas of call-control.
+pub type Replicas = Places<Replica>;
+
+impl<R: Clone> Places<R> {
     /// Places for so many replicas.
     pub fn new(count: usize, chance: Chance) -> Arc<Self> {
-        Arc::new(Self { places: Mutex::new(vec![None; count]), chance: Mutex::new(chance) })
+        let places = Mutex::new((0..count).map(|_| None).collect());
+        Arc::new(Self { places, chance: Mutex::new(chance) })
     }
 
     /// Puts a replica into a place, or takes it away.
-    pub fn put(&self, place: usize, replica: Option<Replica>) -> Option<Replica> {
+    pub fn put(&self, place: usize, replica: Option<R>) -> Option<R> {
         std::mem::replace(&mut self.places.lock()[place], replica)
     }
 
@@ -63,14 +74,14 @@ impl Replicas {
     ///
     /// # Errors
     /// `UNAVAILABLE` when a dead one was drawn.
-    pub fn any(&self) -> Result<Replica, Status> {
+    pub fn any(&self) -> Result<R, Status> {
         let places = self.places.lock();
         let drawn = self.chance.lock().below(places.len() as u64) as usize;
         places[drawn].clone().ok_or_else(|| Status::unavailable("connection refused"))
     }
 
     /// The replica in a place.
-    pub fn at(&self, place: usize) -> Option<Replica> {
+    pub fn at(&self, place: usize) -> Option<R> {
         self.places.lock()[place].clone()
     }
 }
@@ -84,19 +95,42 @@ impl LegEvents for Replicas {
     }
 }
 
-/// What call-control sees of the edges.
+/// What call-control sees of the edge in one place.
+#[derive(Default)]
+pub struct EdgePlace {
+    /// The edge, while it is alive.
+    pub legs: Mutex<Option<LegsService>>,
+}
+
+#[async_trait]
+impl Legs for EdgePlace {
+    async fn carry(&self, request: Request<CarryRequest>) -> Result<Response<CarryResponse>, Status> {
+        let legs = self.legs.lock().clone();
+        legs.ok_or_else(|| Status::unavailable("connection refused"))?.carry(request).await
+    }
+}
+
+/// What one replica of call-control sees of the edges.
 pub struct ReachableEdges {
     by_id: BTreeMap<String, LinkedEdges>,
+    trouble: Trouble,
+    records: Records,
+    saboteur: Arc<Saboteur>,
 }
 
 impl ReachableEdges {
     /// These edges, alive as the member list says.
-    pub fn new(edges: &BTreeMap<String, LegsService>, members: &watch::Receiver<View>) -> Self {
-        let linked = |(id, legs): (&String, &LegsService)| {
-            let link = LegsLink::local(id.clone(), Arc::new(legs.clone()));
-            (id.clone(), LinkedEdges::new(link, members.clone()))
+    pub fn new(
+        edges: &BTreeMap<String, Arc<EdgePlace>>,
+        members: &watch::Receiver<View>,
+        trouble: Trouble,
+        records: Records,
+        saboteur: Arc<Saboteur>,
+    ) -> Self {
+        let linked = |(id, place): (&String, &Arc<EdgePlace>)| {
+            (id.clone(), LinkedEdges::new(LegsLink::local(id.clone(), place.clone()), members.clone()))
         };
-        Self { by_id: edges.iter().map(linked).collect() }
+        Self { by_id: edges.iter().map(linked).collect(), trouble, records, saboteur }
     }
 }
 
@@ -116,9 +150,29 @@ impl Edges for ReachableEdges {
     }
 
     async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status> {
+        self.trouble.thawed().await;
+        self.records.see_effect(&request).await;
+        if is_hangup(&request) && self.saboteur.does(Sabotage::LosesHangups, 20) {
+            return Ok(CarryResponse { edge_id: edge.id.clone(), edge_epoch: edge.epoch });
+        }
+        if self.saboteur.does(Sabotage::InventsEffects, 10) {
+            // Of a leg that nobody has: nothing comes of it.
+            let what = Some(What::Release(ReleaseLeg::default()));
+            let effect = request.effect + 1_000;
+            let invented = CarryRequest { leg_id: "z".into(), effect, what, ..request.clone() };
+            self.records.see_effect(&invented).await;
+        }
         match self.by_id.get(&edge.id) {
-            Some(linked) => linked.carry(edge, request).await,
+            Some(linked) => self.trouble.over(linked.carry(edge, request)).await,
             None => Err(Status::not_found("no such edge")),
         }
+    }
+}
+
+fn is_hangup(request: &CarryRequest) -> bool {
+    match &request.what {
+        Some(What::Send(send)) => send.method == "BYE",
+        Some(What::Cancel(_)) => true,
+        _ => false,
     }
 }

@@ -94,6 +94,11 @@ impl Network {
         VirtualSocket { network: self.clone(), local }
     }
 
+    /// Closes the socket at this address, whoever has it: what arrives there is lost.
+    pub fn unbind(&self, local: SocketAddr) {
+        self.shared.state.lock().inboxes.remove(&local);
+    }
+
     /// Carries datagrams until it is dropped.
     pub async fn run(self) {
         loop {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lifecycle::Tasks;
@@ -10,6 +11,7 @@ use scripted_phone::{Happening, Identity, Output, Phone, Script};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::bindings::Bindings;
 use crate::network::{VirtualSocket, until};
 use crate::trace::Trace;
 
@@ -18,9 +20,25 @@ use crate::trace::Trace;
 pub struct VirtualPhone {
     /// User part of its address of record.
     pub user: String,
+    /// Where it is.
+    pub address: SocketAddr,
     phone: Arc<Mutex<Phone>>,
     touched: Arc<Notify>,
-    registered: Arc<Mutex<bool>>,
+    registration: Arc<Mutex<Registration>>,
+    /// How often it asked for a registration or took one back.
+    asked: Arc<AtomicU64>,
+    bindings: Bindings,
+    tasks: Tasks,
+}
+
+/// What the phone knows of its registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Registration {
+    Unknown,
+    /// 200 came to the last REGISTER.
+    Granted,
+    /// 200 came to the one that took it back.
+    TakenBack,
 }
 
 impl VirtualPhone {
@@ -34,16 +52,21 @@ impl VirtualPhone {
         identity: Identity,
         seed: u64,
         tasks: &Tasks,
+        bindings: Bindings,
         trace: Trace,
     ) -> Self {
         use sip_endpoint::DatagramSocket as _;
-        let user = identity.user.clone();
-        let phone = Phone::new(identity, Script::default(), socket.local(), server, seed);
+        let (user, address) = (identity.user.clone(), socket.local());
+        let phone = Phone::new(identity, Script::default(), address, server, seed);
         let phone = Self {
             user,
+            address,
             phone: Arc::new(Mutex::new(phone)),
             touched: Arc::default(),
-            registered: Arc::default(),
+            registration: Arc::new(Mutex::new(Registration::Unknown)),
+            asked: Arc::default(),
+            bindings,
+            tasks: tasks.clone(),
         };
         tasks.spawn("phone", phone.clone().run(socket, trace)).expect("room for every phone");
         phone
@@ -55,9 +78,30 @@ impl VirtualPhone {
         self.touched.notify_one();
     }
 
+    /// Registers.
+    pub fn register(&self) {
+        self.ask(Phone::register);
+    }
+
+    /// Takes the registration back.
+    pub fn unregister(&self) {
+        self.ask(Phone::unregister);
+    }
+
+    fn ask(&self, ask: impl FnOnce(&mut Phone, std::time::Instant)) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        *self.registration.lock() = Registration::Unknown;
+        self.act(ask);
+    }
+
     /// Whether the last registration was granted.
     pub fn is_registered(&self) -> bool {
-        *self.registered.lock()
+        *self.registration.lock() == Registration::Granted
+    }
+
+    /// How often it asked for a registration or took one back.
+    pub fn times_asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Whether it rings, is in a call, or ends one.
@@ -93,8 +137,10 @@ impl VirtualPhone {
                 Output::Happened(Happening::Sent(_) | Happening::Received(_)) => {}
                 Output::Happened(what) => {
                     match &what {
-                        Happening::Registered(_) => *self.registered.lock() = true,
-                        Happening::RegisterFailed { .. } => *self.registered.lock() = false,
+                        Happening::Registered(granted) => self.told(!granted.is_zero()),
+                        Happening::RegisterFailed { .. } => {
+                            *self.registration.lock() = Registration::Unknown;
+                        }
                         _ => {}
                     }
                     trace.note(format_args!("{} {what:?}", self.user));
@@ -102,5 +148,12 @@ impl VirtualPhone {
             }
         }
         phone.next_deadline()
+    }
+
+    /// 200 came.
+    fn told(&self, registered: bool) {
+        *self.registration.lock() = if registered { Registration::Granted } else { Registration::TakenBack };
+        let promised = self.bindings.clone().promised(self.clone(), registered, self.times_asked());
+        self.tasks.spawn("promise", promised).expect("room for every promise");
     }
 }

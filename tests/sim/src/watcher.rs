@@ -12,15 +12,22 @@ use tokio_stream::StreamExt as _;
 use tonic::{Request, Status};
 
 use crate::links::Replicas;
+use crate::sabotage::{Sabotage, Saboteur};
 
 /// What the application has seen. Clones are the same application.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Watcher {
     events: Arc<Mutex<Vec<cc::CallEvent>>>,
     watching: Arc<Notify>,
+    saboteur: Arc<Saboteur>,
 }
 
 impl Watcher {
+    /// An application that has seen nothing yet.
+    pub fn new(saboteur: Arc<Saboteur>) -> Self {
+        Self { events: Arc::default(), watching: Arc::default(), saboteur }
+    }
+
     /// Returns once it watches.
     pub async fn watching(&self) {
         self.watching.notified().await;
@@ -48,12 +55,38 @@ impl Watcher {
         let mut stream = stream.into_inner();
         self.watching.notify_one();
         while let Some(event) = replica.dead.run_until_cancelled(stream.next()).await.flatten() {
-            let event = event?;
+            let mut event = event?;
             *cursor = Some(event.cursor.clone());
-            if event.r#type() != cc::call_event::Type::Snapshot {
-                self.events.lock().push(event);
+            if event.r#type() == cc::call_event::Type::Snapshot {
+                continue;
             }
+            self.spoil(&mut event);
+            let twice = self.saboteur.does(Sabotage::TellsTwice, 5).then(|| event.clone());
+            if !self.saboteur.does(Sabotage::MissesEvents, 5) {
+                self.events.lock().extend(twice.into_iter().chain([event]));
+            }
+            self.swap();
         }
         Ok(())
+    }
+
+    fn spoil(&self, event: &mut cc::CallEvent) {
+        let outcome = event.call.as_mut().and_then(|call| call.outcome.as_mut());
+        if let Some(outcome) = outcome
+            && self.saboteur.does(Sabotage::TellsAnotherOutcome, 100)
+        {
+            outcome.sip_status += 1;
+        }
+    }
+
+    /// Exchanges the last two events when they belong to one call.
+    fn swap(&self) {
+        let mut events = self.events.lock();
+        if let [.., one, other] = &mut events[..]
+            && one.call_id == other.call_id
+            && self.saboteur.does(Sabotage::SwapsEvents, 20)
+        {
+            std::mem::swap(one, other);
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! What is done to a cluster in one run: phones register, an application dials them in all flows and hangs up, and replicas of
-//! call-control die and come back meanwhile.
+//! What is done to a cluster in one run: phones come and go, an application dials them in all flows and hangs up, and processes
+//! are disturbed meanwhile.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_api::callcontrol::v1 as cc;
@@ -11,16 +11,19 @@ use tokio::time::{sleep, timeout};
 use tonic::{Code, Request, Status};
 
 use crate::chance::Chance;
-use crate::cluster::{Cluster, DOMAIN, REPLICAS};
-use crate::invariants;
+use crate::cluster::{Cluster, DOMAIN};
+use crate::disturbance::{Counts, Kind, disturb, recover};
+use crate::invariants::{self, Breaches};
 use crate::network::Weather;
+use crate::phones::VirtualPhone;
+use crate::sabotage::Sabotage;
 
 const PHONES: u8 = 10;
 const DIALS: u64 = 12;
 const FLOWS: [cc::Flow; 5] = [cc::Flow::Auto, cc::Flow::I, cc::Flow::Iii, cc::Flow::Iv, cc::Flow::Ringback];
 
-/// After this time everything that was begun is over: two rings of a minute, and twice the life of a transaction.
-const QUIET: Duration = Duration::from_secs(240);
+/// After this time everything that was begun is over: two rings of 40 s, and twice the life of a transaction.
+const QUIET: Duration = Duration::from_secs(160);
 
 /// What is known of a run when it is over.
 #[derive(Debug)]
@@ -31,48 +34,57 @@ pub struct Report {
     pub calls: Vec<String>,
     /// How many of them were answered by both.
     pub connected: usize,
-    /// How often a replica of call-control died.
-    pub crashes: usize,
+    /// How many promises to phones were looked at.
+    pub promises: usize,
+    /// How often each disturbance came.
+    pub disturbances: BTreeMap<Kind, usize>,
+    /// What did not hold that must.
+    pub breaches: Breaches,
     /// Everything that happened.
     pub trace: Vec<String>,
 }
 
-/// One run.
+/// One run, with a mistake that is made on purpose, or none.
 ///
 /// # Panics
-/// When something does not hold that must.
-pub async fn run(seed: u64) -> Report {
+/// When an application or a phone gets no answer at all.
+pub async fn run(seed: u64, sabotage: Sabotage) -> Report {
     let mut chance = Chance::new(seed, "workload");
-    let cluster = Cluster::start(seed, PHONES).await;
+    let cluster = Cluster::start(seed, PHONES, sabotage).await;
     register(&cluster).await;
     let base = cluster.memory.record_count();
+    cluster.saboteur.begin();
     let weather = Weather { lost: chance.below(21), repeated: 5, overtaken: 10 };
     cluster.network.set_weather(weather);
-    let crashes = AtomicUsize::new(0);
+    let counts = Counts::default();
     let working = async {
-        let calls = work(&cluster, &mut chance).await;
-        pause(&mut chance, 20_000).await;
-        calls
-    };
-    let (calls, crashes) = tokio::select! {
-        biased; // so that a run can be repeated
-        calls = working => (calls, crashes.load(Ordering::Relaxed)),
-        () = disturb(&cluster, Chance::new(seed, "crashes"), &crashes) => unreachable!("crashes have no end"),
-    };
-    for place in 0..REPLICAS {
-        if cluster.replicas.at(place).is_none() {
-            cluster.start_replica(place);
+        let moving = move_phones(&cluster, Chance::new(seed, "phones"));
+        tokio::select! {
+            biased; // so that a run can be repeated
+            calls = work(&cluster, &mut chance) => calls,
+            () = moving => unreachable!("phones come and go without end"),
         }
-    }
+    };
+    let calls = tokio::select! {
+        biased;
+        calls = working => calls,
+        () = disturb(&cluster, Chance::new(seed, "disturbances"), &counts) => unreachable!("there is no end"),
+    };
+    recover(&cluster).await;
     for call in &calls {
         hang_up(&cluster, call).await;
     }
     sleep(QUIET).await;
-    let connected = invariants::check(&cluster, &calls).await;
-    invariants::check_base(&cluster, base).await;
-    let trace = cluster.trace.lines();
+    cluster.network.set_weather(Weather::default());
+    register(&cluster).await;
+    let mut breaches = invariants::check(&cluster, &calls).await;
+    let seen = calls.iter().flat_map(|call| cluster.watcher.of(call));
+    let connected = seen.filter(|event| event.r#type() == cc::call_event::Type::Connected).count();
+    invariants::check_base(&cluster, base, &mut breaches).await;
+    let (trace, promises) = (cluster.trace.lines(), cluster.bindings.broken().checked);
     cluster.stop().await;
-    Report { weather, calls, connected, crashes, trace }
+    let disturbances = counts.into_inner();
+    Report { weather, calls, connected, promises, disturbances, breaches, trace }
 }
 
 /// Dials, and hangs some of the calls up; which calls it were.
@@ -88,31 +100,31 @@ async fn work(cluster: &Cluster, chance: &mut Chance) -> Vec<String> {
         }
         calls.push(call);
     }
+    pause(chance, 20_000).await;
     calls
 }
 
 async fn register(cluster: &Cluster) {
     for phone in &cluster.phones {
-        phone.act(|phone, now| phone.register(now));
+        phone.register();
     }
     let registered = async {
-        while !cluster.phones.iter().all(|phone| phone.is_registered()) {
+        while !cluster.phones.iter().all(VirtualPhone::is_registered) {
             sleep(Duration::from_millis(100)).await;
         }
     };
     timeout(Duration::from_secs(60), registered).await.expect("every phone registers in fair weather");
 }
 
-/// Replicas die, whatever they are doing, and come back; now and then all are dead for a while.
-async fn disturb(cluster: &Cluster, mut chance: Chance, crashes: &AtomicUsize) {
+/// Phones take their registration back and register again.
+async fn move_phones(cluster: &Cluster, mut chance: Chance) {
     loop {
-        pause(&mut chance, 8_000).await;
-        let place = chance.below(REPLICAS as u64) as usize;
-        if cluster.replicas.at(place).is_some() {
-            cluster.kill_replica(place).await;
-            crashes.fetch_add(1, Ordering::Relaxed);
+        pause(&mut chance, 6_000).await;
+        let phone = &cluster.phones[chance.below(cluster.phones.len() as u64) as usize];
+        if phone.is_registered() && chance.percent(50) {
+            phone.unregister();
         } else {
-            cluster.start_replica(place);
+            phone.register();
         }
     }
 }
@@ -161,13 +173,21 @@ async fn dial(cluster: &Cluster, number: u64, chance: &mut Chance) -> String {
         ring_timeout: Some(ring),
         ..cc::DialRequest::default()
     };
-    let call = persist(|| async {
-        let replica = cluster.replicas.any()?;
-        replica.ask(replica.service.api.dial(Request::new(request.clone()))).await
-    });
-    let call = call.await.expect("the request is right").into_inner();
-    cluster.trace.note(format_args!("{} phone{from} phone{to} {}", call.call_id, flow.as_str_name()));
-    call.call_id
+    let ask = || {
+        persist(|| async {
+            let replica = cluster.replicas.any()?;
+            replica.ask(replica.service.api.dial(Request::new(request.clone()))).await
+        })
+    };
+    let call_id = ask().await.expect("the request is right").into_inner().call_id;
+    cluster.trace.note(format_args!("{call_id} phone{from} phone{to} {}", flow.as_str_name()));
+    // Some applications forget that they were told.
+    if chance.percent(30) {
+        pause(chance, 3_000).await;
+        let again = ask().await.map(|call| call.into_inner().call_id);
+        cluster.trace.note(format_args!("{call_id} is asked for again: {again:?}"));
+    }
+    call_id
 }
 
 /// Two phones, mostly such that are free.
@@ -194,8 +214,8 @@ async fn hang_up(cluster: &Cluster, call_id: &str) {
     });
     match hung_up.await {
         Ok(_) => cluster.trace.note(format_args!("{call_id} is hung up")),
-        // It was over.
-        Err(status) if status.code() == Code::FailedPrecondition => {}
+        // It was over. Whether it may be unknown is for the invariants to say.
+        Err(status) if matches!(status.code(), Code::FailedPrecondition | Code::NotFound) => {}
         Err(status) => panic!("{call_id} cannot be hung up: {status}"),
     }
 }
@@ -208,7 +228,12 @@ where
     let asking = async {
         loop {
             match ask().await {
-                Err(status) if matches!(status.code(), Code::Unavailable | Code::Aborted) => {
+                Err(status)
+                    if matches!(
+                        status.code(),
+                        Code::Unavailable | Code::Aborted | Code::DeadlineExceeded
+                    ) =>
+                {
                     sleep(Duration::from_millis(100)).await;
                 }
                 answer => return answer,
