@@ -334,9 +334,10 @@ impl Phone {
     }
 }
 
-/// When a 503 says that it may be tried again: `18000;duration=3600` or `120 (I'm in a meeting)`. RFC 3261 20.33
+/// When a 500 or 503 says that it may be tried again: `18000;duration=3600` or `120 (I'm in a meeting)`. RFC 3261 20.33
 fn retry_after(response: &Message) -> Option<Duration> {
-    let value = text(response.first(HeaderId::RetryAfter).filter(|_| response.status() == Some(503))?);
+    let value =
+        text(response.first(HeaderId::RetryAfter).filter(|_| matches!(response.status(), Some(500 | 503)))?);
     let seconds: u64 = value.split([' ', ';', '(']).next()?.parse().ok()?;
     // At once would be a storm, and nobody waits for a phone that comes back tomorrow.
     Some(Duration::from_secs(seconds.clamp(1, 300)))

@@ -73,7 +73,7 @@ pub struct Script {
     pub hangup_after: Option<Duration>,
     /// Registration time to ask for.
     pub expires: Duration,
-    /// Tries again by itself when the registrar says when (503 with Retry-After, RFC 3261 21.5.4).
+    /// Tries again by itself when the registrar says when (500 or 503 with Retry-After, RFC 3261 21.5).
     pub registers_again: bool,
     /// Loses every n-th datagram it sends; 0 loses none.
     pub loses_every: u32,

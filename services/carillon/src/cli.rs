@@ -127,9 +127,9 @@ pub struct PhoneArgs {
     /// Registrar or outbound proxy to use
     #[arg(long, default_value = "127.0.0.1:5060", value_name = "ADDR:PORT")]
     pub server: String,
-    /// Local address; port 0 lets the system choose
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT")]
-    pub listen: String,
+    /// Local address; port 0 lets the system choose [default: the one on the way to the server]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
     /// Ring this long before answering, for example 2s or 500ms
     #[arg(long, value_parser = duration, default_value = "1s", value_name = "TIME")]
     pub answer_after: Duration,

@@ -30,9 +30,12 @@ pub async fn run(args: PhoneArgs) -> anyhow::Result<()> {
         .with_context(|| format!("--server {}: expected ADDR:PORT", args.server))?
         .next()
         .with_context(|| format!("--server {}: no such host", args.server))?;
-    let socket = UdpSocket::bind(&args.listen)
-        .await
-        .with_context(|| format!("--listen {}: cannot listen there", args.listen))?;
+    let listen = match &args.listen {
+        Some(listen) => listen.clone(),
+        None => way_to(server).await.with_context(|| format!("--server {server}: there is no way to it"))?,
+    };
+    let socket =
+        UdpSocket::bind(&listen).await.with_context(|| format!("--listen {listen}: cannot listen there"))?;
     let signals = Shutdown::new();
     signals.ask_on_signals(&Tasks::new("signals", 1))?;
     say!("{} listens on {} and registers at {server}", args.aor, socket.local_addr()?)?;
@@ -129,6 +132,14 @@ impl Holder {
     }
 }
 
+/// This machine's own address on the way to `server`, with a port that the system chooses. Nothing is sent.
+async fn way_to(server: SocketAddr) -> std::io::Result<String> {
+    let anywhere = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let probe = UdpSocket::bind(anywhere).await?;
+    probe.connect(server).await?;
+    Ok(SocketAddr::new(probe.local_addr()?.ip(), 0).to_string())
+}
+
 async fn until(at: Option<At>) {
     match at {
         Some(at) => sleep_until(at).await,
@@ -150,8 +161,10 @@ fn script(args: &PhoneArgs) -> Script {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        401 | 403 => "; check the password (--password), and that the account exists (carillon account list)",
-        404 => "; the account or its domain does not exist (carillon account add, carillon serve --domain)",
+        401 => "; check the password (--password), and that the account exists (carillon account list)",
+        403 | 404 => {
+            "; check that the server serves this domain (carillon serve --domain) and has the account"
+        }
         _ => "",
     }
 }

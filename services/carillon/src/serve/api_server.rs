@@ -32,7 +32,7 @@ impl ApiServer {
     pub async fn bind(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(&settings.api)
             .await
-            .with_context(|| format!("--api {}: cannot listen there (expected ADDR:PORT)", settings.api))?;
+            .with_context(|| format!("--api {}: cannot listen there", settings.api))?;
         let file = &settings.api_token_file;
         let tokens = match file.as_os_str().is_empty() {
             true => None,

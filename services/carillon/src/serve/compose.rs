@@ -148,7 +148,7 @@ impl Parts {
     async fn serve_admin(&self, address: &str) -> anyhow::Result<std::net::SocketAddr> {
         let listener = tokio::net::TcpListener::bind(address)
             .await
-            .with_context(|| format!("--admin {address}: cannot listen there (expected ADDR:PORT)"))?;
+            .with_context(|| format!("--admin {address}: cannot listen there"))?;
         let bound = listener.local_addr()?;
         tracing::info!("admin HTTP at {bound}");
         let metrics = self.metrics.clone();

@@ -10,6 +10,7 @@ mod dial_sipp;
 mod flows;
 mod forks;
 mod oversized;
+mod phone_command;
 mod real_phones;
 mod redis;
 mod register;
