@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambient::Entropy;
+use cluster_api::convert::optional_duration;
 use cluster_api::edge::v1::requests_server::Requests;
 use cluster_api::edge::v1::{
     Capabilities, ExchangeRequest, ExchangeResponse, QueryCapabilitiesRequest, SendRequest,
@@ -42,7 +43,8 @@ impl Asking {
         {
             return Err(Refusal::field(Reason::BadUri, "uri", expected).into());
         }
-        let patience = query.timeout.and_then(|patience| Duration::try_from(patience).ok());
+        let limits = Duration::from_millis(1)..=MOST_PATIENCE;
+        let patience = optional_duration("timeout", query.timeout, limits).map_err(Refusal::from)?;
         let id = self.entropy.token(16);
         let request = SendRequest {
             method: "OPTIONS".into(),
@@ -59,7 +61,7 @@ impl Asking {
         let exchange = ExchangeRequest { exchange_id: id, request: Some(request) };
         let began = Instant::now();
         let answer = self.requests.exchange(Request::new(exchange));
-        let answer = timeout(patience.unwrap_or(PATIENCE).min(MOST_PATIENCE), answer).await;
+        let answer = timeout(patience.unwrap_or(PATIENCE), answer).await;
         let answer = match answer {
             Ok(answer) => answer?.into_inner(),
             Err(_) => ExchangeResponse { status: 408, local: true, ..ExchangeResponse::default() },

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use cluster_api::cluster::v1::Member;
+use cluster_api::convert::page_limit;
 use cluster_api::edge::v1::edges_server::Edges;
 use cluster_api::edge::v1::{
     Capabilities, DrainEdgeRequest, Edge, ListEdgesRequest, ListEdgesResponse, QueryCapabilitiesRequest,
@@ -127,11 +128,7 @@ impl Edges for EdgesService {
         request: Request<ListEdgesRequest>,
     ) -> Result<Response<ListEdgesResponse>, Status> {
         let ListEdgesRequest { page_size, page_token } = request.into_inner();
-        let size = match page_size {
-            0 => 100,
-            size @ 1..=1000 => size as usize,
-            _ => return Err(Refusal::field(Reason::BadField, "page_size", "0 to 1000").into()),
-        };
+        let size = page_limit(page_size).map_err(Refusal::from)? as usize;
         let mut edges: Vec<Edge> = self.members.borrow().of_role(EDGE_ROLE).map(Self::other).collect();
         edges.retain(|edge| edge.edge_id != self.myself.id);
         edges.push(self.myself.view(self.load()).await);

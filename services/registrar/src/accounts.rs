@@ -13,7 +13,7 @@ use store::Op;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Registrar, Shared,
+    Auth, Registrar, Shared,
     aors::{ACCOUNT_INDEX, Change, Draft, note, time},
     domains::{user_aor, user_part},
     listing::{Page, page},
@@ -74,6 +74,7 @@ impl Shared {
             let expected = format!("{unknown:?} is none of {}", FIELDS.join(", "));
             return Err(Refusal::field(Reason::BadField, "update_mask", expected));
         }
+        text(&account.etag, "account.etag")?;
         let is_named = |field: &str| match &mask {
             Some(paths) => paths.iter().any(|path| path == field),
             None => is_set(&account, field),
@@ -189,6 +190,11 @@ impl Shared {
         }
         if is_named("password") {
             text(&given.password, "account.password")?;
+            let needs_one = self.domains.of_aor(aor).is_some_and(|domain| domain.auth == Auth::Digest);
+            if given.password.is_empty() && needs_one {
+                let expected = "a password: the phones of this domain authenticate with one";
+                return Err(Refusal::field(Reason::BadField, "account.password", expected));
+            }
             known.digests = self.digests(aor, &given.password);
         }
         if is_named("disabled") {
@@ -207,6 +213,12 @@ impl Shared {
             known.redirect_only = given.redirect_only;
         }
         if is_named("anchor") {
+            if given.anchor && !self.config.anchoring {
+                let expected = "false: this version has no calls that run through call-control";
+                return Err(
+                    Refusal::not_implemented("An anchored account").violation("account.anchor", expected)
+                );
+            }
             known.anchor = given.anchor;
         }
         if is_named("registrars") {

@@ -1,14 +1,13 @@
 //! Pages over an index that is spread over partitions, in one order.
 
 use bytes::Bytes;
+use cluster_api::convert::page_limit;
 use cluster_rpc::{Reason, Refusal};
 use futures_util::future::try_join_all;
 use store::{Partition, Store};
 
 use crate::refusal::of_store;
 
-const DEFAULT_SIZE: usize = 100;
-const MAX_SIZE: i32 = 1_000;
 /// Index pages read for one answer at most: a filter that matches little must not read everything.
 const MAX_ROUNDS: usize = 20;
 
@@ -21,11 +20,7 @@ pub(crate) struct Page {
 
 /// Number of entries that a request asks for.
 pub(crate) fn page_size(asked: i32) -> Result<usize, Refusal> {
-    match asked {
-        0 => Ok(DEFAULT_SIZE),
-        1..=MAX_SIZE => Ok(usize::try_from(asked).unwrap_or(DEFAULT_SIZE)),
-        _ => Err(Refusal::field(Reason::BadField, "page_size", "0 to 1000")),
-    }
+    Ok(page_limit(asked)? as usize)
 }
 
 /// Members of `index` after `page_token` that are wanted, in octet order over all partitions. The token is the last member
@@ -39,6 +34,9 @@ pub(crate) async fn page(
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Page, Refusal> {
     let size = page_size(asked_size)?;
+    if page_token.chars().any(char::is_control) {
+        return Err(Refusal::field(Reason::BadPageToken, "page_token", "next_page_token of the page before"));
+    }
     let mut after = (!page_token.is_empty()).then(|| page_token.to_owned());
     let mut entries = Vec::new();
     for _ in 0..MAX_ROUNDS {

@@ -55,6 +55,21 @@ async fn a_password_is_written_and_never_read() {
     panic!("the record was not found");
 }
 
+/// An account of a domain with digest that could never authenticate is a mistake; one of an open domain needs no password.
+#[tokio::test]
+async fn a_password_is_needed_where_phones_authenticate_with_it() {
+    let rig = Rig::new();
+    let bare = |aor: &str| Account { aor: aor.to_owned(), ..Account::default() };
+    let status = create(&rig, "", bare("sip:bob@d")).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    assert!(status.message().starts_with("account.password: "), "{}", status.message());
+    create(&rig, "", bare("sip:bob@open")).await.unwrap();
+    create(&rig, "", account("sip:carol@d")).await.unwrap();
+    let status = update(&rig, bare("sip:carol@d"), Some(&["password"])).await.unwrap_err();
+    assert!(status.message().starts_with("account.password: "), "{}", status.message());
+    update(&rig, bare("sip:carol@d"), None).await.unwrap();
+}
+
 #[tokio::test]
 async fn bad_accounts_are_refused_with_the_field() {
     let rig = Rig::new();
@@ -159,7 +174,7 @@ async fn accounts_are_listed_in_pages_over_all_partitions() {
     let threes = AccountFilter { contains: "user3".into(), ..AccountFilter::default() };
     assert_eq!(list(threes, 4).await, expected[30..40]);
     assert_eq!(list(AccountFilter::default(), 7).await.len(), 46);
-    let bad = ListAccountsRequest { page_size: 1_001, ..ListAccountsRequest::default() };
+    let bad = ListAccountsRequest { page_size: -1, ..ListAccountsRequest::default() };
     let refused = rig.registrar().list_accounts(Request::new(bad)).await.unwrap_err();
     assert_eq!(reason(&refused), Reason::BadField);
 }

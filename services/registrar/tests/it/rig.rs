@@ -49,8 +49,11 @@ impl Rig {
         }));
         let store = Arc::new(Counting::over(memory.clone()));
         let domain = |name: &str, auth| DomainConfig { name: name.to_owned(), auth, realm: None };
-        let config =
-            Config { domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)], ..config };
+        let config = Config {
+            domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)],
+            anchoring: true,
+            ..config
+        };
         let replica = |seed| {
             let entropy = Arc::new(SeededEntropy::new(seed));
             let deps = Deps { store: store.clone(), entropy, metrics: telemetry::Metrics::new() };

@@ -41,7 +41,8 @@ async fn an_unconfirmed_register_is_not_acknowledged() {
 async fn an_rpc_says_that_the_store_failed() {
     let rig = Rig::new();
     rig.store.is_down.store(true, Ordering::SeqCst);
-    let account = cluster_api::registrar::v1::Account { aor: "sip:bob@d".into(), ..Default::default() };
+    let (aor, password) = ("sip:bob@d".into(), "secret".into());
+    let account = cluster_api::registrar::v1::Account { aor, password, ..Default::default() };
     let request = CreateAccountRequest { account: Some(account), ..CreateAccountRequest::default() };
     let status = rig.registrar().create_account(Request::new(request)).await.unwrap_err();
     assert_eq!(Refusal::read(&status).unwrap().reason(), Reason::StoreUnavailable);
