@@ -9,6 +9,7 @@ mod demo;
 mod dial_sipp;
 mod flows;
 mod forks;
+mod hostile_text;
 mod oversized;
 mod phone_command;
 mod real_phones;
