@@ -34,6 +34,7 @@ use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
 use crate::fork::{ClientUse, Fork, ForkId};
 use crate::legs::{self, Legs};
+use crate::merged::Begun;
 use crate::meters::Meters;
 use crate::operation::InHand;
 use crate::presence::Handing;
@@ -63,6 +64,7 @@ pub(crate) struct Edge {
     pub(crate) forks: HashMap<ForkId, Box<Fork>>,
     pub(crate) next_fork: u64,
     pub(crate) legs: Legs,
+    pub(crate) begun: Begun,
     pub(crate) exchanges: Exchanges,
     pub(crate) ring: Arc<Ring>,
     pub(crate) pressure: Pressure,
@@ -164,6 +166,7 @@ impl TransactionUser for Edge {
     }
 
     fn on_server_ended(&mut self, _: &mut Cx<'_>, key: ServerKey) {
+        self.begun.forget(key);
         if let Some(ServerUse::Leg(call)) = self.servers.remove(&key) {
             self.legs.forget_served(&call, key);
         }

@@ -34,6 +34,7 @@ mod exchange;
 mod flow_token;
 mod fork;
 mod legs;
+mod merged;
 mod meters;
 mod operation;
 mod options;

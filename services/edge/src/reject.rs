@@ -26,6 +26,8 @@ pub(crate) enum Reject {
     ForgedFlow,
     /// The request goes on to somebody else, and its sender is nobody we know. PXY-27
     RelayingDenied,
+    /// It came before by another way. UAC-07
+    Merged,
     /// There is no such dialog or transaction.
     DoesNotExist,
     /// We are too busy. The answer has no Retry-After: it would make all peers stop and start together.
@@ -65,6 +67,7 @@ impl Reject {
             Self::NotAcceptable => 406,
             Self::ForgedFlow | Self::RelayingDenied => 403,
             Self::DoesNotExist => 481,
+            Self::Merged => 482,
             Self::Overloaded | Self::Draining { .. } | Self::Full | Self::DecisionUnavailable => 503,
             Self::Cancelled => 487,
             Self::Internal => 500,
@@ -76,6 +79,7 @@ impl Reject {
         match self {
             Self::Malformed(error) => Some(format!("Bad {}", error.header)),
             Self::Proxy(Refusal::Malformed(what)) => Some((*what).to_owned()),
+            Self::Merged => Some("Merged Request".to_owned()),
             _ => None,
         }
     }
@@ -120,6 +124,7 @@ impl Reject {
             Self::ForgedFlow => "forged_flow",
             Self::RelayingDenied => "relaying_denied",
             Self::DoesNotExist => "does_not_exist",
+            Self::Merged => "merged",
             Self::Overloaded => "overloaded",
             Self::Draining { .. } => "draining",
             Self::Full => "full",

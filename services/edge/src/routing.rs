@@ -93,6 +93,11 @@ impl Edge {
                 let target = Target::of_uri(None);
                 self.fork_to(cx, pending, vec![only(target)], false);
             }
+            Plan::CallControl(api::HandToCallControl {})
+                if !self.begun.enter(pending.key, &pending.request) =>
+            {
+                self.reject(cx, pending.key, &pending.request, &Reject::Merged);
+            }
             Plan::CallControl(api::HandToCallControl {}) => self.begin_call(cx, pending, response.identity),
             Plan::Presence(api::HandToPresence {}) => self.hand_to_presence(cx, pending, response.identity),
         }

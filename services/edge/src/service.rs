@@ -22,6 +22,7 @@ use crate::edge::{Command, Edge, IN_HAND};
 use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
 use crate::legs::{Legs, LegsService};
+use crate::merged::Begun;
 use crate::meters::{CaptureMeters, Meters};
 use crate::operation::{EdgesService, Myself};
 use crate::pressure::Pressure;
@@ -114,6 +115,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         forks: HashMap::new(),
         next_fork: 0,
         legs: Legs::default(),
+        begun: Begun::default(),
         exchanges: HashMap::new(),
         pressure: Pressure::default(),
     };

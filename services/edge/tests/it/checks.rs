@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cluster_api::registrar::v1::route_response::Plan;
-use cluster_api::registrar::v1::{Refuse, Relay};
+use cluster_api::registrar::v1::Refuse;
 use sip_message::HeaderId;
 use tonic::Status;
 

@@ -7,6 +7,7 @@ mod flows;
 mod forwarding;
 mod ladders;
 mod legs;
+mod merged;
 mod operation;
 mod peer;
 mod registration;
