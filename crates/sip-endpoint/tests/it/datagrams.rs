@@ -284,7 +284,7 @@ async fn the_advertised_name_stands_in_the_via_and_is_recognised() {
     assert_eq!(us.response().await.status(), Some(200));
 }
 
-/// TRN-01: what the kernel drops because nobody took it in time is counted.
+/// What the kernel drops because nobody took it in time is counted.
 #[tokio::test]
 async fn datagrams_that_came_too_fast_are_counted() {
     let us = Running::with(|config| config.socket_buffer = 4096).await;

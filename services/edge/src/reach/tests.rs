@@ -23,7 +23,7 @@ fn reach(transport: Transport, source: &str, via: &str, contact: &str, headers: 
 
 const OWN: &str = "From: <sip:a@h>;tag=f\r\n";
 
-/// REG-20, OBD-05, TRN-09, TRN-12, TRN-06
+/// OBD-05, TRN-09, TRN-12
 #[test]
 fn the_uri_counts_unless_there_is_evidence_against_it() {
     use Reach::{Flow, Uri};
@@ -95,7 +95,7 @@ fn the_uri_counts_unless_there_is_evidence_against_it() {
     }
 }
 
-/// REG-18, REG-20, OBD-02: the source of the request is not the phone.
+/// RFC 3261 10.2, RFC 3327: the source of the request is not the phone.
 #[test]
 fn what_somebody_else_sends_says_nothing_about_the_phone() {
     let behind_nat = |headers| {

@@ -163,7 +163,7 @@ fn uri_of(peer: &Peer) -> String {
     format!("sip:phone@{}", peer.address())
 }
 
-/// PXY-16, TXN-03: the caller has heard a failure, and acknowledged it; then the phone that was silent answers.
+/// PXY-16: the caller has heard a failure, and acknowledged it; then the phone that was silent answers.
 #[tokio::test]
 async fn a_success_goes_up_even_after_a_failure_did() {
     let bob = Peer::unbound().await;
@@ -190,7 +190,7 @@ async fn a_success_goes_up_even_after_a_failure_did() {
     }
 }
 
-/// PXY-16, LAD-10 R6: a proxy further on had a failure from one phone and then an answer from another one.
+/// PXY-16: a proxy further on had a failure from one phone and then an answer from another one.
 #[tokio::test]
 async fn a_success_of_a_branch_that_failed_before_goes_up() {
     let (_rig, alice, bob, _) = two_phones().await;

@@ -18,7 +18,7 @@ fn register(from: &Wire, contact: &str, more: &[&str]) -> String {
     from.answer_to(&call_id)
 }
 
-/// REG-07, TRN-05: one socket sends, another one of the same phone listens.
+/// PXY-14: one socket sends, another one of the same phone listens.
 #[test]
 fn a_contact_at_another_port_is_called_there() {
     let carillon = Carillon::serve(&["--auth", "none"]);
@@ -65,7 +65,7 @@ fn a_phone_behind_a_nat_is_called_where_it_registered_from() {
     assert!(request.starts_with("MESSAGE sip:bob@10.1.2.3:5060 "), "{request}");
 }
 
-/// REG-18: who registers for somebody else, from another host, is not called.
+/// PXY-14: who registers for somebody else, from another host, is not called.
 #[test]
 fn a_third_party_registers_a_phone_on_another_host() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -81,7 +81,7 @@ fn a_third_party_registers_a_phone_on_another_host() {
     phone.receive_request("MESSAGE");
 }
 
-/// DNS-01, TRN-02, MSG-08: `transport` and `maddr` are obeyed, whatever the REGISTER came by.
+/// DNS-01, PXY-14: `transport` and `maddr` are obeyed, whatever the REGISTER came by.
 #[test]
 fn a_contact_is_called_by_the_transport_and_address_that_it_names() {
     let carillon = Carillon::serve(&["--auth", "none"]);
@@ -102,7 +102,7 @@ fn a_contact_is_called_by_the_transport_and_address_that_it_names() {
     other.receive_request("MESSAGE");
 }
 
-/// OBD-05: a connection is the way to the phone that opened it, not to a port that its Contact names for datagrams.
+/// PXY-14: a connection is the way to the phone that opened it, not to a port that its Contact names for datagrams.
 #[test]
 fn a_phone_that_registers_over_tcp_for_udp_is_called_by_udp() {
     let carillon = Carillon::serve(&["--auth", "none"]);

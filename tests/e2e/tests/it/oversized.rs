@@ -80,7 +80,7 @@ fn list(count: usize, value: &str) -> String {
     vec![value; count].join(", ")
 }
 
-/// MSG-10, MSG-14, MSG-18, TRN-01: each bound has its answer, or is counted when nobody could be answered.
+/// MSG-10, MSG-14: each bound has its answer, or is counted when nobody could be answered.
 #[test]
 fn what_is_too_much_of_anything_has_its_answer_and_harms_nobody() {
     let mut carillon = Carillon::serve(&["--auth", "none"]);
