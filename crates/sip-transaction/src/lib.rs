@@ -33,6 +33,7 @@ mod pool;
 mod resend;
 mod segments;
 mod server;
+mod slots;
 mod table;
 mod wheel;
 

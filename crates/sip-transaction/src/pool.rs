@@ -5,7 +5,7 @@ use std::time::Instant;
 use hashbrown::HashTable;
 
 use crate::key::Place;
-use crate::segments::Segments;
+use crate::slots::Slots;
 use crate::wheel::Wheel;
 
 /// A bounded table of `T`.
@@ -14,8 +14,7 @@ use crate::wheel::Wheel;
 /// order in which it keeps them cannot be seen.
 #[derive(Debug)]
 pub(crate) struct Pool<T> {
-    slots: Segments<Slot<T>>,
-    free: Vec<u32>,
+    slots: Slots<Slot<T>>,
     index: HashTable<Indexed>,
     wheel: Wheel,
     next_serial: u64,
@@ -27,7 +26,7 @@ pub(crate) struct Pool<T> {
 struct Slot<T> {
     serial: u64,
     hash: u32,
-    tenant: Option<T>,
+    tenant: T,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +48,7 @@ fn folded(hash: u64) -> u32 {
 impl<T> Pool<T> {
     pub(crate) fn new(now: Instant, space: u32, limit: usize) -> Self {
         Self {
-            slots: Segments::new(),
-            free: Vec::new(),
+            slots: Slots::new(),
             index: HashTable::new(),
             wheel: Wheel::new(now),
             next_serial: 1,
@@ -61,7 +59,7 @@ impl<T> Pool<T> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -73,17 +71,7 @@ impl<T> Pool<T> {
         let serial = self.next_serial;
         self.next_serial += 1;
         let hash = folded(hash);
-        let entry = Slot { serial, hash, tenant: Some(tenant) };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = entry;
-                slot
-            }
-            None => {
-                self.slots.push(entry);
-                (self.slots.len() - 1) as u32
-            }
-        };
+        let slot = self.slots.insert(Slot { serial, hash, tenant });
         self.index.insert_unique(spread(hash), Indexed { slot, hash }, |known| spread(known.hash));
         Place { space: self.space, slot, serial }
     }
@@ -92,41 +80,33 @@ impl<T> Pool<T> {
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(&T) -> bool) -> Option<Place> {
         let (slots, hash) = (&self.slots, folded(hash));
         let found = self.index.find(spread(hash), |known| {
-            known.hash == hash && slots[known.slot as usize].tenant.as_ref().is_some_and(&mut is_it)
+            known.hash == hash && slots.get(known.slot).is_some_and(|entry| is_it(&entry.tenant))
         });
-        found.map(|&Indexed { slot, .. }| Place {
-            space: self.space,
-            slot,
-            serial: slots[slot as usize].serial,
-        })
+        self.place(found?.slot)
+    }
+
+    fn place(&self, slot: u32) -> Option<Place> {
+        Some(Place { space: self.space, slot, serial: self.slots.get(slot)?.serial })
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<&T> {
-        let entry = self.slots.get(place.slot as usize)?;
-        if entry.serial != place.serial || place.space != self.space {
-            return None;
-        }
-        entry.tenant.as_ref()
+        let entry = self.slots.get(place.slot)?;
+        (entry.serial == place.serial && place.space == self.space).then_some(&entry.tenant)
     }
 
     pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut T> {
-        let entry = self.slots.get_mut(place.slot as usize)?;
-        if entry.serial != place.serial || place.space != self.space {
-            return None;
-        }
-        entry.tenant.as_mut()
+        let entry = self.slots.get_mut(place.slot)?;
+        (entry.serial == place.serial && place.space == self.space).then_some(&mut entry.tenant)
     }
 
     pub(crate) fn remove(&mut self, place: Place) -> Option<T> {
         self.get(place)?;
-        let entry = &mut self.slots[place.slot as usize];
-        let tenant = entry.tenant.take();
-        if let Ok(found) = self.index.find_entry(spread(entry.hash), |known| known.slot == place.slot) {
+        let Slot { hash, tenant, .. } = self.slots.remove(place.slot)?;
+        if let Ok(found) = self.index.find_entry(spread(hash), |known| known.slot == place.slot) {
             found.remove();
         }
         self.wheel.cancel(place.slot);
-        self.free.push(place.slot);
-        tenant
+        Some(tenant)
     }
 
     /// Sets the one timer of a tenant, or takes it away.
@@ -144,7 +124,7 @@ impl<T> Pool<T> {
     /// One tenant whose timer is due, with the timer removed.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Place> {
         let slot = self.wheel.pop(now)?;
-        Some(Place { space: self.space, slot, serial: self.slots[slot as usize].serial })
+        self.place(slot)
     }
 }
 
