@@ -85,6 +85,21 @@ fn the_last_understood_alternative_counts() {
     assert!(session_part(&parse("multipart/alternative;boundary=a", none).unwrap(), &|_| false).is_err());
 }
 
+/// MSG-15: content that is only named is not fetched; whoever needs it understood is told that it is not (RFC 4483 3).
+#[test]
+fn indirect_content_is_refused_unless_it_is_optional() {
+    let kind = "message/external-body;access-type=URL;URL=\"http://h/x\"";
+    let inner = "Content-Type: application/sdp\r\nContent-ID: <x@h>\r\n\r\n";
+    let refused = NotUnderstood { content_type: "message/external-body".to_owned() };
+    assert_eq!(session_part(&parse(kind, inner).unwrap(), &|_| false), Err(refused));
+    let body = format!(
+        "--a\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--a\r\nContent-Type: {kind}\r\n\
+         Content-Disposition: render;handling=optional\r\n\r\n{inner}\r\n--a--\r\n"
+    );
+    let mixed = parse("multipart/mixed;boundary=a", body).unwrap();
+    assert_eq!(session_part(&mixed, &|_| false).unwrap().session.unwrap(), &b"v=0"[..]);
+}
+
 /// The end of a part ends its headers too: the content is empty, never a neighbour's.
 #[test]
 fn a_part_that_ends_in_its_headers_is_empty() {

@@ -144,7 +144,7 @@ fn alice_hangs_up_when_bob_has_answered() {
     );
 }
 
-/// LAD-1 f, TPC-06
+/// LAD-1 f, TPC-06, UPD-02, UPD-03, OFA-02
 #[test]
 fn alices_own_offers_come_too_early() {
     let mut t = alice_is_up();

@@ -295,7 +295,7 @@ fn alice_asks_to_wait() {
     );
 }
 
-/// LAD-4 f, UAC-21
+/// LAD-4 f, UAC-21, UPD-03
 #[test]
 fn glare_with_alices_own_offer() {
     let mut t = bob_rings();
