@@ -42,44 +42,39 @@ pub(crate) fn line_end(bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n')).map(|found| at + found)
 }
 
-/// Where `byte` stands for the first time.
+/// How many bytes from the beginning on are above `"` (0x22), below DEL, and neither `<` nor `>`: bytes that every URI,
+/// address and identifier may hold. They may hold a few others too, so the byte that ends the run is no verdict.
 #[inline]
-pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let found = equal(u128::from_le_bytes(*chunk), byte);
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
+        let suspects = unplain(u128::from_le_bytes(*chunk));
+        if suspects != 0 {
+            return at + suspects.trailing_zeros() as usize / 8;
         }
         at += WIDTH;
     }
-    bytes[at..].iter().position(|other| *other == byte).map(|found| at + found)
-}
-
-/// Are all bytes of a kind that every URI, address and identifier may hold? `false` is no verdict: it also comes for rare
-/// letters and for fewer than sixteen bytes, and the caller then looks at each byte.
-///
-/// True means: above `"` (0x22), below DEL, and neither `<` nor `>`.
-#[inline]
-pub(crate) fn is_plain(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk() else {
-        return false;
-    };
-    let mut suspects = unplain(*last);
-    for chunk in bytes.as_chunks().0 {
-        suspects |= unplain(*chunk);
+    let left = bytes.len() - at;
+    match bytes.last_chunk() {
+        // The zeros that are shifted in end the run.
+        Some(last) if left > 0 => {
+            let word = u128::from_le_bytes(*last) >> (8 * (WIDTH - left));
+            at + unplain(word).trailing_zeros() as usize / 8
+        }
+        _ => {
+            let plain = |byte: &u8| matches!(byte, b'#'..=b'~') && !matches!(byte, b'<' | b'>');
+            at + bytes[at..].iter().take_while(|byte| plain(byte)).count()
+        }
     }
-    suspects & HIGH == 0
 }
 
-/// Has a high bit if a byte is not plain. May also have one beside such a byte.
-fn unplain(chunk: [u8; WIDTH]) -> u128 {
-    let word = u128::from_le_bytes(chunk);
+/// The high bit of every byte that is not plain, with the precision of [`below`].
+fn unplain(word: u128) -> u128 {
     let low = word.wrapping_sub(all(b'"' + 1));
     let delete = word.wrapping_add(ONES);
     // `<` and `>` differ in one bit only.
     let angle = ((word | all(0x02)) ^ all(b'>')).wrapping_sub(ONES);
-    word | low | delete | angle
+    (word | low | delete | angle) & HIGH
 }
 
 #[cfg(test)]
@@ -104,31 +99,19 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_is_found_wherever_it_stands_for_the_first_time() {
-        for byte in 0..=255u8 {
-            for length in 0..50 {
-                for at in 0..length {
-                    let mut text = vec![byte.wrapping_add(1); length];
-                    text[at..].fill(byte);
-                    assert_eq!(find(&text, byte), Some(at));
-                }
-                assert_eq!(find(&vec![byte ^ 0x80; length], byte), None);
-            }
-        }
-    }
-
-    #[test]
-    fn every_byte_that_is_not_plain_is_noticed() {
+    fn a_plain_run_ends_at_the_first_other_byte() {
         for byte in 0..=255u8 {
             let plain = byte > b'"' && byte < 0x7f && !matches!(byte, b'<' | b'>');
-            for length in WIDTH..50 {
+            for length in 0..50 {
                 for at in 0..length {
                     let mut text = vec![b'a'; length];
                     text[at] = byte;
-                    assert_eq!(is_plain(&text), plain, "{byte} at {at} of {length}");
+                    let expected = if plain { length } else { at };
+                    assert_eq!(plain_run(&text), expected, "{byte} at {at} of {length}");
+                    text[at..].fill(byte);
+                    assert_eq!(plain_run(&text), expected, "{byte} from {at} of {length}");
                 }
             }
         }
-        assert!(!is_plain(b"short"));
     }
 }

@@ -34,13 +34,17 @@ pub fn forward(datagram: &Bytes, limits: &Limits, out: &mut Vec<u8>) -> usize {
     let hops = keys.max_forwards.unwrap_or(70).saturating_sub(1);
 
     let mut edit = request.edit();
-    edit.replace_first_fmt(HeaderId::MaxForwards, format_args!("{hops}"));
-    edit.push_front(HeaderId::RecordRoute, b"<sip:edge.example.com:5060;lr>");
-    edit.push_front_fmt(
-        HeaderId::Via,
-        format_args!("SIP/2.0/UDP edge.example.com:5060;branch=z9hG4bK{read:016x};rport"),
-    );
+    edit.replace_first_number(HeaderId::MaxForwards, hops)
+        .push_front(HeaderId::RecordRoute, "<sip:edge.example.com:5060;lr>")
+        .push_front_parts(
+            HeaderId::Via,
+            &[b"SIP/2.0/UDP edge.example.com:5060;branch=z9hG4bK", &hex(read), b";rport"],
+        );
     out.clear();
     edit.write_to(out).expect("nothing that goes in can break a line");
     read
+}
+
+fn hex(number: usize) -> [u8; 16] {
+    std::array::from_fn(|digit| b"0123456789abcdef"[number >> (60 - 4 * digit) & 15])
 }

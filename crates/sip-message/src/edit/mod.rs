@@ -64,14 +64,7 @@ impl Message {
             lines.extend(others.iter().zip(following).map(|(entry, next)| line(entry, next.start)));
             lines.push(line(last, self.head_end));
         }
-        Edit {
-            message: self,
-            lines,
-            scratch: SmallVec::new(),
-            request_uri: None,
-            body: None,
-            error: None,
-        }
+        Edit { message: self, lines, scratch: SmallVec::new(), request_uri: None, body: None, error: None }
     }
 }
 

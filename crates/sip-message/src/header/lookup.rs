@@ -34,10 +34,10 @@ impl HeaderId {
         let word = u128::from_le_bytes(*line);
         let colons = swar::equal(word, b':');
         let name_len = colons.trailing_zeros() as usize / 8;
-        if !(1..swar::WIDTH).contains(&name_len) {
+        if name_len >= swar::WIDTH {
             return None;
         }
-        let key = (word | swar::all(0x20)) & ((1 << (8 * name_len)) - 1);
+        let key = (word | swar::all(0x20)) & MASKS[name_len];
         let mut slot = key_hash(key);
         loop {
             let index = usize::from(KEY_SLOTS[slot]);
@@ -60,6 +60,17 @@ static COMPACT: [HeaderId; 128] = compact();
 /// Long and compact names in small letters as numbers, zero when the name is too long for one.
 static KEYS: [(u128, HeaderId); KEY_COUNT] = keys();
 static KEY_SLOTS: [u8; SIZE] = key_slots();
+
+/// The first bytes, so many as the place says. A name without letters is no key.
+static MASKS: [u128; swar::WIDTH] = {
+    let mut masks = [0; swar::WIDTH];
+    let mut length = 1;
+    while length < swar::WIDTH {
+        masks[length] = masks[length - 1] << 8 | 0xff;
+        length += 1;
+    }
+    masks
+};
 
 const KEY_COUNT: usize = {
     let mut count = KNOWN.len();

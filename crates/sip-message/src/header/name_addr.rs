@@ -34,19 +34,25 @@ impl<'a> NameAddr<'a> {
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, SyntaxError> {
         let mut scanner = Scanner::new(value);
         scanner.skip_lws();
-        let (display, uri, bracketed) = match bracket(scanner)? {
-            Some(open) => {
-                let display = display(&mut scanner, open)?;
-                scanner.seek(open + 1);
-                let end = swar::find(scanner.rest(), b'>')
-                    .ok_or(SyntaxError { expected: "\">\" after the URI", offset: open })?;
-                let uri = &scanner.rest()[..end];
+        let (display, uri, plain) = match display(&mut scanner)? {
+            Some(display) => {
+                let open = scanner.position();
+                scanner.eat(b'<');
+                let rest = scanner.rest();
+                let plain = swar::plain_run(rest);
+                let end = match rest.get(plain) {
+                    Some(b'>') => plain,
+                    _ => memchr::memchr(b'>', rest)
+                        .ok_or(SyntaxError { expected: "\">\" after the URI", offset: open })?,
+                };
                 scanner.seek(open + 1 + end + 1);
-                (display, uri, true)
+                (Some(display), &rest[..end], plain)
             }
-            None => (&value[..0], scanner.take_class(&BARE_URI), false),
+            None => (None, scanner.take_class(&BARE_URI), 0),
         };
-        check_uri(uri, scanner.position() - uri.len() - usize::from(bracketed))?;
+        let bracketed = display.is_some();
+        let display = display.unwrap_or_default();
+        check_uri(uri, plain, scanner.position() - uri.len() - usize::from(bracketed))?;
         let offset = scanner.position();
         let mut tag = None;
         let params = Params::scan_with(&mut scanner, |param| {
@@ -110,47 +116,37 @@ const URI: [bool; 256] = grammar::all_but(b"<>\"");
 const DISPLAY: [bool; 256] = grammar::class(b"-.!%*_+`'~ \t\r\n", true);
 const SCHEME: [bool; 256] = grammar::class(b"+-.", false);
 
-/// Where the `<` of a name-addr stands, if the value is one.
-fn bracket(mut probe: Scanner<'_>) -> Result<Option<usize>, SyntaxError> {
-    if probe.peek() == Some(b'"') {
-        probe.quoted()?;
-        probe.skip_lws();
-        return if probe.peek() == Some(b'<') {
-            Ok(Some(probe.position()))
-        } else {
-            Err(probe.error("\"<\""))
-        };
-    }
-    // Most names hold nothing but letters of a display name.
-    probe.take_class(&DISPLAY);
-    if probe.peek() != Some(b'<') {
-        probe.take_while(|byte| !matches!(byte, b'<' | b';' | b'"' | b'?'));
-    }
-    Ok((probe.peek() == Some(b'<')).then(|| probe.position()))
-}
-
-/// A quoted string, or tokens and white space.
-fn display<'a>(scanner: &mut Scanner<'a>, open: usize) -> Result<&'a [u8], SyntaxError> {
+/// What stands before the `<` of a name-addr, if the value is one: a quoted string, or tokens and white space. The
+/// scanner is then at the `<`, otherwise where it was.
+fn display<'a>(scanner: &mut Scanner<'a>) -> Result<Option<&'a [u8]>, SyntaxError> {
     if scanner.peek() == Some(b'"') {
-        return scanner.quoted();
+        let quoted = scanner.quoted()?;
+        scanner.skip_lws();
+        return if scanner.peek() == Some(b'<') { Ok(Some(quoted)) } else { Err(scanner.error("\"<\"")) };
     }
+    let begin = *scanner;
     let name = scanner.take_class(&DISPLAY);
-    if scanner.position() != open {
-        return Err(scanner.error("a token or a quoted string as display name"));
+    if scanner.peek() == Some(b'<') {
+        return Ok(Some(trim(name)));
     }
-    Ok(trim(name))
+    let odd = *scanner;
+    scanner.take_while(|byte| !matches!(byte, b'<' | b';' | b'"' | b'?'));
+    if scanner.peek() == Some(b'<') {
+        return Err(odd.error("a token or a quoted string as display name"));
+    }
+    *scanner = begin;
+    Ok(None)
 }
 
-/// A scheme, a colon, something behind it, and no white space or control octets.
-fn check_uri(uri: &[u8], offset: usize) -> Result<(), SyntaxError> {
+/// A scheme, a colon, something behind it, and no white space or control octets; of the first `plain` bytes it is known
+/// that there is none.
+fn check_uri(uri: &[u8], plain: usize, offset: usize) -> Result<(), SyntaxError> {
     let mut scanner = Scanner::new(uri);
     let scheme = scanner.take_class(&SCHEME);
     if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scanner.eat(b':') || scanner.at_end() {
         return Err(SyntaxError { expected: "a URI", offset });
     }
-    if swar::is_plain(scanner.rest()) {
-        return Ok(());
-    }
+    scanner.seek(plain.max(scanner.position()));
     scanner.take_class(&URI);
     if scanner.at_end() {
         Ok(())

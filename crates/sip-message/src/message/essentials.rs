@@ -74,7 +74,8 @@ pub(super) fn first_via(line: Option<&[u8]>) -> Result<Via<'_>, HeaderError> {
 
 /// A Call-ID is read as it stands: peers are to get theirs back.
 pub(super) fn whole_call_id(value: &[u8]) -> Result<&[u8], SyntaxError> {
-    let length = if swar::is_plain(value) { value.len() } else { run(value, &CALL_ID) };
+    let plain = swar::plain_run(value);
+    let length = plain + run(&value[plain..], &CALL_ID);
     if length == value.len() && length > 0 {
         Ok(value)
     } else {

@@ -20,11 +20,19 @@ pub(super) struct Head<'a> {
     /// Has every line so far ended with CR LF?
     pub(super) clean_lines: bool,
     lenient: bool,
+    /// A line that ends up to here breaks no limit.
+    no_limit_before: usize,
 }
 
-/// One line: where its text ends and where the next line begins.
-struct Line {
+/// One line.
+struct Line<'a> {
+    /// The input from its first byte on.
+    rest: &'a [u8],
+    /// Its text.
+    text: &'a [u8],
+    /// Where the text ends.
     end: usize,
+    /// Where the next line begins.
     next: usize,
 }
 
@@ -38,6 +46,7 @@ impl<'a> Head<'a> {
             head_end: 0,
             clean_lines: true,
             lenient,
+            no_limit_before: limits.line_bytes.min(limits.head_bytes).min(Limits::MAX_HEAD_BYTES),
         }
     }
 
@@ -46,7 +55,7 @@ impl<'a> Head<'a> {
             return Err(fail(ParseErrorKind::Empty, "a message", 0));
         }
         let line = self.line(0)?;
-        let start = StartLine::parse(&self.input[..line.end], self.limits)?;
+        let start = StartLine::parse(line.text, self.limits)?;
         self.position = line.next;
         Ok(start)
     }
@@ -54,7 +63,7 @@ impl<'a> Head<'a> {
     pub(super) fn salvaged_start_line(&mut self) -> Option<StartLine> {
         let line = self.line(0).ok()?;
         self.position = line.next;
-        let text = &self.input[..line.end];
+        let text = line.text;
         let unlimited = Limits::OWN;
         StartLine::parse(text, &unlimited).ok().or_else(|| {
             // Enough of a request line to know that it is one, and which method to name.
@@ -77,11 +86,13 @@ impl<'a> Head<'a> {
 
     /// Finds the end of the line that begins at `start`.
     #[inline(always)]
-    fn line(&mut self, start: usize) -> Result<Line, ParseError> {
-        let Some(at) = swar::line_end(&self.input[start..]).map(|at| start + at) else {
+    fn line(&mut self, start: usize) -> Result<Line<'a>, ParseError> {
+        let rest = &self.input[start..];
+        let Some((text, line_end)) = swar::line_end(rest).and_then(|at| rest.split_at_checked(at)) else {
             return Err(self.endless(start));
         };
-        let next = match self.input[at..] {
+        let at = start + text.len();
+        let next = match line_end {
             [b'\r', b'\n', ..] => at + 2,
             [b'\n', ..] => {
                 self.clean_lines = false;
@@ -90,13 +101,20 @@ impl<'a> Head<'a> {
             [_] => return Err(fail(ParseErrorKind::UnfinishedHead, "LF after CR", at + 1)),
             _ => return Err(fail(ParseErrorKind::HeaderLine, "LF after CR", at + 1)),
         };
-        if at - start > self.limits.line_bytes {
+        if next > self.no_limit_before {
+            self.check_limits(start, at, next)?;
+        }
+        Ok(Line { rest, text, end: at, next })
+    }
+
+    fn check_limits(&self, start: usize, end: usize, next: usize) -> Result<(), ParseError> {
+        if end - start > self.limits.line_bytes {
             return Err(fail(ParseErrorKind::LineTooLong, "a line end", start + self.limits.line_bytes));
         }
         if next > self.limits.head_bytes.min(Limits::MAX_HEAD_BYTES) {
             return Err(fail(ParseErrorKind::TooLarge, "a smaller head", start));
         }
-        Ok(Line { end: at, next })
+        Ok(())
     }
 
     /// What is wrong with a line without an end.
@@ -114,16 +132,16 @@ impl<'a> Head<'a> {
         loop {
             let start = self.position;
             let line = self.line(start)?;
-            if line.end == start {
-                self.head_end = start;
-                self.position = line.next;
-                return Ok(());
-            }
-            match self.input[start] {
+            match line.text {
+                [] => {
+                    self.head_end = start;
+                    self.position = line.next;
+                    return Ok(());
+                }
                 // What continues a line that was left out goes with it.
-                b' ' | b'\t' if left_out => {}
-                b' ' | b'\t' => self.continue_value(start, &line)?,
-                _ => match self.entry(start, line.end) {
+                [b' ' | b'\t', ..] if left_out => {}
+                [b' ' | b'\t', ..] => self.continue_value(start, &line)?,
+                _ => match entry(start, &line) {
                     // Before it is kept: what is read so far ends before this line.
                     Ok(_) if self.entries.len() >= self.limits.header_lines => {
                         return Err(fail(ParseErrorKind::TooMany, "fewer header lines", start));
@@ -140,43 +158,9 @@ impl<'a> Head<'a> {
         }
     }
 
-    #[inline(always)]
-    fn entry(&self, start: usize, end: usize) -> Result<Entry, ParseError> {
-        let known = self.input[start..].first_chunk().and_then(HeaderId::at_line_start);
-        let (id, name_len, colon) = match known {
-            Some((id, name_len)) if start + name_len < end => (id, name_len, start + name_len),
-            _ => self.any_name(start, end)?,
-        };
-        let (value, end) = self.trimmed(colon + 1, end);
-        Ok(Entry {
-            start: start as u16,
-            value: value as u16,
-            end: end as u16,
-            name_len: name_len as u8,
-            id,
-        })
-    }
-
-    /// A name that is rare, long, unknown, or has white space before its colon.
-    fn any_name(&self, start: usize, end: usize) -> Result<(HeaderId, usize, usize), ParseError> {
-        let line = &self.input[start..end];
-        let name_len = run(line, &TOKEN);
-        let mut colon = name_len;
-        while matches!(line.get(colon), Some(b' ' | b'\t')) {
-            colon += 1;
-        }
-        if name_len == 0 || name_len > usize::from(u8::MAX) {
-            return Err(fail(ParseErrorKind::HeaderLine, "a header name", start));
-        }
-        if line.get(colon) != Some(&b':') {
-            return Err(fail(ParseErrorKind::HeaderLine, "a colon after the header name", start + colon));
-        }
-        Ok((HeaderId::from_name(&line[..name_len]), name_len, start + colon))
-    }
-
     /// A line that begins with white space belongs to the header before it. RFC 3261 7.3.1
-    fn continue_value(&mut self, start: usize, line: &Line) -> Result<(), ParseError> {
-        let (value, end) = self.trimmed(start, line.end);
+    fn continue_value(&mut self, start: usize, line: &Line<'_>) -> Result<(), ParseError> {
+        let (value, end) = place(line.text, line);
         let Some(entry) = self.entries.last_mut() else {
             return if self.lenient {
                 Ok(())
@@ -194,18 +178,6 @@ impl<'a> Head<'a> {
             entry.end = end as u16;
         }
         Ok(())
-    }
-
-    /// Without white space at either end; a fold inside stays.
-    #[inline(always)]
-    fn trimmed(&self, mut start: usize, mut end: usize) -> (usize, usize) {
-        while let [b' ' | b'\t', ..] = self.input[start..end] {
-            start += 1;
-        }
-        while let [.., b' ' | b'\t'] = self.input[start..end] {
-            end -= 1;
-        }
-        (start, end)
     }
 
     fn values_of(&self, id: HeaderId) -> impl Iterator<Item = (usize, &'a [u8])> + '_ {
@@ -265,6 +237,46 @@ impl<'a> Head<'a> {
         }
         Ok(found.map(|length| usize::try_from(length).unwrap_or(usize::MAX)))
     }
+}
+
+#[inline(always)]
+fn entry(start: usize, line: &Line<'_>) -> Result<Entry, ParseError> {
+    let known = line.rest.first_chunk().and_then(HeaderId::at_line_start);
+    let (id, name_len, value) = match known {
+        Some((id, name_len)) if name_len < line.text.len() => (id, name_len, &line.text[name_len + 1..]),
+        _ => any_name(start, line.text)?,
+    };
+    let (value, end) = place(value, line);
+    Ok(Entry { start: start as u16, value: value as u16, end: end as u16, name_len: name_len as u8, id })
+}
+
+/// A name that is long, unknown, or has white space before its colon, with its length and what follows the colon.
+fn any_name(start: usize, line: &[u8]) -> Result<(HeaderId, usize, &[u8]), ParseError> {
+    let name_len = run(line, &TOKEN);
+    let mut colon = name_len;
+    while matches!(line.get(colon), Some(b' ' | b'\t')) {
+        colon += 1;
+    }
+    if name_len == 0 || name_len > usize::from(u8::MAX) {
+        return Err(fail(ParseErrorKind::HeaderLine, "a header name", start));
+    }
+    if line.get(colon) != Some(&b':') {
+        return Err(fail(ParseErrorKind::HeaderLine, "a colon after the header name", start + colon));
+    }
+    Ok((HeaderId::from_name(&line[..name_len]), name_len, &line[colon + 1..]))
+}
+
+/// Where the last part of a line begins and ends without the white space around it.
+#[inline(always)]
+fn place(mut text: &[u8], line: &Line<'_>) -> (usize, usize) {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    let start = line.end - text.len();
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    (start, start + text.len())
 }
 
 pub(super) fn fail(kind: ParseErrorKind, expected: &'static str, offset: usize) -> ParseError {

@@ -105,7 +105,7 @@ pub(crate) fn is_request_uri(uri: &[u8]) -> bool {
     if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scanner.eat(b':') || scanner.at_end() {
         return false;
     }
-    if swar::is_plain(scanner.rest()) {
+    if swar::plain_run(scanner.rest()) == scanner.rest().len() {
         return true;
     }
     scanner.take_class(&URI);

@@ -1,4 +1,4 @@
-use sip_message::{BuildError, HeaderId};
+use sip_message::{BuildError, HeaderId, Message};
 
 use crate::{INVITE, message, options_with};
 
@@ -123,4 +123,36 @@ fn a_body_is_replaced_with_its_type_and_length() {
     let empty = copy.edit().set_body(None, Default::default()).finish().unwrap();
     assert!(!empty.has(HeaderId::ContentType));
     assert_eq!(empty.body(), b"");
+}
+
+/// MSG-06: the table of a changed message is known without reading it, and must be what reading it would give.
+#[test]
+fn a_changed_message_is_what_its_bytes_say() {
+    let plain = options_with("Route: <sip:a;lr>, <sip:b;lr>\r\nX-Long:  a\r\n b \r\n") + "body";
+    for text in [INVITE.to_owned(), INVITE.replace("\r\n", "\n").replace("Length: 5", "Length: 4"), plain] {
+        let message = message(text);
+        let mut edit = message.edit();
+        assert_as_read(&edit.finish().unwrap());
+        assert_as_read(&edit.mark_received("192.0.2.9".parse().unwrap(), 4040).finish().unwrap());
+        assert_as_read(
+            &edit
+                .set_request_uri("sip:longer.than.before@h")
+                .append(HeaderId::Subject, " \t")
+                .finish()
+                .unwrap(),
+        );
+        assert_as_read(
+            &edit.push_front(HeaderId::Via, " SIP/2.0/UDP x \t").remove_first(HeaderId::To).finish().unwrap(),
+        );
+        assert_as_read(&edit.set_body(Some("a/b"), "hello".into()).append_named("s", "").finish().unwrap());
+    }
+    assert_as_read(&message("SIP/2.0 200 OK\r\n\r\n").edit().finish().unwrap());
+}
+
+fn assert_as_read(changed: &Message) {
+    let read = message(changed.bytes());
+    assert!(changed.fields().eq(read.fields()), "{}", String::from_utf8_lossy(changed.bytes()));
+    assert_eq!((changed.request_uri(), changed.reason()), (read.request_uri(), read.reason()));
+    assert_eq!((changed.status(), changed.body()), (read.status(), read.body()));
+    assert_eq!(changed.edit().finish().unwrap().bytes(), changed.bytes());
 }
