@@ -119,9 +119,9 @@ async fn register(cluster: &Cluster) {
 /// Phones take their registration back and register again.
 async fn move_phones(cluster: &Cluster, mut chance: Chance) {
     loop {
-        pause(&mut chance, 6_000).await;
+        pause(&mut chance, 15_000).await;
         let phone = &cluster.phones[chance.below(cluster.phones.len() as u64) as usize];
-        if phone.is_registered() && chance.percent(50) {
+        if phone.is_registered() && chance.percent(40) {
             phone.unregister();
         } else {
             phone.register();

@@ -10,7 +10,7 @@ use sim::sabotage::Sabotage;
 use sim::workload::{self, Report};
 
 /// Seeds of every run of the tests, unless SEEDS says how many.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 60;
 
 /// TXN-17, TPC-15: loss, duplication and reordering of datagrams; processes of every role die, stop, lose their links or
 /// their store between any two steps. Every invariant holds.
