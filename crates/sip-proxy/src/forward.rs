@@ -40,13 +40,10 @@ impl Forwarding<'_> {
         self.set_route(request, &mut edit);
         // 16.6 step 3, MSG-10
         match request.max_forwards()? {
-            Some(hops) => edit.replace_first_fmt(
-                HeaderId::MaxForwards,
-                format_args!("{}", hops.saturating_sub(1).min(255)),
-            ),
+            Some(hops) => edit.replace_first_number(HeaderId::MaxForwards, hops.saturating_sub(1).min(255)),
             None => edit.push_front(HeaderId::MaxForwards, "70"),
         };
-        edit.replace_first_fmt(HeaderId::MaxBreadth, format_args!("{}", self.max_breadth));
+        edit.replace_first_number(HeaderId::MaxBreadth, self.max_breadth);
         for value in self.record_routes.iter().rev() {
             edit.push_front(HeaderId::RecordRoute, value);
         }
