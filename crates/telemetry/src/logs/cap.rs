@@ -30,21 +30,22 @@ pub(super) fn json_line(line: &str) -> Option<String> {
         return None;
     }
     let mut event = serde_json::from_str(line).ok()?;
-    cut(&mut event).then(|| event.to_string())
+    cut(&mut event).map(|()| event.to_string())
 }
 
-fn cut(value: &mut Value) -> bool {
+/// Cuts every long string in it; something when there was one.
+fn cut(value: &mut Value) -> Option<()> {
     match value {
         Value::String(text) if text.len() > LONGEST => {
             let mut capped = Capped::default();
             // Never fails: it takes everything and keeps what fits.
             let _ = capped.write_str(text);
             *text = capped.finish();
-            true
+            Some(())
         }
-        Value::Array(values) => values.iter_mut().fold(false, |any, value| cut(value) || any),
-        Value::Object(fields) => fields.values_mut().fold(false, |any, value| cut(value) || any),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::Array(values) => values.iter_mut().filter_map(cut).last(),
+        Value::Object(fields) => fields.values_mut().filter_map(cut).last(),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
