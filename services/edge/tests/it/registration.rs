@@ -75,6 +75,25 @@ async fn a_challenge_has_one_line_for_each_algorithm_and_is_given_again_to_a_rep
     assert_eq!(tags[0], tags[1]);
 }
 
+/// REG-16: a Record-Route that somebody put on the way is neither used nor returned.
+#[tokio::test]
+async fn a_register_makes_no_route() {
+    let location =
+        FakeLocation::registering(|_| RegisterResponse { status: 200, ..RegisterResponse::default() });
+    let rig = Rig::with(location).await;
+    let phone = rig.peer().await;
+    let lines = [
+        "Record-Route: <sip:192.0.2.9;lr>",
+        "From: <sip:alice@example.com>;tag=f",
+        "To: <sip:alice@example.com>",
+        "Call-ID: reg-4",
+        "Contact: <sip:alice@192.0.2.7>",
+    ];
+    phone.request("REGISTER sip:example.com", "r1", &lines).await;
+    let answer = phone.receive_status(200).await;
+    assert!(!answer.has(HeaderId::RecordRoute));
+}
+
 /// REG-10
 #[tokio::test]
 async fn a_register_with_a_contact_that_cannot_be_read_is_refused_as_a_whole() {
