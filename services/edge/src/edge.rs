@@ -2,13 +2,13 @@
 //!
 //! | what comes | goes to |
 //! |---|---|
-//! | a request along a route of ours, or inside a dialog | `routed.rs`: no rpc |
+//! | a request along a route of ours, or inside a dialog | `arrive/along_route.rs`: no rpc |
 //! | a request to a leg of call-control (`cc.CALL.LEG@…`) | `legs/` |
-//! | REGISTER for a domain of ours | `register.rs` |
-//! | another request to the edge itself | `admission.rs`, `options.rs` |
-//! | another request | `routing.rs`: one rpc, then `fork.rs` |
-//! | ACK, CANCEL | `ack_and_cancel.rs` |
-//! | a response, a failure, a timer of a branch | `fork.rs` |
+//! | REGISTER for a domain of ours | `arrive/register.rs` |
+//! | another request to the edge itself | `arrive/admission.rs`, `arrive/options.rs` |
+//! | another request | `arrive/out_of_dialog.rs`: one rpc, then `forward/fork.rs` |
+//! | ACK, CANCEL | `forward/ack_and_cancel.rs` |
+//! | a response, a failure, a timer of a branch | `forward/fork.rs` |
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,22 +26,22 @@ use sip_proxy::{BranchId, Own};
 use tonic::Status;
 
 use crate::answer::LocalTags;
-use crate::branch_name::BranchNames;
+use crate::arrive::along_route::Stray;
+use crate::arrive::merged::Begun;
+use crate::arrive::out_of_dialog::Pending;
+use crate::arrive::presence::Handing;
+use crate::arrive::register::Registering;
 use crate::capture::Ring;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
-use crate::fork::{ClientUse, Fork, ForkId};
+use crate::forward::branch_name::BranchNames;
+use crate::forward::fork::{ClientUse, Fork, ForkId};
 use crate::legs::{self, Legs};
-use crate::merged::Begun;
-use crate::meters::Meters;
-use crate::operation::InHand;
-use crate::presence::Handing;
-use crate::pressure::Pressure;
-use crate::register::Registering;
-use crate::routed::Stray;
-use crate::routing::Pending;
+use crate::operate::meters::Meters;
+use crate::operate::operation::InHand;
+use crate::operate::pressure::Pressure;
 
 /// What is left of a drain: requests that are being answered or forwarded, and legs with something under way. Not what only
 /// absorbs repetitions for 64*T1, nor dialogs in which nothing happens: any other edge, or the next life of this one, answers

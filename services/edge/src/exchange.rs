@@ -13,15 +13,15 @@ use sip_proxy::{Arrived, Best, RoutingDigest};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
-use crate::branch_name::{Unique, digest};
+use crate::arrive::out_of_dialog::only;
+use crate::arrive::presence;
 use crate::compose;
 use crate::edge::{Command, Cx, Edge, Timer};
-use crate::fork::NewFork;
+use crate::forward::branch_name::{Unique, digest};
+use crate::forward::fork::NewFork;
+use crate::forward::upstream::Upstream;
 use crate::legs::{bad_field, overloaded};
-use crate::presence;
 use crate::report;
-use crate::routing::only;
-use crate::upstream::Upstream;
 
 /// Where the answer of an exchange goes.
 pub(crate) type Reply = oneshot::Sender<Result<ExchangeResponse, Status>>;
@@ -82,7 +82,7 @@ impl Edge {
         cx: &mut Cx<'_>,
         id: &Arc<str>,
         asked: ExchangeRequest,
-    ) -> Result<(NewFork, crate::target::Target), Status> {
+    ) -> Result<(NewFork, crate::forward::target::Target), Status> {
         let send = asked.request.ok_or_else(|| bad_field("request", "a request"))?;
         if id.is_empty()
             || matches!(Method::from(send.method.as_str()), Method::Invite | Method::Ack | Method::Cancel)

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use sip_endpoint::{FlowId, Hop, SocketId};
+use sip_message::Uri;
 
 /// Key of the cluster that tokens are sealed with.
 #[derive(Clone)]
@@ -115,6 +116,12 @@ impl std::fmt::Debug for FlowKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("FlowKey(..)")
     }
+}
+
+/// The flow token in a Route of ours.
+pub(crate) fn flow_of(route: &[u8]) -> Option<String> {
+    let user = Uri::parse(route).ok()?.user?;
+    std::str::from_utf8(user).ok().map(str::to_owned)
 }
 
 fn read(body: &[u8]) -> Option<FlowToken> {

@@ -16,48 +16,29 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod ack_and_cancel;
-mod admission;
 mod answer;
-mod branch;
-mod branch_name;
-mod capabilities;
+mod arrive;
 mod capture;
 mod cluster;
 mod compose;
 mod config;
-mod credentials;
 mod deps;
-mod diversion;
 mod edge;
 mod exchange;
 mod flow_token;
-mod fork;
+mod forward;
 mod legs;
-mod merged;
-mod meters;
-mod operation;
-mod options;
-mod plan;
-mod presence;
-mod pressure;
+mod operate;
 mod reach;
-mod record_route;
-mod register;
 mod reject;
 mod report;
-mod routed;
-mod routing;
 mod service;
-mod target;
-mod upstream;
-mod ways;
 
 pub use capture::{CaptureService, TracesService};
 pub use config::{Config, Limits};
 pub use deps::Deps;
 pub use exchange::RequestsService;
 pub use legs::LegsService;
-pub use operation::EdgesService;
+pub use operate::operation::EdgesService;
 pub use service::{BoundEdge, EdgeService, build};
 pub use sip_endpoint::{BadNetwork, Network};

@@ -3,7 +3,7 @@
 use sip_message::{HeaderError, HeaderId, Message, Method};
 use sip_proxy::Refusal;
 
-use crate::options;
+use crate::arrive::options;
 
 /// Why we answer a request ourselves, without success.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use cluster_api::sip::v1::{Body, Header};
 use sip_message::{HeaderId, Message, NameAddr, standard_reason};
 
 use crate::answer::is_framing;
-use crate::routing::text;
-use crate::upstream::challenges;
+use crate::arrive::out_of_dialog::text;
+use crate::forward::upstream::challenges;
 
 /// A response of the peer. `others` are responses of other branches whose challenges go along.
 pub(crate) fn response(effect: u64, response: &Message, others: &[Message]) -> ResponseReceived {

@@ -12,8 +12,7 @@ use sip_endpoint::{DatagramSocket, Endpoint};
 use sip_proxy::Own;
 
 use crate::answer::LocalTags;
-use crate::branch_name::BranchNames;
-use crate::capabilities::Asking;
+use crate::arrive::merged::Begun;
 use crate::capture::{CaptureService, Ring, TracesService};
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -21,11 +20,12 @@ use crate::deps::Deps;
 use crate::edge::{Command, Edge, IN_HAND};
 use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
+use crate::forward::branch_name::BranchNames;
 use crate::legs::{Legs, LegsService};
-use crate::merged::Begun;
-use crate::meters::{CaptureMeters, Meters};
-use crate::operation::{EdgesService, Myself};
-use crate::pressure::Pressure;
+use crate::operate::capabilities::Asking;
+use crate::operate::meters::{CaptureMeters, Meters};
+use crate::operate::operation::{EdgesService, Myself};
+use crate::operate::pressure::Pressure;
 
 /// An edge that is put together and not yet bound to its sockets.
 pub struct EdgeService {

@@ -14,7 +14,7 @@ use sip_message::Message;
 
 use super::text::{Place, Texts};
 use crate::config::Limits;
-use crate::meters::CaptureMeters;
+use crate::operate::meters::CaptureMeters;
 
 /// Steps that a reader takes over at a time: the driver loop never waits longer than that many clones take.
 const CHUNK: usize = 256;

@@ -8,10 +8,10 @@ use sip_message::Message;
 use sip_proxy::{BranchId, CancelCause};
 
 use super::ring::Decided;
+use crate::forward::next_hop::Ways;
+use crate::forward::target::Target;
 use crate::legs::Address;
 use crate::reject::Reject;
-use crate::target::Target;
-use crate::ways::Ways;
 
 const EDGE: &str = "edge";
 const REGISTRAR: &str = "registrar";

@@ -8,8 +8,8 @@ use sip_message::Message;
 use sip_proxy::Arrived;
 
 use super::outbox::Outbox;
-use crate::fork::ForkId;
-use crate::target::Target;
+use crate::forward::fork::ForkId;
+use crate::forward::target::Target;
 
 /// One call with a leg here.
 pub(super) struct Call {

@@ -15,13 +15,13 @@ use super::address::is_id;
 use super::call::{KeptAck, Seen, Unconfirmed};
 use super::{Address, Request};
 use crate::answer::pairs;
+use crate::arrive::out_of_dialog::only;
 use crate::capture::why;
 use crate::compose;
 use crate::edge::{Cx, Edge};
-use crate::fork::NewFork;
+use crate::forward::fork::NewFork;
+use crate::forward::upstream::Upstream;
 use crate::report;
-use crate::routing::only;
-use crate::upstream::Upstream;
 
 /// Ring time of an INVITE that names none: call-control's own timer ends it, and Timer C what call-control forgot.
 const UNLIMITED: Duration = Duration::from_secs(24 * 3600);

@@ -11,13 +11,13 @@ use tonic::Status;
 
 use super::call::Call;
 use super::{Completion, Request, Timer};
+use crate::arrive::along_route::Stray;
+use crate::arrive::out_of_dialog::only;
 use crate::edge::{self, Cx, Edge};
-use crate::fork::NewFork;
+use crate::forward::fork::NewFork;
+use crate::forward::target::Target;
+use crate::forward::upstream::Upstream;
 use crate::reject::Reject;
-use crate::routed::Stray;
-use crate::routing::only;
-use crate::target::Target;
-use crate::upstream::Upstream;
 
 impl Edge {
     /// The call of this id, made if there is room.

@@ -30,7 +30,7 @@ use call::Call;
 pub(crate) use carry::{bad_field, overloaded};
 pub use service::LegsService;
 
-use crate::branch_name::{Unique, digest};
+use crate::forward::branch_name::{Unique, digest};
 
 /// Everything this edge knows of call-control's calls.
 #[derive(Default)]

@@ -11,9 +11,9 @@ use sip_message::Message;
 
 use super::Timer;
 use super::call::{KeptAck, Unacknowledged};
-use crate::branch_name::{Unique, digest};
+use crate::arrive::along_route::Stray;
 use crate::edge::{self, Cx, Edge};
-use crate::routed::Stray;
+use crate::forward::branch_name::{Unique, digest};
 
 impl Edge {
     /// Notes that a request of the peer was answered, with the 2xx to repeat if it was one to INVITE.

@@ -7,15 +7,15 @@ use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
 use sip_message::{Edit, HeaderId, Message};
 use sip_proxy::{BranchFailure, BranchId, Forwarding};
 
+use super::credentials;
+use super::diversion;
+use super::fork::{ClientUse, Fork, ForkId};
+use super::next_hop::{Way, Ways};
+use super::record_route::{self, Side};
+use super::target::Target;
+use super::upstream::Upstream;
 use crate::capture::why;
-use crate::credentials;
-use crate::diversion;
 use crate::edge::{Completion, Cx, Edge};
-use crate::fork::{ClientUse, Fork, ForkId};
-use crate::record_route::{self, Side};
-use crate::target::Target;
-use crate::upstream::Upstream;
-use crate::ways::{Way, Ways};
 
 /// A branch as the edge runs it.
 pub(crate) struct Branch {

@@ -10,12 +10,12 @@ use sip_proxy::{
     Settings,
 };
 
-use crate::branch::Branch;
+use super::branch::Branch;
+use super::record_route::Side;
+use super::target::Target;
+use super::upstream::Upstream;
 use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse, Timer};
-use crate::record_route::Side;
-use crate::target::Target;
-use crate::upstream::Upstream;
 
 /// A request that is being forwarded, within one life of the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -166,7 +166,7 @@ impl Edge {
                     self.fail_up(cx, &fork.upstream, &fork.request, best, &challenges);
                 }
                 Output::Redirected { branch, response } => {
-                    let groups = crate::plan::redirection(&response);
+                    let groups = super::plan::redirection(&response);
                     fork.context.redirect(cx.now(), branch, groups);
                 }
             }

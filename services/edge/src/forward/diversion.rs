@@ -3,7 +3,7 @@
 use sip_message::{Edit, HeaderId, Message, Method};
 use sip_proxy::Arrived;
 
-use crate::target::Target;
+use super::target::Target;
 
 /// Adds the Diversion of this forwarding on top of older ones.
 pub(crate) fn add(edit: &mut Edit<'_>, request: &Message, arrived: &Arrived, target: &Target) {

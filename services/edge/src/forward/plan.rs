@@ -8,7 +8,7 @@ use cluster_api::registrar::v1 as api;
 use sip_message::{HeaderId, Message, NameAddr, Uri};
 use sip_proxy::{Condition, Group};
 
-use crate::target::{LookUp, Target, parse_received};
+use super::target::{LookUp, Target, parse_received};
 
 /// Groups of a fork, in the order to try them.
 pub(crate) fn groups(fork: api::Fork) -> Vec<Group<Target>> {

@@ -7,13 +7,13 @@ use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Uri};
 use tonic::Status;
 
+use super::out_of_dialog::{digested_body, text};
 use crate::answer::pairs;
 use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
-use crate::plan::q_milli;
+use crate::forward::plan::q_milli;
 use crate::reach::{Reach, Sender};
 use crate::reject::{Refused, Reject};
-use crate::routing::{digested_body, text};
 
 /// A REGISTER that waits for its answer.
 pub(crate) struct Registering {

@@ -20,7 +20,7 @@ use sip_endpoint::Handle;
 use tokio::sync::{oneshot, watch};
 use tonic::{Request, Response, Status};
 
-use crate::capabilities::Asking;
+use super::capabilities::Asking;
 use crate::edge::Command;
 
 /// Requests to drain or to take a drain back that are remembered, so that one that comes again changes nothing.

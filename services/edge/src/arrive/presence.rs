@@ -6,10 +6,10 @@ use sip_endpoint::{Arrival, ServerKey, Transport};
 use sip_message::{HeaderId, Message, NameAddr, ResponseBuilder, Uri};
 use tonic::Status;
 
+use super::out_of_dialog::{Pending, text};
 use crate::answer::{is_framing, pairs};
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::reject::Reject;
-use crate::routing::{Pending, text};
 
 /// User part of the Contact of subscriptions: requests for it go to presence through any edge.
 const USER: &str = "carillon-presence";

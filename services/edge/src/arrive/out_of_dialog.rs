@@ -13,12 +13,12 @@ use crate::answer::pairs;
 use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::flow_token::FlowToken;
-use crate::fork::{Fork, ForkId, NewFork};
-use crate::plan;
-use crate::record_route::{self, Side};
+use crate::forward::fork::{Fork, ForkId, NewFork};
+use crate::forward::plan;
+use crate::forward::record_route::{self, Side};
+use crate::forward::target::Target;
+use crate::forward::upstream::Upstream;
 use crate::reject::Reject;
-use crate::target::Target;
-use crate::upstream::Upstream;
 
 /// A request that waits for a decision.
 pub(crate) struct Pending {

@@ -5,10 +5,10 @@ use sip_endpoint::{Arrival, CancelTarget, ServerKey};
 use sip_message::{HeaderId, Message, Uri};
 use sip_proxy::Arrived;
 
+use crate::arrive::along_route::Stray;
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::legs;
 use crate::reject::Reject;
-use crate::routed::Stray;
 
 impl Edge {
     /// An ACK that no INVITE transaction of ours absorbed: for a 2xx, and so for somebody further on. PXY-26

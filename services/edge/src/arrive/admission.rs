@@ -4,14 +4,15 @@ use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, Method, Scheme, Uri, Via};
 use sip_proxy::{Arrived, Refusal, RoutingDigest, check_request};
 
+use super::options;
+use super::out_of_dialog::Pending;
+use super::presence;
 use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse};
+use crate::flow_token::flow_of;
+use crate::forward::record_route;
 use crate::legs;
-use crate::options;
-use crate::presence;
-use crate::record_route;
 use crate::reject::{Refused, Reject};
-use crate::routing::Pending;
 
 /// Extensions that the proxy core knows; `pref` is RFC 3841.
 const PROXY_EXTENSIONS: [&str; 1] = ["pref"];
@@ -185,12 +186,6 @@ impl Edge {
         }
         Ok(())
     }
-}
-
-/// The flow token in a Route of ours.
-pub(crate) fn flow_of(route: &[u8]) -> Option<String> {
-    let user = Uri::parse(route).ok()?.user?;
-    std::str::from_utf8(user).ok().map(str::to_owned)
 }
 
 /// The edge itself was addressed with something that it does not do. UAC-01

@@ -5,8 +5,9 @@ use sip_endpoint::{FlowId, Hop, Target as HostTarget, Transport};
 use sip_message::{Scheme, Uri};
 use sip_proxy::{Arrived, BranchFailure};
 
+use super::target::{LookUp, Target};
 use crate::edge::{Cx, Edge};
-use crate::target::{LookUp, Target};
+use crate::flow_token::flow_of;
 
 /// A way that can be taken now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl Edge {
     /// Where a request of Carillon's own goes: along its flow while that lives, else along its route set, else to its target. What
     /// is outside a dialog is for the registrar to place.
     pub(crate) fn own_target(&self, cx: &mut Cx<'_>, flow: &str, arrived: &Arrived, initial: bool) -> Target {
-        let own_flow = arrived.own_routes.last().and_then(|route| crate::admission::flow_of(route));
+        let own_flow = arrived.own_routes.last().and_then(|route| flow_of(route));
         let flow = own_flow.unwrap_or_else(|| flow.to_owned());
         let alive = !flow.is_empty() && self.flow_way(cx, &flow).is_some();
         let look_up = if initial && !arrived.is_routed() { LookUp::First } else { LookUp::Ours };

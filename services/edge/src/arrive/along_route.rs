@@ -7,17 +7,17 @@ use sip_message::{Edit, Message, NameAddr};
 use sip_proxy::{Arrived, Forwarding, RoutingDigest};
 use tonic::Status;
 
-use crate::admission::flow_of;
-use crate::branch_name::{Unique, digest};
-use crate::credentials;
+use super::out_of_dialog::{Pending, only, text};
 use crate::edge::{Completion, Cx, Edge};
-use crate::fork::NewFork;
-use crate::plan;
+use crate::flow_token::flow_of;
+use crate::forward::branch_name::{Unique, digest};
+use crate::forward::credentials;
+use crate::forward::fork::NewFork;
+use crate::forward::next_hop::{Way, Ways};
+use crate::forward::plan;
+use crate::forward::target::{LookUp, Target};
+use crate::forward::upstream::Upstream;
 use crate::reject::{Refused, Reject};
-use crate::routing::{Pending, only, text};
-use crate::target::{LookUp, Target};
-use crate::upstream::Upstream;
-use crate::ways::{Way, Ways};
 
 /// A message that is forwarded outside any transaction: an ACK for a 2xx.
 pub(crate) struct Stray {
