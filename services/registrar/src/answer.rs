@@ -4,9 +4,10 @@ use cluster_api::{
     registrar::v1::{RegisterResponse, RegisteredContact},
     sip::v1::Header,
 };
+use sip_message::Date;
 use store::StoreError;
 
-use crate::{aors::ChangeError, date::sip_date, record::AorRecord, register::Refusal};
+use crate::{aors::ChangeError, record::AorRecord, register::Refusal};
 
 /// An answer without anything but its status.
 pub(crate) fn bare(status: u32, reason: &str) -> RegisterResponse {
@@ -30,8 +31,9 @@ pub(crate) fn accepted(record: &AorRecord, path: &[String], now_ms: u64) -> Regi
             q_milli: binding.q_milli,
         })
         .collect();
+    let date = Date { unix_seconds: i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX) };
     let mut headers = Vec::with_capacity(1 + path.len());
-    headers.push(header("Date", sip_date(now_ms)));
+    headers.push(header("Date", date.to_string()));
     // RFC 3327 5.3
     headers.extend(path.iter().map(|hop| header("Path", hop.clone())));
     RegisterResponse { contacts, headers, ..bare(200, "") }
@@ -59,13 +61,22 @@ pub(crate) fn refused(refusal: &Refusal) -> RegisterResponse {
 
 /// A change that was not acknowledged. The phone comes back after `retry_after` seconds.
 ///
-/// A commit that failed is 500 (REG-10). One that others overtook again and again, or that too few replicas confirmed, has not
-/// failed: it may even have happened. That is 503, which means no more than to try again.
+/// A commit that failed is 500 (REG-10): the store was down or refused it. One that others overtook again and again, that too
+/// few replicas confirmed, or that was not answered in time has not failed: it may even have happened. That is 503, which
+/// means no more than to try again, and is what a store that is merely slow deserves too.
 pub(crate) fn failed(error: &ChangeError, retry_after: u64) -> RegisterResponse {
     let status = match error {
-        ChangeError::Contended | ChangeError::Store(StoreError::Unreplicated { .. }) => 503,
+        ChangeError::Contended
+        | ChangeError::Store(
+            StoreError::Conflict | StoreError::Unreplicated { .. } | StoreError::Timeout { .. },
+        ) => 503,
         // RFC 3261 10.3 step 7
-        ChangeError::Store(_) => 500,
+        ChangeError::Store(
+            StoreError::Unavailable { .. }
+            | StoreError::Trimmed { .. }
+            | StoreError::Invalid { .. }
+            | StoreError::Corrupt { .. },
+        ) => 500,
     };
     RegisterResponse { headers: vec![header("Retry-After", retry_after.to_string())], ..bare(status, "") }
 }

@@ -17,7 +17,6 @@ mod aors;
 mod auth;
 mod bindings;
 mod config;
-mod date;
 mod domains;
 mod expiry;
 mod idempotency;

@@ -11,6 +11,7 @@ mod phone;
 mod port;
 mod redis;
 mod sipp;
+mod store;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use phone::TestPhone;
 pub use port::free_port;
 pub use redis::Redis;
 pub use sipp::Sipp;
+pub use store::{Hook, HookedStore, Read};
 
 /// How long a test waits for something that should happen at once, on the slowest machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

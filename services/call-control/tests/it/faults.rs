@@ -2,24 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use call_control::Config;
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::call::State;
-use store::{
-    Batch, CommitOutcome, Cursor, Due, IndexPage, Key, LogEntry, MemoryStore, Partition, Partitions, Store,
-    StoreError, Versioned, Wakeups,
-};
+use store::{Batch, CommitOutcome, IndexPage, MemoryStore, Partitions, Store as _, StoreError};
+use test_support::{Hook, HookedStore};
 use tonic::Code;
 
 use crate::edges::World;
 use crate::rig::{dial_request, for_days, reason, replica, store, story};
 
-/// A store that can be told to fail.
+/// A store can be told to fail.
+#[derive(Default)]
 struct Failing {
-    inner: Arc<MemoryStore>,
     /// Commits fail and write nothing.
     down: AtomicBool,
     /// Commits write and fail all the same, as when no replica confirms.
@@ -27,12 +25,8 @@ struct Failing {
 }
 
 impl Failing {
-    fn new() -> Arc<Failing> {
-        Arc::new(Failing {
-            inner: store(),
-            down: AtomicBool::new(false),
-            unreplicated: AtomicBool::new(false),
-        })
+    fn new() -> Arc<HookedStore<Failing>> {
+        Arc::new(HookedStore::new(store(), Failing::default()))
     }
 }
 
@@ -42,12 +36,12 @@ async fn a_dial_that_was_written_but_not_confirmed_is_found_by_its_request_id() 
     let (world, store) = (World::new(&["edge-0"]), Failing::new());
     let replica = replica(store.clone(), &world, Config::default());
     let request = || cc::DialRequest { request_id: "once".into(), ..dial_request("alice", "bob") };
-    store.unreplicated.store(true, Ordering::Relaxed);
+    store.hook.unreplicated.store(true, Ordering::Relaxed);
     let status = replica.dial(request()).await.expect_err("not confirmed");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
     let status = replica.dial(request()).await.expect_err("found, and still not confirmed");
     assert_eq!(status.code(), Code::Unavailable);
-    store.unreplicated.store(false, Ordering::Relaxed);
+    store.hook.unreplicated.store(false, Ordering::Relaxed);
 
     let call = replica.dial(request()).await.expect("found and confirmed");
     replica.wait_for(&call.call_id, State::Answered).await;
@@ -65,7 +59,7 @@ async fn a_call_survives_the_absence_of_the_store() {
         let call = replica.dial(dial_request("alice", "bob")).await.expect("committed");
         let mut watch = replica.watch_call(&call.call_id).await;
         watch.event().await;
-        let failure = if unreplicated { &store.unreplicated } else { &store.down };
+        let failure = if unreplicated { &store.hook.unreplicated } else { &store.hook.down };
         failure.store(true, Ordering::Relaxed);
         let status = replica.dial(dial_request("alice", "bob")).await.expect_err("nothing can be committed");
         assert_eq!(status.code(), Code::Unavailable);
@@ -109,70 +103,16 @@ async fn nothing_of_a_call_is_left_after_its_time() {
 }
 
 #[async_trait]
-impl Store for Failing {
-    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        self.inner.get(key).await
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
+impl Hook for Failing {
+    async fn commit(&self, memory: &MemoryStore, batch: Batch) -> Result<CommitOutcome, StoreError> {
         if self.down.load(Ordering::Relaxed) {
             return Err(StoreError::unavailable("played"));
         }
-        let outcome = self.inner.commit(batch).await?;
+        let outcome = memory.commit(batch).await?;
         if self.unreplicated.load(Ordering::Relaxed) {
             return Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 });
         }
         Ok(outcome)
-    }
-
-    async fn index(
-        &self,
-        partition: &Partition,
-        index: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<IndexPage, StoreError> {
-        self.inner.index(partition, index, after, limit).await
-    }
-
-    async fn due_claim(
-        &self,
-        partition: &Partition,
-        queue: &str,
-        lease: Duration,
-        limit: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.inner.due_claim(partition, queue, lease, limit).await
-    }
-
-    async fn due_next(&self, partition: &Partition, queue: &str) -> Result<Option<SystemTime>, StoreError> {
-        self.inner.due_next(partition, queue).await
-    }
-
-    async fn log_read(
-        &self,
-        partition: &Partition,
-        log: &str,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Vec<LogEntry>, StoreError> {
-        self.inner.log_read(partition, log, after, limit).await
-    }
-
-    async fn log_tail(&self, partition: &Partition, log: &str) -> Result<Cursor, StoreError> {
-        self.inner.log_tail(partition, log).await
-    }
-
-    fn watch_log(&self, partition: &Partition, log: &str) -> Wakeups {
-        self.inner.watch_log(partition, log)
-    }
-
-    fn watch(&self, partition: &Partition) -> Wakeups {
-        self.inner.watch(partition)
-    }
-
-    fn now(&self) -> SystemTime {
-        self.inner.now()
     }
 
     fn is_ready(&self) -> bool {

@@ -215,14 +215,14 @@ async fn an_unknown_user_looks_like_a_wrong_password() {
         phone.sign(&mut request);
         // both fresh in memory and known to it
         phone.send(request.clone()).await;
-        rig.store.count();
+        rig.store.hook.count();
         let mut answer = phone.send(request).await;
         for challenge in &mut answer.challenges {
             let start = challenge.find("nonce=\"").unwrap() + 7;
             let end = start + challenge[start..].find('"').unwrap();
             challenge.replace_range(start..end, "");
         }
-        answers.push((answer, rig.store.count()));
+        answers.push((answer, rig.store.hook.count()));
     }
     assert_eq!(answers[0].0.status, 401);
     assert_eq!(answers[0], answers[1]);

@@ -93,9 +93,9 @@ async fn a_query_without_credentials_writes_nothing() {
     let rig = Rig::new();
     let mut phone = Phone::of(&rig, "bob", "open");
     phone.register(&[contact("sip:a@h")]).await;
-    rig.store.count();
+    rig.store.hook.count();
     assert_eq!(uris(&phone.register(&[]).await), ["sip:a@h"]);
-    assert_eq!(rig.store.count(), (1, 0));
+    assert_eq!(rig.store.hook.count(), (1, 0));
 }
 
 /// REG-05, REG-14: `mailto:` stays 4294967295 s, a sip contact 3600 s.
@@ -331,14 +331,14 @@ async fn a_refresh_costs_one_round_trip() {
     rig.account("bob").await;
     let mut phone = Phone::of(&rig, "bob", "d");
     phone.register(&[contact("sip:a@h")]).await;
-    rig.store.count();
+    rig.store.hook.count();
     for _ in 0..5 {
         assert_eq!(phone.register(&[contact("sip:a@h")]).await.status, 200);
-        assert_eq!(rig.store.count(), (0, 1));
+        assert_eq!(rig.store.hook.count(), (0, 1));
     }
     let unproved = phone.request(&[contact("sip:a@h")]);
     assert_eq!(phone.send(unproved).await.status, 401);
-    assert_eq!(rig.store.count(), (0, 0));
+    assert_eq!(rig.store.hook.count(), (0, 0));
 }
 
 /// After everybody has gone the store is as it was.
@@ -372,7 +372,7 @@ async fn serve_more_users_than(cached_aors: usize) {
             assert_eq!((answer.status, answer.contacts.len()), (200, 1), "round {round}");
         }
     }
-    let (reads, commits) = rig.store.count();
+    let (reads, commits) = rig.store.hook.count();
     assert_eq!(commits, 6_000);
     assert!(reads > 3_000, "{reads}: what is not kept is read again");
 }

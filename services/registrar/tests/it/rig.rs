@@ -1,11 +1,8 @@
 //! A registrar, a clock that stands still until moved, and a phone that knows how to answer challenges.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use ambient::{FixedClock, SeededEntropy, WallClock as _};
@@ -17,12 +14,11 @@ use cluster_api::{
     },
     sip::v1::Source,
 };
+use parking_lot::Mutex;
 use registrar::{Auth, Config, Deps, DomainConfig, Registrar};
 use sip_digest::{Challenge, Login, answer, answerable};
-use store::{
-    Batch, CommitOutcome, Cursor, Due, IndexPage, Key, LogEntry, MemoryStore, Partition, Store, StoreError,
-    Versioned, Wakeups,
-};
+use store::{Batch, CommitOutcome, MemoryStore, Store as _, StoreError};
+use test_support::{Hook, HookedStore, Read};
 use tonic::Request;
 
 pub const PASSWORD: &str = "zanzibar";
@@ -30,7 +26,7 @@ pub const PASSWORD: &str = "zanzibar";
 /// Replicas of the registrar over one store. Domain `d` wants digests, domain `open` wants nothing.
 pub struct Rig {
     pub clock: FixedClock,
-    pub store: Arc<Counting>,
+    pub store: Arc<HookedStore<Counting>>,
     pub memory: Arc<MemoryStore>,
     pub replicas: Vec<Registrar>,
 }
@@ -47,7 +43,7 @@ impl Rig {
             let clock = clock.clone();
             move || clock.now()
         }));
-        let store = Arc::new(Counting::over(memory.clone()));
+        let store = Arc::new(HookedStore::new(memory.clone(), Counting::default()));
         let domain = |name: &str, auth| DomainConfig { name: name.to_owned(), auth, realm: None };
         let config = Config {
             domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)],
@@ -253,26 +249,17 @@ pub fn targets(response: &RouteResponse) -> Vec<Vec<&str>> {
     }
 }
 
-/// A store that counts what is asked of it and fails when told to.
+/// Counts what is asked of the store, which fails when told to.
+#[derive(Default)]
 pub struct Counting {
-    inner: Arc<MemoryStore>,
     pub reads: AtomicU64,
     pub commits: AtomicU64,
     pub is_down: AtomicBool,
-    pub is_unreplicated: AtomicBool,
+    /// What who commits is told after it was done.
+    pub after_commit: Mutex<Option<StoreError>>,
 }
 
 impl Counting {
-    fn over(inner: Arc<MemoryStore>) -> Self {
-        Self {
-            inner,
-            reads: AtomicU64::new(0),
-            commits: AtomicU64::new(0),
-            is_down: AtomicBool::new(false),
-            is_unreplicated: AtomicBool::new(false),
-        }
-    }
-
     /// Reads and commits since the last question.
     pub fn count(&self) -> (u64, u64) {
         (self.reads.swap(0, Ordering::SeqCst), self.commits.swap(0, Ordering::SeqCst))
@@ -287,83 +274,24 @@ impl Counting {
 }
 
 #[async_trait]
-impl Store for Counting {
-    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
+impl Hook for Counting {
+    async fn before(&self, read: Read) -> Result<(), StoreError> {
+        if read == Read::Record {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+        }
         self.check()?;
-        // other tasks may run here, as they would while a server is asked
-        tokio::task::yield_now().await;
-        self.inner.get(key).await
+        if read == Read::Record {
+            // other tasks may run here, as they would while a server is asked
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
-    async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
+    async fn commit(&self, memory: &MemoryStore, batch: Batch) -> Result<CommitOutcome, StoreError> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         self.check()?;
         tokio::task::yield_now().await;
-        let outcome = self.inner.commit(batch).await?;
-        match self.is_unreplicated.load(Ordering::SeqCst) {
-            true => Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }),
-            false => Ok(outcome),
-        }
-    }
-
-    async fn index(
-        &self,
-        partition: &Partition,
-        index: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<IndexPage, StoreError> {
-        self.check()?;
-        self.inner.index(partition, index, after, limit).await
-    }
-
-    async fn due_claim(
-        &self,
-        partition: &Partition,
-        queue: &str,
-        lease: Duration,
-        limit: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.check()?;
-        self.inner.due_claim(partition, queue, lease, limit).await
-    }
-
-    async fn due_next(
-        &self,
-        partition: &Partition,
-        queue: &str,
-    ) -> Result<Option<std::time::SystemTime>, StoreError> {
-        self.inner.due_next(partition, queue).await
-    }
-
-    async fn log_read(
-        &self,
-        partition: &Partition,
-        log: &str,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Vec<LogEntry>, StoreError> {
-        self.inner.log_read(partition, log, after, limit).await
-    }
-
-    async fn log_tail(&self, partition: &Partition, log: &str) -> Result<Cursor, StoreError> {
-        self.inner.log_tail(partition, log).await
-    }
-
-    fn watch_log(&self, partition: &Partition, log: &str) -> Wakeups {
-        self.inner.watch_log(partition, log)
-    }
-
-    fn watch(&self, partition: &Partition) -> Wakeups {
-        self.inner.watch(partition)
-    }
-
-    fn now(&self) -> std::time::SystemTime {
-        self.inner.now()
-    }
-
-    fn is_ready(&self) -> bool {
-        self.inner.is_ready()
+        let outcome = memory.commit(batch).await?;
+        self.after_commit.lock().clone().map_or(Ok(outcome), Err)
     }
 }
