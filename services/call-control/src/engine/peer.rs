@@ -9,13 +9,16 @@
 //! | INVITE, ours is under way          | 491 (UAC-21)                                                             |
 //! | INVITE or UPDATE, theirs is too    | 500 with Retry-After 0-10 (UAC-21, UPD-03)                               |
 //! | INVITE or UPDATE with SDP          | open offer of ours: 491, of theirs: 500; else to the flow                |
-//! | INVITE or UPDATE, unknown body     | 415 with Accept (UAC-03); SDP that cannot be read: 488 with Warning       |
+//! | INVITE or UPDATE, unknown body     | 415 with what is accepted (UAC-03); SDP that cannot be read: 488 with Warning |
 //! | UPDATE without SDP                 | 200 (UPD-02)                                                             |
 //! | INFO, MESSAGE                      | to the other party; INFO of an unknown package: 469 (IMI-04)             |
 //! | OPTIONS                            | 200                                                                      |
 //! | PRACK                              | 481: Carillon sent nothing reliable (PRK-04)                             |
-//! | NOTIFY, SUBSCRIBE, REFER           | 481, 489, 603: no subscription, no package, no transfer by the phone     |
+//! | NOTIFY                             | 481: there is no subscription                                            |
+//! | REFER, SUBSCRIBE, PUBLISH, REGISTER | 405 with Allow: known, and not served on a leg (UAC-01)                 |
 //! | other                              | 501                                                                      |
+
+use sip_message::Warning;
 
 use crate::engine::call::OutcomeKind;
 use crate::engine::effect::{Body, Header};
@@ -30,7 +33,6 @@ use crate::engine::text::lists;
 use crate::engine::work::Work;
 
 const ACCEPT: &str = "application/sdp, multipart/mixed";
-const KNOWN_EXTENSIONS: [&str; 5] = ["100rel", "replaces", "join", "tdialog", "timer"];
 
 impl Work<'_> {
     /// A request of the peer.
@@ -59,8 +61,7 @@ impl Work<'_> {
         }
         dialog.remote_cseq = Some(request.cseq);
         dialog.learn(&request.allow, &[], &request.supported);
-        let is_unknown =
-            |tag: &&String| !KNOWN_EXTENSIONS.iter().any(|known| tag.eq_ignore_ascii_case(known));
+        let is_unknown = |tag: &&String| !SUPPORTED.split(", ").any(|known| tag.eq_ignore_ascii_case(known));
         let unknown: Vec<String> = request.require.iter().filter(is_unknown).cloned().collect();
         if !unknown.is_empty() {
             let headers = vec![Header::new("Unsupported", unknown.join(", "))];
@@ -71,16 +72,14 @@ impl Work<'_> {
             "INVITE" | "UPDATE" => self.on_offer(leg, request),
             "INFO" | "MESSAGE" => self.on_message(leg, request),
             "OPTIONS" => {
-                let headers = vec![
-                    Header::new("Allow", ALLOW),
-                    Header::new("Accept", ACCEPT),
-                    Header::new("Supported", SUPPORTED),
-                ];
+                let mut headers = vec![Header::new("Allow", ALLOW), Header::new("Supported", SUPPORTED)];
+                headers.extend(accepted());
                 self.respond(leg, transaction, 200, headers, None);
             }
             "PRACK" | "NOTIFY" => self.respond(leg, transaction, 481, Vec::new(), None),
-            "SUBSCRIBE" => self.respond(leg, transaction, 489, Vec::new(), None),
-            "REFER" => self.respond(leg, transaction, 603, Vec::new(), None),
+            "REFER" | "SUBSCRIBE" | "PUBLISH" | "REGISTER" => {
+                self.respond(leg, transaction, 405, vec![Header::new("Allow", ALLOW)], None);
+            }
             _ => self.respond(leg, transaction, 501, vec![Header::new("Allow", ALLOW)], None),
         }
     }
@@ -121,9 +120,9 @@ impl Work<'_> {
     fn on_offer(&mut self, leg: LegIndex, request: &RequestReceived) {
         let transaction = request.transaction.as_str();
         let tag = request.from_tag.as_str();
-        let Ok(sdp) = session_of_request(request.body.as_ref()) else {
-            let headers = vec![Header::new("Accept", ACCEPT)];
-            return self.respond(leg, transaction, 415, headers, None);
+        let sdp = session_of_request(request.body.as_ref());
+        let Some(sdp) = sdp.ok().filter(|_| !is_encoded(request)) else {
+            return self.respond(leg, transaction, 415, accepted().to_vec(), None);
         };
         if sdp.as_ref().is_some_and(|sdp| !is_readable(sdp)) {
             return self.respond(leg, transaction, 488, vec![not_acceptable(&self.call.policy.host)], None);
@@ -247,7 +246,19 @@ impl Work<'_> {
     }
 }
 
+/// What a body may be (RFC 3261 11.2, 21.4.13).
+fn accepted() -> [Header; 3] {
+    [("Accept", ACCEPT), ("Accept-Encoding", "identity"), ("Accept-Language", "en")]
+        .map(|(name, value)| Header::new(name, value))
+}
+
+/// Whether the body is packed in a way that only Content-Encoding tells.
+fn is_encoded(request: &RequestReceived) -> bool {
+    let coding = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Content-Encoding"));
+    request.body.is_some() && coding.is_some_and(|coding| !coding.value.trim().eq_ignore_ascii_case("identity"))
+}
+
 /// Why a session description is refused (RFC 3261 20.43; UAC-11).
 fn not_acceptable(host: &str) -> Header {
-    Header::new("Warning", format!("399 {host} \"The session description cannot be read\""))
+    Header::new("Warning", Warning::print(399, host, "The session description cannot be read"))
 }

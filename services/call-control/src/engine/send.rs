@@ -12,10 +12,9 @@ use crate::engine::signal::{B, LegIndex};
 use crate::engine::work::Work;
 
 /// The methods that Carillon understands on its legs.
-pub const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE";
-/// The extensions that Carillon supports on its legs.
-pub const SUPPORTED: &str = "100rel, replaces, join, tdialog, timer";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE";
+/// The extensions that Carillon supports on its legs: what Supported lists, and all that Require may name.
+pub const SUPPORTED: &str = "100rel, timer";
 
 /// How much later than the engine's own ring timer the edge cancels by itself.
 const RING_MARGIN_MS: u64 = 5_000;

@@ -260,11 +260,11 @@ fn what_is_not_served_is_refused_properly() {
         A>C FOO
         C>A 501 FOO
         A>C REFER
-        C>A 603 REFER
+        C>A 405 REFER
         A>C NOTIFY
         C>A 481 NOTIFY
         A>C SUBSCRIBE
-        C>A 489 SUBSCRIBE
+        C>A 405 SUBSCRIBE
         A>C INFO
         C>A 469 INFO Recv-Info:
         ",

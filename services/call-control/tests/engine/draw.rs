@@ -60,6 +60,12 @@ fn headers(headers: &[Header]) -> String {
     out
 }
 
+/// What a 415 says of the bodies that would do.
+fn accepted(headers: &[Header]) -> String {
+    let of_bodies = headers.iter().filter(|header| header.name.starts_with("Accept"));
+    of_bodies.map(|header| format!(" {}: {}", header.name, header.value)).collect()
+}
+
 /// What is sent, without the direction.
 pub fn what(what: &What, method_of: impl Fn(&str) -> String) -> String {
     match what {
@@ -70,7 +76,8 @@ pub fn what(what: &What, method_of: impl Fn(&str) -> String) -> String {
         What::Respond(response) => {
             let method = method_of(&response.transaction);
             let body = body(response.body.as_ref());
-            format!("{} {method}{body}{}", response.status, headers(&response.headers))
+            let accepted = if response.status == 415 { accepted(&response.headers) } else { String::new() };
+            format!("{} {method}{body}{}{accepted}", response.status, headers(&response.headers))
         }
         What::Release(_) => "(released)".into(),
     }

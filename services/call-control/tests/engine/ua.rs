@@ -1,7 +1,7 @@
 //! Rules of a user agent that hold in every flow: targets and routes, identities, odd statuses, bodies that are not understood.
 
 use call_control::engine::call::{CallState, Flow, OutcomeKind};
-use call_control::engine::effect::Body;
+use call_control::engine::effect::{Body, Header};
 
 use crate::ladder::{Answer, Ladder, sdp};
 
@@ -129,7 +129,9 @@ fn unknown_bodies_are_refused_with_what_is_accepted() {
         content_disposition: String::new(),
         content: b"hello".to_vec(),
     };
+    let packed = Body { content_type: "application/sdp".into(), ..text.clone() };
     t.request_with("a", "INVITE", Some(text.clone()), Vec::new());
+    t.request_with("a", "INVITE", Some(packed), vec![Header::new("Content-Encoding", "gzip")]);
     t.request_with(
         "a",
         "UPDATE",
@@ -137,16 +139,20 @@ fn unknown_bodies_are_refused_with_what_is_accepted() {
         Vec::new(),
     );
     t.request("a", "INVITE", Some("not a description"));
-    t.expect(
+    let may_be =
+        "Accept: application/sdp, multipart/mixed Accept-Encoding: identity Accept-Language: en";
+    t.expect(&format!(
         "
         A>C INVITE <text/x: hello>
-        C>A 415 INVITE
+        C>A 415 INVITE {may_be}
+        A>C INVITE sdp[]
+        C>A 415 INVITE {may_be}
         A>C UPDATE <text/x: hello>
         C>A 200 UPDATE
         A>C INVITE sdp[]
         C>A 488 INVITE Warning: 399 192.0.2.1 \"The session description cannot be read\"
         ",
-    );
+    ));
 }
 
 /// OFA-05: the version rises with every change and stays where nothing changed.
@@ -191,6 +197,20 @@ fn the_session_interval_is_raised_to_min_se() {
     assert!(t.finished);
 }
 
+/// UAC-02: Require may name what Supported lists, and nothing else.
+#[test]
+fn an_extension_that_is_not_advertised_is_refused() {
+    let mut t = connected();
+    for (tag, status) in
+        [("timer", "200"), ("100rel", "200"), ("replaces", "420"), ("Join", "420"), ("tdialog", "420")]
+    {
+        t.lines.clear();
+        t.request_with("a", "UPDATE", None, vec![Header::new("Require", tag)]);
+        let unsupported = if status == "420" { format!(" Unsupported: {tag}") } else { String::new() };
+        t.expect(&format!("A>C UPDATE\nC>A {status} UPDATE{unsupported}"));
+    }
+}
+
 /// LAD: headers of every INVITE that Carillon sends.
 #[test]
 fn every_invite_says_what_carillon_can_do() {
@@ -202,9 +222,9 @@ fn every_invite_says_what_carillon_can_do() {
             let header = invite.headers.iter().find(|header| header.name == name).expect("the header");
             header.value.clone()
         };
-        assert_eq!(value("Supported"), "100rel, replaces, join, tdialog, timer");
+        assert_eq!(value("Supported"), "100rel, timer");
         assert_eq!(value("Accept"), accept);
-        assert!(value("Allow").contains("PRACK, UPDATE, INFO"));
+        assert_eq!(value("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE");
         assert_eq!(value("Session-Expires"), "1800");
     }
 }
