@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use sip_message::{Refresher, SessionExpires};
+
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, Header};
 use crate::engine::leg::Purpose;
@@ -36,14 +38,14 @@ impl Work<'_> {
         }
         self.stop_timer(TimerKind::Refresh, leg);
         self.stop_timer(TimerKind::Expiry, leg);
-        let Some((interval, refresher)) = session_expires(headers) else { return };
-        let interval = interval.max(FLOOR_S);
+        let Some(SessionExpires { seconds, refresher }) = session_expires(headers) else { return };
+        let interval = seconds.max(FLOOR_S);
         let Some(dialog) = self.leg_mut(leg).dialog_mut(tag) else { return };
         dialog.session_interval = interval;
         // RFC 4028 9: without a word about it, the side that sent the request refreshes
         let is_ours = match role {
-            Role::Client => refresher.is_none_or(|refresher| refresher == "uac"),
-            Role::Server => refresher == Some("uas"),
+            Role::Client => refresher.is_none_or(|refresher| refresher == Refresher::Uac),
+            Role::Server => refresher == Some(Refresher::Uas),
         };
         if is_ours {
             self.start_timer(TimerKind::Refresh, leg, Duration::from_secs(u64::from(interval / 2)));
@@ -58,10 +60,10 @@ impl Work<'_> {
         let mut headers = vec![Header::new("Allow", ALLOW)];
         let interval = self.leg(leg).dialog(tag).map_or(0, |dialog| dialog.session_interval);
         if interval > 0 && self.has_timer(TimerKind::Expiry, leg) {
-            headers.push(Header::new("Session-Expires", format!("{interval};refresher=uac")));
+            headers.push(expires_in(interval, Refresher::Uac));
             headers.push(Header::new("Require", "timer"));
         } else if interval > 0 && self.has_timer(TimerKind::Refresh, leg) {
-            headers.push(Header::new("Session-Expires", format!("{interval};refresher=uas")));
+            headers.push(expires_in(interval, Refresher::Uas));
         }
         headers
     }
@@ -77,7 +79,7 @@ impl Work<'_> {
         }
         let interval = on.chosen().map_or(0, |dialog| dialog.session_interval);
         let mut headers = self.session_headers();
-        headers.push(Header::new("Session-Expires", format!("{interval};refresher=uac")));
+        headers.push(expires_in(interval, Refresher::Uac));
         let (method, body) = if self.allows(leg, "UPDATE", false) {
             ("UPDATE", None)
         } else {
@@ -95,13 +97,14 @@ impl Work<'_> {
     }
 }
 
-/// Interval and refresher of Session-Expires.
-fn session_expires(headers: &[Header]) -> Option<(u32, Option<&str>)> {
+/// What the Session-Expires of a message says; one that cannot be read sets no timer.
+fn session_expires(headers: &[Header]) -> Option<SessionExpires> {
     let named =
         |header: &&Header| ["Session-Expires", "x"].iter().any(|name| header.name.eq_ignore_ascii_case(name));
-    let value = &headers.iter().find(named)?.value;
-    let mut parts = value.split(';').map(str::trim);
-    let interval = parts.next()?.parse().ok()?;
-    let refresher = parts.find_map(|part| part.strip_prefix("refresher=")).map(str::trim);
-    Some((interval, refresher))
+    SessionExpires::parse(headers.iter().find(named)?.value.as_bytes()).ok()
+}
+
+/// The header that says how long the session lives and who refreshes it.
+fn expires_in(seconds: u32, refresher: Refresher) -> Header {
+    Header::new("Session-Expires", SessionExpires { seconds, refresher: Some(refresher) }.to_string())
 }

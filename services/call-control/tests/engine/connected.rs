@@ -426,6 +426,24 @@ fn sessions_are_refreshed_or_expire() {
     );
 }
 
+/// TMR-02, TMR-03: Session-Expires is written with spaces and capitals too, and each side keeps its part.
+#[test]
+fn the_refresher_is_read_in_every_spelling() {
+    let mut t = connected();
+    for value in ["90;refresher=uas", "90 ; refresher = uas", "90;Refresher=UAS", "90;x=y;REFRESHER=Uas"] {
+        t.lines.clear();
+        // The phone leaves the refreshing to Carillon.
+        t.request_with("a", "UPDATE", None, vec![Header::new("Session-Expires", value)]);
+        t.wait(Duration::from_secs(45));
+        let refresh = t.last("a", "UPDATE").1;
+        assert!(t.lines.iter().any(|line| line.starts_with("C>A UPDATE")), "{value}: {:#?}", t.lines);
+        let told = refresh.headers.iter().find(|header| header.name == "Session-Expires");
+        assert_eq!(told.map(|header| header.value.as_str()), Some("90;refresher=uac"), "{value}");
+        t.reply("a", "UPDATE", Answer::new(200).header("Session-Expires", "90 ;Refresher = Uac"));
+        assert_eq!(t.call.state(), CallState::Answered, "{value}");
+    }
+}
+
 /// TMR-02: without UPDATE the refresh is a re-INVITE with the same version.
 #[test]
 fn a_refresh_by_reinvite_keeps_the_version() {
