@@ -1,9 +1,10 @@
-//! Message bodies as far as signaling needs them: SDP, multipart, tone-info, sipfrag.
+//! Message bodies as far as signaling needs them: SDP, multipart, tone-info, sipfrag, key presses.
 //!
 //! **Here:** [`sdp`] reads a session description line by line, keeps every line it does not understand byte for byte, and
 //! rewrites descriptions for third-party call control (RFC 3725) with a [`sdp::LegHistory`] per leg; [`multipart`] reads and
 //! builds multipart bodies and [`select`] picks the session description out of them by disposition and handling
-//! (RFC 5621); [`tone`] is the tone description of the ringback UPDATE; [`sipfrag`] is the body of a NOTIFY for REFER.
+//! (RFC 5621); [`tone`] is the tone description of the ringback UPDATE; [`sipfrag`] is the body of a NOTIFY for REFER;
+//! [`dtmf`] is a key press in INFO.
 //!
 //! **Deliberately absent:** media. No address is ever opened, no codec is ever chosen. The proxy path never reads a body.
 //!
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod disposition;
+pub mod dtmf;
 pub mod media_type;
 pub mod multipart;
 pub mod sdp;

@@ -46,8 +46,17 @@ impl<'a> Reason<'a> {
 
     /// Writes `SIP;cause=status;text="…"`.
     pub fn print_sip(status: u16, text: &str) -> String {
+        Self::print("SIP", status, text)
+    }
+
+    /// Writes `Q.850;cause=cause;text="…"`.
+    pub fn print_q850(cause: u16, text: &str) -> String {
+        Self::print("Q.850", cause, text)
+    }
+
+    fn print(protocol: &str, cause: u16, text: &str) -> String {
         let quoted = quote(text.as_bytes());
-        format!("SIP;cause={status};text={}", String::from_utf8_lossy(&quoted))
+        format!("{protocol};cause={cause};text={}", String::from_utf8_lossy(&quoted))
     }
 }
 

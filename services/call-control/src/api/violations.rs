@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use cluster_api::convert::{
-    Fault, FaultKind, check_display_name, check_headers, optional_duration, page_limit,
+    Fault, FaultKind, check_display_name, check_headers, is_one_line, optional_duration, page_limit,
 };
 use cluster_api::sip::v1::Header;
 use cluster_rpc::{Reason, Refusal};
@@ -160,11 +160,6 @@ fn is_number(uri: &str) -> bool {
     };
     let is_separator = |c: char| matches!(c, '-' | '.' | '(' | ')');
     number.chars().all(|c| is_digit(c) || is_separator(c)) && number.chars().any(is_digit)
-}
-
-/// No control characters, and none of the separators that some readers take for line ends.
-fn is_one_line(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
 }
 
 #[cfg(test)]

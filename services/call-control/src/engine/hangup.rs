@@ -12,6 +12,8 @@
 
 use std::time::Duration;
 
+use sip_message::Reason;
+
 use crate::engine::call::{CallState, OutcomeKind, TimerKind};
 use crate::engine::effect::{ReleaseLeg, What};
 use crate::engine::leg::{DialogState, InvitePhase, LegState, Purpose};
@@ -19,7 +21,6 @@ use crate::engine::outcome::{BY_API, Cause};
 use crate::engine::report::CallEventType;
 use crate::engine::signal::LegIndex;
 use crate::engine::stage::{Ending, Stage};
-use crate::engine::text::quoted;
 use crate::engine::work::Work;
 
 impl Work<'_> {
@@ -33,7 +34,7 @@ impl Work<'_> {
         // Not SIP;cause=200, which tells a ringing phone that somebody else took the call
         let header = match text {
             "" => String::new(),
-            text => format!("Q.850;cause=16;text={}", quoted(text)),
+            text => Reason::print_q850(16, text),
         };
         let cause = Cause::failed(status, reason);
         self.end(Cause { kind, by: BY_API.into(), header, ..cause });

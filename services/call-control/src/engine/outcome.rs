@@ -1,9 +1,8 @@
 //! How a call ends: which class a SIP status is, and the Reason header that carries it to the other leg (RFC 3326).
 
-use sip_message::standard_reason;
+use sip_message::{Reason, standard_reason};
 
 use crate::engine::call::{Outcome, OutcomeKind};
-use crate::engine::text::quoted;
 
 /// Who ended the call, when it was no leg: the business application.
 pub const BY_API: &str = "api";
@@ -74,7 +73,7 @@ impl Cause {
 
     /// The parties were connected for as long as allowed.
     pub fn too_long() -> Cause {
-        let header = "Q.850;cause=31;text=\"Maximum duration\"".to_owned();
+        let header = Reason::print_q850(31, "Maximum duration");
         Cause { kind: OutcomeKind::Completed, header, ..Cause::failed(200, "Maximum duration") }
     }
 
@@ -103,7 +102,7 @@ pub fn kind_of(status: u32, rang: bool) -> OutcomeKind {
 /// `SIP;cause=486;text="Busy Here"`.
 pub fn reason_value(status: u32, text: &str) -> String {
     let text = if text.is_empty() { phrase(status) } else { text };
-    format!("SIP;cause={status};text={}", quoted(text))
+    Reason::print_sip(u16::try_from(status).unwrap_or(u16::MAX), text)
 }
 
 fn phrase(status: u32) -> &'static str {

@@ -5,20 +5,6 @@ pub fn one_line(value: &str) -> String {
     value.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0')).collect()
 }
 
-/// A quoted-string (RFC 3261 25.1).
-pub fn quoted(value: &str) -> String {
-    let mut out = String::with_capacity(value.len() + 2);
-    out.push('"');
-    for c in one_line(value).chars() {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('"');
-    out
-}
-
 /// Whether a list of option tags, methods or types names `wanted`; names are compared without regard to case.
 pub fn lists(list: &[String], wanted: &str) -> bool {
     list.iter().any(|entry| entry.trim().eq_ignore_ascii_case(wanted))
@@ -31,6 +17,5 @@ mod tests {
     #[test]
     fn a_value_cannot_start_another_line() {
         assert_eq!(one_line("x\r\nEvil: 1\0"), "xEvil: 1");
-        assert_eq!(quoted("a\"b\\c\r\n"), "\"a\\\"b\\\\c\"");
     }
 }

@@ -1,6 +1,7 @@
 //! The call and its events as applications see them.
 
 use cluster_api::callcontrol::v1 as wire;
+use sip_body::dtmf;
 
 use super::{headers_out, timestamp};
 use crate::engine::call::{Call, CallState, Outcome, OutcomeKind, Party};
@@ -140,44 +141,6 @@ fn info(body: &crate::engine::effect::Body) -> wire::InfoReceived {
         content_type: body.content_type.clone(),
         body: body.content.clone().into(),
         info_package: String::new(),
-        digit: digit(body).unwrap_or_default(),
-    }
-}
-
-/// The digit of the two unregistered but universal forms of key presses.
-fn digit(body: &crate::engine::effect::Body) -> Option<String> {
-    let text = std::str::from_utf8(&body.content).ok()?;
-    let media_type = body.content_type.split(';').next().unwrap_or_default().trim();
-    let digit = if media_type.eq_ignore_ascii_case("application/dtmf-relay") {
-        let is_signal = |line: &&str| line.trim_start().to_ascii_lowercase().starts_with("signal");
-        text.lines().find(is_signal)?.split_once('=')?.1.trim()
-    } else if media_type.eq_ignore_ascii_case("application/dtmf") {
-        text.trim()
-    } else {
-        return None;
-    };
-    let is_key =
-        digit.len() == 1 && digit.bytes().all(|key| key.is_ascii_digit() || b"ABCDabcd*#".contains(&key));
-    is_key.then(|| digit.to_ascii_uppercase())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::effect::Body;
-
-    #[test]
-    fn key_presses_are_read_from_both_common_forms() {
-        let body = |content_type: &str, content: &str| Body {
-            content_type: content_type.into(),
-            content_disposition: String::new(),
-            content: content.into(),
-        };
-        assert_eq!(digit(&body("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n")), Some("5".into()));
-        assert_eq!(digit(&body("application/DTMF-relay", "Signal= a\r\n")), Some("A".into()));
-        assert_eq!(digit(&body("application/dtmf", "#")), Some("#".into()));
-        assert_eq!(digit(&body("application/dtmf", "55")), None);
-        assert_eq!(digit(&body("text/plain", "5")), None);
-        assert_eq!(digit(&body("application/dtmf-relay", "no signal here")), None);
+        digit: dtmf::digit(&body.content_type, &body.content).map(String::from).unwrap_or_default(),
     }
 }
