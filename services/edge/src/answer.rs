@@ -2,8 +2,16 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use bytes::Bytes;
 use cluster_api::sip::v1 as api;
 use sip_message::{BuildError, HeaderId, Message, ResponseBuilder};
+
+/// Methods the edge answers when it is addressed itself; as a proxy it forwards any.
+pub(crate) const ALLOW: &str = "OPTIONS, REGISTER";
+/// Body types it reads.
+pub(crate) const ACCEPT: &str = "application/sdp";
+/// Extensions it knows.
+pub(crate) const SUPPORTED: &str = "path, gruu, outbound";
 
 /// Makes the To tags of our own answers: the same for every repetition of a request, and not to be guessed by others.
 // RFC 3261 8.2.6.2, 19.3
@@ -71,6 +79,19 @@ pub(crate) fn pairs(headers: &[api::Header]) -> impl Iterator<Item = (&str, &str
         .iter()
         .filter(|header| !is_framing(HeaderId::from_name(header.name.as_bytes())))
         .map(|header| (header.name.as_str(), header.value.as_str()))
+}
+
+/// All challenges of several responses in their order, each with its header.
+pub(crate) fn challenges(responses: &[Message]) -> impl Iterator<Item = (HeaderId, Bytes)> {
+    responses.iter().flat_map(|response| {
+        [HeaderId::WwwAuthenticate, HeaderId::ProxyAuthenticate].into_iter().flat_map(move |id| {
+            response.all(id).map(move |value| {
+                // A fold inside a challenge is white space.
+                let line = value.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte });
+                (id, line.collect::<Bytes>())
+            })
+        })
+    })
 }
 
 /// Headers that identify or frame a message, which nobody but the edge sets.

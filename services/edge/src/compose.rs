@@ -2,9 +2,13 @@
 
 use cluster_api::edge::v1::SendRequest;
 use cluster_api::sip::v1 as sip_api;
+use sip_endpoint::Transport;
 use sip_message::{BuildError, HeaderId, Message, Method, RequestBuilder, is_token, quote};
 
 use crate::answer::is_framing;
+
+/// User part of the Contact of subscriptions: requests for it go to presence.
+pub(crate) const PRESENCE: &str = "carillon-presence";
 
 /// Makes the request. Max-Forwards is one above what is asked for: sending it counts as a hop.
 ///
@@ -40,6 +44,24 @@ fn with_body(request: RequestBuilder, body: &sip_api::Body) -> Result<RequestBui
         disposition => request.header(HeaderId::ContentDisposition, disposition)?,
     };
     request.body(&body.content_type, body.content.clone())
+}
+
+/// A Contact value of ours: requests for this user reach us through any edge.
+pub(crate) fn own_contact(user: &str, transport: Transport, sent_by: &str) -> String {
+    let (scheme, param) = uri_form(transport);
+    format!("<{scheme}:{user}@{sent_by}{param}>")
+}
+
+/// The scheme of a URI that is reached by this transport, and the parameter that says so.
+pub(crate) fn uri_form(transport: Transport) -> (&'static str, &'static str) {
+    match transport {
+        Transport::Udp => ("sip", ""),
+        Transport::Tcp => ("sip", ";transport=tcp"),
+        // `transport=tls` is not generated. RFC 5630 3.1.1
+        Transport::Tls => ("sips", ""),
+        Transport::Ws => ("sip", ";transport=ws"),
+        Transport::Wss => ("sips", ";transport=ws"),
+    }
 }
 
 /// A value for From or To.

@@ -9,18 +9,17 @@ use cluster_rpc::{Reason, Refusal};
 use hashbrown::HashMap;
 use sip_endpoint::{Handle, Hop, Transport};
 use sip_message::{Message, Method};
-use sip_proxy::{Arrived, Best, RoutingDigest};
+use sip_proxy::{Arrived, Best};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
-use crate::arrive::out_of_dialog::only;
-use crate::arrive::presence;
 use crate::compose;
 use crate::edge::{Command, Cx, Edge, Timer};
 use crate::forward::branch_name::{Unique, digest};
 use crate::forward::fork::NewFork;
+use crate::forward::plan::only;
 use crate::forward::upstream::Upstream;
-use crate::legs::{bad_field, overloaded};
+use crate::refusal::{bad_field, overloaded};
 use crate::report;
 
 /// Where the answer of an exchange goes.
@@ -103,20 +102,11 @@ impl Edge {
         let arrived =
             Arrived::read(&request, &self.own).map_err(|error| bad_field("request", error.to_string()))?;
         let target = self.own_target(cx, &send.flow, &arrived, initial);
-        let new = NewFork {
-            upstream: Upstream::Exchange(Asker {
-                id: id.clone(),
-                trunk: send.trunk.as_str().into(),
-                flow: None,
-            }),
-            digest: RoutingDigest::of(&request),
+        let new = NewFork::of_ours(
+            Upstream::Exchange(Asker { id: id.clone(), trunk: send.trunk.as_str().into(), flow: None }),
             request,
             arrived,
-            max_breadth: sip_proxy::MAX_BREADTH,
-            recurse: false,
-            caller: None,
-            ring_time: None,
-        };
+        );
         Ok((new, target))
     }
 
@@ -198,7 +188,7 @@ impl Asker {
     pub(crate) fn contact(&self, method: &Method, transport: Transport, sent_by: &str) -> Option<String> {
         match method {
             Method::Subscribe | Method::Notify | Method::Refer | Method::Register => {
-                Some(presence::contact(transport, sent_by))
+                Some(compose::own_contact(compose::PRESENCE, transport, sent_by))
             }
             _ => None,
         }

@@ -30,6 +30,7 @@ mod forward;
 mod legs;
 mod operate;
 mod reach;
+mod refusal;
 mod reject;
 mod report;
 mod service;

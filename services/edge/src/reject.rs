@@ -3,7 +3,7 @@
 use sip_message::{HeaderError, HeaderId, Message, Method};
 use sip_proxy::Refusal;
 
-use crate::arrive::options;
+use crate::answer::{ACCEPT, ALLOW};
 
 /// Why we answer a request ourselves, without success.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,18 +87,18 @@ impl Reject {
     /// Headers that belong to the answer.
     pub(crate) fn headers(&self, request: &Message) -> Vec<(HeaderId, String)> {
         match self {
-            Self::MethodNotAllowed => vec![(HeaderId::Allow, options::ALLOW.to_owned())],
+            Self::MethodNotAllowed => vec![(HeaderId::Allow, ALLOW.to_owned())],
             Self::BadExtension(tags) | Self::Proxy(Refusal::BadExtension(tags)) => {
                 vec![(HeaderId::Unsupported, tags.join(", "))]
             }
             Self::UnsupportedMediaType => vec![
-                (HeaderId::Accept, options::ACCEPT.to_owned()),
+                (HeaderId::Accept, ACCEPT.to_owned()),
                 (HeaderId::AcceptEncoding, "identity".to_owned()),
                 (HeaderId::AcceptLanguage, "en".to_owned()),
             ],
             Self::Draining { retry_after } => vec![(HeaderId::RetryAfter, retry_after.to_string())],
             Self::Proxy(Refusal::TooManyHops) if request.method() == Method::Options => {
-                vec![(HeaderId::Allow, options::ALLOW.to_owned())]
+                vec![(HeaderId::Allow, ALLOW.to_owned())]
             }
             _ => Vec::new(),
         }

@@ -1,12 +1,12 @@
 //! What another service is told of a message: the fields it decides on, never the text.
 
+use std::borrow::Cow;
+
 use cluster_api::callcontrol::v1::{RequestReceived, ResponseReceived};
 use cluster_api::sip::v1::{Body, Header};
 use sip_message::{HeaderId, Message, NameAddr, standard_reason};
 
-use crate::answer::is_framing;
-use crate::arrive::out_of_dialog::text;
-use crate::forward::upstream::challenges;
+use crate::answer::{challenges, is_framing};
 
 /// A response of the peer. `others` are responses of other branches whose challenges go along.
 pub(crate) fn response(effect: u64, response: &Message, others: &[Message]) -> ResponseReceived {
@@ -119,6 +119,14 @@ fn has_field(id: HeaderId) -> bool {
                 | HeaderId::ContentDisposition
                 | HeaderId::MaxBreadth
         )
+}
+
+/// One line of text; folds become spaces, and octets that are no UTF-8 are replaced.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) if !text.contains(['\r', '\n']) => text.to_owned(),
+        text => text.replace(['\r', '\n'], " "),
+    }
 }
 
 fn tag<E>(address: Result<NameAddr<'_>, E>) -> String {

@@ -7,7 +7,7 @@ use sip_message::{Edit, Message, NameAddr};
 use sip_proxy::{Arrived, Forwarding, RoutingDigest};
 use tonic::Status;
 
-use super::out_of_dialog::{Pending, only, text};
+use super::out_of_dialog::Pending;
 use crate::edge::{Completion, Cx, Edge};
 use crate::flow_token::flow_of;
 use crate::forward::branch_name::{Unique, digest};
@@ -18,6 +18,7 @@ use crate::forward::plan;
 use crate::forward::target::{LookUp, Target};
 use crate::forward::upstream::Upstream;
 use crate::reject::{Refused, Reject};
+use crate::report::text;
 
 /// A message that is forwarded outside any transaction: an ACK for a 2xx.
 pub(crate) struct Stray {
@@ -59,7 +60,7 @@ impl Edge {
             caller: None,
             ring_time: None,
         };
-        self.open_fork(cx, new, vec![only(target)]);
+        self.open_fork(cx, new, vec![plan::only(target)]);
         Ok(())
     }
 

@@ -2,14 +2,8 @@
 
 use sip_message::{CommaList, HeaderId, Message};
 
+use crate::answer::{ACCEPT, SUPPORTED};
 use crate::reject::Reject;
-
-/// Methods the edge answers when it is addressed itself; as a proxy it forwards any.
-pub(crate) const ALLOW: &str = "OPTIONS, REGISTER";
-/// Body types it reads.
-pub(crate) const ACCEPT: &str = "application/sdp";
-/// Extensions it knows.
-pub(crate) const SUPPORTED: &str = "path, gruu, outbound";
 
 /// Checks an OPTIONS to the edge as any user agent server would. RFC 3261 8.2
 ///

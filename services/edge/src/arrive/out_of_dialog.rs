@@ -1,12 +1,10 @@
 //! A request outside a dialog: one question to the registrar, and its plan carried out.
 
-use std::borrow::Cow;
-
 use cluster_api::registrar::v1::{self as api, route_response::Plan};
 use cluster_api::sip::v1 as sip_api;
 use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, NameAddr};
-use sip_proxy::{Arrived, BranchFailure, BranchId, Condition, Group, RoutingDigest};
+use sip_proxy::{Arrived, BranchFailure, BranchId, Group, RoutingDigest};
 use tonic::Status;
 
 use crate::answer::pairs;
@@ -19,6 +17,7 @@ use crate::forward::record_route::{self, Side};
 use crate::forward::target::Target;
 use crate::forward::upstream::Upstream;
 use crate::reject::Reject;
+use crate::report::text;
 
 /// A request that waits for a decision.
 pub(crate) struct Pending {
@@ -83,7 +82,7 @@ impl Edge {
                 if response.identity.is_empty() && !self.is_trusted(&pending.arrival) {
                     return self.reject(cx, pending.key, &pending.request, &Reject::RelayingDenied);
                 }
-                self.fork_to(cx, pending, vec![only(Target::of_uri(None))], false);
+                self.fork_to(cx, pending, vec![plan::only(Target::of_uri(None))], false);
             }
             Plan::Fork(fork) => {
                 let recurse = fork.recurse;
@@ -91,7 +90,7 @@ impl Edge {
             }
             Plan::Relay(api::Relay {}) => {
                 let target = Target::of_uri(None);
-                self.fork_to(cx, pending, vec![only(target)], false);
+                self.fork_to(cx, pending, vec![plan::only(target)], false);
             }
             Plan::CallControl(api::HandToCallControl {})
                 if !self.begun.enter(pending.key, &pending.request) =>
@@ -208,7 +207,7 @@ impl Edge {
                 }
                 Some(Plan::Relay(api::Relay {})) => {
                     let uri = fork.context.target(branch).and_then(|target| target.uri.clone());
-                    fork.context.redirect(now, branch, vec![only(Target::of_uri(uri))]);
+                    fork.context.redirect(now, branch, vec![plan::only(Target::of_uri(uri))]);
                 }
                 Some(Plan::Refuse(refuse)) => {
                     let status = refuse.status.clamp(400, 699) as u16;
@@ -260,22 +259,13 @@ impl Edge {
 
     /// Where a request came from, for another service.
     pub(crate) fn source(&self, arrival: &Arrival) -> sip_api::Source {
-        sip_api::Source {
-            transport: arrival.transport.as_str().to_ascii_lowercase(),
-            address: arrival.source.ip().to_string(),
-            port: arrival.source.port().into(),
-            trusted: self.is_trusted(arrival),
-        }
+        let transport = arrival.transport.as_str().to_ascii_lowercase();
+        sip_api::Source::new(&transport, arrival.source, self.is_trusted(arrival))
     }
 
     fn is_trusted(&self, arrival: &Arrival) -> bool {
         self.config.trusted.iter().any(|network| network.contains(arrival.source.ip()))
     }
-}
-
-/// One group of one target.
-pub(crate) fn only(target: Target) -> Group<Target> {
-    Group { targets: vec![target], ring_time: None, condition: Condition::Always }
 }
 
 /// Why a target is tried stays true for the contacts it turns out to stand for.
@@ -306,12 +296,4 @@ fn label(plan: &Plan) -> &'static str {
 pub(crate) fn digested_body(request: &Message, credentials: HeaderId) -> bytes::Bytes {
     let covers = |value: &[u8]| value.windows(8).any(|word| word.eq_ignore_ascii_case(b"auth-int"));
     if request.all(credentials).any(covers) { request.body_bytes() } else { bytes::Bytes::new() }
-}
-
-/// One line of text; folds become spaces, and octets that are no UTF-8 are replaced.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    match String::from_utf8_lossy(bytes) {
-        Cow::Borrowed(text) if !text.contains(['\r', '\n']) => text.to_owned(),
-        text => text.replace(['\r', '\n'], " "),
-    }
 }

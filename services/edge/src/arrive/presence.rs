@@ -2,17 +2,16 @@
 
 use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use cluster_api::sip::v1::{Body, Header};
-use sip_endpoint::{Arrival, ServerKey, Transport};
+use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, NameAddr, ResponseBuilder, Uri};
 use tonic::Status;
 
-use super::out_of_dialog::{Pending, text};
+use super::out_of_dialog::Pending;
 use crate::answer::{is_framing, pairs};
+use crate::compose::{PRESENCE, own_contact};
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::reject::Reject;
-
-/// User part of the Contact of subscriptions: requests for it go to presence through any edge.
-const USER: &str = "carillon-presence";
+use crate::report::text;
 
 /// A request that waits for presence.
 pub(crate) struct Handing {
@@ -23,7 +22,7 @@ pub(crate) struct Handing {
 
 /// Does the URI name the presence service itself?
 pub(crate) fn is_addressed(uri: &Uri<'_>) -> bool {
-    uri.user == Some(USER.as_bytes())
+    uri.user == Some(PRESENCE.as_bytes())
 }
 
 impl Edge {
@@ -125,7 +124,10 @@ impl Edge {
         }
         if status < 300 && request.method().forms_dialog() {
             response = response
-                .header(HeaderId::Contact, contact(arrival.transport, cx.sent_by(arrival.flow)?))
+                .header(
+                    HeaderId::Contact,
+                    own_contact(PRESENCE, arrival.transport, cx.sent_by(arrival.flow)?),
+                )
                 .ok()?;
         }
         for (name, value) in pairs(&decision.headers) {
@@ -136,18 +138,6 @@ impl Edge {
         }
         Some(response.build())
     }
-}
-
-/// The Contact by which presence is reached through any edge.
-pub(crate) fn contact(transport: Transport, sent_by: &str) -> String {
-    let (scheme, param) = match transport {
-        Transport::Udp => ("sip", ""),
-        Transport::Tcp => ("sip", ";transport=tcp"),
-        Transport::Tls => ("sips", ""),
-        Transport::Ws => ("sip", ";transport=ws"),
-        Transport::Wss => ("sips", ";transport=ws"),
-    };
-    format!("<{scheme}:{USER}@{sent_by}{param}>")
 }
 
 /// Headers that the question says in a field of its own.

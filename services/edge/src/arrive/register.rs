@@ -7,13 +7,14 @@ use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Uri};
 use tonic::Status;
 
-use super::out_of_dialog::{digested_body, text};
+use super::out_of_dialog::digested_body;
 use crate::answer::pairs;
 use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::forward::plan::q_milli;
 use crate::reach::{Reach, Sender};
 use crate::reject::{Refused, Reject};
+use crate::report::text;
 
 /// A REGISTER that waits for its answer.
 pub(crate) struct Registering {

@@ -173,7 +173,7 @@ impl Edge {
     fn send_branch(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &mut Fork, branch: BranchId, way: Way) {
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
         let unique = match &fork.upstream {
-            Upstream::Server { .. } => self.names.forwarded(),
+            Upstream::Server { .. } | Upstream::Nobody => self.names.forwarded(),
             Upstream::Leg(request) => request.branch(branch.0, running.attempts),
             Upstream::Exchange(asker) => asker.branch(branch.0, running.attempts),
         };
@@ -224,7 +224,7 @@ impl Edge {
         let contact = match &fork.upstream {
             Upstream::Leg(request) => Some(request.contact(transport, sent_by)),
             Upstream::Exchange(asker) => asker.contact(&fork.request.method(), transport, sent_by),
-            Upstream::Server { .. } => None,
+            Upstream::Server { .. } | Upstream::Nobody => None,
         };
         let more = |edit: &mut Edit<'_>| {
             if let Some(contact) = &contact {

@@ -49,6 +49,22 @@ pub(crate) struct NewFork {
     pub(crate) ring_time: Option<Duration>,
 }
 
+impl NewFork {
+    /// A request of Carillon's own: nobody's breadth to divide, nothing recorded, and a redirection is not followed.
+    pub(crate) fn of_ours(upstream: Upstream, request: Message, arrived: Arrived) -> Self {
+        Self {
+            upstream,
+            digest: RoutingDigest::of(&request),
+            request,
+            arrived,
+            max_breadth: sip_proxy::MAX_BREADTH,
+            recurse: false,
+            caller: None,
+            ring_time: None,
+        }
+    }
+}
+
 /// What a client transaction is for.
 pub(crate) enum ClientUse {
     /// A branch of a fork.
@@ -219,7 +235,7 @@ impl Edge {
                 self.servers.remove(key);
             }
             Upstream::Leg(request) => self.legs.end_request(request),
-            Upstream::Exchange(_) => {}
+            Upstream::Exchange(_) | Upstream::Nobody => {}
         }
     }
 

@@ -51,6 +51,11 @@ fn condition(cause: &str) -> Condition {
     }
 }
 
+/// One group of one target.
+pub(crate) fn only(target: Target) -> Group<Target> {
+    Group { targets: vec![target], ring_time: None, condition: Condition::Always }
+}
+
 /// The contacts of a 3xx as groups: equal q together, falling q one after the other. Contacts that are no SIP or tel
 /// URI are left out; headers in a URI are not taken over (MSG-17).
 pub(crate) fn redirection(response: &Message) -> Vec<Group<Target>> {

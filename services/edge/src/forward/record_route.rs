@@ -9,6 +9,7 @@ use sip_endpoint::{Arrival, Transport};
 use sip_message::{HeaderId, Message, Uri};
 use sip_proxy::Own;
 
+use crate::compose::uri_form;
 use crate::reach::{Reach, Sender};
 
 /// Parameter of our Record-Route that holds the mark of the dialog.
@@ -40,14 +41,7 @@ pub(crate) fn mark_of<'a>(uri: &Uri<'a>) -> Option<&'a str> {
 
 impl Side {
     fn value(&self, mark: &str) -> String {
-        let (scheme, param) = match self.transport {
-            Transport::Udp => ("sip", ""),
-            Transport::Tcp => ("sip", ";transport=tcp"),
-            // `transport=tls` is not generated. RFC 5630 3.1.1
-            Transport::Tls => ("sips", ""),
-            Transport::Ws => ("sip", ";transport=ws"),
-            Transport::Wss => ("sips", ";transport=ws"),
-        };
+        let (scheme, param) = uri_form(self.transport);
         match &self.token {
             Some(token) => format!("<{scheme}:{token}@{}{param};lr;{MARK}={mark}>", self.sent_by),
             None => format!("<{scheme}:{}{param};lr;{MARK}={mark}>", self.sent_by),

@@ -1,10 +1,10 @@
-//! Who gets the responses of a forwarded request: the transaction it came by, or a leg of call-control.
+//! Who gets the responses of a request that is sent on: the transaction it came by, or the service that asked for it.
 
-use bytes::Bytes;
 use sip_endpoint::{Hop, RespondError, ServerKey};
 use sip_message::{HeaderId, Message, Method};
 use sip_proxy::Best;
 
+use crate::answer::challenges;
 use crate::capture::Decided;
 use crate::edge::{Cx, Edge};
 use crate::exchange::Asker;
@@ -24,6 +24,8 @@ pub(crate) enum Upstream {
     Leg(legs::Request),
     /// Another service that asked for this one exchange.
     Exchange(Asker),
+    /// The request ends a dialog that nobody knows any more; what becomes of it changes nothing.
+    Nobody,
 }
 
 impl Upstream {
@@ -32,7 +34,7 @@ impl Upstream {
         match self {
             Self::Leg(request) => &request.trunk,
             Self::Exchange(asker) => &asker.trunk,
-            Self::Server { .. } => "",
+            Self::Server { .. } | Self::Nobody => "",
         }
     }
 
@@ -40,7 +42,7 @@ impl Upstream {
     pub(crate) fn own(&self, decided: Decided) -> Decided {
         match self {
             Self::Leg(request) => decided.of_call(&request.call_id),
-            Self::Server { .. } | Self::Exchange(_) => decided,
+            Self::Server { .. } | Self::Exchange(_) | Self::Nobody => decided,
         }
     }
 
@@ -49,7 +51,7 @@ impl Upstream {
         match self {
             Self::Leg(request) => request.flow = Some(flow),
             Self::Exchange(asker) => asker.flow = Some(flow),
-            Self::Server { .. } => {}
+            Self::Server { .. } | Self::Nobody => {}
         }
     }
 }
@@ -60,6 +62,7 @@ impl Edge {
         match upstream {
             Upstream::Leg(request) => self.take_leg_response(cx, request, &response),
             Upstream::Exchange(asker) => self.take_exchange_response(cx, asker, &response),
+            Upstream::Nobody => {}
             Upstream::Server { key, hop } => {
                 let success = matches!(response.status(), Some(200..=299));
                 let Some(response) = without_via(&response) else {
@@ -91,6 +94,7 @@ impl Edge {
         let key = match upstream {
             Upstream::Leg(leg) => return self.take_leg_failure(cx, leg, request, best, challenges),
             Upstream::Exchange(asker) => return self.take_exchange_failure(cx, asker, best, challenges),
+            Upstream::Nobody => return,
             Upstream::Server { key, .. } => *key,
         };
         let status = best.status_upstream();
@@ -123,17 +127,4 @@ fn with_challenges(response: &Message, others: &[Message]) -> Option<Message> {
         edit.append(id, value);
     }
     edit.finish().ok()
-}
-
-/// All challenges of several responses in their order, each with its header.
-pub(crate) fn challenges(responses: &[Message]) -> impl Iterator<Item = (HeaderId, Bytes)> {
-    responses.iter().flat_map(|response| {
-        [HeaderId::WwwAuthenticate, HeaderId::ProxyAuthenticate].into_iter().flat_map(move |id| {
-            response.all(id).map(move |value| {
-                // A fold inside a challenge is white space.
-                let line = value.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte });
-                (id, line.collect::<Bytes>())
-            })
-        })
-    })
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use sip_endpoint::Transport;
 use sip_message::Uri;
 
+use crate::compose::own_contact;
+
 /// Which leg of which call a URI names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Address {
@@ -22,14 +24,7 @@ impl Address {
 
     /// The Contact value that leads to this leg.
     pub(crate) fn contact(&self, transport: Transport, sent_by: &str) -> String {
-        let (scheme, param) = match transport {
-            Transport::Udp => ("sip", ""),
-            Transport::Tcp => ("sip", ";transport=tcp"),
-            Transport::Tls => ("sips", ""),
-            Transport::Ws => ("sip", ";transport=ws"),
-            Transport::Wss => ("sips", ";transport=ws"),
-        };
-        format!("<{scheme}:cc.{}.{}@{sent_by}{param}>", self.call_id, self.leg_id)
+        own_contact(&format!("cc.{}.{}", self.call_id, self.leg_id), transport, sent_by)
     }
 }
 

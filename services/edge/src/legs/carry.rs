@@ -8,19 +8,20 @@ use cluster_api::edge::v1::{CancelInvite, CarryRequest, SendRequest, SendRespons
 use cluster_rpc::{Reason, Refusal};
 use sip_endpoint::ServerKey;
 use sip_message::{HeaderId, Message, Method};
-use sip_proxy::{Arrived, Best, RoutingDigest};
+use sip_proxy::{Arrived, Best};
 use tonic::Status;
 
 use super::address::is_id;
 use super::call::{KeptAck, Seen, Unconfirmed};
 use super::{Address, Request};
 use crate::answer::pairs;
-use crate::arrive::out_of_dialog::only;
 use crate::capture::why;
 use crate::compose;
 use crate::edge::{Cx, Edge};
 use crate::forward::fork::NewFork;
+use crate::forward::plan::only;
 use crate::forward::upstream::Upstream;
+use crate::refusal::{bad_field, not_here, overloaded};
 use crate::report;
 
 /// Ring time of an INVITE that names none: call-control's own timer ends it, and Timer C what call-control forgot.
@@ -97,14 +98,8 @@ impl Edge {
         self.ring.note(&request, || why::asked_to_send(address, effect, &send.method));
         let ring_limit = send.ring_limit.and_then(|limit| Duration::try_from(limit).ok());
         let new = NewFork {
-            upstream,
-            digest: RoutingDigest::of(&request),
-            request,
-            arrived,
-            max_breadth: sip_proxy::MAX_BREADTH,
-            recurse: false,
-            caller: None,
             ring_time: Some(ring_limit.unwrap_or(UNLIMITED)),
+            ..NewFork::of_ours(upstream, request, arrived)
         };
         let invite = send.method == "INVITE";
         let fork = self.open_fork(cx, new, vec![only(target)]);
@@ -287,17 +282,4 @@ impl Edge {
         };
         self.emit(cx, &leg.call_id, &leg.leg_id, leg.flow, event);
     }
-}
-
-pub(crate) fn bad_field(field: &str, expected: impl Into<String>) -> Status {
-    Refusal::field(Reason::BadField, field, expected).into()
-}
-
-pub(crate) fn overloaded(what: &str) -> Status {
-    Refusal::new(Reason::Overloaded, what).into()
-}
-
-/// It is not on this edge, or not any more.
-fn not_here(what: &str) -> Status {
-    Refusal::new(Reason::LegNotFound, what).into()
 }

@@ -5,18 +5,11 @@ use std::sync::Arc;
 use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event::What};
 use prost_types::Timestamp;
 use sip_endpoint::Hop;
-use sip_message::{HeaderId, Message, Method, RequestBuilder};
-use sip_proxy::{Arrived, RoutingDigest};
 use tonic::Status;
 
 use super::call::Call;
-use super::{Completion, Request, Timer};
-use crate::arrive::along_route::Stray;
-use crate::arrive::out_of_dialog::only;
+use super::{Completion, Timer};
 use crate::edge::{self, Cx, Edge};
-use crate::forward::fork::NewFork;
-use crate::forward::target::Target;
-use crate::forward::upstream::Upstream;
 use crate::reject::Reject;
 
 impl Edge {
@@ -154,41 +147,6 @@ impl Edge {
         }
         for answer in &call.unconfirmed {
             self.end_orphan(cx, &answer.response);
-        }
-    }
-
-    /// A 2xx of a call that nobody knows any more: acknowledged, because the peer repeats it until then, and ended.
-    // RFC 3261 13.2.2.4
-    pub(super) fn end_orphan(&mut self, cx: &mut Cx<'_>, success: &Message) {
-        // From, Call-ID and CSeq of a response are those of its request.
-        let Ok(mut dialog) = sip_dialog::Dialog::from_uac_response(success, success) else { return };
-        let number = dialog.local_cseq().unwrap_or_default();
-        let complete = |request: RequestBuilder| {
-            let request = request.header(HeaderId::MaxForwards, "71").ok()?.build();
-            let arrived = Arrived::read(&request, &self.own).ok()?;
-            Some((request, arrived))
-        };
-        let ack = dialog.ack(number).ok().and_then(&complete);
-        let bye = dialog.next_request(Method::Bye).ok().and_then(&complete);
-        self.meters.dropped.with_label_values(&["orphan_call"]).inc();
-        if let Some((message, arrived)) = ack {
-            let unique = self.names.forwarded();
-            self.forward_stray(cx, Stray { message, arrived, target: Target::of_uri(None), unique });
-        }
-        if let Some((request, arrived)) = bye {
-            let nobody =
-                Request { call_id: "".into(), leg_id: "".into(), effect: 0, trunk: "".into(), flow: None };
-            let new = NewFork {
-                upstream: Upstream::Leg(Request { effect: self.deps.entropy.number(), ..nobody }),
-                digest: RoutingDigest::of(&request),
-                request,
-                arrived,
-                max_breadth: sip_proxy::MAX_BREADTH,
-                recurse: false,
-                caller: None,
-                ring_time: None,
-            };
-            self.open_fork(cx, new, vec![only(Target::of_uri(None))]);
         }
     }
 }

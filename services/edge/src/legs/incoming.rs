@@ -9,10 +9,11 @@ use sip_message::{HeaderId, Message, Method};
 
 use super::Address;
 use super::call::{Call, Served};
-use crate::arrive::out_of_dialog::{Pending, text};
+use crate::arrive::out_of_dialog::Pending;
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::reject::{Refused, Reject};
 use crate::report;
+use crate::report::text;
 
 impl Edge {
     /// A request for a leg.

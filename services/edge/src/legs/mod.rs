@@ -4,6 +4,7 @@
 //! - `incoming.rs`: requests of the peer inside a leg's dialog, ACK and CANCEL.
 //! - `success.rs`: what a user agent owes to a 2xx: repeating its own until the ACK comes, repeating the ACK for the peer's.
 //! - `outbox.rs`: the queue of one call's events; `delivery.rs`: how they reach call-control.
+//! - `orphan.rs`: the 2xx of a call that nobody knows any more.
 //! - `service.rs`: the gRPC face.
 //!
 //! An edge knows nothing of calls: not who talks to whom, nor what an answer means. It keeps for each call what it needs to
@@ -14,6 +15,7 @@ mod call;
 mod carry;
 mod delivery;
 mod incoming;
+mod orphan;
 mod outbox;
 mod service;
 mod success;
@@ -27,7 +29,6 @@ use tonic::Status;
 
 pub(crate) use address::Address;
 use call::Call;
-pub(crate) use carry::{bad_field, overloaded};
 pub use service::LegsService;
 
 use crate::forward::branch_name::{Unique, digest};

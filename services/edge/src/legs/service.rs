@@ -8,8 +8,8 @@ use sip_endpoint::Handle;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
-use super::carry::overloaded;
 use crate::edge::Command;
+use crate::refusal::overloaded;
 
 /// `carillon.edge.v1.Legs` of one edge.
 #[derive(Clone)]

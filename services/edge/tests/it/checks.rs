@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::Refuse;
+use cluster_api::registrar::v1::route_response::Plan;
 use sip_message::HeaderId;
 use tonic::Status;
 
