@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambient::Entropy;
+use cluster_api::callcontrol::v1::call_control_server::CallControlServer;
+use cluster_api::callcontrol::v1::leg_events_server::LegEventsServer;
+use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCallsServer;
 use lifecycle::{Drain, Tasks, TooManyTasks};
 use store::Store;
 use telemetry::Metrics;
+use tonic::service::RoutesBuilder;
 
 use crate::api::CallControlApi;
 use crate::config::Config;
@@ -60,6 +64,14 @@ pub fn build(config: Config, deps: Deps) -> Service {
 }
 
 impl Service {
+    /// Adds the gRPC services of call-control to a server.
+    pub fn add_routes(&self, routes: &mut RoutesBuilder) {
+        routes
+            .add_service(CallControlServer::new(self.api.clone()))
+            .add_service(LegEventsServer::new(self.leg_events.clone()))
+            .add_service(ProxiedCallsServer::new(self.proxied_calls.clone()));
+    }
+
     /// Starts the work in the background: due work, lost edges, event streams. Needs a runtime.
     ///
     /// # Errors

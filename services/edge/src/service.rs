@@ -6,10 +6,16 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use cluster_api::edge::v1::edges_server::EdgesServer;
+use cluster_api::edge::v1::legs_server::LegsServer;
+use cluster_api::edge::v1::requests_server::RequestsServer;
+use cluster_api::trace::v1::capture_server::CaptureServer;
+use cluster_api::trace::v1::traces_server::TracesServer;
 use cluster_rpc::{CaptureLink, EdgeDirectory, EdgesLink};
 use hashbrown::HashMap;
 use sip_endpoint::{DatagramSocket, Endpoint};
 use sip_proxy::Own;
+use tonic::service::RoutesBuilder;
 
 use crate::answer::LocalTags;
 use crate::arrive::merged::Begun;
@@ -126,6 +132,16 @@ impl BoundEdge {
     /// The addresses that are bound.
     pub fn listening(&self) -> Vec<SocketAddr> {
         self.endpoint.listening().collect()
+    }
+
+    /// Adds the gRPC services of the edge to a server; `others` leads to the edges of the other processes.
+    pub fn add_routes(&self, routes: &mut RoutesBuilder, others: &EdgeDirectory) {
+        routes
+            .add_service(LegsServer::new(self.legs()))
+            .add_service(RequestsServer::new(self.requests()))
+            .add_service(CaptureServer::new(self.capture()))
+            .add_service(TracesServer::new(self.traces(Some(others.clone()))))
+            .add_service(EdgesServer::new(self.edges_service(Some(others.clone()))));
     }
 
     /// The gRPC service that carries call-control's legs.

@@ -16,33 +16,20 @@ use cluster_api::presence::v1::{
     messages_server::MessagesServer, presence_server::PresenceServer,
     resource_lists_server::ResourceListsServer,
 };
-use serde::Deserialize;
-use tonic::service::Routes;
+use tonic::service::RoutesBuilder;
 
-/// Settings of the presence service: none yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {}
-
-/// The presence service. Clones are the same service.
+/// The presence service; nothing about it can be set yet. Clones are the same service.
 #[derive(Clone, Debug, Default)]
 pub struct Presence {}
 
 impl Presence {
-    /// A presence service that is ready to answer.
-    pub fn build(_: Config) -> Self {
-        Self {}
-    }
-
-    /// All gRPC services of presence, to be served by one server.
-    pub fn routes(&self) -> Routes {
-        let mut routes = Routes::builder();
+    /// Adds the gRPC services of presence to a server.
+    pub fn add_routes(&self, routes: &mut RoutesBuilder) {
         routes
             .add_service(IntakeServer::new(self.clone()))
             .add_service(PresenceServer::new(self.clone()))
             .add_service(MessageSummaryServer::new(self.clone()))
             .add_service(ResourceListsServer::new(self.clone()))
             .add_service(MessagesServer::new(self.clone()));
-        routes.routes()
     }
 }

@@ -6,37 +6,29 @@ use serde::{Deserialize, Serialize};
 use sip_digest::Hash;
 
 /// Settings of the registrar. Every default says where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The domains served; the first one is the home of telephone numbers without a domain.
     pub domains: Vec<DomainConfig>,
     /// Granted to a phone that asks for nothing: 3600 s (RFC 3261 10.2.1.1 leaves it to the registrar).
-    #[serde(with = "humantime_serde")]
     pub default_expires: Duration,
     /// Shorter requests are answered 423: 60 s, a tenth of what a NAT binding of a TCP connection may live.
-    #[serde(with = "humantime_serde")]
     pub min_expires: Duration,
     /// Longer requests are shortened: 7200 s.
-    #[serde(with = "humantime_serde")]
     pub max_expires: Duration,
     /// Bindings of one address of record, where the account does not say: 10 (against amplification by forking).
     pub max_bindings: u32,
     /// Life of a nonce: 300 s, the longest that a captured request may be tried again elsewhere.
-    #[serde(with = "humantime_serde")]
     pub nonce_lifetime: Duration,
     /// Algorithms offered, best first: SHA-256, and MD5 for old clients (RFC 8760 2.3).
     pub algorithms: Vec<Algorithm>,
     /// Accepts credentials without qop, which prove less (RFC 8760 2.6); only for old clients: off.
     pub danger_allow_no_qop: bool,
     /// How long a user without account is still known after the last binding went (480 instead of 404): 300 s.
-    #[serde(with = "humantime_serde")]
     pub forget_after: Duration,
     /// Life of a membership lease: 2 s, so that work of a dead process is taken over within 3 s.
-    #[serde(with = "humantime_serde")]
     pub membership_lease: Duration,
     /// How often expired bindings are looked for: 500 ms, so that they are gone within a second.
-    #[serde(with = "humantime_serde")]
     pub expiry_interval: Duration,
     /// User parts that belong to call-control (callback, conference factory): none.
     pub call_control_users: Vec<String>,
@@ -52,22 +44,18 @@ pub struct Config {
 }
 
 /// One served domain.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainConfig {
     /// Host part of its addresses of record.
     pub name: String,
     /// How its users prove who they are.
-    #[serde(default)]
     pub auth: Auth,
     /// Realm of challenges; the name when absent.
-    #[serde(default)]
     pub realm: Option<String>,
 }
 
 /// How users prove who they are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
     /// By digest.
     #[default]

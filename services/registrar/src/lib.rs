@@ -47,7 +47,7 @@ use lifecycle::Shutdown;
 use store::{Partition, Store};
 use telemetry::Metrics;
 use tokio::time::MissedTickBehavior;
-use tonic::service::Routes;
+use tonic::service::RoutesBuilder;
 
 pub use config::{Algorithm, Auth, Config, ConfigError, DomainConfig};
 
@@ -122,9 +122,8 @@ impl Registrar {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// All gRPC services of the registrar, to be served by one server.
-    pub fn routes(&self) -> Routes {
-        let mut routes = Routes::builder();
+    /// Adds the gRPC services of the registrar to a server.
+    pub fn add_routes(&self, routes: &mut RoutesBuilder) {
         routes
             .add_service(LocationServer::new(self.clone()))
             .add_service(MembershipServer::new(self.clone()))
@@ -132,7 +131,6 @@ impl Registrar {
             .add_service(BindingsServer::new(self.clone()))
             .add_service(ForwardingServer::new(self.clone()))
             .add_service(TrunksServer::new(self.clone()));
-        routes.routes()
     }
 
     /// Removes expired bindings until asked to stop. Rpcs are answered without it.

@@ -19,7 +19,7 @@ use crate::cluster::{Cluster, DOMAIN, call_control_config, edge_address, edge_id
 use crate::links::ReachableEdges;
 use crate::registrars::{RegistrarReplica, Registrars};
 use crate::sabotage::Saboteur;
-use crate::store::DistantStore;
+use crate::store::distant;
 use crate::trouble::Trouble;
 
 pub(crate) fn call_control(cluster: &Cluster, life: u64, trouble: &Trouble) -> call_control::Service {
@@ -33,7 +33,7 @@ pub(crate) fn call_control(cluster: &Cluster, life: u64, trouble: &Trouble) -> c
         saboteur.clone(),
     );
     let deps = call_control::Deps {
-        store: Arc::new(DistantStore::new(memory, chance, trouble.clone(), saboteur)),
+        store: Arc::new(distant(memory, chance, trouble.clone(), saboteur)),
         edges: Arc::new(edges),
         entropy: Arc::new(SeededEntropy::new(cluster.seed.wrapping_mul(31).wrapping_add(life))),
         metrics: Metrics::new(),
@@ -45,7 +45,7 @@ pub(crate) fn call_control(cluster: &Cluster, life: u64, trouble: &Trouble) -> c
 pub(crate) fn registrar(seed: u64, memory: &Arc<MemoryStore>, saboteur: &Arc<Saboteur>) -> RegistrarReplica {
     let trouble = Trouble::new(Chance::new(seed, "trouble of the registrar"));
     let chance = Chance::new(seed, "registrar");
-    let store = DistantStore::new(memory.clone(), chance, trouble.clone(), saboteur.clone());
+    let store = distant(memory.clone(), chance, trouble.clone(), saboteur.clone());
     let deps = registrar::Deps {
         store: Arc::new(store),
         entropy: Arc::new(SeededEntropy::new(seed ^ 0x5eed)),
@@ -77,7 +77,7 @@ pub(crate) async fn edge(cluster: &Cluster, place: usize, epoch: u64, tasks: &Ta
     let deps = edge::Deps {
         location: LocationLink::Local(cluster.registrars.clone()),
         leg_events: LegEventsLink::Local(cluster.replicas.clone()),
-        intake: IntakeLink::Local(Arc::new(Presence::build(presence::Config::default()))),
+        intake: IntakeLink::Local(Arc::new(Presence::default())),
         members: members.watch(),
         // Every address here is a number.
         dns: Arc::new(SystemDns),

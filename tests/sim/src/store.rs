@@ -3,15 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use store::{
-    Batch, CommitOutcome, Cursor, Due, Expect, IndexPage, Key, LogEntry, MemoryStore, Op, Partition, Store,
-    StoreError, Versioned, Wakeups,
-};
+use store::{Batch, CommitOutcome, Cursor, Expect, MemoryStore, Op, Store as _, StoreError};
+use test_support::{Hook, HookedStore, Read};
 use tokio::time::sleep;
 
 use crate::chance::Chance;
@@ -25,8 +23,21 @@ const SLOWEST: u64 = 6;
 const CONTACT: usize = 80;
 
 /// The store of the cluster as one process reaches it.
-pub struct DistantStore {
+pub type DistantStore = HookedStore<Distance>;
+
+/// A way to this store.
+pub fn distant(
     memory: Arc<MemoryStore>,
+    chance: Chance,
+    trouble: Trouble,
+    saboteur: Arc<Saboteur>,
+) -> DistantStore {
+    let distance = Distance { chance: Mutex::new(chance), trouble, saboteur, before: Mutex::default() };
+    HookedStore::new(memory, distance)
+}
+
+/// What is between a process and its store.
+pub struct Distance {
     chance: Mutex<Chance>,
     trouble: Trouble,
     saboteur: Arc<Saboteur>,
@@ -34,12 +45,7 @@ pub struct DistantStore {
     before: Mutex<HashMap<String, Bytes>>,
 }
 
-impl DistantStore {
-    /// A way to this store.
-    pub fn new(memory: Arc<MemoryStore>, chance: Chance, trouble: Trouble, saboteur: Arc<Saboteur>) -> Self {
-        Self { memory, chance: Mutex::new(chance), trouble, saboteur, before: Mutex::default() }
-    }
-
+impl Distance {
     /// Half of the way. The process may be stopped there.
     async fn travel(&self) {
         let time = self.chance.lock().below(SLOWEST / 2 + 1);
@@ -49,13 +55,7 @@ impl DistantStore {
         self.trouble.thawed().await;
     }
 
-    /// What a read has to pass.
-    async fn reach(&self) -> Result<(), StoreError> {
-        self.trouble.thawed().await;
-        if self.trouble.has_no_store() { Err(StoreError::unavailable("the store is away")) } else { Ok(()) }
-    }
-
-    async fn carry_out(&self, mut batch: Batch) -> Result<CommitOutcome, StoreError> {
+    async fn carry_out(&self, memory: &MemoryStore, mut batch: Batch) -> Result<CommitOutcome, StoreError> {
         let forged = || Ok(CommitOutcome { version: u64::MAX, cursors: vec![Cursor::ZERO; batch.ops.len()] });
         let of_calls = batch.partition.as_str().contains("calls");
         let touches =
@@ -66,9 +66,9 @@ impl DistantStore {
             return forged();
         }
         self.spoil(&mut batch);
-        let outcome = self.memory.commit(batch.clone()).await;
+        let outcome = memory.commit(batch.clone()).await;
         if !of_calls && outcome.is_ok() {
-            self.revive(&batch).await;
+            self.revive(memory, &batch).await;
         }
         outcome
     }
@@ -113,7 +113,7 @@ impl DistantStore {
     }
 
     /// Writes what was there before a record shrank or went.
-    async fn revive(&self, batch: &Batch) {
+    async fn revive(&self, memory: &MemoryStore, batch: &Batch) {
         for op in &batch.ops {
             let (name, size) = match op {
                 Op::Put { name, value, .. } => (name, value.len()),
@@ -127,7 +127,7 @@ impl DistantStore {
                 let mut again = Batch::new(&batch.partition);
                 again.put(name.clone(), old, Expect::Any);
                 // A conflict is as good as a failure here.
-                let _ = self.memory.commit(again).await;
+                let _ = memory.commit(again).await;
             } else if let Op::Put { value, .. } = op {
                 self.before.lock().insert(name.clone(), value.clone());
             }
@@ -143,88 +143,35 @@ fn put_of(op: &Op) -> Option<&str> {
 }
 
 #[async_trait]
-impl Store for DistantStore {
-    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        self.travel().await;
-        self.reach().await?;
-        let found = self.memory.get(key).await;
-        self.travel().await;
-        found
+impl Hook for Distance {
+    async fn before(&self, read: Read) -> Result<(), StoreError> {
+        if read == Read::Record {
+            self.travel().await;
+        }
+        self.trouble.thawed().await;
+        if self.trouble.has_no_store() { Err(StoreError::unavailable("the store is away")) } else { Ok(()) }
     }
 
-    async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
+    async fn after(&self, read: Read) {
+        // Only what decides about a change is waited for. An empty answer is by far the most frequent one, and changes nothing.
+        if matches!(read, Read::Record | Read::DueClaim) {
+            self.travel().await;
+        }
+    }
+
+    async fn commit(&self, memory: &MemoryStore, batch: Batch) -> Result<CommitOutcome, StoreError> {
         self.travel().await;
         if self.trouble.has_no_store() {
             if self.trouble.still_arrives() {
-                let _ = self.carry_out(batch).await;
+                let _ = self.carry_out(memory, batch).await;
             }
             self.travel().await;
             return Err(StoreError::Timeout { after_ms: SLOWEST });
         }
-        let outcome = self.carry_out(batch).await;
+        let outcome = self.carry_out(memory, batch).await;
         // Who dies here does not know that it was done.
         self.travel().await;
         outcome
-    }
-
-    async fn index(
-        &self,
-        partition: &Partition,
-        index: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<IndexPage, StoreError> {
-        self.reach().await?;
-        self.memory.index(partition, index, after, limit).await
-    }
-
-    async fn due_claim(
-        &self,
-        partition: &Partition,
-        queue: &str,
-        lease: Duration,
-        limit: usize,
-    ) -> Result<Vec<Due>, StoreError> {
-        self.reach().await?;
-        let claimed = self.memory.due_claim(partition, queue, lease, limit).await;
-        // An empty answer is not waited for: it is by far the most frequent one, and changes nothing.
-        if claimed.as_ref().is_ok_and(|claimed| !claimed.is_empty()) {
-            self.travel().await;
-        }
-        claimed
-    }
-
-    async fn due_next(&self, partition: &Partition, queue: &str) -> Result<Option<SystemTime>, StoreError> {
-        self.reach().await?;
-        self.memory.due_next(partition, queue).await
-    }
-
-    async fn log_read(
-        &self,
-        partition: &Partition,
-        log: &str,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<Vec<LogEntry>, StoreError> {
-        self.reach().await?;
-        self.memory.log_read(partition, log, after, limit).await
-    }
-
-    async fn log_tail(&self, partition: &Partition, log: &str) -> Result<Cursor, StoreError> {
-        self.reach().await?;
-        self.memory.log_tail(partition, log).await
-    }
-
-    fn watch_log(&self, partition: &Partition, log: &str) -> Wakeups {
-        self.memory.watch_log(partition, log)
-    }
-
-    fn watch(&self, partition: &Partition) -> Wakeups {
-        self.memory.watch(partition)
-    }
-
-    fn now(&self) -> SystemTime {
-        self.memory.now()
     }
 
     fn is_ready(&self) -> bool {

@@ -14,7 +14,7 @@ use lifecycle::{Drain, Health, Shutdown, Tasks};
 use presence::Presence;
 use registrar::Registrar;
 use store::Store;
-use telemetry::{Metrics, Redacted};
+use telemetry::Metrics;
 
 use super::api_server::ApiServer;
 use super::elsewhere::Elsewhere;
@@ -49,7 +49,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let joined = Joined::all(&parts.roles, &membership, &parts.tasks, &myself)?;
     let late = Arc::new(LateLegs::default());
     let calls = parts.call_control(settings, store, &joined, &late)?;
-    let presence = Presence::build(presence::Config::default());
+    let presence = Presence::default();
 
     let mut listening = Vec::new();
     if parts.roles.contains(&Role::Edge) {
@@ -73,7 +73,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         myself.is_at(edge_role::internal(settings, &listening).await?);
         late.is(edge.legs());
         let others = EdgeDirectory::new(joined.view(Role::Edge)?, parts.wiring.clone());
-        services::add_edge(&mut api.routes, &edge, &others);
+        edge.add_routes(&mut api.routes, &others);
         let (end, alive) = (parts.end.clone(), parts.health.component("edge", Instant::now(), None));
         parts.tasks.spawn("edge", async move {
             alive.ready();
@@ -84,14 +84,14 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     }
     if let Some(registrar) = registrar.filter(|_| parts.roles.contains(&Role::Registrar)) {
         parts.tasks.spawn("registrar", registrar.clone().run(parts.end.clone()))?;
-        services::add_registrar(&mut api.routes, &registrar);
+        registrar.add_routes(&mut api.routes);
     }
     if parts.roles.contains(&Role::Presence) {
-        services::add_presence(&mut api.routes, &presence);
+        presence.add_routes(&mut api.routes);
     }
     if let Some(calls) = &calls {
         calls.start()?;
-        services::add_call_control(&mut api.routes, calls);
+        calls.add_routes(&mut api.routes);
     }
     let api_address = api.address()?;
     let elsewhere = Elsewhere::new(settings, parts.roles.clone());
@@ -127,9 +127,9 @@ struct Parts {
 impl Parts {
     fn new(settings: &Settings, roles: BTreeSet<Role>) -> anyhow::Result<Self> {
         let (metrics, tasks) = (Metrics::new(), Tasks::new("carillon", MOST_TASKS));
-        let token = &settings.cluster_token.0;
+        let token = &settings.cluster_token;
         let config = cluster_rpc::remote::Config {
-            token: (!token.is_empty()).then(|| Redacted::new(token.clone())),
+            token: (!token.expose().is_empty()).then(|| token.clone()),
             ..cluster_rpc::remote::Config::default()
         };
         Ok(Self {

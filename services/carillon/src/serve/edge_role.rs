@@ -39,11 +39,15 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     }
     if let Some(ip) = inside(settings).await? {
         // Where siblings reach this edge is a name of its own too, beside the advertised one.
-        config.aliases.push(ip.to_string());
+        config.aliases.push(match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        });
     }
     config.trusted = networks("edge.trusted", &settings.edge.trusted)?;
     config.endpoint.local_nets = networks("edge.local_nets", &settings.edge.local_nets)?;
     config.ring_timeout = settings.edge.ring_timeout;
+    config.limits.captured_messages = settings.limits.ladder_messages;
     Ok(config)
 }
 
@@ -74,4 +78,26 @@ async fn inside(settings: &Settings) -> anyhow::Result<Option<IpAddr>> {
         .with_context(|| format!("cluster_url {}: no such host", settings.cluster_url))?
         .next();
     Ok(found.map(|address| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn limits_and_the_inside_address_reach_the_edge() {
+        let mut settings =
+            Settings { cluster_url: "http://[2001:db8::7]:50051".into(), ..Settings::default() };
+        let limits = &mut settings.limits;
+        (limits.tcp_connections, limits.tcp_connections_per_source) = (11, 12);
+        (limits.transactions, limits.ladder_messages) = (13, 14);
+        let api = SocketAddr::from(([127, 0, 0, 1], 50051));
+        let myself = Myself::new(&settings, api, 1, lifecycle::Drain::new());
+        let edge = config(&settings, &myself).await.unwrap();
+        let endpoint = &edge.endpoint;
+        assert_eq!((endpoint.max_connections, endpoint.max_connections_per_address), (11, 12));
+        assert_eq!((endpoint.transactions.max_client, endpoint.transactions.max_server), (13, 13));
+        assert_eq!(edge.limits.captured_messages, 14);
+        assert_eq!(edge.aliases, ["[2001:db8::7]"]);
+    }
 }

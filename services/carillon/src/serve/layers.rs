@@ -8,6 +8,7 @@ use std::path::Path;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
+use super::cluster_url::bracketed;
 use super::settings::Settings;
 use super::{problems, unknown};
 
@@ -101,7 +102,8 @@ impl Layers {
     pub fn finish(mut self) -> Result<Settings, Problems> {
         let all = table(self.given.iter().map(|(path, given)| (path.as_str(), &given.value)));
         match all.try_into::<Settings>() {
-            Ok(settings) => {
+            Ok(mut settings) => {
+                settings.cluster_url = bracketed(&settings.cluster_url);
                 let found = problems::problems(&settings);
                 let told = found.into_iter().map(|(path, why)| format!("{}: {why}", self.origin(path)));
                 self.problems.extend(told.collect::<Vec<_>>());

@@ -5,6 +5,7 @@
 
 mod admin;
 mod api_server;
+mod cluster_url;
 mod compose;
 mod edge_role;
 mod elsewhere;

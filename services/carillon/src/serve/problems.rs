@@ -160,16 +160,12 @@ impl Found {
                 give_up.as_secs()
             )
         });
-        self.unless(s.presence.min_expires <= s.presence.max_expires, "presence", || {
-            "min_expires <= max_expires does not hold".into()
-        });
     }
 
     fn limits(&mut self, s: &Settings) {
         for (path, limit) in [
             ("limits.tcp_connections", s.limits.tcp_connections),
             ("limits.tcp_connections_per_source", s.limits.tcp_connections_per_source),
-            ("limits.stream_message", s.limits.stream_message),
             ("limits.transactions", s.limits.transactions),
             ("limits.watch_buffer", s.limits.watch_buffer),
             ("log.queue", s.log.queue),

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use store::RedisOptions;
+use telemetry::Redacted;
 
 use super::environment;
 use super::layers::{Layers, Problems};
@@ -32,7 +34,7 @@ pub struct Settings {
     /// Tokens with scopes; empty means none.
     pub api_token_file: PathBuf,
     /// Token for calls to the other services, where their API asks for one; its scopes are `cluster:read,cluster:write`.
-    pub cluster_token: Secret,
+    pub cluster_token: Redacted<String>,
     /// Longest time of a drain after SIGTERM: 64*T1 of the slowest transaction, and slack.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
@@ -48,25 +50,12 @@ pub struct Settings {
     pub edge: Edge,
     /// The registrar.
     pub registrar: Registrar,
-    /// The presence service.
-    pub presence: Presence,
     /// The call-control service.
     pub call_control: CallControl,
     /// The shared store.
     pub redis: Redis,
     /// Bounds.
     pub limits: Limits,
-}
-
-/// A text that is never shown.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// One served domain.
@@ -130,18 +119,6 @@ pub struct Registrar {
     pub algorithms: Vec<registrar::Algorithm>,
 }
 
-/// Keys of the presence service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Presence {
-    /// Shortest subscription and publication.
-    #[serde(with = "humantime_serde")]
-    pub min_expires: Duration,
-    /// Longest subscription and publication.
-    #[serde(with = "humantime_serde")]
-    pub max_expires: Duration,
-}
-
 /// Keys of call-control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -167,7 +144,7 @@ pub struct Redis {
     pub wait_timeout: Duration,
 }
 
-/// Bounds; each has a metric of the same name.
+/// The bounds that operators set; the others are constants or settings of the service that has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -175,11 +152,9 @@ pub struct Limits {
     pub tcp_connections: usize,
     /// TCP connections of one source address.
     pub tcp_connections_per_source: usize,
-    /// Largest message on a stream, in octets.
-    pub stream_message: usize,
-    /// Transactions alive in one edge.
+    /// Client transactions alive in one edge, and as many server transactions.
     pub transactions: usize,
-    /// Messages kept for ladders in one edge.
+    /// Messages kept for ladders in one edge; 0 keeps none.
     pub ladder_messages: usize,
     /// Events buffered for one WatchCalls stream.
     pub watch_buffer: usize,
@@ -196,7 +171,7 @@ impl Default for Settings {
             cluster_url: String::new(),
             peers: Vec::new(),
             api_token_file: PathBuf::new(),
-            cluster_token: Secret::default(),
+            cluster_token: Redacted::default(),
             drain: Duration::from_secs(45),
             log: telemetry::logs::Config::default(),
             auth: "digest".into(),
@@ -204,7 +179,6 @@ impl Default for Settings {
             sip: Sip::default(),
             edge: Edge::default(),
             registrar: Registrar::default(),
-            presence: Presence::default(),
             call_control: CallControl::default(),
             redis: Redis::default(),
             limits: Limits::default(),
@@ -212,61 +186,58 @@ impl Default for Settings {
     }
 }
 
+// Every default below is that of the owner of the value, so that there is one.
+
 impl Default for Sip {
     fn default() -> Self {
+        let timing = sip_endpoint::Config::default().transactions.timing;
         Self {
             listen: vec!["udp://127.0.0.1:5060".into(), "tcp://127.0.0.1:5060".into()],
-            t1: Duration::from_millis(500),
-            t2: Duration::from_secs(4),
-            t4: Duration::from_secs(5),
+            t1: timing.t1,
+            t2: timing.t2,
+            t4: timing.t4,
         }
     }
 }
 
 impl Default for Edge {
     fn default() -> Self {
-        Self { ring_timeout: Duration::from_secs(60), local_nets: Vec::new(), trusted: Vec::new() }
+        let own = edge::Config::new("", 0, sip_endpoint::Config::default());
+        Self { ring_timeout: own.ring_timeout, local_nets: Vec::new(), trusted: Vec::new() }
     }
 }
 
 impl Default for Registrar {
     fn default() -> Self {
-        Self {
-            default_expires: Duration::from_secs(3600),
-            min_expires: Duration::from_secs(60),
-            max_expires: Duration::from_secs(7200),
-            algorithms: registrar::Config::default().algorithms,
-        }
-    }
-}
-
-impl Default for Presence {
-    fn default() -> Self {
-        Self { min_expires: Duration::from_secs(60), max_expires: Duration::from_secs(7200) }
+        let registrar::Config { default_expires, min_expires, max_expires, algorithms, .. } =
+            registrar::Config::default();
+        Self { default_expires, min_expires, max_expires, algorithms }
     }
 }
 
 impl Default for CallControl {
     fn default() -> Self {
-        Self { ring_timeout: Duration::from_secs(60), guard: Duration::from_secs(20) }
+        let call_control::Config { ring_timeout, guard, .. } = call_control::Config::default();
+        Self { ring_timeout, guard }
     }
 }
 
 impl Default for Redis {
     fn default() -> Self {
-        Self { url: String::new(), wait_replicas: 0, wait_timeout: Duration::from_millis(100) }
+        let RedisOptions { wait_replicas, wait_timeout, .. } = RedisOptions::default();
+        Self { url: String::new(), wait_replicas, wait_timeout }
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let endpoint = sip_endpoint::Config::default();
         Self {
-            tcp_connections: 20_000,
-            tcp_connections_per_source: 50,
-            stream_message: 320 * 1024,
-            transactions: 1_000_000,
-            ladder_messages: 20_000,
-            watch_buffer: 10_000,
+            tcp_connections: endpoint.max_connections,
+            tcp_connections_per_source: endpoint.max_connections_per_address,
+            transactions: endpoint.transactions.max_server,
+            ladder_messages: edge::Limits::default().captured_messages,
+            watch_buffer: call_control::Config::default().watch_buffer,
         }
     }
 }
