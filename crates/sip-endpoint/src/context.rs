@@ -18,6 +18,7 @@ use crate::dns::Dns;
 use crate::flow::{FlowEnd, FlowView, Flows};
 use crate::hop::{FlowId, Hop, Transport};
 use crate::names::{Names, OwnVia};
+use crate::returning::Located;
 use crate::timers::{TimerId, Timers};
 use crate::udp::Sockets;
 use crate::user::TransactionUser;
@@ -33,6 +34,8 @@ pub(crate) struct Core<U: TransactionUser> {
     pub(crate) flows: Flows,
     pub(crate) timers: Timers<U::Timer>,
     pub(crate) work: Work<U::Completion>,
+    /// Responses for which DNS is asked.
+    pub(crate) returning: Work<Located>,
     pub(crate) names: Names,
     pub(crate) dns: Arc<dyn Dns>,
     pub(crate) config: Arc<Config>,

@@ -35,6 +35,8 @@ impl<U: TransactionUser> Driver<U> {
             self.guarded(|user, cx| user.on_flow_closed(cx, flow, end));
         } else if let Some(result) = self.core.work.pop_done() {
             self.guarded(|user, cx| user.on_completion(cx, result));
+        } else if let Some(located) = self.core.returning.pop_done() {
+            self.core.take_located(located);
         } else {
             return false;
         }

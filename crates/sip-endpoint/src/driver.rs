@@ -187,6 +187,7 @@ impl<U: TransactionUser> Driver<U> {
 
     fn handle_closed(&mut self, id: FlowId, end: FlowEnd, unsent: Vec<Parcel>) {
         let flow = self.core.flows.remove(id);
+        let peer = flow.as_ref().map(|flow| flow.view.peer);
         if let FlowEnd::NotOpened(_) = end {
             self.core.counters.connections_failed.one_more();
             if let Some(flow) = flow {
@@ -204,14 +205,14 @@ impl<U: TransactionUser> Driver<U> {
             };
             match (moved, end) {
                 (true, _) => {}
-                // Where nobody listens, a further attempt would only repeat the failure.
-                (false, FlowEnd::NotOpened(_)) => self.core.failed.extend(parcel.origin),
+                (false, FlowEnd::NotOpened(_)) => self.core.not_taken(parcel, peer),
                 (false, _) => self.core.undelivered(parcel),
             }
         }
     }
 
     fn poll_work(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let returned = self.poll_returning(cx);
         for taken in 0..PER_ROUND {
             match self.core.work.poll(cx) {
                 Poll::Ready(Progress::Done(result)) => {
@@ -219,10 +220,25 @@ impl<U: TransactionUser> Driver<U> {
                     self.drain(None);
                 }
                 Poll::Ready(Progress::Panicked) => self.core.counters.work_panics.one_more(),
-                Poll::Pending => return taken > 0,
+                Poll::Pending => return returned || taken > 0,
             }
         }
         // More may be done already, and nothing will wake us for it.
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    fn poll_returning(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        for taken in 0..PER_ROUND {
+            match self.core.returning.poll(cx) {
+                Poll::Ready(Progress::Done(located)) => {
+                    self.core.take_located(located);
+                    self.drain(None);
+                }
+                Poll::Ready(Progress::Panicked) => self.core.counters.work_panics.one_more(),
+                Poll::Pending => return taken > 0,
+            }
+        }
         cx.waker().wake_by_ref();
         true
     }

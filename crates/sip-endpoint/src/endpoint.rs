@@ -166,6 +166,7 @@ impl<U: TransactionUser> Endpoint<U> {
             flows: Flows::new(event_sender, tasks, config.clone(), counters.clone()),
             timers: Timers::new(now),
             work: Work::new(config.max_work),
+            returning: Work::new(config.max_work),
             names,
             dns,
             config,

@@ -39,6 +39,7 @@ mod mmsg;
 mod names;
 mod network;
 mod outbound;
+mod returning;
 mod stream;
 mod stun;
 mod timers;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sip_message::{HeaderId, Limits, Message};
+use sip_message::{HeaderId, Message};
 use sip_transaction::{ClientKey, Key, SendError};
 
 use crate::context::Core;
@@ -28,9 +28,9 @@ impl<U: TransactionUser> Core<U> {
                     self.failed.extend(origin);
                 }
             }
-            Hop::Flow(id) => match self.flows.send(id, Parcel { bytes: bytes.clone(), origin }) {
+            Hop::Flow(id) => match self.flows.send(id, Parcel::new(bytes.clone(), origin)) {
                 Ok(()) => {}
-                Err(Undelivered::Gone) => self.undelivered(Parcel { bytes, origin }),
+                Err(Undelivered::Gone) => self.undelivered(Parcel::new(bytes, origin)),
                 Err(Undelivered::Full) => {
                     self.close_flow(id, FlowEnd::TooSlow);
                     self.failed.extend(origin);
@@ -109,34 +109,6 @@ impl<U: TransactionUser> Core<U> {
                 self.counters.large_requests_back_to_udp.one_more();
             }
         }
-    }
-
-    /// A message did not leave by its connection: a response gets another one, a request fails.
-    pub(crate) fn undelivered(&mut self, parcel: Parcel) {
-        match parcel.origin {
-            Some(Key::Server(_)) if self.reroute(&parcel).is_some() => {}
-            Some(key) => self.failed.push_back(key),
-            None => {}
-        }
-    }
-
-    /// RFC 3261 18.2.2: a response whose connection is gone goes to the source address, at the port of the Via.
-    fn reroute(&mut self, parcel: &Parcel) -> Option<()> {
-        let response = Message::parse(parcel.bytes.clone(), &Limits::OWN).ok()?;
-        let via = response.top_via().ok()?;
-        let ip = via.received_ip().or_else(|| via.host_ip())?;
-        if !via.transport.eq_ignore_ascii_case(Transport::Tcp.as_str()) {
-            return None;
-        }
-        let flow = self.connect(SocketAddr::new(ip, via.port_or_default()))?;
-        if let Some(Key::Server(key)) = parcel.origin {
-            self.transactions.move_server(key, Hop::Flow(flow));
-        }
-        self.show_sent(Hop::Flow(flow), &parcel.bytes);
-        let again = Parcel { bytes: parcel.bytes.clone(), origin: parcel.origin };
-        self.flows.send(flow, again).ok()?;
-        self.counters.responses_rerouted.one_more();
-        Some(())
     }
 
     /// The same request as it goes by TCP, and the connection for it.

@@ -15,12 +15,20 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::flow::FlowEnd;
 use crate::hop::FlowId;
+use crate::returning::Tried;
 
 /// A message on its way out, and whom to tell when it does not get there.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) bytes: Bytes,
     pub(crate) origin: Option<Key>,
+    pub(crate) tried: Tried,
+}
+
+impl Parcel {
+    pub(crate) fn new(bytes: Bytes, origin: Option<Key>) -> Self {
+        Self { bytes, origin, tried: Tried::Nothing }
+    }
 }
 
 /// What a connection tells the driver.

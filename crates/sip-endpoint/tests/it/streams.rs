@@ -1,9 +1,12 @@
 //! TCP.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sip_endpoint::{Failure, FlowEnd, Transport};
+use sip_endpoint::{Answer, Dns, DnsError, Failure, FlowEnd, Transport};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 
 use crate::support::*;
 
@@ -66,6 +69,77 @@ async fn a_response_whose_connection_is_gone_takes_a_new_one_to_the_port_of_the_
     let mut again = listening.accept().await;
     assert_eq!(again.receive().await.status(), Some(200));
     assert_eq!(us.counters.responses_rerouted.count(), 1);
+}
+
+/// Answers for one name alone.
+struct OneName(Vec<IpAddr>);
+
+impl Dns for OneName {
+    fn addresses<'a>(&'a self, host: &'a str) -> Answer<'a, Vec<IpAddr>> {
+        let found = if host == "client.example" { Ok(self.0.clone()) } else { Err(DnsError::NoSuchHost) };
+        Box::pin(async move {
+            // as a name server takes its time
+            tokio::task::yield_now().await;
+            found
+        })
+    }
+}
+
+/// A port that is refused at 127.0.0.1, and a listener with the same port at 127.0.0.2.
+async fn refused_here_and_taken_there() -> (TcpSocket, TcpListening) {
+    loop {
+        let refused = TcpSocket::new_v4().unwrap();
+        refused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = refused.local_addr().unwrap().port();
+        if let Ok(listening) = TcpListening::at(("127.0.0.2", port)).await {
+            return (refused, listening);
+        }
+    }
+}
+
+/// TRN-06: nobody listens at the source, so the name or number of sent-by is asked for, and each of its addresses is tried.
+#[tokio::test]
+async fn a_response_that_its_source_does_not_take_goes_where_sent_by_leads() {
+    for sent_by in ["client.example", "127.0.0.2"] {
+        let (refused, listening) = refused_here_and_taken_there().await;
+        let addresses = ["127.0.0.1", "127.0.0.3", "127.0.0.2"].map(|ip| ip.parse().unwrap());
+        let mut us = Running::resolving(Arc::new(OneName(addresses.to_vec())), |_| {}).await;
+        let mut peer = TcpPeer::connect(us.address).await;
+        let via = format!("SIP/2.0/TCP {sent_by}:{};branch=z9hG4bK1", listening.address.port());
+        peer.send_text(&request_of_peer("INVITE", &via)).await;
+        let (key, request, arrival) = us.request().await;
+        assert_eq!(request.top_via().unwrap().received, Some("127.0.0.1"));
+        drop(peer);
+        while !matches!(us.told().await, Told::Closed(flow, FlowEnd::Peer) if Some(flow) == arrival.hop.flow())
+        {
+        }
+        us.respond(key, request, 200);
+        let mut again = listening.accept().await;
+        assert_eq!(again.receive().await.status(), Some(200), "{sent_by}");
+        let tries = if sent_by == "client.example" { 2 } else { 1 };
+        assert_eq!(us.counters.connections_failed.count(), tries, "the source is tried once, and first");
+        drop(refused);
+    }
+}
+
+/// TRN-06: a sent-by that leads nowhere ends the search, and the user hears of it.
+#[tokio::test]
+async fn a_response_whose_sent_by_nobody_knows_is_reported() {
+    let (_refused, listening) = refused_here_and_taken_there().await;
+    for (addresses, sent_by) in
+        [(vec![], "client.example"), (vec![], "unknown.example"), (vec!["127.0.0.3"], "client.example")]
+    {
+        let addresses = addresses.into_iter().map(|ip| ip.parse().unwrap()).collect();
+        let mut us = Running::resolving(Arc::new(OneName(addresses)), |_| {}).await;
+        let mut peer = TcpPeer::connect(us.address).await;
+        let via = format!("SIP/2.0/TCP {sent_by}:{};branch=z9hG4bK1", listening.address.port());
+        peer.send_text(&request_of_peer("INVITE", &via)).await;
+        let (key, request, _) = us.request().await;
+        drop(peer);
+        while !matches!(us.told().await, Told::Closed(..)) {}
+        us.respond(key, request, 486);
+        assert_eq!(us.failure().await, Failure::NotAnswered(key), "{sent_by}");
+    }
 }
 
 /// TRN-06, TXN-15

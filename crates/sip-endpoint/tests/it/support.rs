@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lifecycle::Tasks;
 use sip_endpoint::{
-    Arrival, CancelTarget, ClientKey, Config, Context, Counters, Direction, Endpoint, Failure, FlowEnd,
+    Arrival, CancelTarget, ClientKey, Config, Context, Counters, Direction, Dns, Endpoint, Failure, FlowEnd,
     FlowId, Handle, Hop, Seen, ServerKey, SystemDns, TimerId, TransactionUser, Transport, Witness,
 };
 use sip_message::{Frame, Framer, Limits, Message, ResponseBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -171,10 +171,14 @@ impl Running {
     }
 
     pub async fn with(adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::resolving(Arc::new(SystemDns), adjust).await
+    }
+
+    pub async fn resolving(dns: Arc<dyn Dns>, adjust: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::listening_on(["127.0.0.1:0".parse().unwrap()]);
         adjust(&mut config);
         let tasks = Tasks::new("endpoint", 1000);
-        let endpoint = Endpoint::<Obedient>::bind(config, Arc::new(SystemDns), tasks).await.unwrap();
+        let endpoint = Endpoint::<Obedient>::bind(config, dns, tasks).await.unwrap();
         let address = endpoint.listening().next().unwrap();
         let (sender, told) = mpsc::unbounded_channel();
         let (handle, counters) = (endpoint.handle(), endpoint.counters().clone());
@@ -323,9 +327,13 @@ pub struct TcpListening {
 
 impl TcpListening {
     pub async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        Self { listener, address }
+        Self::at("127.0.0.1:0").await.unwrap()
+    }
+
+    pub async fn at(address: impl ToSocketAddrs) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
     }
 
     pub async fn accept(&self) -> TcpPeer {

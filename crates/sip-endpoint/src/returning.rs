@@ -1,0 +1,122 @@
+//! Responses whose connection is gone (RFC 3261 18.2.2).
+//!
+//! | tried so far | what comes next                                                                        |
+//! |--------------|----------------------------------------------------------------------------------------|
+//! | nothing      | a connection to the source, `received`, at the port of sent-by                         |
+//! | the source   | where sent-by leads (RFC 3263 5): its number, or each address of its name in their order |
+//! | all of them  | the transaction is told; a repetition of the request gets the response again           |
+//!
+//! A sent-by without a port is looked up by its address records alone: SRV is not asked anywhere in this crate.
+
+use std::net::SocketAddr;
+
+use sip_message::{Limits, Message};
+use sip_transaction::Key;
+
+use crate::context::Core;
+use crate::dns::{Destination, DnsError, Target, locate};
+use crate::hop::{Hop, Transport};
+use crate::stream::Parcel;
+use crate::user::TransactionUser;
+
+/// Where a message has been on its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// The connection it belongs to, and no other.
+    #[default]
+    Nothing,
+    /// The source of the request, at this address.
+    Source(SocketAddr),
+    /// What sent-by leads to; these addresses are left, the next one last.
+    SentBy(Vec<SocketAddr>),
+}
+
+/// DNS has answered where a response may go.
+pub(crate) struct Located {
+    parcel: Parcel,
+    found: Result<Vec<Destination>, DnsError>,
+}
+
+impl<U: TransactionUser> Core<U> {
+    /// A message did not leave by its connection: a response gets another one, a request fails.
+    pub(crate) fn undelivered(&mut self, mut parcel: Parcel) {
+        let Some(key @ Key::Server(_)) = parcel.origin else {
+            self.failed.extend(parcel.origin);
+            return;
+        };
+        let gone_on = match std::mem::take(&mut parcel.tried) {
+            Tried::Nothing => self.return_to_source(parcel),
+            Tried::Source(source) => self.ask_for_sent_by(parcel, source),
+            Tried::SentBy(left) => self.return_to_next(parcel, left),
+        };
+        if gone_on.is_none() {
+            self.failed.push_back(key);
+        }
+    }
+
+    /// The same for a connection to `peer` that could not be opened. Where nobody listens, a further attempt would only
+    /// repeat the failure.
+    pub(crate) fn not_taken(&mut self, mut parcel: Parcel, peer: Option<SocketAddr>) {
+        if let (Tried::Nothing, Some(peer)) = (&parcel.tried, peer) {
+            parcel.tried = Tried::Source(peer);
+        }
+        self.undelivered(parcel);
+    }
+
+    fn return_to_source(&mut self, parcel: Parcel) -> Option<()> {
+        let response = Message::parse(parcel.bytes.clone(), &Limits::OWN).ok()?;
+        let via = response.top_via().ok()?;
+        let ip = via.received_ip().or_else(|| via.host_ip())?;
+        if !via.transport.eq_ignore_ascii_case(Transport::Tcp.as_str()) {
+            return None;
+        }
+        let source = SocketAddr::new(ip, via.port_or_default());
+        self.counters.responses_rerouted.one_more();
+        self.return_by(parcel, source, Tried::Source(source))
+    }
+
+    fn ask_for_sent_by(&mut self, parcel: Parcel, source: SocketAddr) -> Option<()> {
+        let response = Message::parse(parcel.bytes.clone(), &Limits::OWN).ok()?;
+        let via = response.top_via().ok()?;
+        let transport = Some(Transport::Tcp);
+        let target = Target { host: via.host.to_owned(), port: via.port, transport, secure: false };
+        if target.numeric().is_some_and(|sent_by| sent_by.address == source) {
+            return None;
+        }
+        let (dns, tried) = (self.dns.clone(), Tried::Source(source));
+        let parcel = Parcel { tried, ..parcel };
+        let work = async move { Located { found: locate(&target, &*dns).await, parcel } };
+        let started = self.returning.start(Box::pin(work));
+        if started.is_err() {
+            self.counters.work_refused.one_more();
+        }
+        started.ok()
+    }
+
+    /// DNS has answered.
+    pub(crate) fn take_located(&mut self, Located { parcel, found }: Located) {
+        let origin = parcel.origin;
+        let mut left: Vec<SocketAddr> = found.into_iter().flatten().map(|found| found.address).collect();
+        if let Tried::Source(source) = parcel.tried {
+            left.retain(|address| *address != source);
+        }
+        left.reverse();
+        if self.return_to_next(parcel, left).is_none() {
+            self.failed.extend(origin);
+        }
+    }
+
+    fn return_to_next(&mut self, parcel: Parcel, mut left: Vec<SocketAddr>) -> Option<()> {
+        let next = left.pop()?;
+        self.return_by(parcel, next, Tried::SentBy(left))
+    }
+
+    fn return_by(&mut self, parcel: Parcel, peer: SocketAddr, tried: Tried) -> Option<()> {
+        let flow = self.connect(peer)?;
+        if let Some(Key::Server(key)) = parcel.origin {
+            self.transactions.move_server(key, Hop::Flow(flow));
+        }
+        self.show_sent(Hop::Flow(flow), &parcel.bytes);
+        self.flows.send(flow, Parcel { tried, ..parcel }).ok()
+    }
+}
