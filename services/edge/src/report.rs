@@ -22,13 +22,13 @@ pub(crate) fn response(effect: u64, response: &Message, others: &[Message]) -> R
         contact: contact(response),
         contacts: texts(response, HeaderId::Contact),
         record_route: texts(response, HeaderId::RecordRoute),
-        rseq: number(response, HeaderId::RSeq),
+        rseq: response.rseq().ok().flatten(),
         require: tags(response, HeaderId::Require),
         supported: tags(response, HeaderId::Supported),
         allow: tags(response, HeaderId::Allow),
         accept: texts(response, HeaderId::Accept),
         challenges: own.chain(challenges(others)).map(|(_, value)| text(&value)).collect(),
-        retry_after: number(response, HeaderId::RetryAfter),
+        retry_after: response.retry_after().ok().flatten().map(|after| after.seconds),
         headers: headers(response),
         body: body(response),
     }
@@ -139,13 +139,6 @@ fn tags(message: &Message, id: HeaderId) -> Vec<String> {
 
 fn contact(message: &Message) -> String {
     message.contacts().next().and_then(Result::ok).map_or(String::new(), |contact| text(contact.uri))
-}
-
-/// The number at the start of a value: Retry-After may have a comment and parameters behind it.
-pub(crate) fn number(message: &Message, id: HeaderId) -> Option<u32> {
-    let value = message.first_str(id)?;
-    let digits = value.split(|letter: char| !letter.is_ascii_digit()).next()?;
-    digits.parse().ok()
 }
 
 #[cfg(test)]

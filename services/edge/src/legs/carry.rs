@@ -242,7 +242,7 @@ impl Edge {
             }
             return;
         };
-        let rseq = report::number(response, HeaderId::RSeq);
+        let rseq = response.rseq().ok().flatten();
         let to_tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
         let cseq = response.cseq().map_or(0, |cseq| cseq.number);
         if success || rseq.is_some() {
