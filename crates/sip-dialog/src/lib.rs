@@ -1,16 +1,16 @@
-//! Dialogs as values: identifiers, route set, remote target, sequence numbers.
+//! The rules of dialogs, over plain values: route set, remote target, sequence numbers. RFC 3261 12
 //!
 //! # What is here
-//! - [`Dialog`]: made from a response to our request or from a request to us, then asked for the next request and told of
-//!   what the peer sends. RFC 3261 12
-//! - [`RouteSet`]: the layout of Request-URI and Route, strict routers included. RFC 3261 12.2.1.1
+//! - [`RouteSet`]: in which order requests travel, and the layout of Request-URI and Route, strict routers included.
+//! - [`target`]: which messages move the remote target; [`sequence`]: which requests of the peer come in order.
+//! - [`Dialog`]: the dialog of a response to our request, for who has nothing but that response.
 //!
 //! # What is deliberately absent
-//! Transactions, timers and bodies. Offer and answer, session timer and event subscriptions are kept by whoever uses the
-//! dialog; a re-INVITE that fails changes nothing here (RFC 3261 14.1).
+//! A record of a dialog: who keeps one keeps it in a form of its own, and asks here what a message changes in it. Transactions,
+//! timers and bodies; offer and answer, session timers and subscriptions.
 //!
 //! # Where to start
-//! `dialog.rs`.
+//! `route_set.rs`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -18,6 +18,8 @@ mod dialog;
 mod route_set;
 #[cfg(test)]
 mod samples;
+pub mod sequence;
+pub mod target;
 
-pub use dialog::{Dialog, DialogId, NoDialog, NotAccepted, State};
-pub use route_set::{Layout, RouteSet};
+pub use dialog::{Dialog, NoDialog};
+pub use route_set::{Layout, RouteSet, Side};

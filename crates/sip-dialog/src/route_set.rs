@@ -1,6 +1,6 @@
 //! The route set of a dialog and how a request is laid out along it.
 
-use sip_message::{HeaderId, Message, NameAddr, Uri};
+use sip_message::{NameAddr, Uri};
 
 /// Route values in the order in which our requests travel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -15,27 +15,29 @@ pub struct Layout {
     pub routes: Vec<String>,
 }
 
+/// Which side of the dialog keeps the route set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// It sent the request that made the dialog.
+    Caller,
+    /// It answered that request.
+    Callee,
+}
+
 impl RouteSet {
-    /// Takes Record-Route values in sending order.
-    pub fn new(values: Vec<String>) -> Self {
+    /// The route set that these Record-Route values make: the side that called sees them the other way round.
+    /// RFC 3261 12.1.1, 12.1.2
+    pub fn of(record_route: impl IntoIterator<Item = String>, side: Side) -> Self {
+        let mut values: Vec<String> = record_route.into_iter().collect();
+        if side == Side::Caller {
+            values.reverse();
+        }
         Self(values)
     }
 
-    /// Of a response to our request: the Record-Route values from the last to the first. RFC 3261 12.1.2
-    pub fn of_response(response: &Message) -> Self {
-        let mut values = record_routes(response);
-        values.reverse();
-        Self(values)
-    }
-
-    /// Of a request to us: the Record-Route values as they stand. RFC 3261 12.1.1
-    pub fn of_request(request: &Message) -> Self {
-        Self(record_routes(request))
-    }
-
-    /// The values in sending order.
-    pub fn values(&self) -> &[String] {
-        &self.0
+    /// The values in sending order, to be kept elsewhere.
+    pub fn into_values(self) -> Vec<String> {
+        self.0
     }
 
     /// Lays a request to `target` out. When the first hop is a strict router (no `lr`) it stands in the Request-URI and
@@ -50,10 +52,6 @@ impl RouteSet {
             Some(_) | None => Layout { request_uri: target.to_owned(), routes: self.0.clone() },
         }
     }
-}
-
-fn record_routes(message: &Message) -> Vec<String> {
-    message.values(HeaderId::RecordRoute).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
 fn uri_of(value: &str) -> &str {
@@ -77,7 +75,16 @@ mod tests {
     use super::*;
 
     fn set(values: &[&str]) -> RouteSet {
-        RouteSet::new(values.iter().map(|value| (*value).to_owned()).collect())
+        RouteSet::of(values.iter().map(|value| (*value).to_owned()), Side::Callee)
+    }
+
+    /// UAC-15
+    #[test]
+    fn the_caller_reverses_record_route_and_the_callee_keeps_it() {
+        let of =
+            |side| RouteSet::of(["<sip:p2;lr>".to_owned(), "<sip:p1;lr>".to_owned()], side).into_values();
+        assert_eq!(of(Side::Caller), ["<sip:p1;lr>", "<sip:p2;lr>"]);
+        assert_eq!(of(Side::Callee), ["<sip:p2;lr>", "<sip:p1;lr>"]);
     }
 
     /// UAC-16

@@ -67,7 +67,7 @@ pub const LAYERS: &[Layer] = &[
     Layer { package: "sip-digest", kind: Kind::Pure, may_import: &["sip-message"] },
     Layer { package: "sip-body", kind: Kind::Pure, may_import: &["sip-message"] },
     Layer { package: "sip-transaction", kind: Kind::Pure, may_import: &["sip-message"] },
-    Layer { package: "sip-dialog", kind: Kind::Pure, may_import: &["sip-message", "sip-body"] },
+    Layer { package: "sip-dialog", kind: Kind::Pure, may_import: &["sip-message"] },
     Layer { package: "sip-proxy", kind: Kind::Pure, may_import: &["sip-message"] },
     Layer { package: "ambient", kind: Kind::Shell, may_import: &[] },
     Layer { package: "telemetry", kind: Kind::Shell, may_import: &["ambient"] },

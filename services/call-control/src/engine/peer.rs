@@ -18,7 +18,8 @@
 //! | REFER, SUBSCRIBE, PUBLISH, REGISTER | 405 with Allow: known, and not served on a leg (UAC-01)                 |
 //! | other                              | 501                                                                      |
 
-use sip_message::Warning;
+use sip_dialog::{sequence, target};
+use sip_message::{Method, Warning};
 
 use crate::engine::call::OutcomeKind;
 use crate::engine::effect::{Body, Header};
@@ -56,7 +57,7 @@ impl Work<'_> {
             let status = if request.method == "BYE" { 200 } else { 481 }; // crossing or repeated BYEs are all answered
             return self.respond(leg, transaction, status, Vec::new(), None);
         }
-        if dialog.remote_cseq.is_some_and(|last| request.cseq <= last) {
+        if !sequence::is_in_order(dialog.remote_cseq, request.cseq) {
             return self.respond(leg, transaction, 500, Vec::new(), None);
         }
         dialog.remote_cseq = Some(request.cseq);
@@ -149,10 +150,11 @@ impl Work<'_> {
             return self.respond_retry(leg, transaction);
         }
         let on = self.leg_mut(leg);
-        if !request.contact.is_empty()
+        if target::is_moved_by_request(&Method::from(request.method.as_str()))
+            && !request.contact.is_empty()
             && let Some(dialog) = on.dialog_mut(tag)
         {
-            dialog.remote_target = request.contact.clone(); // RFC 3261 12.2.2
+            dialog.remote_target = request.contact.clone();
         }
         self.note_session(leg, tag, &request.headers, Role::Server);
         if !is_exchange {
@@ -255,7 +257,8 @@ fn accepted() -> [Header; 3] {
 /// Whether the body is packed in a way that only Content-Encoding tells.
 fn is_encoded(request: &RequestReceived) -> bool {
     let coding = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Content-Encoding"));
-    request.body.is_some() && coding.is_some_and(|coding| !coding.value.trim().eq_ignore_ascii_case("identity"))
+    request.body.is_some()
+        && coding.is_some_and(|coding| !coding.value.trim().eq_ignore_ascii_case("identity"))
 }
 
 /// Why a session description is refused (RFC 3261 20.43; UAC-11).

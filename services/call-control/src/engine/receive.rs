@@ -8,6 +8,9 @@
 //! | Accepted   | ignored                | -                    | ACK, BYE (UAC-17)      | ignored                |
 //! | Failed     | ignored                | ACK, BYE             | ACK, BYE               | ignored                |
 
+use sip_dialog::{RouteSet, Side, target};
+use sip_message::Method;
+
 use crate::engine::call::TimerKind;
 use crate::engine::event::{FailureCause, ResponseReceived};
 use crate::engine::leg::{Dialog, DialogState, InvitePhase, LegState, OpenOffer};
@@ -63,8 +66,8 @@ impl Work<'_> {
             let made = Dialog { remote_tag: response.to_tag.clone(), flow, ..Dialog::default() };
             on.dialogs.push(made);
             self.refresh_dialog(leg, response);
-        } else if is_reliable {
-            self.refresh_dialog(leg, response); // RFC 6141 4.6: reliable responses may move the target
+        } else if target::is_moved_by_response(&Method::Invite, response.status, is_reliable) {
+            self.refresh_dialog(leg, response);
         }
         if is_reliable {
             self.on_reliable(leg, response);
@@ -190,7 +193,7 @@ impl Work<'_> {
         let dialog = on.dialog_mut(&response.to_tag)?;
         dialog.state = DialogState::Confirmed.into();
         // RFC 3261 13.2.2.4: the route set is computed again from the 2xx
-        dialog.route = response.record_route.iter().rev().cloned().collect();
+        dialog.route = routes(response);
         dialog.unacked = response.cseq;
         dialog.credentials = invite.credentials;
         let is_settled = dialog.agreed || dialog.open_offer() == OpenOffer::Theirs;
@@ -212,10 +215,15 @@ impl Work<'_> {
             dialog.remote_target = response.contact.clone();
         }
         if dialog.route.is_empty() {
-            dialog.route = response.record_route.iter().rev().cloned().collect();
+            dialog.route = routes(response);
         }
         dialog.learn(&response.allow, &response.accept, &response.supported);
     }
+}
+
+/// Route set of the dialog that a response to our INVITE made.
+fn routes(response: &ResponseReceived) -> Vec<String> {
+    RouteSet::of(response.record_route.iter().cloned(), Side::Caller).into_values()
 }
 
 impl Dialog {

@@ -9,6 +9,9 @@
 //! | 491, 500 (retry)   | left to the flow, see `glare`                                                     |
 //! | 408, 481, silence  | the dialog is over (RFC 3261 12.2.1.2), INFO and PRACK excepted                   |
 
+use sip_dialog::target;
+use sip_message::Method;
+
 use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived};
 use crate::engine::leg::{DialogState, InvitePhase, OpenOffer, Pending, Purpose};
 use crate::engine::offer_answer::{Fate, session_of};
@@ -119,7 +122,8 @@ impl Work<'_> {
 
     fn on_target_refresh(&mut self, leg: LegIndex, request: &Pending, response: &ResponseReceived) {
         let Some(dialog) = self.leg_mut(leg).dialog_mut(&request.request.to_tag) else { return };
-        if !response.contact.is_empty() {
+        let method = Method::from(request.request.method.as_str());
+        if target::is_moved_by_response(&method, response.status, false) && !response.contact.is_empty() {
             dialog.remote_target = response.contact.clone();
         }
         dialog.learn(&response.allow, &response.accept, &response.supported);

@@ -16,13 +16,13 @@ impl Edge {
     pub(super) fn end_orphan(&mut self, cx: &mut Cx<'_>, success: &Message) {
         // From, Call-ID and CSeq of a response are those of its request.
         let Ok(mut dialog) = sip_dialog::Dialog::from_uac_response(success, success) else { return };
-        let number = dialog.local_cseq().unwrap_or_default();
+        let invite = dialog.local_cseq();
         let complete = |request: RequestBuilder| {
             let request = request.header(HeaderId::MaxForwards, "71").ok()?.build();
             let arrived = Arrived::read(&request, &self.own).ok()?;
             Some((request, arrived))
         };
-        let ack = dialog.ack(number).ok().and_then(&complete);
+        let ack = dialog.ack(invite).ok().and_then(&complete);
         let bye = dialog.next_request(Method::Bye).ok().and_then(&complete);
         self.meters.dropped.with_label_values(&["orphan_call"]).inc();
         if let Some((message, arrived)) = ack {
