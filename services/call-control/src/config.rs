@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::Credential;
+use crate::engine::call::Policy;
 
 /// Settings of the service. Every default says where it comes from.
 #[derive(Clone, Debug)]
@@ -81,4 +82,34 @@ impl Default for Config {
             tasks: 20_000,
         }
     }
+}
+
+impl Config {
+    /// The policy of a call whose request says nothing.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            controller_uri: self.controller_uri.clone(),
+            controller_name: self.controller_name.clone(),
+            caller_id: String::new(),
+            caller_name: String::new(),
+            host: self.host.clone(),
+            ring_timeout_ms: millis(self.ring_timeout),
+            guard_ms: millis(self.guard),
+            max_duration_ms: 0,
+            inactive_first: self.inactive_first,
+            max_redirects: 5,
+            patient: false,
+            parallel: false,
+            no_fork: false,
+            ringback_tone: self.ringback_tone.clone(),
+            t1_ms: millis(self.t1),
+            max_forwards: 0,
+            session_expires_s: 1_800, // RFC 4028 4.2
+        }
+    }
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
 use super::violations::Violations;
-use crate::config::Config;
-use crate::engine::call::{Flow, NewCall, Party, Policy};
+use crate::config::{Config, millis};
+use crate::engine::call::{Flow, NewCall, Party};
 use crate::wire::headers_in;
 
 /// Tones that can be named, and "none".
@@ -33,14 +33,11 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
     let flow = flow(&mut violations, request.flow);
     violations.headers("", &request.headers);
     metadata(&mut violations, &request.metadata);
-    let mut policy = Policy::new(&config.controller_uri, &config.controller_name, &config.host);
+    let mut policy = config.policy();
     let ring_timeout = violations.duration("ring_timeout", request.ring_timeout, RING);
-    policy.ring_timeout_ms = millis(ring_timeout.unwrap_or(config.ring_timeout));
+    policy.ring_timeout_ms = ring_timeout.map_or(policy.ring_timeout_ms, millis);
     let max_duration = violations.duration("max_duration", request.max_duration, LASTS);
-    policy.max_duration_ms = millis(max_duration.unwrap_or_default());
-    policy.guard_ms = millis(config.guard);
-    policy.t1_ms = millis(config.t1);
-    policy.inactive_first = config.inactive_first;
+    policy.max_duration_ms = max_duration.map_or(0, millis);
     (policy.caller_name, policy.caller_id) = violations.caller_id("caller_id", &request.caller_id);
     policy.ringback_tone = match request.ringback.as_str() {
         "" => config.ringback_tone.clone(),
@@ -72,10 +69,6 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
         metadata: request.metadata,
         seed: Vec::new(),
     })
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn party(violations: &mut Violations, field: &str, party: Option<wire::Party>) -> Party {

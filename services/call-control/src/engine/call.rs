@@ -321,28 +321,3 @@ pub struct NewCall {
     /// Fresh entropy, at least 16 octets.
     pub seed: Vec<u8>,
 }
-
-impl Policy {
-    /// The documented defaults for a controller of this identity.
-    pub fn new(controller_uri: &str, controller_name: &str, host: &str) -> Policy {
-        Policy {
-            controller_uri: controller_uri.into(),
-            controller_name: controller_name.into(),
-            caller_id: String::new(),
-            caller_name: String::new(),
-            host: host.into(),
-            ring_timeout_ms: 60_000, // the configuration default of call_control.ring_timeout
-            guard_ms: 20_000,        // the configuration default of call_control.guard, below 64*T1
-            max_duration_ms: 0,
-            inactive_first: false,
-            max_redirects: 5,
-            patient: false,
-            parallel: false,
-            no_fork: false,
-            ringback_tone: String::new(),
-            t1_ms: 500, // RFC 3261 17.1.1.1
-            max_forwards: 0,
-            session_expires_s: 1_800, // RFC 4028 4.2
-        }
-    }
-}

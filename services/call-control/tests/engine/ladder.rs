@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use call_control::Config;
 use call_control::engine::call::{Call, Flow, NewCall, Party, Policy};
 use call_control::engine::effect::{Body, Effect, Header, SendRequest, What};
 use call_control::engine::event::{
@@ -122,7 +123,13 @@ impl Ladder {
     /// The same between any two.
     pub fn dial_to(from: &str, to: &str, flow: Flow, change: impl FnOnce(&mut Policy)) -> Ladder {
         let party = |uri: &str| Party { uri: uri.into(), ..Party::default() };
-        let mut policy = Policy::new("sip:controller@example.com", "controller", "192.0.2.1");
+        let config = Config {
+            controller_uri: "sip:controller@example.com".into(),
+            controller_name: "controller".into(),
+            host: "192.0.2.1".into(),
+            ..Config::default()
+        };
+        let mut policy = config.policy();
         change(&mut policy);
         let new = NewCall {
             call_id: "call-1".into(),

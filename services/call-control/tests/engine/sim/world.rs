@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party, Policy};
+use call_control::Config;
+use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party};
 use call_control::engine::effect::{Body, SendRequest};
 use call_control::engine::event::{Command, Event, FailureCause, LegEvent, RequestFailed, ResponseReceived};
 use call_control::engine::time::Moment;
@@ -119,7 +120,13 @@ impl World {
     pub fn new(seed: u64, flow: Flow) -> World {
         let mut chance = Chance(seed);
         let party = |name: &str| Party { uri: format!("sip:{name}@example.com"), ..Party::default() };
-        let mut policy = Policy::new("sip:c@example.com", "c", "192.0.2.1");
+        let config = Config {
+            controller_uri: "sip:c@example.com".into(),
+            controller_name: "c".into(),
+            host: "192.0.2.1".into(),
+            ..Config::default()
+        };
+        let mut policy = config.policy();
         policy.inactive_first = chance.percent(20);
         policy.patient = chance.percent(20);
         policy.parallel = chance.percent(20);
