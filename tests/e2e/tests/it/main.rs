@@ -10,6 +10,7 @@ mod dial_sipp;
 mod flows;
 mod forks;
 mod hostile_text;
+mod leg_headers;
 mod oversized;
 mod phone_command;
 mod real_phones;

@@ -102,6 +102,11 @@ impl Wire {
 
     /// Answers a request that came.
     pub fn respond(&self, request: &str, status: &str, lines: &[&str]) {
+        self.respond_with(request, status, lines, "");
+    }
+
+    /// The same with a body, whose type is among the lines.
+    pub fn respond_with(&self, request: &str, status: &str, lines: &[&str], body: &str) {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for line in request.lines().take_while(|line| !line.is_empty()) {
             let name = line.split(':').next().unwrap_or_default();
@@ -115,7 +120,7 @@ impl Wire {
         for line in lines {
             text.push_str(&format!("{line}\r\n"));
         }
-        self.send(&format!("{text}Content-Length: 0\r\n\r\n"));
+        self.send(&format!("{text}Content-Length: {}\r\n\r\n{body}", body.len()));
     }
 
     /// Shows that nothing else was sent here: the answer to a probe is the next thing that comes.
