@@ -54,12 +54,4 @@ impl StoreError {
     pub fn unavailable(reason: impl Into<String>) -> StoreError {
         StoreError::Unavailable { reason: reason.into() }
     }
-
-    /// Whether a commit that failed like this may nevertheless have taken effect.
-    pub fn may_have_happened(&self) -> bool {
-        matches!(
-            self,
-            StoreError::Unavailable { .. } | StoreError::Unreplicated { .. } | StoreError::Timeout { .. }
-        )
-    }
 }

@@ -59,8 +59,9 @@ pub trait Store: Send + Sync + 'static {
     /// Applies a batch, all or nothing. `Ok` means: as durable as this store was configured to make it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when an expectation did not hold. After [`StoreError::may_have_happened`] errors the
-    /// caller reads again before it decides.
+    /// [`StoreError::Conflict`] when an expectation did not hold. After [`StoreError::Timeout`],
+    /// [`StoreError::Unreplicated`] and [`StoreError::Unavailable`] it may have happened all the same: the caller reads again
+    /// before it decides.
     async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError>;
 
     /// Lists at most `limit` members of an index that come after `after` (`None`: from the start).

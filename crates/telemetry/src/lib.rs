@@ -1,7 +1,7 @@
 //! What a process tells about itself: logs, metrics, trace context; and what it must not tell.
 //!
 //! **Here:** [`logs::init`] (text or JSON, one event one line, control characters escaped, never blocking), [`Metrics`] (the
-//! registry and its text exposition), [`Redacted`] and [`Masked`] (secrets and personal addresses), [`TraceContext`] (W3C).
+//! registry and its text exposition), [`Redacted`] (secrets), [`TraceContext`] (W3C).
 //!
 //! **Not here:** the HTTP that serves metrics (`services/carillon`), carrying trace context between services (`cluster-rpc`),
 //! and the export of spans.
@@ -14,8 +14,6 @@ mod metrics;
 mod redact;
 mod trace_context;
 
-pub use metrics::{
-    Counter, Counters, Gauge, Gauges, Histogram, Histograms, LATENCY_SECONDS, Metrics, SIZE_OCTETS,
-};
-pub use redact::{Masked, Redacted};
+pub use metrics::{Counter, Counters, Gauge, Gauges, Histograms, LATENCY_SECONDS, Metrics, SIZE_OCTETS};
+pub use redact::Redacted;
 pub use trace_context::TraceContext;

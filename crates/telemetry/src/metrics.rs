@@ -19,8 +19,6 @@ pub type Counters = prometheus::IntCounterVec;
 pub type Gauge = prometheus::IntGauge;
 /// Gauges that differ by labels.
 pub type Gauges = prometheus::IntGaugeVec;
-/// Distribution of observed values.
-pub type Histogram = prometheus::Histogram;
 /// Histograms that differ by labels.
 pub type Histograms = prometheus::HistogramVec;
 
@@ -96,11 +94,6 @@ impl Metrics {
             Known::Gauges(gauges) => gauges,
             other => mismatch(name, &other),
         }
-    }
-
-    /// The histogram of this name; the same one when it exists.
-    pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.histograms(name, help, buckets, &[]).with_label_values::<&str>(&[])
     }
 
     /// The histograms of this name; the same ones when they exist.
@@ -229,7 +222,8 @@ mod tests {
     fn gauges_and_histograms_are_exposed_with_help_and_type() {
         let metrics = Metrics::new();
         metrics.gauge("edge_flows", "Open flows.").set(-1);
-        metrics.histogram("rpc_seconds", "Time of an rpc.", LATENCY_SECONDS).observe(0.003);
+        let times = metrics.histograms("rpc_seconds", "Time of an rpc.", LATENCY_SECONDS, &[]);
+        times.with_label_values::<&str>(&[]).observe(0.003);
         let text = metrics.text();
         assert!(text.contains("# TYPE carillon_edge_flows gauge\ncarillon_edge_flows -1"), "{text}");
         assert!(text.contains("# HELP carillon_rpc_seconds Time of an rpc."), "{text}");

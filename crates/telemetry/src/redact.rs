@@ -1,4 +1,4 @@
-//! What must not be shown: secrets never, personal addresses in part.
+//! What must not be shown: secrets.
 
 use std::fmt;
 
@@ -55,36 +55,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Redacted<T> {
     }
 }
 
-/// A SIP or tel address for logs: the user part shows its first character only, the host stays.
-#[derive(Clone, Copy)]
-pub struct Masked<'a>(pub &'a str);
-
-impl fmt::Display for Masked<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once(':').unwrap_or(("", self.0));
-        // The last @ ends the user part: everything before it may hold a password.
-        let (user, host) = match rest.rsplit_once('@') {
-            Some((user, host)) => (user, Some(host)),
-            None if scheme.eq_ignore_ascii_case("tel") => (rest, None),
-            None => return formatter.write_str(self.0),
-        };
-        if !scheme.is_empty() {
-            write!(formatter, "{scheme}:")?;
-        }
-        if let Some(first) = user.chars().next() {
-            write!(formatter, "{first}")?;
-        }
-        formatter.write_str("***")?;
-        host.map_or(Ok(()), |host| write!(formatter, "@{host}"))
-    }
-}
-
-impl fmt::Debug for Masked<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,19 +72,5 @@ mod tests {
     fn a_secret_is_read_as_it_stands() {
         let secret: Redacted<String> = serde_json::from_str("\"s3cret\"").expect("a string");
         assert_eq!(secret.into_inner(), "s3cret");
-    }
-
-    #[test]
-    fn a_masked_address_shows_where_but_not_who() {
-        for (address, masked) in [
-            ("sip:alice@example.com", "sip:a***@example.com"),
-            ("sips:bob:pass@word@example.com;x=1", "sips:b***@example.com;x=1"),
-            ("tel:+15551234", "tel:+***"),
-            ("sip:example.com", "sip:example.com"),
-            ("alice@example.com", "a***@example.com"),
-            ("", ""),
-        ] {
-            assert_eq!(Masked(address).to_string(), masked);
-        }
     }
 }

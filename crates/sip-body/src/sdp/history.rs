@@ -61,11 +61,6 @@ impl LegHistory {
         Ok(Self { session_id, version: 0, address, sent: None, lines: Vec::new(), offered: None })
     }
 
-    /// The last description sent on this leg.
-    pub fn last_sent(&self) -> Option<&Bytes> {
-        self.sent.as_ref()
-    }
-
     /// The offer without any `m=` line that starts Flow IV. RFC 3725 4.4
     pub fn offer0(&mut self) -> Bytes {
         self.offer(Sdp { session: skeleton(), media: Vec::new() })

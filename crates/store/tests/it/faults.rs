@@ -140,7 +140,6 @@ async fn a_server_that_stands_still_gives_timeouts_and_then_fast_refusals() {
     server.freeze();
     let first = timeout(PATIENCE, put(&store, "x")).await.expect("bounded").expect_err("no answer");
     assert_eq!(first, StoreError::Timeout { after_ms: 100 });
-    assert!(first.may_have_happened());
     let second = put(&store, "x").await.expect_err("the circuit is open");
     assert!(matches!(second, StoreError::Unavailable { .. }), "{second:?}");
     server.thaw();
