@@ -6,8 +6,8 @@ use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event};
 use tonic::{Request, Response, Status};
 
-use crate::api::refusal;
 use crate::engine::StepError;
+use crate::refusal;
 use crate::runner::{ApplyError, How, Runner};
 use crate::wire::events;
 

@@ -16,10 +16,13 @@ pub mod deliver;
 pub mod edges;
 pub mod engine;
 pub mod proxied;
+mod proxied_call;
 pub mod record;
+mod refusal;
 pub mod repository;
 pub mod runner;
 pub mod service;
+mod violations;
 mod watch;
 pub mod wire;
 

@@ -7,10 +7,7 @@
 
 use prost::Message as _;
 
-use crate::engine::call::Call;
-
-/// The version that this code writes.
-pub const SCHEMA: u32 = 1;
+use crate::engine::call::{Call, SCHEMA};
 
 /// Why a record could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

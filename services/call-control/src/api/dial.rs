@@ -9,9 +9,9 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
-use super::violations::Violations;
 use crate::config::{Config, millis};
 use crate::engine::call::{Flow, NewCall, Party};
+use crate::violations::Violations;
 use crate::wire::headers_in;
 
 /// Tones that can be named, and "none".

@@ -1,26 +1,14 @@
-//! ListCalls: one list out of the indexes of all partitions, newest first.
-
-use std::collections::VecDeque;
+//! ListCalls: pages and their tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cluster_api::callcontrol::v1 as wire;
 use cluster_rpc::Reason;
-use futures_util::future::{join_all, try_join_all};
-use store::{Partition, StoreError};
 use tonic::Status;
 
-use super::filter::Filter;
-use super::refusal;
-use super::violations::Violations;
-use crate::repository::{Listed, Position, Repository};
-
-/// Most calls in one page.
-const LARGEST_PAGE: usize = 1000;
-/// Entries looked at for one page: a filter that matches hardly anything gives short pages, not long waits.
-const LARGEST_SEARCH: usize = 10_000;
-/// Entries read from one index at once.
-const CHUNK: usize = 200;
+use crate::refusal;
+use crate::repository::{Filter, Position, Repository};
+use crate::violations::Violations;
 
 /// A page of calls.
 ///
@@ -38,125 +26,10 @@ pub async fn list(
         violations.add(Reason::BadPageToken, "page_token", "next_page_token of the page before");
     }
     violations.check()?;
-    let mut merge = Merge::new(repository, &filter, after.unwrap_or_default());
-    let page = merge.page(repository, &filter, size).await.map_err(|error| refusal::of_store(&error))?;
+    let page = repository.page(&filter, after.unwrap_or_default(), size).await;
+    let page = page.map_err(|error| refusal::of_store(&error))?;
     let next_page_token = page.next.as_ref().map(write_token).unwrap_or_default();
     Ok(wire::ListCallsResponse { calls: page.calls, next_page_token })
-}
-
-/// Every live call that matches, for the snapshot of a watch.
-///
-/// # Errors
-/// When the store fails.
-pub async fn live(repository: &Repository, filter: &Filter) -> Result<Vec<wire::Call>, StoreError> {
-    let mut merge = Merge::new(repository, filter, None);
-    merge.sources.retain(|source| !source.ended);
-    let mut calls = Vec::new();
-    loop {
-        let page = merge.page(repository, filter, LARGEST_PAGE).await?;
-        calls.extend(page.calls.into_iter().filter(|call| call.end_time.is_none()));
-        if page.next.is_none() {
-            return Ok(calls);
-        }
-    }
-}
-
-struct Page {
-    calls: Vec<wire::Call>,
-    next: Option<Position>,
-}
-
-/// Several ordered indexes read as one.
-struct Merge<'a> {
-    sources: Vec<Source<'a>>,
-}
-
-struct Source<'a> {
-    partition: &'a Partition,
-    ended: bool,
-    after: Option<Position>,
-    buffer: VecDeque<Listed>,
-    more: bool,
-}
-
-impl<'a> Merge<'a> {
-    fn new(repository: &'a Repository, filter: &Filter, after: Option<Position>) -> Merge<'a> {
-        let parts = [false, true].into_iter().filter(|ended| filter.wants(*ended));
-        let sources = parts.flat_map(|ended| {
-            let after = after.clone();
-            repository.partitions().iter().map(move |partition| Source {
-                partition,
-                ended,
-                after: after.clone(),
-                buffer: VecDeque::new(),
-                more: true,
-            })
-        });
-        Merge { sources: sources.collect() }
-    }
-
-    async fn page(
-        &mut self,
-        repository: &Repository,
-        filter: &Filter,
-        size: usize,
-    ) -> Result<Page, StoreError> {
-        let now_ms = crate::engine::time::Moment::from(repository.now()).millis();
-        let mut calls: Vec<wire::Call> = Vec::new();
-        let mut last = None;
-        let mut seen = 0;
-        let mut chosen: Vec<Position> = Vec::new();
-        loop {
-            let ended = !self
-                .next(repository, |listed| {
-                    seen += 1;
-                    // A call that ended between two reads stands in both indexes, at the same position.
-                    if last.as_ref() != Some(&listed.position) && filter.may_match(&listed.summary, now_ms) {
-                        chosen.push(listed.position.clone());
-                    }
-                    last = Some(listed.position);
-                })
-                .await?;
-            let is_full = calls.len() + chosen.len() >= size || seen >= LARGEST_SEARCH;
-            if is_full || ended || chosen.len() >= CHUNK {
-                let read = chosen.drain(..).map(|position| async move {
-                    Ok::<_, StoreError>(
-                        repository.load(position.call_id()).await?.map(|loaded| loaded.public()),
-                    )
-                });
-                let read = try_join_all(read).await?;
-                calls.extend(read.into_iter().flatten().filter(|call| filter.matches(call)));
-            }
-            if ended {
-                return Ok(Page { calls, next: None });
-            }
-            if calls.len() >= size || seen >= LARGEST_SEARCH {
-                return Ok(Page { calls, next: last });
-            }
-        }
-    }
-
-    /// Gives the next entry of all sources; false at the end of all.
-    async fn next(&mut self, repository: &Repository, take: impl FnOnce(Listed)) -> Result<bool, StoreError> {
-        let empty = self.sources.iter_mut().filter(|source| source.buffer.is_empty() && source.more);
-        let filled = join_all(empty.map(|source| source.fill(repository))).await;
-        filled.into_iter().collect::<Result<(), _>>()?;
-        let with_entries = self.sources.iter_mut().filter(|source| !source.buffer.is_empty());
-        let first = with_entries.min_by(|a, b| a.buffer[0].position.cmp(&b.buffer[0].position));
-        let Some(listed) = first.and_then(|source| source.buffer.pop_front()) else { return Ok(false) };
-        take(listed);
-        Ok(true)
-    }
-}
-
-impl Source<'_> {
-    async fn fill(&mut self, repository: &Repository) -> Result<(), StoreError> {
-        let (entries, more) = repository.list(self.partition, self.ended, self.after.as_ref(), CHUNK).await?;
-        self.more = more;
-        self.after = entries.last().map(|listed| listed.position.clone()).or(self.after.take());
-        self.buffer = entries.into();
-        Ok(())
-    }
 }
 
 fn write_token(position: &Position) -> String {

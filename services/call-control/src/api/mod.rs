@@ -1,11 +1,8 @@
 //! `CallControl`: what applications call.
 
 mod dial;
-pub mod filter;
-pub mod list;
-pub mod refusal;
+mod list;
 mod rpcs;
-mod violations;
 
 use std::sync::Arc;
 
@@ -15,10 +12,11 @@ use cluster_rpc::{Reason, Refusal};
 use lifecycle::Drain;
 use tonic::Status;
 
-use self::violations::Violations;
 use crate::engine::event::{Command, Event};
+use crate::refusal;
 use crate::repository::{Known, Loaded, RequestUse};
 use crate::runner::{ApplyError, How, Runner};
+use crate::violations::Violations;
 use crate::watch::Watches;
 
 /// The server of `CallControl`.

@@ -9,7 +9,8 @@ use futures_util::Stream;
 use lifecycle::TaskEnd;
 use tonic::{Request, Response, Status};
 
-use super::{CallControlApi, list, refusal};
+use super::{CallControlApi, list};
+use crate::refusal;
 
 #[async_trait::async_trait]
 impl CallControl for CallControlApi {

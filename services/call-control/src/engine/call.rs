@@ -1,6 +1,6 @@
 //! The call record: everything that the engine knows about one call. It is what the store keeps, as protobuf.
 //!
-//! The field numbers are the record's schema: add fields, never reuse a number, and see `record.rs` for the version.
+//! The field numbers are the record's schema: add fields, never reuse a number.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,13 @@ use crate::engine::effect::{Effect, Header};
 use crate::engine::leg::Leg;
 use crate::engine::stage::Stage;
 
+/// The schema version that this code writes (docs/adr/0007).
+pub const SCHEMA: u32 = 1;
+
 /// A call and all that must survive the replica that works on it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Call {
-    /// Schema version of the record, see `record.rs`.
+    /// Schema version of the record.
     #[prost(uint32, tag = "1")]
     pub schema: u32,
     /// Carillon's id of the call.

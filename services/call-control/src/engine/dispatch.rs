@@ -1,6 +1,6 @@
 //! One step: the event goes to its leg, the leg's signals go to the flow, and then the call is settled.
 
-use crate::engine::call::{Call, CallState, NewCall, Seen, Timer, TimerKind};
+use crate::engine::call::{Call, CallState, NewCall, SCHEMA, Seen, Timer, TimerKind};
 use crate::engine::effect::Effect;
 use crate::engine::event::{Carried, Command, EdgeEvent, Event, LegEvent};
 use crate::engine::leg::{LegState, Purpose};
@@ -11,7 +11,6 @@ use crate::engine::stage::Stage;
 use crate::engine::time::Moment;
 use crate::engine::work::Work;
 use crate::engine::{Context, DueChange, Step, StepError};
-use crate::record::SCHEMA;
 
 /// Makes a call and begins to dial. Commit the step before anything is carried out.
 pub fn create(new: NewCall, now: Moment, context: &Context) -> Step {
@@ -98,16 +97,20 @@ impl Work<'_> {
         let on = self.leg_mut(leg);
         on.edge_id = event.edge_id.clone();
         on.edge_epoch = event.edge_epoch;
-        if !event.flow.is_empty() {
+        // Who says where it is reached says by that whether it is by the flow only.
+        let (tag, moves) = match &event.what {
+            LegEvent::Response(response) if response.status < 300 => {
+                (Some(&response.to_tag), !response.contact.is_empty())
+            }
+            LegEvent::Request(request) => (Some(&request.from_tag), !request.contact.is_empty()),
+            LegEvent::Response(_)
+            | LegEvent::Failed(_)
+            | LegEvent::Ack { .. }
+            | LegEvent::AckMissing { .. }
+            | LegEvent::Cancel { .. } => (None, false),
+        };
+        if moves || !event.flow.is_empty() {
             on.flow = event.flow.clone();
-            let tag = match &event.what {
-                LegEvent::Response(response) => Some(&response.to_tag),
-                LegEvent::Request(request) => Some(&request.from_tag),
-                LegEvent::Failed(_)
-                | LegEvent::Ack { .. }
-                | LegEvent::AckMissing { .. }
-                | LegEvent::Cancel { .. } => None,
-            };
             if let Some(dialog) = tag.and_then(|tag| on.dialog_mut(tag)) {
                 dialog.flow = event.flow.clone();
             }

@@ -15,7 +15,7 @@ use super::stored::{Head, Known, Loaded};
 use crate::edges::EdgeLife;
 use crate::engine::DueChange;
 use crate::engine::call::Call;
-use crate::proxied::ProxiedCall;
+use crate::proxied_call::ProxiedCall;
 
 /// A step, or several in a row, ready to be committed.
 #[derive(Debug)]

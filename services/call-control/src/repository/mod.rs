@@ -14,7 +14,9 @@
 //! A call id ends with the number of its partition, so that a call and the request id that made it commit together.
 
 mod change;
+mod filter;
 mod listing;
+mod merge;
 mod names;
 mod requests;
 mod stored;
@@ -27,7 +29,9 @@ use parking_lot::Mutex;
 use store::{Cursor, Partition, Partitions, Store, StoreError};
 
 pub use self::change::{Change, ProxiedChange};
+pub use self::filter::Filter;
 pub use self::listing::{Listed, Position, Summary, address_of_record};
+pub use self::merge::CallPage;
 pub use self::names::{DUE, DueWork, EVENTS};
 pub use self::requests::RequestUse;
 pub use self::stored::{Known, Loaded};

@@ -20,9 +20,8 @@ use tonic::Status;
 use self::cursor::Place;
 use self::feed::Feed;
 use self::stream::{Pump, Scope};
-use crate::api::filter::Filter;
-use crate::api::refusal;
-use crate::repository::Known;
+use crate::refusal;
+use crate::repository::{Filter, Known};
 use crate::runner::Runner;
 
 /// Events between the pump of a stream and its connection: enough to fill a few frames.

@@ -13,9 +13,8 @@ use tonic::Status;
 use super::Watches;
 use super::cursor::Place;
 use super::feed::{Ended, Entry, Reason, Subscriber, decode};
-use crate::api::filter::Filter;
-use crate::api::{list, refusal};
-use crate::repository::EVENTS;
+use crate::refusal;
+use crate::repository::{EVENTS, Filter};
 
 /// Entries of the past read at once.
 const CHUNK: usize = 200;
@@ -149,7 +148,7 @@ impl Pump {
     async fn snapshot(&mut self) -> Result<(), Stop> {
         let repository = &self.watches.runner.repository;
         let calls = match &self.scope {
-            Scope::All => list::live(repository, &self.filter).await?,
+            Scope::All => repository.live(&self.filter).await?,
             Scope::Call { call_id, .. } => {
                 let found = repository.load(call_id).await?;
                 found.map(|loaded| loaded.public()).into_iter().collect()

@@ -1,8 +1,6 @@
 //! `ProxiedCalls`: calls between phones that edges merely proxy, kept so that the list of calls and the event stream are
 //! complete. Nothing steers them from here.
 
-mod call;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,10 +11,9 @@ use futures_util::stream;
 use store::StoreError;
 use tonic::{Request, Response, Status};
 
-pub use self::call::ProxiedCall;
-use self::call::Reporter;
-use crate::api::refusal;
 use crate::engine::time::Moment;
+use crate::proxied_call::{self, Reporter};
+use crate::refusal;
 use crate::repository::{Known, ProxiedChange};
 use crate::runner::{ApplyError, Runner};
 
@@ -56,7 +53,7 @@ impl Reports {
             let now = Moment::from(repository.now());
             let mut public = Vec::new();
             for event in events {
-                public.extend(call::fold(&mut call, reporter, event, now));
+                public.extend(proxied_call::fold(&mut call, reporter, event, now));
             }
             let Some(call) = call.filter(|_| !public.is_empty()) else { return Ok(()) };
             match repository

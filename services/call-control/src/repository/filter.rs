@@ -4,8 +4,8 @@ use cluster_api::callcontrol::v1 as wire;
 use cluster_rpc::Reason;
 use tonic::Status;
 
-use super::violations::Violations;
-use crate::repository::{Summary, address_of_record};
+use super::{Summary, address_of_record};
+use crate::violations::Violations;
 
 /// Ended calls are listed for this long unless the filter names states.
 const RECENT_MS: u64 = 3600 * 1000;

@@ -24,9 +24,9 @@ pub struct ProxiedCall {
 
 /// Who reports.
 #[derive(Clone, Debug)]
-pub(super) struct Reporter {
-    pub(super) edge_id: String,
-    pub(super) edge_epoch: u64,
+pub(crate) struct Reporter {
+    pub(crate) edge_id: String,
+    pub(crate) edge_epoch: u64,
 }
 
 impl ProxiedCall {
@@ -43,7 +43,7 @@ impl ProxiedCall {
 }
 
 /// Takes one report; gives what applications learn from it, nothing for a duplicate or what came too late.
-pub(super) fn fold(
+pub(crate) fn fold(
     call: &mut Option<ProxiedCall>,
     reporter: &Reporter,
     event: &wire::ProxiedCallEvent,
