@@ -13,7 +13,7 @@ use sip_message::Uri;
 
 use crate::{
     domains::{Domain, Domains},
-    record::AorRecord,
+    record::{AccountRecord, AorRecord, DigestRecord},
 };
 
 /// Challenges, and reads what comes back.
@@ -22,6 +22,18 @@ pub(crate) struct Authority {
     pub hashes: Vec<Hash>,
     pub allow_no_qop: bool,
     pub entropy: Arc<dyn Entropy>,
+    /// Stands in for the account of a user who does not exist.
+    pub decoy: AccountRecord,
+}
+
+/// An account for [`Authority::decoy`]: a digest for every hash function, read and compared like those of a real account.
+/// Whoever knows its password proves nothing with it.
+pub(crate) fn decoy() -> AccountRecord {
+    let digest = |hash: Hash| DigestRecord {
+        hash: hash.as_str().to_owned(),
+        ha1: Ha1::of_password(hash, b"", b"", b"").hex().to_owned(),
+    };
+    AccountRecord { digests: Hash::ALL.map(digest).to_vec(), ..AccountRecord::default() }
 }
 
 /// What a request must prove.
@@ -116,11 +128,10 @@ impl Authority {
         now_ms: u64,
     ) -> Proof {
         let hash = claim.credentials.algorithm.hash;
-        let stored = record.account.as_ref().and_then(|account| account.ha1(hash));
-        let is_known = stored.is_some();
-        let ha1 = stored.unwrap_or_else(|| Ha1::of_password(hash, b"", b"", b""));
+        let Some((ha1, is_real)) = self.secret(record, hash) else { return Proof::Refused };
+        // hashed for whomever it is: an unknown user costs what a wrong password costs
         let is_right = claim.credentials.matches(&ha1, demand.method, demand.body);
-        if !is_known || !is_right {
+        if !is_real || !is_right {
             return Proof::Refused;
         }
         if claim.is_stale {
@@ -136,6 +147,14 @@ impl Authority {
             Use::Repeated => Proof::Stale,
             Use::Refused => Proof::Refused,
         }
+    }
+
+    /// The secret to compare with, and whether it is that of the user: else it is the decoy's.
+    fn secret(&self, record: &AorRecord, hash: Hash) -> Option<(Ha1, bool)> {
+        let account = record.account.as_ref();
+        let found = account.unwrap_or(&self.decoy).ha1(hash).map(|ha1| (ha1, account.is_some()));
+        // an account may have been made before the algorithm was offered
+        found.or_else(|| Some((self.decoy.ha1(hash)?, false)))
     }
 }
 
@@ -159,4 +178,78 @@ fn covers(hashed: &[u8], request_uri: &str, domains: &Domains) -> bool {
         return false;
     };
     hashed.equivalent(&request) || domains.of(&hashed).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use ambient::SeededEntropy;
+    use sip_digest::{Login, answer};
+
+    use super::*;
+    use crate::config::Auth;
+
+    fn authority() -> Authority {
+        Authority {
+            lifetime: Duration::from_secs(300),
+            hashes: Hash::ALL.to_vec(),
+            allow_no_qop: false,
+            entropy: Arc::new(SeededEntropy::new(1)),
+            decoy: decoy(),
+        }
+    }
+
+    fn account(hashes: &[Hash]) -> AorRecord {
+        let digest = |hash: &Hash| DigestRecord {
+            hash: hash.as_str().to_owned(),
+            ha1: Ha1::of_password(*hash, b"bob", b"d", b"right").hex().to_owned(),
+        };
+        let digests = hashes.iter().map(digest).collect();
+        AorRecord {
+            account: Some(AccountRecord { digests, ..AccountRecord::default() }),
+            ..AorRecord::default()
+        }
+    }
+
+    fn prove(record: &AorRecord, hash: Hash, realm: &str, login: Login<'_>) -> Proof {
+        let (authority, key) = (authority(), NonceKey::new(1, [7; 32]));
+        let minted = key.mint(realm, 1_000, 1);
+        let NonceState::Fresh(nonce) = key.check(minted.as_bytes(), realm, 1_000, authority.lifetime) else {
+            panic!("a nonce of this moment is fresh");
+        };
+        let challenge = Challenge::new(realm, &minted, hash.into());
+        let credentials = answer(&challenge, login, "REGISTER", "sip:d", b"", "c", 1);
+        let claim = Claim { credentials, nonce, is_stale: false, aor: "sip:bob@d".to_owned() };
+        let domain = Domain { name: "d".to_owned(), auth: Auth::Digest, realm: realm.to_owned() };
+        let (request_uri, call_id) = ("sip:d", "c");
+        let demand = Demand { domain: &domain, method: "REGISTER", request_uri, body: b"", call_id, cseq: 1 };
+        authority.prove(&claim, demand, record, 1_000)
+    }
+
+    /// AUT-10: a user who does not exist, or has no digest of the algorithm, is compared with a digest of the same kind.
+    #[test]
+    fn somebody_unknown_has_a_secret_of_the_same_kind_as_a_user() {
+        let authority = authority();
+        for hash in Hash::ALL {
+            let of_user = authority.secret(&account(&Hash::ALL), hash).unwrap();
+            let of_nobody = authority.secret(&AorRecord::default(), hash).unwrap();
+            let of_old_account = authority.secret(&account(&[]), hash).unwrap();
+            assert_eq!((of_user.1, of_nobody.1, of_old_account.1), (true, false, false));
+            assert_eq!(of_nobody.0, of_old_account.0);
+            assert_eq!(of_user.0.hash(), of_nobody.0.hash());
+            assert_eq!(of_user.0.hex().len(), of_nobody.0.hex().len());
+        }
+    }
+
+    /// AUT-10: the password of the decoy opens nothing.
+    #[test]
+    fn the_decoy_lets_nobody_in() {
+        let (decoy, right) = (Login { user: "", password: "" }, Login { user: "bob", password: "right" });
+        for hash in Hash::ALL {
+            assert!(matches!(prove(&account(&Hash::ALL), hash, "d", right), Proof::Accepted(_)));
+            assert_eq!(prove(&account(&Hash::ALL), hash, "", decoy), Proof::Refused);
+            assert_eq!(prove(&AorRecord::default(), hash, "", decoy), Proof::Refused);
+            assert_eq!(prove(&account(&[]), hash, "", decoy), Proof::Refused);
+            assert_eq!(prove(&AorRecord::default(), hash, "d", right), Proof::Refused);
+        }
+    }
 }

@@ -111,6 +111,7 @@ impl Registrar {
                 hashes: config.hashes(),
                 allow_no_qop: config.danger_allow_no_qop,
                 entropy: entropy.clone(),
+                decoy: auth::decoy(),
             },
             aors: Aors::new(store.clone(), config.cached_aors, config.forget_after, meters.clone()),
             secrets: SecretStore::new(store, entropy, Partition::new("cluster", 0)),
