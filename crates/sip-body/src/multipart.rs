@@ -68,16 +68,45 @@ impl Entity {
         read(content_type, content_disposition, None, body, 0, &mut 0)
     }
 
-    /// The entity itself or the part in it with that Content-ID.
-    pub fn find_by_id(&self, content_id: &str) -> Option<&Self> {
-        if !content_id.is_empty() && self.content_id == content_id {
-            return Some(self);
-        }
-        match &self.content {
-            Content::Single(_) => None,
-            Content::Parts(parts) => parts.iter().find_map(|part| part.find_by_id(content_id)),
+    /// The part that a `cid:` URL (RFC 2392) refers to. `from` is the part of this body that says it, or `None` when a header
+    /// of the message does.
+    ///
+    /// Parts are handled in their order, so a part refers to later ones alone (RFC 5621 9): to an earlier one, to itself and to
+    /// what it is part of, there is no reference.
+    pub fn referred(&self, url: &str, from: Option<&Self>) -> Option<&Self> {
+        let content_id = content_id(url)?;
+        let mut entities = Vec::new();
+        self.list(&mut entities);
+        let after = match from {
+            None => 0,
+            Some(from) => 1 + entities.iter().position(|entity| std::ptr::eq(*entity, from))?,
+        };
+        entities[after..].iter().find(|entity| entity.content_id == content_id).copied()
+    }
+
+    /// The entity and all that is in it, in the order of the message.
+    fn list<'a>(&'a self, into: &mut Vec<&'a Self>) {
+        into.push(self);
+        if let Content::Parts(parts) = &self.content {
+            parts.iter().for_each(|part| part.list(into));
         }
     }
+}
+
+/// The Content-ID that a `cid:` URL names; escapes are those of any URL.
+fn content_id(url: &str) -> Option<String> {
+    let (scheme, escaped) = url.split_once(':')?;
+    let mut octets = Vec::new();
+    let mut rest = escaped.bytes();
+    while let Some(octet) = rest.next() {
+        let digit = |octet: Option<u8>| char::from(octet?).to_digit(16);
+        octets.push(match octet {
+            b'%' => u8::try_from(16 * digit(rest.next())? + digit(rest.next())?).ok()?,
+            octet => octet,
+        });
+    }
+    let id = String::from_utf8(octets).ok()?;
+    (scheme.eq_ignore_ascii_case("cid") && !id.is_empty()).then_some(id)
 }
 
 /// Shows how much there is, never what: bodies may hold keys.

@@ -109,13 +109,44 @@ fn a_part_that_ends_in_its_headers_is_empty() {
     assert_eq!(parts[0].content, Content::Single(Bytes::new()));
 }
 
-/// MSG-16: a part is found by its Content-ID.
+/// MSG-16: a header refers to any part, a part to later ones alone, however they are nested.
 #[test]
-fn parts_are_found_by_content_id() {
-    let body = "--a\r\nContent-ID: <one@h>\r\n\r\n1\r\n--a\r\ncontent-id:<two@h>\r\n\r\n2\r\n--a--";
+fn references_point_forward_only() {
+    let body = "--a\r\nContent-ID: <one@h>\r\n\r\n1\r\n\
+        --a\r\nContent-Type: multipart/mixed;boundary=b\r\nContent-ID: <all@h>\r\n\r\n\
+        --b\r\ncontent-id:<two@h>\r\n\r\n2\r\n--b\r\nContent-ID: <100%@h>\r\n\r\n3\r\n--b--\r\n\
+        --a\r\nContent-ID: <two@h>\r\n\r\n4\r\n--a--";
     let entity = parse("multipart/related;boundary=a", body).unwrap();
-    assert_eq!(entity.find_by_id("two@h").unwrap().content, Content::Single(Bytes::from_static(b"2")));
-    assert_eq!(entity.find_by_id(""), None);
+    let read = |url: &str, from: Option<&Entity>| match &entity.referred(url, from)?.content {
+        Content::Single(octets) => Some(String::from_utf8(octets.to_vec()).unwrap()),
+        Content::Parts(parts) => Some(format!("{} parts", parts.len())),
+    };
+    for (url, found) in [
+        ("cid:one@h", Some("1")),
+        ("CID:two@h", Some("2")),
+        ("cid:100%25@h", Some("3")),
+        ("cid:all@h", Some("2 parts")),
+    ] {
+        assert_eq!(read(url, None).as_deref(), found, "{url}");
+    }
+    for url in ["one@h", "mid:one@h", "cid:", "cid:none@h", "cid:one%4", "cid:one%zz", "cid:one%ff@h"] {
+        assert_eq!(read(url, None), None, "{url}");
+    }
+    let Content::Parts(parts) = &entity.content else { panic!() };
+    let Content::Parts(inner) = &parts[1].content else { panic!() };
+    for (from, one, all, two, three) in [
+        (&parts[0], None, Some("2 parts"), Some("2"), Some("3")),
+        (&parts[1], None, None, Some("2"), Some("3")),
+        (&inner[0], None, None, Some("4"), Some("3")),
+        (&inner[1], None, None, Some("4"), None),
+        (&parts[2], None, None, None, None),
+    ] {
+        let urls = ["cid:one@h", "cid:all@h", "cid:two@h", "cid:100%25@h"];
+        let found = urls.map(|url| read(url, Some(from)));
+        assert_eq!(found.each_ref().map(Option::as_deref), [one, all, two, three], "{}", from.content_id);
+    }
+    let stranger = parse("text/plain", "x").unwrap();
+    assert_eq!(read("cid:one@h", Some(&stranger)), None, "only parts of this body refer to it");
 }
 
 #[test]
