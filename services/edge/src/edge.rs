@@ -135,9 +135,9 @@ impl TransactionUser for Edge {
         self.take_request(cx, key, request, arrival);
     }
 
-    fn on_ack(&mut self, cx: &mut Cx<'_>, key: Option<ServerKey>, ack: Message, arrival: &Arrival) {
+    fn on_ack(&mut self, cx: &mut Cx<'_>, key: Option<ServerKey>, ack: Message, _: &Arrival) {
         self.learn_members();
-        self.take_ack(cx, key, ack, arrival);
+        self.take_ack(cx, key, ack);
     }
 
     fn on_cancel(

@@ -7,7 +7,7 @@ use cluster_api::edge::v1::requests_server::Requests;
 use cluster_api::edge::v1::{ExchangeRequest, ExchangeResponse};
 use cluster_rpc::{Reason, Refusal};
 use hashbrown::HashMap;
-use sip_endpoint::{Handle, Hop, Transport};
+use sip_endpoint::{Handle, Transport};
 use sip_message::{Message, Method};
 use sip_proxy::{Arrived, Best};
 use tokio::sync::oneshot;
@@ -103,7 +103,11 @@ impl Edge {
             Arrived::read(&request, &self.own).map_err(|error| bad_field("request", error.to_string()))?;
         let target = self.own_target(cx, &send.flow, &arrived, initial);
         let new = NewFork::of_ours(
-            Upstream::Exchange(Asker { id: id.clone(), trunk: send.trunk.as_str().into(), flow: None }),
+            Upstream::Exchange(Asker {
+                id: id.clone(),
+                trunk: send.trunk.as_str().into(),
+                flow: String::new(),
+            }),
             request,
             arrived,
         );
@@ -154,7 +158,7 @@ impl Edge {
             challenges: report.challenges,
             headers: report::all_headers(response),
             body: report.body,
-            flow: asker.flow.map_or(String::new(), |hop| self.token(hop)),
+            flow: asker.flow.clone(),
         }
     }
 
@@ -175,8 +179,8 @@ impl Edge {
 pub(crate) struct Asker {
     id: Arc<str>,
     pub(crate) trunk: Arc<str>,
-    /// The flow that the last response came on.
-    pub(crate) flow: Option<Hop>,
+    /// Token of the flow by which the sender of the last response is reached.
+    pub(crate) flow: String,
 }
 
 impl Asker {

@@ -46,8 +46,8 @@ pub(crate) enum Reach {
 pub(crate) struct Sender<'a> {
     transport: Transport,
     source: SocketAddr,
-    /// The topmost Via.
-    via: Via<'a>,
+    /// The topmost Via of a request; a response shows only ours.
+    via: Option<Via<'a>>,
     /// The source is somebody else than the phone.
     is_another: bool,
 }
@@ -57,7 +57,14 @@ impl<'a> Sender<'a> {
     pub(crate) fn of(request: &'a Message, arrival: &Arrival) -> Option<Self> {
         let passed_on = request.vias().nth(1).is_some() || request.has(HeaderId::Path);
         let (transport, source) = (arrival.transport, arrival.source);
-        Some(Self { transport, source, via: request.top_via().ok()?, is_another: passed_on })
+        Some(Self { transport, source, via: Some(request.top_via().ok()?), is_another: passed_on })
+    }
+
+    /// The sender of a response.
+    pub(crate) fn answering(response: &Message, arrival: &Arrival) -> Self {
+        let passed_on = response.has(HeaderId::RecordRoute);
+        let (transport, source) = (arrival.transport, arrival.source);
+        Self { transport, source, via: None, is_another: passed_on }
     }
 
     /// A third party's REGISTER names contacts that are not its own. RFC 3261 10.2, RFC 5626 4.2.3
@@ -101,7 +108,7 @@ impl<'a> Sender<'a> {
     }
 
     fn sent_by(&self) -> Option<IpAddr> {
-        self.via.host_ip().map(|ip| ip.to_canonical())
+        self.via.as_ref()?.host_ip().map(|ip| ip.to_canonical())
     }
 
     /// Did a NAT change the address on the way?
@@ -116,7 +123,7 @@ impl<'a> Sender<'a> {
 
     /// Is this the name that the sender gives itself, at the port that it sends from?
     fn is_called(&self, host: &str, named: &Host) -> bool {
-        self.via.host.eq_ignore_ascii_case(host) && self.has_port(named)
+        self.via.as_ref().is_some_and(|via| via.host.eq_ignore_ascii_case(host)) && self.has_port(named)
     }
 
     /// Is this the port that the sender sends from, or the one that a NAT put another one in place of?
@@ -124,9 +131,11 @@ impl<'a> Sender<'a> {
         let transport = named.transport_or_default();
         let port = named.port.unwrap_or(transport.default_port());
         // The endpoint has filled in what the sender left open. RFC 3581 4
-        let asked_for_port = self.via.rport == Rport::Port(self.source.port());
-        transport == self.transport
-            && (port == self.source.port() || (asked_for_port && port == self.via.port_or_default()))
+        let is_claimed = self
+            .via
+            .as_ref()
+            .is_some_and(|via| via.rport == Rport::Port(self.source.port()) && port == via.port_or_default());
+        transport == self.transport && (port == self.source.port() || is_claimed)
     }
 
     /// Can the source be reached from further away than this address?

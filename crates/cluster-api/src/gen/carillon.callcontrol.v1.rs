@@ -2921,7 +2921,8 @@ pub struct LegEvent {
     /// When the edge saw it.
     #[prost(message, optional, tag = "3")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Flow token on which it came; the leg's later requests prefer it.
+    /// Flow token by which the leg's later requests reach the peer. Empty when its Contact or its route set leads there, and when what
+    /// happened does not say.
     #[prost(string, tag = "4")]
     pub flow: ::prost::alloc::string::String,
     /// What happened.

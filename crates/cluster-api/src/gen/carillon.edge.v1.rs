@@ -724,7 +724,7 @@ pub struct SendRequest {
     /// Body; absent means Content-Length: 0.
     #[prost(message, optional, tag = "12")]
     pub body: ::core::option::Option<super::super::sip::v1::Body>,
-    /// Flow token on which the dialog lives, from the last event of the leg; used while that flow lives.
+    /// Flow token by which the peer of the dialog is reached, from the last event with its Contact; used while that flow lives.
     #[prost(string, tag = "13")]
     pub flow: ::prost::alloc::string::String,
     /// Trunk to go out by; empty lets the registrar's plan decide.
@@ -1109,7 +1109,7 @@ pub struct ExchangeResponse {
     /// Body when there is one.
     #[prost(message, optional, tag = "9")]
     pub body: ::core::option::Option<super::super::sip::v1::Body>,
-    /// Flow token on which the response came.
+    /// Flow token by which its sender is reached. Empty when its Contact or its route set leads there, and when it does not say.
     #[prost(string, tag = "10")]
     pub flow: ::prost::alloc::string::String,
 }

@@ -50,7 +50,7 @@ pub struct HandleRequest {
     /// Where it came from.
     #[prost(message, optional, tag = "16")]
     pub source: ::core::option::Option<super::super::sip::v1::Source>,
-    /// Flow token of the connection, made by the edge; the dialog's later requests prefer it.
+    /// Flow token by which the dialog's later requests reach the sender. Empty when its Contact or its route set leads there.
     #[prost(string, tag = "17")]
     pub flow: ::prost::alloc::string::String,
 }

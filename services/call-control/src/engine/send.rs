@@ -342,10 +342,9 @@ impl Work<'_> {
 }
 
 impl Leg {
-    /// Flow token for requests in the dialog with this tag: its own, else the leg's.
+    /// Flow token for requests in the dialog with this tag; before there is one, the leg's.
     pub fn flow_to(&self, tag: &str) -> String {
-        let own = self.dialog(tag).map(|dialog| &dialog.flow).filter(|flow| !flow.is_empty());
-        own.unwrap_or(&self.flow).clone()
+        self.dialog(tag).map_or(&self.flow, |dialog| &dialog.flow).clone()
     }
 
     /// Whether an offer/answer exchange or a re-INVITE runs in the dialog, in either direction (RFC 3261 14.1, 3264 4).

@@ -133,6 +133,18 @@ impl Edge {
         Some(Side { transport: pending.arrival.transport, sent_by: cx.sent_by(flow)?.to_owned(), token })
     }
 
+    /// The flow by which the sender of a request is reached later. Empty when its Contact or its route leads there, and when a
+    /// request inside a dialog does not say.
+    pub(crate) fn flow_to_sender(&self, request: &Message, arrival: &Arrival) -> String {
+        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+        let says = request.has(HeaderId::Contact) || !in_dialog;
+        if says && record_route::needs_flow(request, arrival, &self.own) {
+            self.token(arrival.flow)
+        } else {
+            String::new()
+        }
+    }
+
     /// The token of a flow of ours.
     pub(crate) fn token(&self, hop: sip_endpoint::Hop) -> String {
         self.cluster.seal(&FlowToken { edge_id: self.config.id.clone(), epoch: self.config.epoch, hop })

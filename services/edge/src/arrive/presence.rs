@@ -104,7 +104,7 @@ impl Edge {
                 content: request.body_bytes(),
             }),
             source: Some(self.source(arrival)),
-            flow: self.token(arrival.flow),
+            flow: self.flow_to_sender(request, arrival),
         }
     }
 

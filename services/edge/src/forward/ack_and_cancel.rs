@@ -1,24 +1,19 @@
 //! ACK and CANCEL, the two requests that are never answered, or answered at once.
 
 use bytes::Bytes;
-use sip_endpoint::{Arrival, CancelTarget, ServerKey};
+use sip_endpoint::{CancelTarget, ServerKey};
 use sip_message::{HeaderId, Message, Uri};
 use sip_proxy::Arrived;
 
 use crate::arrive::along_route::Stray;
 use crate::edge::{Cx, Edge, ServerUse};
+use crate::flow_token::flow_of;
 use crate::legs;
 use crate::reject::Reject;
 
 impl Edge {
     /// An ACK that no INVITE transaction of ours absorbed: for a 2xx, and so for somebody further on. PXY-26
-    pub(crate) fn take_ack(
-        &mut self,
-        cx: &mut Cx<'_>,
-        key: Option<ServerKey>,
-        ack: Message,
-        arrival: &Arrival,
-    ) {
+    pub(crate) fn take_ack(&mut self, cx: &mut Cx<'_>, key: Option<ServerKey>, ack: Message) {
         // For an answer of our own that we did not keep.
         if self.tags.gave(&ack) {
             return;
@@ -27,17 +22,22 @@ impl Edge {
             && let Some(ServerUse::Leg(call)) = self.servers.get(&key)
         {
             let call = call.clone();
-            return self.take_leg_ack(cx, &call, Some(key), &ack, arrival);
+            return self.take_leg_ack(cx, &call, Some(key), &ack);
         }
         let Ok(arrived) = Arrived::read(&ack, &self.own) else { return self.drop_stray() };
         let address = Uri::parse(arrived.request_uri(&ack)).ok().filter(|uri| self.own.is_ours(uri));
         if arrived.next_route.is_none()
             && let Some(address) = address.and_then(|uri| legs::Address::of(&uri))
         {
-            return self.take_leg_ack(cx, &address.call_id, None, &ack, arrival);
+            return self.take_leg_ack(cx, &address.call_id, None, &ack);
         }
-        // An ACK cannot be challenged: along a route it passes for a dialog that was let in, and for no stranger. PXY-27
-        if arrived.is_routed() && !self.was_let_in(&ack, &arrived) {
+        // An ACK cannot be challenged: along a route it passes for a dialog that was let in, and to a flow by a token of this
+        // tier as any request does, but for no stranger. PXY-27
+        let names_flow = || {
+            let flow = arrived.own_routes.last().and_then(|route| flow_of(route));
+            flow.is_some_and(|flow| self.cluster.open(&flow).is_ok())
+        };
+        if arrived.is_routed() && !self.was_let_in(&ack, &arrived) && !names_flow() {
             return self.drop_stray();
         }
         self.forward_stray(cx, Stray::passing(ack, arrived));

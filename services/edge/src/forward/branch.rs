@@ -19,7 +19,7 @@ use crate::edge::{Completion, Cx, Edge};
 
 /// A branch as the edge runs it.
 pub(crate) struct Branch {
-    target: Target,
+    pub(crate) target: Target,
     breadth: u32,
     /// Its client transaction, of the current attempt.
     pub(crate) key: Option<ClientKey>,
@@ -250,14 +250,10 @@ fn next_hop<'a>(fork: &'a Fork, target: &'a Target) -> &'a [u8] {
 /// The callee's side of the Record-Route: with the flow's token when nothing else leads back to the phone.
 fn callee_side(cx: &Cx<'_>, target: &Target, way: &Way) -> Option<Side> {
     let transport = cx.transport(way.hop)?;
-    let reached = match (way.hop, &target.uri) {
-        (Hop::Udp { peer, .. }, Some(uri)) => {
-            sip_message::Uri::parse(uri).is_ok_and(|uri| record_route::is_reached(&uri, transport, peer))
-        }
-        (Hop::Udp { .. } | Hop::Flow(_), _) => false,
+    let peer = match way.hop {
+        Hop::Udp { peer, .. } => Some(peer),
+        Hop::Flow(_) => None,
     };
-    // A device with an instance may have a GRUU and put it into Contact, which only its flow leads back to.
-    let plain = reached && target.instance.is_none();
-    let token = (!target.flow.is_empty() && !plain).then(|| target.flow.clone());
+    let token = record_route::only_flow(target, transport, peer).map(str::to_owned);
     Some(Side { transport, sent_by: cx.sent_by(way.hop)?.to_owned(), token })
 }

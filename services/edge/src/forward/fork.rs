@@ -69,8 +69,9 @@ impl NewFork {
 pub(crate) enum ClientUse {
     /// A branch of a fork.
     Branch(ForkId, BranchId),
-    /// A fork that is over; a further 2xx still goes up. RFC 3261 16.7 step 5
-    Tail(Upstream),
+    /// A fork that is over; a further 2xx still goes up. RFC 3261 16.7 step 5. With the target of the branch, when somebody
+    /// wants to know how its phone is reached.
+    Tail(Upstream, Option<Box<Target>>),
 }
 
 impl Edge {
@@ -135,16 +136,18 @@ impl Edge {
             Some(ClientUse::Branch(id, branch)) => {
                 let (id, branch) = (*id, *branch);
                 self.with_fork(cx, id, |edge, cx, fork| {
-                    fork.upstream.note_flow(arrival.flow);
+                    if let Some(branch) = fork.branches.get(branch.0 as usize) {
+                        edge.note_flow(&mut fork.upstream, Some(&branch.target), &response, arrival);
+                    }
                     edge.take_branch_response(cx, id, fork, branch, response);
                 });
             }
-            Some(ClientUse::Tail(upstream)) if matches!(response.status(), Some(200..=299)) => {
-                let mut upstream = upstream.clone();
-                upstream.note_flow(arrival.flow);
+            Some(ClientUse::Tail(upstream, target)) if matches!(response.status(), Some(200..=299)) => {
+                let (mut upstream, target) = (upstream.clone(), target.clone());
+                self.note_flow(&mut upstream, target.as_deref(), &response, arrival);
                 self.forward_up(cx, &upstream, response);
             }
-            Some(ClientUse::Tail(_)) | None => {}
+            Some(ClientUse::Tail(..)) | None => {}
         }
     }
 
@@ -223,9 +226,11 @@ impl Edge {
         }
         self.meters.forks.dec();
         let invite = fork.request.method() == Method::Invite;
-        for key in fork.branches.iter().filter_map(|branch| branch.key) {
+        for branch in &fork.branches {
+            let Some(key) = branch.key else { continue };
             if invite && self.clients.contains_key(&key) {
-                self.clients.insert(key, ClientUse::Tail(fork.upstream.clone()));
+                let target = fork.upstream.wants_flow().then(|| Box::new(branch.target.clone()));
+                self.clients.insert(key, ClientUse::Tail(fork.upstream.clone(), target));
             } else {
                 self.clients.remove(&key);
             }

@@ -52,9 +52,6 @@ impl Edge {
         if target.look_up == LookUp::First && target.flow.is_empty() {
             return Ways::LookUp;
         }
-        if let Some(hop) = target.hop {
-            return Ways::Ready(Way { hop, relay: None, on_flow: true });
-        }
         if !target.flow.is_empty() {
             match self.flow_way(cx, &target.flow) {
                 Some(way) => return Ways::Ready(way),

@@ -38,7 +38,6 @@ fn target(target: api::Target, cause: &Arc<str>) -> Target {
         received: parse_received(&target.received),
         instance: (!target.instance.is_empty()).then(|| Arc::from(target.instance)),
         cause: cause.clone(),
-        hop: None,
     }
 }
 

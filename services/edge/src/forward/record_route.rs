@@ -5,10 +5,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use sip_endpoint::{Arrival, Transport};
 use sip_message::{HeaderId, Message, Uri};
 use sip_proxy::Own;
 
+use super::target::Target;
 use crate::compose::uri_form;
 use crate::reach::{Reach, Sender};
 
@@ -64,6 +66,15 @@ pub(crate) fn needs_flow(request: &Message, arrival: &Arrival, own: &Own) -> boo
     }
     let reach = Sender::of(request, arrival).map(|sender| sender.reach(&uri, false));
     own.is_ours(&uri) || reach != Some(Reach::Uri)
+}
+
+/// The flow of a target that a request went to, when nothing else leads back to the phone. `peer` is where datagrams went.
+pub(crate) fn only_flow(target: &Target, transport: Transport, peer: Option<SocketAddr>) -> Option<&str> {
+    let leads_there = |uri: &Bytes, peer| Uri::parse(uri).is_ok_and(|uri| is_reached(&uri, transport, peer));
+    let reached = target.uri.as_ref().zip(peer).is_some_and(|(uri, peer)| leads_there(uri, peer));
+    // A device with an instance may have a GRUU and put it into Contact, which only its flow leads back to.
+    let plain = reached && target.instance.is_none();
+    (!target.flow.is_empty() && !plain).then_some(&*target.flow)
 }
 
 /// Does the URI lead to this very address by datagram?

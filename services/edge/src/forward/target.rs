@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip_endpoint::{Hop, Transport};
+use sip_endpoint::Transport;
 use sip_message::Uri;
 
 /// One target of a plan, of a redirection, or of a routed request.
@@ -22,8 +22,6 @@ pub(crate) struct Target {
     pub(crate) instance: Option<Arc<str>>,
     /// Why it is tried: "contact", "forward-busy", …
     pub(crate) cause: Arc<str>,
-    /// The hop, when it is fixed already.
-    pub(crate) hop: Option<Hop>,
     /// Whether the registrar is asked about it.
     pub(crate) look_up: LookUp,
 }
@@ -49,7 +47,6 @@ impl Target {
             received: None,
             instance: None,
             cause: Arc::from(""),
-            hop: None,
             look_up: LookUp::Never,
         }
     }

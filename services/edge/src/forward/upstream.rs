@@ -1,14 +1,17 @@
 //! Who gets the responses of a request that is sent on: the transaction it came by, or the service that asked for it.
 
-use sip_endpoint::{Hop, RespondError, ServerKey};
-use sip_message::{HeaderId, Message, Method};
+use sip_endpoint::{Arrival, Hop, RespondError, ServerKey};
+use sip_message::{HeaderId, Message, Method, Uri};
 use sip_proxy::Best;
 
+use super::record_route;
+use super::target::Target;
 use crate::answer::challenges;
 use crate::capture::Decided;
 use crate::edge::{Cx, Edge};
 use crate::exchange::Asker;
 use crate::legs;
+use crate::reach::{Reach, Sender};
 
 /// Who gets the responses.
 #[derive(Debug, Clone)]
@@ -46,17 +49,49 @@ impl Upstream {
         }
     }
 
-    /// Remembers the flow that the next response came on.
-    pub(crate) fn note_flow(&mut self, flow: Hop) {
-        match self {
-            Self::Leg(request) => request.flow = Some(flow),
-            Self::Exchange(asker) => asker.flow = Some(flow),
-            Self::Server { .. } | Self::Nobody => {}
-        }
+    /// Is there anybody who is told how the answering phone is reached?
+    pub(crate) fn wants_flow(&self) -> bool {
+        matches!(self, Self::Leg(_) | Self::Exchange(_))
     }
 }
 
 impl Edge {
+    /// Remembers for the next response of an exchange or a leg how its sender is reached.
+    pub(crate) fn note_flow(
+        &self,
+        upstream: &mut Upstream,
+        target: Option<&Target>,
+        response: &Message,
+        arrival: &Arrival,
+    ) {
+        match upstream {
+            Upstream::Leg(request) => request.flow = self.flow_to_answerer(target, response, arrival),
+            Upstream::Exchange(asker) => asker.flow = self.flow_to_answerer(target, response, arrival),
+            Upstream::Server { .. } | Upstream::Nobody => {}
+        }
+    }
+
+    /// The flow by which the sender of a response is reached later. Empty when its Contact or its route leads there, and when it
+    /// does not say.
+    fn flow_to_answerer(&self, target: Option<&Target>, response: &Message, arrival: &Arrival) -> String {
+        let contact = response.contacts().next().and_then(Result::ok);
+        let Some(uri) = contact.and_then(|contact| Uri::parse(contact.uri).ok()) else {
+            return String::new();
+        };
+        if !matches!(response.status(), Some(101..=299)) || response.has(HeaderId::RecordRoute) {
+            return String::new();
+        }
+        // The registrar, or the dialog so far, has said that this phone is reached by its flow.
+        if let Some(target) = target.filter(|target| !target.flow.is_empty()) {
+            let flow = record_route::only_flow(target, arrival.transport, Some(arrival.source));
+            return flow.unwrap_or_default().to_owned();
+        }
+        match Sender::answering(response, arrival).reach(&uri, false) {
+            Reach::Flow => self.token(arrival.flow),
+            Reach::Uri => String::new(),
+        }
+    }
+
     /// Passes a provisional response or a 2xx up.
     pub(crate) fn forward_up(&mut self, cx: &mut Cx<'_>, upstream: &Upstream, response: Message) {
         match upstream {

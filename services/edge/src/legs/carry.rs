@@ -93,7 +93,7 @@ impl Edge {
             leg_id: address.leg_id.clone(),
             effect,
             trunk: send.trunk.as_str().into(),
-            flow: None,
+            flow: String::new(),
         });
         self.ring.note(&request, || why::asked_to_send(address, effect, &send.method));
         let ring_limit = send.ring_limit.and_then(|limit| Duration::try_from(limit).ok());
@@ -258,7 +258,7 @@ impl Edge {
             call.await_ack(Unconfirmed { cseq, to_tag, response: response.clone() });
         }
         let event = What::Response(report::response(request.effect, response, &[]));
-        self.emit(cx, &request.call_id, &request.leg_id, request.flow, event);
+        self.emit(cx, &request.call_id, &request.leg_id, request.flow.clone(), event);
     }
 
     /// A request of a leg failed: by a response, or without one.
@@ -280,6 +280,6 @@ impl Edge {
             Best::Local(430 | 503) => failed(Cause::Transport),
             Best::Local(status) => What::Response(report::local_response(leg.effect, status, request)),
         };
-        self.emit(cx, &leg.call_id, &leg.leg_id, leg.flow, event);
+        self.emit(cx, &leg.call_id, &leg.leg_id, leg.flow.clone(), event);
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event::What};
 use prost_types::Timestamp;
-use sip_endpoint::Hop;
 use tonic::Status;
 
 use super::call::Call;
@@ -31,14 +30,14 @@ impl Edge {
         cx: &mut Cx<'_>,
         call_id: &Arc<str>,
         leg_id: &str,
-        flow: Option<Hop>,
+        flow: String,
         what: What,
     ) {
         let event = LegEvent {
             leg_id: leg_id.to_owned(),
             number: 0,
             time: Some(Timestamp::from(self.deps.clock.now())),
-            flow: flow.map_or(String::new(), |hop| self.token(hop)),
+            flow,
             what: Some(what),
         };
         let Some(call) = self.legs.calls.get_mut(call_id) else { return };

@@ -68,6 +68,7 @@ impl Edge {
         address: Address,
         headers: Vec<Header>,
     ) -> Result<(), Box<Refused>> {
+        let flow = self.flow_to_sender(&request, arrival);
         let most = self.config.limits.events_per_call;
         let has_room = |call: &&mut Call| !call.outbox.is_full() && call.served.len() < most;
         let Some(call) = self.call(&address.call_id).filter(has_room) else {
@@ -85,7 +86,7 @@ impl Edge {
         };
         call.served.insert(key, served);
         self.servers.insert(key, ServerUse::Leg(address.call_id.clone()));
-        self.emit(cx, &address.call_id, &address.leg_id, Some(arrival.flow), What::Request(event));
+        self.emit(cx, &address.call_id, &address.leg_id, flow, What::Request(event));
         Ok(())
     }
 
@@ -96,7 +97,6 @@ impl Edge {
         call_id: &Arc<str>,
         key: Option<ServerKey>,
         ack: &Message,
-        arrival: &Arrival,
     ) {
         let cseq = ack.cseq().map_or(0, |cseq| cseq.number);
         let Some(call) = self.legs.calls.get_mut(call_id) else { return self.drop_stray() };
@@ -111,7 +111,7 @@ impl Edge {
         served.unacknowledged = None;
         let event = AckReceived { transaction: key.to_string(), cseq, body: report::body(ack) };
         let leg_id = served.leg_id.clone();
-        self.emit(cx, call_id, &leg_id, Some(arrival.flow), What::Ack(event));
+        self.emit(cx, call_id, &leg_id, String::new(), What::Ack(event));
     }
 
     /// The peer cancelled an INVITE that call-control has not answered.
@@ -124,9 +124,9 @@ impl Edge {
     ) {
         let served = self.legs.calls.get(call_id).and_then(|call| call.served.get(&invite));
         let Some(served) = served.filter(|served| !served.answered) else { return };
-        let (leg_id, flow) = (served.leg_id.clone(), served.flow);
+        let leg_id = served.leg_id.clone();
         let reason = cancel.all(HeaderId::Reason).map(text).collect();
         let event = CancelReceived { transaction: invite.to_string(), reason };
-        self.emit(cx, call_id, &leg_id, Some(flow), What::Cancel(event));
+        self.emit(cx, call_id, &leg_id, String::new(), What::Cancel(event));
     }
 }

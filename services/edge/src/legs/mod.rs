@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::DeliverResponse;
 use hashbrown::HashMap;
-use sip_endpoint::{Hop, ServerKey, Transport};
+use sip_endpoint::{ServerKey, Transport};
 use tonic::Status;
 
 pub(crate) use address::Address;
@@ -47,8 +47,8 @@ pub(crate) struct Request {
     pub(crate) effect: u64,
     /// Trunk that the caller named; empty lets the plan decide.
     pub(crate) trunk: Arc<str>,
-    /// The flow that the last response came on.
-    pub(crate) flow: Option<Hop>,
+    /// Token of the flow by which the sender of the last response is reached.
+    pub(crate) flow: String,
 }
 
 /// What a timer of the legs means.

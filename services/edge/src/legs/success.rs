@@ -44,10 +44,9 @@ impl Edge {
         let Some(unacknowledged) = &mut served.unacknowledged else { return };
         if now >= unacknowledged.until {
             let leg_id = served.leg_id.clone();
-            let flow = served.flow;
             call.served.remove(&key);
             let event = What::AckMissing(AckMissing { transaction: key.to_string() });
-            return self.emit(cx, call_id, &leg_id, Some(flow), event);
+            return self.emit(cx, call_id, &leg_id, String::new(), event);
         }
         unacknowledged.pause = (unacknowledged.pause * 2).min(longest);
         let pause = unacknowledged.pause.min(unacknowledged.until - now);

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use cluster_api::cluster::v1::Member;
+use cluster_api::edge::v1::{SendRequest, carry_request::What as Effect};
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{Fork, Group, RegisterResponse, RouteRequest, Target};
 use cluster_rpc::membership::View;
 use sip_message::{HeaderId, Uri};
 
+use crate::legs::invite;
 use crate::peer::{Peer, text, values};
 use crate::rig::{Rig, only_member};
 use crate::services::FakeLocation;
@@ -90,6 +92,33 @@ async fn a_phone_on_another_edge_is_reached_through_that_edge_and_back() {
     let bye = alice.receive_request("BYE").await;
     alice.respond(&bye, "200 OK", "", &[]).await;
     bob.receive_status(200).await;
+}
+
+/// LAD-1, OBD-07: whatever edge carries the leg.
+#[tokio::test]
+async fn the_leg_to_a_phone_on_another_edge_lives_on_that_phones_flow() {
+    let bindings = Bindings::default();
+    let holder = Rig::named("edge-2", bindings.location()).await;
+    let entry = Rig::named("edge-1", bindings.location()).await;
+    let members: Arc<[Member]> =
+        [("edge-1", entry.address), ("edge-2", holder.address)].map(only_member).into();
+    let view = View::fixed(members, vec![9; 32]);
+    entry.learns(view.clone());
+    holder.learns(view);
+
+    let mut bob = registered(&holder).await;
+    entry.carry(1, Effect::Send(invite())).await;
+    let invited = bob.receive_request("INVITE").await;
+    bob.respond(&invited, "200 OK", "bt", &[&format!("Contact: <{BOB}>")]).await;
+    let (_, answered) = entry.events.next().await;
+    assert_eq!(answered.flow, bindings.flow());
+    for (effect, method, cseq) in [(2, "ACK", 1), (3, "BYE", 2)] {
+        let flow = answered.flow.clone();
+        let to_bob = SendRequest { method: method.into(), request_uri: BOB.into(), cseq, flow, ..invite() };
+        entry.carry(effect, Effect::Send(SendRequest { to_tag: "bt".into(), ..to_bob })).await;
+        let request = bob.receive_request(method).await;
+        assert!(!request.has(HeaderId::Route), "{}", text(&request));
+    }
 }
 
 /// FWD-05, design 5: a token of a dead edge fails at once.

@@ -6,6 +6,7 @@ mod exchanges;
 mod flows;
 mod forwarding;
 mod ladders;
+mod leg_flows;
 mod legs;
 mod merged;
 mod operation;
