@@ -3,6 +3,9 @@
 use architecture::graph::{Package, compiled_crates, workspace_packages};
 use architecture::layers::{BELONGS_TO, Kind, LAYERS, NEVER, PURE_MAY_USE, layer_of};
 
+use architecture::sources::hand_written;
+use architecture::usage::unused;
+
 use crate::none_of;
 
 #[test]
@@ -102,6 +105,13 @@ fn crates_that_were_decided_against_are_not_compiled() {
         .map(|(name, reason)| format!("{name}: {reason}; `cargo tree -i {name}` tells who brings it"))
         .collect();
     none_of("unwanted crates", breaches);
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let sources = hand_written().expect("the workspace can be read");
+    let breaches = packages().iter().flat_map(|package| unused(package, &sources)).collect();
+    none_of("dependencies that nothing names", breaches);
 }
 
 fn packages() -> Vec<Package> {
