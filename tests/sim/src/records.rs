@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use call_control::repository::{Known, Loaded, Repository};
+use call_control::{Known, Loaded, Repository};
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::edge::v1::CarryRequest;
 use parking_lot::Mutex;
@@ -57,7 +57,7 @@ impl Records {
         let mut events = Vec::new();
         for partition in self.repository.partitions() {
             let entries =
-                self.repository.store().log_read(partition, call_control::repository::EVENTS, None, MOST);
+                self.repository.store().log_read(partition, call_control::EVENTS, None, MOST);
             for entry in entries.await.expect("memory answers") {
                 events.push(cc::CallEvent::decode(entry.entry).expect("an event"));
             }

@@ -31,7 +31,6 @@ use store::{Cursor, Partition, Partitions, Store, StoreError};
 pub use self::change::{Change, ProxiedChange};
 pub use self::filter::Filter;
 pub use self::listing::{Listed, Position, Summary, address_of_record};
-pub use self::merge::CallPage;
 pub use self::names::{DUE, DueWork, EVENTS};
 pub use self::requests::RequestUse;
 pub use self::stored::{Known, Loaded};

@@ -16,10 +16,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 
+use call_control::carry_request;
 use call_control::engine::effect::{
     Body as EngineBody, Effect, Header as EngineHeader, SendRequest as Send, What as Do,
 };
-use call_control::wire::effects::carry_request;
 
 #[derive(Default)]
 struct FakeLegs {

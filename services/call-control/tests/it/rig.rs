@@ -153,7 +153,7 @@ impl Replica {
 
 /// A stream of events.
 pub struct Watch {
-    stream: <call_control::api::CallControlApi as cluster_api::callcontrol::v1::call_control_server::CallControl>::WatchCallsStream,
+    stream: <call_control::CallControlApi as cluster_api::callcontrol::v1::call_control_server::CallControl>::WatchCallsStream,
 }
 
 impl Watch {
