@@ -39,6 +39,43 @@ pub const NOT_IN_PURE_CODE: &[(&str, &str)] = &[
     ("tokio::", "the runtime belongs to the shells"),
 ];
 
+/// What the pure parts of services must not name either: what a pure crate could not import at all.
+pub const NOT_IN_PURE_FOLDERS: &[(&str, &str)] = &[
+    ("tokio", "the runtime belongs to the shells"),
+    ("tonic", "a refusal is a value; the shell makes a status of it"),
+    ("futures_util", "a machine does not wait"),
+    ("cluster_api", "the shell translates what comes in and goes out"),
+    ("cluster_rpc", "calls to others are outputs"),
+    ("store", "what is stored is an input and an output"),
+    ("lifecycle", "a machine is run, and runs nothing"),
+    ("telemetry", "the shell counts what the machine puts out"),
+    ("ambient", "time and randomness are arguments"),
+    ("sip_endpoint", "bytes come in and go out as values"),
+];
+
+/// A part of a service that is pure.
+#[derive(Clone, Copy, Debug)]
+pub struct PureFolder {
+    /// The folder with `/` at its end, or a file.
+    pub path: &'static str,
+    /// What of its own crate it may name.
+    pub may_use: &'static [&'static str],
+    /// What of [`NOT_IN_PURE_FOLDERS`] it may name nevertheless.
+    pub may_name: &'static [&'static str],
+}
+
+/// The pure parts of services. Types of `cluster_api` are plain values; who has no form of its own takes those.
+pub const PURE_FOLDERS: &[PureFolder] = &[
+    PureFolder { path: "services/call-control/src/engine/", may_use: &["engine"], may_name: &[] },
+    PureFolder {
+        path: "services/call-control/src/proxied_call.rs",
+        may_use: &["engine", "wire"],
+        may_name: &["cluster_api"],
+    },
+    PureFolder { path: "services/registrar/src/register/", may_use: &["record"], may_name: &["cluster_api"] },
+    PureFolder { path: "services/edge/src/operate/pressure.rs", may_use: &[], may_name: &[] },
+];
+
 /// One hand-written Rust file.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -102,6 +139,45 @@ impl Source {
     }
 }
 
+impl Source {
+    /// What of the shell a pure part of a service names: line, what, and what to do instead.
+    pub fn shell_names(&self, folder: &PureFolder) -> Vec<(usize, String, &'static str)> {
+        let mut found = Vec::new();
+        for (number, line) in self.code_without_tests() {
+            for (what, instead) in NOT_IN_PURE_FOLDERS {
+                let is_named = paths(line, what).next().is_some();
+                if is_named && !folder.may_name.contains(what) {
+                    found.push((number, (*what).to_owned(), *instead));
+                }
+            }
+            for rest in paths(line, "crate") {
+                let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
+                if !folder.may_use.contains(&&rest[..end]) {
+                    let what = format!("crate::{}", &rest[..end]);
+                    found.push((number, what, "a machine knows nothing of the shell around it"));
+                }
+            }
+            if line.contains("super::super::") {
+                found.push((number, "super::super".to_owned(), "say where it stands, from crate:: on"));
+            }
+            if line.contains(".await") || line.contains("async ") {
+                found.push((number, "async".to_owned(), "a machine does not wait"));
+            }
+        }
+        found
+    }
+}
+
+/// What follows `name::` in a line, wherever that begins a path.
+fn paths<'a>(line: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let name = format!("{name}::");
+    line.match_indices(&*name)
+        .filter(|(at, _)| !line[..*at].ends_with(|c: char| c == '_' || c == ':' || c.is_alphanumeric()))
+        .map(|(at, name)| &line[at + name.len()..])
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
 /// Where an item that begins after an attribute ends: at the brace that closes its first one, or at a semicolon before any.
 #[derive(Default)]
 struct Braces {
@@ -126,7 +202,7 @@ impl Braces {
 /// The line up to `//`, unless that stands in a string such as a URL.
 fn without_comment(line: &str) -> &str {
     let comment = line.match_indices("//").map(|(at, _)| at);
-    let outside = |at: &usize| line[..*at].matches('"').count() % 2 == 0;
+    let outside = |at: &usize| line[..*at].matches('"').count().is_multiple_of(2);
     comment.into_iter().find(outside).map_or(line, |at| &line[..at])
 }
 
@@ -228,6 +304,25 @@ mod tests {
         }
         let fine = "use std::{fmt, net::IpAddr};\nuse crate::fs;\n";
         assert!(source("crates/x/src/a.rs", fine).impure_calls().is_empty());
+    }
+
+    #[test]
+    fn a_pure_folder_names_nothing_of_the_shell() {
+        let folder = PureFolder { path: "", may_use: &["engine"], may_name: &["cluster_api"] };
+        for text in [
+            "use crate::runner::Runner;",
+            "use crate::{engine::call::Call, runner::Runner};",
+            "fn f() -> tonic::Status { g() }",
+            "fn f(store: &dyn store::Store) {}",
+            "use super::super::repository::Known;",
+            "async fn f() {}",
+            "fn f() { g().await }",
+        ] {
+            assert_eq!(source("a.rs", text).shell_names(&folder).len(), 1, "{text}");
+        }
+        let fine = "use crate::engine::call::Call;\nuse cluster_api::sip::v1::Header;\nuse crate::engine::store::restore;\n\
+            #[cfg(test)]\nmod tests { use crate::runner::Runner; }\n";
+        assert!(source("a.rs", fine).shell_names(&folder).is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use architecture::graph::workspace_packages;
 use architecture::layers::{Kind, LAYERS};
-use architecture::sources::{Source, hand_written};
+use architecture::sources::{PURE_FOLDERS, Source, hand_written};
 
 use crate::none_of;
 
@@ -54,6 +54,29 @@ fn pure_crates_have_no_clock_no_sockets_and_no_runtime() {
         }
     }
     none_of("impure code in pure crates", breaches);
+}
+
+#[test]
+fn pure_parts_of_services_know_nothing_of_the_shell_around_them() {
+    let mut breaches = Vec::new();
+    for folder in PURE_FOLDERS {
+        let inside: Vec<Source> = sources()
+            .into_iter()
+            .filter(|source| source.path.starts_with(folder.path) && !source.path.ends_with("/tests.rs"))
+            .collect();
+        if inside.is_empty() {
+            breaches.push(format!("{}: PURE_FOLDERS names it, and it is not there", folder.path));
+        }
+        for source in inside {
+            for (line, what, instead) in source.impure_calls() {
+                breaches.push(format!("{}:{line}: {what}: {instead}", source.path));
+            }
+            for (line, what, instead) in source.shell_names(folder) {
+                breaches.push(format!("{}:{line}: {what}: {instead}", source.path));
+            }
+        }
+    }
+    none_of("impure code in pure parts of services", breaches);
 }
 
 #[test]
