@@ -18,4 +18,5 @@ mod redis;
 mod register;
 mod split;
 mod stopping;
+mod torture;
 mod wire;
