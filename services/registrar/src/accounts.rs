@@ -1,5 +1,6 @@
 //! Accounts: who may register and call. Only digests of a password are ever stored.
 
+use cluster_api::convert::timestamp;
 use cluster_api::registrar::v1::{
     Account, CreateAccountRequest, DeleteAccountRequest, DeleteAccountResponse, GetAccountRequest,
     ListAccountsRequest, ListAccountsResponse, UpdateAccountRequest, accounts_server::Accounts,
@@ -17,7 +18,6 @@ use crate::{
     aors::{ACCOUNT_INDEX, Change, Draft, note, time},
     domains::{user_aor, user_part},
     listing::{Page, page},
-    plan::timestamp,
     record::{AccountRecord, DigestRecord},
     refusal::{of_change, of_store},
 };

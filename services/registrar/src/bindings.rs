@@ -2,6 +2,7 @@
 
 use std::{pin::Pin, time::Duration};
 
+use cluster_api::convert::timestamp;
 use cluster_api::registrar::v1::{
     AddBindingRequest, Binding, BindingEvent, ListBindingsRequest, ListBindingsResponse,
     RemoveBindingRequest, RemoveBindingResponse, WatchBindingsRequest, binding_event::Type,
@@ -18,7 +19,6 @@ use crate::{
     aors::{Change, note, time},
     config::Auth,
     listing::page_size,
-    plan::timestamp,
     record::{BindingRecord, NEVER_MS},
     refusal::{of_change, of_store},
 };

@@ -1,7 +1,6 @@
 //! From a record to a plan: groups by q, redirections, refusals (RFC 3261 16.5, 16.6; RFC 5359; PXY-09, PXY-24).
 
-use std::time::SystemTime;
-
+use cluster_api::convert::timestamp;
 use cluster_api::registrar::v1::{Fork, Group, Redirect, Refuse, Target, route_response::Plan};
 use sip_message::{Scheme, Uri};
 
@@ -102,10 +101,6 @@ fn target(binding: &BindingRecord, aor: &str) -> Target {
         instance: binding.instance().to_owned(),
         expire_time,
     }
-}
-
-pub(crate) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
-    time.into()
 }
 
 /// REG-14: contacts of other schemes are told, never dialled.

@@ -1,5 +1,6 @@
 //! `Location.Register`: the checks of RFC 3261 10.3 in their order, then one change of one record.
 
+use cluster_api::convert::Received;
 use cluster_api::registrar::v1::{RegisterRequest, RegisterResponse, binding_event::Type};
 use sip_digest::{NonceKey, ReplayWindow};
 use sip_message::{Scheme, Uri};
@@ -56,8 +57,8 @@ impl Shared {
         if !request.path.is_empty() && !request.supported.iter().any(|tag| tag == "path") {
             return Ok(unsupported(&["path"]));
         }
-        let source = request.source.clone().unwrap_or_default();
-        let received = format!("{}:{}:{}", source.transport, source.address, source.port);
+        let received = request.source.as_ref().and_then(|source| Received::try_from(source).ok());
+        let received = received.map_or(String::new(), |received| received.to_string());
         let asked = Asked {
             aor: &to_aor,
             contacts: &request.contacts,
@@ -73,7 +74,7 @@ impl Shared {
         };
         let from_aor = address_of(&request.from_uri);
         // step 3
-        if source.trusted {
+        if request.source.as_ref().is_some_and(|source| source.trusted) {
             return self.register_trusted(domain, asked).await;
         }
         if domain.auth == Auth::None {

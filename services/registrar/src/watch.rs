@@ -5,6 +5,7 @@
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc};
 
+use cluster_api::convert::timestamp;
 use cluster_api::registrar::v1::{BindingEvent, WatchBindingsRequest, binding_event::Type};
 use cluster_rpc::{Reason, Refusal};
 use futures_util::{FutureExt as _, Stream, future::select_all, stream};
@@ -16,7 +17,6 @@ use crate::{
     Shared,
     aors::{BOUND_INDEX, CHANGE_LOG},
     bindings::show,
-    plan::timestamp,
     record::BindingChange,
     refusal::of_store,
 };

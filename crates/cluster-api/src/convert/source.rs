@@ -31,11 +31,19 @@ impl FromStr for Received {
         let fault =
             || Fault::new(FaultKind::Field, "received", "transport:address:port, as in udp:192.0.2.7:5060");
         let (transport, address) = text.split_once(':').ok_or_else(fault)?;
-        if !["udp", "tcp", "tls", "ws", "wss"].contains(&transport) {
+        let transport = transport.to_ascii_lowercase();
+        if !["udp", "tcp", "tls", "ws", "wss"].contains(&&*transport) {
             return Err(fault());
         }
-        Ok(Self { transport: transport.to_owned(), address: address.parse().map_err(|_| fault())? })
+        let address = address.parse().ok().or_else(|| without_brackets(address)).ok_or_else(fault)?;
+        Ok(Self { transport, address })
     }
+}
+
+/// An IPv6 address and port as records of earlier versions have them.
+fn without_brackets(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    Some(SocketAddr::new(IpAddr::V6(address.parse().ok()?), port.parse().ok()?))
 }
 
 impl TryFrom<&Source> for Received {
@@ -73,6 +81,16 @@ mod tests {
             let source = Source::new(&received.transport, received.address, false);
             assert_eq!(Received::try_from(&source), Ok(received));
         }
+    }
+
+    #[test]
+    fn an_address_is_read_in_capitals_and_without_brackets() {
+        let v6 = Ok(Received {
+            transport: "tcp".into(),
+            address: "[2001:db8::1]:5060".parse().expect("an address"),
+        });
+        assert_eq!("TCP:[2001:db8::1]:5060".parse::<Received>(), v6);
+        assert_eq!("tcp:2001:db8::1:5060".parse::<Received>(), v6);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cluster_api::callcontrol::v1 as wire;
+use cluster_api::convert::timestamp;
 use futures_util::future::try_join_all;
 use store::{Cursor, StoreError};
 use tokio::sync::mpsc;
@@ -154,8 +155,7 @@ impl Pump {
                 found.map(|loaded| loaded.public()).into_iter().collect()
             }
         };
-        let time =
-            super::super::wire::timestamp(crate::engine::time::Moment::from(repository.now()).millis());
+        let time = Some(timestamp(repository.now()));
         let event = |cursor: String, call: Option<wire::Call>| wire::CallEvent {
             cursor,
             time,

@@ -1,5 +1,8 @@
 //! Effects on their way to an edge.
 
+use std::time::Duration;
+
+use cluster_api::convert::proto_duration;
 use cluster_api::edge::v1 as edge;
 
 use super::{body_out, headers_out};
@@ -24,7 +27,8 @@ pub fn carry_request(call_id: &str, effect: &Effect) -> Option<edge::CarryReques
             flow: send.flow,
             trunk: send.trunk,
             max_forwards: send.max_forwards,
-            ring_limit: (send.ring_limit_ms > 0).then(|| duration(send.ring_limit_ms)),
+            ring_limit: (send.ring_limit_ms > 0)
+                .then(|| proto_duration(Duration::from_millis(send.ring_limit_ms))),
         }),
         What::Cancel(cancel) => edge::carry_request::What::Cancel(edge::CancelInvite {
             invite_effect: cancel.invite_effect,
@@ -46,9 +50,4 @@ pub fn carry_request(call_id: &str, effect: &Effect) -> Option<edge::CarryReques
         effect: effect.number,
         what: Some(what),
     })
-}
-
-fn duration(millis: u64) -> prost_types::Duration {
-    let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
-    prost_types::Duration { seconds, nanos: (millis % 1000) as i32 * 1_000_000 }
 }

@@ -4,6 +4,7 @@ pub mod effects;
 pub mod events;
 pub mod public;
 
+use cluster_api::convert;
 use cluster_api::sip::v1 as sip;
 
 use crate::engine::effect::{Body, Header};
@@ -39,18 +40,11 @@ fn body_in(body: sip::Body) -> Body {
 
 /// A moment as a timestamp; 0, which stands for "not yet", as none.
 pub(crate) fn timestamp(millis: u64) -> Option<prost_types::Timestamp> {
-    let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
-    // Below 1000 ms, so below 10^9 ns.
-    let nanos = (millis % 1000) as i32 * 1_000_000;
-    (millis > 0).then_some(prost_types::Timestamp { seconds, nanos })
+    (millis > 0).then(|| convert::timestamp(Moment::from_millis(millis).into()))
 }
 
 /// A timestamp as a moment; what is absent or before 1970 as 0.
 pub(crate) fn moment(timestamp: Option<&prost_types::Timestamp>) -> Moment {
-    let millis = timestamp.map_or(0, |timestamp| {
-        let seconds = u64::try_from(timestamp.seconds).unwrap_or(0);
-        let nanos = u64::try_from(timestamp.nanos).unwrap_or(0);
-        seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
-    });
-    Moment::from_millis(millis)
+    let time = timestamp.and_then(|timestamp| convert::system_time("time", *timestamp).ok());
+    time.map_or(Moment::default(), Moment::from)
 }

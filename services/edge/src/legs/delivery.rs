@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event::What};
-use prost_types::Timestamp;
+use cluster_api::convert::timestamp;
 use tonic::Status;
 
 use super::call::Call;
@@ -36,7 +36,7 @@ impl Edge {
         let event = LegEvent {
             leg_id: leg_id.to_owned(),
             number: 0,
-            time: Some(Timestamp::from(self.deps.clock.now())),
+            time: Some(timestamp(self.deps.clock.now())),
             flow,
             what: Some(what),
         };
