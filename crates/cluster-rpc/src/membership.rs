@@ -7,7 +7,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, Member};
-use lifecycle::{Tasks, TooManyTasks};
+use lifecycle::{Outage, Tasks, TooManyTasks};
 use tokio::{
     sync::{Mutex, Notify, watch},
     time::{Instant, sleep, timeout},
@@ -69,6 +69,8 @@ pub struct Membership {
     link: MembershipLink,
     myself: Arc<dyn Fn() -> Member + Send + Sync>,
     hurry: Arc<Notify>,
+    /// What the roles of a process say together of registrars that are away.
+    outage: Arc<Outage>,
     /// Whether the lease was given up. Held during every call, so that no renewal arrives after the end.
     left: Arc<Mutex<bool>>,
 }
@@ -84,9 +86,36 @@ impl Membership {
         tasks: &Tasks,
         myself: impl Fn() -> Member + Send + Sync + 'static,
     ) -> Result<Self, TooManyTasks> {
+        Self::start(link, Arc::default(), tasks, myself)
+    }
+
+    /// Joins in another role of the same process, over the same link.
+    ///
+    /// # Errors
+    /// When the set of tasks is full.
+    pub fn join_also(
+        &self,
+        tasks: &Tasks,
+        myself: impl Fn() -> Member + Send + Sync + 'static,
+    ) -> Result<Self, TooManyTasks> {
+        Self::start(self.link.clone(), self.outage.clone(), tasks, myself)
+    }
+
+    fn start(
+        link: MembershipLink,
+        outage: Arc<Outage>,
+        tasks: &Tasks,
+        myself: impl Fn() -> Member + Send + Sync + 'static,
+    ) -> Result<Self, TooManyTasks> {
         let (views, view) = watch::channel(View { current: false, ..View::fixed(Vec::new(), Bytes::new()) });
-        let membership =
-            Self { view, link, myself: Arc::new(myself), hurry: Arc::default(), left: Arc::default() };
+        let membership = Self {
+            view,
+            link,
+            myself: Arc::new(myself),
+            hurry: Arc::default(),
+            outage,
+            left: Arc::default(),
+        };
         tasks.spawn_loop("membership", membership.clone().renewals(views))?;
         Ok(membership)
     }
@@ -126,7 +155,7 @@ impl Membership {
 
     async fn renewals(self, views: watch::Sender<View>) {
         // `views` and the receiver in `self` live here, so only the other receivers tell whether anybody listens.
-        let Self { view, link, myself, hurry, left } = self;
+        let Self { view, link, myself, hurry, outage, left } = self;
         drop(view);
         let mut failures = 0_u32;
         let mut steady: Option<(Instant, Instant)> = None;
@@ -136,11 +165,16 @@ impl Membership {
                 return;
             }
             let asked = Instant::now();
-            let renewed = link.lease(LeaseRequest { member: Some(myself()) }).await;
+            let member = myself();
+            let role = member.role.clone();
+            let renewed = link.lease(LeaseRequest { member: Some(member) }).await;
             drop(left);
             let pause = match renewed {
                 Ok(granted) => {
                     failures = 0;
+                    if outage.found(&role) {
+                        tracing::info!("leases are renewed again");
+                    }
                     let ttl = ttl(&granted);
                     let answered = Instant::now();
                     let is_prompt = answered - asked <= ttl / 3;
@@ -153,8 +187,8 @@ impl Membership {
                 Err(status) => {
                     failures += 1;
                     steady = None;
-                    if failures == 1 {
-                        tracing::warn!(%status, "the lease was not renewed; the list of members is kept as it was");
+                    if outage.missed(&role, Instant::now().into_std()) {
+                        tracing::warn!(role, %status, "the lease was not renewed; the list of members is kept as it was");
                     }
                     views.send_if_modified(|view| std::mem::replace(&mut view.current, false));
                     (LONGEST_PAUSE / 8).saturating_mul(1 << failures.min(3)).min(LONGEST_PAUSE)

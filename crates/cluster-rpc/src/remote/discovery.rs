@@ -37,10 +37,16 @@ pub(super) async fn urls(
 ) -> Vec<Found> {
     let mut found = Vec::with_capacity(addresses.len());
     for address in addresses {
+        let known = before.iter().find(|found| found.address == *address);
+        let earlier = known.map_or(0, |found| found.misses);
+        let mut misses = 0;
         let urls = match address {
             Address::Url(url) => vec![url.clone()],
             Address::Name { host, port } => match names.lookup(host, *port).await {
                 Ok(replicas) if !replicas.is_empty() => {
+                    if earlier > 0 {
+                        tracing::info!(name = %address, "replicas are found by name again");
+                    }
                     let scheme = if secure { "https" } else { "http" };
                     let mut urls: Vec<_> = replicas.iter().map(|at| format!("{scheme}://{at}")).collect();
                     urls.sort();
@@ -48,16 +54,15 @@ pub(super) async fn urls(
                     urls
                 }
                 outcome => {
-                    tracing::warn!(name = %address, error = ?outcome.err(), "no replica found by name: the known ones are kept");
-                    before
-                        .iter()
-                        .find(|found| found.address == *address)
-                        .map(|found| found.urls.clone())
-                        .unwrap_or_default()
+                    misses = earlier.saturating_add(1);
+                    if is_said(misses) {
+                        tracing::warn!(name = %address, error = ?outcome.err(), "no replica found by name: the known ones are kept");
+                    }
+                    known.map(|found| found.urls.clone()).unwrap_or_default()
                 }
             },
         };
-        found.push(Found { address: address.clone(), urls });
+        found.push(Found { address: address.clone(), urls, misses });
     }
     found
 }
@@ -69,6 +74,14 @@ pub(super) struct Found {
     pub(super) address: Address,
     /// The replicas.
     pub(super) urls: Vec<String>,
+    /// How often in a row it was looked up in vain.
+    pub(super) misses: u32,
+}
+
+/// Whether a lookup in vain is worth a line: the first one, and then after one, two, four … minutes of the usual pause (5 s).
+fn is_said(misses: u32) -> bool {
+    const A_MINUTE: u32 = 12;
+    misses == 1 || misses.is_multiple_of(A_MINUTE) && (misses / A_MINUTE).is_power_of_two()
 }
 
 #[cfg(test)]
@@ -92,9 +105,19 @@ mod tests {
         let names = Zone::new(Some(vec!["10.0.0.1:1"]));
         let before = urls(&[name()], &names, false, &[]).await;
         names.set(None);
-        assert_eq!(urls(&[name()], &names, false, &before).await, before);
+        let during = urls(&[name()], &names, false, &before).await;
+        assert_eq!((&during[0].urls, during[0].misses), (&before[0].urls, 1));
         names.set(Some(vec![]));
-        assert_eq!(urls(&[name()], &names, false, &before).await, before);
+        let later = urls(&[name()], &names, false, &during).await;
+        assert_eq!((&later[0].urls, later[0].misses), (&before[0].urls, 2));
+        names.set(Some(vec!["10.0.0.1:1"]));
+        assert_eq!(urls(&[name()], &names, false, &later).await, before);
+    }
+
+    #[test]
+    fn an_outage_of_dns_is_said_more_and_more_rarely() {
+        let said: Vec<u32> = (1..500).filter(|misses| is_said(*misses)).collect();
+        assert_eq!(said, [1, 12, 24, 48, 96, 192, 384]);
     }
 
     fn name() -> Address {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use ::redis::{Cmd, Pipeline, RedisError};
 use backon::{BackoffBuilder, ExponentialBuilder};
+use lifecycle::Outage;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::ServerClock;
 use super::options::RedisOptions;
@@ -40,6 +41,8 @@ pub(super) struct Server {
     pub(super) target: Arc<Target>,
     pub(super) options: Arc<RedisOptions>,
     pub(super) clock: Arc<ServerClock>,
+    /// What all links say together of a server that is away.
+    pub(super) outage: Arc<Outage>,
 }
 
 /// Ends a task when dropped.
@@ -110,8 +113,11 @@ impl Link {
             *self.state.lock() = State::Up { connection, life };
             self.up.send_replace(true);
             tracing::info!(link = %self.name, "connected to Redis");
+            if server.outage.found(&self.name) {
+                tracing::info!("Redis answers again");
+            }
             self.watch(&server, life, &lost).await;
-            tracing::warn!(link = %self.name, "lost the connection to Redis");
+            tracing::info!(link = %self.name, "lost the connection to Redis");
         }
     }
 
@@ -131,7 +137,7 @@ impl Link {
                 Err(_) => "no answer in time".to_owned(),
             };
             failures += 1;
-            if failures.is_power_of_two() {
+            if server.outage.missed(&self.name, Instant::now().into_std()) {
                 tracing::warn!(link = %self.name, failures, %why, "cannot reach Redis, trying on");
             }
             *self.state.lock() = State::Down { why: format!("not connected: {why}") };

@@ -80,6 +80,7 @@ impl RedisStore {
             target: Arc::new(Target::parse(url, &options)?),
             options: Arc::new(options),
             clock: Arc::new(ServerClock::new()),
+            outage: Arc::default(),
         };
         let mut tasks = Vec::new();
         let (reads, task) = Link::open("reads".to_owned(), server.clone());

@@ -79,11 +79,17 @@ impl Joined {
         tasks: &Tasks,
         myself: &Myself,
     ) -> anyhow::Result<Self> {
-        let join = |role: &Role| {
-            let (role, myself) = (*role, myself.clone());
-            Ok((role, Membership::join(link.clone(), tasks, move || myself.member(role))?))
-        };
-        Ok(Self(roles.iter().map(join).collect::<anyhow::Result<_>>()?))
+        let mut joined: Vec<(Role, Membership)> = Vec::new();
+        for role in roles.iter().copied() {
+            let myself = myself.clone();
+            let member = move || myself.member(role);
+            let membership = match joined.first() {
+                None => Membership::join(link.clone(), tasks, member)?,
+                Some((_, first)) => first.join_also(tasks, member)?,
+            };
+            joined.push((role, membership));
+        }
+        Ok(Self(joined))
     }
 
     /// Who is alive, as seen by one role.
