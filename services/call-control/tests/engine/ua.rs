@@ -1,5 +1,7 @@
 //! Rules of a user agent that hold in every flow: targets and routes, identities, odd statuses, bodies that are not understood.
 
+use std::time::Duration;
+
 use call_control::engine::call::{CallState, Flow, OutcomeKind};
 use call_control::engine::effect::{Body, Header};
 
@@ -139,8 +141,7 @@ fn unknown_bodies_are_refused_with_what_is_accepted() {
         Vec::new(),
     );
     t.request("a", "INVITE", Some("not a description"));
-    let may_be =
-        "Accept: application/sdp, multipart/mixed Accept-Encoding: identity Accept-Language: en";
+    let may_be = "Accept: application/sdp, multipart/mixed Accept-Encoding: identity Accept-Language: en";
     t.expect(&format!(
         "
         A>C INVITE <text/x: hello>
@@ -197,6 +198,52 @@ fn the_session_interval_is_raised_to_min_se() {
     assert!(t.finished);
 }
 
+/// UAC-13: who says when to come back is not asked again, then or earlier; the outcome goes to the application, which may.
+#[test]
+fn a_leg_that_names_a_time_is_not_tried_before_it() {
+    for status in [480, 486, 503, 600, 603] {
+        for leg in ["a", "b"] {
+            let mut t = Ladder::dial(Flow::Iv);
+            if leg == "b" {
+                t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+            }
+            t.reply(leg, "INVITE", Answer::new(status).retry_after(30));
+            assert!(t.call.outcome.is_some(), "{status} on {leg}");
+            t.wait(Duration::from_secs(60));
+            let invites = t.sent.iter().filter(|(on, _, sent)| on == leg && sent.method == "INVITE");
+            assert_eq!(invites.count(), 1, "{status} on {leg}");
+        }
+    }
+}
+
+/// UAC-13: the same within a dialog, where only 491 and 500 are tried again.
+#[test]
+fn a_party_that_names_a_time_is_not_asked_within_the_dialog_before_it() {
+    for status in [480, 486, 503, 600, 603] {
+        let mut t = connected();
+        let asked = t.request("b", "INVITE", Some(&sdp(&["audio 5000 sendonly"])));
+        t.reply("a", "INVITE", Answer::new(status).retry_after(30));
+        t.ack("b", &asked, None);
+        let before = t.sent.len();
+        t.wait(Duration::from_secs(60));
+        assert_eq!(t.sent.len(), before, "{status}");
+    }
+}
+
+/// UAC-12, UAC-13: a redirection goes on to its other contacts, and never back to one that named a time.
+#[test]
+fn a_contact_that_names_a_time_is_left_for_the_others() {
+    let mut t = Ladder::dial(Flow::Iv);
+    let contacts = ["<sip:x@example.com>", "<sip:y@example.com>"];
+    t.reply("a", "INVITE", Answer::new(302).contacts(&contacts));
+    assert_eq!(t.last("a", "INVITE").1.request_uri, "sip:x@example.com");
+    t.reply("a", "INVITE", Answer::new(503).retry_after(30));
+    assert_eq!(t.last("a", "INVITE").1.request_uri, "sip:y@example.com");
+    t.reply("a", "INVITE", Answer::new(302).contacts(&contacts));
+    assert!(t.finished);
+    assert_eq!(t.sent.iter().filter(|(_, _, sent)| sent.method == "INVITE").count(), 3);
+}
+
 /// UAC-02: Require may name what Supported lists, and nothing else.
 #[test]
 fn an_extension_that_is_not_advertised_is_refused() {
@@ -211,7 +258,7 @@ fn an_extension_that_is_not_advertised_is_refused() {
     }
 }
 
-/// LAD: headers of every INVITE that Carillon sends.
+/// UPD-01: headers of every INVITE that Carillon sends.
 #[test]
 fn every_invite_says_what_carillon_can_do() {
     let mut t = Ladder::dial(Flow::Ringback);

@@ -22,7 +22,7 @@ async fn options_to_the_edge_says_what_it_can_do() {
     assert!(!answer.1.has(HeaderId::Allow), "a proxy forwards what it does not know");
 }
 
-/// UAC-01, UAC-02, UAC-03, UAC-04, UAC-05, PXY-02, PXY-06, PXY-05, MSG-02
+/// UAC-01, UAC-02, UAC-04, UAC-05, PXY-02, PXY-06, PXY-05, MSG-02
 #[tokio::test]
 async fn each_check_has_its_status() {
     let (_rig, alice, location) = edge().await;
@@ -53,6 +53,29 @@ async fn a_refusal_says_what_would_do() {
     assert_eq!(values(&refused, HeaderId::Allow), ["OPTIONS", "REGISTER"]);
     let (_, refused) = send(&alice, "OPTIONS sip:example.com", &["Require: foo, path"]).await;
     assert_eq!(values(&refused, HeaderId::Unsupported), ["foo"]);
+}
+
+/// UAC-03: a body that the edge does not read is refused with what it would read.
+#[tokio::test]
+async fn a_refused_body_is_told_what_would_do() {
+    let (_rig, alice, _) = edge().await;
+    for kind in ["text/x", "application/sdp\r\nContent-Encoding: gzip"] {
+        let mut text = format!(
+            "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n",
+            alice.address(),
+            kind.len()
+        );
+        for line in WHO {
+            text.push_str(&format!("{line}\r\n"));
+        }
+        text.push_str(&format!("CSeq: 1 OPTIONS\r\nContent-Type: {kind}\r\nContent-Length: 1\r\n\r\nx"));
+        alice.raw(&text).await;
+        let refused = alice.receive_past_100().await;
+        assert_eq!(refused.status(), Some(415), "{kind}");
+        assert_eq!(values(&refused, HeaderId::Accept), ["application/sdp"]);
+        assert_eq!(values(&refused, HeaderId::AcceptEncoding), ["identity"]);
+        assert_eq!(values(&refused, HeaderId::AcceptLanguage), ["en"]);
+    }
 }
 
 /// PXY-01, MSG-06
