@@ -1,11 +1,9 @@
-//! LAD-4: ringback by UPDATE and PRACK.
+//! LAD-4 1-12: the ladder in which everything succeeds.
 
 use call_control::engine::call::Flow;
 
+use crate::lad4::{TONE, bob_rings};
 use crate::ladder::{Answer, Ladder, sdp};
-
-/// The type of a tone.
-pub const TONE: &str = "audio/tone-info+xml";
 
 /// LAD-4 1-12, TPC-08, TPC-13
 #[test]
@@ -102,29 +100,4 @@ fn flow_iv_takes_a_reliable_offer_without_a_tone() {
         C>B PRACK 2 sdp1[audio:4000] RAck: 1 1 INVITE
         ",
     );
-}
-
-/// Alice is up, Bob is dialled.
-pub fn alice_is_up() -> Ladder {
-    let mut t = Ladder::dial(Flow::Ringback);
-    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
-    t.lines.clear();
-    t
-}
-
-/// Bob rings with an offer, Alice is updated.
-pub fn bob_rings() -> Ladder {
-    let mut t = alice_is_up();
-    t.reply("b", "INVITE", Answer::new(180).reliable(11).sdp(&sdp(&["audio 5000"])));
-    t.lines.clear();
-    t
-}
-
-/// The early session is agreed, Bob still rings.
-pub fn early() -> Ladder {
-    let mut t = bob_rings();
-    t.reply("a", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
-    t.reply("b", "PRACK", 200);
-    t.lines.clear();
-    t
 }

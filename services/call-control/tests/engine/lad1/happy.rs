@@ -1,4 +1,4 @@
-//! LAD-1: click-to-dial, Flow IV.
+//! LAD-1 1-13: the call that succeeds, and what it leaves behind.
 
 use std::time::Duration;
 

@@ -1,0 +1,3 @@
+//! The scripted phone as its users have it.
+
+mod two_phones;
