@@ -1,4 +1,5 @@
-//! The one table that turns our own refusals into SIP answers. Nothing else in the edge picks a status code.
+//! The one table that turns the edge's own refusals into SIP answers. Other statuses come from peers, from the plan of the
+//! registrar, from call-control, or from the response context of `sip-proxy`.
 
 use sip_message::{HeaderError, HeaderId, Message, Method};
 use sip_proxy::Refusal;

@@ -25,7 +25,7 @@ async fn without_the_store_a_register_fails() {
     assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:a@h"]]);
 }
 
-/// Rule 1 of "nothing lost": what too few replicas confirmed, or nobody in time, is not acknowledged and may have happened:
+/// REG-10, rule 1 of "nothing lost": what too few replicas confirmed, or nobody in time, is not acknowledged and may have happened:
 /// 503, and the record is read again.
 #[tokio::test]
 async fn an_unconfirmed_register_is_not_acknowledged() {
