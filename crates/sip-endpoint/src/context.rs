@@ -65,6 +65,8 @@ pub struct Load {
     pub work: usize,
     /// How long the last round of the loop took: what a message that comes now waits at least.
     pub lag: Duration,
+    /// How full the queue of datagrams that have come and were not taken is, in percent.
+    pub backlog: u8,
 }
 
 /// The hands of a [`TransactionUser`]: valid for one call.
@@ -219,6 +221,7 @@ impl<U: TransactionUser> Context<'_, U> {
             connections: self.core.flows.len(),
             work: self.core.work.len(),
             lag: self.core.lag,
+            backlog: self.core.udp.backlog(),
         }
     }
 

@@ -17,9 +17,9 @@ pub trait DatagramSocket: Send + 'static {
     /// when there was something.
     fn poll_receive(&mut self, cx: &mut Context<'_>, received: &mut Vec<(SocketAddr, Bytes)>) -> Poll<()>;
 
-    /// How many datagrams were lost since the last call because they came faster than they were taken.
-    fn take_lost(&mut self) -> u64 {
-        0
+    /// What a batch has left behind.
+    fn backlog(&mut self) -> Backlog {
+        Backlog::default()
     }
 
     /// Sends the first of these and says how many, at least one.
@@ -37,6 +37,15 @@ pub trait DatagramSocket: Send + 'static {
     /// Takes what has come back by now, without waiting for more; says whether that was the reason of a failure of
     /// [`try_send`](Self::try_send).
     fn take_returned(&mut self, returned: &mut Vec<Returned>) -> bool;
+}
+
+/// How far the taking of datagrams is behind their coming.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Datagrams that were lost since this was asked last, because they came faster than they were taken.
+    pub lost: u64,
+    /// How full the queue is, in percent.
+    pub percent: u8,
 }
 
 /// A datagram to send.

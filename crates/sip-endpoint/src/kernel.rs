@@ -13,8 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
-use crate::datagrams::{DatagramSocket, Outgoing, Returned};
-use crate::mmsg::{self, BATCH, Inbox};
+use crate::datagrams::{Backlog, DatagramSocket, Outgoing, Returned};
+use crate::mmsg::{self, BATCH, Inbox, Queue};
 
 /// A UDP socket of the kernel.
 pub(crate) struct KernelSocket {
@@ -87,9 +87,10 @@ impl DatagramSocket for KernelSocket {
         Poll::Pending
     }
 
-    fn take_lost(&mut self) -> u64 {
-        let Ok(lost) = mmsg::dropped(self.io.as_fd()) else { return 0 };
-        u64::from(lost.wrapping_sub(std::mem::replace(&mut self.lost, lost)))
+    fn backlog(&mut self) -> Backlog {
+        let Ok(Queue { dropped, percent }) = mmsg::queue(self.io.as_fd()) else { return Backlog::default() };
+        let lost = dropped.wrapping_sub(std::mem::replace(&mut self.lost, dropped));
+        Backlog { lost: lost.into(), percent }
     }
 
     fn try_send(&mut self, datagrams: &[Outgoing]) -> io::Result<usize> {

@@ -51,7 +51,7 @@ mod work;
 pub use config::{Config, Listen};
 pub use context::{Context, Load};
 pub use counters::{Counter, Counters};
-pub use datagrams::{DatagramSocket, Outgoing, Returned};
+pub use datagrams::{Backlog, DatagramSocket, Outgoing, Returned};
 pub use dns::{Answer, Destination, Dns, DnsError, SystemDns, Target, locate};
 pub use endpoint::{Endpoint, Handle};
 pub use flow::{FlowEnd, FlowView};

@@ -172,8 +172,19 @@ pub(crate) fn take_returned(socket: BorrowedFd<'_>) -> io::Result<Option<Returne
     Ok(peer.map(|peer| Returned { peer, head: Bytes::copy_from_slice(&head[..length]) }))
 }
 
-/// How many datagrams the kernel has dropped because the queue of this socket was full, since it was made; wraps around.
-pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
+/// The queue of what has come to a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Queue {
+    /// Datagrams dropped because it was full, since the socket was made; wraps around.
+    pub(crate) dropped: u32,
+    /// What it takes of the memory that it may have.
+    pub(crate) percent: u8,
+}
+
+/// What the kernel says of the queue of a socket.
+pub(crate) fn queue(socket: BorrowedFd<'_>) -> io::Result<Queue> {
+    const USED: usize = libc::SK_MEMINFO_RMEM_ALLOC as usize;
+    const ALLOWED: usize = libc::SK_MEMINFO_RCVBUF as usize;
     const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
     let mut memory = [0_u32; DROPS + 1];
     let mut length = size_of_val(&memory) as libc::socklen_t;
@@ -187,7 +198,11 @@ pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
             &raw mut length,
         )
     };
-    if result == 0 { Ok(memory[DROPS]) } else { Err(io::Error::last_os_error()) }
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let percent = u64::from(memory[USED]) * 100 / u64::from(memory[ALLOWED]).max(1);
+    Ok(Queue { dropped: memory[DROPS], percent: percent.min(100) as u8 })
 }
 
 /// # Safety
@@ -268,6 +283,17 @@ mod tests {
             assert_eq!(inbox.datagrams().collect::<Vec<_>>(), expected);
             assert_eq!(inbox.receive(far.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
+    }
+
+    #[test]
+    fn a_queue_that_nobody_empties_says_how_full_it_is_and_what_it_dropped() {
+        let (near, far) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        assert_eq!(queue(far.as_fd()).unwrap(), Queue { dropped: 0, percent: 0 });
+        let (to, text) = (far.local_addr().unwrap(), Bytes::from(vec![b'x'; 8000]));
+        while queue(far.as_fd()).unwrap().dropped == 0 {
+            send(near.as_fd(), std::iter::once((to, &text))).unwrap();
+        }
+        assert!(queue(far.as_fd()).unwrap().percent > 50);
     }
 
     /// TRN-08

@@ -20,6 +20,8 @@ pub(crate) struct Sockets {
     /// Room for one batch, kept.
     received: Vec<(SocketAddr, Bytes)>,
     returned: Vec<Returned>,
+    /// How full the fullest queue was after the last batch, in percent.
+    backlog: u8,
 }
 
 /// A socket and what waits for it. Calls through the box are one for each batch.
@@ -55,13 +57,18 @@ impl Sockets {
     ) -> Self {
         let queued = |io: Box<dyn DatagramSocket>| Queued { local: io.local(), io, outbox: VecDeque::new() };
         let sockets = sockets.into_iter().map(queued).collect();
-        Self { sockets, max_queued, counters, received: Vec::new(), returned: Vec::new() }
+        Self { sockets, max_queued, counters, received: Vec::new(), returned: Vec::new(), backlog: 0 }
     }
 
     /// The first socket that can reach this address.
     pub(crate) fn toward(&self, peer: SocketAddr) -> Option<SocketId> {
         let at = self.sockets.iter().position(|socket| socket.local.is_ipv4() == peer.is_ipv4())?;
         Some(SocketId(at as u16))
+    }
+
+    /// How full the fullest queue was after the last batch, in percent.
+    pub(crate) fn backlog(&self) -> u8 {
+        self.backlog
     }
 
     pub(crate) fn local(&self, socket: SocketId) -> Option<SocketAddr> {
@@ -89,13 +96,16 @@ impl Sockets {
     /// Receives one batch from every socket that has one.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>, incoming: &mut Vec<Incoming>) -> Poll<()> {
         let mut found = Poll::Pending;
+        self.backlog = 0;
         for (at, socket) in self.sockets.iter_mut().enumerate() {
             if socket.io.poll_receive(cx, &mut self.received).is_ready() {
                 found = Poll::Ready(());
                 let (local, at) = (socket.local, SocketId(at as u16));
                 // Only a queue that was full has lost any, and a full queue gives more than one datagram.
                 if self.received.len() > 1 {
-                    self.counters.datagrams_overrun.add(socket.io.take_lost());
+                    let backlog = socket.io.backlog();
+                    self.counters.datagrams_overrun.add(backlog.lost);
+                    self.backlog = self.backlog.max(backlog.percent);
                 }
                 let batch = self.received.drain(..);
                 incoming.extend(batch.map(|(peer, bytes)| Incoming { socket: at, local, peer, bytes }));

@@ -29,7 +29,8 @@ pub struct Config {
     /// Queueing delay of the driver loop from which on requests outside dialogs are refused, the least important first.
     /// Default 10 ms, twice the target of CoDel (RFC 8289 4.3).
     pub overload_delay: Duration,
-    /// How long no round may have been shorter than that before anything is refused. Default 500 ms, T1 of RFC 3261: as the
+    /// How long no round may have been shorter than that, or the kernel's queue of datagrams never less than half full, before
+    /// anything is refused. Default 500 ms, T1 of RFC 3261: as the
     /// interval of CoDel (RFC 8289 4.2) it is the round trip that is expected at worst, and what is worked off within it
     /// nobody has asked for twice.
     pub overload_interval: Duration,

@@ -131,7 +131,7 @@ impl TransactionUser for Edge {
 
     fn on_request(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: Message, arrival: &Arrival) {
         self.learn_members();
-        self.pressure.note(cx.now(), cx.load().lag, self.config.overload_delay);
+        self.note_load(cx);
         self.take_request(cx, key, request, arrival);
     }
 
@@ -224,8 +224,8 @@ impl TransactionUser for Edge {
         self.ring.is_on().then(|| self.ring.clone() as Arc<dyn Witness>)
     }
 
-    fn on_round(&mut self, cx: &mut Cx<'_>, now: Instant) {
-        self.pressure.note(now, cx.load().lag, self.config.overload_delay);
+    fn on_round(&mut self, cx: &mut Cx<'_>, _: Instant) {
+        self.note_load(cx);
         if self.deps.drain.is_draining() {
             self.report_drain();
         }
@@ -233,6 +233,12 @@ impl TransactionUser for Edge {
 }
 
 impl Edge {
+    fn note_load(&mut self, cx: &Cx<'_>) {
+        let (now, load) = (cx.now(), cx.load());
+        self.pressure.note(now, load.lag, self.config.overload_delay);
+        self.pressure.note_backlog(now, load.backlog, self.config.overload_interval);
+    }
+
     /// Takes over who is alive, before anything is decided by it.
     fn learn_members(&mut self) {
         // The sender may be gone; then nobody is new.

@@ -12,6 +12,7 @@ use crate::edge::{Cx, Edge, ServerUse};
 use crate::flow_token::flow_of;
 use crate::forward::record_route;
 use crate::legs;
+use crate::operate::pressure::Importance;
 use crate::reject::{Refused, Reject};
 
 /// Extensions that the proxy core knows; `pref` is RFC 3841.
@@ -128,16 +129,9 @@ impl Edge {
         if self.deps.drain.is_draining() {
             return Err(Reject::Draining { retry_after: 1 + self.deps.entropy.below(10) as u32 });
         }
-        let Some(lag) = self.pressure.lasting(cx.now(), self.config.overload_interval) else { return Ok(()) };
-        let patience = self.config.overload_delay;
-        // Each class bears twice the delay of the one below it.
-        let bearable = match request.method() {
-            Method::Invite => patience * 8,
-            Method::Register | Method::Subscribe if has_credentials(request) => patience * 4,
-            Method::Register | Method::Subscribe | Method::Publish | Method::Message => patience * 2,
-            _ => patience,
-        };
-        if lag > bearable { Err(Reject::Overloaded) } else { Ok(()) }
+        let (delay, interval) = (self.config.overload_delay, self.config.overload_interval);
+        let is_refused = self.pressure.refuses(cx.now(), Importance::of(request), delay, interval);
+        if is_refused { Err(Reject::Overloaded) } else { Ok(()) }
     }
 
     /// Answers a request without success.
@@ -194,8 +188,4 @@ fn no_such_service(method: &Method) -> Reject {
         Method::Other(_) => Reject::NotImplemented,
         _ => Reject::MethodNotAllowed,
     }
-}
-
-fn has_credentials(request: &Message) -> bool {
-    request.has(HeaderId::Authorization) || request.has(HeaderId::ProxyAuthorization)
 }

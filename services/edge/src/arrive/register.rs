@@ -148,7 +148,7 @@ fn contact(contact: &NameAddr<'_>, sender: Option<&Sender<'_>>) -> api::Register
             .iter()
             .filter(|param| !named(param.name, "expires") && !named(param.name, "q"))
             .map(|param| match param.value {
-                Some(value) => format!("{}={}", param.name, text(value)),
+                Some(value) => [param.name, "=", &text(value)].concat(),
                 None => param.name.to_owned(),
             })
             .collect(),
@@ -167,20 +167,20 @@ fn seconds(value: &str) -> u32 {
 }
 
 fn contact_value(contact: &api::RegisteredContact) -> String {
-    let mut value = String::with_capacity(contact.uri.len() + 32);
+    let mut value = String::with_capacity(contact.uri.len() + contact.params.iter().map(|param| 1 + param.len()).sum::<usize>() + 32);
     if !contact.display_name.is_empty() {
         let quoted = sip_message::quote(contact.display_name.as_bytes());
         value.push_str(&String::from_utf8_lossy(&quoted));
         value.push(' ');
     }
-    // Writing to a string cannot fail.
-    let _ = write!(value, "<{}>", contact.uri);
+    value.extend(["<", &contact.uri, ">"]);
     for param in &contact.params {
-        let _ = write!(value, ";{param}");
+        value.extend([";", param]);
     }
     if let Some(q) = contact.q_milli {
-        let _ = write!(value, ";q={}", q_text(q));
+        value.extend([";q=", &q_text(q)]);
     }
+    // Writing to a string cannot fail.
     let _ = write!(value, ";expires={}", contact.expires);
     value
 }

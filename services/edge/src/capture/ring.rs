@@ -66,7 +66,7 @@ pub(crate) enum What {
     Message { direction: Direction, local: SocketAddr, peer: SocketAddr, transport: Transport, bytes: Bytes },
     /// Something was decided.
     Decided {
-        /// A message of the call, whose Call-ID it is known by.
+        /// The Call-ID header field of a message of the call.
         about: Bytes,
         decided: Decided,
     },
@@ -120,7 +120,9 @@ impl Ring {
     /// Keeps a decision about the call of this message. It is only made up when it is kept.
     pub(crate) fn note(&self, about: &Message, decided: impl FnOnce() -> Decided) {
         if self.is_on() {
-            self.push(Kind::Decided(Box::new(decided())), about.bytes());
+            // As much of the message as says which call it belongs to.
+            let call_id = about.call_id().unwrap_or_default();
+            self.push(Kind::Decided(Box::new(decided())), &[b"\nCall-ID: ", call_id, b"\r\n\r\n"]);
         }
     }
 
@@ -146,7 +148,7 @@ impl Ring {
         }
     }
 
-    fn push(&self, kind: Kind, text: &[u8]) {
+    fn push(&self, kind: Kind, text: &[&[u8]]) {
         let at = self.clock.now();
         let mut kept = self.kept.lock();
         let kept = &mut *kept;
@@ -194,7 +196,7 @@ impl Entry {
 impl Witness for Ring {
     fn saw(&self, seen: Seen<'_>) {
         let Seen { direction, local, peer, transport, bytes } = seen;
-        self.push(Kind::Message { direction, local, peer, transport }, bytes);
+        self.push(Kind::Message { direction, local, peer, transport }, &[bytes]);
     }
 }
 

@@ -33,17 +33,19 @@ impl Place {
 }
 
 impl Texts {
-    pub(super) fn push(&mut self, text: &[u8]) -> Place {
-        let has_room = |block: &Vec<u8>| block.capacity() - block.len() >= text.len();
+    /// Keeps the parts as one text.
+    pub(super) fn push(&mut self, parts: &[&[u8]]) -> Place {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let has_room = |block: &Vec<u8>| block.capacity() - block.len() >= length;
         if !self.blocks.back().is_some_and(has_room) {
-            let spare = self.spare.take().filter(|_| text.len() <= BLOCK);
-            self.blocks.push_back(spare.unwrap_or_else(|| Vec::with_capacity(text.len().max(BLOCK))));
+            let spare = self.spare.take().filter(|_| length <= BLOCK);
+            self.blocks.push_back(spare.unwrap_or_else(|| Vec::with_capacity(length.max(BLOCK))));
         }
         let block = self.first + self.blocks.len() as u64 - 1;
         let Some(last) = self.blocks.back_mut() else { return Place { block, start: 0, length: 0 } };
         let start = last.len() as u32;
-        last.extend_from_slice(text);
-        Place { block, start, length: text.len() as u32 }
+        parts.iter().for_each(|part| last.extend_from_slice(part));
+        Place { block, start, length: length as u32 }
     }
 
     /// A text that is still there.
@@ -76,7 +78,7 @@ mod tests {
         let mut places = VecDeque::new();
         for n in 0..5000_usize {
             let text = vec![n as u8; 100 + n % 900];
-            places.push_back((texts.push(&text), text));
+            places.push_back((texts.push(&[&text]), text));
             if places.len() > 300 {
                 places.pop_front();
                 texts.keep_from(places.front().map(|(place, _)| *place));
@@ -86,11 +88,11 @@ mod tests {
             }
         }
         assert!(texts.blocks.len() <= 5, "{}", texts.blocks.len());
-        let large = texts.push(&[7; 2 * BLOCK]);
+        let large = texts.push(&[&[7; BLOCK], &[7; BLOCK]]);
         assert_eq!((texts.get(large).len(), large.len()), (2 * BLOCK, 2 * BLOCK));
         texts.keep_from(None);
         assert!(texts.blocks.is_empty() && texts.get(large).is_empty());
-        let next = texts.push(b"next");
+        let next = texts.push(&[b"next"]);
         assert_eq!(texts.get(next), b"next");
     }
 }

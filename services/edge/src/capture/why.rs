@@ -19,16 +19,21 @@ const CALL_CONTROL: &str = "call-control";
 
 /// The registrar's answer to a REGISTER.
 pub(crate) fn registered(decision: &api::RegisterResponse) -> Decided {
-    let (what, reason) = match decision.status {
-        200..=299 => {
-            let bindings = decision.contacts.iter().map(|contact| contact.uri.as_str());
-            let count = decision.contacts.len();
-            (format!("registered: {}", counted(count, "binding")), list(bindings))
+    match (decision.status, &decision.contacts[..]) {
+        // Most are this one and the challenge.
+        (200..=299, [one]) => Decided::new(REGISTRAR, "registered: 1 binding", one.uri.clone()),
+        (200..=299, contacts) => {
+            let bindings = contacts.iter().map(|contact| contact.uri.as_str());
+            let what = format!("registered: {}", counted(contacts.len(), "binding"));
+            Decided::new(REGISTRAR, what, list(bindings))
         }
-        401 | 407 => ("challenge".to_owned(), "no valid credentials came with the request".to_owned()),
-        status => (format!("refuse with {status}"), decision.reason.clone()),
-    };
-    Decided::new(REGISTRAR, what, reason)
+        (401 | 407, _) => {
+            Decided::new(REGISTRAR, "challenge", "no valid credentials came with the request")
+        }
+        (status, _) => {
+            Decided::new(REGISTRAR, format!("refuse with {status}"), decision.reason.clone())
+        }
+    }
 }
 
 /// The registrar's plan for a request.

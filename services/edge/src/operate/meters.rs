@@ -6,7 +6,10 @@ use telemetry::{Counter, Counters, Gauge, Metrics};
 #[derive(Clone)]
 pub(crate) struct Meters {
     /// Requests taken, by method.
-    pub(crate) requests: Counters,
+    requests: Counters,
+    /// The ones that most of them are.
+    registers: Counter,
+    invites: Counter,
     /// Requests that we answered without success ourselves, by reason.
     pub(crate) rejects: Counters,
     /// Plans of the registrar, by kind.
@@ -49,8 +52,11 @@ impl CaptureMeters {
 
 impl Meters {
     pub(crate) fn new(metrics: &Metrics) -> Self {
+        let requests = metrics.counters("edge_requests_total", "Requests taken, by method", &["method"]);
         Self {
-            requests: metrics.counters("edge_requests_total", "Requests taken, by method", &["method"]),
+            registers: requests.with_label_values(&["REGISTER"]),
+            invites: requests.with_label_values(&["INVITE"]),
+            requests,
             rejects: metrics.counters(
                 "edge_rejects_total",
                 "Requests refused by the edge itself, by reason",
@@ -85,6 +91,8 @@ impl Meters {
     /// Counts a request; methods that nobody knows share one label, so that a scanner cannot fill the registry.
     pub(crate) fn request(&self, method: &sip_message::Method) {
         let label = match method {
+            sip_message::Method::Register => return self.registers.inc(),
+            sip_message::Method::Invite => return self.invites.inc(),
             sip_message::Method::Other(_) => "other",
             known => known.as_str(),
         };

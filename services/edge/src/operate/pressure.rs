@@ -1,15 +1,87 @@
-//! When the delay of the driver loop is overload: not when one round was long, but when no round was short for a while.
+//! When an edge is overloaded, and what it refuses then.
 //!
-//! A burst, a page fault or another process on the core makes a single round long; refusing for that would turn good requests
-//! away from a server that has room. RFC 8289 4.2 draws the same line between a good queue and a bad one.
+//! Two signs, each only when it lasts: a burst, a page fault or another process on the core makes a single round long and a queue
+//! full for a moment, and refusing for that would turn good requests away from an edge that has room. RFC 8289 4.2 draws the same
+//! line between a good queue and a bad one.
+//!
+//! - Delay: no round of the driver loop was short for a while.
+//! - Backlog: the kernel's queue of datagrams was never less than half full for a while. A round takes a bounded batch, so a loop
+//!   that cannot keep up has short rounds all the same, and what waits, waits there. From then on the queue itself decides, request
+//!   by request, until it was half empty for as long: new work is taken whenever it falls below its mark, so that the edge is never
+//!   idle and never late.
+//!
+//! | refused, the least important first | delay beyond | backlog beyond |
+//! |---|---|---|
+//! | OPTIONS and what we do not know | 1 × `overload_delay` | 50 % |
+//! | REGISTER, SUBSCRIBE without credentials, PUBLISH, MESSAGE | 2 × | 50 % |
+//! | REGISTER, SUBSCRIBE with credentials | 4 × | 62 % |
+//! | INVITE | 8 × | 75 % |
+//! | what belongs to a dialog | never | never |
 
 use std::time::{Duration, Instant};
 
-/// The delay of the last rounds.
+use sip_message::{HeaderId, Message, Method};
+
+/// The signs of the last rounds.
 #[derive(Debug, Default)]
 pub(crate) struct Pressure {
     /// Since when no round was short, and the shortest delay since then.
     above: Option<(Instant, Duration)>,
+    /// Of the last round, in percent.
+    backlog: u8,
+    /// Since when the queue was never less than half full.
+    full_since: Option<Instant>,
+    /// Until when the queue decides.
+    alert_until: Option<Instant>,
+}
+
+/// How much a request outside a dialog matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Importance {
+    /// OPTIONS and what we do not know.
+    Least,
+    /// What may be the first of two requests, or can come later.
+    Low,
+    /// What shows that it is nearly done.
+    High,
+    /// A call.
+    Most,
+}
+
+/// Percent of a queue that is no backlog.
+const HALF: u8 = 50;
+
+impl Importance {
+    /// The importance of a request outside a dialog.
+    pub(crate) fn of(request: &Message) -> Self {
+        let has_credentials =
+            request.has(HeaderId::Authorization) || request.has(HeaderId::ProxyAuthorization);
+        match request.method() {
+            Method::Invite => Self::Most,
+            Method::Register | Method::Subscribe if has_credentials => Self::High,
+            Method::Register | Method::Subscribe | Method::Publish | Method::Message => Self::Low,
+            _ => Self::Least,
+        }
+    }
+
+    /// Multiples of the delay that it bears: each twice those of the one below.
+    fn bears_delay(self) -> u32 {
+        match self {
+            Self::Least => 1,
+            Self::Low => 2,
+            Self::High => 4,
+            Self::Most => 8,
+        }
+    }
+
+    /// Percent of the queue that it bears.
+    fn bears_backlog(self) -> u8 {
+        match self {
+            Self::Least | Self::Low => HALF,
+            Self::High => 62,
+            Self::Most => 75,
+        }
+    }
 }
 
 impl Pressure {
@@ -22,8 +94,37 @@ impl Pressure {
         };
     }
 
+    /// Notes the backlog after a batch.
+    pub(crate) fn note_backlog(&mut self, now: Instant, percent: u8, interval: Duration) {
+        self.backlog = percent;
+        if percent <= HALF {
+            self.full_since = None;
+            return;
+        }
+        let since = *self.full_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= interval || self.is_alert(now) {
+            self.alert_until = Some(now + interval);
+        }
+    }
+
+    /// Is a request refused?
+    pub(crate) fn refuses(
+        &self,
+        now: Instant,
+        whose: Importance,
+        delay: Duration,
+        interval: Duration,
+    ) -> bool {
+        let is_late = self.lasting(now, interval).is_some_and(|lag| lag > delay * whose.bears_delay());
+        is_late || (self.is_alert(now) && self.backlog > whose.bears_backlog())
+    }
+
+    fn is_alert(&self, now: Instant) -> bool {
+        self.alert_until.is_some_and(|until| now <= until)
+    }
+
     /// The delay, when it stayed above the target for this long.
-    pub(crate) fn lasting(&self, now: Instant, interval: Duration) -> Option<Duration> {
+    fn lasting(&self, now: Instant, interval: Duration) -> Option<Duration> {
         let (since, least) = self.above?;
         (now.saturating_duration_since(since) >= interval).then_some(least)
     }
@@ -36,6 +137,11 @@ mod tests {
     const TARGET: Duration = Duration::from_millis(10);
     const INTERVAL: Duration = Duration::from_millis(100);
     const MS: Duration = Duration::from_millis(1);
+    const ALL: [Importance; 4] = [Importance::Least, Importance::Low, Importance::High, Importance::Most];
+
+    fn refused(pressure: &Pressure, now: Instant) -> [bool; 4] {
+        ALL.map(|whose| pressure.refuses(now, whose, TARGET, INTERVAL))
+    }
 
     #[test]
     fn one_long_round_is_no_overload() {
@@ -53,7 +159,45 @@ mod tests {
             pressure.note(now + MS * at, MS * lag, TARGET);
         }
         assert_eq!(pressure.lasting(now + MS * 125, INTERVAL), Some(MS * 25));
+        assert_eq!(refused(&pressure, now + MS * 125), [true, true, false, false]);
         pressure.note(now + MS * 126, MS * 10, TARGET);
-        assert_eq!(pressure.lasting(now + MS * 127, INTERVAL), None);
+        assert_eq!(refused(&pressure, now + MS * 127), [false; 4]);
+    }
+
+    #[test]
+    fn a_queue_that_is_full_for_a_moment_is_no_overload() {
+        let (mut pressure, now) = (Pressure::default(), Instant::now());
+        for (at, percent) in [(0, 99), (99, 99), (100, 50), (101, 99), (200, 99)] {
+            pressure.note_backlog(now + MS * at, percent, INTERVAL);
+            assert_eq!(refused(&pressure, now + MS * at), [false; 4], "{at}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_stays_full_is_relieved_of_the_least_important_first() {
+        for (percent, expected) in [
+            (51, [true, true, false, false]),
+            (63, [true, true, true, false]),
+            (76, [true, true, true, true]),
+        ] {
+            let (mut pressure, now) = (Pressure::default(), Instant::now());
+            pressure.note_backlog(now, percent, INTERVAL);
+            pressure.note_backlog(now + INTERVAL, percent, INTERVAL);
+            assert_eq!(refused(&pressure, now + INTERVAL), expected, "{percent}");
+        }
+    }
+
+    #[test]
+    fn after_overload_the_queue_decides_at_once_until_it_was_half_empty_for_as_long() {
+        let (mut pressure, now) = (Pressure::default(), Instant::now());
+        pressure.note_backlog(now, 80, INTERVAL);
+        pressure.note_backlog(now + MS * 100, 80, INTERVAL);
+        pressure.note_backlog(now + MS * 110, 40, INTERVAL);
+        assert_eq!(refused(&pressure, now + MS * 110), [false; 4], "there is room");
+        pressure.note_backlog(now + MS * 120, 80, INTERVAL);
+        assert_eq!(refused(&pressure, now + MS * 120), [true; 4], "it has not passed");
+        pressure.note_backlog(now + MS * 130, 0, INTERVAL);
+        pressure.note_backlog(now + MS * 230, 80, INTERVAL);
+        assert_eq!(refused(&pressure, now + MS * 230), [false; 4], "it has");
     }
 }

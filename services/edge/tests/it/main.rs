@@ -3,6 +3,7 @@
 mod calls;
 mod checks;
 mod exchanges;
+mod flood;
 mod flows;
 mod forwarding;
 mod ladders;

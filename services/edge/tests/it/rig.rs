@@ -10,7 +10,7 @@ use cluster_rpc::membership::View;
 use cluster_rpc::{EdgeDirectory, IntakeLink, LegEventsLink, LocationLink, Wiring, remote};
 use edge::{CaptureService, Config, Deps, EdgesService, LegsService, RequestsService, TracesService};
 use lifecycle::{Drain, Tasks};
-use sip_endpoint::{Dns, SystemDns};
+use sip_endpoint::{DatagramSocket, Dns, SystemDns};
 use telemetry::Metrics;
 use tokio::sync::{oneshot, watch};
 
@@ -55,6 +55,16 @@ impl Rig {
         dns: Arc<dyn Dns>,
         configure: impl FnOnce(&mut Config),
     ) -> Self {
+        Self::over(location, dns, configure, None).await
+    }
+
+    /// An edge over a socket of the test instead of one of the kernel.
+    pub(crate) async fn over(
+        location: Arc<FakeLocation>,
+        dns: Arc<dyn Dns>,
+        configure: impl FnOnce(&mut Config),
+        socket: Option<Box<dyn DatagramSocket>>,
+    ) -> Self {
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let mut config = Config::new("edge-1", 7, sip_endpoint::Config::listening_on([loopback]));
         config.domains = vec!["example.com".into()];
@@ -76,7 +86,11 @@ impl Rig {
             drain: drain.clone(),
             tasks: tasks.clone(),
         };
-        let bound = edge::build(config, deps).bind().await.expect("loopback has a free port");
+        let edge = edge::build(config, deps);
+        let bound = match socket {
+            None => edge.bind().await.expect("loopback has a free port"),
+            Some(socket) => edge.bind_over(vec![socket]).expect("the names are fine"),
+        };
         let (address, legs, requests) = (bound.listening()[0], bound.legs(), bound.requests());
         let (capture, traces, edges) =
             (bound.capture(), bound.traces(Some(others)), bound.edges_service(None));
