@@ -24,6 +24,7 @@ pub struct Ladder {
     pub context: Context,
     pub lines: Vec<String>,
     pub sent: Vec<(String, u64, SendRequest)>,
+    pub effects: Vec<Effect>,
     pub due: Option<Moment>,
     pub edge: (String, u64),
     pub finished: bool,
@@ -157,6 +158,7 @@ impl Ladder {
             context,
             lines: Vec::new(),
             sent: Vec::new(),
+            effects: Vec::new(),
             due: None,
             edge: ("e1".into(), 7),
             finished: false,
@@ -331,6 +333,7 @@ impl Ladder {
         if let What::Send(request) = what {
             self.sent.push((effect.leg_id.clone(), effect.number, request.clone()));
         }
+        self.effects.push(effect.clone());
         let (edge_id, edge_epoch) = self.edge.clone();
         let carried = Event::Carried(Carried { effect: effect.number, edge_id, edge_epoch });
         self.take(&carried).expect("carrying is always taken");

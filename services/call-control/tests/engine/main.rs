@@ -13,6 +13,7 @@ mod lad4;
 mod ladder;
 mod offers;
 mod outcomes;
+mod session_changes;
 mod sim;
 mod table;
 mod ua;

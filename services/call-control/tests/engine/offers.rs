@@ -130,3 +130,51 @@ fn an_offer_in_a_reliable_response_is_answered_in_prack_and_the_leg_cancelled() 
         ",
     );
 }
+
+/// OFA-02: an UPDATE of Bob that crosses the PRACK with our answer is told to come again, and the answer is not lost.
+#[test]
+fn an_update_that_crosses_prack_is_refused_with_500() {
+    let mut t = alice_is_up(Flow::Ringback);
+    t.reply("b", "INVITE", Answer::new(180).reliable(1).sdp(&sdp(&["audio 5000"])));
+    t.lines.clear();
+    // Before the answer: his offer is still open.
+    t.request("b", "UPDATE", Some(&sdp(&["audio 5002"])));
+    t.reply("a", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    // The PRACK with the answer is on its way.
+    t.request("b", "UPDATE", Some(&sdp(&["audio 5004"])));
+    t.reply("b", "PRACK", 200);
+    t.request("b", "UPDATE", Some(&sdp(&["audio 5006"])));
+    t.reply("a", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.expect(
+        "
+        B>C UPDATE sdp1[audio:5002]
+        C>B 500 UPDATE Retry-After: 6
+        A>C 200 UPDATE sdp1[audio:4000]
+        ! RingbackStarted 180
+        C>B PRACK 2 sdp1[audio:4000] RAck: 1 1 INVITE
+        B>C UPDATE sdp1[audio:5004]
+        C>B 500 UPDATE Retry-After: 6
+        B>C 200 PRACK
+        B>C UPDATE sdp1[audio:5006]
+        C>A UPDATE 3 sdp3[audio:5006]
+        A>C 200 UPDATE sdp1[audio:4000]
+        C>B 200 UPDATE sdp1[audio:4000]
+        ",
+    );
+}
+
+/// UPD-02, UAC-11: an UPDATE whose offer cannot be used at all is refused at once, and the session stays.
+#[test]
+fn an_update_that_cannot_be_used_is_refused_with_488() {
+    let mut t = connected();
+    t.request("a", "UPDATE", Some("not a description"));
+    t.expect(
+        "
+        A>C UPDATE sdp[]
+        C>A 488 UPDATE Warning: 399 192.0.2.1 \"The session description cannot be read\"
+        ",
+    );
+    t.request("a", "UPDATE", Some(&sdp(&["audio 4002"])));
+    t.reply("b", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+    assert_eq!(t.lines.last().map(String::as_str), Some("C>A 200 UPDATE sdp2[audio:5000]"));
+}
