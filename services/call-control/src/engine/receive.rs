@@ -7,6 +7,7 @@
 //! | Cancelling | ignored                | ACK, BYE, leg over   | ACK, BYE               | leg over               |
 //! | Accepted   | ignored                | -                    | ACK, BYE (UAC-17)      | ignored                |
 //! | Failed     | ignored                | ACK, BYE             | ACK, BYE               | ignored                |
+//! | replaced   | ignored                | ACK, BYE             | ACK, BYE               | ignored                |
 
 use sip_dialog::{RouteSet, Side, target};
 use sip_message::Method;
@@ -142,6 +143,17 @@ impl Work<'_> {
                 self.leg_over(leg);
             }
             InvitePhase::Accepted | InvitePhase::Failed => self.end_dialog(leg, &response.to_tag),
+        }
+    }
+
+    /// A 2xx to an INVITE that failed, and that another one has taken the place of: a fork further on. RFC 3261 13.2.2.4
+    pub fn on_late_success(&mut self, leg: LegIndex, response: &ResponseReceived) {
+        let is_success = (200..300).contains(&response.status) && response.method == "INVITE";
+        let on = self.leg(leg);
+        let is_known = on.dialog(&response.to_tag).is_some() || on.dialogs.len() >= MAX_DIALOGS;
+        if is_success && !response.to_tag.is_empty() && !is_known {
+            self.confirm_dialog(leg, response);
+            self.end_dialog(leg, &response.to_tag);
         }
     }
 

@@ -27,7 +27,7 @@ impl Work<'_> {
         }
         let on = self.leg_mut(leg);
         let Some(at) = on.pending.iter().position(|pending| pending.effect == response.effect) else {
-            return;
+            return self.on_late_success(leg, response);
         };
         let request = on.pending.remove(at);
         if matches!(response.status, 401 | 407) && self.adapt_request(leg, &request, response) {

@@ -342,9 +342,9 @@ impl Work<'_> {
 }
 
 impl Leg {
-    /// Flow token for requests in the dialog with this tag; before there is one, the leg's.
+    /// Flow token for requests in the dialog with this tag. What begins a dialog is for the plan to place.
     pub fn flow_to(&self, tag: &str) -> String {
-        self.dialog(tag).map_or(&self.flow, |dialog| &dialog.flow).clone()
+        self.dialog(tag).map_or(String::new(), |dialog| dialog.flow.clone())
     }
 
     /// Whether an offer/answer exchange or a re-INVITE runs in the dialog, in either direction (RFC 3261 14.1, 3264 4).

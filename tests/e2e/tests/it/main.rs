@@ -11,6 +11,7 @@ mod flows;
 mod forks;
 mod hostile_text;
 mod leg_headers;
+mod leg_targets;
 mod oversized;
 mod phone_command;
 mod real_phones;
