@@ -27,7 +27,7 @@ pub enum Invariant {
     EachEventOnce,
     /// The application saw each event that is kept exactly once, and no other, across the death of whoever told it.
     ToldExactlyOnce,
-    /// The application was told the outcome that the record shows.
+    /// The call in the ENDED that the application was told has the outcome that GetCall gives, and has one.
     ToldTheOutcome,
     /// The application saw the events of a call in the order in which they are kept; CREATED is first, ENDED last, and a leg
     /// is dialled before it is answered and answered before it ends.
@@ -82,9 +82,14 @@ pub async fn check(cluster: &Cluster, calls: &[String]) -> Breaches {
             breach(Invariant::InOrder, format!("{shown} told, {:?} kept", story(&kept)));
         }
         let ended = told.iter().rfind(|event| event.r#type() == Type::Ended);
-        let outcome = ended.and_then(|event| event.call.as_ref()?.outcome.clone());
-        if outcome.is_some() && call.outcome.is_some() && outcome != call.outcome {
-            breach(Invariant::ToldTheOutcome, format!("{shown}: told {outcome:?}, kept {:?}", call.outcome));
+        if let Some(ended) = ended.filter(|_| call.outcome.is_some()) {
+            let outcome = ended.call.as_ref().and_then(|call| call.outcome.clone());
+            if outcome != call.outcome {
+                breach(
+                    Invariant::ToldTheOutcome,
+                    format!("{shown}: told {outcome:?}, kept {:?}", call.outcome),
+                );
+            }
         }
     }
     for phone in cluster.phones.iter().filter(|phone| phone.has_call()) {

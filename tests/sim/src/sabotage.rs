@@ -31,6 +31,8 @@ pub enum Sabotage {
     SwapsEvents,
     /// What the application is told about the outcome is not what happened.
     TellsAnotherOutcome,
+    /// ENDED is told without the outcome.
+    TellsNoOutcome,
     /// BYE and CANCEL are taken on and not sent.
     LosesHangups,
     /// Work that is done is not taken from the lists.

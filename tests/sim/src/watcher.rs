@@ -71,6 +71,11 @@ impl Watcher {
     }
 
     fn spoil(&self, event: &mut cc::CallEvent) {
+        if let Some(call) = event.call.as_mut()
+            && self.saboteur.does(Sabotage::TellsNoOutcome, 100)
+        {
+            call.outcome = None;
+        }
         let outcome = event.call.as_mut().and_then(|call| call.outcome.as_mut());
         if let Some(outcome) = outcome
             && self.saboteur.does(Sabotage::TellsAnotherOutcome, 100)

@@ -34,6 +34,7 @@ breaks! {
     an_event_that_is_not_kept_is_seen: LosesEvents => EachEventOnce;
     events_in_another_order_are_seen: SwapsEvents => InOrder;
     another_outcome_is_seen: TellsAnotherOutcome => ToldTheOutcome;
+    a_missing_outcome_is_seen: TellsNoOutcome => ToldTheOutcome;
     a_hangup_that_is_not_sent_leaves_a_leg: LosesHangups => NoLegLeft;
     an_effect_without_its_record_is_seen: InventsEffects => NoEffectWithoutRecord;
     a_call_that_is_forgotten_is_seen: ForgetsTheEnded => EveryCallEnds;
