@@ -118,7 +118,12 @@ async fn dial(connection: Connection, flow: Flow) -> anyhow::Result<Call> {
 /// Prints events, hangs up once the call is connected, and returns the ended call.
 async fn watch(connection: Connection, call_id: &str) -> anyhow::Result<Call> {
     let mut client = CallControlClient::new(connection);
-    let request = WatchCallsRequest { call_id: Some(call_id.into()), ..WatchCallsRequest::default() };
+    // An empty cursor: every event from CREATED on, however late this watch begins.
+    let request = WatchCallsRequest {
+        call_id: Some(call_id.into()),
+        after_cursor: Some(String::new()),
+        ..WatchCallsRequest::default()
+    };
     let mut events = client.watch_calls(request).await.map_err(client::Refusal)?.into_inner();
     let mut hung_up = false;
     loop {

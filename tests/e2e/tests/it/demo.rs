@@ -16,6 +16,9 @@ fn the_demo_rings_two_phones_draws_the_ladder_and_succeeds() {
     {
         assert!(text.contains(step), "no {step} in\n{text}");
     }
+    for event in ["CREATED", "LEG_DIALING", "CONNECTED", "ENDED"] {
+        assert!(text.contains(event), "no {event} in\n{text}");
+    }
 }
 
 /// LAD-1 by the demo.
