@@ -13,34 +13,43 @@ use crate::trace;
 /// Made for one attempt of a call.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    timeout: Duration,
+    timeout: Option<Duration>,
     metadata: MetadataMap,
 }
 
 impl Envelope {
     /// An envelope that the other side may throw away after `timeout`, within the current trace.
     pub fn new(timeout: Duration, token: Option<&Redacted<String>>) -> Self {
-        let mut metadata = MetadataMap::new();
-        let mut insert = |name: &'static str, value: String, secret: bool| {
-            if let Ok(mut value) = AsciiMetadataValue::try_from(value) {
-                value.set_sensitive(secret);
-                metadata.insert(name, value);
-            }
-        };
+        let mut envelope = Self { timeout: Some(timeout), ..Self::lasting(token) };
         if let Some(context) = trace::current() {
-            insert(trace::TRACEPARENT, context.to_string(), false);
+            envelope.insert(trace::TRACEPARENT, context.to_string(), false);
         }
+        envelope
+    }
+
+    /// An envelope for a stream that lasts, and belongs to no trace.
+    pub(crate) fn lasting(token: Option<&Redacted<String>>) -> Self {
+        let mut envelope = Self { timeout: None, metadata: MetadataMap::new() };
         if let Some(token) = token {
-            insert("authorization", format!("Bearer {}", token.expose()), true);
+            envelope.insert("authorization", format!("Bearer {}", token.expose()), true);
         }
-        Self { timeout, metadata }
+        envelope
+    }
+
+    fn insert(&mut self, name: &'static str, value: String, secret: bool) {
+        if let Ok(mut value) = AsciiMetadataValue::try_from(value) {
+            value.set_sensitive(secret);
+            self.metadata.insert(name, value);
+        }
     }
 
     /// The request with everything on it.
     pub fn seal<M>(self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         *request.metadata_mut() = self.metadata;
-        request.set_timeout(self.timeout);
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
         request
     }
 }

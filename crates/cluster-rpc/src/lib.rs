@@ -1,7 +1,7 @@
 //! How services talk to each other and to business software.
 //!
 //! **Here:** the links ([`LocationLink`], [`LegEventsLink`], [`LegsLink`], ...: the same calls in-process or over TCP), finding and
-//! choosing replicas, deadlines and retries ([`remote`]), who is alive ([`membership`]), who may call what ([`auth`]), and the one
+//! choosing replicas, deadlines and retries ([`remote`]), questions over streams ([`LocationAnswers`]), who is alive ([`membership`]), who may call what ([`auth`]), and the one
 //! table of refusals ([`Reason`], [`Refusal`]).
 //!
 //! **Not here:** the messages (`cluster-api`), and any rule of any service.
@@ -11,6 +11,7 @@
 
 pub mod auth;
 mod by_edge;
+mod conversation;
 mod envelope;
 mod links;
 pub mod membership;
@@ -21,6 +22,7 @@ mod status;
 pub mod trace;
 
 pub use by_edge::{CaptureLink, EDGE_ROLE, EdgeDirectory, EdgesLink, LegsLink, RequestsLink};
+pub use conversation::LocationAnswers;
 pub use envelope::Envelope;
 pub use links::{IntakeLink, LegEventsLink, LocationLink, MembershipLink, ProxiedCallsLink};
 pub use membership::Membership;

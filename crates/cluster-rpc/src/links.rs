@@ -7,20 +7,33 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    conversation::location_stream,
+    envelope::Envelope,
     reason::Reason,
-    remote::{CallKind, Replicas},
+    remote::{CallKind, Replicas, Spoken},
     status::Refusal,
 };
 
 /// Longest time of a call within the process. Like the deadline over TCP: a later answer helps nobody.
 pub(crate) const IN_PROCESS: Duration = Duration::from_secs(2);
 
-/// Defines a link: its name, the server trait, the client, and each rpc with whether it may be repeated.
+/// Calls, or asks where it is said how.
+macro_rules! send {
+    ($replicas:ident, $rpc:expr, $kind:expr, $request:expr, $attempt:ident) => {
+        $replicas.call($rpc, $kind, $attempt).await
+    };
+    ($replicas:ident, $rpc:expr, $kind:expr, $request:expr, $attempt:ident, $spoken:expr) => {
+        $replicas.ask($spoken, $rpc, $kind, $request, $attempt).await
+    };
+}
+
+/// Defines a link: its name, the server trait, the client, and each rpc with whether it may be repeated, and how
+/// it is asked over a stream if it is.
 macro_rules! link {
     (
         $(#[$doc:meta])* $link:ident, $service:literal,
         $package:ident::$server:ident::$trait:ident, $client:ident::$client_type:ident,
-        $($(#[$rpc_doc:meta])* $rpc:ident($request:ident) -> $response:ident, $kind:ident;)+
+        $($(#[$rpc_doc:meta])* $rpc:ident($request:ident) -> $response:ident, $kind:ident $(, $spoken:expr)?;)+
     ) => {
         $(#[$doc])*
         #[derive(Clone)]
@@ -44,13 +57,13 @@ macro_rules! link {
                     match self {
                         Self::Local(service) => in_process($service, IN_PROCESS, service.$rpc(Request::new(request))).await,
                         Self::Remote(replicas) => {
-                            let attempt = |channel, envelope: crate::Envelope| {
+                            let attempt = |channel, envelope: Envelope| {
                                 let request = envelope.seal(request.clone());
                                 async move {
                                     cluster_api::$package::v1::$client::$client_type::new(channel).$rpc(request).await
                                 }
                             };
-                            replicas.call(stringify!($rpc), CallKind::$kind, attempt).await
+                            send!(replicas, stringify!($rpc), CallKind::$kind, &request, attempt $(, $spoken)?)
                         }
                     }
                 }
@@ -64,9 +77,9 @@ link! {
     LocationLink, "registrar",
     registrar::location_server::Location, location_client::LocationClient,
     /// Applies one REGISTER. The registrar recognises a repeated one by Call-ID and CSeq.
-    register(RegisterRequest) -> RegisterResponse, Idempotent;
+    register(RegisterRequest) -> RegisterResponse, Idempotent, Spoken { rpc: "Register", open: location_stream };
     /// Decides where a request goes.
-    route(RouteRequest) -> RouteResponse, Idempotent;
+    route(RouteRequest) -> RouteResponse, Idempotent, Spoken { rpc: "Route", open: location_stream };
 }
 
 link! {

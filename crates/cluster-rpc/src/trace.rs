@@ -78,19 +78,35 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let parent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()?.parse().ok());
-        let context = match parent {
-            Some(parent) => TraceContext::child(parent, self.entropy.number()),
-            None => begin(&*self.entropy, false),
-        };
-        // A span costs more than most of what it describes: only recorded traces get one.
-        let span = if context.sampled {
-            tracing::info_span!("rpc", path = request.uri().path(), trace_id = context.trace())
-        } else {
-            tracing::Span::none()
-        };
+        let parent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let (context, span) = serving(parent, &*self.entropy, request.uri().path());
         InTrace { work: Box::pin(CURRENT.scope(context, self.inner.call(request).instrument(span))) }
     }
+}
+
+/// Runs the work for a request in the trace it came with, or in a new one that is not sampled.
+pub(crate) fn served<F: Future>(
+    parent: Option<&str>,
+    entropy: &dyn Entropy,
+    path: &str,
+    work: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let (context, span) = serving(parent, entropy, path);
+    CURRENT.scope(context, work.instrument(span))
+}
+
+fn serving(parent: Option<&str>, entropy: &dyn Entropy, path: &str) -> (TraceContext, tracing::Span) {
+    let context = match parent.and_then(|parent| parent.parse().ok()) {
+        Some(parent) => TraceContext::child(parent, entropy.number()),
+        None => begin(entropy, false),
+    };
+    // A span costs more than most of what it describes: only recorded traces get one.
+    let span = if context.sampled {
+        tracing::info_span!("rpc", path, trace_id = context.trace())
+    } else {
+        tracing::Span::none()
+    };
+    (context, span)
 }
 
 /// A request being served within its trace.

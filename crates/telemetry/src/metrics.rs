@@ -19,6 +19,8 @@ pub type Counters = prometheus::IntCounterVec;
 pub type Gauge = prometheus::IntGauge;
 /// Gauges that differ by labels.
 pub type Gauges = prometheus::IntGaugeVec;
+/// Counts values into buckets.
+pub type Histogram = prometheus::Histogram;
 /// Histograms that differ by labels.
 pub type Histograms = prometheus::HistogramVec;
 

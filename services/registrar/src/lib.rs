@@ -40,9 +40,11 @@ use cluster_api::{
     cluster::v1::membership_server::MembershipServer,
     registrar::v1::{
         accounts_server::AccountsServer, bindings_server::BindingsServer,
-        forwarding_server::ForwardingServer, location_server::LocationServer, trunks_server::TrunksServer,
+        forwarding_server::ForwardingServer, location_server::LocationServer,
+        location_stream_server::LocationStreamServer, trunks_server::TrunksServer,
     },
 };
+use cluster_rpc::LocationAnswers;
 use lifecycle::Shutdown;
 use store::{Partition, Store};
 use telemetry::Metrics;
@@ -87,6 +89,10 @@ pub(crate) struct Shared {
     members: Partition,
     aors: Aors,
     secrets: SecretStore,
+    entropy: Arc<dyn Entropy>,
+    metrics: Metrics,
+    /// Whether streams are to end, because the process does.
+    ending: tokio::sync::watch::Sender<bool>,
 }
 
 impl Registrar {
@@ -114,7 +120,10 @@ impl Registrar {
                 decoy: auth::decoy(),
             },
             aors: Aors::new(store.clone(), config.cached_aors, config.forget_after, meters.clone()),
-            secrets: SecretStore::new(store, entropy, Partition::new("cluster", 0)),
+            secrets: SecretStore::new(store, entropy.clone(), Partition::new("cluster", 0)),
+            entropy,
+            metrics,
+            ending: tokio::sync::watch::Sender::new(false),
             requests: RequestIds::new(),
             members: Partition::new("members", 0),
             meters,
@@ -125,8 +134,12 @@ impl Registrar {
 
     /// Adds the gRPC services of the registrar to a server.
     pub fn add_routes(&self, routes: &mut RoutesBuilder) {
+        let Shared { entropy, metrics, ending, .. } = &*self.shared;
+        let location = Arc::new(self.clone());
+        let streamed = LocationAnswers::new(location, entropy.clone(), metrics, ending.subscribe());
         routes
             .add_service(LocationServer::new(self.clone()))
+            .add_service(LocationStreamServer::new(streamed))
             .add_service(MembershipServer::new(self.clone()))
             .add_service(AccountsServer::new(self.clone()))
             .add_service(BindingsServer::new(self.clone()))
@@ -143,7 +156,10 @@ impl Registrar {
             tokio::select! {
                 // the end comes first: what is due is done by the others
                 biased;
-                () = shutdown.asked() => return,
+                () = shutdown.asked() => {
+                    self.shared.ending.send_replace(true);
+                    return;
+                }
                 _ = rhythm.tick() => {
                     let result = self.shared.expire().await;
                     if let (Err(error), false) = (&result, failing) {

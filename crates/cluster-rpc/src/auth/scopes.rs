@@ -90,6 +90,7 @@ pub fn scope_of(path: &str) -> Option<Scope> {
         "carillon.edge.v1.Edges" => (Scope::ClusterRead, Scope::ClusterWrite),
         // Between services.
         "carillon.registrar.v1.Location"
+        | "carillon.registrar.v1.LocationStream"
         | "carillon.cluster.v1.Membership"
         | "carillon.callcontrol.v1.LegEvents"
         | "carillon.callcontrol.v1.ProxiedCalls"

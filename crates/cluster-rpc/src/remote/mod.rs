@@ -10,6 +10,7 @@ mod replicas;
 
 pub use address::{Address, BadAddress};
 pub use discovery::{Names, SystemNames};
+pub(crate) use replicas::Spoken;
 pub use replicas::{CallKind, Replicas, Wiring};
 
 use std::time::Duration;

@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,6 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
 use super::{Config, address::BadAddress, gathered::Gathered, outlier::Outlier};
+use crate::conversation::Line;
 
 /// One replica of a service.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub(super) struct Replica {
     channel: Channel,
     calls: AtomicUsize,
     outlier: Mutex<Outlier>,
+    line: Mutex<Option<Arc<Line>>>,
 }
 
 impl Replica {
@@ -45,6 +50,7 @@ impl Replica {
             channel: endpoint.connect_with_connector_lazy(service_fn(connect)),
             calls: AtomicUsize::new(0),
             outlier: Mutex::default(),
+            line: Mutex::default(),
         })
     }
 
@@ -56,6 +62,17 @@ impl Replica {
     /// Its connection.
     pub(super) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// Its stream of questions, opened by `open` when there is none; `None` when it must be called instead.
+    pub(super) fn line(&self, open: impl FnOnce() -> Option<Arc<Line>>) -> Option<Arc<Line>> {
+        let mut line = self.line.lock();
+        match line.as_ref().map(|line| line.is_open()) {
+            Some(Some(true)) => {}
+            Some(Some(false)) => return None,
+            Some(None) | None => *line = open(),
+        }
+        line.clone()
     }
 
     /// How many calls wait for it.
@@ -84,9 +101,13 @@ impl Replica {
         self.outlier.lock().succeeded();
     }
 
-    /// Notes a failure; returns whether the replica is left alone from now on.
+    /// Notes a failure; returns whether the replica is left alone from now on. It then begins with a new stream.
     pub(super) fn failed(&self, now: Instant, config: &Config) -> bool {
-        self.outlier.lock().failed(now, config)
+        let is_left = self.outlier.lock().failed(now, config);
+        if is_left && let Some(line) = self.line.lock().take() {
+            line.retire();
+        }
+        is_left
     }
 }
 

@@ -1,6 +1,7 @@
 //! All replicas of one service, and how a call finds one of them.
 
 use std::{
+    collections::HashMap,
     error::Error as _,
     future::Future,
     sync::{Arc, Weak},
@@ -8,9 +9,11 @@ use std::{
 };
 
 use ambient::{Entropy, SystemEntropy};
+use bytes::Bytes;
 use lifecycle::Tasks;
-use parking_lot::Mutex;
-use telemetry::{Counter, Counters, Gauge, Histograms, LATENCY_SECONDS, Metrics};
+use parking_lot::{Mutex, RwLock};
+use prost::Message;
+use telemetry::{Counter, Counters, Gauge, Histogram, Histograms, LATENCY_SECONDS, Metrics};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout, timeout_at},
@@ -24,7 +27,12 @@ use super::{
     discovery::{Found, urls},
     replica::Replica,
 };
-use crate::{envelope::Envelope, reason::Reason, status::Refusal};
+use crate::{
+    conversation::{Batches, Line, LineMeters, Opened, Unheard},
+    envelope::Envelope,
+    reason::Reason,
+    status::Refusal,
+};
 
 /// Pause before a call is repeated at a replica that was tried already; doubles each time.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -72,12 +80,25 @@ struct Inner {
     set: watch::Sender<Arc<[Arc<Replica>]>>,
     budget: Mutex<Budget>,
     entropy: Arc<dyn Entropy>,
+    tasks: Tasks,
     meters: Meters,
+}
+
+/// How an rpc is asked over a stream of questions.
+#[derive(Clone, Copy)]
+pub(crate) struct Spoken {
+    /// The name of the rpc in a question.
+    pub(crate) rpc: &'static str,
+    /// Opens a stream.
+    pub(crate) open: fn(Channel, Envelope, Batches) -> Opened,
 }
 
 struct Meters {
     calls: Counters,
     seconds: Histograms,
+    /// Of each rpc: those that went well, and the time of all.
+    of_rpc: RwLock<HashMap<&'static str, (Counter, Histogram)>>,
+    lines: LineMeters,
     retries: Counter,
     ejections: Counter,
     known: Gauge,
@@ -96,6 +117,7 @@ impl Replicas {
             set: watch::Sender::new(Arc::from([])),
             budget: Mutex::new(Budget::new()),
             entropy: wiring.entropy.clone(),
+            tasks: wiring.tasks.clone(),
             meters: Meters::new(service, &wiring.metrics),
         });
         let fixed = addresses.iter().filter_map(|address| match address {
@@ -139,22 +161,55 @@ impl Replicas {
         limit: Option<Duration>,
         rpc: &'static str,
         kind: CallKind,
-        attempt: F,
+        mut attempt: F,
     ) -> Result<T, Status>
     where
         F: FnMut(Channel, Envelope) -> Sent,
         Sent: Future<Output = Result<Response<T>, Status>>,
     {
-        let inner = &*self.inner;
-        let begun = Instant::now();
-        let deadline = begun + limit.unwrap_or(inner.config.deadline);
-        let one = limit.unwrap_or(inner.config.attempt);
-        let outcome = match timeout_at(deadline, inner.attempts(kind, deadline, one, attempt)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(inner.late()),
+        let token = self.inner.config.token.as_ref();
+        let attempt = |replica: Arc<Replica>, limit| {
+            let sent = attempt(replica.channel(), Envelope::new(limit, token));
+            async { sent.await.map(Response::into_inner) }
         };
-        inner.meters.count(inner.service, rpc, begun.elapsed(), outcome.as_ref().err());
-        outcome
+        self.inner.finish(limit, rpc, kind, attempt).await
+    }
+
+    /// As [`Replicas::call`], by a question over the replica's stream where it has one.
+    pub(crate) async fn ask<Q, A, F, Sent>(
+        &self,
+        spoken: Spoken,
+        rpc: &'static str,
+        kind: CallKind,
+        request: &Q,
+        call: F,
+    ) -> Result<A, Status>
+    where
+        Q: Message,
+        A: Message + Default,
+        F: Fn(Channel, Envelope) -> Sent,
+        Sent: Future<Output = Result<Response<A>, Status>>,
+    {
+        let inner = &*self.inner;
+        let encoded = Bytes::from(request.encode_to_vec());
+        let call = &call;
+        let attempt = |replica: Arc<Replica>, limit| {
+            let encoded = encoded.clone();
+            async move {
+                if let Some(line) = replica.line(|| inner.open(&replica, spoken)) {
+                    match line.ask(spoken.rpc, encoded, limit).await {
+                        Ok(answer) => {
+                            return A::decode(answer).map_err(|error| Status::internal(error.to_string()));
+                        }
+                        Err(Unheard::Failed(status)) => return Err(status),
+                        Err(Unheard::Call) => {}
+                    }
+                }
+                let envelope = Envelope::new(limit, inner.config.token.as_ref());
+                call(replica.channel(), envelope).await.map(Response::into_inner)
+            }
+        };
+        inner.finish(None, rpc, kind, attempt).await
     }
 
     /// A channel to one replica, for streams.
@@ -169,6 +224,43 @@ impl Replicas {
 }
 
 impl Inner {
+    /// Attempts until the deadline, and counts the outcome.
+    async fn finish<T, F, Sent>(
+        &self,
+        limit: Option<Duration>,
+        rpc: &'static str,
+        kind: CallKind,
+        attempt: F,
+    ) -> Result<T, Status>
+    where
+        F: FnMut(Arc<Replica>, Duration) -> Sent,
+        Sent: Future<Output = Result<T, Status>>,
+    {
+        let begun = Instant::now();
+        let deadline = begun + limit.unwrap_or(self.config.deadline);
+        let one = limit.unwrap_or(self.config.attempt);
+        let outcome = match timeout_at(deadline, self.attempts(kind, deadline, one, attempt)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.late()),
+        };
+        self.meters.count(self.service, rpc, begun.elapsed(), outcome.as_ref().err());
+        outcome
+    }
+
+    /// A new stream of questions to a replica; `None` when there are too many tasks for it.
+    fn open(&self, replica: &Replica, spoken: Spoken) -> Option<Arc<Line>> {
+        let (channel, envelope) = (replica.channel(), Envelope::lasting(self.config.token.as_ref()));
+        let (line, hearing) =
+            Line::new(self.meters.lines.clone(), |batches| (spoken.open)(channel, envelope, batches));
+        match self.tasks.spawn_loop("conversation", hearing) {
+            Ok(_) => Some(line),
+            Err(full) => {
+                tracing::error!(service = self.service, error = %full, "no stream, every question is a call");
+                None
+            }
+        }
+    }
+
     async fn attempts<T, F, Sent>(
         &self,
         kind: CallKind,
@@ -177,8 +269,8 @@ impl Inner {
         mut attempt: F,
     ) -> Result<T, Status>
     where
-        F: FnMut(Channel, Envelope) -> Sent,
-        Sent: Future<Output = Result<Response<T>, Status>>,
+        F: FnMut(Arc<Replica>, Duration) -> Sent,
+        Sent: Future<Output = Result<T, Status>>,
     {
         self.budget.lock().first_call();
         let mut tried: Vec<Arc<Replica>> = Vec::new();
@@ -188,15 +280,14 @@ impl Inner {
                 sleep(PAUSE.saturating_mul(1 << tried.len().min(6))).await;
             }
             let limit = one.min(deadline.saturating_duration_since(Instant::now()));
-            let envelope = Envelope::new(limit, self.config.token.as_ref());
             let answered = {
                 let _busy = replica.busy();
-                timeout(limit, attempt(replica.channel(), envelope)).await
+                timeout(limit, attempt(replica.clone(), limit)).await
             };
             let failure = match answered {
                 Ok(Ok(response)) => {
                     replica.succeeded();
-                    return Ok(response.into_inner());
+                    return Ok(response);
                 }
                 Ok(Err(status)) => Failure::of(status),
                 Err(_) => Failure::Silence,
@@ -375,6 +466,26 @@ impl Meters {
                 LATENCY_SECONDS,
                 &["service", "rpc"],
             ),
+            of_rpc: RwLock::default(),
+            lines: LineMeters {
+                open: metrics
+                    .gauges(
+                        "rpc_client_questions",
+                        "Questions over streams that wait for their answers.",
+                        &["service"],
+                    )
+                    .with_label_values(&[service]),
+                opened: of_service(metrics.counters(
+                    "rpc_client_streams_opened_total",
+                    "Streams of questions opened.",
+                    &["service"],
+                )),
+                full: of_service(metrics.counters(
+                    "rpc_client_streams_full_total",
+                    "Questions that found too many others waiting on their stream.",
+                    &["service"],
+                )),
+            },
             retries: of_service(metrics.counters(
                 "rpc_client_retries_total",
                 "Attempts after the first one.",
@@ -391,9 +502,22 @@ impl Meters {
         }
     }
 
-    fn count(&self, service: &str, rpc: &str, time: Duration, error: Option<&Status>) {
-        let code = error.map_or(Code::Ok, Status::code);
-        self.calls.with_label_values(&[service, rpc, &format!("{code:?}")]).inc();
-        self.seconds.with_label_values(&[service, rpc]).observe(time.as_secs_f64());
+    fn count(&self, service: &str, rpc: &'static str, time: Duration, error: Option<&Status>) {
+        if !self.of_rpc.read().contains_key(rpc) {
+            let handles = (
+                self.calls.with_label_values(&[service, rpc, "Ok"]),
+                self.seconds.with_label_values(&[service, rpc]),
+            );
+            self.of_rpc.write().insert(rpc, handles);
+        }
+        if let Some((good, seconds)) = self.of_rpc.read().get(rpc) {
+            seconds.observe(time.as_secs_f64());
+            if error.is_none() {
+                good.inc();
+            }
+        }
+        if let Some(status) = error {
+            self.calls.with_label_values(&[service, rpc, &format!("{:?}", status.code())]).inc();
+        }
     }
 }

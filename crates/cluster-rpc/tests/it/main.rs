@@ -5,3 +5,4 @@ mod membership;
 mod reasons;
 mod replicas;
 mod rig;
+mod streams;

@@ -1,7 +1,7 @@
 //! Servers with scripted behaviour on ports that the system chooses.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,16 +13,17 @@ use ambient::SeededEntropy;
 use cluster_api::registrar::v1::{
     RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
     location_server::{Location, LocationServer},
+    location_stream_server::LocationStreamServer,
 };
 use cluster_rpc::{
-    Address, LocationLink, Reason, Refusal, Replicas, Wiring,
+    Address, LocationAnswers, LocationLink, Reason, Refusal, Replicas, Wiring,
     auth::{Guard, Tokens},
     remote, server, trace,
 };
 use lifecycle::Tasks;
 use telemetry::{Metrics, TraceContext};
-use tokio::net::TcpListener;
-use tonic::{Request, Response, Status, async_trait};
+use tokio::{net::TcpListener, sync::watch};
+use tonic::{Request, Response, Status, async_trait, transport::server::TcpIncoming};
 
 /// What a scripted registrar does with every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,16 +84,41 @@ impl Location for Registrar {
 
 /// Serves a registrar on loopback until the test ends; returns where.
 pub async fn serve(registrar: Arc<Registrar>, tokens: Option<&str>) -> Address {
+    url(&format!("http://{}", serve_streams(registrar, tokens, watch::Sender::new(false).subscribe()).await))
+}
+
+/// Serves with streams of questions, which `ending` ends.
+pub async fn serve_streams<L: Location>(
+    location: Arc<L>,
+    tokens: Option<&str>,
+    ending: watch::Receiver<bool>,
+) -> SocketAddr {
+    let entropy = Arc::new(SeededEntropy::new(2));
+    let streams = LocationAnswers::new(location.clone(), entropy, &Metrics::new(), ending);
+    let (mut server, incoming, address) = bound(tokens).await;
+    let server = server
+        .add_service(LocationServer::from_arc(location))
+        .add_service(LocationStreamServer::new(streams));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    address
+}
+
+/// Serves as the release before did that had no streams.
+pub async fn serve_older<L: Location>(location: Arc<L>) -> Address {
+    let (mut server, incoming, address) = bound(None).await;
+    tokio::spawn(server.add_service(LocationServer::from_arc(location)).serve_with_incoming(incoming));
+    url(&format!("http://{address}"))
+}
+
+async fn bound(tokens: Option<&str>) -> (server::GuardedServer, TcpIncoming, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let tokens = tokens.map(|text| Tokens::parse(text).expect("a good file"));
     let guard =
         Guard::new(IpAddr::V4(Ipv4Addr::LOCALHOST), tokens, false, &Metrics::new()).expect("loopback");
-    let server = server::server(&server::Config::default(), guard, Arc::new(SeededEntropy::new(1)))
-        .add_service(LocationServer::from_arc(registrar))
-        .serve_with_incoming(server::incoming(listener));
-    tokio::spawn(server);
-    url(&format!("http://{address}"))
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let server = server::server(&server::Config::default(), guard, entropy);
+    (server, server::incoming(listener), address)
 }
 
 /// A port that takes connections and closes them at once, as a dying process does.
