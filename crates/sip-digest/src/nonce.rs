@@ -17,7 +17,8 @@ const SKEW: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct NonceKey {
     id: u8,
-    key: [u8; 32],
+    /// With the key in it already: every challenge and every answer to one is checked with it.
+    mac: Hmac<sha2::Sha256>,
 }
 
 /// A nonce of ours, read back.
@@ -43,7 +44,7 @@ pub enum NonceState {
 impl NonceKey {
     /// A key with its number; a rotation gives the next key another number.
     pub fn new(id: u8, key: [u8; 32]) -> Self {
-        Self { id, key }
+        Self { id, mac: Hmac::new_from_slice(&key).expect("HMAC takes keys of any length") }
     }
 
     /// A nonce for `realm`. `now_ms` is the time of day in milliseconds since 1970, `salt` is random.
@@ -77,7 +78,7 @@ impl NonceKey {
     }
 
     fn mac(&self, octets: &[u8], realm: &str) -> [u8; MAC_OCTETS] {
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        let mut mac = self.mac.clone();
         mac.update(octets);
         mac.update(realm.as_bytes());
         let mut cut = [0; MAC_OCTETS];

@@ -1,7 +1,5 @@
 //! What another service is told of a message: the fields it decides on, never the text.
 
-use std::borrow::Cow;
-
 use cluster_api::callcontrol::v1::{RequestReceived, ResponseReceived};
 use cluster_api::sip::v1::{Body, Header};
 use sip_message::{HeaderId, Message, NameAddr, standard_reason};
@@ -123,9 +121,9 @@ fn has_field(id: HeaderId) -> bool {
 
 /// One line of text; folds become spaces, and octets that are no UTF-8 are replaced.
 pub(crate) fn text(bytes: &[u8]) -> String {
-    match String::from_utf8_lossy(bytes) {
-        Cow::Borrowed(text) if !text.contains(['\r', '\n']) => text.to_owned(),
-        text => text.replace(['\r', '\n'], " "),
+    match std::str::from_utf8(bytes) {
+        Ok(text) if memchr::memchr2(b'\r', b'\n', bytes).is_none() => text.to_owned(),
+        _ => String::from_utf8_lossy(bytes).replace(['\r', '\n'], " "),
     }
 }
 

@@ -71,15 +71,29 @@ impl fmt::Display for Date {
         let days = self.unix_seconds.div_euclid(86_400);
         let time = self.unix_seconds.rem_euclid(86_400);
         let (year, month, day) = civil_from_days(days);
-        write!(
-            formatter,
-            "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-            DAYS[days.rem_euclid(7) as usize],
-            MONTHS[month as usize - 1],
-            time / 3600,
-            time / 60 % 60,
-            time % 60,
-        )
+        let (name, month) = (DAYS[days.rem_euclid(7) as usize], MONTHS[month as usize - 1]);
+        if !(0..=9999).contains(&year) {
+            let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+            return write!(
+                formatter,
+                "{name}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
+            );
+        }
+        // Every 200 to REGISTER has one, and formatting seven fields with padding takes longer than the rest of a header.
+        let mut text = *b"Day, 00 Mon 0000 00:00:00 GMT";
+        let mut two = |at: usize, number: i64| {
+            text[at] = b'0' + (number / 10) as u8;
+            text[at + 1] = b'0' + (number % 10) as u8;
+        };
+        two(5, day);
+        two(12, year / 100);
+        two(14, year % 100);
+        two(17, time / 3600);
+        two(20, time / 60 % 60);
+        two(23, time % 60);
+        text[..3].copy_from_slice(name.as_bytes());
+        text[8..11].copy_from_slice(month.as_bytes());
+        formatter.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -167,7 +167,9 @@ fn seconds(value: &str) -> u32 {
 }
 
 fn contact_value(contact: &api::RegisteredContact) -> String {
-    let mut value = String::with_capacity(contact.uri.len() + contact.params.iter().map(|param| 1 + param.len()).sum::<usize>() + 32);
+    let mut value = String::with_capacity(
+        contact.uri.len() + contact.params.iter().map(|param| 1 + param.len()).sum::<usize>() + 32,
+    );
     if !contact.display_name.is_empty() {
         let quoted = sip_message::quote(contact.display_name.as_bytes());
         value.push_str(&String::from_utf8_lossy(&quoted));

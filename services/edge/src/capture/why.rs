@@ -27,12 +27,8 @@ pub(crate) fn registered(decision: &api::RegisterResponse) -> Decided {
             let what = format!("registered: {}", counted(contacts.len(), "binding"));
             Decided::new(REGISTRAR, what, list(bindings))
         }
-        (401 | 407, _) => {
-            Decided::new(REGISTRAR, "challenge", "no valid credentials came with the request")
-        }
-        (status, _) => {
-            Decided::new(REGISTRAR, format!("refuse with {status}"), decision.reason.clone())
-        }
+        (401 | 407, _) => Decided::new(REGISTRAR, "challenge", "no valid credentials came with the request"),
+        (status, _) => Decided::new(REGISTRAR, format!("refuse with {status}"), decision.reason.clone()),
     }
 }
 
