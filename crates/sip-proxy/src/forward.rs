@@ -161,6 +161,16 @@ mod tests {
         assert_eq!(copy.max_forwards(), Ok(Some(70)));
     }
 
+    /// PXY-02, MSG-10
+    #[test]
+    fn max_forwards_goes_down_by_one_and_never_out_of_its_range() {
+        for (came, goes) in [(255, 254), (256, 255), (4_000, 255), (1, 0), (0, 0)] {
+            let request = invite("sip:bob@example.com", &format!("Max-Forwards: {came}\r\n"));
+            let copy = plain(&read(&request)).apply(&request, |_| {}).unwrap();
+            assert_eq!(copy.max_forwards(), Ok(Some(goes)), "{came}");
+        }
+    }
+
     /// PXY-12
     #[test]
     fn two_record_routes_stand_above_the_others() {

@@ -18,6 +18,8 @@
 mod best;
 mod branch;
 mod face;
+#[cfg(test)]
+mod golden;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -110,7 +112,18 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             (State::Cancelling { cause: CancelCause::NoAnswer }, BranchFailure::Timeout) => {
                 Ending::Unanswered
             }
-            _ => Ending::Failed(Best::Local(failure.status())),
+            (
+                State::Calling { .. }
+                | State::Proceeding { .. }
+                | State::Cancelling { .. }
+                | State::Redirecting { .. }
+                | State::Ended { .. }
+                | State::Answered,
+                BranchFailure::Timeout
+                | BranchFailure::Transport
+                | BranchFailure::FlowFailed
+                | BranchFailure::Refused(_),
+            ) => Ending::Failed(Best::Local(failure.status())),
         };
         self.end(at, ending, false);
         self.advance(now);
@@ -311,8 +324,7 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
                 Some(Stop::Declined(600)) => self.plan.take_next(met, true),
                 Some(Stop::Declined(_) | Stop::Cancelled) => None,
             };
-            let within_bounds = self.branches.len() < self.settings.max_branches;
-            match group.filter(|_| within_bounds) {
+            match group {
                 Some(group) => {
                     self.stop = None;
                     self.group = (group.ring_time.unwrap_or(self.settings.ring_time), None);

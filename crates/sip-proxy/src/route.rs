@@ -184,6 +184,25 @@ mod tests {
         assert_eq!(read("sip:bob@example.com;maddr=203.0.113.1", "").request_uri, None);
     }
 
+    /// PXY-08
+    #[test]
+    fn a_maddr_names_an_address_of_ours_with_its_port_or_a_domain_of_ours_with_any() {
+        for (uri, is_ours) in [
+            ("sip:bob@x.example;maddr=192.0.2.1", true),
+            ("sip:bob@x.example:5061;maddr=192.0.2.1", false),
+            ("sips:bob@x.example;maddr=192.0.2.1", false),
+            ("sips:bob@x.example;maddr=192.0.2.2", true),
+            ("sip:bob@x.example;maddr=192.0.2.2", false),
+            ("sip:bob@x.example:5061;maddr=192.0.2.2", true),
+            ("sip:bob@x.example:5099;maddr=example.com", true),
+        ] {
+            let mut own = own();
+            own.add_address("192.0.2.2", 5061);
+            let arrived = Arrived::read(&invite(uri, ""), &own).unwrap();
+            assert_eq!(arrived.request_uri.is_some(), is_ours, "{uri}");
+        }
+    }
+
     #[test]
     fn a_route_that_cannot_be_read_is_an_error() {
         assert!(Arrived::read(&invite("sip:bob@example.com", "Route: <sip:x\r\n"), &own()).is_err());

@@ -8,9 +8,9 @@ use super::{
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Phone {
-    uri: &'static str,
-    device: Option<&'static str>,
+pub(super) struct Phone {
+    pub(super) uri: &'static str,
+    pub(super) device: Option<&'static str>,
 }
 
 impl Target for Phone {
@@ -25,7 +25,7 @@ impl Target for Phone {
 
 /// Status and a word that tells two responses apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Answer(u16, &'static str);
+pub(super) struct Answer(u16, &'static str);
 
 impl Response for Answer {
     fn status(&self) -> u16 {
@@ -33,7 +33,7 @@ impl Response for Answer {
     }
 }
 
-const INVITE: Nature = Nature { invite: true, breadth: 60, recurse: true };
+pub(super) const INVITE: Nature = Nature { invite: true, breadth: 60, recurse: true };
 
 /// PXY-16, PXY-23, UAC-24, LAD-10 R6
 #[test]
@@ -95,11 +95,32 @@ fn no_response_at_all_counts_as_408_and_a_transport_error_as_503() {
 /// PXY-18, LAD-10 R11
 #[test]
 fn a_6xx_cancels_the_others_and_goes_up_when_all_have_ended() {
-    let mut call = Call::of(INVITE, &[&["a", "b"], &["c"]]);
+    for status in [600, 603] {
+        let mut call = Call::of(INVITE, &[&["a", "b"], &["c"]]);
+        call.takes();
+        call.says(1, 180);
+        assert_eq!(call.says(0, status), [format!("cancel b Declined({status})")]);
+        assert_eq!(call.says(1, 487), [format!("fail {status}")], "c is never tried");
+    }
+}
+
+/// `no-cancel` of RFC 3841 9.1: who rings goes on ringing, and may answer too.
+#[test]
+fn losers_may_be_left_alone() {
+    let settings = Settings { leave_losers: true, ..Settings::default() };
+    let mut call = Call::with(settings, INVITE, plan(&[&["a", "b", "c"], &["d"]]));
     call.takes();
     call.says(1, 180);
-    assert_eq!(call.says(0, 603), ["cancel b Declined(603)"]);
-    assert_eq!(call.says(1, 487), ["fail 603"], "c is never tried");
+    assert_eq!(call.says(0, 200), ["up 200"]);
+    assert_eq!(call.says(1, 180), [""; 0], "nothing but a 2xx goes up any more");
+    assert_eq!(call.says(2, 100), [""; 0], "nor was a CANCEL held for c");
+    call.wait(60);
+    assert_eq!(call.takes(), [""; 0], "the ring time is over for nobody");
+    assert_eq!(call.says(1, 200), ["up 200"]);
+    call.wait(121);
+    assert_eq!(call.takes(), ["cancel c NoAnswer"], "Timer C runs all the same");
+    assert_eq!(call.says(2, 487), [""; 0]);
+    assert!(call.context.is_finished());
 }
 
 /// PXY-18, LAD-10 R11
@@ -158,9 +179,13 @@ fn timer_c_restarts_with_each_1xx_and_then_cancels() {
     let settings = Settings { ring_time: Duration::from_secs(1000), ..Settings::default() };
     let mut call = Call::with(settings, INVITE, plan(&[&["a"]]));
     call.takes();
-    call.wait(170);
+    call.wait(100);
     assert_eq!(call.says(0, 180), ["up 180"]);
-    call.wait(180);
+    call.wait(100);
+    assert_eq!(call.says(0, 199), ["up 199"]);
+    call.wait(100);
+    assert_eq!(call.says(0, 100), [""; 0], "16.7 step 2 leaves the 100 out");
+    call.wait(80);
     assert_eq!(call.takes(), [""; 0]);
     call.wait(1);
     assert_eq!(call.takes(), ["cancel a NoAnswer"]);
@@ -338,12 +363,18 @@ fn busy_goes_to_the_busy_target_even_after_a_600() {
 /// FWD-04
 #[test]
 fn no_answer_goes_to_the_no_answer_target() {
-    let mut call = Call::with(Settings::default(), INVITE, forwarding());
-    call.takes();
-    call.says(0, 180);
-    call.wait(60);
-    call.takes();
-    assert_eq!(call.says(0, 487), ["start late/60"]);
+    let rang_in_vain = || {
+        let mut call = Call::with(Settings::default(), INVITE, forwarding());
+        call.takes();
+        call.says(0, 180);
+        call.wait(60);
+        assert_eq!(call.takes(), ["cancel phone NoAnswer"], "the next one waits for its end");
+        call
+    };
+    assert_eq!(rang_in_vain().says(0, 487), ["start late/60"]);
+    assert_eq!(rang_in_vain().says(0, 408), ["start late/60"]);
+    assert_eq!(rang_in_vain().fails(0, BranchFailure::Timeout), ["start late/60"], "no 487 came");
+    assert_eq!(rang_in_vain().says(0, 486), ["start busy/60"], "who says more than 487 is believed");
 }
 
 /// FWD-05
@@ -378,12 +409,18 @@ fn the_number_of_branches_is_bounded() {
     let settings = Settings { max_branches: 2, ..Settings::default() };
     let mut call = Call::with(settings, INVITE, plan(&[&["a", "b", "c"], &["d"]]));
     assert_eq!(call.takes(), ["start a/30", "start b/30"]);
-    call.says(0, 404);
+    assert_eq!(call.says(0, 404), [""; 0]);
+    assert_eq!(call.says(1, 404), ["fail 404"]);
+
+    let mut call = Call::with(settings, INVITE, plan(&[&["a"]]));
+    call.takes();
+    call.says(0, 302);
+    assert_eq!(call.redirects(0, &["b", "c"]), ["start b/60"], "redirections count");
     assert_eq!(call.says(1, 404), ["fail 404"]);
 }
 
 /// Callee's phone, then a target for each condition.
-fn forwarding() -> Vec<Group<Phone>> {
+pub(super) fn forwarding() -> Vec<Group<Phone>> {
     let on = |condition, uri| Group { condition, ..group(vec![Phone { uri, device: None }]) };
     vec![
         on(Condition::Always, "phone"),
@@ -397,49 +434,49 @@ fn group(targets: Vec<Phone>) -> Group<Phone> {
     Group { targets, ring_time: None, condition: Condition::Always }
 }
 
-fn plan(groups: &[&[&'static str]]) -> Vec<Group<Phone>> {
+pub(super) fn plan(groups: &[&[&'static str]]) -> Vec<Group<Phone>> {
     let phones = |uris: &&[&'static str]| uris.iter().map(|uri| Phone { uri, device: None }).collect();
     groups.iter().map(|uris| group(phones(uris))).collect()
 }
 
 /// A context with a clock of its own, and outputs as short lines.
-struct Call {
-    context: ResponseContext<Answer, Phone>,
-    now: Instant,
+pub(super) struct Call {
+    pub(super) context: ResponseContext<Answer, Phone>,
+    pub(super) now: Instant,
 }
 
 impl Call {
-    fn of(nature: Nature, groups: &[&[&'static str]]) -> Self {
+    pub(super) fn of(nature: Nature, groups: &[&[&'static str]]) -> Self {
         Self::with(Settings::default(), nature, plan(groups))
     }
 
-    fn with(settings: Settings, nature: Nature, groups: Vec<Group<Phone>>) -> Self {
+    pub(super) fn with(settings: Settings, nature: Nature, groups: Vec<Group<Phone>>) -> Self {
         let now = Instant::now();
         Self { context: ResponseContext::new(now, settings, nature, groups), now }
     }
 
-    fn says(&mut self, branch: u32, status: u16) -> Vec<String> {
+    pub(super) fn says(&mut self, branch: u32, status: u16) -> Vec<String> {
         self.context.handle_response(self.now, BranchId(branch), Answer(status, ""));
         self.takes()
     }
 
-    fn fails(&mut self, branch: u32, failure: BranchFailure) -> Vec<String> {
+    pub(super) fn fails(&mut self, branch: u32, failure: BranchFailure) -> Vec<String> {
         self.context.handle_failure(self.now, BranchId(branch), failure);
         self.takes()
     }
 
-    fn cancels(&mut self) -> Vec<String> {
+    pub(super) fn cancels(&mut self) -> Vec<String> {
         self.context.cancel(self.now);
         self.takes()
     }
 
-    fn redirects(&mut self, branch: u32, uris: &[&'static str]) -> Vec<String> {
+    pub(super) fn redirects(&mut self, branch: u32, uris: &[&'static str]) -> Vec<String> {
         self.context.redirect(self.now, BranchId(branch), plan(&[uris]));
         self.takes()
     }
 
     /// Lets time pass, visiting the machine at each of its deadlines.
-    fn wait(&mut self, seconds: u64) {
+    pub(super) fn wait(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
         while let Some(deadline) = self.context.next_deadline().filter(|deadline| *deadline <= end) {
             self.now = self.now.max(deadline);
@@ -448,7 +485,7 @@ impl Call {
         self.now = end;
     }
 
-    fn takes(&mut self) -> Vec<String> {
+    pub(super) fn takes(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(output) = self.context.poll_output() {
             lines.push(match output {
