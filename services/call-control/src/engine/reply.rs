@@ -12,6 +12,7 @@
 use sip_dialog::target;
 use sip_message::Method;
 
+use crate::engine::effect::Header;
 use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived};
 use crate::engine::leg::{DialogState, InvitePhase, OpenOffer, Pending, Purpose};
 use crate::engine::offer_answer::{Fate, session_of};
@@ -39,6 +40,7 @@ impl Work<'_> {
             sdp: session_of(response.body.as_ref()),
             body: response.body.clone(),
             retry_after: response.retry_after,
+            warnings: response.headers.iter().filter(is_warning).cloned().collect(),
             ..Reply::default()
         };
         if reply.is_ok() && matches!(request.request.method.as_str(), "INVITE" | "UPDATE") {
@@ -133,4 +135,8 @@ impl Work<'_> {
         }
         self.note_session(leg, &request.request.to_tag, &response.headers, Role::Client);
     }
+}
+
+fn is_warning(header: &&Header) -> bool {
+    header.name.eq_ignore_ascii_case("Warning")
 }

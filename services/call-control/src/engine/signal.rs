@@ -1,6 +1,6 @@
 //! What a leg tells the flow. The leg machine has already done what every flow would do.
 
-use crate::engine::effect::Body;
+use crate::engine::effect::{Body, Header};
 use crate::engine::leg::Pending;
 
 /// Index of a leg in the call: 0 is leg a, 1 is leg b.
@@ -51,6 +51,8 @@ pub struct Reply {
     pub body: Option<Body>,
     /// Retry-After in seconds.
     pub retry_after: Option<u32>,
+    /// Why it is refused, in the peer's words: its Warning headers.
+    pub warnings: Vec<Header>,
     /// No response came.
     pub silent: bool,
     /// The response, if there was one, died with its edge.

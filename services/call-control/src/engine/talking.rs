@@ -95,7 +95,8 @@ impl Work<'_> {
             }
         } else if !reply.is_ok() {
             if is_open {
-                self.respond(from, &transaction, relayed_status(reply.status), Vec::new(), None);
+                // UAC-11: what of the offer the other party could not use
+                self.respond(from, &transaction, relayed_status(reply.status), reply.warnings.clone(), None);
             }
         } else if request.request.body.is_some() {
             self.ack(to, &tag, None);

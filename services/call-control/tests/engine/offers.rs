@@ -178,3 +178,17 @@ fn an_update_that_cannot_be_used_is_refused_with_488() {
     t.reply("b", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
     assert_eq!(t.lines.last().map(String::as_str), Some("C>A 200 UPDATE sdp2[audio:5000]"));
 }
+
+/// UAC-11: the asker is told what of its offer the other party could not use.
+#[test]
+fn the_warnings_of_a_refusal_reach_the_asker() {
+    for (method, warning) in [
+        ("INVITE", "304 phone.example \"Media type not available\""),
+        ("UPDATE", "305 phone.example \"Incompatible media format\""),
+    ] {
+        let mut t = connected();
+        t.request("a", method, Some(&sdp(&["audio 4002", "video 4004"])));
+        t.reply("b", method, Answer::new(488).header("Server", "phone").header("Warning", warning));
+        assert_eq!(t.lines.last(), Some(&format!("C>A 488 {method} Warning: {warning}")));
+    }
+}
