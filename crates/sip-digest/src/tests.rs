@@ -207,6 +207,25 @@ fn the_grammar_is_read_leniently_where_it_may_be() {
     assert_eq!(Credentials::parse(&read.to_bytes()), Some(read.clone()));
 }
 
+/// RFC 7616 3.4: the count is eight digits in lower case, as it is hashed; any other way to write it would be a second use.
+#[test]
+fn a_count_has_one_way_to_be_written() {
+    let with = |count: &str| {
+        format!(
+            "Digest username=\"a\",realm=\"r\",nonce=\"n\",uri=\"u\",response=\"0\",qop=auth,nc={count},cnonce=c"
+        )
+    };
+    let count = |value: &str| {
+        Credentials::parse(with(value).as_bytes()).and_then(|read| Some(read.protection?.count))
+    };
+    assert_eq!(count("00000001"), Some(1));
+    assert_eq!(count("\"0000000a\""), Some(10));
+    assert_eq!(count("ffffffff"), Some(u32::MAX));
+    for bad in ["0000000A", "FFFFFFFF", "1", "0000001", "000000001", "+0000001", "0x000001", "0000000g", ""] {
+        assert_eq!(count(bad), None, "{bad}");
+    }
+}
+
 /// AUT-09: what one replica minted another one accepts; a forged or foreign one is unknown.
 #[test]
 fn nonces_are_verified_without_state() {

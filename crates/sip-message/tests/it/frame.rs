@@ -4,7 +4,11 @@ use sip_message::{Frame, Framer, Limits, ParseErrorKind};
 use crate::{INVITE, options_with};
 
 fn frames(stream: &[u8], piece: usize) -> Vec<Frame> {
-    let mut framer = Framer::new(Limits::default());
+    frames_within(Limits::default(), stream, piece)
+}
+
+fn frames_within(limits: Limits, stream: &[u8], piece: usize) -> Vec<Frame> {
+    let mut framer = Framer::new(limits);
     let mut frames = Vec::new();
     for bytes in stream.chunks(piece) {
         framer.push(bytes);
@@ -57,6 +61,37 @@ fn a_stream_that_two_readers_could_cut_differently_is_broken() {
     assert_eq!(broken(&with("Content-Length: 9999999\r\n")), ParseErrorKind::TooLarge);
     assert_eq!(broken(&"x".repeat(20_000)), ParseErrorKind::LineTooLong);
     assert_eq!(broken(&"x: y\r\n".repeat(20_000)), ParseErrorKind::TooLarge);
+}
+
+/// A line and a head may be as long as their limits say and no octet longer, wherever the line stands and however the stream is
+/// cut; a line end counts for the head and not for the line.
+#[test]
+fn a_line_and_a_head_may_be_as_long_as_their_limits_say() {
+    const LINE: usize = 60;
+    let lines = |first: usize, second: usize| {
+        let line = |length: usize| format!("X: {}\r\n", "y".repeat(length - 3));
+        options_with(&format!("{}{}Content-Length: 0\r\n", line(first), line(second)))
+    };
+    let fits = lines(LINE, LINE);
+    let limits = Limits { line_bytes: LINE, head_bytes: fits.len(), ..Limits::default() };
+    let kind =
+        |limits: Limits, stream: &str, piece| match frames_within(limits, stream.as_bytes(), piece).pop() {
+            Some(Frame::Message(message)) => {
+                assert_eq!(message, stream);
+                None
+            }
+            Some(Frame::Broken { error, .. }) => Some(error.kind),
+            other => panic!("{other:?}"),
+        };
+    for piece in [1, 2, 3, 7, 1_000] {
+        assert_eq!(kind(limits, &fits, piece), None, "cut every {piece} bytes");
+        for (first, second) in [(LINE + 1, LINE - 1), (LINE - 1, LINE + 1)] {
+            let found = kind(limits, &lines(first, second), piece);
+            assert_eq!(found, Some(ParseErrorKind::LineTooLong), "cut every {piece} bytes");
+        }
+        let less = Limits { head_bytes: fits.len() - 1, ..limits };
+        assert_eq!(kind(less, &fits, piece), Some(ParseErrorKind::TooLarge), "cut every {piece} bytes");
+    }
 }
 
 /// T16

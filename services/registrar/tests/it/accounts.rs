@@ -1,5 +1,7 @@
 //! `Accounts`.
 
+use std::time::Duration;
+
 use cluster_api::registrar::v1::{
     Account, AccountFilter, CreateAccountRequest, DeleteAccountRequest, GetAccountRequest,
     ListAccountsRequest, UpdateAccountRequest, accounts_server::Accounts as _,
@@ -97,6 +99,20 @@ async fn a_request_id_takes_effect_once() {
     assert_eq!(reason(&get(&rig, "sip:alice@d").await.unwrap_err()), Reason::AccountNotFound);
     let long = create(&rig, &"x".repeat(65), account("sip:alice@d")).await.unwrap_err();
     assert_eq!(reason(&long), Reason::BadField);
+}
+
+/// A request id is known for 24 h and for no longer.
+#[tokio::test]
+async fn a_request_id_is_known_for_a_day() {
+    let rig = Rig::new();
+    let first = create(&rig, "r1", account("sip:bob@d")).await.unwrap();
+    rig.clock.advance(Duration::from_secs(24 * 3_600 - 1));
+    assert_eq!(create(&rig, "r1", account("sip:bob@d")).await.unwrap(), first);
+    let other = create(&rig, "r1", account("sip:alice@d")).await.unwrap_err();
+    assert_eq!(reason(&other), Reason::RequestIdReused);
+    rig.clock.advance(Duration::from_secs(1));
+    let late = create(&rig, "r1", account("sip:bob@d")).await.unwrap_err();
+    assert_eq!(reason(&late), Reason::AccountExists, "it is another request by now");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cluster_api::registrar::v1::{Account, route_response::Plan};
 use registrar::{Algorithm, Config};
 
-use crate::rig::{PASSWORD, Phone, Rig, contact, status};
+use crate::rig::{PASSWORD, Phone, Rig, contact, status, targets, uris};
 
 /// AUT-01, AUT-02: a REGISTER is challenged with one header per algorithm, best on top; an INVITE likewise.
 #[tokio::test]
@@ -162,6 +162,59 @@ async fn a_nonce_count_starts_one_call() {
     assert_eq!(status(&phone.send_route(request).await), 407);
 }
 
+/// AUT-08, T1: a query uses its nonce count up as well, and a count that was used is good for no query.
+#[tokio::test]
+async fn a_query_uses_its_nonce_count_up() {
+    let rig = Rig::new();
+    rig.account("bob").await;
+    let mut phone = Phone::of(&rig, "bob", "d");
+    phone.register(&[contact("sip:a@h")]).await;
+    let mut query = phone.request(&[]);
+    phone.sign(&mut query);
+    assert_eq!(phone.send(query.clone()).await.status, 200);
+    for replica in &rig.replicas {
+        phone.registrar = replica.clone();
+        for contacts in [vec![contact("sip:evil@h")], vec![]] {
+            let mut replay = phone.request(&contacts);
+            replay.authorization.clone_from(&query.authorization);
+            let answer = phone.send(replay).await;
+            assert_eq!((answer.status, answer.contacts.len()), (401, 0));
+            assert!(!answer.challenges[0].contains("stale"));
+        }
+    }
+    assert_eq!(uris(&phone.register(&[]).await), ["sip:a@h"]);
+}
+
+/// AUT-08, T1: who registers for another one uses a nonce count of their own up, whether it is granted or not.
+#[tokio::test]
+async fn a_nonce_count_registers_one_other() {
+    let rig = Rig::new();
+    rig.account("assistant").await;
+    let registrars = vec!["sip:assistant@d".to_owned()];
+    rig.account_with(Account { aor: "sip:boss@d".into(), registrars, ..Account::default() }).await;
+    rig.account("stranger").await;
+    for (to_uri, expected) in [("sip:boss@d", 200), ("sip:stranger@d", 403)] {
+        let mut phone = Phone::of(&rig, "assistant", "d");
+        let first = phone.request(&[]);
+        let challenges = phone.send(first).await.challenges;
+        phone.take_challenge(&challenges);
+        let mut request = phone.request(&[contact("sip:desk@h")]);
+        request.to_uri = to_uri.to_owned();
+        phone.sign(&mut request);
+        assert_eq!(phone.send(request.clone()).await.status, expected);
+        for replica in &rig.replicas {
+            phone.registrar = replica.clone();
+            for to_uri in ["sip:boss@d", "sip:assistant@d"] {
+                let mut replay = phone.request(&[contact("sip:evil@h")]);
+                replay.to_uri = to_uri.to_owned();
+                replay.authorization.clone_from(&request.authorization);
+                assert_eq!(phone.send(replay).await.status, 401, "{to_uri}");
+            }
+        }
+    }
+    assert_eq!(targets(&Phone::of(&rig, "stranger", "d").route("sip:boss@d").await), [["sip:desk@h"]]);
+}
+
 /// AUT-08: an old nonce is answered with stale=true when the credentials are right, and only then.
 #[tokio::test]
 async fn an_old_nonce_is_stale() {
@@ -293,4 +346,25 @@ async fn a_disabled_account_does_nothing() {
     phone.password = "guess".into();
     phone.challenge = None;
     assert_eq!(phone.register(&[contact("sip:a@h")]).await.status, 401);
+}
+
+/// Nor does it register for another account that has given it the right, or is registered by one that has the right.
+#[tokio::test]
+async fn a_disabled_account_has_no_part_in_registering_for_another() {
+    for (assistant_disabled, boss_disabled, expected) in
+        [(false, false, 200), (true, false, 403), (false, true, 403)]
+    {
+        let rig = Rig::new();
+        let assistant =
+            Account { aor: "sip:assistant@d".into(), disabled: assistant_disabled, ..Account::default() };
+        rig.account_with(assistant).await;
+        let registrars = vec!["sip:assistant@d".to_owned()];
+        let boss =
+            Account { aor: "sip:boss@d".into(), registrars, disabled: boss_disabled, ..Account::default() };
+        rig.account_with(boss).await;
+        let mut phone = Phone::of(&rig, "assistant", "d");
+        let mut request = phone.request(&[contact("sip:desk@h")]);
+        request.to_uri = "sip:boss@d".into();
+        assert_eq!(phone.register_as(request).await.status, expected);
+    }
 }

@@ -140,6 +140,28 @@ async fn a_watch_tells_every_change_once() {
     run.await.unwrap();
 }
 
+/// REG-17: a binding that expires before those that were there is removed at its own time.
+#[tokio::test(start_paused = true)]
+async fn an_earlier_expiry_is_planned_anew() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    phone.register(&[lasting("sip:late@h", 3_600)]).await;
+    phone.register(&[lasting("sip:early@h", 60)]).await;
+    let mut watch = watch(&rig, 0, "sip:bob@open", None).await;
+    for uri in ["sip:late@h", "sip:early@h"] {
+        assert_eq!(told(&next(&mut watch).await), (Type::Snapshot, "sip:bob@open", uri));
+    }
+    let shutdown = lifecycle::Shutdown::new();
+    let run = tokio::spawn(rig.registrar().clone().run(shutdown.clone()));
+    for (seconds, uri) in [(60, "sip:early@h"), (3_540, "sip:late@h")] {
+        rig.clock.advance(Duration::from_secs(seconds));
+        let expired = tokio::time::timeout(Duration::from_secs(5), next(&mut watch)).await;
+        assert_eq!(told(&expired.expect("found as due")), (Type::Expired, "sip:bob@open", uri));
+    }
+    shutdown.ask();
+    run.await.unwrap();
+}
+
 /// A watch of one address sees nothing of others; an empty one says so.
 #[tokio::test(start_paused = true)]
 async fn a_watch_of_one_address_sees_that_one() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cluster_api::registrar::v1::{Account, RegisterRequest};
 use futures_util::future::join_all;
+use store::Store as _;
 
 use crate::rig::{Phone, Rig, contact, header, lasting, source, status, targets, uris, with_q};
 
@@ -341,8 +342,8 @@ async fn a_refresh_costs_one_round_trip() {
     assert_eq!(rig.store.hook.count(), (0, 0));
 }
 
-/// After everybody has gone the store is as it was.
-#[tokio::test]
+/// After everybody has gone the store is as it was: whether they took leave, were found expired, or are long forgotten.
+#[tokio::test(start_paused = true)]
 async fn nothing_is_left_behind() {
     let rig = Rig::new();
     for number in 0..50 {
@@ -350,8 +351,35 @@ async fn nothing_is_left_behind() {
         phone.register(&[contact("sip:a@h")]).await;
         phone.register(&[lasting("sip:a@h", 0)]).await;
     }
+    assert_eq!(listed(&rig).await, (0, 0), "who took leave is on no list");
+    let shutdown = lifecycle::Shutdown::new();
+    let mut run = None;
+    for idle in [60, 60 + 3_600] {
+        for number in 0..50 {
+            let mut phone = Phone::of(&rig, &format!("silent{number}"), "open");
+            phone.call_id = format!("{idle}-{number}");
+            phone.register(&[lasting("sip:a@h", 60)]).await;
+        }
+        assert_eq!(listed(&rig).await.0, 50);
+        rig.clock.advance(Duration::from_secs(idle));
+        run.get_or_insert_with(|| tokio::spawn(rig.registrar().clone().run(shutdown.clone())));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(listed(&rig).await, (0, 0), "after {idle} s");
+    }
     rig.clock.advance(Duration::from_secs(301));
     assert_eq!(rig.memory.record_count(), 0);
+    shutdown.ask();
+    run.expect("it was started").await.unwrap();
+}
+
+/// How many users are listed as bound, and how many partitions have something due.
+async fn listed(rig: &Rig) -> (usize, usize) {
+    let (mut bound, mut due) = (0, 0);
+    for partition in store::Partitions::new("aor", 16).all() {
+        bound += rig.memory.index(partition, "bound", None, 1_000).await.unwrap().entries.len();
+        due += usize::from(rig.memory.due_next(partition, "expiry").await.unwrap().is_some());
+    }
+    (bound, due)
 }
 
 /// The memory is a help and no limit: more users than it keeps are served as well, and with none at all.
