@@ -161,6 +161,7 @@ impl<U: TransactionUser> Driver<U> {
                     flow.view.open = true;
                     flow.fallbacks.clear();
                 }
+                self.core.show_opened(flow);
                 self.guarded(|user, cx| user.on_flow_opened(cx, flow));
             }
             (What::Ping, Some(_)) => self.core.counters.keep_alives.one_more(),

@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use lifecycle::Tasks;
 use sip_message::Message;
@@ -71,6 +72,8 @@ pub(crate) struct Flow {
     outgoing: mpsc::Sender<Parcel>,
     /// Only while it is being opened.
     pub(crate) fallbacks: Vec<Fallback>,
+    /// What waits for it to be opened and no witness has seen: it may never leave. As bounded as what is queued.
+    pub(crate) unshown: Vec<Bytes>,
 }
 
 /// Why a message was not queued on a connection.
@@ -240,7 +243,7 @@ impl Flows {
         if view.accepted {
             *self.accepted_from.entry(view.peer.ip()).or_default() += 1;
         }
-        self.flows.insert(id, Flow { view, outgoing, fallbacks: Vec::new() });
+        self.flows.insert(id, Flow { view, outgoing, fallbacks: Vec::new(), unshown: Vec::new() });
         (id, queue)
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::context::Core;
-use crate::hop::{Hop, Transport};
+use crate::hop::{FlowId, Hop, Transport};
 use crate::inbound::Way;
 use crate::user::TransactionUser;
 
@@ -50,19 +50,28 @@ impl<U: TransactionUser> Core<U> {
         }
     }
 
-    /// Shows a message that leaves.
-    pub(crate) fn show_sent(&self, hop: Hop, bytes: &Bytes) {
+    /// Shows a message that leaves; one for a connection that is still being opened when it has been opened.
+    pub(crate) fn show_sent(&mut self, hop: Hop, bytes: &Bytes) {
         let Some(witness) = &self.witness else { return };
         let (transport, local, peer) = match hop {
             Hop::Udp { socket, peer } => match self.udp.local(socket) {
                 Some(local) => (Transport::Udp, local, peer),
                 None => return,
             },
-            Hop::Flow(id) => match self.flows.get(id) {
-                Some(flow) => (flow.view.transport, flow.view.local, flow.view.peer),
+            Hop::Flow(id) => match self.flows.get_mut(id) {
+                Some(flow) if flow.view.open => (flow.view.transport, flow.view.local, flow.view.peer),
+                Some(flow) => return flow.unshown.push(bytes.clone()),
                 None => return,
             },
         };
         witness.saw(Seen { direction: Direction::Sent, local, peer, transport, bytes });
+    }
+
+    /// Shows what has waited for a connection.
+    pub(crate) fn show_opened(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        for bytes in std::mem::take(&mut flow.unshown) {
+            self.show_sent(Hop::Flow(id), &bytes);
+        }
     }
 }

@@ -55,3 +55,21 @@ async fn messages_of_connections_are_shown_too() {
         .collect();
     assert_eq!(directions, [(Direction::Sent, Transport::Tcp), (Direction::Received, Transport::Tcp)]);
 }
+
+#[tokio::test]
+async fn what_never_left_for_want_of_a_connection_is_not_shown() {
+    let mut us = Running::new().await;
+    let peer = UdpPeer::new().await;
+    us.send("MESSAGE", 1400, Transport::Udp, peer.address);
+    let (request, from) = peer.receive().await;
+    peer.send(response(&request, 200).bytes(), from).await;
+    assert_eq!(us.response().await.status(), Some(200));
+    assert_eq!(us.counters.large_requests_back_to_udp.count(), 1, "TCP was tried first");
+    let sent: Vec<_> = us
+        .watcher
+        .with(peer.address)
+        .into_iter()
+        .filter(|(direction, ..)| *direction == Direction::Sent)
+        .collect();
+    assert_eq!(sent, [(Direction::Sent, Transport::Udp, request.bytes().clone())]);
+}
