@@ -11,11 +11,10 @@
 //! | 422               | with the interval of Min-SE (TMR-01)                                                |
 //! | any but 6xx       | to the next Contact of an earlier redirection                                       |
 
-use sip_message::SessionExpires;
-
 use crate::engine::effect::Header;
 use crate::engine::event::ResponseReceived;
 use crate::engine::leg::{Invite, InvitePhase, Pending};
+use crate::engine::session_timer::min_se;
 use crate::engine::signal::LegIndex;
 use crate::engine::work::Work;
 
@@ -139,9 +138,7 @@ fn without_extensions(invite: &Invite, response: &ResponseReceived) -> Option<In
 
 /// The attempt with the session interval that the peer asks for (RFC 4028 7.3).
 fn with_longer_session(invite: &Invite, response: &ResponseReceived) -> Option<Invite> {
-    let least = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Min-SE"))?;
-    // Min-SE has the form of Session-Expires (RFC 4028 5).
-    let seconds = SessionExpires::parse(least.value.as_bytes()).ok()?.seconds;
+    let seconds = min_se(response)?;
     if invite.adapted.contains(&422) {
         return None;
     }

@@ -228,6 +228,8 @@ impl Work<'_> {
                 let is_leg = self.leg(leg).remote_tag == request.request.to_tag;
                 if reply.is_gone() && is_leg && request.purpose() != Purpose::Info {
                     self.gone(leg, &reply);
+                } else if is_leg && request.purpose() == Purpose::Refresh && !reply.is_ok() {
+                    self.refresh_refused(leg, &reply);
                 }
             }
             Signal::PeerOffer { leg, transaction, .. } => {

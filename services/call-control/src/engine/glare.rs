@@ -17,7 +17,7 @@ impl Work<'_> {
     /// Sends the request again later when the reply says that only the moment was wrong. GUARD still runs meanwhile.
     pub fn retry_later(&mut self, leg: LegIndex, request: &Pending, reply: &Reply) -> bool {
         let wait = match (reply.status, reply.retry_after) {
-            (491, _) => Duration::from_millis(2_100 + 10 * self.draw(191)),
+            (491, _) => self.glare_wait(),
             (500, after) if request.request.method == "UPDATE" || after.is_some() => {
                 Duration::from_secs(u64::from(after.unwrap_or(RETRY_AFTER_500)))
             }
@@ -26,5 +26,10 @@ impl Work<'_> {
         self.leg_mut(leg).retry = Some(request.clone());
         self.start_timer(TimerKind::Retry, leg, wait);
         true
+    }
+
+    /// How long the owner of the Call-ID waits after 491.
+    pub fn glare_wait(&mut self) -> Duration {
+        Duration::from_millis(2_100 + 10 * self.draw(191))
     }
 }

@@ -237,6 +237,9 @@ pub struct Dialog {
     /// Flow token of the last event of this dialog: each fork of an INVITE has a way of its own.
     #[prost(string, tag = "23")]
     pub flow: String,
+    /// The least session interval that the peer named in a 422, in seconds; 0 for none.
+    #[prost(uint32, tag = "24")]
+    pub min_se: u32,
 }
 
 /// A reliable provisional response that waits for an earlier one.

@@ -131,7 +131,20 @@ mod tests {
                 OutcomeKind::Unspecified | OutcomeKind::Completed | OutcomeKind::Cancelled
             ));
         }
-        assert_eq!(kind_of(480, true), OutcomeKind::NoAnswer);
-        assert_eq!(kind_of(480, false), OutcomeKind::Unreachable);
+    }
+
+    /// UAC-14: each status that has a class of its own, and no other.
+    #[test]
+    fn the_classes_are_exactly_these() {
+        let of = |kind, rang| (300..700).filter(|status| kind_of(*status, rang) == kind).collect::<Vec<_>>();
+        for rang in [false, true] {
+            assert_eq!(of(OutcomeKind::Busy, rang), [486, 600]);
+            assert_eq!(of(OutcomeKind::Rejected, rang), [401, 403, 407, 433, 603, 607, 608]);
+        }
+        assert_eq!(of(OutcomeKind::NoAnswer, true), [408, 480, 487]);
+        assert_eq!(of(OutcomeKind::NoAnswer, false), [0; 0]);
+        assert_eq!(of(OutcomeKind::Unreachable, true), [404, 410, 430, 484, 485, 502, 503, 504, 604]);
+        let unanswered = [404, 408, 410, 430, 480, 484, 485, 502, 503, 504, 604];
+        assert_eq!(of(OutcomeKind::Unreachable, false), unanswered);
     }
 }

@@ -16,7 +16,7 @@ use crate::engine::effect::Header;
 use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived};
 use crate::engine::leg::{DialogState, InvitePhase, OpenOffer, Pending, Purpose};
 use crate::engine::offer_answer::{Fate, session_of};
-use crate::engine::session_timer::Role;
+use crate::engine::session_timer::{Role, min_se};
 use crate::engine::signal::{LegIndex, Reply, Signal};
 use crate::engine::work::Work;
 
@@ -40,7 +40,8 @@ impl Work<'_> {
             sdp: session_of(response.body.as_ref()),
             body: response.body.clone(),
             retry_after: response.retry_after,
-            warnings: response.headers.iter().filter(is_warning).cloned().collect(),
+            explanation: explanation(response),
+            min_se: min_se(response),
             ..Reply::default()
         };
         if reply.is_ok() && matches!(request.request.method.as_str(), "INVITE" | "UPDATE") {
@@ -137,6 +138,17 @@ impl Work<'_> {
     }
 }
 
-fn is_warning(header: &&Header) -> bool {
-    header.name.eq_ignore_ascii_case("Warning")
+/// What a refusal says beyond its status: why (RFC 3261 20.43), and of 415 which bodies would do (RFC 3261 21.4.13).
+fn explanation(response: &ResponseReceived) -> Vec<Header> {
+    let names: &[&str] = match response.status {
+        415 => &["Warning", "Accept-Encoding", "Accept-Language"],
+        300.. => &["Warning"],
+        _ => &[],
+    };
+    let is_kept = |header: &&Header| names.iter().any(|name| header.name.eq_ignore_ascii_case(name));
+    let mut kept: Vec<Header> = response.headers.iter().filter(is_kept).cloned().collect();
+    if response.status == 415 && !response.accept.is_empty() {
+        kept.insert(0, Header::new("Accept", response.accept.join(", ")));
+    }
+    kept
 }

@@ -2,9 +2,20 @@
 //!
 //! | in a 2xx of the peer, or a request of it | refresher | what happens                                                   |
 //! |------------------------------------------|-----------|----------------------------------------------------------------|
-//! | Session-Expires: n;refresher=…           | Carillon  | after n/2: UPDATE without SDP, else re-INVITE with the last SDP |
+//! | Session-Expires: n;refresher=…           | Carillon  | after n/2: UPDATE without SDP, else re-INVITE with the last SDP; after n without success: BYE |
 //! | Session-Expires: n;refresher=…           | peer      | no refresh until n - min(32, n/3): BYE (TMR-03)                |
 //! | none                                     | -         | no timer                                                       |
+//!
+//! | answer to a refresh         | what happens                                                                                |
+//! |-----------------------------|---------------------------------------------------------------------------------------------|
+//! | 2xx                         | as above                                                                                    |
+//! | 408, 481, silence           | the call ends, as after any request (RFC 4028 10)                                           |
+//! | 491                         | again after 2.1 to 4.0 s (RFC 3261 14.1)                                                    |
+//! | other, with Retry-After     | again then                                                                                  |
+//! | other, or no way to send it | again after half of what is left, so that the same refusal is not provoked all the time     |
+//! | 422                         | the same, with the interval of Min-SE                                                       |
+//!
+//! Nothing is repeated so late that the session would be over: then it expires.
 
 use std::time::Duration;
 
@@ -12,14 +23,17 @@ use sip_message::{Refresher, SessionExpires};
 
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, Header};
+use crate::engine::event::ResponseReceived;
 use crate::engine::leg::Purpose;
 use crate::engine::outcome::Cause;
 use crate::engine::send::{ALLOW, Ask};
-use crate::engine::signal::LegIndex;
+use crate::engine::signal::{LegIndex, Reply};
 use crate::engine::work::Work;
 
 /// The least interval (RFC 4028 5).
 const FLOOR_S: u32 = 90;
+/// A refused refresh is not repeated before this time, the longest that RFC 3311 5.2 names for a refused offer.
+const LEAST_WAIT: Duration = Duration::from_secs(10);
 
 /// Our part in the transaction that set the interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +63,7 @@ impl Work<'_> {
         };
         if is_ours {
             self.start_timer(TimerKind::Refresh, leg, Duration::from_secs(u64::from(interval / 2)));
+            self.start_timer(TimerKind::Expiry, leg, Duration::from_secs(u64::from(interval)));
         } else {
             let margin = (interval / 3).min(32);
             self.start_timer(TimerKind::Expiry, leg, Duration::from_secs(u64::from(interval - margin)));
@@ -59,11 +74,11 @@ impl Work<'_> {
     pub fn answer_headers(&self, leg: LegIndex, tag: &str) -> Vec<Header> {
         let mut headers = vec![Header::new("Allow", ALLOW)];
         let interval = self.leg(leg).dialog(tag).map_or(0, |dialog| dialog.session_interval);
-        if interval > 0 && self.has_timer(TimerKind::Expiry, leg) {
+        if interval > 0 && self.has_timer(TimerKind::Refresh, leg) {
+            headers.push(expires_in(interval, Refresher::Uas));
+        } else if interval > 0 && self.has_timer(TimerKind::Expiry, leg) {
             headers.push(expires_in(interval, Refresher::Uac));
             headers.push(Header::new("Require", "timer"));
-        } else if interval > 0 && self.has_timer(TimerKind::Refresh, leg) {
-            headers.push(expires_in(interval, Refresher::Uas));
         }
         headers
     }
@@ -77,9 +92,12 @@ impl Work<'_> {
         if on.is_busy(&on.remote_tag) || on.retry.is_some() {
             return self.start_timer(TimerKind::Refresh, leg, Duration::from_secs(5));
         }
-        let interval = on.chosen().map_or(0, |dialog| dialog.session_interval);
+        let (interval, least) = on.chosen().map_or((0, 0), |dialog| (dialog.session_interval, dialog.min_se));
         let mut headers = self.session_headers();
-        headers.push(expires_in(interval, Refresher::Uac));
+        headers.push(expires_in(interval.max(least), Refresher::Uac));
+        if least > 0 {
+            headers.push(Header::new("Min-SE", least.to_string())); // RFC 4028 7.4
+        }
         let (method, body) = if self.allows(leg, "UPDATE", false) {
             ("UPDATE", None)
         } else {
@@ -90,7 +108,24 @@ impl Work<'_> {
         self.ask(leg, Ask { method, headers, body, purpose: Purpose::Refresh, ..Ask::default() });
     }
 
-    /// The peer did not refresh the session.
+    /// The peer refused a refresh, or there was no way to ask for it.
+    pub fn refresh_refused(&mut self, leg: LegIndex, reply: &Reply) {
+        let tag = self.leg(leg).remote_tag.clone();
+        if let (Some(least), Some(dialog)) = (reply.min_se, self.leg_mut(leg).dialog_mut(&tag)) {
+            dialog.min_se = dialog.min_se.max(least);
+        }
+        let Some(left) = self.time_left(TimerKind::Expiry, leg) else { return };
+        let wait = match (reply.status, reply.retry_after) {
+            (491, _) => self.glare_wait(),
+            (_, Some(after)) => Duration::from_secs(u64::from(after)).max(LEAST_WAIT),
+            _ => (left / 2).max(LEAST_WAIT),
+        };
+        if wait < left {
+            self.start_timer(TimerKind::Refresh, leg, wait);
+        }
+    }
+
+    /// The session was not refreshed in time, by the peer or by us.
     pub fn session_expired(&mut self, leg: LegIndex) {
         let leg = self.leg(leg).leg_id.clone();
         self.end(Cause { leg, ..Cause::failed(408, "Session expired") });
@@ -102,6 +137,14 @@ fn session_expires(headers: &[Header]) -> Option<SessionExpires> {
     let named =
         |header: &&Header| ["Session-Expires", "x"].iter().any(|name| header.name.eq_ignore_ascii_case(name));
     SessionExpires::parse(headers.iter().find(named)?.value.as_bytes()).ok()
+}
+
+/// The least interval that a 422 names.
+pub fn min_se(response: &ResponseReceived) -> Option<u32> {
+    let least = response.headers.iter().filter(|_| response.status == 422);
+    let least = least.into_iter().find(|header| header.name.eq_ignore_ascii_case("Min-SE"))?;
+    // Min-SE has the form of Session-Expires (RFC 4028 5).
+    Some(SessionExpires::parse(least.value.as_bytes()).ok()?.seconds)
 }
 
 /// The header that says how long the session lives and who refreshes it.

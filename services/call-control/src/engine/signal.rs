@@ -51,8 +51,10 @@ pub struct Reply {
     pub body: Option<Body>,
     /// Retry-After in seconds.
     pub retry_after: Option<u32>,
-    /// Why it is refused, in the peer's words: its Warning headers.
-    pub warnings: Vec<Header>,
+    /// Of a refusal: the headers that say why, and what would do.
+    pub explanation: Vec<Header>,
+    /// Of 422: the least session interval that the peer takes, in seconds.
+    pub min_se: Option<u32>,
     /// No response came.
     pub silent: bool,
     /// The response, if there was one, died with its edge.

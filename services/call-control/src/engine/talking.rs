@@ -85,18 +85,14 @@ impl Work<'_> {
         let is_session = matches!(request.request.method.as_str(), "INVITE" | "UPDATE");
         if !is_session {
             if is_open {
-                self.respond(
-                    from,
-                    &transaction,
-                    relayed_status(reply.status),
-                    Vec::new(),
-                    reply.body.clone(),
-                );
+                let (status, headers) = (relayed_status(reply.status), reply.explanation.clone());
+                self.respond(from, &transaction, status, headers, reply.body.clone());
             }
         } else if !reply.is_ok() {
             if is_open {
-                // UAC-11: what of the offer the other party could not use
-                self.respond(from, &transaction, relayed_status(reply.status), reply.warnings.clone(), None);
+                // UAC-11, UAC-03: what of the offer the other party could not use, and what it could
+                let status = relayed_status(reply.status);
+                self.respond(from, &transaction, status, reply.explanation.clone(), None);
             }
         } else if request.request.body.is_some() {
             self.ack(to, &tag, None);

@@ -87,6 +87,13 @@ impl<'a> Work<'a> {
         self.call.timers.iter().any(|timer| timer.kind() == kind && timer.leg as usize == leg)
     }
 
+    /// How long a timer still runs.
+    pub fn time_left(&self, kind: TimerKind, leg: LegIndex) -> Option<Duration> {
+        let mut timers = self.call.timers.iter();
+        let timer = timers.find(|timer| timer.kind() == kind && timer.leg as usize == leg)?;
+        Some(Duration::from_millis(timer.at_ms.saturating_sub(self.now.millis())))
+    }
+
     /// 64*T1: the longest time a transaction can take.
     pub fn transaction_time(&self) -> Duration {
         Duration::from_millis(64 * self.call.policy.t1_ms)

@@ -240,6 +240,11 @@ impl Ladder {
         transaction
     }
 
+    /// The next request of the phone has this CSeq number.
+    pub fn count_on(&mut self, leg: &str, cseq: u32) {
+        self.peer_cseq.insert(leg.to_owned(), cseq - 1);
+    }
+
     /// The phone acknowledges our 2xx.
     pub fn ack(&mut self, leg: &str, transaction: &str, sdp: Option<&str>) {
         let body = sdp.map(|sdp| Body::sdp(sdp.as_bytes().to_vec()));

@@ -6,6 +6,8 @@
 mod connected;
 mod draw;
 mod ends;
+mod hangups;
+mod in_dialog;
 mod lad1;
 mod lad2;
 mod lad3;
@@ -13,6 +15,7 @@ mod lad4;
 mod ladder;
 mod offers;
 mod outcomes;
+mod refresh;
 mod session_changes;
 mod sim;
 mod table;

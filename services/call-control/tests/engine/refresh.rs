@@ -1,0 +1,185 @@
+//! A refresh of the session that is refused (RFC 4028 7.4, 10): it is repeated while there is time, and then the session is over.
+
+use std::time::Duration;
+
+use call_control::engine::call::{CallState, Flow};
+use call_control::engine::event::FailureCause;
+
+use crate::ladder::{Answer, Ladder, sdp};
+
+/// TMR-02: a phone that names a time is asked again then, and the session goes on.
+#[test]
+fn a_refused_refresh_is_repeated_when_the_phone_says() {
+    for status in [480, 500, 503] {
+        let mut t = refreshing(1_800);
+        t.reply("a", "UPDATE", Answer::new(status).retry_after(30));
+        t.wait(Duration::from_secs(29));
+        assert_eq!(refreshes(&t), 1, "{status}: not before");
+        t.wait(Duration::from_secs(1));
+        assert_eq!(refreshes(&t), 2, "{status}");
+        t.reply("a", "UPDATE", Answer::new(200).header("Session-Expires", "1800;refresher=uac"));
+        // What the refusal left of the old interval is over by then.
+        t.wait(Duration::from_secs(899));
+        assert_eq!((refreshes(&t), t.call.state()), (2, CallState::Answered), "{status}");
+        t.wait(Duration::from_secs(1));
+        assert_eq!(refreshes(&t), 3, "{status}: from half of the new interval on");
+        t.reply("a", "UPDATE", Answer::new(200).header("Session-Expires", "1800;refresher=uac"));
+        t.wait(Duration::from_secs(899));
+        assert_eq!(t.call.state(), CallState::Answered, "{status}");
+    }
+}
+
+/// TMR-02, TMR-03: the same refusal is not provoked all the time, and a session that is not refreshed ends with its interval.
+#[test]
+fn a_refresh_that_is_always_refused_ends_the_call_with_the_interval() {
+    for status in [403, 488, 500, 503, 603] {
+        let mut t = refreshing(90);
+        let mut tries = Vec::new();
+        for second in 45..90 {
+            if refreshes(&t) > tries.len() {
+                tries.push(second);
+                t.reply("a", "UPDATE", status);
+            }
+            assert_eq!(t.call.state(), CallState::Answered, "{status}");
+            t.wait(Duration::from_secs(1));
+        }
+        assert_eq!(tries, [45, 68, 79, 89], "{status}");
+        t.lines.retain(|line| !line.starts_with("..."));
+        let at = t.lines.iter().position(|line| line.starts_with('!')).expect("the call ends");
+        t.lines.drain(..at);
+        t.expect(
+            "
+            ! LegEnded a 408
+            ! LegEnded b 408
+            ! Ended 408
+            C>A BYE 7 Reason: SIP;cause=408;text=\"Session expired\"
+            C>B BYE 2 Reason: SIP;cause=408;text=\"Session expired\"
+            ",
+        );
+    }
+}
+
+/// TMR-02: a time after the end of the session is not waited for.
+#[test]
+fn nothing_is_repeated_after_the_session_is_over() {
+    for after in [45, 46, 3_600] {
+        let mut t = refreshing(90);
+        t.reply("a", "UPDATE", Answer::new(503).retry_after(after));
+        t.wait(Duration::from_secs(44));
+        assert_eq!((refreshes(&t), t.call.state()), (1, CallState::Answered), "{after}");
+        t.wait(Duration::from_secs(1));
+        assert_eq!((refreshes(&t), t.call.state()), (1, CallState::Ended), "{after}");
+    }
+}
+
+/// TMR-02: who asks for another try at once is not asked all the time.
+#[test]
+fn a_phone_that_names_no_time_worth_waiting_for_is_not_flooded() {
+    let mut t = refreshing(1_800);
+    for tries in 1..5 {
+        t.reply("a", "UPDATE", Answer::new(503).retry_after(0));
+        t.wait(Duration::from_secs(9));
+        assert_eq!(refreshes(&t), tries);
+        t.wait(Duration::from_secs(1));
+        assert_eq!(refreshes(&t), tries + 1);
+    }
+}
+
+/// TMR-02, UAC-21: after 491 the refresh waits as any re-INVITE of the owner of the Call-ID does.
+#[test]
+fn a_refresh_that_crosses_another_request_is_repeated_soon() {
+    let mut t = refreshing(1_800);
+    t.reply("a", "UPDATE", 491);
+    t.wait(Duration::from_millis(2_099));
+    assert_eq!(refreshes(&t), 1);
+    t.wait(Duration::from_millis(1_901));
+    assert_eq!(refreshes(&t), 2);
+}
+
+/// TMR-01, TMR-02: an interval that has become too small is raised, and the request says that it may not fall again.
+#[test]
+fn a_refresh_is_repeated_with_the_interval_that_the_phone_wants() {
+    let mut t = refreshing(90);
+    t.reply("a", "UPDATE", Answer::new(422).header("Min-SE", "600"));
+    t.wait(Duration::from_secs(23));
+    let (_, again) = t.last("a", "UPDATE");
+    let value = |name: &str| {
+        let header = again.headers.iter().find(|header| header.name == name);
+        header.map(|header| header.value.clone())
+    };
+    assert_eq!(value("Session-Expires").as_deref(), Some("600;refresher=uac"));
+    assert_eq!(value("Min-SE").as_deref(), Some("600"));
+    t.reply("a", "UPDATE", Answer::new(200).header("Session-Expires", "600;refresher=uac"));
+    t.wait(Duration::from_secs(299));
+    assert_eq!((refreshes(&t), t.call.state()), (2, CallState::Answered));
+    t.wait(Duration::from_secs(1));
+    assert_eq!(refreshes(&t), 3);
+}
+
+/// TMR-02: without a way to the phone, and after the edge died with the answer, there is another try.
+#[test]
+fn a_refresh_that_was_not_heard_is_repeated() {
+    let mut t = refreshing(90);
+    t.silence("a", "UPDATE", FailureCause::Transport);
+    t.wait(Duration::from_secs(23));
+    assert_eq!(refreshes(&t), 2);
+    t.edge = ("e2".into(), 1);
+    t.lose_edge("e1", 7);
+    t.wait(Duration::from_secs(12));
+    assert_eq!((refreshes(&t), t.call.state()), (3, CallState::Answered));
+}
+
+/// UAC-22: a phone that no longer knows the dialog, or says nothing, is not asked again.
+#[test]
+fn a_refresh_to_a_phone_that_is_gone_ends_the_call_at_once() {
+    for status in [408, 481] {
+        let mut t = refreshing(1_800);
+        t.reply("a", "UPDATE", status);
+        assert_eq!(t.call.state(), CallState::Ended, "{status}");
+    }
+    let mut t = refreshing(1_800);
+    t.silence("a", "UPDATE", FailureCause::Timeout);
+    assert_eq!(t.call.state(), CallState::Ended);
+}
+
+/// TMR-02: what Carillon answers names who refreshes, also while both timers of its own part run.
+#[test]
+fn an_answer_names_the_refresher() {
+    use call_control::engine::effect::{Header, What};
+    for (asked, told) in [("uas", "90;refresher=uas"), ("uac", "90;refresher=uac")] {
+        let mut t = refreshing(1_800);
+        t.reply("a", "UPDATE", 200);
+        let asked = Header::new("Session-Expires", format!("90;refresher={asked}"));
+        t.request_with("a", "UPDATE", None, vec![asked]);
+        let Some(What::Respond(response)) = t.effects.last().and_then(|effect| effect.what.clone()) else {
+            panic!("no answer");
+        };
+        let value = |name: &str| {
+            let header = response.headers.iter().find(|header| header.name == name);
+            header.map(|header| header.value.clone())
+        };
+        assert_eq!(value("Session-Expires").as_deref(), Some(told));
+        assert_eq!(value("Require").is_some(), told.ends_with("uac"), "{told}");
+    }
+}
+
+/// A call whose first leg Carillon has just begun to refresh.
+fn refreshing(interval: u32) -> Ladder {
+    let mut t = Ladder::dial(Flow::Iv);
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+    let interval_of = format!("{interval};refresher=uac");
+    t.reply(
+        "a",
+        "INVITE",
+        Answer::new(200).sdp(&sdp(&["audio 4000"])).header("Session-Expires", &interval_of),
+    );
+    t.wait(Duration::from_secs(u64::from(interval / 2)));
+    t.lines.clear();
+    assert_eq!(refreshes(&t), 1);
+    t
+}
+
+fn refreshes(t: &Ladder) -> usize {
+    t.sent.iter().filter(|(leg, _, request)| leg == "a" && request.method == "UPDATE").count()
+}
