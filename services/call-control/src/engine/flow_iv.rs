@@ -3,7 +3,8 @@
 //!
 //! | stage   | input                     | effects                                   | next                  | ladder |
 //! |---------|---------------------------|-------------------------------------------|-----------------------|--------|
-//! | DialA   | Answered a                | ACK a; INVITE b                           | DialB                 | 3-5    |
+//! | DialA   | Answered a, answer0       | ACK a; INVITE b                           | DialB                 | 3-5    |
+//! | DialA   | Answered a, no answer0    | ACK a; BYE a                              | Ending                | RFC 3261 13.2.1 |
 //! | DialA   | EarlyAnswer a, "parallel" | INVITE b                                  | DialB                 | LAD-4 p |
 //! | DialA   | Refused a 488             | INVITE a with the next form of offer      | DialA                 | a      |
 //! | DialA   | Refused a                 | -                                         | Ending                | a      |
@@ -25,7 +26,7 @@ use std::time::Duration;
 use crate::engine::call::{Flow, TimerKind};
 use crate::engine::effect::Body;
 use crate::engine::leg::{DialogState, InvitePhase, Purpose};
-use crate::engine::offer_answer::{can_talk, refuses_all};
+use crate::engine::offer_answer::{can_talk, is_readable, refuses_all};
 use crate::engine::outcome::{Cause, reason_value};
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
@@ -56,12 +57,14 @@ impl Work<'_> {
     pub fn on_dial_a(&mut self, stage: DialA, signal: Signal) {
         match signal {
             Signal::Answered { sdp, .. } if stage.offer() == FirstOffer::Nothing => self.on_first_offer(sdp),
+            // RFC 3261 13.2.1: an INVITE that offers is answered by SDP; leg b is not rung for a session that leg a does not have
+            Signal::Answered { .. } if !self.has_session(A) => self.end_by(A, 488, "No answer in 2xx"),
             Signal::Answered { .. } => {
                 self.ack_first();
                 self.choose_flow();
                 self.dial_b();
             }
-            Signal::EarlyAnswer { .. } if self.call.policy.parallel => {
+            Signal::EarlyAnswer { .. } if self.call.policy.parallel && self.has_session(A) => {
                 self.choose_flow();
                 self.dial_b();
             }
@@ -149,15 +152,21 @@ impl Work<'_> {
         if reply.is_gone() {
             return self.gone(A, reply);
         }
+        let cause = self.session_cause(reply);
+        self.end(cause);
+    }
+
+    /// Why the call ends when leg a did not take the session. The application learns what leg a said; to the parties, every
+    /// refusal of a session is 488 (LAD-1 g, LAD-4 d).
+    pub fn session_cause(&self, reply: &Reply) -> Cause {
         let mut cause = self.failed_reply(A, reply);
-        // LAD-1 g: to the parties, every refusal of a session is 488
-        if reply.is_ok() || matches!(reply.status, 415 | 488 | 606) {
-            cause.header = reason_value(488, "");
-        }
         if reply.is_ok() {
             (cause.status, cause.reason) = (488, "Not Acceptable Here".into());
         }
-        self.end(cause);
+        if matches!(cause.status, 415 | 488 | 606) {
+            cause.header = reason_value(488, "");
+        }
+        cause
     }
 
     /// Both descriptions are agreed: the parties are connected as soon as both have answered.
@@ -250,6 +259,11 @@ impl Work<'_> {
     fn has_rung(&self, leg: usize) -> bool {
         let signs = CallEventType::LegRinging.bit() | CallEventType::LegProgress.bit();
         self.leg(leg).given & signs != 0
+    }
+
+    /// Whether the leg has said what its session is.
+    fn has_session(&self, leg: usize) -> bool {
+        self.leg(leg).chosen().is_some_and(|dialog| is_readable(&dialog.remote_sdp))
     }
 
     /// Whether the leg is confirmed or at least has an early dialog.

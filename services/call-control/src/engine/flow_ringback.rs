@@ -10,7 +10,7 @@
 //! | Ringback | Reply a 405, 501, 504        | re-INVITE a with the same body                 | Ringback       | b, c   |
 //! | Ringback | Reply a 415                  | the same without the tone                      | Ringback       | e      |
 //! | Ringback | Reply a 491, 500             | again after a wait                             | Ringback       | e, f   |
-//! | Ringback | Reply a 488, 606, other      | PRACK b refusing, CANCEL b; BYE a              | Ending         | d      |
+//! | Ringback | Reply a 488, 606, other      | PRACK b refusing and CANCEL b; BYE a           | Ending         | d      |
 //! | Ringback | Reply a 481, 408, silence    | CANCEL b                                       | Ending         | g      |
 //! | Ringback | Refused b                    | when a's answer came: BYE a, Reason            | Ending         | h      |
 //! | Ringback | GUARD                        | as d                                           | Ending         | o      |
@@ -115,10 +115,7 @@ impl Work<'_> {
                             self.ack(B, &tag, None);
                         }
                     }
-                    None if reply.is_ok() => {
-                        let refusal = Reply { status: 488, reason: "Not Acceptable Here".into(), ..reply };
-                        self.ringback_failed(&refusal);
-                    }
+                    None if reply.is_ok() => self.ringback_failed(&reply),
                     None => self.on_ringback_refused(stage, &request, &reply),
                 }
             }
@@ -160,7 +157,6 @@ impl Work<'_> {
                 stage.repeated = true;
                 if is_update { RingbackForm::UpdatePlain } else { RingbackForm::InvitePlain }
             }
-            415 | 488 | 606 => return self.ringback_failed(&Reply { status: 488, ..reply.clone() }),
             _ if self.retry_later(A, request, reply) => return,
             _ => return self.ringback_failed(reply),
         };
@@ -170,7 +166,7 @@ impl Work<'_> {
 
     /// Leg a cannot take the session: leg b's offer is refused, then its INVITE is cancelled (LAD-4 d).
     fn ringback_failed(&mut self, reply: &Reply) {
-        let cause = Cause { leg: String::new(), refuse_early: true, ..self.failed_reply(A, reply) };
+        let cause = Cause { leg: String::new(), refuse_early: true, ..self.session_cause(reply) };
         self.end(cause);
     }
 

@@ -3,14 +3,12 @@
 //! | leg                                  | what ends it                                                             |
 //! |--------------------------------------|--------------------------------------------------------------------------|
 //! | INVITE without final response        | CANCEL with Reason; over with the final response (a crossing 2xx: ACK, BYE) |
-//! | the same, an offer waits for PRACK   | by cause: PRACK that refuses, then CANCEL (LAD-4 d)                      |
+//! | the same, an offer waits for PRACK   | by cause: PRACK that refuses, and CANCEL right after it (LAD-4 d, o)     |
 //! | 2xx not acknowledged                 | ACK (refusing an open offer), BYE with Reason                            |
 //! | confirmed                            | BYE with Reason; what the peer still waits for gets 487                  |
 //! | dialog gone, or ended by the peer    | nothing, but an ACK when a 2xx waits for it                              |
 //!
 //! A leg counts as over when BYE leaves (RFC 3261 15.1.1); its last transactions end in the background.
-
-use std::time::Duration;
 
 use sip_message::Reason;
 
@@ -78,15 +76,12 @@ impl Work<'_> {
         match phase {
             InvitePhase::Calling | InvitePhase::Proceeding => {
                 let waiting = on.dialogs.iter().find(|dialog| dialog.unpracked);
-                match waiting.map(|dialog| dialog.remote_tag.clone()).filter(|_| cause.refuse_early) {
-                    Some(tag) => {
-                        on.state = LegState::Ending.into();
-                        self.refuse_early_offer(leg, &tag, Purpose::PrackReject);
-                        let closing = self.transaction_time() + Duration::from_secs(8);
-                        self.start_timer(TimerKind::Closing, leg, closing);
-                    }
-                    None => self.cancel(leg),
+                let tag = waiting.map(|dialog| dialog.remote_tag.clone()).filter(|_| cause.refuse_early);
+                if let Some(tag) = tag {
+                    self.refuse_early_offer(leg, &tag, Purpose::PrackPlain);
                 }
+                // RFC 3261 9.1: a provisional response is all that CANCEL waits for
+                self.cancel(leg);
             }
             InvitePhase::Cancelling => {}
             InvitePhase::Accepted => {

@@ -361,8 +361,7 @@ pub enum Purpose {
     Tone = 3,
     /// It answers an offer in a reliable 1xx.
     Prack = 4,
-    /// It refuses an offer in a reliable 1xx; CANCEL follows.
-    PrackReject = 5,
+    // 5 was in use before the first release
     /// It ends the dialog.
     Bye = 6,
     /// It carries a request of the other party onward.

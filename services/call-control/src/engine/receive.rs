@@ -101,10 +101,6 @@ impl Work<'_> {
 
     fn on_success(&mut self, leg: LegIndex, response: &ResponseReceived) {
         let Some(phase) = self.leg(leg).invite.as_ref().map(|invite| invite.phase()) else { return };
-        // LAD-4 d: the leg ends, though CANCEL still waits for PRACK
-        let is_ending =
-            self.call.outcome.is_some() && matches!(phase, InvitePhase::Calling | InvitePhase::Proceeding);
-        let phase = if is_ending { InvitePhase::Cancelling } else { phase };
         let known = self.leg(leg).dialog(&response.to_tag).map(Dialog::state);
         if matches!(known, Some(DialogState::Confirmed | DialogState::Ended))
             && phase != InvitePhase::Calling

@@ -14,7 +14,7 @@ use sip_message::Method;
 
 use crate::engine::effect::Header;
 use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived};
-use crate::engine::leg::{DialogState, InvitePhase, OpenOffer, Pending, Purpose};
+use crate::engine::leg::{DialogState, OpenOffer, Pending, Purpose};
 use crate::engine::offer_answer::{Fate, session_of};
 use crate::engine::session_timer::{Role, min_se};
 use crate::engine::signal::{LegIndex, Reply, Signal};
@@ -77,17 +77,6 @@ impl Work<'_> {
         }
         match request.purpose() {
             Purpose::None | Purpose::PrackPlain | Purpose::Bye => {}
-            Purpose::PrackReject => {
-                // LAD-4 d: the INVITE is cancelled once its offer was refused
-                if self
-                    .leg(leg)
-                    .invite
-                    .as_ref()
-                    .is_some_and(|invite| invite.phase() == InvitePhase::Proceeding)
-                {
-                    self.cancel(leg);
-                }
-            }
             purpose => {
                 let is_usage = !matches!(purpose, Purpose::Prack | Purpose::Info);
                 if is_usage

@@ -121,8 +121,8 @@ fn an_offer_in_a_reliable_response_is_answered_in_prack_and_the_leg_cancelled() 
         ! LegEnded a 488
         C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B PRACK 2 sdp1[audio:0] RAck: 1 1 INVITE
-        B>C 200 PRACK
         C>B CANCEL Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+        B>C 200 PRACK
         B>C 487 INVITE
         ! LegEnded b 488
         ! Ended 488

@@ -15,7 +15,7 @@ fn unknown_statuses_count_by_their_class() {
         t.reply("a", "INVITE", status);
         assert_eq!(t.call.state(), CallState::Progressing);
     }
-    t.reply("a", "INVITE", 299);
+    t.reply("a", "INVITE", Answer::new(299).sdp(&sdp(&[])));
     assert!(t.last("a", "ACK").1.cseq == 1, "an unknown 2xx is a success");
     t.reply("b", "INVITE", 699);
     assert_eq!(t.call.outcome.expect("an outcome").kind(), OutcomeKind::Failed);

@@ -36,6 +36,27 @@ fn alice_rejects_and_bob_is_never_called() {
     }
 }
 
+/// RFC 3261 13.2.1: a 2xx that does not answer the offer ends the call in every flow, and Bob is never rung.
+#[test]
+fn an_offer_that_alice_does_not_answer_ends_the_call() {
+    for (flow, body) in
+        [(Flow::Iv, ""), (Flow::Iv, "no session\r\n"), (Flow::Ringback, ""), (Flow::I, ""), (Flow::Iii, "")]
+    {
+        let mut t = Ladder::dial(flow);
+        t.lines.clear();
+        let answer = Answer::new(200);
+        t.reply("a", "INVITE", if body.is_empty() { answer } else { answer.sdp(body) });
+        t.reply("a", "BYE", 200);
+        let after: Vec<&str> = t.lines.iter().skip(1).map(String::as_str).collect();
+        let reason = if flow == Flow::Iv || flow == Flow::Ringback { "No answer in 2xx" } else { "No offer" };
+        let bye = format!("C>A BYE 2 Reason: SIP;cause=488;text=\"{reason}\"");
+        let expected =
+            ["! LegAnswered a 200", "! LegEnded a 488", "! Ended 488", "C>A ACK 1", &bye, "A>C 200 BYE"];
+        assert_eq!(after, expected, "{flow:?} {body:?}");
+        assert_eq!(t.call.legs.len(), 1, "{flow:?}: Bob was called");
+    }
+}
+
 /// LAD-1 a, AUT-05, AUT-13, UAC-13
 #[test]
 fn a_challenge_is_answered_once() {

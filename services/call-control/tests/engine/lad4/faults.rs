@@ -132,8 +132,8 @@ fn the_guard_comes_before_bobs_own_failure() {
         ! LegEnded a 504
         C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B PRACK 2 sdp1[audio:0] RAck: 11 1 INVITE
-        B>C 200 PRACK
         C>B CANCEL Reason: SIP;cause=504;text=\"Guard time passed\"
+        B>C 200 PRACK
         B>C 487 INVITE
         ! LegEnded b 504
         ! Ended 504
@@ -202,6 +202,7 @@ fn both_ring_at_once_and_alice_is_only_updated() {
         A>C 405 UPDATE
         C>A CANCEL Reason: SIP;cause=405;text=\"Method Not Allowed\"
         C>B PRACK 2 sdp1[audio:0] RAck: 11 1 INVITE
+        C>B CANCEL Reason: SIP;cause=405;text=\"Method Not Allowed\"
         ",
     );
 }
