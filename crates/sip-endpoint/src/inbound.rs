@@ -122,7 +122,8 @@ fn refuse(message: &Message, status: u16, way: Way, tags: &RandomState, counters
     // copied as they stand: what they say wrong is the sender's own, by which it finds its request again.
     let identity =
         [HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq].map(|id| message.first(id));
-    let (Ok(via), [Some(from), Some(_), Some(call_id), Some(_)]) = (message.top_via(), identity) else {
+    let via = message.top_via().or_else(|_| message.salvaged_via());
+    let (Ok(via), [Some(from), Some(_), Some(call_id), Some(_)]) = (via, identity) else {
         counters.malformed_unanswered.one_more();
         return Verdict::Drop;
     };

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::{ParseError, ParseErrorKind};
-use crate::grammar::{saturating_number, trim};
+use crate::grammar::{is_token, saturating_number, trim};
 use crate::header::HeaderId;
 use crate::limits::Limits;
 
@@ -126,11 +126,20 @@ impl Framer {
         let line_limit = self.line_start.saturating_add(self.limits.line_bytes).saturating_add(2);
         if end <= head_limit.min(line_limit) {
             Ok(())
+        } else if line_limit < head_limit && self.line_start == 0 && self.begins_like_a_request(line_limit) {
+            // A Request-URI that is too long has an answer of its own (RFC 3261 21.4.11), and the headers say to whom.
+            if end <= head_limit { Ok(()) } else { Err(fail(ParseErrorKind::TooLarge, "a smaller head", 0)) }
         } else if line_limit < head_limit {
             Err(fail(ParseErrorKind::LineTooLong, "a line end", self.line_start))
         } else {
             Err(fail(ParseErrorKind::TooLarge, "a smaller head", self.line_start))
         }
+    }
+
+    /// Is there a method and a space, as far as the limit of a line goes?
+    fn begins_like_a_request(&self, line_limit: usize) -> bool {
+        let line = &self.buffer[..line_limit.min(self.buffer.len())];
+        memchr::memchr(b' ', line).is_some_and(|space| is_token(&line[..space]))
     }
 
     fn body_length(&self, head: usize) -> Result<usize, ParseError> {

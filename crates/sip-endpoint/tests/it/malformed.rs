@@ -1,5 +1,7 @@
 //! What is no proper SIP: answered where the standard gives an answer, dropped otherwise, counted by reason.
 
+use sip_message::HeaderId;
+
 use crate::support::*;
 
 const VIA: &str = "SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK1;rport";
@@ -22,12 +24,15 @@ async fn a_malformed_request_gets_the_answer_that_the_standard_gives() {
         ("quote that is not closed", good.replace("From: ", "From: \"A "), 400),
         ("two From", good.replace("From: ", "From: <sip:x@y>;tag=x\r\nFrom: "), 400),
         ("Call-ID with white space", good.replace("Call-ID: ", "Call-ID: a b"), 400),
+        ("another version, also in Via", good.replace("SIP/2.0", "SIP/7.0"), 505),
+        ("Request-URI of 20 kB", good.replacen("sip:us", &"sip:us".repeat(3_400), 1), 414),
     ] {
         peer.send(&text, us.address).await;
         let (response, _) = peer.receive().await;
         assert_eq!(response.status(), Some(status), "{fault}");
         assert!(response.to().unwrap().tag().is_some(), "{fault}");
-        assert_eq!(response.top_via().unwrap().received, Some("127.0.0.1"), "{fault}");
+        let via = response.values(HeaderId::Via).next().unwrap();
+        assert!(String::from_utf8_lossy(via).contains(";received=127.0.0.1;rport="), "{fault}");
         for name in ["From", "Call-ID", "CSeq"] {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
             let copied = String::from_utf8_lossy(response.bytes()).into_owned();
@@ -37,9 +42,43 @@ async fn a_malformed_request_gets_the_answer_that_the_standard_gives() {
     let count = |name: &str| us.counters.snapshot().into_iter().find(|(n, _)| *n == name).unwrap().1;
     assert_eq!(count("malformed_length"), 2);
     assert_eq!(count("malformed_mandatory"), 8);
-    assert_eq!(count("malformed_version"), 1);
-    assert_eq!(count("malformed_answered"), 11);
+    assert_eq!(count("malformed_version"), 2);
+    assert_eq!(count("malformed_answered"), 13);
     assert_eq!(count("malformed_unanswered"), 0);
+}
+
+/// MSG-10
+#[tokio::test]
+async fn a_via_that_only_begins_well_is_enough_for_the_answer() {
+    let us = Running::new().await;
+    let peer = UdpPeer::new().await;
+    let port = peer.address.port();
+    let sent_by = request_of_peer("OPTIONS", &format!("SIP/2.0/UDP 192.0.2.15:{port};;,;,,"));
+    let asked = request_of_peer("OPTIONS", "SIP/2.0/UDP 192.0.2.15:9;;rport;maddr=192.0.2.16,;,,");
+    for text in [sent_by, asked] {
+        peer.send(&text, us.address).await;
+        let (response, _) = peer.receive().await;
+        assert_eq!(response.status(), Some(400));
+        let via = text.lines().find(|line| line.starts_with("Via: ")).unwrap();
+        assert!(String::from_utf8_lossy(response.bytes()).contains(via), "by which its sender finds it");
+    }
+}
+
+/// MSG-01, MSG-10, TRN-07: on a connection the way back is known.
+#[tokio::test]
+async fn a_stream_answers_an_unreadable_via_another_version_and_a_long_request_uri_and_stays_open() {
+    let us = Running::new().await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    let good = request_of_peer("OPTIONS", "SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK1");
+    for (text, status) in [
+        (good.replace(";branch=z9hG4bK1", ";;,;,,"), 400),
+        (good.replace("SIP/2.0", "SIP/7.0"), 505),
+        (good.replacen("sip:us", &"sip:us".repeat(3_400), 1), 414),
+        (good, 200),
+    ] {
+        peer.send_text(&text).await;
+        assert_eq!(peer.receive().await.status(), Some(status));
+    }
 }
 
 /// TRN-07, MSG-10

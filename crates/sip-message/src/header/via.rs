@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Params;
 use super::params::RawParam;
 use crate::error::SyntaxError;
-use crate::grammar::{Scanner, TOKEN, saturating_number};
+use crate::grammar::{Scanner, TOKEN, saturating_number, trim};
 use crate::uri::{host_ip, scan_host_port};
 
 /// The magic cookie of branches made by RFC 3261 elements. RFC 3261 8.1.1.7
@@ -51,22 +51,51 @@ impl<'a> Via<'a> {
     /// When the value does not follow the grammar, the version is not 2.0, or a port is no port.
     pub fn parse(value: &'a [u8]) -> Result<Via<'a>, SyntaxError> {
         let mut scanner = Scanner::new(value);
-        scanner.skip_lws();
-        let protocol = scanner.take_class(&TOKEN);
-        expect(&mut scanner, b'/', "\"/\" after the protocol name")?;
-        let version = scanner.take_class(&TOKEN);
-        if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
+        let (version, mut via) = Self::scan_sent(&mut scanner)?;
+        if version != b"2.0" {
             return Err(SyntaxError { expected: "SIP/2.0", offset: 0 });
         }
-        expect(&mut scanner, b'/', "\"/\" after the protocol version")?;
+        let offset = scanner.position();
+        via.params = Params::scan_with(&mut scanner, |param| via.note(param, offset))?;
+        scanner.finish("\";\" or the end")?;
+        Ok(via)
+    }
+
+    /// Reads of a value that [`Via::parse`] may refuse what an error response needs to find its way: transport, sent-by and
+    /// whether `rport` is asked for. The version is not looked at, and parameters that follow no grammar are passed over.
+    ///
+    /// The result is for answering only, and only to the address that the request came from: `maddr` is left out.
+    ///
+    /// # Errors
+    /// When it does not even begin with a protocol and a host.
+    pub fn salvage(value: &'a [u8]) -> Result<Via<'a>, SyntaxError> {
+        let mut scanner = Scanner::new(value);
+        let (_, mut via) = Self::scan_sent(&mut scanner)?;
+        let mut names = scanner.rest().split(|byte| *byte == b';').map(trim);
+        if names.any(|name| name.eq_ignore_ascii_case(b"rport")) {
+            via.rport = Rport::Requested;
+        }
+        Ok(via)
+    }
+
+    /// Version, transport, host and port: all that stands before the parameters.
+    fn scan_sent(scanner: &mut Scanner<'a>) -> Result<(&'a [u8], Via<'a>), SyntaxError> {
+        scanner.skip_lws();
+        let protocol = scanner.take_class(&TOKEN);
+        expect(scanner, b'/', "\"/\" after the protocol name")?;
+        let version = scanner.take_class(&TOKEN);
+        if !protocol.eq_ignore_ascii_case(b"SIP") {
+            return Err(SyntaxError { expected: "SIP/2.0", offset: 0 });
+        }
+        expect(scanner, b'/', "\"/\" after the protocol version")?;
         let transport = scanner.token("a transport")?;
         let gap = scanner.position();
         scanner.skip_lws();
         if scanner.position() == gap {
             return Err(scanner.error("white space before the host"));
         }
-        let (host, port) = scan_host_port(&mut scanner, true)?;
-        let mut via = Via {
+        let (host, port) = scan_host_port(scanner, true)?;
+        let via = Via {
             transport,
             host,
             port,
@@ -76,10 +105,7 @@ impl<'a> Via<'a> {
             maddr: None,
             params: Params::default(),
         };
-        let offset = scanner.position();
-        via.params = Params::scan_with(&mut scanner, |param| via.note(param, offset))?;
-        scanner.finish("\";\" or the end")?;
-        Ok(via)
+        Ok((version, via))
     }
 
     /// Writes the value in its usual form, on one line.
@@ -208,6 +234,20 @@ mod tests {
             [port("UDP"), port("tcp"), port("TLS"), port("WS"), port("WSS")],
             [5060, 5060, 5061, 80, 443]
         );
+    }
+
+    /// MSG-10
+    #[test]
+    fn of_a_broken_value_the_way_back_is_read_if_it_is_there() {
+        let sent = |value: &'static [u8]| Via::salvage(value).ok().map(|via| (via.host, via.port, via.rport));
+        let absent = Rport::Absent;
+        assert_eq!(sent(b"SIP/2.0/UDP 192.0.2.15;;,;,,"), Some(("192.0.2.15", None, absent)));
+        assert_eq!(sent(b"SIP/7.0/UDP h:5080;branch=z9hG4bK1"), Some(("h", Some(5080), absent)));
+        assert_eq!(sent(b"SIP/2.0/UDP h;; RPORT ;x="), Some(("h", None, Rport::Requested)));
+        assert_eq!(Via::salvage(b"SIP/2.0/UDP h;maddr=192.0.2.1;;").unwrap().maddr, None);
+        for hopeless in [&b"HTTP/2.0/UDP h"[..], b"SIP/2.0/UDP", b"SIP/2.0/UDP h:70000", b""] {
+            assert!(Via::salvage(hopeless).is_err());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::essentials::{first_via, whole_call_id};
 use super::{Message, StartLine};
 use crate::Method;
 use crate::error::{HeaderError, HeaderFault};
-use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Via};
+use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Via, comma};
 
 /// One header line as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,18 @@ impl Message {
     /// When there is none, or it cannot be read.
     pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
         first_via(self.all(HeaderId::Via).find(|line| !line.is_empty()))
+    }
+
+    /// What can be read of a topmost Via that [`Message::top_via`] refuses, for the answer to a request that cannot be
+    /// processed; see [`Via::salvage`].
+    ///
+    /// # Errors
+    /// When it is missing or says nothing of its sender.
+    pub fn salvaged_via(&self) -> Result<Via<'_>, HeaderError> {
+        let line = self.all(HeaderId::Via).find(|line| !line.is_empty());
+        let line = line.ok_or_else(|| HeaderError::missing(HeaderId::Via))?;
+        let value = &line[..comma(line).unwrap_or(line.len())];
+        Via::salvage(value).map_err(HeaderError::syntax(HeaderId::Via))
     }
 
     /// All Via values, topmost first.

@@ -56,6 +56,10 @@ impl<'a> Head<'a> {
         }
         let line = self.line(0)?;
         let start = StartLine::parse(line.text, self.limits)?;
+        // Of a request that is too long because of its Request-URI that was just said. RFC 3261 21.4.11
+        if line.text.len() > self.limits.line_bytes {
+            return Err(fail(ParseErrorKind::LineTooLong, "a shorter start line", self.limits.line_bytes));
+        }
         self.position = line.next;
         Ok(start)
     }
@@ -108,7 +112,8 @@ impl<'a> Head<'a> {
     }
 
     fn check_limits(&self, start: usize, end: usize, next: usize) -> Result<(), ParseError> {
-        if end - start > self.limits.line_bytes {
+        // The start line has a limit of its own, for the Request-URI.
+        if start > 0 && !self.lenient && end - start > self.limits.line_bytes {
             return Err(fail(ParseErrorKind::LineTooLong, "a line end", start + self.limits.line_bytes));
         }
         if next > self.limits.head_bytes.min(Limits::MAX_HEAD_BYTES) {
@@ -138,6 +143,7 @@ impl<'a> Head<'a> {
                     self.position = line.next;
                     return Ok(());
                 }
+                long if self.lenient && long.len() > self.limits.line_bytes => left_out = true,
                 // What continues a line that was left out goes with it.
                 [b' ' | b'\t', ..] if left_out => {}
                 [b' ' | b'\t', ..] => self.continue_value(start, &line)?,

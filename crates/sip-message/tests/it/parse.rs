@@ -137,6 +137,10 @@ fn limits_are_kept() {
     assert_eq!(parse(large).unwrap_err().kind, ParseErrorKind::TooLarge);
     let uri = options_with("").replace("sip:h SIP", &format!("sip:{} SIP", "h".repeat(5000)));
     assert_eq!(parse(uri).unwrap_err().kind, ParseErrorKind::RequestUriTooLong);
+    let long_line = options_with("").replace("sip:h SIP", &format!("sip:{} SIP", "h".repeat(20_000)));
+    assert_eq!(parse(long_line).unwrap_err().kind, ParseErrorKind::RequestUriTooLong);
+    let long_method = options_with("").replace("OPTIONS sip:h", &format!("{} sip:h", "O".repeat(20_000)));
+    assert_eq!(parse(long_method).unwrap_err().kind, ParseErrorKind::LineTooLong);
     let vias = options_with(&format!("Via: {}\r\n", ["SIP/2.0/UDP h"; 70].join(",")));
     assert_eq!(parse(vias).unwrap_err().kind, ParseErrorKind::TooMany);
     let quoted = options_with(&format!("Contact: \"{}\" <sip:a@h>\r\n", ",".repeat(100)));

@@ -39,9 +39,8 @@ const MESSAGES: [(&str, Outcome, Outcome); 61] = [
     ("rfc4475/badbranch", NOBODY, NOBODY),
     ("rfc4475/baddate", NOBODY, NOBODY),
     ("rfc4475/baddn", BAD, BAD),
-    // As it stands, its only Via is unreadable, and nobody can be answered.
-    ("rfc4475/badinv01", NOBODY, Silence),
-    ("rfc4475/badvers", Answers(&[505]), Silence),
+    ("rfc4475/badinv01", NOBODY, BAD),
+    ("rfc4475/badvers", Answers(&[505]), Answers(&[505])),
     ("rfc4475/bcast", Silence, Silence),
     ("rfc4475/bext01", Answers(&[420]), Answers(&[420])),
     ("rfc4475/bigcode", Silence, Silence),
