@@ -45,6 +45,7 @@ enum Event<'a> {
     Response(&'a Message, u16),
     Cancel(Box<Message>),
     TransportError,
+    Disconnected,
     Due,
 }
 
@@ -205,6 +206,15 @@ impl<H: Copy> ClientSide<H> {
         self.step(now, key, Event::TransportError, outputs);
     }
 
+    pub(crate) fn handle_disconnect(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        outputs: &mut VecDeque<Output<H>>,
+    ) {
+        self.step(now, key, Event::Disconnected, outputs);
+    }
+
     /// The transaction whose request begins with this.
     pub(crate) fn find_by_fragment(&self, head: &[u8]) -> Option<ClientKey> {
         let (method, branch) = matching::of_fragment(head)?;
@@ -324,6 +334,7 @@ impl Machine {
                     Event::Response(response, 300..) => Input::Failure(response),
                     Event::Cancel(cancel) => Input::Cancel(cancel),
                     Event::TransportError => Input::TransportError,
+                    Event::Disconnected => Input::Disconnected,
                     Event::Due => match machine.timer() {
                         Some((_, timer)) => Input::Timer(timer),
                         None => return,
@@ -339,7 +350,7 @@ impl Machine {
                     Event::Response(_, 200..) => Input::Final,
                     // CANCEL of anything but INVITE is refused by the table.
                     Event::Cancel(_) => return,
-                    Event::TransportError => Input::TransportError,
+                    Event::TransportError | Event::Disconnected => Input::TransportError,
                     Event::Due => match machine.timer() {
                         Some((_, timer)) => Input::Timer(timer),
                         None => return,

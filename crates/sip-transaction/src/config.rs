@@ -32,8 +32,8 @@ pub struct Timing {
     pub t2: Duration,
     /// Longest time a message stays in the network. Default 5 s, RFC 3261 17.1.2.2.
     pub t4: Duration,
-    /// How long an INVITE may wait for its first response before 100 Trying is sent. Default 200 ms, RFC 3261 17.2.1.
-    /// Zero sends it at once.
+    /// How long an INVITE may wait for its first response before 100 Trying is sent. Default 150 ms: RFC 3261 17.2.1 wants
+    /// the 100 within 200 ms, and a timer is late by what the loop is busy with, never early. Zero sends it at once.
     pub trying: Duration,
 }
 
@@ -43,7 +43,7 @@ impl Default for Timing {
             t1: Duration::from_millis(500),
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
-            trying: Duration::from_millis(200),
+            trying: Duration::from_millis(150),
         }
     }
 }

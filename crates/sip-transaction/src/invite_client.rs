@@ -12,6 +12,7 @@
 //! | Unwanted | 1xx | Cancelling | pass, start CANCEL | 3261 9.1 |
 //! | Proceeding | CANCEL from the user | Cancelling | start CANCEL | 3261 9.1 |
 //! | Proceeding, Cancelling | 1xx | same | pass | 3261 17.1.1.2 |
+//! | Calling, Unwanted, Proceeding, Cancelling | end of the connection | Terminated | transport failed | 3261 18.4 |
 //! | Cancelling | 64*T1 after the CANCEL | Terminated | timed out | 3261 9.1 |
 //! | those above | 2xx | Accepted | pass | 6026 7.2 |
 //! | those above | 300–699 | Completed | pass, send ACK | 3261 17.1.1.3 |
@@ -114,6 +115,8 @@ pub(crate) enum Input<'a> {
     Cancel(Box<Message>),
     /// The neighbour cannot be reached.
     TransportError,
+    /// The connection that the response was to come by is gone.
+    Disconnected,
     /// A timer fired.
     Timer(Timer),
 }
@@ -185,10 +188,7 @@ impl Calling {
             Input::Success => accept(now, terms, effects),
             Input::Failure(response) => complete(&self.invite, response, now, terms, effects),
             Input::Cancel(cancel) => InviteClient::Unwanted(self, cancel),
-            Input::TransportError => {
-                effects.push(Effect::TransportFailed);
-                InviteClient::Terminated
-            }
+            Input::TransportError | Input::Disconnected => fail(effects),
             Input::Timer(Timer::A) => InviteClient::Calling(self.send_again(now, effects)),
             Input::Timer(Timer::B) => {
                 effects.push(Effect::TimedOut);
@@ -216,10 +216,7 @@ impl Calling {
             Input::Failure(response) => complete(&self.invite, response, now, terms, effects),
             // Asked twice.
             Input::Cancel(_) => InviteClient::Unwanted(self, cancel),
-            Input::TransportError => {
-                effects.push(Effect::TransportFailed);
-                InviteClient::Terminated
-            }
+            Input::TransportError | Input::Disconnected => fail(effects),
             Input::Timer(Timer::A) => InviteClient::Unwanted(self.send_again(now, effects), cancel),
             Input::Timer(Timer::B) => {
                 effects.push(Effect::TimedOut);
@@ -249,6 +246,7 @@ impl Proceeding {
             Input::Cancel(cancel) => start_cancel(self.invite, cancel, now, terms, effects),
             // Nothing is sent in this state, so an error is a late one of a request that did arrive.
             Input::TransportError => InviteClient::Proceeding(self),
+            Input::Disconnected => fail(effects),
             // None is set in this state.
             Input::Timer(Timer::A | Timer::B | Timer::Cancelled | Timer::D | Timer::M) => {
                 InviteClient::Proceeding(self)
@@ -270,6 +268,7 @@ impl Cancelling {
             Input::Cancel(_) => InviteClient::Cancelling(self),
             // Nothing is sent in this state; the CANCEL has a transaction of its own.
             Input::TransportError => InviteClient::Cancelling(self),
+            Input::Disconnected => fail(effects),
             Input::Timer(Timer::Cancelled) => {
                 effects.push(Effect::TimedOut);
                 InviteClient::Terminated
@@ -287,10 +286,9 @@ impl Completed {
                 effects.push(Effect::Send(self.ack.clone()));
                 InviteClient::Completed(self)
             }
-            Input::TransportError => {
-                effects.push(Effect::TransportFailed);
-                InviteClient::Terminated
-            }
+            Input::TransportError => fail(effects),
+            // The user has the response.
+            Input::Disconnected => InviteClient::Completed(self),
             Input::Timer(Timer::D) => InviteClient::Terminated,
             // A proxy further on had a failure and then a success: a proxy here passes on both.
             Input::Success => {
@@ -320,11 +318,16 @@ impl Accepted {
             // Too late. RFC 3261 9.1
             Input::Cancel(_) => InviteClient::Accepted(self),
             // Nothing is sent in this state: the ACK is the user's own.
-            Input::TransportError => InviteClient::Accepted(self),
+            Input::TransportError | Input::Disconnected => InviteClient::Accepted(self),
             // Not set in this state.
             Input::Timer(Timer::A | Timer::B | Timer::Cancelled | Timer::D) => InviteClient::Accepted(self),
         }
     }
+}
+
+fn fail(effects: &mut Effects) -> InviteClient {
+    effects.push(Effect::TransportFailed);
+    InviteClient::Terminated
 }
 
 fn accept(now: Instant, terms: Terms<'_>, effects: &mut Effects) -> InviteClient {

@@ -3,7 +3,7 @@
 //! | State | Input | Next | Effect | Section |
 //! |---|---|---|---|---|
 //! | (start) | INVITE | Unanswered | the table passes it | 3261 17.2.1 |
-//! | Unanswered | 200 ms | Proceeding | send 100 | 3261 17.2.1 |
+//! | Unanswered | 150 ms | Proceeding | send 100 | 3261 17.2.1 |
 //! | Unanswered, Proceeding | 1xx from the user | Proceeding | send | 3261 17.2.1 |
 //! | Unanswered, Proceeding | 2xx from the user | Accepted | send | 6026 7.1 |
 //! | Unanswered, Proceeding | 300–699 from the user | Completed | send | 3261 17.2.1 |

@@ -161,6 +161,11 @@ impl<H: Copy> Transactions<H> {
         }
     }
 
+    /// The connection that a request went by is gone: without a final response, none comes any more. RFC 3261 18.4
+    pub fn handle_disconnect(&mut self, now: Instant, key: ClientKey) {
+        self.clients.handle_disconnect(now, key, &mut self.outputs);
+    }
+
     /// The client transaction that sent the request which begins with these bytes: how an ICMP error, which quotes the
     /// beginning of a datagram, finds its way back.
     pub fn find_by_fragment(&self, head: &[u8]) -> Option<ClientKey> {

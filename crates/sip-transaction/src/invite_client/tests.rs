@@ -35,6 +35,7 @@ impl golden::Machine for InviteClient {
             }
             Owned::Cancel => Input::Cancel(Box::new(request("CANCEL"))),
             Owned::TransportError => Input::TransportError,
+            Owned::Disconnected => Input::Disconnected,
             Owned::Timer(timer) => Input::Timer(timer),
         };
         self.step(now, input, terms, effects)
@@ -49,15 +50,17 @@ pub(crate) enum Owned {
     Failure,
     Cancel,
     TransportError,
+    Disconnected,
     Timer(Timer),
 }
 
-const INPUTS: [(&str, Owned); 10] = [
+const INPUTS: [(&str, Owned); 11] = [
     ("1xx", Owned::Provisional),
     ("2xx", Owned::Success),
     ("300-699", Owned::Failure),
     ("CANCEL from user", Owned::Cancel),
     ("transport error", Owned::TransportError),
+    ("end of connection", Owned::Disconnected),
     ("Timer A", Owned::Timer(Timer::A)),
     ("Timer B", Owned::Timer(Timer::B)),
     ("Timer Cancelled", Owned::Timer(Timer::Cancelled)),
