@@ -36,6 +36,8 @@ counters! {
     stream_messages_sent,
     /// Keep-alives received.
     keep_alives,
+    /// STUN messages dropped because their FINGERPRINT is not theirs.
+    stun_forged,
     /// Bytes that are no SIP at all: no start line could be read.
     malformed_start_line,
     /// Messages whose header lines break the grammar.

@@ -119,6 +119,10 @@ impl<U: TransactionUser> Driver<U> {
             return;
         }
         if stun::is_stun(&bytes) {
+            if stun::is_forged(&bytes) {
+                self.core.counters.stun_forged.one_more();
+                return;
+            }
             self.core.counters.keep_alives.one_more();
             if let Some(answer) = stun::answer(&bytes, peer) {
                 self.core.hand_over(flow, answer, None);
@@ -193,9 +197,11 @@ impl<U: TransactionUser> Driver<U> {
             self.core.counters.connections_failed.one_more();
             if let Some(flow) = flow {
                 self.core.fall_back(flow.view.peer, flow.fallbacks);
+                self.core.disconnect(id, flow.asked);
                 self.core.closed.push_back((id, end));
             }
-        } else if flow.is_some() {
+        } else if let Some(flow) = flow {
+            self.core.disconnect(id, flow.asked);
             self.core.closed.push_back((id, end));
         }
         for parcel in unsent {

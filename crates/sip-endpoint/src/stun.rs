@@ -20,10 +20,26 @@ const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 /// Attributes from here on may be ignored. RFC 8489 14
 const OPTIONAL: u16 = 0x8000;
+/// Type and length of FINGERPRINT, and how long it is with both.
+const FINGERPRINT_HEAD: [u8; 4] = [0x80, 0x28, 0, 4];
+const FINGERPRINT_BYTES: usize = 8;
 
 /// Whether a datagram can be STUN and cannot be SIP. RFC 5626 8, RFC 7983 7
 pub(crate) fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= HEADER && datagram[0] < 4 && datagram[4..8] == COOKIE
+}
+
+/// Whether a datagram ends in a FINGERPRINT that is not its own: it is damaged, or it is no STUN at all. RFC 8489 6.3, 14.7
+pub(crate) fn is_forged(datagram: &[u8]) -> bool {
+    let Some((covered, last)) = datagram.len().checked_sub(FINGERPRINT_BYTES).map(|at| datagram.split_at(at))
+    else {
+        return false;
+    };
+    // The same octets may also stand inside another attribute: then the attributes do not end where they begin.
+    let is_fingerprint = covered.len() >= HEADER
+        && last[..4] == FINGERPRINT_HEAD
+        && attributes(&covered[HEADER..]).all(|kind| kind.is_some());
+    is_fingerprint && last[4..] != (crc32(covered) ^ 0x5354_554e).to_be_bytes()
 }
 
 /// The answer to a Binding request; `None` to anything else.
@@ -46,19 +62,37 @@ pub(crate) fn answer(datagram: &[u8], source: SocketAddr) -> Option<Bytes> {
 
 /// Every attribute must be understood that is not marked as optional, and we understand none. `None` when they are not
 /// well formed.
-fn unknown_attributes(mut attributes: &[u8]) -> Option<Vec<u16>> {
+fn unknown_attributes(octets: &[u8]) -> Option<Vec<u16>> {
     let mut unknown = Vec::new();
-    while !attributes.is_empty() {
-        let (head, rest) = attributes.split_at_checked(4)?;
-        let kind = u16::from_be_bytes([head[0], head[1]]);
-        let length = usize::from(u16::from_be_bytes([head[2], head[3]])).next_multiple_of(4);
-        attributes = rest.get(length..)?;
+    for kind in attributes(octets) {
+        let kind = kind?;
         // RFC 8489 14.13: there is room for few, and one is enough to say.
         if kind < OPTIONAL && unknown.len() < 8 {
             unknown.push(kind);
         }
     }
     Some(unknown)
+}
+
+/// The types of the attributes; ends with `None` where they are not well formed.
+fn attributes(mut octets: &[u8]) -> impl Iterator<Item = Option<u16>> {
+    std::iter::from_fn(move || {
+        if octets.is_empty() {
+            return None;
+        }
+        let attribute = octets.split_at_checked(4).and_then(|(head, rest)| {
+            let length = usize::from(u16::from_be_bytes([head[2], head[3]])).next_multiple_of(4);
+            Some((u16::from_be_bytes([head[0], head[1]]), rest.get(length..)?))
+        });
+        octets = attribute.map_or(&[][..], |(_, rest)| rest);
+        Some(attribute.map(|(kind, _)| kind))
+    })
+}
+
+/// The checksum of FINGERPRINT. RFC 8489 14.7: ITU V.42, bit by bit, because a Binding request is short and rare.
+fn crc32(octets: &[u8]) -> u32 {
+    let step = |crc: u32, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
+    !octets.iter().fold(!0, |crc, octet| (0..8).fold(crc ^ u32::from(*octet), step))
 }
 
 /// RFC 8489 14.2: address and port are masked, so that no translator on the way rewrites them.
@@ -109,6 +143,29 @@ mod tests {
         let expected = b"\x00\x20\x00\x14\x00\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\
             \xbc\x25\xf4\xb5\xbe\xd2\xb9\xd9";
         assert_eq!(&answered[20..], expected);
+    }
+
+    /// The sample of RFC 5769 2.1.
+    const SAMPLE: &[u8] = b"\x00\x01\x00\x58\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\
+        \x80\x22\x00\x10STUN test client\x00\x24\x00\x04\x6e\x00\x01\xff\
+        \x80\x29\x00\x08\x93\x2f\xf9\xb1\x51\x26\x3b\x36\x00\x06\x00\x09evtj:h6vY\x20\x20\x20\
+        \x00\x08\x00\x14\x9a\xea\xa7\x0c\xbf\xd8\xcb\x56\x78\x1e\xf2\xb5\xb2\xd3\xf2\x49\xc1\xb5\x71\xa2\
+        \x80\x28\x00\x04\xe5\x7a\x3b\xcf";
+
+    /// TRN-14
+    #[test]
+    fn a_fingerprint_is_checked_where_there_is_one() {
+        assert!(!is_forged(SAMPLE));
+        for at in (0..SAMPLE.len() - 8).filter(|at| !(22..24).contains(at)) {
+            let mut damaged = SAMPLE.to_vec();
+            damaged[at] ^= 1;
+            // Damage to the length of an attribute before it hides the fingerprint, and such a request has no answer.
+            let is_hidden = unknown_attributes(&damaged[HEADER..]).is_none();
+            assert!(is_forged(&damaged) || is_hidden, "octet {at}");
+        }
+        assert!(is_forged(&request(b"\x80\x28\x00\x04\0\0\0\0")));
+        assert!(!is_forged(&request(b"\x80\x22\x00\x08\x80\x28\x00\x04\0\0\0\0")), "part of SOFTWARE");
+        assert!(!is_forged(&request(&[])));
     }
 
     #[test]
