@@ -201,6 +201,49 @@ mod tests {
         }
     }
 
+    /// OBD-01
+    #[test]
+    fn a_token_that_was_cut_or_lengthened_is_refused() {
+        let key = FlowKey::new([7; 32]);
+        for token in tokens() {
+            let text = key.seal(&token);
+            for length in 0..text.len() {
+                assert_eq!(key.open(&text[..length]), Err(BadToken), "the first {length}");
+                assert_eq!(key.open(&text[text.len() - length..]), Err(BadToken), "the last {length}");
+            }
+            for more in ["A", "AA", "AAAA"] {
+                assert_eq!(key.open(&format!("{text}{more}")), Err(BadToken));
+                assert_eq!(key.open(&format!("{more}{text}")), Err(BadToken));
+            }
+        }
+    }
+
+    /// PXY-27: who has not seen a dialog does not guess its mark: no part of it is enough, nor that of another dialog.
+    #[test]
+    fn a_mark_is_good_whole_and_for_its_dialog() {
+        let key = FlowKey::new([7; 32]);
+        let mark = key.mark(b"c1");
+        assert!(key.made_mark(b"c1", &mark));
+        assert!(!key.made_mark(b"c2", &mark));
+        assert!(!FlowKey::new([8; 32]).made_mark(b"c1", &mark));
+        let octets = URL_SAFE_NO_PAD.decode(&mark).unwrap();
+        assert_eq!(octets.len(), SEAL);
+        for length in 0..SEAL {
+            assert!(!key.made_mark(b"c1", &URL_SAFE_NO_PAD.encode(&octets[..length])), "{length} octets");
+        }
+        let whole = key.mac(DIALOG).chain_update(b"c1").finalize().into_bytes();
+        for length in SEAL + 1..=whole.len() {
+            assert!(!key.made_mark(b"c1", &URL_SAFE_NO_PAD.encode(&whole[..length])), "{length} octets");
+        }
+        for at in 0..SEAL {
+            let mut altered = octets.clone();
+            altered[at] ^= 1;
+            assert!(!key.made_mark(b"c1", &URL_SAFE_NO_PAD.encode(&altered)), "octet {at}");
+        }
+        assert!(!key.made_mark(b"c1", "not base64!"));
+        assert_eq!(key.open(&mark), Err(BadToken), "a mark is no token");
+    }
+
     #[test]
     fn the_key_does_not_show_itself() {
         assert_eq!(format!("{:?}", FlowKey::new([7; 32])), "FlowKey(..)");

@@ -44,3 +44,50 @@ fn origin(request: &Message) -> Option<Origin> {
     let tag = request.from().ok()?.tag().unwrap_or_default().into();
     Some((tag, request.call_id().ok()?.into(), request.cseq().ok()?.number))
 }
+
+#[cfg(test)]
+mod tests {
+    use sip_message::Limits;
+
+    use super::*;
+
+    fn request(from_tag: &str, to_tag: &str, call_id: &str, cseq: u32) -> Message {
+        let text = format!(
+            "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag={from_tag}\r\n\
+             To: <sip:b@h>{to_tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} INVITE\r\nContent-Length: 0\r\n\r\n"
+        );
+        Message::parse(text.into(), &Limits::default()).unwrap()
+    }
+
+    fn key(number: u64) -> ServerKey {
+        format!("s0-0-{number:x}").parse().unwrap()
+    }
+
+    /// UAC-07
+    #[test]
+    fn from_tag_call_id_and_cseq_tell_requests_apart() {
+        let mut begun = Begun::default();
+        assert!(begun.enter(key(1), &request("a", "", "c", 1)));
+        assert!(begun.enter(key(1), &request("a", "", "c", 1)), "the same transaction");
+        assert!(!begun.enter(key(2), &request("a", "", "c", 1)), "another way");
+        assert!(begun.enter(key(3), &request("b", "", "c", 1)));
+        assert!(begun.enter(key(4), &request("a", "", "d", 1)));
+        assert!(begun.enter(key(5), &request("a", "", "c", 2)));
+        assert!(begun.enter(key(6), &request("a", ";tag=z", "c", 1)), "in a dialog CSeq tells");
+    }
+
+    /// UAC-07: nothing is kept of a transaction that is over, nor of one that was refused.
+    #[test]
+    fn what_is_over_is_forgotten_and_may_begin_again() {
+        let mut begun = Begun::default();
+        for round in 0..3 {
+            let (first, second) = (key(2 * round), key(2 * round + 1));
+            assert!(begun.enter(first, &request("a", "", "c", 1)));
+            assert!(!begun.enter(second, &request("a", "", "c", 1)));
+            begun.forget(second);
+            assert!(!begun.enter(second, &request("a", "", "c", 1)), "the first one is still there");
+            begun.forget(first);
+            assert_eq!((begun.by_origin.len(), begun.by_key.len()), (0, 0));
+        }
+    }
+}

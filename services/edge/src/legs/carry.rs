@@ -49,21 +49,50 @@ impl Edge {
         if call.effects.len() >= most {
             return Err(overloaded("too many effects of this call"));
         }
+        let is_new = !call.legs.contains_key(&leg_id);
         call.legs.entry(leg_id.clone()).or_insert(false);
-        let address = Address { call_id: call_id.clone(), leg_id };
-        match what {
-            carry_request::What::Send(send) if send.method == "ACK" => {
-                self.send_ack(cx, &address, carry.effect, &send)?
+        let address = Address { call_id, leg_id };
+        if let Err(refused) = self.carry_out(cx, &address, carry.effect, what) {
+            if is_new {
+                self.forget_leg(&address);
             }
-            carry_request::What::Send(send) => self.send(cx, &address, carry.effect, &send)?,
-            carry_request::What::Cancel(cancel) => self.cancel_invite(cx, &call_id, &cancel)?,
-            carry_request::What::Respond(respond) => self.respond_on_leg(cx, &address, &respond)?,
-            carry_request::What::Release(_) => self.release(cx, &address),
+            return Err(refused);
         }
-        if let Some(call) = self.legs.calls.get_mut(&call_id) {
+        if let Some(call) = self.legs.calls.get_mut(&address.call_id) {
             call.effects.insert(carry.effect);
         }
         Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        cx: &mut Cx<'_>,
+        address: &Address,
+        effect: u64,
+        what: carry_request::What,
+    ) -> Result<(), Status> {
+        match what {
+            carry_request::What::Send(send) if send.method == "ACK" => {
+                self.send_ack(cx, address, effect, &send)
+            }
+            carry_request::What::Send(send) => self.send(cx, address, effect, &send),
+            carry_request::What::Cancel(cancel) => self.cancel_invite(cx, &address.call_id, &cancel),
+            carry_request::What::Respond(respond) => self.respond_on_leg(cx, address, &respond),
+            carry_request::What::Release(_) => {
+                self.release(cx, address);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing was done for a leg that nobody will release here.
+    fn forget_leg(&mut self, address: &Address) {
+        let Some(call) = self.legs.calls.get_mut(&address.call_id) else { return };
+        call.legs.remove(&address.leg_id);
+        if call.legs.is_empty() {
+            self.legs.calls.remove(&address.call_id);
+            self.meters.calls.set(self.legs.len() as i64);
+        }
     }
 
     fn send(

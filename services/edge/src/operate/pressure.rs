@@ -144,6 +144,48 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_worth_most_and_who_has_credentials_more_than_who_has_none() {
+        let of = |method: &str, line: &str| {
+            let text = format!(
+                "{method} sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
+                 To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n{line}Content-Length: 0\r\n\r\n"
+            );
+            Importance::of(&Message::parse(text.into(), &sip_message::Limits::default()).unwrap())
+        };
+        for line in ["Authorization: Digest x\r\n", "Proxy-Authorization: Digest x\r\n"] {
+            assert_eq!(of("INVITE", line), Importance::Most);
+            assert_eq!([of("REGISTER", line), of("SUBSCRIBE", line)], [Importance::High; 2]);
+            assert_eq!([of("PUBLISH", line), of("MESSAGE", line)], [Importance::Low; 2]);
+            assert_eq!([of("OPTIONS", line), of("FOO", line)], [Importance::Least; 2]);
+        }
+        assert_eq!(of("INVITE", ""), Importance::Most);
+        assert_eq!(
+            ["REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE"].map(|method| of(method, "")),
+            [Importance::Low; 4]
+        );
+        assert_eq!(["OPTIONS", "FOO"].map(|method| of(method, "")), [Importance::Least; 2]);
+    }
+
+    #[test]
+    fn the_less_important_is_refused_at_half_the_delay() {
+        for (lag, expected) in [
+            (10, [false; 4]),
+            (11, [true, false, false, false]),
+            (20, [true, false, false, false]),
+            (21, [true, true, false, false]),
+            (40, [true, true, false, false]),
+            (41, [true, true, true, false]),
+            (80, [true, true, true, false]),
+            (81, [true; 4]),
+        ] {
+            let (mut pressure, now) = (Pressure::default(), Instant::now());
+            pressure.note(now, MS * lag, TARGET);
+            pressure.note(now + INTERVAL, MS * lag, TARGET);
+            assert_eq!(refused(&pressure, now + INTERVAL), expected, "{lag} ms");
+        }
+    }
+
+    #[test]
     fn one_long_round_is_no_overload() {
         let (mut pressure, now) = (Pressure::default(), Instant::now());
         pressure.note(now, MS * 90, TARGET);

@@ -50,9 +50,56 @@ async fn a_leg_is_dialled_acknowledged_and_hung_up() {
 async fn an_effect_that_comes_twice_is_sent_once() {
     let (rig, bob) = one_phone().await;
     rig.carry(1, Effect::Send(invite())).await;
-    bob.receive_request("INVITE").await;
-    rig.carry(1, Effect::Send(invite())).await;
+    let invite = bob.receive_request("INVITE").await;
+    rig.carry(1, Effect::Send(self::invite())).await;
     bob.expect_nothing().await;
+    let contact = format!("Contact: <sip:bob@{}>", bob.address());
+    bob.respond(&invite, "200 OK", "bt", &[&contact]).await;
+    assert_eq!(rig.response().await, (1, 200));
+    for _ in 0..2 {
+        rig.carry(2, Effect::Send(in_dialog("ACK", 1, &bob))).await;
+    }
+    bob.receive_request("ACK").await;
+    bob.expect_nothing().await;
+    let transaction = re_invite(&rig, &bob).await;
+    for _ in 0..2 {
+        rig.carry(3, answer(&transaction, 488)).await;
+    }
+    bob.receive_status(488).await;
+    rig.carry(4, Effect::Cancel(CancelInvite { invite_effect: 1, headers: Vec::new() })).await;
+    assert!(rig.events.is_empty(), "a CANCEL that comes too late does nothing");
+}
+
+#[tokio::test]
+async fn the_effects_of_a_call_are_bounded_and_known_ones_are_still_confirmed() {
+    let (rig, bob) = one_phone_with(|config| config.limits.effects_per_call = 2).await;
+    for effect in [1, 2, 1, 2] {
+        rig.carry(effect, Effect::Send(in_dialog("INFO", effect as u32, &bob))).await;
+    }
+    for effect in [3, 4] {
+        let info = Effect::Send(in_dialog("INFO", effect as u32, &bob));
+        let refused = rig.legs.carry(Request::new(request(effect, info))).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+    }
+    bob.receive_request("INFO").await;
+    bob.receive_request("INFO").await;
+    bob.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn an_effect_that_is_refused_leaves_nothing_of_its_call() {
+    let (rig, bob) = one_phone_with(|config| config.limits.calls = 1).await;
+    let of_call = |call: &str, effect: u64, what: Effect| {
+        Request::new(CarryRequest { call_id: call.to_owned(), ..request(effect, what) })
+    };
+    for call in ["call-2", "call-3"] {
+        let refused = rig.legs.carry(of_call(call, 1, answer("s0-0-1", 200))).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound, "there was room for {call}");
+    }
+    rig.carry(1, Effect::Send(in_dialog("INFO", 1, &bob))).await;
+    bob.receive_request("INFO").await;
+    let full = rig.legs.carry(of_call("call-4", 1, answer("s0-0-1", 200))).await.unwrap_err();
+    assert_eq!(full.code(), Code::ResourceExhausted);
 }
 
 /// LAD-10 R1, UAC-19, UAC-24
@@ -288,7 +335,7 @@ pub(crate) fn in_dialog(method: &str, cseq: u32, bob: &Peer) -> SendRequest {
     }
 }
 
-fn answer(transaction: &str, status: u32) -> Effect {
+pub(crate) fn answer(transaction: &str, status: u32) -> Effect {
     Effect::Respond(SendResponse {
         transaction: transaction.to_owned(),
         status,
@@ -297,14 +344,24 @@ fn answer(transaction: &str, status: u32) -> Effect {
     })
 }
 
-fn request(effect: u64, what: Effect) -> CarryRequest {
+pub(crate) fn request(effect: u64, what: Effect) -> CarryRequest {
     CarryRequest { call_id: "call-1".into(), leg_id: "a".into(), effect, what: Some(what) }
 }
 
 impl Rig {
     pub(crate) async fn carry(&self, effect: u64, what: Effect) {
-        let taken_on =
-            self.legs.carry(Request::new(request(effect, what))).await.expect("the effect is taken on");
+        self.carry_of("a", effect, what).await;
+    }
+
+    /// Carries an effect of this leg.
+    pub(crate) async fn carry_of(&self, leg: &str, effect: u64, what: Effect) {
+        let request = CarryRequest { leg_id: leg.to_owned(), ..request(effect, what) };
+        self.carry_request(request).await;
+    }
+
+    /// Carries an effect of any call.
+    pub(crate) async fn carry_request(&self, request: CarryRequest) {
+        let taken_on = self.legs.carry(Request::new(request)).await.expect("the effect is taken on");
         let taken_on = taken_on.into_inner();
         assert_eq!((taken_on.edge_id.as_str(), taken_on.edge_epoch), ("edge-1", 7));
     }

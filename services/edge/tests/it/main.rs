@@ -1,5 +1,6 @@
 //! One edge on real UDP and TCP sockets, between scripted peers, with the other services played by the tests.
 
+mod bounds;
 mod calls;
 mod checks;
 mod exchanges;
@@ -8,6 +9,7 @@ mod flows;
 mod forwarding;
 mod ladders;
 mod leg_flows;
+mod leg_times;
 mod legs;
 mod merged;
 mod operation;
@@ -17,3 +19,4 @@ mod rig;
 mod services;
 mod stream;
 mod two_edges;
+mod wires;
