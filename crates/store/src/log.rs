@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// A place in a log: right after one entry.
 ///
 /// Entries of one log are numbered without gaps, so that a reader sees whether it missed one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     /// Store time of the entry in milliseconds since 1970; never decreases within a log.
     pub millis: u64,

@@ -26,7 +26,7 @@ mod violations;
 mod watch;
 mod wire;
 
-pub use api::CallControlApi;
+pub use api::{CallControlApi, TONES};
 pub use config::Config;
 pub use deliver::Deliver;
 pub use proxied::Reports;

@@ -4,22 +4,15 @@ use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tokio::sync::watch;
 
-use crate::{Cursor, LogEntry, LogLimits, StoreError, Wakeups};
+use crate::{Cursor, LogEntry, LogLimits, StoreError};
 
+#[derive(Default)]
 pub(super) struct Log {
     tail: Cursor,
     /// The millisecond of each entry, and the entry. Numbers have no gaps: the last one's is that of the tail.
     entries: VecDeque<(u64, Box<[u8]>)>,
     octets: usize,
-    changes: watch::Sender<u64>,
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log { tail: Cursor::ZERO, entries: VecDeque::new(), octets: 0, changes: watch::Sender::new(0) }
-    }
 }
 
 impl Log {
@@ -32,9 +25,6 @@ impl Log {
         }
         self.entries.push_back((self.tail.millis, Vec::from(entry).into_boxed_slice()));
         self.trim(now, limits);
-        if self.changes.receiver_count() > 0 {
-            self.changes.send_modify(|count| *count = count.wrapping_add(1));
-        }
         self.tail
     }
 
@@ -79,10 +69,6 @@ impl Log {
 
     pub(super) fn tail(&self) -> Cursor {
         self.tail
-    }
-
-    pub(super) fn watch(&self) -> Wakeups {
-        Wakeups::new(self.changes.subscribe())
     }
 }
 

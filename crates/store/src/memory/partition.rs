@@ -19,6 +19,8 @@ pub(super) struct PartitionState {
     indexes: HashMap<String, Index>,
     queues: HashMap<String, Queue>,
     logs: HashMap<String, Log>,
+    /// Who waits for entries of a log, whether it ever had one or not.
+    watched: HashMap<String, watch::Sender<u64>>,
     changes: watch::Sender<u64>,
 }
 
@@ -106,6 +108,9 @@ impl PartitionState {
                 }
             }
             Op::LogAppend { log, entry } => {
+                if let Some(watched) = self.watched.get(&log) {
+                    watched.send_modify(|count| *count = count.wrapping_add(1));
+                }
                 cursors.push(self.logs.entry(log).or_default().append(entry, now, limits));
             }
         }
@@ -145,10 +150,30 @@ impl PartitionState {
     }
 
     pub(super) fn watch_log(&mut self, log: &str) -> Wakeups {
-        self.logs.entry(log.to_owned()).or_default().watch()
+        // Asking leaves nothing behind: a name stays for as long as somebody waits for it.
+        self.watched.retain(|_, watched| watched.receiver_count() > 0);
+        Wakeups::new(self.watched.entry(log.to_owned()).or_default().subscribe())
     }
 
     pub(super) fn watch(&self) -> Wakeups {
         Wakeups::new(self.changes.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watched_name_is_forgotten_with_its_last_watcher_and_makes_no_log() {
+        let mut partition = PartitionState::default();
+        let kept = partition.watch_log("events");
+        for n in 0..1000 {
+            drop(partition.watch_log(&format!("unheard-{n}")));
+        }
+        drop(partition.watch_log("last"));
+        assert_eq!(partition.logs.len(), 0);
+        assert_eq!(partition.watched.len(), 2, "the one that is watched, and the last one asked for");
+        drop(kept);
     }
 }

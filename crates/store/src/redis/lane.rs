@@ -27,15 +27,13 @@ const FLUSH: usize = 256;
 
 /// The sending side of a lane.
 pub(super) struct Lane {
-    way: Way,
-    overflows: AtomicU64,
-}
-
-enum Way {
+    link: Arc<Link>,
+    server: Server,
     /// To the task that flushes groups.
-    Grouped(mpsc::Sender<Commit>),
-    /// At once; a place each for those under way.
-    Alone { link: Arc<Link>, server: Server, places: Semaphore },
+    queue: mpsc::Sender<Commit>,
+    /// A place each for commits that were sent at once.
+    places: Semaphore,
+    overflows: AtomicU64,
 }
 
 struct Commit {
@@ -46,15 +44,11 @@ struct Commit {
 }
 
 impl Lane {
-    pub(super) fn open(link: Arc<Link>, server: Server) -> (Lane, Option<Task>) {
+    pub(super) fn open(link: Arc<Link>, server: Server) -> (Lane, Task) {
         let room = server.options.queue.max(1);
-        let (way, task) = if server.options.wait_replicas > 0 {
-            let (sender, receiver) = mpsc::channel(room);
-            (Way::Grouped(sender), Some(Task::spawn(run(link, server, receiver))))
-        } else {
-            (Way::Alone { link, server, places: Semaphore::new(room) }, None)
-        };
-        (Lane { way, overflows: AtomicU64::new(0) }, task)
+        let (queue, receiver) = mpsc::channel(room);
+        let task = Task::spawn(run(Arc::clone(&link), server.clone(), receiver));
+        (Lane { link, server, queue, places: Semaphore::new(room), overflows: AtomicU64::new(0) }, task)
     }
 
     pub(super) async fn commit(
@@ -62,16 +56,13 @@ impl Lane {
         partition: Partition,
         invocation: Invocation,
     ) -> Result<CommitOutcome, StoreError> {
-        let queue = match &self.way {
-            Way::Grouped(queue) => queue,
-            Way::Alone { link, server, places } => {
-                let Ok(_place) = places.try_acquire() else { return Err(self.overflow()) };
-                return alone(link, server, &invocation).await;
-            }
-        };
+        if self.server.wanted.get() == 0 {
+            let Ok(_place) = self.places.try_acquire() else { return Err(self.overflow()) };
+            return alone(&self.link, &self.server, &invocation).await;
+        }
         let (sender, receiver) = oneshot::channel();
         let commit = Commit { invocation, partition, queued: Instant::now(), reply: sender };
-        if queue.try_send(commit).is_err() {
+        if self.queue.try_send(commit).is_err() {
             return Err(self.overflow());
         }
         receiver.await.unwrap_or_else(|_| Err(StoreError::unavailable("the store is shut down")))
@@ -151,7 +142,7 @@ async fn round(
     commits: Vec<Commit>,
     form: impl Fn(&Invocation) -> Cmd,
 ) -> Vec<Commit> {
-    let options = &server.options;
+    let (options, wanted) = (&server.options, server.wanted.get());
     let sent = match link.connection() {
         Err(error) => Err(error),
         Ok((mut connection, life)) => {
@@ -160,7 +151,7 @@ async fn round(
                 pipeline.add_command(form(&commit.invocation));
             }
             let mut wait = Cmd::new();
-            wait.arg("WAIT").arg(options.wait_replicas).arg(options.wait_timeout.as_millis() as u64);
+            wait.arg("WAIT").arg(wanted).arg(options.wait_timeout.as_millis() as u64);
             pipeline.add_command(wait);
             let values = connection.send(pipeline, &commits[0].invocation.keys[0]).await;
             values.map(|values| (values, life)).map_err(|error| told(link, server, life, &error))
@@ -176,11 +167,10 @@ async fn round(
         }
     };
     let replicated = match values.pop() {
-        Some(Value::Int(confirmed)) if confirmed >= i64::from(options.wait_replicas) => Ok(()),
-        Some(Value::Int(confirmed)) => Err(StoreError::Unreplicated {
-            confirmed: u32::try_from(confirmed).unwrap_or(0),
-            wanted: options.wait_replicas,
-        }),
+        Some(Value::Int(confirmed)) if confirmed >= i64::from(wanted) => Ok(()),
+        Some(Value::Int(confirmed)) => {
+            Err(StoreError::Unreplicated { confirmed: u32::try_from(confirmed).unwrap_or(0), wanted })
+        }
         Some(Value::ServerError(error)) => Err(told(link, server, life, &error.into())),
         _ => Err(StoreError::Corrupt { reason: "WAIT gave no number".to_owned() }),
     };

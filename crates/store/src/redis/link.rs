@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::ServerClock;
 use super::options::RedisOptions;
+use super::replicas::WantedReplicas;
 use super::reply;
 use super::target::{Connection, Target};
 use crate::StoreError;
@@ -41,6 +42,7 @@ pub(super) struct Server {
     pub(super) target: Arc<Target>,
     pub(super) options: Arc<RedisOptions>,
     pub(super) clock: Arc<ServerClock>,
+    pub(super) wanted: Arc<WantedReplicas>,
     /// What all links say together of a server that is away.
     pub(super) outage: Arc<Outage>,
 }
@@ -174,20 +176,27 @@ impl Link {
     }
 }
 
-/// One round trip that also reads the clock.
+/// One round trip that also reads the clock, and looks for replicas.
 async fn beat(connection: &mut Connection, server: &Server) -> Result<(), RedisError> {
-    let mut pipeline = Pipeline::with_capacity(1);
+    let mut pipeline = Pipeline::with_capacity(2);
     let mut time = Cmd::with_capacity(1, 4);
     time.arg("TIME");
     pipeline.add_command(time);
-    let values = connection.send(pipeline, "carillon").await?;
-    for value in values {
-        if let ::redis::Value::ServerError(error) = value {
-            return Err(error.into());
+    if let Some(question) = server.wanted.question() {
+        pipeline.add_command(question);
+    }
+    let mut values = connection.send(pipeline, "carillon").await?.into_iter();
+    match values.next() {
+        Some(::redis::Value::ServerError(error)) => return Err(error.into()),
+        Some(value) => {
+            if let Ok(micros) = reply::time(value) {
+                server.clock.set(micros);
+            }
         }
-        if let Ok(micros) = reply::time(value) {
-            server.clock.set(micros);
-        }
+        None => {}
+    }
+    if let Some(answer) = values.next() {
+        server.wanted.hear(&answer);
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The Redis engine.
 //!
 //! Reads and claims go over one connection, commits over [`lane`]s, wakeups over a subscription ([`notify`]). Needs
-//! Redis 6.2 or later, and of its commands: EVAL, EVALSHA, GET, HMGET, ZRANGE, TIME, WAIT, PUBLISH, SUBSCRIBE, PING and what the
-//! scripts in `lua/` call. Never KEYS or SCAN.
+//! Redis 6.2 or later, and of its commands: EVAL, EVALSHA, GET, HMGET, ZRANGE, TIME, WAIT, INFO, PUBLISH, SUBSCRIBE, PING and what
+//! the scripts in `lua/` call. Never KEYS or SCAN.
 
 mod clock;
 mod lane;
@@ -10,6 +10,7 @@ mod layout;
 mod link;
 mod notify;
 mod options;
+mod replicas;
 mod reply;
 mod script;
 mod target;
@@ -25,6 +26,7 @@ use self::lane::Lane;
 use self::link::{Link, Server, Task};
 use self::notify::Notifier;
 pub use self::options::RedisOptions;
+use self::replicas::WantedReplicas;
 use self::script::{Arg, CLAIM, INDEX, Invocation, LOG_READ};
 pub use self::target::BadRedisUrl;
 use self::target::Target;
@@ -76,8 +78,10 @@ impl RedisStore {
     /// # Errors
     /// When the URL or the certificates cannot be used.
     pub fn connect(url: &str, options: RedisOptions) -> Result<RedisStore, BadRedisUrl> {
+        let target = Target::parse(url, &options)?;
         let server = Server {
-            target: Arc::new(Target::parse(url, &options)?),
+            wanted: Arc::new(WantedReplicas::new(options.wait_replicas, &target)),
+            target: Arc::new(target),
             options: Arc::new(options),
             clock: Arc::new(ServerClock::new()),
             outage: Arc::default(),
@@ -90,7 +94,7 @@ impl RedisStore {
             let (link, task) = Link::open(format!("commits-{number}"), server.clone());
             tasks.push(task);
             let (lane, task) = Lane::open(Arc::clone(&link), server.clone());
-            tasks.extend(task);
+            tasks.push(task);
             lanes.push((link, lane));
         }
         let notifier = Notifier::new();

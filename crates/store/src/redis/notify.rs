@@ -13,7 +13,8 @@ use tokio::time::{sleep, timeout};
 use super::link::Server;
 use crate::Wakeups;
 
-/// What this process watches. Grows with the number of partitions watched, which is fixed by configuration.
+/// What this process watches. Channels grow with the number of partitions watched, which is fixed by configuration; a log is
+/// known for as long as somebody waits for it.
 pub(super) struct Notifier {
     channels: Mutex<HashMap<String, Channel>>,
     /// Number of channels; changes wake the subscriber.
@@ -36,7 +37,10 @@ impl Notifier {
         let entry = channels.entry(channel).or_default();
         let receiver = match log {
             None => entry.any.subscribe(),
-            Some(log) => entry.logs.entry(log.to_owned()).or_default().subscribe(),
+            Some(log) => {
+                entry.logs.retain(|_, watched| watched.receiver_count() > 0);
+                entry.logs.entry(log.to_owned()).or_default().subscribe()
+            }
         };
         let count = channels.len();
         drop(channels);

@@ -7,8 +7,9 @@ use crate::LogLimits;
 /// Settings of the Redis engine.
 #[derive(Clone)]
 pub struct RedisOptions {
-    /// Replicas that must confirm a commit before it is acknowledged. Default 0: a Redis without replicas.
-    pub wait_replicas: u32,
+    /// Replicas that must confirm a commit before it is acknowledged. Default `None`: 1 behind Sentinels, in a cluster, and
+    /// where the server has shown a replica; 0 where it has not.
+    pub wait_replicas: Option<u32>,
     /// How long they have. Default 100 ms.
     pub wait_timeout: Duration,
     /// How long an answer of the server may take. Default 500 ms: no wait on the store is longer.
@@ -33,7 +34,7 @@ pub struct RedisOptions {
 impl Default for RedisOptions {
     fn default() -> RedisOptions {
         RedisOptions {
-            wait_replicas: 0,
+            wait_replicas: None,
             wait_timeout: Duration::from_millis(100),
             response_timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_millis(500),

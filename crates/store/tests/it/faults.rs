@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use store::{Batch, Expect, Partition, RedisOptions, RedisStore, Store, StoreError};
 use tokio::time::timeout;
 
@@ -105,8 +106,11 @@ async fn versions_and_cursors_do_not_come_back_after_the_server_lost_everything(
 async fn without_its_replica_nothing_is_acknowledged() {
     let primary = Server::start(&[]).await;
     let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]).await;
-    let options =
-        RedisOptions { wait_replicas: 1, wait_timeout: Duration::from_millis(50), ..RedisOptions::default() };
+    let options = RedisOptions {
+        wait_replicas: Some(1),
+        wait_timeout: Duration::from_millis(50),
+        ..RedisOptions::default()
+    };
     let store = connected(&primary, options).await;
     timeout(PATIENCE, async { while put(&store, "link").await.is_err() {} })
         .await
@@ -231,7 +235,7 @@ async fn concurrent_commits_share_one_wait() {
     let primary = Server::start(&[]).await;
     let _replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]).await;
     let options = RedisOptions {
-        wait_replicas: 1,
+        wait_replicas: Some(1),
         wait_timeout: Duration::from_millis(100),
         lanes: 1,
         ..RedisOptions::default()
@@ -260,6 +264,77 @@ async fn concurrent_commits_share_one_wait() {
     assert!((1..=4).contains(&used), "{used} WAITs for 200 commits");
 }
 
+/// F7: who says nothing about replicas waits for one as soon as Redis has one, also for one that comes later and for one that
+/// has stopped since: nothing is acknowledged that only a primary has.
+#[tokio::test]
+async fn by_default_a_commit_waits_for_a_replica_where_there_is_one() {
+    let primary = Server::start(&[]).await;
+    let store = connected(&primary, RedisOptions::default()).await;
+    put(&store, "alone").await.expect("there is no replica to wait for");
+
+    let mut replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]).await;
+    online(&primary).await;
+    let early = connected(&primary, RedisOptions::default()).await;
+    put(&early, "replicated").await.expect("the replica has it");
+    replica.freeze();
+    assert_eq!(put(&early, "x").await, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
+    timeout(PATIENCE, async { while put(&store, "x").await.is_ok() {} }).await.expect("notices the replica");
+    assert_eq!(put(&store, "x").await, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
+
+    replica.kill();
+    let told = timeout(PATIENCE, async { while replicas(&primary).await != 0 {} }).await;
+    told.expect("the primary notices");
+    assert_eq!(put(&early, "x").await, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
+}
+
+/// With replicas a commit that nobody waits for any more, or that waited too long, is not sent.
+#[tokio::test]
+async fn what_has_waited_too_long_is_never_written() {
+    let primary = Server::start(&[]).await;
+    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]).await;
+    online(&primary).await;
+    let options = RedisOptions {
+        wait_replicas: Some(1),
+        wait_timeout: Duration::from_millis(400),
+        response_timeout: Duration::from_millis(700),
+        lanes: 1,
+        ..RedisOptions::default()
+    };
+    let store = connected(&primary, options).await;
+    assert!(
+        put(&store, "given-up").now_or_never().is_none(),
+        "it waits for its turn, and nobody waits for it"
+    );
+    put(&store, "wanted").await.expect("the replica has it");
+    assert_eq!(store.get(&partition().key("given-up")).await, Ok(None));
+
+    replica.freeze();
+    let all = (0..1000).map(|n| {
+        let store = &store;
+        async move { (n, put(store, &format!("x{n}")).await) }
+    });
+    let results = futures_util::future::join_all(all).await;
+    let late: Vec<_> = results
+        .into_iter()
+        .filter(|(_, result)| {
+            result.as_ref().is_err_and(|error| error.to_string().contains("waited too long"))
+        })
+        .map(|(n, _)| n)
+        .collect();
+    assert!(!late.is_empty());
+    timeout(PATIENCE, store.wait_ready()).await.expect("connects");
+    for n in late {
+        let found = timeout(PATIENCE, async {
+            loop {
+                if let Ok(found) = store.get(&partition().key(format!("x{n}"))).await {
+                    break found;
+                }
+            }
+        });
+        assert_eq!(found.await.expect("reads work"), None, "x{n}");
+    }
+}
+
 /// No key outlives what it stands for: after the load only the partition's counters remain.
 #[tokio::test]
 async fn nothing_is_left_behind() {
@@ -283,6 +358,18 @@ async fn nothing_is_left_behind() {
     }
     let size = server.command(&["DBSIZE"]).await.expect("size");
     assert_eq!(size, ::redis::Value::Int(1));
+}
+
+/// Waits until a replica is in step with its primary.
+async fn online(primary: &Server) {
+    timeout(PATIENCE, async { while replicas(primary).await == 0 {} }).await.expect("the replica links up");
+}
+
+/// How many replicas a primary counts as in step.
+async fn replicas(primary: &Server) -> usize {
+    let info = primary.command(&["INFO", "replication"]).await.expect("info");
+    let ::redis::Value::BulkString(text) = info else { panic!("{info:?}") };
+    String::from_utf8(text).expect("text").matches("state=online").count()
 }
 
 fn partition() -> Partition {

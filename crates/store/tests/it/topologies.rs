@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn a_password_is_used_and_a_wrong_one_is_an_error_that_does_not_repeat_it() {
     let server = Server::start(&[]).await;
     // What the documentation of the engine names: enough, and not more.
-    let rights = "on >s3cret ~carillon:* &carillon:* -@all +eval +evalsha +get +hmget +zrange +time +wait +publish \
+    let rights = "on >s3cret ~carillon:* &carillon:* -@all +eval +evalsha +get +hmget +zrange +time +wait +info +publish \
                   +subscribe +ping +hello +client +exists +getrange +hget +hset +hdel +hincrby +set +del \
                   +zadd +zrem +zrangebyscore +zrangebylex +xadd +xtrim +xrange +pexpire +select";
     let mut grant = vec!["ACL", "SETUSER", "carillon"];
@@ -52,7 +52,7 @@ async fn the_store_follows_a_failover_by_sentinel() {
         "sentinel failover-timeout m 2000",
     ])
     .await;
-    let options = RedisOptions { wait_replicas: 1, ..RedisOptions::default() };
+    let options = RedisOptions::default();
     let store = connected(&format!("redis+sentinel://127.0.0.1:{}/m", sentinel.port), options).await;
     timeout(PATIENCE, async { while put(&store, "acknowledged").await.is_err() {} })
         .await
@@ -115,12 +115,13 @@ async fn a_cluster_serves_partitions_of_every_slot() {
     .await
     .expect("the cluster forms");
     let url = format!("redis+cluster://127.0.0.1:{}", server.port);
-    let store = connected(&url, RedisOptions::default()).await;
+    let store = connected(&url, RedisOptions { wait_replicas: Some(0), ..RedisOptions::default() }).await;
     everything_works(&store).await;
     server.command(&["SCRIPT", "FLUSH"]).await.expect("flush");
     everything_works(&store).await;
 
-    let waiting = connected(&url, RedisOptions { wait_replicas: 1, ..RedisOptions::default() }).await;
+    // Without a word about replicas a cluster is expected to have them.
+    let waiting = connected(&url, RedisOptions::default()).await;
     assert_eq!(put(&waiting, "x").await, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
 }
 

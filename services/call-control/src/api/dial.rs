@@ -15,7 +15,7 @@ use crate::violations::Violations;
 use crate::wire::headers_in;
 
 /// Tones that can be named, and "none".
-const TONES: [&str; 6] = ["us", "eu", "uk", "fr", "jp", "none"];
+pub const TONES: [&str; 6] = ["us", "eu", "uk", "fr", "jp", "none"];
 /// How long one leg may ring.
 const RING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// How long a call may last, when it is limited.

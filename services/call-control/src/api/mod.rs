@@ -12,6 +12,7 @@ use cluster_rpc::{Reason, Refusal};
 use lifecycle::Drain;
 use tonic::Status;
 
+pub use self::dial::TONES;
 use crate::engine::event::{Command, Event};
 use crate::refusal;
 use crate::repository::{Known, Loaded, RequestUse};

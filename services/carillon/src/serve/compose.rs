@@ -25,9 +25,6 @@ use super::running::Running;
 use super::settings::Settings;
 use super::{admin, edge_role, services, store as stores};
 
-/// Most tasks of one process: connections of phones, streams, background work.
-const MOST_TASKS: usize = 100_000;
-
 /// Starts the services that the settings name, and returns once they serve.
 ///
 /// # Errors
@@ -40,7 +37,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let admin = parts.serve_admin(&settings.admin).await?;
     let mut api = ApiServer::bind(settings, &parts.metrics).await?;
     let store = match parts.roles.iter().any(|r| r.has_store()) {
-        true => Some(stores::open(settings, &parts.tasks)?),
+        true => Some(stores::open(settings, &parts.tasks, &parts.metrics)?),
         false => None,
     };
     let registrar = parts.registrar(settings, store.clone())?;
@@ -126,7 +123,8 @@ struct Parts {
 
 impl Parts {
     fn new(settings: &Settings, roles: BTreeSet<Role>) -> anyhow::Result<Self> {
-        let (metrics, tasks) = (Metrics::new(), Tasks::new("carillon", MOST_TASKS));
+        let (metrics, tasks) = (Metrics::new(), Tasks::new("carillon", settings.limits.tasks));
+        settings.limits.show(&metrics);
         let token = &settings.cluster_token;
         let config = cluster_rpc::remote::Config {
             token: (!token.expose().is_empty()).then(|| token.clone()),

@@ -19,6 +19,17 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
         listen,
         max_connections: settings.limits.tcp_connections,
         max_connections_per_address: settings.limits.tcp_connections_per_source,
+        max_queued_per_connection: settings.limits.queue_per_connection,
+        limits: sip_message::Limits {
+            head_bytes: settings.limits.head_bytes,
+            body_bytes: settings.limits.body_bytes,
+            header_lines: settings.limits.header_lines,
+            line_bytes: settings.limits.line_bytes,
+            uri_bytes: settings.limits.uri_bytes,
+            via_values: settings.limits.via_values,
+            route_values: settings.limits.route_values,
+            contact_values: settings.limits.contact_values,
+        },
         ..sip_endpoint::Config::default()
     };
     let transactions = &mut endpoint.transactions;
@@ -47,7 +58,16 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     config.trusted = networks("edge.trusted", &settings.edge.trusted)?;
     config.endpoint.local_nets = networks("edge.local_nets", &settings.edge.local_nets)?;
     config.ring_timeout = settings.edge.ring_timeout;
-    config.limits.captured_messages = settings.limits.ladder_messages;
+    config.limits = edge::Limits {
+        forks: settings.limits.forks,
+        branches: settings.limits.branches,
+        calls: settings.limits.calls,
+        events_per_call: settings.limits.events_per_call,
+        effects_per_call: settings.limits.effects_per_call,
+        captured_messages: settings.limits.ladder_messages,
+        captured_octets: settings.limits.ladder_bytes,
+        ..config.limits
+    };
     Ok(config)
 }
 

@@ -107,7 +107,9 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_says_what_was_expected() {
         let told = problems(&[("CARILLON_REDIS_WAIT_REPLICAS", "many")]);
-        assert_eq!(told, ["CARILLON_REDIS_WAIT_REPLICAS: expected a number"]);
+        assert_eq!(told, ["CARILLON_REDIS_WAIT_REPLICAS: expected a number or \"auto\""]);
+        let told = problems(&[("CARILLON_LIMITS_FORKS", "many")]);
+        assert_eq!(told, ["CARILLON_LIMITS_FORKS: expected a number"]);
     }
 
     #[test]

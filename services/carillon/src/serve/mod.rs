@@ -7,11 +7,13 @@ mod admin;
 mod api_server;
 mod cluster_url;
 mod compose;
+mod credential;
 mod edge_role;
 mod elsewhere;
 mod environment;
 mod late;
 mod layers;
+mod limits;
 mod listeners;
 mod members;
 mod problems;
@@ -21,6 +23,10 @@ mod services;
 pub mod settings;
 mod store;
 mod unknown;
+mod wait_replicas;
+
+#[cfg(test)]
+mod every_key;
 
 use lifecycle::{Shutdown, Tasks};
 

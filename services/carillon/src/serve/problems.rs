@@ -26,6 +26,7 @@ pub fn problems(settings: &Settings) -> Vec<Problem> {
     found.api(settings);
     found.edge(settings);
     found.domains(settings);
+    found.call_control(settings);
     found.store(settings);
     found.times(settings);
     found.limits(settings);
@@ -134,6 +135,15 @@ impl Found {
         }
     }
 
+    fn call_control(&mut self, s: &Settings) {
+        let tone = s.call_control.ringback_tone.as_str();
+        self.unless(
+            tone.is_empty() || call_control::TONES.contains(&tone),
+            "call_control.ringback_tone",
+            || format!("expected one of {}", call_control::TONES.join(", ")),
+        );
+    }
+
     fn store(&mut self, s: &Settings) {
         // The URL may hold a password, so the error does not repeat it.
         let url = |url: &str| RedisStore::check(url, &stores::options(s));
@@ -163,15 +173,12 @@ impl Found {
     }
 
     fn limits(&mut self, s: &Settings) {
-        for (path, limit) in [
-            ("limits.tcp_connections", s.limits.tcp_connections),
-            ("limits.tcp_connections_per_source", s.limits.tcp_connections_per_source),
-            ("limits.transactions", s.limits.transactions),
-            ("limits.watch_buffer", s.limits.watch_buffer),
-            ("log.queue", s.log.queue),
-        ] {
-            self.unless(limit > 0, path, || "expected at least 1".into());
+        for (path, limit) in s.limits.all().into_iter().chain([("log.queue", s.log.queue)]) {
+            let may_be_none = path == "limits.ladder_messages";
+            self.unless(limit > 0 || may_be_none, path, || "expected at least 1".into());
         }
+        let most = sip_message::Limits::MAX_HEAD_BYTES;
+        self.unless(s.limits.head_bytes <= most, "limits.head_bytes", || format!("expected at most {most}"));
     }
 }
 

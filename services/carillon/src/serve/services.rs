@@ -1,5 +1,6 @@
 //! The settings of each service but the edge, from those of the process.
 
+use call_control::engine::Credential;
 use registrar::{Auth, DomainConfig};
 
 use super::settings::{Domain, Settings};
@@ -22,12 +23,19 @@ pub fn registrar_config(settings: &Settings) -> registrar::Config {
         min_expires: settings.registrar.min_expires,
         max_expires: settings.registrar.max_expires,
         algorithms: settings.registrar.algorithms.clone(),
+        max_bindings: settings.limits.bindings,
+        cached_aors: settings.limits.cached_aors,
         ..registrar::Config::default()
     }
 }
 
 /// Settings of call-control.
 pub fn call_control_config(settings: &Settings) -> call_control::Config {
+    let credential = |known: &super::credential::Credential| Credential {
+        realm: known.realm.clone(),
+        username: known.username.clone(),
+        password: known.password.expose().clone(),
+    };
     let host = settings.domain.first().map_or("localhost", |d| d.name.as_str());
     call_control::Config {
         controller_uri: format!("sip:carillon@{host}"),
@@ -35,7 +43,12 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
         ring_timeout: settings.call_control.ring_timeout,
         guard: settings.call_control.guard,
         t1: settings.sip.t1,
+        inactive_first: settings.call_control.inactive_first,
+        ringback_tone: settings.call_control.ringback_tone.clone(),
+        credentials: settings.call_control.credentials.iter().map(credential).collect(),
         watch_buffer: settings.limits.watch_buffer,
+        cached_calls: settings.limits.cached_calls,
+        tasks: settings.limits.call_tasks,
         ..call_control::Config::default()
     }
 }

@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 use store::RedisOptions;
 use telemetry::Redacted;
 
+use super::credential::Credential;
 use super::environment;
 use super::layers::{Layers, Problems};
+use super::limits::Limits;
+use super::wait_replicas::WaitReplicas;
 use crate::cli::ServeArgs;
 
 /// All settings of `carillon serve`.
@@ -129,6 +132,12 @@ pub struct CallControl {
     /// Longest time a 2xx or reliable 18x waits for its ACK or PRACK; below 64*T1.
     #[serde(with = "humantime_serde")]
     pub guard: Duration,
+    /// Begin with the offer of one inactive audio line, for phones that take no offer without media (RFC 3725 4.4).
+    pub inactive_first: bool,
+    /// Ringback tone of calls whose request names none; `none` for none, empty for that of the United States.
+    pub ringback_tone: String,
+    /// Answers to challenges of gateways and proxies to Carillon's own legs (RFC 3261 22.2), in the file as tables.
+    pub credentials: Vec<Credential>,
 }
 
 /// Keys of the shared store.
@@ -137,27 +146,12 @@ pub struct CallControl {
 pub struct Redis {
     /// Where Redis is; empty means the embedded store.
     pub url: String,
-    /// Replicas that must have a write before it is acknowledged.
-    pub wait_replicas: u32,
+    /// Replicas that must have a write before it is acknowledged: a number, or `auto`, which is 1 behind Sentinels, in a
+    /// cluster, and where the server has shown a replica.
+    pub wait_replicas: WaitReplicas,
     /// How long to wait for them.
     #[serde(with = "humantime_serde")]
     pub wait_timeout: Duration,
-}
-
-/// The bounds that operators set; the others are constants or settings of the service that has them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// TCP connections of all peers together.
-    pub tcp_connections: usize,
-    /// TCP connections of one source address.
-    pub tcp_connections_per_source: usize,
-    /// Client transactions alive in one edge, and as many server transactions.
-    pub transactions: usize,
-    /// Messages kept for ladders in one edge; 0 keeps none.
-    pub ladder_messages: usize,
-    /// Events buffered for one WatchCalls stream.
-    pub watch_buffer: usize,
 }
 
 impl Default for Settings {
@@ -217,28 +211,16 @@ impl Default for Registrar {
 
 impl Default for CallControl {
     fn default() -> Self {
-        let call_control::Config { ring_timeout, guard, .. } = call_control::Config::default();
-        Self { ring_timeout, guard }
+        let call_control::Config { ring_timeout, guard, inactive_first, ringback_tone, .. } =
+            call_control::Config::default();
+        Self { ring_timeout, guard, inactive_first, ringback_tone, credentials: Vec::new() }
     }
 }
 
 impl Default for Redis {
     fn default() -> Self {
-        let RedisOptions { wait_replicas, wait_timeout, .. } = RedisOptions::default();
-        Self { url: String::new(), wait_replicas, wait_timeout }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let endpoint = sip_endpoint::Config::default();
-        Self {
-            tcp_connections: endpoint.max_connections,
-            tcp_connections_per_source: endpoint.max_connections_per_address,
-            transactions: endpoint.transactions.max_server,
-            ladder_messages: edge::Limits::default().captured_messages,
-            watch_buffer: call_control::Config::default().watch_buffer,
-        }
+        let RedisOptions { wait_timeout, .. } = RedisOptions::default();
+        Self { url: String::new(), wait_replicas: WaitReplicas::Auto, wait_timeout }
     }
 }
 
@@ -341,7 +323,7 @@ mod tests {
             ("CARILLON_REDIS", "redis://127.0.0.1"),
         ];
         let s = load("", &environment, ServeArgs::default()).unwrap();
-        assert_eq!(s.redis.wait_replicas, 1);
+        assert_eq!(s.redis.wait_replicas, WaitReplicas::These(1));
         assert_eq!(s.drain, Duration::from_secs(90));
         assert_eq!(s.call_control.ring_timeout, Duration::from_secs(7));
         assert_eq!(s.domain.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["a.example", "b.example"]);

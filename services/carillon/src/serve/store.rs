@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ambient::{SystemClock, WallClock};
 use anyhow::Context;
 use lifecycle::Tasks;
-use store::{MemoryStore, RedisOptions, RedisStore, Store};
+use store::{LogLimits, MemoryStore, RedisOptions, RedisStore, Store};
+use telemetry::Metrics;
 
 use super::roles::Role;
 use super::settings::Settings;
@@ -15,14 +16,22 @@ use super::settings::Settings;
 ///
 /// # Errors
 /// A URL that cannot be used.
-pub fn open(settings: &Settings, tasks: &Tasks) -> anyhow::Result<Arc<dyn Store>> {
+pub fn open(settings: &Settings, tasks: &Tasks, metrics: &Metrics) -> anyhow::Result<Arc<dyn Store>> {
     let url = &settings.redis.url;
     if url.is_empty() {
         let clock = SystemClock;
-        return Ok(Arc::new(MemoryStore::new(move || clock.now())));
+        return Ok(Arc::new(MemoryStore::with_log_limits(move || clock.now(), log_limits(settings))));
     }
     // The URL may hold a password, so the error does not repeat it.
     let redis = Arc::new(RedisStore::connect(url, options(settings)).context("--redis")?);
+    let counted = Arc::downgrade(&redis);
+    let help =
+        "What happened on the connections to Redis: commits refused because too many wait, connections made";
+    metrics.mirror("redis_total", help, "event", move || {
+        let counters = counted.upgrade().map(|redis| redis.counters());
+        counters
+            .map_or_else(Vec::new, |c| vec![("queue_overflow", c.queue_overflows), ("connect", c.connects)])
+    });
     let waiting = redis.clone();
     tasks.spawn_loop("redis-start", async move {
         if !waiting.is_ready() {
@@ -37,9 +46,20 @@ pub fn open(settings: &Settings, tasks: &Tasks) -> anyhow::Result<Arc<dyn Store>
 /// How Redis is used.
 pub fn options(settings: &Settings) -> RedisOptions {
     RedisOptions {
-        wait_replicas: settings.redis.wait_replicas,
+        wait_replicas: settings.redis.wait_replicas.set(),
         wait_timeout: settings.redis.wait_timeout,
+        queue: settings.limits.redis_queue,
+        logs: log_limits(settings),
         ..RedisOptions::default()
+    }
+}
+
+/// How much history the logs keep.
+pub fn log_limits(settings: &Settings) -> LogLimits {
+    LogLimits {
+        max_entries: settings.limits.history_events,
+        max_octets: settings.limits.history_bytes,
+        ..LogLimits::default()
     }
 }
 

@@ -1,9 +1,11 @@
-//! Event logs: order, cursors, gaps, notification.
+//! Event logs: order, cursors, gaps, notification, retention.
+
+use std::time::Duration;
 
 use store::{Batch, Cursor, StoreError};
 
 use super::on_every_engine;
-use crate::rig::Rig;
+use crate::rig::{RETENTION, Rig, short_logs};
 
 on_every_engine! {
     async fn entries_come_in_order_and_after_the_cursor(rig) {
@@ -59,6 +61,15 @@ on_every_engine! {
         assert!(matches!(result, Err(StoreError::Trimmed { .. })), "{result:?}");
     }
 
+    async fn the_time_of_a_log_does_not_go_back_with_the_clock(rig) {
+        append(&rig, 0..1).await;
+        rig.step_back(Duration::from_secs(1000)).await;
+        let tail = rig.store.log_tail(&rig.partition, "events").await.expect("tail");
+        let cursors = append(&rig, 1..3).await;
+        assert!(tail < cursors[0] && cursors[0] < cursors[1], "{tail} {cursors:?}");
+        assert!(tail.millis <= cursors[0].millis && cursors[0].millis <= cursors[1].millis, "{tail} {cursors:?}");
+    }
+
     async fn a_reader_that_follows_wakeups_sees_every_entry_once(rig) {
         let reader = async {
             let mut wakeups = rig.store.watch_log(&rig.partition, "events");
@@ -85,6 +96,51 @@ on_every_engine! {
         let (seen, ()) = tokio::join!(reader, writer);
         assert_eq!(seen, (0..100).collect::<Vec<_>>());
     }
+}
+
+/// A log that nobody writes to any more is gone after the retention, and says so to who comes with a cursor into it.
+async fn a_quiet_log_is_forgotten(rig: Rig) {
+    let cursors = append(&rig, 0..2).await;
+    rig.pass(RETENTION + Duration::from_millis(50)).await;
+    assert_eq!(numbers(&rig, None, 10).await, Ok(vec![]));
+    assert!(matches!(numbers(&rig, Some(cursors[0]), 10).await, Err(StoreError::Trimmed { .. })));
+    assert_eq!(
+        rig.store.log_tail(&rig.partition, "events").await,
+        Ok(cursors[1]),
+        "numbers go on where they were"
+    );
+}
+
+/// A log that is written to all the time loses what is older than the retention, though Redis drops it by the hundred.
+async fn a_busy_log_forgets_what_is_old(rig: Rig) {
+    let first = append(&rig, 0..150).await[0];
+    rig.pass(RETENTION / 2).await;
+    append(&rig, 150..151).await;
+    rig.pass(RETENTION / 2 + Duration::from_millis(50)).await;
+    append(&rig, 151..183).await;
+    let kept = numbers(&rig, None, 1000).await.expect("read");
+    assert!(kept.len() < 100, "{} entries are kept", kept.len());
+    assert!(matches!(numbers(&rig, Some(first), 10).await, Err(StoreError::Trimmed { .. })));
+}
+
+#[tokio::test]
+async fn a_quiet_log_is_forgotten_in_memory() {
+    a_quiet_log_is_forgotten(Rig::memory_with(short_logs()).await).await;
+}
+
+#[tokio::test]
+async fn a_quiet_log_is_forgotten_on_redis() {
+    a_quiet_log_is_forgotten(Rig::redis_with(short_logs()).await).await;
+}
+
+#[tokio::test]
+async fn a_busy_log_forgets_what_is_old_in_memory() {
+    a_busy_log_forgets_what_is_old(Rig::memory_with(short_logs()).await).await;
+}
+
+#[tokio::test]
+async fn a_busy_log_forgets_what_is_old_on_redis() {
+    a_busy_log_forgets_what_is_old(Rig::redis_with(short_logs()).await).await;
 }
 
 async fn append(rig: &Rig, numbers: std::ops::Range<u64>) -> Vec<Cursor> {

@@ -1,0 +1,102 @@
+//! Every key of the settings reaches the service that it is about.
+
+use std::net::SocketAddr;
+
+use super::layers::Layers;
+use super::members::Myself;
+use super::settings::Settings;
+use super::{edge_role, services, store};
+
+/// Keys that the composition itself uses: they are no setting of one service.
+const OF_THE_PROCESS: [&str; 14] = [
+    "roles",
+    "api",
+    "admin",
+    "peers",
+    "api_token_file",
+    "cluster_token",
+    "drain",
+    "log.format",
+    "log.filter",
+    "log.queue",
+    "redis.url",
+    "limits.tasks",
+    "cluster_url",
+    "domain",
+];
+
+/// What the services are given.
+async fn given(settings: &Settings) -> String {
+    let myself = Myself::new(settings, SocketAddr::from(([127, 0, 0, 1], 1)), 1, lifecycle::Drain::new());
+    let edge = edge_role::config(settings, &myself).await.unwrap();
+    let (registrar, calls) = (services::registrar_config(settings), services::call_control_config(settings));
+    let (redis, logs) = (store::options(settings), store::log_limits(settings));
+    format!("{edge:?} {registrar:?} {calls:?} {redis:?} {logs:?}")
+}
+
+/// Another good value of a key.
+fn another(key: &str, default: &toml::Value) -> toml::Value {
+    let text = match key {
+        "id" => "another",
+        "advertise" => "sip.example",
+        "auth" => "none",
+        "sip.listen" => return vec!["udp://127.0.0.1:5070"].into(),
+        "sip.t2" => "3s",
+        "edge.local_nets" | "edge.trusted" => return vec!["192.0.2.0/24"].into(),
+        "registrar.algorithms" => return vec!["MD5"].into(),
+        "call_control.ringback_tone" => "uk",
+        "call_control.credentials" => {
+            let table = toml::toml! { realm = "gateway" username = "carillon" password = "secret" };
+            return vec![table].into();
+        }
+        "redis.wait_replicas" => return 2.into(),
+        "limits.head_bytes" => return 9_999.into(),
+        _ => match default {
+            toml::Value::Integer(number) => return (number + 1).into(),
+            toml::Value::Boolean(on) => return (!on).into(),
+            toml::Value::String(time) if time.starts_with(|c: char| c.is_ascii_digit()) => "61s",
+            _ => panic!("no other value of {key} is known here"),
+        },
+    };
+    // Of the times some have bounds among each other.
+    match key {
+        "sip.t1" | "redis.wait_timeout" => "490ms".into(),
+        "sip.t4" | "call_control.guard" => "7s".into(),
+        "registrar.max_expires" => "7201s".into(),
+        _ => text.into(),
+    }
+}
+
+#[tokio::test]
+async fn every_key_changes_what_a_service_is_given() {
+    let unchanged = given(&Layers::new().finish().unwrap()).await;
+    assert_eq!(given(&Settings::default()).await, unchanged, "nothing in it is left to chance");
+    let layers = Layers::new();
+    assert!(
+        OF_THE_PROCESS.iter().all(|key| *key == "domain" || layers.known().iter().any(|(k, _)| k == key))
+    );
+    for (key, default) in layers.known().iter().filter(|(key, _)| !OF_THE_PROCESS.contains(&key.as_str())) {
+        let mut layers = Layers::new();
+        layers.put(key, key.clone(), another(key, default));
+        let settings = layers.finish().unwrap_or_else(|problems| panic!("{key}: {problems}"));
+        assert!(given(&settings).await != unchanged, "{key} reaches nobody");
+    }
+}
+
+#[test]
+fn every_limit_has_a_key_of_its_name_and_is_shown_by_a_metric() {
+    let settings = Settings::default();
+    let metrics = telemetry::Metrics::new();
+    settings.limits.show(&metrics);
+    let (text, all) = (metrics.text(), settings.limits.all());
+    let layers = Layers::new();
+    let known: Vec<_> = layers.known().iter().filter(|(key, _)| key.starts_with("limits.")).collect();
+    assert_eq!(known.len(), all.len());
+    for (key, default) in known {
+        let (_, value) =
+            all.iter().find(|(name, _)| name == key).unwrap_or_else(|| panic!("{key} is not among all"));
+        assert_eq!(default.as_integer(), i64::try_from(*value).ok(), "{key}");
+        let line = format!("carillon_limit{{name=\"{}\"}} {value}\n", key.trim_start_matches("limits."));
+        assert!(text.contains(&line), "no {line} in {text}");
+    }
+}
