@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant as At, sleep_until};
 
 use crate::cli::PhoneArgs;
-use crate::out::{OutputError, complain, say};
+use crate::out::{OutputError, complain, say, shown};
 
 /// How long the phone waits for the answer to its last REGISTER before it goes.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -108,7 +108,7 @@ impl Holder {
         if self.unread.is_some() {
             return Ok(());
         }
-        say!("{:>8.3} {}", at.saturating_duration_since(self.start).as_secs_f64(), words(happening))
+        say!("{:>8.3} {}", at.saturating_duration_since(self.start).as_secs_f64(), shown(&words(happening)))
     }
 
     /// Hangs up and takes the registration back.

@@ -182,13 +182,15 @@ pub fn unquote(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-/// Writes a quoted string. Line ends and NUL are left out: they have no quoted form that is safe.
+/// Writes a quoted string. Control characters are left out: none of them is qdtext (RFC 3261 25.1), and no quoted form of theirs is
+/// safe on a display. Only the tab is white space.
 pub fn quote(plain: &[u8]) -> Vec<u8> {
     let mut quoted = Vec::with_capacity(plain.len() + 2);
     quoted.push(b'"');
     for byte in plain {
         match byte {
-            b'\r' | b'\n' | 0 => {}
+            b'\t' => quoted.push(b'\t'),
+            0..=0x1f | 0x7f => {}
             b'"' | b'\\' => quoted.extend([b'\\', *byte]),
             byte => quoted.push(*byte),
         }
@@ -247,5 +249,13 @@ mod tests {
     fn quoting_and_unquoting_are_inverse() {
         let plain = b"a \"b\" \\c";
         assert_eq!(unquote(&quote(plain)).as_ref(), plain);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_quoted() {
+        let all: Vec<u8> = (0..=0x7f).collect();
+        let quoted = quote(&all);
+        assert!(quoted.iter().all(|octet| !octet.is_ascii_control() || *octet == b'\t'));
+        assert_eq!(quote(b"x\x1b[31mRED\x07\r\n\x7f"), b"\"x[31mRED\"");
     }
 }

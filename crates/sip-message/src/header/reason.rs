@@ -55,7 +55,9 @@ impl<'a> Reason<'a> {
     }
 
     fn print(protocol: &str, cause: u16, text: &str) -> String {
-        let quoted = quote(text.as_bytes());
+        // Those beyond ASCII too: the text is made to be shown
+        let plain: String = text.chars().filter(|c| !c.is_control()).collect();
+        let quoted = quote(plain.as_bytes());
         format!("{protocol};cause={cause};text={}", String::from_utf8_lossy(&quoted))
     }
 }
@@ -80,6 +82,13 @@ mod tests {
         assert!(back.is_sip());
         assert_eq!(back.cause(), Some(200));
         assert_eq!(back.text().unwrap().as_ref(), b"done\" Evil: 1");
+    }
+
+    /// TPC-05: what one phone says cannot command the display of the other.
+    #[test]
+    fn printed_text_has_no_control_characters() {
+        let text = Reason::print_sip(486, "x\u{1b}[31mRED\u{7}\u{9b}2J");
+        assert_eq!(text, "SIP;cause=486;text=\"x[31mRED2J\"");
     }
 
     #[test]

@@ -53,8 +53,9 @@ impl<W: io::Write> io::Write for Line<W> {
     }
 }
 
-/// The text without characters that move the cursor, end the line or reorder what is shown.
-fn escaped(text: &str) -> Cow<'_, str> {
+/// The text without characters that move the cursor, end the line or reorder what is shown: for logs, and for whatever else shows text
+/// from outside on a terminal.
+pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_dangerous) {
         return Cow::Borrowed(text);
     }

@@ -11,6 +11,7 @@ use tracing_subscriber::{
     fmt::{MakeWriter, format::debug_fn},
 };
 
+pub use escape::escaped;
 pub use queue::LogQueue;
 
 /// How a line looks.

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::connect::{Connection, connect};
 use super::refusal::Refusal;
 use crate::cli::{AccountAddArgs, AccountCommand, AccountSetArgs, ApiArgs};
-use crate::out::{OutputError, say};
+use crate::out::{OutputError, say, shown};
 
 /// Runs an account command.
 ///
@@ -103,8 +103,8 @@ fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
     table.load_style(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED"]);
     for a in accounts {
         table.add_row([
-            a.aor.clone(),
-            a.display_name.clone(),
+            shown(&a.aor),
+            shown(&a.display_name),
             if a.disabled { "yes" } else { "" }.to_string(),
         ]);
     }

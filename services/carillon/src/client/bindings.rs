@@ -10,7 +10,7 @@ use super::call_view::time;
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::BindingsArgs;
-use crate::out::say;
+use crate::out::{say, shown};
 
 /// Lists bindings.
 ///
@@ -55,7 +55,8 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
         "USER AGENT",
     ]);
     for b in bindings {
-        table.add_row([b.aor, b.contact_uri, time(b.expire_time.as_ref()), b.received, b.user_agent]);
+        let cells = [b.aor, b.contact_uri, time(b.expire_time.as_ref()), b.received, b.user_agent];
+        table.add_row(cells.map(|cell| shown(&cell)));
     }
     Ok(say!("{table}")?)
 }

@@ -1,8 +1,10 @@
-//! Calls and events as lines and as JSON.
+//! Calls and events as lines and as JSON. What phones said is shown without what a terminal would obey.
 
 use cluster_api::callcontrol::v1::{Call, CallEvent, Leg, call, call_event, leg, outcome};
 use prost_types::Timestamp;
 use serde_json::{Value, json};
+
+use crate::out::shown;
 
 /// The name of an enum value as the API documents it.
 pub fn name_of<E: TryFrom<i32>>(value: i32, name: impl Fn(E) -> &'static str) -> String {
@@ -23,7 +25,7 @@ pub fn outcome_text(call: &Call) -> String {
     if !outcome.ended_by.is_empty() {
         text += &format!(", ended by {}", outcome.ended_by);
     }
-    text
+    shown(&text)
 }
 
 /// One line for one event.
@@ -46,7 +48,7 @@ pub fn event_line(event: &CallEvent) -> String {
             line += &format!("  {}", outcome_text(call));
         }
     }
-    line.trim_end().to_string()
+    shown(line.trim_end())
 }
 
 pub fn event_json(event: &CallEvent) -> Value {
@@ -103,5 +105,25 @@ pub fn time(at: Option<&Timestamp>) -> String {
     match at {
         Some(at) => at.to_string(),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_phone_said_cannot_command_the_terminal_or_begin_a_line() {
+        let said = "x\u{1b}[31mRED\u{7}\nENDED".to_string();
+        let outcome = cluster_api::callcontrol::v1::Outcome {
+            sip_status: 486,
+            sip_reason: said.clone(),
+            ..Default::default()
+        };
+        let call = Call { outcome: Some(outcome), ..Call::default() };
+        let event = CallEvent { sip_status: Some(486), sip_reason: Some(said), ..CallEvent::default() };
+        for text in [outcome_text(&call), event_line(&event)] {
+            assert!(text.contains("486 x\\u001b[31mRED\\u0007\\u000aENDED"), "{text}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::call_view::{call_json, leg_state, outcome_text, state, time};
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::{CallIdArgs, CallsArgs, HangupArgs};
-use crate::out::{OutputError, say};
+use crate::out::{OutputError, say, shown};
 
 /// Lists calls.
 ///
@@ -35,7 +35,7 @@ pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
     table.load_style(presets::NOTHING).set_header(["CALL", "STATE", "FROM", "TO", "CREATED", "OUTCOME"]);
     for c in &calls {
         let party = |p: &Option<cluster_api::callcontrol::v1::Party>| {
-            p.as_ref().map_or(String::new(), |p| p.uri.clone())
+            p.as_ref().map_or(String::new(), |p| shown(&p.uri))
         };
         table.add_row([
             c.call_id.clone(),
@@ -89,11 +89,12 @@ fn print_call(call: &Call, json: bool) -> Result<(), OutputError> {
     for leg in &call.legs {
         let party = leg.party.as_ref().map_or("", |p| p.uri.as_str());
         say!(
-            "  leg {} {party}  {}  edge {}  Call-ID {}",
+            "  leg {} {}  {}  edge {}  Call-ID {}",
             leg.leg_id,
+            shown(party),
             leg_state(leg),
             leg.edge_id,
-            leg.sip_call_id
+            shown(&leg.sip_call_id)
         )?;
     }
     Ok(())

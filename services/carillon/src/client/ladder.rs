@@ -12,7 +12,7 @@ use super::connect::{Connection, connect};
 use super::refusal::Refusal;
 use crate::cli::LadderArgs;
 use crate::ladder::{Arrow, Entry, draw, summarise};
-use crate::out::say;
+use crate::out::{say, shown};
 
 /// Largest ladder that is taken: more than the rings of some dozen edges hold of one call.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -149,12 +149,12 @@ fn arrow(step: &LadderStep) -> Option<&Passed> {
 
 /// What stands on the arrow; what is no message has only the words of the edge.
 fn label(arrow: &Passed) -> String {
-    summarise(&arrow.text).map_or_else(|| arrow.summary.clone(), |summary| summary.label())
+    shown(&summarise(&arrow.text).map_or_else(|| arrow.summary.clone(), |summary| summary.label()))
 }
 
 fn words(decision: &Decision) -> String {
     let Decision { by, what, reason } = decision;
-    if reason.is_empty() { format!("{by}: {what}") } else { format!("{by}: {what} ({reason})") }
+    shown(&if reason.is_empty() { format!("{by}: {what}") } else { format!("{by}: {what} ({reason})") })
 }
 
 fn nanos(time: Option<Timestamp>) -> u64 {
