@@ -143,7 +143,7 @@ impl Work<'_> {
                     && matches!(pending.request.method.as_str(), "INVITE" | "UPDATE")
             });
         let is_glare = (is_invite && ours_runs) || (is_exchange && dialog.open_offer() == OpenOffer::Ours);
-        if is_glare && !theirs_runs {
+        if is_glare {
             return self.respond(leg, transaction, 491, Vec::new(), None);
         }
         if theirs_runs || (is_exchange && dialog.open_offer() == OpenOffer::Theirs) {

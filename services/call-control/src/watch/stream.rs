@@ -248,11 +248,8 @@ impl Pump {
         }
     }
 
-    /// Passes an entry on if the client wants it.
+    /// Passes an entry on if the client wants it. Log and feed give each entry once, and none from before the cursor.
     async fn give(&mut self, number: usize, entry: &Entry) -> Result<(), Stop> {
-        if entry.cursor <= self.cursors[number] {
-            return Ok(());
-        }
         self.cursors[number] = entry.cursor;
         let event = &entry.event;
         if self.call_id().is_some_and(|call_id| call_id != event.call_id) {

@@ -1,5 +1,7 @@
 //! Requests of a phone inside its dialog: in which order they are taken, what they meet there, and what of a refusal reaches them.
 
+use std::time::Duration;
+
 use call_control::engine::call::{CallState, Flow};
 use call_control::engine::effect::{Body, What};
 
@@ -59,10 +61,11 @@ fn a_change_that_meets_another_is_refused() {
     let offer = sdp(&["audio 4000 sendonly"]);
     let requests = [("INVITE", Some(&*offer)), ("INVITE", None), ("UPDATE", Some(&*offer)), ("UPDATE", None)];
     type Start = fn() -> Ladder;
-    let cases: [(&str, Start, [&str; 4]); 6] = [
+    let cases: [(&str, Start, [&str; 4]); 7] = [
         ("our INVITE with an offer", || ours("INVITE", true), ["491", "491", "491", "200"]),
         ("our INVITE without one", || ours("INVITE", false), ["491", "491", "491", "200"]),
         ("our UPDATE", || ours("UPDATE", true), ["491", "491", "491", "200"]),
+        ("our refresh by INVITE", refreshing, ["491", "491", "491", "200"]),
         ("our INVITE, answered and not acknowledged", unacknowledged, ["491", "491", "500", "200"]),
         ("their INVITE with an offer", || theirs(true), ["500", "500", "500", "500"]),
         ("their INVITE without one", || theirs(false), ["500", "500", "500", "500"]),
@@ -150,6 +153,19 @@ fn ours(method: &str, offers: bool) -> Ladder {
     let mut t = connected();
     t.request("b", method, offers.then_some(&*sdp(&["audio 5000 sendonly"])));
     assert_eq!(t.last("a", method).1.body.is_some(), offers);
+    t
+}
+
+/// Nobody but Carillon changes anything: it refreshes the session of the first phone, which does not take UPDATE.
+fn refreshing() -> Ladder {
+    let mut t = Ladder::dial(Flow::Iv);
+    let basic = |lines: &[&str]| Answer::new(200).sdp(&sdp(lines)).allow(&["INVITE", "BYE"]);
+    t.reply("a", "INVITE", basic(&[]));
+    t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+    t.reply("a", "INVITE", basic(&["audio 4000"]).header("Session-Expires", "90;refresher=uac"));
+    let before = t.sent.len();
+    t.wait(Duration::from_secs(45));
+    assert_eq!(t.sent.len(), before + 1);
     t
 }
 
