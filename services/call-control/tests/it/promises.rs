@@ -1,5 +1,5 @@
-//! What a replica promises: an event is acknowledged only when it is durable, and work that it claimed is not held for longer than
-//! the lease.
+//! What a replica promises: an event is acknowledged only when it is durable, work that it claimed is not held for longer than the
+//! lease, and a call that is hung up ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use call_control::Config;
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::call::State;
+use cluster_api::callcontrol::v1::call_event::Type;
 use cluster_api::callcontrol::v1::leg_event::What;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents as _;
 use cluster_api::callcontrol::v1::outcome::Kind;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use tonic::{Code, Request};
 
 use crate::edges::World;
-use crate::rig::{Replica, dial_request, replica, store};
+use crate::rig::{Replica, dial_request, replica, store, story};
 
 /// A store that can be told what to do to its users.
 #[derive(Default)]
@@ -70,6 +71,21 @@ async fn work_that_a_dead_replica_has_claimed_is_done_after_the_lease() {
     assert_eq!(ended.outcome.expect("outcome").kind(), Kind::NoAnswer);
     let seconds = claimed.elapsed().as_secs_f64();
     assert!((2.0..3.0).contains(&seconds), "virtual time: {seconds}");
+}
+
+/// TPC-15: a hang-up ends the call also where no edge ever took anything on, and says who it was.
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_ends_a_call_that_no_edge_carries() {
+    let world = World::new(&[]);
+    let replica = replica(store(), &world, Config::default());
+    let call = replica.dial(dial_request("alice", "bob")).await.expect("committed");
+    let mut watch = replica.watch_call(&call.call_id).await;
+    assert_eq!(watch.event().await.r#type(), Type::Snapshot);
+    replica.hangup("", &call.call_id).await.expect("hung up");
+    assert_eq!(story(&watch.rest().await), ["a LEG_ENDED", "ENDED"]);
+    let outcome = replica.get(&call.call_id).await.expect("known").outcome.expect("outcome");
+    let found = (outcome.kind(), outcome.sip_status, outcome.ended_by.as_str());
+    assert_eq!(found, (Kind::Cancelled, 487, "api"));
 }
 
 /// Delivers the first event of the call's edge once more; whether the call is gone.
