@@ -116,13 +116,29 @@ impl CallControlApi {
                 if let Some(used) = self.request_use(call_id, request_id).await? {
                     return self.result_of(used, &fingerprint).await;
                 }
-                match error {
-                    ApplyError::Over(over) if is_hangup => Ok(over.public()),
-                    error => Err(refusal::of(&error)),
+                match (error, &request) {
+                    (ApplyError::Over(over), None) if is_hangup => Ok(over.public()),
+                    (ApplyError::Over(_), Some(request)) if is_hangup => self.hung_up_before(request).await,
+                    (error, _) => Err(refusal::of(&error)),
                 }
             }
             Err(ApplyError::RequestUsed(used)) => self.result_of(used, &fingerprint).await,
             Err(error) => Err(refusal::of(&error)),
+        }
+    }
+
+    /// The result of ending an ended call. The id stands for this request all the same (API 1).
+    async fn hung_up_before(&self, request: &RequestUse) -> Result<wire::Call, Status> {
+        match self.runner.repository.note_use(request).await {
+            Ok(()) => self.result_of(request.clone(), &request.fingerprint).await,
+            Err(store::StoreError::Conflict) => {
+                // Another one was faster with the same id
+                match self.request_use(&request.call_id, &request.request_id).await? {
+                    Some(used) => self.result_of(used, &request.fingerprint).await,
+                    None => Err(refusal::of(&ApplyError::Contended)),
+                }
+            }
+            Err(error) => Err(refusal::of_store(&error)),
         }
     }
 

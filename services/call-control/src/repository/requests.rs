@@ -4,7 +4,7 @@
 //! two partitions is taken for two requests, each of which still happens once.
 
 use prost::Message as _;
-use store::StoreError;
+use store::{Batch, Expect, StoreError};
 
 use super::{Repository, names};
 
@@ -38,5 +38,16 @@ impl Repository {
             RequestUse::decode(found.value).map_err(|error| StoreError::Corrupt { reason: error.to_string() })
         };
         found.map(read).transpose()
+    }
+
+    /// Notes the use of a request id that changed nothing, so that it stands for the same request from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the id is used already.
+    pub async fn note_use(&self, request: &RequestUse) -> Result<(), StoreError> {
+        let mut batch = Batch::new(self.partition(&request.call_id));
+        let name = names::request(&request.request_id);
+        batch.put_for(name, request.encode_to_vec(), Expect::Absent, self.request_retention);
+        self.store.commit(batch).await.map(drop)
     }
 }

@@ -95,4 +95,26 @@ async fn bad_page_requests_are_refused() {
     let request = cc::ListCallsRequest { page_token: "!".into(), ..cc::ListCallsRequest::default() };
     let status = replica.list(request).await.expect_err("no token");
     assert_eq!(reason(&status), "BAD_PAGE_TOKEN");
+    let filter = Some(cc::CallFilter { party: "foo".into(), ..cc::CallFilter::default() });
+    let status = replica.list(cc::ListCallsRequest { filter, ..Default::default() }).await;
+    assert_eq!(reason(&status.expect_err("no URI")), "BAD_URI");
+}
+
+/// A page token belongs to the filter that it was made for; the size of pages may change.
+#[tokio::test(start_paused = true)]
+async fn a_page_token_is_refused_with_another_filter() {
+    let (replica, _world) = single();
+    for _ in 0..3 {
+        replica.dial(dial_request("ring", "bob")).await.expect("committed");
+    }
+    let with = |party: &str| Some(cc::CallFilter { party: party.into(), ..cc::CallFilter::default() });
+    let ask = |party: &str, page_size, page_token: &str| {
+        replica.list(cc::ListCallsRequest { filter: with(party), page_size, page_token: page_token.into() })
+    };
+    let token = ask("sip:bob@example.com", 1, "").await.expect("a page").next_page_token;
+    assert_eq!(ask("sip:bob@example.com", 2, &token).await.expect("the rest").calls.len(), 2);
+    for party in ["", "sip:ring@example.com"] {
+        let status = ask(party, 1, &token).await.expect_err("another filter");
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "BAD_PAGE_TOKEN"));
+    }
 }
