@@ -46,6 +46,8 @@ pub(crate) struct Core<U: TransactionUser> {
     pub(crate) refused_tcp: HashMap<SocketAddr, Instant>,
     /// Transactions to tell in this round that something did not leave.
     pub(crate) failed: VecDeque<Key>,
+    /// Requests to tell in this round that their connection is gone.
+    pub(crate) disconnected: VecDeque<ClientKey>,
     /// Connections that we closed in this round.
     pub(crate) closed: VecDeque<(FlowId, FlowEnd)>,
     /// Who sees each message pass.
@@ -97,8 +99,7 @@ impl<U: TransactionUser> Context<'_, U> {
     /// # Errors
     /// See [`SendError`]. Nothing was sent then.
     pub fn send_request_on_flow(&mut self, request: Message, flow: Hop) -> Result<ClientKey, SendError> {
-        let reliable = self.core.is_reliable(flow);
-        self.core.transactions.send_request(self.core.now, request, flow, reliable)
+        self.core.send_by(request, flow)
     }
 
     /// Cancels an INVITE as soon as that is allowed (RFC 3261 9.1). `extra` are headers by name, such as Reason.

@@ -31,6 +31,9 @@ impl<U: TransactionUser> Driver<U> {
         } else if let Some(key) = self.core.failed.pop_front() {
             let now = self.core.now;
             self.core.transactions.handle_transport_error(now, key);
+        } else if let Some(key) = self.core.disconnected.pop_front() {
+            let now = self.core.now;
+            self.core.transactions.handle_disconnect(now, key);
         } else if let Some((flow, end)) = self.core.closed.pop_front() {
             self.guarded(|user, cx| user.on_flow_closed(cx, flow, end));
         } else if let Some(result) = self.core.work.pop_done() {

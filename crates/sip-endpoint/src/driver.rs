@@ -197,9 +197,11 @@ impl<U: TransactionUser> Driver<U> {
             self.core.counters.connections_failed.one_more();
             if let Some(flow) = flow {
                 self.core.fall_back(flow.view.peer, flow.fallbacks);
+                self.core.disconnect(id, flow.asked);
                 self.core.closed.push_back((id, end));
             }
-        } else if flow.is_some() {
+        } else if let Some(flow) = flow {
+            self.core.disconnect(id, flow.asked);
             self.core.closed.push_back((id, end));
         }
         for parcel in unsent {

@@ -174,6 +174,7 @@ impl<U: TransactionUser> Endpoint<U> {
             tags: RandomState::new(),
             refused_tcp: HashMap::new(),
             failed: VecDeque::new(),
+            disconnected: VecDeque::new(),
             closed: VecDeque::new(),
             witness: user.witness(),
             lag: Duration::ZERO,

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::hop::{FlowId, Hop, Transport};
 use crate::stream::{self, Event, Parcel, Patience, What};
+use crate::waiting::Asked;
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,7 @@ pub(crate) struct Fallback {
 pub(crate) struct Flow {
     pub(crate) view: FlowView,
     outgoing: mpsc::Sender<Parcel>,
+    pub(crate) asked: Asked<ClientKey>,
     /// Only while it is being opened.
     pub(crate) fallbacks: Vec<Fallback>,
     /// What waits for it to be opened and no witness has seen: it may never leave. As bounded as what is queued.
@@ -243,7 +245,10 @@ impl Flows {
         if view.accepted {
             *self.accepted_from.entry(view.peer.ip()).or_default() += 1;
         }
-        self.flows.insert(id, Flow { view, outgoing, fallbacks: Vec::new(), unshown: Vec::new() });
+        self.flows.insert(
+            id,
+            Flow { view, outgoing, asked: Asked::default(), fallbacks: Vec::new(), unshown: Vec::new() },
+        );
         (id, queue)
     }
 

@@ -45,6 +45,7 @@ mod stun;
 mod timers;
 mod udp;
 mod user;
+mod waiting;
 mod witness;
 mod work;
 

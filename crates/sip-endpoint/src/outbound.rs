@@ -46,7 +46,7 @@ impl<U: TransactionUser> Core<U> {
             && !self.refused_tcp(peer)
             && let Some((flow, by_tcp)) = self.by_tcp(&request, peer)
         {
-            let key = self.transactions.send_request(self.now, by_tcp, Hop::Flow(flow), true)?;
+            let key = self.send_by(by_tcp, Hop::Flow(flow))?;
             self.counters.large_requests_by_tcp.one_more();
             if let Some(flow) = self.flows.get_mut(flow)
                 && !flow.view.open
@@ -55,7 +55,14 @@ impl<U: TransactionUser> Core<U> {
             }
             return Ok(key);
         }
-        self.transactions.send_request(self.now, request, to, self.is_reliable(to))
+        self.send_by(request, to)
+    }
+
+    /// Starts a client transaction by exactly this hop.
+    pub(crate) fn send_by(&mut self, request: Message, hop: Hop) -> Result<ClientKey, SendError> {
+        let key = self.transactions.send_request(self.now, request, hop, self.is_reliable(hop))?;
+        self.note_asked(hop, key);
+        Ok(key)
     }
 
     pub(crate) fn is_reliable(&self, hop: Hop) -> bool {
@@ -93,7 +100,8 @@ impl<U: TransactionUser> Core<U> {
 
     /// Forgets a connection; the user hears of it in the same round.
     pub(crate) fn close_flow(&mut self, id: FlowId, end: FlowEnd) {
-        if self.flows.remove(id).is_some() {
+        if let Some(flow) = self.flows.remove(id) {
+            self.disconnect(id, flow.asked);
             self.closed.push_back((id, end));
         }
     }

@@ -92,8 +92,8 @@ pub trait TransactionUser: Send + Sized + 'static {
         let _ = (cx, flow);
     }
 
-    /// A connection is gone. Messages that were still queued on it are reported one by one through
-    /// [`on_failure`](Self::on_failure).
+    /// A connection is gone. Messages that were still queued on it and requests that waited for their response on it are
+    /// reported one by one through [`on_failure`](Self::on_failure).
     fn on_flow_closed(&mut self, cx: &mut Context<'_, Self>, flow: FlowId, end: FlowEnd) {
         let _ = (cx, flow, end);
     }
@@ -114,7 +114,8 @@ pub trait TransactionUser: Send + Sized + 'static {
 pub enum Failure {
     /// No final response in time (Timer B or F, or 64*T1 after a CANCEL). Stands for a 408 (RFC 3261 8.1.3.1).
     TimedOut(ClientKey),
-    /// The request could not be delivered. Stands for a 503 (RFC 3261 8.1.3.1).
+    /// The request could not be delivered, or the connection on which its response was to come is gone. Stands for a 503 (RFC
+    /// 3261 8.1.3.1).
     NotSent(ClientKey),
     /// A response could not be delivered. The transaction lives on (RFC 6026 8.8): a repetition of the request gets
     /// the response again.

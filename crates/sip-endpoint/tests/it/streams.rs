@@ -178,6 +178,37 @@ async fn a_refused_connection_fails_every_request_that_waited_for_it() {
     assert_eq!(us.counters.connections_failed.count(), 1);
 }
 
+/// OBD-05: no timer runs after a provisional response, and no other way leads back.
+#[tokio::test]
+async fn requests_that_wait_for_their_response_end_with_the_connection() {
+    let mut us = Running::new().await;
+    let mut peer = TcpPeer::connect(us.address).await;
+    peer.send_text(&options("z9hG4bK1")).await;
+    peer.receive().await;
+    let (_, _, arrival) = us.request().await;
+    for (method, status) in
+        [("INVITE", 180), ("OPTIONS", 100), ("INVITE", 486), ("INVITE", 200), ("OPTIONS", 200)]
+    {
+        us.send(method, 0, Transport::Tcp, arrival.source);
+        let request = peer.receive().await;
+        peer.send(response(&request, status)).await;
+        assert_eq!(us.response().await.status(), Some(status));
+        if status == 486 {
+            assert_eq!(peer.receive().await.method_str(), "ACK");
+        }
+    }
+    drop(peer);
+    assert!(matches!(us.failure().await, Failure::NotSent(_)));
+    assert!(matches!(us.failure().await, Failure::NotSent(_)));
+    loop {
+        match us.told().await {
+            Told::Failure(failure) => panic!("{failure:?} of one that was answered"),
+            Told::Closed(..) => break,
+            _ => {}
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_connection_that_is_there_is_used_again_in_both_directions() {
     let mut us = Running::new().await;
