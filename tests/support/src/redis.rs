@@ -1,5 +1,7 @@
 //! A real redis-server.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -46,6 +48,30 @@ impl Redis {
     /// The port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What it says to a command without binary arguments, as text.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn ask(&self, command: &str) -> String {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
+        write!(connection, "{command}\r\nQUIT\r\n").expect("the server takes commands");
+        let mut text = String::new();
+        connection.read_to_string(&mut text).expect("the server answers, and closes after QUIT");
+        text
+    }
+
+    /// Waits until it counts a replica as in step.
+    ///
+    /// # Panics
+    /// When patience ends first.
+    pub fn wait_for_replica(&self) {
+        let begun = std::time::Instant::now();
+        while !self.ask("INFO replication").contains("state=online") {
+            assert!(begun.elapsed() < crate::PATIENCE, "no replica is in step");
+            std::thread::yield_now();
+        }
     }
 
     /// Stops it where it is: connections stay and nothing is answered.

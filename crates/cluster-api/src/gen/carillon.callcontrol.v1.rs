@@ -615,7 +615,9 @@ pub struct WatchCallsRequest {
     /// Only calls that match when the event happens.
     #[prost(message, optional, tag = "2")]
     pub filter: ::core::option::Option<CallFilter>,
-    /// Resume behind this event: no snapshot, nothing lost, nothing repeated. At least one hour of history is kept.
+    /// Resume behind this event: no snapshot, nothing lost, nothing repeated. Two hours of history are kept, as
+    /// far as its bounds (`limits.history_events`, in the embedded store also `limits.history_bytes`) hold them: by default an hour of
+    /// about 7 calls a second. OUT_OF_RANGE CURSOR_TOO_OLD tells that what was asked for is gone.
     /// Present and empty together with call_id: every event of this call from CREATED on, without a snapshot.
     #[prost(string, optional, tag = "3")]
     pub after_cursor: ::core::option::Option<::prost::alloc::string::String>,
@@ -642,7 +644,7 @@ pub struct HoldRequest {
     /// The call.
     #[prost(string, tag = "2")]
     pub call_id: ::prost::alloc::string::String,
-    /// The leg that is put on hold; absent means every leg.
+    /// The leg that is put on hold; absent means every leg. Refused with UNIMPLEMENTED by versions that hold whole calls only.
     #[prost(string, optional, tag = "3")]
     pub leg_id: ::core::option::Option<::prost::alloc::string::String>,
 }
@@ -655,7 +657,7 @@ pub struct UnholdRequest {
     /// The call.
     #[prost(string, tag = "2")]
     pub call_id: ::prost::alloc::string::String,
-    /// The leg; absent means every leg.
+    /// As HoldRequest.leg_id.
     #[prost(string, optional, tag = "3")]
     pub leg_id: ::core::option::Option<::prost::alloc::string::String>,
 }

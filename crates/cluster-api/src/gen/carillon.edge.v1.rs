@@ -56,7 +56,7 @@ pub struct ListEdgesResponse {
 /// Drains an edge.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DrainEdgeRequest {
-    /// Chosen by the client, at most 64 characters; the same id again changes nothing more.
+    /// Chosen by the client, 1 to 64 octets; the same id again changes nothing more.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// The edge.

@@ -808,7 +808,7 @@ pub mod capture_client {
                 .insert(GrpcMethod::new("carillon.trace.v1.Capture", "ReadCapture"));
             self.inner.unary(req, path, codec).await
         }
-        /// Streams what passes this edge from now on.
+        /// Streams what passes this edge from now on. Refused with UNIMPLEMENTED by versions without WatchTraffic.
         pub async fn watch_capture(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchCaptureRequest>,
@@ -862,7 +862,7 @@ pub mod capture_server {
             >
             + std::marker::Send
             + 'static;
-        /// Streams what passes this edge from now on.
+        /// Streams what passes this edge from now on. Refused with UNIMPLEMENTED by versions without WatchTraffic.
         async fn watch_capture(
             &self,
             request: tonic::Request<super::WatchCaptureRequest>,

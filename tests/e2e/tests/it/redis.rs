@@ -1,7 +1,7 @@
 //! What Carillon does while Redis is away, or has too few replicas.
 
 use scripted_phone::{Happening, Remote, Script};
-use test_support::{Redis, Starting, TestPhone, http_get};
+use test_support::{Carillon, Redis, Starting, TestPhone, http_get};
 
 /// F6: without Redis at the start the process says so, is not ready, and is once Redis is there.
 #[test]
@@ -21,13 +21,13 @@ fn a_start_without_redis_waits_for_it_and_says_so() {
     assert_eq!(http_get(&admin, "/readyz").0, 200);
 }
 
-/// F7: a registration that too few replicas have is not answered 200.
+/// F7: a registration that too few replicas have is not answered 200; that Redis has one need not be said.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registration_waits_for_the_replica_and_is_refused_while_it_is_frozen() {
     let redis = Redis::start();
     let replica = redis.replica();
-    let variables = [("CARILLON_REDIS_WAIT_REPLICAS", "1")];
-    let carillon = Starting::with(&["--redis", &redis.url()], &variables).ready();
+    redis.wait_for_replica();
+    let carillon = Carillon::serve(&["--redis", &redis.url()]);
     for aor in ["sip:alice@localhost", "sip:bob@localhost"] {
         carillon.account(aor, "secret");
     }
