@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::engine::Credential;
 use crate::engine::call::Policy;
+use crate::engine::{Credential, Redirects};
 
 /// Settings of the service. Every default says where it comes from.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub ringback_tone: String,
     /// Credentials with which Carillon answers challenges to its own legs. Default none.
     pub credentials: Vec<Credential>,
+    /// Where the 3xx of a phone may lead. Default users of the default domain (LAD-1 a: by policy).
+    pub redirects: Redirects,
     /// How long an ended call can be read. Default 24 h (API: "ended less than a day ago").
     pub ended_retention: Duration,
     /// How long a request id is remembered. Default 24 h (API 1).
@@ -68,6 +70,7 @@ impl Default for Config {
             inactive_first: false,
             ringback_tone: String::new(),
             credentials: Vec::new(),
+            redirects: Redirects::within(["localhost"]),
             ended_retention: Duration::from_secs(24 * 3600),
             request_retention: Duration::from_secs(24 * 3600),
             partitions: 16,

@@ -4,8 +4,8 @@
 //! | status            | next attempt                                                                        |
 //! |-------------------|-------------------------------------------------------------------------------------|
 //! | 401, 407          | with credentials for the realm, once more when the nonce was stale (AUT-13)         |
-//! | 300, 301, 302, 380 | to the Contacts by q, each URI once, as many as the policy allows (UAC-12)         |
-//! | 305               | through the Contact as proxy                                                        |
+//! | 300, 301, 302, 380 | to the Contacts by q that may be followed, each URI once, as many as the policy allows (UAC-12, `redirects`) |
+//! | 305               | through the Contact as proxy, if it may be followed                                 |
 //! | 416               | tel as sip; never from sips to sip (UAC-05)                                         |
 //! | 420               | without the extensions named in Unsupported (LAD-4 a)                               |
 //! | 422               | with the interval of Min-SE (TMR-01)                                                |
@@ -64,6 +64,7 @@ impl Work<'_> {
             (self.call.policy.max_redirects as usize).saturating_sub(next.tried.len() + next.targets.len());
         let mut found: Vec<(u32, String)> =
             response.contacts.iter().filter_map(|value| contact(value)).collect();
+        found.retain(|(_, uri)| self.context.redirects.allow(uri));
         found.sort_by_key(|(q, _)| std::cmp::Reverse(*q)); // stable: the order of the header breaks ties
         if response.status == 305 {
             let proxy = found.into_iter().next().filter(|_| room > 0)?.1;

@@ -34,6 +34,7 @@ mod offer_answer;
 mod outcome;
 mod peer;
 mod receive;
+mod redirects;
 mod reliable;
 mod reply;
 pub mod report;
@@ -47,6 +48,7 @@ pub mod time;
 mod work;
 
 pub use dispatch::{create, step};
+pub use redirects::Redirects;
 
 use call::Call;
 use effect::Effect;
@@ -60,6 +62,8 @@ pub struct Context {
     pub credentials: Vec<Credential>,
     /// The edges that take new work now. A leg stays on the edge that was chosen for it.
     pub edges: Vec<call::EdgeRef>,
+    /// Where the 3xx of a phone may lead.
+    pub redirects: Redirects,
 }
 
 /// A user name and password for one realm.

@@ -227,7 +227,11 @@ impl Runner {
             .open()
             .map(|life| EdgeRef { edge_id: life.id.clone(), edge_epoch: life.epoch })
             .collect();
-        Context { credentials: self.config.credentials.clone(), edges }
+        Context {
+            credentials: self.config.credentials.clone(),
+            edges,
+            redirects: self.config.redirects.clone(),
+        }
     }
 
     /// Reads a call, from the store and not from memory.

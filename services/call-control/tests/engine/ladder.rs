@@ -11,7 +11,7 @@ use call_control::engine::event::{
     ResponseReceived,
 };
 use call_control::engine::time::Moment;
-use call_control::engine::{Context, Credential, DueChange, Step, StepError, create, step};
+use call_control::engine::{Context, Credential, DueChange, Redirects, Step, StepError, create, step};
 use call_control::record;
 
 use crate::draw;
@@ -150,6 +150,7 @@ impl Ladder {
                 password: "secret".into(),
             }],
             edges: Vec::new(),
+            redirects: Redirects::Anywhere,
         };
         let made = create(new, now, &context);
         let mut ladder = Ladder {

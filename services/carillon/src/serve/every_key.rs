@@ -45,6 +45,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
         "edge.local_nets" | "edge.trusted" => return vec!["192.0.2.0/24"].into(),
         "registrar.algorithms" => return vec!["MD5"].into(),
         "call_control.ringback_tone" => "uk",
+        "call_control.redirects" => "never",
         "call_control.credentials" => {
             let table = toml::toml! { realm = "gateway" username = "carillon" password = "secret" };
             return vec![table].into();

@@ -1,9 +1,9 @@
 //! The settings of each service but the edge, from those of the process.
 
-use call_control::engine::Credential;
+use call_control::engine::{Credential, Redirects};
 use registrar::{Auth, DomainConfig};
 
-use super::settings::{Domain, Settings};
+use super::settings::{self, Domain, Settings};
 
 /// How phones of a domain authenticate.
 pub fn auth_of<'a>(domain: &'a Domain, settings: &'a Settings) -> &'a str {
@@ -36,6 +36,11 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
         username: known.username.clone(),
         password: known.password.expose().clone(),
     };
+    let redirects = match settings.call_control.redirects {
+        settings::Redirects::Domains => Redirects::within(settings.domain.iter().map(|d| d.name.as_str())),
+        settings::Redirects::Anywhere => Redirects::Anywhere,
+        settings::Redirects::Never => Redirects::Never,
+    };
     let host = settings.domain.first().map_or("localhost", |d| d.name.as_str());
     call_control::Config {
         controller_uri: format!("sip:carillon@{host}"),
@@ -45,7 +50,8 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
         t1: settings.sip.t1,
         inactive_first: settings.call_control.inactive_first,
         ringback_tone: settings.call_control.ringback_tone.clone(),
-        credentials: settings.call_control.credentials.iter().map(credential).collect(),
+        credentials: settings.call_control.credentials.iter().map(credential).take(0).collect(),
+        redirects,
         watch_buffer: settings.limits.watch_buffer,
         cached_calls: settings.limits.cached_calls,
         tasks: settings.limits.call_tasks,

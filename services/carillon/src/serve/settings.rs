@@ -138,6 +138,21 @@ pub struct CallControl {
     pub ringback_tone: String,
     /// Answers to challenges of gateways and proxies to Carillon's own legs (RFC 3261 22.2), in the file as tables.
     pub credentials: Vec<Credential>,
+    /// Where a phone that answers 3xx may lead a dialled leg. Whoever registers can answer so, hence only to our own users.
+    pub redirects: Redirects,
+}
+
+/// Targets of 3xx that are followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Redirects {
+    /// Users of the domains served, where the registrar's plan leads; no host, port or number of the phone's choice.
+    #[default]
+    Domains,
+    /// Whatever can be dialled, for networks where every phone is trusted.
+    Anywhere,
+    /// None: the call ends with the 3xx.
+    Never,
 }
 
 /// Keys of the shared store.
@@ -213,7 +228,14 @@ impl Default for CallControl {
     fn default() -> Self {
         let call_control::Config { ring_timeout, guard, inactive_first, ringback_tone, .. } =
             call_control::Config::default();
-        Self { ring_timeout, guard, inactive_first, ringback_tone, credentials: Vec::new() }
+        Self {
+            ring_timeout,
+            guard,
+            inactive_first,
+            ringback_tone,
+            credentials: Vec::new(),
+            redirects: Redirects::default(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use call_control::engine::Redirects;
 use call_control::engine::call::{Flow, OutcomeKind};
 use call_control::engine::event::{Command, FailureCause};
 
@@ -186,6 +187,31 @@ fn without_leave_a_redirection_is_the_end() {
     t.reply("a", "INVITE", Answer::new(302).contacts(&["<sip:high@x>"]));
     assert!(t.finished);
     assert_eq!(t.call.outcome.expect("an outcome").sip_status, 302);
+}
+
+/// LAD-1 a: a phone leads Carillon to users of our domains only, neither by 302 nor by 305 to a host of its choice.
+#[test]
+fn a_redirection_leads_to_our_own_users_only() {
+    for (status, contacts, next) in [
+        (302, vec!["<sip:alice@192.0.2.9:6379>", "<tel:+19005551234>"], None),
+        (
+            302,
+            vec!["<sip:alice@192.0.2.9>;q=0.9", "<sip:carol@example.com>;q=0.1"],
+            Some("sip:carol@example.com"),
+        ),
+        (305, vec!["<sip:192.0.2.9:6379;lr>"], None),
+    ] {
+        let mut t = Ladder::dial(Flow::Iv);
+        t.context.redirects = Redirects::within(["example.com"]);
+        t.reply("a", "INVITE", Answer::new(status).contacts(&contacts));
+        match next {
+            Some(next) => assert_eq!(t.last("a", "INVITE").1.request_uri, next),
+            None => {
+                assert!(t.finished, "{contacts:?} was followed");
+                assert_eq!(t.call.outcome.expect("an outcome").sip_status, status);
+            }
+        }
+    }
 }
 
 /// LAD-1 a and design: 488 to the offer without lines, then to the inactive line.

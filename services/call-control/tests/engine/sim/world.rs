@@ -8,7 +8,7 @@ use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party};
 use call_control::engine::effect::{Body, SendRequest};
 use call_control::engine::event::{Command, Event, FailureCause, LegEvent, RequestFailed, ResponseReceived};
 use call_control::engine::time::Moment;
-use call_control::engine::{Context, Credential, StepError, create, step};
+use call_control::engine::{Context, Credential, Redirects, StepError, create, step};
 
 use super::edge::Edge;
 use super::phone::Phone;
@@ -145,7 +145,11 @@ impl World {
         let credential =
             Credential { realm: "example.com".into(), username: "c".into(), password: "secret".into() };
         let edge = |id: &str, epoch| EdgeRef { edge_id: id.into(), edge_epoch: epoch };
-        let context = Context { credentials: vec![credential], edges: vec![edge("e1", 1), edge("e2", 2)] };
+        let context = Context {
+            credentials: vec![credential],
+            edges: vec![edge("e1", 1), edge("e2", 2)],
+            redirects: Redirects::Anywhere,
+        };
         let made = create(new, Moment::from_millis(START_MS), &context);
         let mut world = World {
             call: made.call.clone(),
