@@ -42,6 +42,21 @@ pub(crate) struct AorRecord {
     /// Whether the record is in the list of those with bindings.
     #[prost(bool, tag = "9")]
     pub is_listed: bool,
+    /// What Call-IDs did last whose bindings do not say it, oldest first.
+    #[prost(message, repeated, tag = "10")]
+    pub past: Vec<PastRecord>,
+}
+
+/// The last that a client did by REGISTER under one Call-ID.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PastRecord {
+    #[prost(string, tag = "1")]
+    pub call_id: String,
+    #[prost(uint32, tag = "2")]
+    pub cseq: u32,
+    /// Until when it is remembered, store time.
+    #[prost(uint64, tag = "3")]
+    pub until_ms: u64,
 }
 
 /// An account.

@@ -44,8 +44,9 @@ impl Shared {
         }
         let Some(domain) = self.domains.of(&request_uri) else { return Ok(bare(404, "Domain Not Served")) };
         let Some(to_aor) = address_of(&request.to_uri) else { return Ok(bare(400, "Bad To")) };
+        // step 5: a domain that is served, but not the one that is asked
         if self.domains.of_aor(&to_aor) != Some(domain) {
-            return Ok(bare(404, "Domain Not Served"));
+            return Ok(bare(404, "Address Not In This Domain"));
         }
         // step 2
         let unknown: Vec<&str> =

@@ -3,6 +3,7 @@
 //! [`plan`] looks and decides; [`Plan::apply`] changes. A plan that was refused has changed nothing (REG-10).
 
 mod granted;
+mod order;
 
 use std::time::Duration;
 
@@ -83,47 +84,44 @@ pub(crate) fn plan<'a>(
     now_ms: u64,
     policy: Policy,
 ) -> Result<Plan<'a>, Refusal> {
-    let mut steps = Vec::with_capacity(asked.contacts.len());
     if asked.star {
         // RFC 3261 10.2.2, 10.3 step 6
         if !asked.contacts.is_empty() || asked.expires != Some(0) {
             return Err(Refusal::Star);
         }
-        for binding in record.live(now_ms).filter(|binding| !binding.is_static) {
-            check_order(binding, asked)?;
-            steps.push(Step::Unbind(binding.id));
-        }
-        return Ok(Plan { asked, steps });
+        order::check(record, asked, false, now_ms)?;
+        let bound = record.live(now_ms).filter(|binding| !binding.is_static);
+        return Ok(Plan { asked, steps: bound.map(|binding| Step::Unbind(binding.id)).collect() });
     }
-    let mut added: Vec<(Uri<'_>, usize)> = Vec::new();
+    // RFC 3261 10.3 step 7 takes one contact after the other: of one that is named twice, the last counts.
+    let mut decided: Vec<(Uri<'_>, Option<u64>, Option<Step<'a>>)> = Vec::with_capacity(asked.contacts.len());
     for contact in asked.contacts {
         let uri = Uri::parse(contact.uri.as_bytes()).map_err(|_| Refusal::BadContact(contact.uri.clone()))?;
         check_contact(&uri, asked)?;
         let granted = granted(uri.scheme, contact.expires.or(asked.expires), policy)?;
         let known = record.live(now_ms).find(|binding| is_equivalent(&uri, &binding.uri));
-        if let Some(binding) = known {
-            check_order(binding, asked)?;
-        }
-        match (granted, known) {
-            (Granted::Nothing, Some(binding)) => steps.push(Step::Unbind(binding.id)),
-            (Granted::Nothing, None) => {}
-            (_, Some(binding)) => steps.push(Step::Bind(contact, granted, Some(binding.id))),
-            (_, None) => {
-                // the same contact twice in one request is one binding, as the last one says
-                let twin = added.iter().find(|(other, _)| other.equivalent(&uri)).map(|&(_, step)| step);
-                match twin {
-                    Some(step) => steps[step] = Step::Bind(contact, granted, None),
-                    None => {
-                        added.push((uri, steps.len()));
-                        steps.push(Step::Bind(contact, granted, None));
-                    }
-                }
-            }
+        let known = known.map(|binding| binding.id);
+        let step = match (granted, known) {
+            (Granted::Nothing, known) => known.map(Step::Unbind),
+            (Granted::Seconds(_), known) => Some(Step::Bind(contact, granted, known)),
+        };
+        let is_same = |(other, binding, _): &&mut (Uri<'_>, Option<u64>, _)| {
+            other.equivalent(&uri) || (known.is_some() && *binding == known)
+        };
+        match decided.iter_mut().find(is_same) {
+            Some((.., decided)) => *decided = step,
+            None => decided.push((uri, known, step)),
         }
     }
+    let steps: Vec<Step<'a>> = decided.into_iter().filter_map(|(.., step)| step).collect();
+    let binds = steps.iter().any(|step| matches!(step, Step::Bind(..)));
+    if !asked.contacts.is_empty() {
+        order::check(record, asked, binds, now_ms)?;
+    }
+    let added = steps.iter().filter(|step| matches!(step, Step::Bind(_, _, None))).count();
     let is_going = |id| steps.iter().any(|step| matches!(step, Step::Unbind(gone) if *gone == id));
-    let count = added.len() + record.live(now_ms).filter(|binding| !is_going(binding.id)).count();
-    if !added.is_empty() && count > usize::try_from(policy.max_bindings).unwrap_or(usize::MAX) {
+    let count = added + record.live(now_ms).filter(|binding| !is_going(binding.id)).count();
+    if added > 0 && count > usize::try_from(policy.max_bindings).unwrap_or(usize::MAX) {
         return Err(Refusal::TooMany(policy.max_bindings));
     }
     Ok(Plan { asked, steps })
@@ -147,15 +145,20 @@ impl Plan<'_> {
         for expired in record.take_expired(now_ms) {
             note(Type::Expired, &expired);
         }
+        let mut overtaken = Vec::new();
         for step in &self.steps {
             match *step {
                 Step::Unbind(id) => {
                     for gone in record.bindings.extract_if(.., |binding| binding.id == id) {
                         note(Type::Unregistered, &gone);
+                        overtaken.push((gone.call_id, gone.cseq));
                     }
                 }
                 Step::Bind(contact, granted, Some(id)) => {
                     if let Some(binding) = record.bindings.iter_mut().find(|binding| binding.id == id) {
+                        if binding.call_id != self.asked.call_id {
+                            overtaken.push((binding.call_id.clone(), binding.cseq));
+                        }
                         self.fill(binding, contact, granted, now_ms);
                         note(Type::Refreshed, binding);
                     }
@@ -170,6 +173,10 @@ impl Plan<'_> {
                 }
             }
         }
+        for (call_id, cseq) in overtaken.iter().filter(|(call_id, _)| !call_id.is_empty()) {
+            order::remember(record, call_id, *cseq, now_ms);
+        }
+        order::remember(record, self.asked.call_id, self.asked.cseq, now_ms);
     }
 
     fn fill(&self, binding: &mut BindingRecord, contact: &RegisterContact, granted: Granted, now_ms: u64) {
@@ -193,15 +200,15 @@ impl Plan<'_> {
     }
 }
 
-/// RFC 3261 10.3 step 6 and 7: an older request of the same client changes nothing.
-fn check_order(binding: &BindingRecord, asked: Asked<'_>) -> Result<(), Refusal> {
-    let is_older = binding.call_id == asked.call_id && asked.cseq <= binding.cseq;
-    if is_older { Err(Refusal::OutOfOrder) } else { Ok(()) }
-}
-
 fn check_contact(uri: &Uri<'_>, asked: Asked<'_>) -> Result<(), Refusal> {
-    // RFC 5627 5.1
-    if is_equivalent(uri, asked.aor) {
+    // RFC 5627 5.1; the default port and sips name the same user in the same place, although URI equality tells them apart
+    // (RFC 3261 19.1.4)
+    let mut plain = *uri;
+    plain.port = uri.port.filter(|port| *port != if uri.is_secure() { 5061 } else { 5060 });
+    if uri.is_secure() {
+        plain.scheme = Scheme::Sip;
+    }
+    if Uri::parse(asked.aor.as_bytes()).is_ok_and(|aor| plain.equivalent(&aor)) {
         return Err(Refusal::Self_);
     }
     // RFC 5630 5.2

@@ -92,7 +92,7 @@ fn the_contacts_own_time_comes_first() {
     let mut record = AorRecord::new();
     let contacts = [lasting("sip:a@h", 100), contact("sip:b@h")];
     register(&mut record, Asked { expires: Some(200), ..asked(&contacts, "a", 1) }, NOW).unwrap();
-    register(&mut record, asked(&[contact("sip:c@h")], "a", 1), NOW).unwrap();
+    register(&mut record, asked(&[contact("sip:c@h")], "a", 2), NOW).unwrap();
     let seconds: Vec<u32> = record.bindings.iter().map(|binding| binding.seconds_left(NOW)).collect();
     assert_eq!(seconds, [100, 200, 3_600]);
 }
@@ -218,12 +218,17 @@ fn expired_bindings_are_gone() {
 #[test]
 fn the_address_of_record_is_no_contact() {
     let mut record = AorRecord::new();
-    for itself in ["sip:bob@d", "sip:%62ob@D", "sip:bob@d;x=1"] {
+    for itself in ["sip:bob@d", "sip:%62ob@D", "sip:bob@d;x=1", "sip:bob@d:5060"] {
         assert_eq!(
             register(&mut record, asked(&[contact(itself)], "a", 1), NOW),
             Err(Refusal::Self_),
             "{itself}"
         );
+    }
+    for itself in ["sips:bob@d", "sips:bob@d:5061"] {
+        let contacts = [contact(itself)];
+        let secure = Asked { is_secure: true, ..asked(&contacts, "a", 1) };
+        assert_eq!(register(&mut record, secure, NOW), Err(Refusal::Self_), "{itself}");
     }
     assert!(register(&mut record, asked(&[contact("sip:bob@d:5070")], "a", 1), NOW).is_ok());
 }
@@ -264,4 +269,93 @@ fn a_contact_named_twice_is_bound_once() {
     register(&mut record, asked(&twice, "a", 1), NOW).unwrap();
     assert_eq!(record.bindings.len(), 1);
     assert_eq!(record.bindings[0].seconds_left(NOW), 200);
+}
+
+/// REG-07: of a contact that is named twice the last counts, whether it is bound already or not.
+#[test]
+fn the_last_word_on_a_contact_counts() {
+    let (here, gone) = (lasting("sip:a@h", 100), lasting("sip:a@H", 0));
+    for is_bound in [false, true] {
+        let mut record = AorRecord::new();
+        if is_bound {
+            register(&mut record, asked(&[contact("sip:a@h")], "a", 1), NOW).unwrap();
+        }
+        let mut removed = record.clone();
+        register(&mut removed, asked(&[here.clone(), gone.clone()], "a", 2), NOW).unwrap();
+        assert!(removed.bindings.is_empty());
+        register(&mut record, asked(&[gone.clone(), here.clone()], "a", 2), NOW).unwrap();
+        assert_eq!(record.bindings[0].seconds_left(NOW), 100);
+    }
+}
+
+/// REG-07: two contacts that one binding is equal to are one contact, although they are not equal to each other.
+#[test]
+fn a_binding_is_decided_once() {
+    let mut record = AorRecord::new();
+    register(&mut record, asked(&[contact("sip:a@h")], "a", 1), NOW).unwrap();
+    let two = [lasting("sip:a@h;x=1", 0), lasting("sip:a@h;x=2", 100)];
+    register(&mut record, asked(&two, "a", 2), NOW).unwrap();
+    assert_eq!(uris(&record), ["sip:a@h;x=2"]);
+}
+
+/// REG-09, T3: a request that was overtaken by the removal of its binding, by whichever way, does not bring it back.
+#[test]
+fn what_is_removed_stays_removed() {
+    let a = [contact("sip:a@h")];
+    let none = [lasting("sip:a@h", 0)];
+    let star = Asked { star: true, expires: Some(0), ..asked(&[], "one", 11) };
+    let star_of_another = Asked { call_id: "two", cseq: 1, ..star };
+    let by_another = asked(&none, "two", 1);
+    for removal in [asked(&none, "one", 11), star, star_of_another, by_another] {
+        let mut record = AorRecord::new();
+        register(&mut record, asked(&a, "one", 9), NOW).unwrap();
+        register(&mut record, removal, NOW).unwrap();
+        for late in [asked(&a, "one", 9), asked(&[contact("sip:b@h")], "one", 8)] {
+            let later = NOW + order::LINGER_MS - 1;
+            assert_eq!(register(&mut record, late, later), Err(Refusal::OutOfOrder), "after {removal:?}");
+        }
+        assert!(register(&mut record.clone(), asked(&a, "one", 12), NOW).is_ok());
+        assert!(register(&mut record, asked(&a, "one", 9), NOW + order::LINGER_MS).is_ok());
+    }
+}
+
+/// REG-09: a removal that comes twice, say by another edge after the first one failed, finds nothing more to remove.
+#[test]
+fn a_removal_may_come_twice() {
+    let mut record = AorRecord::new();
+    let none = [lasting("sip:a@h", 0)];
+    register(&mut record, asked(&[contact("sip:a@h")], "one", 1), NOW).unwrap();
+    for _ in 0..2 {
+        assert!(register(&mut record, asked(&none, "one", 2), NOW).is_ok());
+    }
+    assert_eq!(register(&mut record, asked(&none, "one", 1), NOW), Err(Refusal::OutOfOrder));
+}
+
+/// REG-09, T3: an old request is old also for contacts that nobody has named since.
+#[test]
+fn an_old_request_adds_nothing_either() {
+    let mut record = AorRecord::new();
+    let two = [contact("sip:a@h"), contact("sip:b@h")];
+    register(&mut record, asked(&two, "one", 10), NOW).unwrap();
+    let new = [contact("sip:new@h")];
+    for cseq in [9, 10] {
+        assert_eq!(register(&mut record, asked(&new, "one", cseq), NOW), Err(Refusal::OutOfOrder));
+    }
+    register(&mut record, asked(&[lasting("sip:a@h", 0)], "one", 12), NOW).unwrap();
+    let overtaken = asked(&two[..1], "one", 11);
+    assert_eq!(register(&mut record, overtaken, NOW), Err(Refusal::OutOfOrder), "although b is from 10");
+    assert!(register(&mut record, asked(&new, "one", 13), NOW).is_ok());
+}
+
+/// REG-09: what is remembered is bounded, and lasts as long as a request lingers.
+#[test]
+fn the_past_is_bounded() {
+    let mut record = AorRecord::new();
+    let none = [lasting("sip:a@h", 0)];
+    for client in 0..40 {
+        register(&mut record, asked(&none, &format!("client-{client}"), 1), NOW).unwrap();
+    }
+    assert_eq!(record.past.len(), order::MOST);
+    register(&mut record, asked(&[contact("sip:a@h")], "last", 1), NOW + order::LINGER_MS).unwrap();
+    assert!(record.past.is_empty());
 }

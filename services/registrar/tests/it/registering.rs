@@ -26,6 +26,10 @@ async fn a_register_names_a_served_domain() {
     assert_eq!(ask(|request| request.to_uri = "tel:+1".into()).await, 400);
     assert_eq!(ask(|request| request.to_uri = "sip:open".into()).await, 400);
     assert_eq!(ask(|request| request.request_uri = "sip:OPEN:5070;transport=tcp".into()).await, 200);
+    let mut of_another_domain = phone.request(&[contact("sip:bob@h")]);
+    of_another_domain.to_uri = "sip:bob@d".into();
+    let answer = phone.send(of_another_domain).await;
+    assert_eq!((answer.status, answer.reason.as_str()), (404, "Address Not In This Domain"));
 }
 
 /// REG-02: domain, Require, credentials, right, existence: the first failing check answers.
