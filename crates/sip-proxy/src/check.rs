@@ -54,19 +54,23 @@ pub fn check_request(request: &Message, proxy_extensions: &[&str]) -> Result<All
         return Err(Refusal::TooManyHops);
     }
     let max_breadth = max_breadth(request)?;
-    // 16.3 step 5
-    if request.has(HeaderId::ProxyRequire) {
-        let known = |tag: &str| proxy_extensions.iter().any(|known| known.eq_ignore_ascii_case(tag));
-        let unknown: Vec<String> = request
-            .option_tags(HeaderId::ProxyRequire)
-            .filter(|tag| !known(tag))
-            .map(str::to_owned)
-            .collect();
-        if !unknown.is_empty() {
-            return Err(Refusal::BadExtension(unknown));
-        }
-    }
+    check_extensions(request, proxy_extensions)?;
     Ok(Allowance { max_forwards, max_breadth })
+}
+
+/// Checks that a request asks nothing of a proxy that this one does not do; also one that ends here, since the one who answers it
+/// is also the proxy that it reached (RFC 3261 16.3 step 5).
+///
+/// # Errors
+/// When Proxy-Require names an unknown extension.
+pub fn check_extensions(request: &Message, proxy_extensions: &[&str]) -> Result<(), Refusal> {
+    if !request.has(HeaderId::ProxyRequire) {
+        return Ok(());
+    }
+    let known = |tag: &str| proxy_extensions.iter().any(|known| known.eq_ignore_ascii_case(tag));
+    let tags = request.option_tags(HeaderId::ProxyRequire);
+    let unknown: Vec<String> = tags.filter(|tag| !known(tag)).map(str::to_owned).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(Refusal::BadExtension(unknown)) }
 }
 
 // RFC 5393 5.3.3

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sip_message::{BuildError, Edit, HeaderId, Message, NameAddr, Uri};
 
-use crate::Arrived;
+use crate::{Arrived, as_request_uri};
 
 /// What is changed in the copy; everything else leaves as it came.
 #[derive(Debug, Clone, Copy)]
@@ -62,18 +62,19 @@ impl Forwarding<'_> {
         for value in self.routes.iter().rev() {
             edit.push_front(HeaderId::Route, value);
         }
-        let target = self.request_uri.or(self.arrived.request_uri.as_deref());
+        let received = request.request_uri().unwrap_or_default();
+        let target = self.request_uri.unwrap_or_else(|| self.arrived.request_uri(request));
+        let target = as_request_uri(target);
         match self.first_route().filter(|route| !is_loose(route)) {
             // A strict router downstream wants itself in the Request-URI and the target last (16.6 step 6).
             Some(route) => {
                 let route = uri_of(route);
                 edit.remove_first_value(HeaderId::Route);
-                let target = target.or(request.request_uri()).unwrap_or_default();
-                append_route(edit, target);
+                append_route(edit, &target);
                 edit.set_request_uri(route);
             }
             None => {
-                if let Some(target) = target {
+                if *target != *received {
                     edit.set_request_uri(target);
                 }
             }
@@ -220,6 +221,24 @@ mod tests {
         assert_eq!(copy.request_uri(), Some(&b"sip:strict.example.org"[..]));
         let routes: Vec<&[u8]> = copy.values(HeaderId::Route).collect();
         assert_eq!(routes, [&b"<sip:p3.example.org;lr>"[..], b"<sip:bob@192.0.2.9>"]);
+    }
+
+    /// MSG-17
+    #[test]
+    fn headers_and_method_never_leave_in_a_request_uri() {
+        for (received, target) in [
+            ("sip:bob@example.com", Some(&b"sip:b2@192.0.2.9;method=INVITE?Route=evil"[..])),
+            ("sip:b2@192.0.2.9;method=INVITE?Route=evil", None),
+        ] {
+            let request = invite(received, "");
+            let arrived = read(&request);
+            let copy = Forwarding { request_uri: target, ..plain(&arrived) }.apply(&request, |_| {}).unwrap();
+            assert_eq!(copy.request_uri(), Some(&b"sip:b2@192.0.2.9"[..]));
+            assert!(!copy.has(HeaderId::Route));
+        }
+        let strict = invite("sip:b2@192.0.2.9;method=INVITE", "Route: <sip:strict.example.org>\r\n");
+        let copy = plain(&read(&strict)).apply(&strict, |_| {}).unwrap();
+        assert_eq!(copy.values(HeaderId::Route).collect::<Vec<_>>(), [&b"<sip:b2@192.0.2.9>"[..]]);
     }
 
     /// REG-20

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster_api::registrar::v1 as api;
 use sip_message::{HeaderId, Message, NameAddr, Uri};
-use sip_proxy::{Condition, Group};
+use sip_proxy::{Condition, Group, as_request_uri};
 
 use super::target::{LookUp, Target, parse_received};
 
@@ -26,7 +26,7 @@ fn group(group: api::Group) -> Group<Target> {
 
 fn target(target: api::Target, cause: &Arc<str>) -> Target {
     Target {
-        uri: Some(target.uri.into()),
+        uri: Some(Bytes::copy_from_slice(&as_request_uri(target.uri.as_bytes()))),
         // A target without a flow that is a name of ours was not looked up yet, say the target of a forwarding.
         look_up: if target.flow.is_empty() && target.received.is_empty() {
             LookUp::Ours
@@ -56,7 +56,7 @@ pub(crate) fn only(target: Target) -> Group<Target> {
 }
 
 /// The contacts of a 3xx as groups: equal q together, falling q one after the other. Contacts that are no SIP or tel
-/// URI are left out; headers in a URI are not taken over (MSG-17).
+/// URI are left out; headers and method in a URI are not taken over (MSG-17).
 pub(crate) fn redirection(response: &Message) -> Vec<Group<Target>> {
     contact_groups(response.values(HeaderId::Contact))
 }
@@ -69,11 +69,10 @@ pub(crate) fn contact_groups<'a>(contacts: impl Iterator<Item = &'a [u8]>) -> Ve
         if matches!(uri.scheme, sip_message::Scheme::Other(_)) {
             continue;
         }
-        let plain = contact.uri.split(|byte| *byte == b'?').next().unwrap_or_default();
         let target = Target {
             cause: Arc::from("redirect"),
             look_up: LookUp::Ours,
-            ..Target::of_uri(Some(Bytes::copy_from_slice(plain)))
+            ..Target::of_uri(Some(Bytes::copy_from_slice(&as_request_uri(contact.uri))))
         };
         found.push((q_milli(contact.param("q")), target));
     }
@@ -104,16 +103,16 @@ mod tests {
 
     /// PXY-21, PXY-24, MSG-17
     #[test]
-    fn contacts_of_a_3xx_are_grouped_by_q_and_lose_their_headers() {
+    fn contacts_of_a_3xx_are_grouped_by_q_and_lose_what_no_request_uri_has() {
         let text = "SIP/2.0 302 Moved\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n\
-            Contact: <sip:a@h>;q=0.5, <sip:b@h?Route=evil>, <mailto:b@h>\r\nContact: <sip:c@h>;q=0.5\r\n\
+            Contact: <sip:a@h>;q=0.5, <sip:b?1@h;method=BYE?Route=evil>, <mailto:b@h>\r\nContact: <sip:c@h>;q=0.5\r\n\
             Content-Length: 0\r\n\r\n";
         let response = Message::parse(text.as_bytes().to_vec().into(), &Limits::default()).unwrap();
         let uris: Vec<Vec<Bytes>> = redirection(&response)
             .into_iter()
             .map(|group| group.targets.into_iter().filter_map(|target| target.uri).collect())
             .collect();
-        assert_eq!(uris, [vec!["sip:b@h"], vec!["sip:a@h", "sip:c@h"]]);
+        assert_eq!(uris, [vec!["sip:b?1@h"], vec!["sip:a@h", "sip:c@h"]]);
     }
 
     /// FWD-03, FWD-04, FWD-05

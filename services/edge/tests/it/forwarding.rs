@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use cluster_api::edge::v1::carry_request::What as Effect;
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{Fork, Group, Relay, RouteRequest, Target};
 use prost_types::Duration as WireDuration;
 use sip_endpoint::{Answer, Dns};
 use sip_message::HeaderId;
 
+use crate::legs::invite;
 use crate::peer::{Peer, values};
 use crate::rig::{Rig, fast};
 use crate::services::{FakeLocation, fork_to, target};
@@ -270,4 +272,26 @@ async fn credentials_of_our_own_realm_go_no_further() {
         }
     };
     assert_eq!(passed(&ack), expected);
+}
+
+/// MSG-17: of a call that is forwarded, and of a leg of call-control.
+#[tokio::test]
+async fn headers_and_method_of_a_contact_stay_out_of_the_request() {
+    let bob = Peer::unbound().await;
+    let plain = format!("sip:bob@{}", bob.address());
+    let contact = format!("{plain};method=MESSAGE?Route=evil&Subject=x");
+    let rig = Rig::with(FakeLocation::planning(move |_| fork_to(std::slice::from_ref(&contact)))).await;
+    let (alice, bob) = (rig.peer().await, bob.toward(rig.address));
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let forwarded = bob.receive_request("INVITE").await;
+    bob.respond(&forwarded, "486 Busy Here", "bt", &[]).await;
+    alice.receive_status(486).await;
+    rig.carry(1, Effect::Send(invite())).await;
+    let ack = bob.receive_request("ACK").await;
+    assert_eq!(ack.request_uri(), Some(plain.as_bytes()), "as the INVITE had it");
+    let dialled = bob.receive_request("INVITE").await;
+    for request in [forwarded, dialled] {
+        assert_eq!(request.request_uri(), Some(plain.as_bytes()));
+        assert!(!request.has(HeaderId::Route) && !request.has(HeaderId::Subject));
+    }
 }
