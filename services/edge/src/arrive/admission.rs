@@ -2,7 +2,7 @@
 
 use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, Method, Scheme, Uri, Via};
-use sip_proxy::{Arrived, Refusal, RoutingDigest, check_request};
+use sip_proxy::{Arrived, Refusal, RoutingDigest, check_extensions, check_request};
 
 use super::options;
 use super::out_of_dialog::Pending;
@@ -61,6 +61,9 @@ impl Edge {
                 self.ask_presence(cx, key, request, arrival, String::new());
                 return Ok(());
             }
+            if let Err(refusal) = check_extensions(&request, &PROXY_EXTENSIONS) {
+                return Err(Refused::new(request, refusal));
+            }
             match request.method() {
                 Method::Register => return self.register(cx, key, request, arrival),
                 Method::Options if uri.user.is_none() => return self.answer_options(cx, key, request),
@@ -84,9 +87,13 @@ impl Edge {
             self.check_load(cx, request)?;
         }
         let uri = request.request_uri().unwrap_or_default();
-        let scheme = Uri::parse(uri).map(|uri| uri.scheme);
-        if let Ok(Scheme::Other(_)) = scheme {
-            return Err(Reject::Proxy(Refusal::UnsupportedScheme));
+        match Uri::parse(uri).map(|uri| uri.scheme) {
+            Ok(Scheme::Other(_)) => return Err(Refusal::UnsupportedScheme.into()),
+            // RFC 3261 10.2: the Request-URI of a REGISTER names a domain.
+            Ok(Scheme::Tel) if request.method() == Method::Register => {
+                return Err(Refusal::UnsupportedScheme.into());
+            }
+            Ok(Scheme::Sip | Scheme::Sips | Scheme::Tel) | Err(_) => {}
         }
         Ok(Arrived::read(request, &self.own)?)
     }

@@ -16,13 +16,20 @@ pub(crate) fn check(request: &Message) -> Result<(), Reject> {
     if !unknown.is_empty() {
         return Err(Reject::BadExtension(unknown));
     }
-    if !request.body().is_empty() && !is_readable(request) {
-        return Err(Reject::UnsupportedMediaType);
-    }
+    check_body(request)?;
     if request.has(HeaderId::Accept) && !accepts_ours(request) {
         return Err(Reject::NotAcceptable);
     }
     Ok(())
+}
+
+/// Checks that a body is one that is read here, or need not be. UAC-03
+///
+/// # Errors
+/// When it is not.
+pub(crate) fn check_body(request: &Message) -> Result<(), Reject> {
+    let is_fine = request.body().is_empty() || is_readable(request);
+    if is_fine { Ok(()) } else { Err(Reject::UnsupportedMediaType) }
 }
 
 /// Headers of the 200. Allow is left out: a proxy forwards what it does not know. IMI-01

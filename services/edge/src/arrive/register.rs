@@ -7,6 +7,7 @@ use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Uri};
 use tonic::Status;
 
+use super::options;
 use super::out_of_dialog::digested_body;
 use crate::answer::pairs;
 use crate::capture::why;
@@ -26,7 +27,8 @@ impl Edge {
     /// Asks the registrar to apply a REGISTER.
     ///
     /// # Errors
-    /// When a Contact cannot be read: the request is applied as a whole or not at all.
+    /// When a Contact cannot be read, for the request is applied as a whole or not at all, or the body is of a kind that is not
+    /// read here.
     pub(crate) fn register(
         &mut self,
         cx: &mut Cx<'_>,
@@ -34,6 +36,9 @@ impl Edge {
         request: Message,
         arrival: &Arrival,
     ) -> Result<(), Box<Refused>> {
+        if let Err(reject) = options::check_body(&request) {
+            return Err(Refused::new(request, reject));
+        }
         let sender = Sender::of(&request, arrival).map(|sender| sender.registering(&request));
         let contacts = match contacts(&request, sender.as_ref()) {
             Ok(contacts) => contacts,
@@ -124,11 +129,14 @@ impl Edge {
     }
 }
 
-/// The contacts, `*` left out. REG-10
+/// The contacts, `*` left out: it may stand there once. REG-08, REG-10
 fn contacts(
     request: &Message,
     sender: Option<&Sender<'_>>,
 ) -> Result<Vec<api::RegisterContact>, HeaderError> {
+    if request.values(HeaderId::Contact).filter(|value| *value == b"*").count() > 1 {
+        return Err(HeaderError { header: HeaderId::Contact, fault: HeaderFault::Repeated });
+    }
     let values = request.values(HeaderId::Contact).filter(|value| *value != b"*");
     let malformed = |error| HeaderError { header: HeaderId::Contact, fault: HeaderFault::Syntax(error) };
     let read = |value| NameAddr::parse(value).map(|address| contact(&address, sender)).map_err(malformed);

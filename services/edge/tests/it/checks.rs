@@ -22,7 +22,7 @@ async fn options_to_the_edge_says_what_it_can_do() {
     assert!(!answer.1.has(HeaderId::Allow), "a proxy forwards what it does not know");
 }
 
-/// UAC-01, UAC-02, UAC-04, UAC-05, PXY-02, PXY-06, PXY-05, MSG-02
+/// UAC-01, UAC-02, UAC-04, UAC-05, PXY-02, PXY-06, PXY-05, MSG-02, REG-08
 #[tokio::test]
 async fn each_check_has_its_status() {
     let (_rig, alice, location) = edge().await;
@@ -32,6 +32,11 @@ async fn each_check_has_its_status() {
         ("options sip:example.com", &[], 501),
         ("OPTIONS sip:example.com", &["Require: foo"], 420),
         ("OPTIONS sip:example.com", &["Accept: text/nobody"], 406),
+        ("OPTIONS sip:example.com", &["Proxy-Require: foo"], 420),
+        ("REGISTER sip:example.com", &["Proxy-Require: foo"], 420),
+        ("REGISTER tel:+4930123", &[], 416),
+        ("REGISTER sip:example.com", &["Contact: *", "Contact: *", "Expires: 0"], 400),
+        ("REGISTER sip:example.com", &["Contact: *, *", "Expires: 0"], 400),
         ("INVITE nobody:x", &[], 416),
         ("INVITE sip:bob@example.com", &["Max-Forwards: 0"], 483),
         ("INVITE sip:bob@example.com", &["Max-Breadth: 0"], 440),
@@ -43,6 +48,7 @@ async fn each_check_has_its_status() {
         assert_eq!(seen, status, "{start} {lines:?}");
     }
     assert!(location.routed.lock().unwrap().is_empty(), "none of them needed a decision");
+    assert!(location.registered.lock().unwrap().is_empty(), "nor the registrar");
 }
 
 /// UAC-01, UAC-02
@@ -59,19 +65,23 @@ async fn a_refusal_says_what_would_do() {
 #[tokio::test]
 async fn a_refused_body_is_told_what_would_do() {
     let (_rig, alice, _) = edge().await;
-    for kind in ["text/x", "application/sdp\r\nContent-Encoding: gzip"] {
+    for (method, kind) in [
+        ("OPTIONS", "text/x"),
+        ("OPTIONS", "application/sdp\r\nContent-Encoding: gzip"),
+        ("REGISTER", "text/plain"),
+    ] {
         let mut text = format!(
-            "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n",
+            "{method} sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n",
             alice.address(),
             kind.len()
         );
         for line in WHO {
             text.push_str(&format!("{line}\r\n"));
         }
-        text.push_str(&format!("CSeq: 1 OPTIONS\r\nContent-Type: {kind}\r\nContent-Length: 1\r\n\r\nx"));
+        text.push_str(&format!("CSeq: 1 {method}\r\nContent-Type: {kind}\r\nContent-Length: 1\r\n\r\nx"));
         alice.raw(&text).await;
         let refused = alice.receive_past_100().await;
-        assert_eq!(refused.status(), Some(415), "{kind}");
+        assert_eq!(refused.status(), Some(415), "{method} {kind}");
         assert_eq!(values(&refused, HeaderId::Accept), ["application/sdp"]);
         assert_eq!(values(&refused, HeaderId::AcceptEncoding), ["identity"]);
         assert_eq!(values(&refused, HeaderId::AcceptLanguage), ["en"]);
