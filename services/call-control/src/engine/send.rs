@@ -205,6 +205,12 @@ impl Work<'_> {
         if pending.purpose() == Purpose::Hold {
             pending.request.body = self.hold_offer(leg).map(Body::sdp);
         }
+        if is_exchange(&pending) {
+            let timer = self.timer_headers(leg, &pending.request.to_tag, pending.purpose());
+            let is_old = |header: &Header| matches!(header.name.as_str(), "Session-Expires" | "Min-SE");
+            pending.request.headers.retain(|header| !is_old(header));
+            pending.request.headers.extend(timer);
+        }
         self.send_pending(leg, pending);
     }
 

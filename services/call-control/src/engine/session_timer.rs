@@ -15,7 +15,7 @@
 //! | other, or no way to send it | again after half of what is left, so that the same refusal is not provoked all the time     |
 //! | 422                         | the same, with the interval of Min-SE                                                       |
 //!
-//! Nothing is repeated so late that the session would be over: then it expires.
+//! What would be repeated too late is not: by then the session is over.
 
 use std::time::Duration;
 
@@ -83,6 +83,23 @@ impl Work<'_> {
         headers
     }
 
+    /// Headers of a re-INVITE or UPDATE of ours: without them it would end the timer of a session that has one, and with them it
+    /// refreshes the session, whatever else it is for (RFC 4028 7.4).
+    pub fn timer_headers(&self, leg: LegIndex, tag: &str, purpose: Purpose) -> Vec<Header> {
+        let on = self.leg(leg);
+        let Some(dialog) = on.dialog(tag).filter(|_| tag == on.remote_tag) else { return Vec::new() };
+        if !self.has_timer(TimerKind::Expiry, leg) {
+            return Vec::new();
+        }
+        let is_ours = purpose == Purpose::Refresh || self.has_timer(TimerKind::Refresh, leg);
+        let refresher = if is_ours { Refresher::Uac } else { Refresher::Uas };
+        let mut headers = vec![expires_in(dialog.session_interval.max(dialog.min_se), refresher)];
+        if dialog.min_se > 0 {
+            headers.push(Header::new("Min-SE", dialog.min_se.to_string()));
+        }
+        headers
+    }
+
     /// It is time to refresh the leg's session.
     pub fn refresh_session(&mut self, leg: LegIndex) {
         let on = self.leg(leg);
@@ -92,12 +109,7 @@ impl Work<'_> {
         if on.is_busy(&on.remote_tag) || on.retry.is_some() {
             return self.start_timer(TimerKind::Refresh, leg, Duration::from_secs(5));
         }
-        let (interval, least) = on.chosen().map_or((0, 0), |dialog| (dialog.session_interval, dialog.min_se));
-        let mut headers = self.session_headers();
-        headers.push(expires_in(interval.max(least), Refresher::Uac));
-        if least > 0 {
-            headers.push(Header::new("Min-SE", least.to_string())); // RFC 4028 7.4
-        }
+        let headers = self.session_headers();
         let (method, body) = if self.allows(leg, "UPDATE", false) {
             ("UPDATE", None)
         } else {
@@ -120,9 +132,7 @@ impl Work<'_> {
             (_, Some(after)) => Duration::from_secs(u64::from(after)).max(LEAST_WAIT),
             _ => (left / 2).max(LEAST_WAIT),
         };
-        if wait < left {
-            self.start_timer(TimerKind::Refresh, leg, wait);
-        }
+        self.start_timer(TimerKind::Refresh, leg, wait);
     }
 
     /// The session was not refreshed in time, by the peer or by us.

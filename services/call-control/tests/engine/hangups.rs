@@ -65,6 +65,40 @@ fn a_hang_up_does_not_change_why_a_call_ended() {
     assert_eq!(t.lines.iter().filter(|line| line.contains("CANCEL")).count(), 1);
 }
 
+/// TPC-15: nothing is left to wake up for when the call is over, however long it might have lasted.
+#[test]
+fn a_call_that_is_over_waits_for_nothing() {
+    let mut t = Ladder::dial_with(Flow::Iv, |policy| policy.max_duration_ms = 3_600_000);
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+    let session = Answer::new(200).sdp(&sdp(&["audio 4000"])).header("Session-Expires", "1800;refresher=uac");
+    t.reply("a", "INVITE", session);
+    t.wait(Duration::from_secs(60));
+    assert!(t.due.is_some());
+    t.command(Command::Hangup { reason: String::new() }).expect("always possible");
+    t.reply("a", "BYE", 200);
+    t.reply("b", "BYE", 200);
+    assert!(t.finished);
+    assert_eq!(t.due, None);
+}
+
+/// TPC-05: once the parties were connected, a phone that is not there any more is a failure and no unanswered call.
+#[test]
+fn a_phone_that_vanishes_from_a_connected_call_is_a_failure() {
+    let endings: [(Phones, u32, &str); 3] = [
+        (("is silent", |t| t.silence("b", "INVITE", FailureCause::Timeout)), 408, "carillon"),
+        (("is not reached by its proxy", |t| t.reply("b", "INVITE", 408)), 408, "b"),
+        (("has forgotten", |t| t.reply("b", "INVITE", 481)), 481, "b"),
+    ];
+    for ((name, then), status, by) in endings {
+        let mut t = stages().into_iter().find(|(name, _)| *name == "a change is relayed").expect("a stage").1;
+        then(&mut t);
+        let outcome = t.call.outcome.clone().expect("an outcome");
+        let found = (outcome.kind(), outcome.sip_status, outcome.ended_by.as_str());
+        assert_eq!(found, (OutcomeKind::Failed, status, by), "{name}");
+    }
+}
+
 /// UAC-17: a fork that answers after the leg is acknowledged and ended, and the call goes on, whatever becomes of that BYE.
 #[test]
 fn a_surplus_fork_is_ended_and_the_call_goes_on() {

@@ -163,6 +163,47 @@ fn an_answer_names_the_refresher() {
     }
 }
 
+/// TMR-02, TMR-03: a change of the session keeps its timer going, whoever refreshes, and says who that is.
+#[test]
+fn a_change_of_the_session_refreshes_it() {
+    for refresher in ["uac", "uas"] {
+        for method in ["INVITE", "UPDATE"] {
+            let case = format!("{method}, {refresher}");
+            let mut t = Ladder::dial(Flow::Iv);
+            t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+            t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+            let session = format!("600;refresher={refresher}");
+            let up = || Answer::new(200).sdp(&sdp(&["audio 4000"])).header("Session-Expires", &session);
+            t.reply("a", "INVITE", up());
+            t.wait(Duration::from_secs(200));
+            t.request("b", method, Some(&sdp(&["audio 5000 sendonly"])));
+            let (_, change) = t.last("a", method);
+            let told: Vec<&str> = change
+                .headers
+                .iter()
+                .filter(|header| header.name == "Session-Expires")
+                .map(|header| header.value.as_str())
+                .collect();
+            assert_eq!(told, [session.as_str()], "{case}");
+            t.reply("a", method, up());
+            let sent = t.sent.len();
+            t.wait(Duration::from_secs(299));
+            assert_eq!((t.sent.len(), t.call.state()), (sent, CallState::Held), "{case}: it begins anew");
+            t.wait(Duration::from_secs(270));
+            let refreshed =
+                t.sent.iter().skip(sent).any(|(leg, _, one)| leg == "a" && one.method == "UPDATE");
+            assert_eq!(refreshed, refresher == "uac", "{case}");
+            assert_eq!(t.call.state() == CallState::Ended, refresher == "uas", "{case}: nobody refreshed it");
+        }
+    }
+    // The second leg has no timer, and gets none.
+    let mut t = refreshing(1_800);
+    t.reply("a", "UPDATE", Answer::new(200).header("Session-Expires", "1800;refresher=uac"));
+    t.request("a", "INVITE", Some(&sdp(&["audio 4000 sendonly"])));
+    let (_, change) = t.last("b", "INVITE");
+    assert!(change.headers.iter().all(|header| header.name != "Session-Expires"));
+}
+
 /// A call whose first leg Carillon has just begun to refresh.
 fn refreshing(interval: u32) -> Ladder {
     let mut t = Ladder::dial(Flow::Iv);
