@@ -50,7 +50,7 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
         t1: settings.sip.t1,
         inactive_first: settings.call_control.inactive_first,
         ringback_tone: settings.call_control.ringback_tone.clone(),
-        credentials: settings.call_control.credentials.iter().map(credential).take(0).collect(),
+        credentials: settings.call_control.credentials.iter().map(credential).collect(),
         redirects,
         watch_buffer: settings.limits.watch_buffer,
         cached_calls: settings.limits.cached_calls,
