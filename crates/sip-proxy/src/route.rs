@@ -28,6 +28,20 @@ impl Arrived {
     /// # Errors
     /// When a Route value that is needed cannot be read.
     pub fn read(request: &Message, own: &Own) -> Result<Self, sip_message::HeaderError> {
+        Self::read_by(request, own, |_| false)
+    }
+
+    /// Reads the Route values of a request; ours are also those that `recorded` knows to be recorded by this tier, whatever
+    /// host they name.
+    ///
+    /// # Errors
+    /// When a Route value that is needed cannot be read.
+    pub fn read_by(
+        request: &Message,
+        own: &Own,
+        recorded: impl Fn(&Uri<'_>) -> bool,
+    ) -> Result<Self, sip_message::HeaderError> {
+        let is_us = |uri: &Uri<'_>| own.is_us(uri) || recorded(uri);
         let mut arrived = Self::default();
         let request_uri = request.request_uri().unwrap_or_default();
         if !request.has(HeaderId::Route) {
@@ -37,7 +51,7 @@ impl Arrived {
         let routes = request.routes().collect::<Result<SmallVec<[NameAddr<'_>; 4]>, _>>()?;
         let mut end = routes.len();
         // A strict router upstream: our Record-Route value stands in the Request-URI, the target at the end of Route.
-        if is_own_record_route(request_uri, own)
+        if Uri::parse(request_uri).is_ok_and(|uri| uri.has_param("lr") && is_us(&uri))
             && let Some(last) = routes.last()
         {
             arrived.own_routes.push(Bytes::copy_from_slice(request_uri));
@@ -46,7 +60,7 @@ impl Arrived {
             end -= 1;
         }
         for route in &routes[..end] {
-            if !Uri::parse(route.uri).is_ok_and(|uri| own.is_us(&uri)) {
+            if !Uri::parse(route.uri).is_ok_and(|uri| is_us(&uri)) {
                 break;
             }
             arrived.own_routes.push(Bytes::copy_from_slice(route.uri));
@@ -71,11 +85,6 @@ impl Arrived {
     pub fn is_routed(&self) -> bool {
         !self.own_routes.is_empty() || self.next_route.is_some()
     }
-}
-
-/// Is this a value that we put into Record-Route?
-fn is_own_record_route(uri: &[u8], own: &Own) -> bool {
-    Uri::parse(uri).is_ok_and(|uri| uri.has_param("lr") && own.is_us(&uri))
 }
 
 /// A Request-URI whose `maddr` names us loses it, and the port and transport that led here with it.
@@ -149,6 +158,22 @@ mod tests {
         assert_eq!(arrived.own_routes[1], "sip:tok2@192.0.2.1;lr");
         assert_eq!(arrived.next_route.unwrap(), "<sip:p2.example.org;lr>");
         assert_eq!(arrived.request_uri, None);
+    }
+
+    /// PXY-07, PXY-08
+    #[test]
+    fn what_the_tier_recorded_is_taken_off_under_whatever_name() {
+        let recorded = |uri: &Uri<'_>| uri.param("d") == Some("mark");
+        let read =
+            |uri: &str, routes: &str| Arrived::read_by(&invite(uri, routes), &own(), recorded).unwrap();
+        let arrived = read(
+            "sip:bob@192.0.2.9",
+            "Route: <sip:tok@198.51.100.2:5070;lr;d=mark>, <sip:198.51.100.3;lr;d=other>\r\n",
+        );
+        assert_eq!(arrived.own_routes[..], ["sip:tok@198.51.100.2:5070;lr;d=mark"]);
+        assert_eq!(arrived.next_route.unwrap(), "<sip:198.51.100.3;lr;d=other>");
+        let strict = read("sip:198.51.100.2;lr;d=mark", "Route: <sip:bob@192.0.2.9>\r\n");
+        assert_eq!(strict.request_uri.unwrap(), "sip:bob@192.0.2.9");
     }
 
     /// PXY-08

@@ -10,6 +10,9 @@ use crate::answer::is_framing;
 /// User part of the Contact of subscriptions: requests for it go to presence.
 pub(crate) const PRESENCE: &str = "carillon-presence";
 
+/// Parameter of our Contact and Record-Route that holds the mark of the dialog.
+pub(crate) const MARK: &str = "d";
+
 /// Makes the request. Max-Forwards is one above what is asked for: sending it counts as a hop.
 ///
 /// # Errors
@@ -46,10 +49,11 @@ fn with_body(request: RequestBuilder, body: &sip_api::Body) -> Result<RequestBui
     request.body(&body.content_type, body.content.clone())
 }
 
-/// A Contact value of ours: requests for this user reach us through any edge.
-pub(crate) fn own_contact(user: &str, transport: Transport, sent_by: &str) -> String {
+/// A Contact value of ours: requests for this user reach us through any edge, which knows it by the mark of the dialog even when
+/// the one that it names is gone.
+pub(crate) fn own_contact(user: &str, transport: Transport, sent_by: &str, mark: &str) -> String {
     let (scheme, param) = uri_form(transport);
-    format!("<{scheme}:{user}@{sent_by}{param}>")
+    format!("<{scheme}:{user}@{sent_by}{param};{MARK}={mark}>")
 }
 
 /// The scheme of a URI that is reached by this transport, and the parameter that says so.

@@ -9,7 +9,7 @@ use cluster_rpc::{Reason, Refusal};
 use hashbrown::HashMap;
 use sip_endpoint::{Handle, Transport};
 use sip_message::{Message, Method};
-use sip_proxy::{Arrived, Best};
+use sip_proxy::Best;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -99,8 +99,7 @@ impl Edge {
             return Err(overloaded("too many requests are being forwarded"));
         }
         let request = compose::request(&send).map_err(|error| bad_field("request", error.to_string()))?;
-        let arrived =
-            Arrived::read(&request, &self.own).map_err(|error| bad_field("request", error.to_string()))?;
+        let arrived = self.read_route(&request).map_err(|error| bad_field("request", error.to_string()))?;
         let target = self.own_target(cx, &send.flow, &arrived, initial);
         let new = NewFork::of_ours(
             Upstream::Exchange(Asker {
@@ -189,10 +188,16 @@ impl Asker {
     }
 
     /// Requests that make or refresh a subscription name presence; a MESSAGE has no Contact (RFC 3428 4).
-    pub(crate) fn contact(&self, method: &Method, transport: Transport, sent_by: &str) -> Option<String> {
+    pub(crate) fn contact(
+        &self,
+        method: &Method,
+        transport: Transport,
+        sent_by: &str,
+        mark: &str,
+    ) -> Option<String> {
         match method {
             Method::Subscribe | Method::Notify | Method::Refer | Method::Register => {
-                Some(compose::own_contact(compose::PRESENCE, transport, sent_by))
+                Some(compose::own_contact(compose::PRESENCE, transport, sent_by, mark))
             }
             _ => None,
         }

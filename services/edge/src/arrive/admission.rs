@@ -1,7 +1,7 @@
 //! A request arrives: is it taken, and who handles it?
 
 use sip_endpoint::{Arrival, ServerKey};
-use sip_message::{HeaderId, Message, Method, Scheme, Uri, Via};
+use sip_message::{Message, Method, Scheme, Uri, Via};
 use sip_proxy::{Arrived, Refusal, RoutingDigest, check_extensions, check_request};
 
 use super::options;
@@ -10,7 +10,6 @@ use super::presence;
 use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::flow_token::flow_of;
-use crate::forward::record_route;
 use crate::legs;
 use crate::operate::pressure::Importance;
 use crate::reject::{Refused, Reject};
@@ -53,7 +52,7 @@ impl Edge {
         };
         let is_ours = self.own.is_ours(&uri);
         let continues = arrived.next_route.is_some();
-        if is_ours && !continues {
+        if !continues && (is_ours || self.is_marked(&request, &uri)) {
             if let Some(address) = legs::Address::of(&uri) {
                 return self.take_leg_request(cx, key, request, arrival, address);
             }
@@ -61,6 +60,8 @@ impl Edge {
                 self.ask_presence(cx, key, request, arrival, String::new());
                 return Ok(());
             }
+        }
+        if is_ours && !continues {
             if let Err(refusal) = check_extensions(&request, &PROXY_EXTENSIONS) {
                 return Err(Refused::new(request, refusal));
             }
@@ -95,7 +96,7 @@ impl Edge {
             }
             Ok(Scheme::Sip | Scheme::Sips | Scheme::Tel) | Err(_) => {}
         }
-        Ok(Arrived::read(request, &self.own)?)
+        Ok(self.read_route(request)?)
     }
 
     fn forward(&mut self, cx: &mut Cx<'_>, pending: Pending, in_dialog: bool) -> Result<(), Box<Refused>> {
@@ -116,19 +117,6 @@ impl Edge {
             self.decide(cx, pending);
             Ok(())
         }
-    }
-
-    /// Does a route show that an edge of this tier let the dialog of this request in before?
-    pub(crate) fn was_let_in(&self, request: &Message, arrived: &Arrived) -> bool {
-        let call_id = request.call_id().unwrap_or_default();
-        let is_marked = |route: &[u8]| {
-            let route = Uri::parse(route);
-            let mark = route.as_ref().ok().and_then(record_route::mark_of);
-            mark.is_some_and(|mark| self.cluster.made_mark(call_id, mark))
-        };
-        // Behind a flow token the routes of another edge of the tier are the next ones.
-        arrived.own_routes.iter().any(|route| is_marked(route))
-            || request.addresses(HeaderId::Route).flatten().any(|route| is_marked(route.uri))
     }
 
     /// Refuses new work before it costs anything: the least important first, and never what belongs to a dialog.

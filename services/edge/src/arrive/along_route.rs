@@ -131,7 +131,7 @@ impl Edge {
     ) {
         let destination = result.ok().and_then(|found| found.into_iter().next());
         match destination.and_then(|found| cx.hop_to(found.transport, found.address)) {
-            Some(hop) => self.send_copy(cx, &stray, &Way { hop, relay: None, on_flow: false }),
+            Some(hop) => self.send_copy(cx, &stray, &Way::to(hop)),
             None => self.drop_stray(),
         }
     }

@@ -3,10 +3,11 @@
 //! - `admission.rs`: is it taken, and which of the others is it for?
 //! - `register.rs`, `options.rs`, `presence.rs`: what ends in this tier.
 //! - `out_of_dialog.rs`: what the registrar decides on; `along_route.rs`: what follows a route of ours without a question.
-//! - `merged.rs`: what came before by another way.
+//! - `let_in.rs`: does it belong to a dialog that this tier let in? `merged.rs`: what came before by another way.
 
 mod admission;
 pub(crate) mod along_route;
+mod let_in;
 pub(crate) mod merged;
 pub(crate) mod options;
 pub(crate) mod out_of_dialog;

@@ -126,7 +126,7 @@ impl Edge {
             response = response
                 .header(
                     HeaderId::Contact,
-                    own_contact(PRESENCE, arrival.transport, cx.sent_by(arrival.flow)?),
+                    own_contact(PRESENCE, arrival.transport, cx.sent_by(arrival.flow)?, &self.mark(request)),
                 )
                 .ok()?;
         }

@@ -3,11 +3,9 @@
 use bytes::Bytes;
 use sip_endpoint::{CancelTarget, ServerKey};
 use sip_message::{HeaderId, Message, Uri};
-use sip_proxy::Arrived;
 
 use crate::arrive::along_route::Stray;
 use crate::edge::{Cx, Edge, ServerUse};
-use crate::flow_token::flow_of;
 use crate::legs;
 use crate::reject::Reject;
 
@@ -24,20 +22,17 @@ impl Edge {
             let call = call.clone();
             return self.take_leg_ack(cx, &call, Some(key), &ack);
         }
-        let Ok(arrived) = Arrived::read(&ack, &self.own) else { return self.drop_stray() };
-        let address = Uri::parse(arrived.request_uri(&ack)).ok().filter(|uri| self.own.is_ours(uri));
+        let Ok(arrived) = self.read_route(&ack) else { return self.drop_stray() };
+        let is_ours = |uri: &Uri<'_>| self.own.is_ours(uri) || self.is_marked(&ack, uri);
+        let address = Uri::parse(arrived.request_uri(&ack)).ok().filter(is_ours);
         if arrived.next_route.is_none()
             && let Some(address) = address.and_then(|uri| legs::Address::of(&uri))
         {
             return self.take_leg_ack(cx, &address.call_id, None, &ack);
         }
-        // An ACK cannot be challenged: along a route it passes for a dialog that was let in, and to a flow by a token of this
-        // tier as any request does, but for no stranger. PXY-27
-        let names_flow = || {
-            let flow = arrived.own_routes.last().and_then(|route| flow_of(route));
-            flow.is_some_and(|flow| self.cluster.open(&flow).is_ok())
-        };
-        if arrived.is_routed() && !self.was_let_in(&ack, &arrived) && !names_flow() {
+        // An ACK cannot be challenged. It passes for a dialog that was let in, or whose INVITE is still known here, and to a flow
+        // by a token of this tier as any request does; a stranger's reaches nobody. PXY-27
+        if key.is_none() && !self.was_let_in(&ack, &arrived) && !self.names_flow(&arrived) {
             return self.drop_stray();
         }
         self.forward_stray(cx, Stray::passing(ack, arrived));

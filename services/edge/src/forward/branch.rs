@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
-use sip_message::{Edit, HeaderId, Message};
+use sip_message::{Edit, HeaderId, Message, Method};
 use sip_proxy::{BranchFailure, BranchId, Forwarding};
 
 use super::credentials;
@@ -28,6 +28,10 @@ pub(crate) struct Branch {
     attempts: u32,
     /// Whether anything came back.
     heard: bool,
+    /// The attempt went along the phone's own flow.
+    on_flow: bool,
+    /// The way that is left when the edge that has the flow is gone.
+    beyond: Option<Hop>,
 }
 
 impl Edge {
@@ -53,6 +57,8 @@ impl Edge {
             left: VecDeque::new(),
             attempts: 0,
             heard: false,
+            on_flow: false,
+            beyond: None,
         });
         self.meters.branches.with_label_values(&[ways.label()]).inc();
         // Where a route or the registrar leads is told by the message, or by the registrar's plan that follows.
@@ -132,8 +138,15 @@ impl Edge {
     ) {
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
         running.key = None;
+        // RFC 5626 5.3: a flow that fails under a request is one that is not there.
+        let failure = match failure {
+            BranchFailure::Transport if running.on_flow => BranchFailure::FlowFailed,
+            failure => failure,
+        };
         if running.heard {
             self.fail_branch(cx, fork, branch, failure);
+        } else if let (BranchFailure::Transport, Some(hop)) = (failure, running.beyond.take()) {
+            self.send_branch(cx, id, fork, branch, Way::along(hop));
         } else {
             self.try_next(cx, id, fork, branch, failure);
         }
@@ -153,7 +166,7 @@ impl Edge {
                 return self.fail_branch(cx, fork, branch, failure);
             };
             if let Some(hop) = cx.hop_to(destination.transport, destination.address) {
-                return self.send_branch(cx, id, fork, branch, Way { hop, relay: None, on_flow: false });
+                return self.send_branch(cx, id, fork, branch, Way::to(hop));
             }
         }
     }
@@ -178,6 +191,8 @@ impl Edge {
             Upstream::Exchange(asker) => asker.branch(branch.0, running.attempts),
         };
         running.attempts += 1;
+        running.on_flow = way.on_flow;
+        running.beyond = way.beyond;
         let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(unique));
         let sent = match copy {
             Some(copy) if way.on_flow => cx.send_request_on_flow(copy, way.hop),
@@ -206,7 +221,7 @@ impl Edge {
         let via = cx.via(way.hop, name)?.to_string();
         let record_routes = match &fork.caller {
             Some(caller) => {
-                let mark = self.cluster.mark(fork.request.call_id().unwrap_or_default());
+                let mark = self.mark(&fork.request);
                 record_route::values(caller, &callee_side(cx, target, way)?, &mark)
             }
             None => Vec::new(),
@@ -220,12 +235,15 @@ impl Edge {
             max_breadth: running.breadth,
             via: &via,
         };
-        let (transport, sent_by) = (cx.transport(way.hop)?, cx.sent_by(way.hop)?);
+        let (transport, sent_by) = way.shown(cx)?;
         let contact = match &fork.upstream {
-            Upstream::Leg(request) => Some(request.contact(transport, sent_by)),
-            Upstream::Exchange(asker) => asker.contact(&fork.request.method(), transport, sent_by),
+            Upstream::Leg(leg) => Some(leg.contact(transport, sent_by, &self.mark(&fork.request))),
+            Upstream::Exchange(asker) => {
+                asker.contact(&fork.request.method(), transport, sent_by, &self.mark(&fork.request))
+            }
             Upstream::Server { .. } | Upstream::Nobody => None,
         };
+        let contact = contact.filter(|_| has_contact(&fork.request.method()));
         let more = |edit: &mut Edit<'_>| {
             if let Some(contact) = &contact {
                 edit.replace_first(HeaderId::Contact, contact);
@@ -239,6 +257,11 @@ impl Edge {
     }
 }
 
+/// Whether a request of ours says where its sender is reached: not BYE, PRACK, INFO or MESSAGE. RFC 3261 20, 3262 10, 3428 4, 6086 4.2.2
+fn has_contact(method: &Method) -> bool {
+    method.forms_dialog() || matches!(method, Method::Update | Method::Register)
+}
+
 /// The URI that decides where the copy for this target goes.
 fn next_hop<'a>(fork: &'a Fork, target: &'a Target) -> &'a [u8] {
     if let Some(route) = target.routes.first().or(fork.arrived.next_route.as_ref()) {
@@ -249,11 +272,11 @@ fn next_hop<'a>(fork: &'a Fork, target: &'a Target) -> &'a [u8] {
 
 /// The callee's side of the Record-Route: with the flow's token when nothing else leads back to the phone.
 fn callee_side(cx: &Cx<'_>, target: &Target, way: &Way) -> Option<Side> {
-    let transport = cx.transport(way.hop)?;
+    let (transport, sent_by) = way.shown(cx)?;
     let peer = match way.hop {
         Hop::Udp { peer, .. } => Some(peer),
         Hop::Flow(_) => None,
     };
     let token = record_route::only_flow(target, transport, peer).map(str::to_owned);
-    Some(Side { transport, sent_by: cx.sent_by(way.hop)?.to_owned(), token })
+    Some(Side { transport, sent_by: sent_by.to_owned(), token })
 }

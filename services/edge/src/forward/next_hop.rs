@@ -1,7 +1,7 @@
 //! Which way leads to a target: its flow here, its flow on another edge, its received address, or its URI.
 
 use bytes::Bytes;
-use sip_endpoint::{FlowId, Hop, Target as HostTarget, Transport};
+use sip_endpoint::{Hop, Target as HostTarget, Transport};
 use sip_message::{Scheme, Uri};
 use sip_proxy::{Arrived, BranchFailure};
 
@@ -17,6 +17,27 @@ pub(crate) struct Way {
     pub(crate) relay: Option<Bytes>,
     /// The hop is a phone's flow: nothing else reaches it, whatever the size of the request.
     pub(crate) on_flow: bool,
+    /// How datagrams of ours reach the phone whose flow another edge has: what it is shown as our name, and the way that is left
+    /// when that edge turns out to be gone.
+    pub(crate) beyond: Option<Hop>,
+}
+
+impl Way {
+    /// To an address.
+    pub(crate) fn to(hop: Hop) -> Self {
+        Self { hop, relay: None, on_flow: false, beyond: None }
+    }
+
+    /// Along a flow of a phone.
+    pub(crate) fn along(hop: Hop) -> Self {
+        Self { on_flow: true, ..Self::to(hop) }
+    }
+
+    /// What the phone at the end of this way is shown of us: the transport and the name that reach this tier from there.
+    pub(crate) fn shown<'c>(&self, cx: &'c Cx<'_>) -> Option<(Transport, &'c str)> {
+        let toward = self.beyond.unwrap_or(self.hop);
+        Some((cx.transport(toward)?, cx.sent_by(toward)?))
+    }
 }
 
 /// What is known of the way to a target.
@@ -66,7 +87,7 @@ impl Edge {
             && target.routes.is_empty()
         {
             return match cx.hop_to(Transport::Udp, address) {
-                Some(hop) => Ways::Ready(Way { hop, relay: None, on_flow: true }),
+                Some(hop) => Ways::Ready(Way::along(hop)),
                 None => Ways::Failed(BranchFailure::Transport),
             };
         }
@@ -77,25 +98,23 @@ impl Edge {
     pub(crate) fn flow_way(&self, cx: &mut Cx<'_>, token: &str) -> Option<Way> {
         let flow = self.cluster.open(token).ok()?;
         let ours = flow.edge_id == self.config.id && flow.epoch == self.config.epoch;
-        match flow.hop {
-            Hop::Flow(FlowId(_)) if ours => {
-                cx.is_alive(flow.hop).then_some(Way { hop: flow.hop, relay: None, on_flow: true })
-            }
-            Hop::Udp { .. } if ours && cx.is_alive(flow.hop) => {
-                Some(Way { hop: flow.hop, relay: None, on_flow: true })
-            }
-            // Datagrams reach a phone from any edge of the tier: the tier has one address for phones.
-            Hop::Udp { peer, .. } => {
-                let hop = cx.hop_to(Transport::Udp, peer)?;
-                Some(Way { hop, relay: None, on_flow: true })
-            }
-            // RFC 5626 5.3: the edge that holds the connection delivers.
-            Hop::Flow(_) => {
-                let sip = self.cluster.sibling(&flow.edge_id, flow.epoch)?.sip?;
-                let hop = cx.hop_to(Transport::Tcp, sip)?;
+        if ours && cx.is_alive(flow.hop) {
+            return Some(Way::along(flow.hop));
+        }
+        // Without the edge that has the flow, datagrams of this one may still get through to the phone.
+        let beyond = match flow.hop {
+            Hop::Udp { peer, .. } => cx.hop_to(Transport::Udp, peer),
+            Hop::Flow(_) => None,
+        };
+        // RFC 5626 5.3: the edge that has the flow delivers. A NAT lets datagrams of no other one in either.
+        let sibling = self.cluster.sibling(&flow.edge_id, flow.epoch).filter(|_| !ours);
+        let sip = sibling.and_then(|sibling| sibling.sip);
+        match sip.and_then(|sip| Some((sip, cx.hop_to(Transport::Tcp, sip)?))) {
+            Some((sip, hop)) => {
                 let relay = Bytes::from(format!("<sip:{token}@{sip};lr>"));
-                Some(Way { hop, relay: Some(relay), on_flow: false })
+                Some(Way { hop, relay: Some(relay), on_flow: false, beyond })
             }
+            None => beyond.map(Way::along),
         }
     }
 
@@ -127,7 +146,7 @@ impl Edge {
         let Some(host) = HostTarget::of_uri(&uri) else { return Ways::Failed(BranchFailure::Transport) };
         match host.numeric() {
             Some(destination) => match cx.hop_to(destination.transport, destination.address) {
-                Some(hop) => Ways::Ready(Way { hop, relay: None, on_flow: false }),
+                Some(hop) => Ways::Ready(Way::to(hop)),
                 None => Ways::Failed(BranchFailure::Transport),
             },
             None => Ways::Resolve(host),

@@ -11,11 +11,8 @@ use sip_message::{HeaderId, Message, Uri};
 use sip_proxy::Own;
 
 use super::target::Target;
-use crate::compose::uri_form;
+use crate::compose::{MARK, uri_form};
 use crate::reach::{Reach, Sender};
-
-/// Parameter of our Record-Route that holds the mark of the dialog.
-const MARK: &str = "d";
 
 /// One side of a dialog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +33,7 @@ pub(crate) fn values(caller: &Side, callee: &Side, mark: &str) -> Vec<String> {
     }
 }
 
-/// The mark in one of our routes.
+/// The mark in a URI that we gave to a dialog.
 pub(crate) fn mark_of<'a>(uri: &Uri<'a>) -> Option<&'a str> {
     uri.param(MARK)
 }

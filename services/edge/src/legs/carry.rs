@@ -8,7 +8,7 @@ use cluster_api::edge::v1::{CancelInvite, CarryRequest, SendRequest, SendRespons
 use cluster_rpc::{Reason, Refusal};
 use sip_endpoint::ServerKey;
 use sip_message::{HeaderId, Message, Method};
-use sip_proxy::{Arrived, Best};
+use sip_proxy::Best;
 use tonic::Status;
 
 use super::address::is_id;
@@ -114,8 +114,7 @@ impl Edge {
             return Err(overloaded("too many requests are being forwarded"));
         }
         let request = compose::request(send).map_err(|error| bad_field("send", error.to_string()))?;
-        let arrived =
-            Arrived::read(&request, &self.own).map_err(|error| bad_field("send", error.to_string()))?;
+        let arrived = self.read_route(&request).map_err(|error| bad_field("send", error.to_string()))?;
         let target = self.own_target(cx, &send.flow, &arrived, initial);
         let upstream = Upstream::Leg(Request {
             call_id: address.call_id.clone(),
@@ -150,8 +149,7 @@ impl Edge {
     ) -> Result<(), Status> {
         let call_id = &address.call_id;
         let message = compose::request(send).map_err(|error| bad_field("send", error.to_string()))?;
-        let arrived =
-            Arrived::read(&message, &self.own).map_err(|error| bad_field("send", error.to_string()))?;
+        let arrived = self.read_route(&message).map_err(|error| bad_field("send", error.to_string()))?;
         let target = self.own_target(cx, &send.flow, &arrived, false);
         let ack = KeptAck { effect, cseq: send.cseq, to_tag: send.to_tag.clone(), message, arrived, target };
         self.ring.note(&ack.message, || why::asked_to_send(address, effect, "ACK"));
@@ -234,8 +232,8 @@ impl Edge {
             && (request.method().forms_dialog() || request.method() == Method::Update)
             && let (Some(transport), Some(sent_by)) = (cx.transport(flow), cx.sent_by(flow))
         {
-            response =
-                response.header(HeaderId::Contact, address.contact(transport, sent_by)).map_err(invalid)?;
+            let contact = address.contact(transport, sent_by, &self.mark(request));
+            response = response.header(HeaderId::Contact, contact).map_err(invalid)?;
         }
         for (name, value) in pairs(&respond.headers) {
             response = response.named(name, value).map_err(invalid)?;

@@ -104,7 +104,8 @@ impl Request {
     }
 
     /// The Contact by which the peer reaches this leg through any edge.
-    pub(crate) fn contact(&self, transport: Transport, sent_by: &str) -> String {
-        Address { call_id: self.call_id.clone(), leg_id: self.leg_id.clone() }.contact(transport, sent_by)
+    pub(crate) fn contact(&self, transport: Transport, sent_by: &str, mark: &str) -> String {
+        Address { call_id: self.call_id.clone(), leg_id: self.leg_id.clone() }
+            .contact(transport, sent_by, mark)
     }
 }

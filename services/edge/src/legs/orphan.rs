@@ -1,7 +1,6 @@
 //! A 2xx to INVITE of a call that nobody knows any more.
 
 use sip_message::{HeaderId, Message, Method, RequestBuilder};
-use sip_proxy::Arrived;
 
 use crate::arrive::along_route::Stray;
 use crate::edge::{Cx, Edge};
@@ -19,7 +18,7 @@ impl Edge {
         let invite = dialog.local_cseq();
         let complete = |request: RequestBuilder| {
             let request = request.header(HeaderId::MaxForwards, "71").ok()?.build();
-            let arrived = Arrived::read(&request, &self.own).ok()?;
+            let arrived = self.read_route(&request).ok()?;
             Some((request, arrived))
         };
         let ack = dialog.ack(invite).ok().and_then(&complete);

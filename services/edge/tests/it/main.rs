@@ -18,5 +18,6 @@ mod registration;
 mod rig;
 mod services;
 mod stream;
+mod tier;
 mod two_edges;
 mod wires;

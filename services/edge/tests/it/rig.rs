@@ -27,6 +27,7 @@ pub(crate) struct Rig {
     pub(crate) edges: EdgesService,
     pub(crate) events: Arc<FakeLegEvents>,
     pub(crate) drain: Drain,
+    metrics: Metrics,
     _stop: oneshot::Sender<()>,
     members: watch::Sender<View>,
 }
@@ -74,6 +75,7 @@ impl Rig {
         let tasks = Tasks::new("edge", 1000);
         let others = Wiring::new(remote::Config::default(), tasks.clone(), Metrics::new());
         let others = EdgeDirectory::new(view.clone(), others);
+        let metrics = Metrics::new();
         let deps = Deps {
             location: LocationLink::Local(location),
             leg_events: LegEventsLink::Local(events.clone()),
@@ -82,7 +84,7 @@ impl Rig {
             dns,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SeededEntropy::new(1)),
-            metrics: Metrics::new(),
+            metrics: metrics.clone(),
             drain: drain.clone(),
             tasks: tasks.clone(),
         };
@@ -99,7 +101,16 @@ impl Rig {
             bound.run(async { stopped.await.unwrap_or(()) }).await.expect("the sockets are fine");
         };
         tasks.spawn("edge", run).expect("there is room");
-        Self { address, legs, requests, capture, traces, edges, events, drain, _stop: stop, members }
+        Self { address, legs, requests, capture, traces, edges, events, drain, metrics, _stop: stop, members }
+    }
+
+    /// What one of its counters counted under this label.
+    pub(crate) fn counted(&self, counter: &str, label: &str) -> u64 {
+        let text = self.metrics.text();
+        let is_it =
+            |line: &&str| line.contains(&format!("{counter}{{")) && line.contains(&format!("\"{label}\""));
+        let value = text.lines().find(is_it).and_then(|line| line.rsplit(' ').next());
+        value.map_or(0, |value| value.parse().expect("a counter is a number"))
     }
 
     pub(crate) async fn peer(&self) -> Peer {
