@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use axum::http::Uri;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use cluster_api::callcontrol::v1::CallFilter;
 
 /// SIP signaling that business applications control by gRPC.
 #[derive(Debug, Parser)]
@@ -51,10 +53,16 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct ApiArgs {
     /// gRPC endpoint of Carillon
-    #[arg(long, env = "CARILLON_API_URL", default_value = "http://127.0.0.1:50051", value_name = "URL")]
+    #[arg(
+        long,
+        env = "CARILLON_API_URL",
+        default_value = "http://127.0.0.1:50051",
+        value_name = "URL",
+        value_parser = api_url
+    )]
     pub api: String,
     /// Bearer token
-    #[arg(long, env = "CARILLON_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "CARILLON_TOKEN", hide_env_values = true, value_parser = token)]
     pub token: Option<String>,
     /// Print JSON, one object a line
     #[arg(long)]
@@ -120,15 +128,16 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 pub struct PhoneArgs {
     /// Address of record, for example sip:alice@localhost
+    #[arg(value_parser = phone_aor)]
     pub aor: String,
     /// Password of the account
     #[arg(long, env = "CARILLON_PHONE_PASSWORD", hide_env_values = true, default_value = "")]
     pub password: String,
     /// Registrar or outbound proxy to use
-    #[arg(long, default_value = "127.0.0.1:5060", value_name = "ADDR:PORT")]
+    #[arg(long, default_value = "127.0.0.1:5060", value_name = "ADDR:PORT", value_parser = place)]
     pub server: String,
     /// Local address; port 0 lets the system choose [default: the one on the way to the server]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = place)]
     pub listen: Option<String>,
     /// Ring this long before answering, for example 2s or 500ms
     #[arg(long, value_parser = duration, default_value = "1s", value_name = "TIME")]
@@ -177,6 +186,7 @@ pub struct AccountAddArgs {
 
 /// Flags of `account set`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["password", "display_name", "disabled"]))]
 pub struct AccountSetArgs {
     /// Address of record
     pub aor: String,
@@ -250,8 +260,8 @@ pub struct DialArgs {
 #[derive(Debug, Args)]
 pub struct CallsArgs {
     /// For example: state=ANSWERED party=sip:alice@localhost metadata.order=17
-    #[arg(long, default_value = "")]
-    pub filter: String,
+    #[arg(long, default_value = "", value_parser = crate::client::call_filter)]
+    pub filter: CallFilter,
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -306,7 +316,13 @@ pub struct BindingsArgs {
 #[derive(Debug, Args)]
 pub struct HealthcheckArgs {
     /// Admin HTTP listener of the process
-    #[arg(long, env = "CARILLON_ADMIN", default_value = "127.0.0.1:9090", value_name = "ADDR:PORT")]
+    #[arg(
+        long,
+        env = "CARILLON_ADMIN",
+        default_value = "127.0.0.1:9090",
+        value_name = "ADDR:PORT",
+        value_parser = place
+    )]
     pub admin: String,
 }
 
@@ -316,10 +332,63 @@ fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|e| format!("expected a duration such as 500ms, 6s or 2m: {e}"))
 }
 
+/// Where the API is.
+fn api_url(text: &str) -> Result<String, String> {
+    let uri = text.parse::<Uri>().ok();
+    let good = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if good { Ok(text.to_owned()) } else { Err("expected http://HOST:PORT".to_owned()) }
+}
+
+/// What a header may carry.
+fn token(text: &str) -> Result<String, &'static str> {
+    let good = text.bytes().all(|octet| (0x20..0x7f).contains(&octet));
+    if good { Ok(text.to_owned()) } else { Err("expected printable ASCII") }
+}
+
+/// A host and a port.
+fn place(text: &str) -> Result<String, &'static str> {
+    let parts = text.rsplit_once(':');
+    let good = parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if good { Ok(text.to_owned()) } else { Err("expected ADDR:PORT") }
+}
+
+fn phone_aor(text: &str) -> Result<String, String> {
+    scripted_phone::Identity::new(text, "").map(|_| text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    /// Exit status 2 is wrong usage, and nothing was asked of anybody.
+    #[test]
+    fn what_cannot_be_meant_is_wrong_usage() {
+        for wrong in [
+            &["calls", "--filter", "nonsense"][..],
+            &["calls", "--filter", "state=UP"],
+            &["phone", "foo"],
+            &["phone", "sip:a@b", "--server", "here"],
+            &["phone", "sip:a@b", "--listen", ":x"],
+            &["calls", "--api", "foo"],
+            &["calls", "--api", "127.0.0.1:50051"],
+            &["calls", "--token", "t\n"],
+            &["healthcheck", "--admin", "9090"],
+            &["account", "set", "sip:a@b"],
+        ] {
+            let error = Cli::try_parse_from(["carillon"].iter().chain(wrong)).expect_err(&wrong.join(" "));
+            assert_eq!(error.exit_code(), 2, "{error}");
+        }
+        for good in [
+            &["calls", "--filter", "state=ANSWERED party=sip:a@b", "--api", "http://[::1]:50051"][..],
+            &["phone", "sip:a@b", "--server", "sip.example:5060", "--listen", "[::1]:0"],
+            &["account", "set", "sip:a@b", "--disabled", "true"],
+        ] {
+            Cli::try_parse_from(["carillon"].iter().chain(good)).expect("well meant");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -60,7 +60,6 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
         account.disabled = disabled;
         paths.push("disabled".into());
     }
-    anyhow::ensure!(!paths.is_empty(), "nothing to change: give --password, --display-name or --disabled");
     let request = UpdateAccountRequest {
         request_id: request_id(),
         account: Some(account),

@@ -13,14 +13,13 @@ use crate::out::{OutputError, say, shown};
 /// Lists calls.
 ///
 /// # Errors
-/// A filter that is not understood, or a refused rpc.
+/// A refused rpc.
 pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
     let mut client = CallControlClient::new(connect(&args.api).await?);
-    let filter = filter(&args.filter).map_err(anyhow::Error::msg)?;
     let mut calls = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListCallsRequest { filter: Some(filter.clone()), page_size: 0, page_token };
+        let request = ListCallsRequest { filter: Some(args.filter.clone()), page_size: 0, page_token };
         let page = client.list_calls(request).await.map_err(Refusal)?.into_inner();
         calls.extend(page.calls);
         page_token = page.next_page_token;
@@ -101,15 +100,16 @@ fn print_call(call: &Call, json: bool) -> Result<(), OutputError> {
 }
 
 /// Reads "state=ANSWERED party=sip:a@b metadata.order=17".
-fn filter(text: &str) -> Result<CallFilter, String> {
+///
+/// # Errors
+/// A word that is none of these.
+pub fn call_filter(text: &str) -> Result<CallFilter, String> {
     let mut filter = CallFilter::default();
     for word in text.split_whitespace() {
         match word.split_once('=') {
             Some(("state", name)) => {
                 let state = call::State::from_str_name(name).ok_or_else(|| {
-                    format!(
-                        "--filter {word}: expected DIALING, RINGING, PROGRESSING, ANSWERED, HELD, ENDING or ENDED"
-                    )
+                    format!("{word}: expected DIALING, RINGING, PROGRESSING, ANSWERED, HELD, ENDING or ENDED")
                 })?;
                 filter.states.push(state as i32);
             }
@@ -117,7 +117,7 @@ fn filter(text: &str) -> Result<CallFilter, String> {
             Some((key, value)) if key.starts_with("metadata.") => {
                 filter.metadata.insert(key["metadata.".len()..].into(), value.into());
             }
-            _ => return Err(format!("--filter {word}: expected state=…, party=… or metadata.KEY=…")),
+            _ => return Err(format!("{word}: expected state=…, party=… or metadata.KEY=…")),
         }
     }
     Ok(filter)
@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn a_filter_is_read_word_by_word_and_a_bad_one_says_what_was_expected() {
-        let f = filter("state=ANSWERED party=sip:a@b metadata.order=17").unwrap();
+        let f = call_filter("state=ANSWERED party=sip:a@b metadata.order=17").unwrap();
         assert_eq!((f.states, f.party.as_str()), (vec![call::State::Answered as i32], "sip:a@b"));
         assert_eq!(f.metadata["order"], "17");
-        assert!(filter("state=UP").unwrap_err().contains("ANSWERED"));
-        assert!(filter("colour=red").unwrap_err().contains("party="));
+        assert!(call_filter("state=UP").unwrap_err().contains("ANSWERED"));
+        assert!(call_filter("colour=red").unwrap_err().contains("party="));
     }
 }

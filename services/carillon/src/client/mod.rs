@@ -13,7 +13,7 @@ mod refusal;
 pub use account::run as account;
 pub use bindings::run as bindings;
 pub use call_view::event_line;
-pub use calls::{hangup, list as calls, show as call_show};
+pub use calls::{call_filter, hangup, list as calls, show as call_show};
 pub use connect::{Connection, connect};
 pub use dial::{dial, exit_status};
 pub use edges::list as edges;
