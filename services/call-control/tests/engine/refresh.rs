@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use call_control::engine::call::{CallState, Flow};
-use call_control::engine::event::FailureCause;
+use call_control::engine::event::{Command, FailureCause};
 
 use crate::ladder::{Answer, Ladder, sdp};
 
@@ -196,6 +196,16 @@ fn a_change_of_the_session_refreshes_it() {
             assert_eq!(t.call.state() == CallState::Ended, refresher == "uas", "{case}: nobody refreshed it");
         }
     }
+    // What is sent again says it once.
+    let mut t = refreshing(1_800);
+    t.reply("a", "UPDATE", Answer::new(200).header("Session-Expires", "1800;refresher=uac"));
+    t.command(Command::Hold).expect("the call is connected");
+    t.reply("a", "INVITE", 491);
+    let first = t.last("a", "INVITE").1.cseq;
+    t.wait(Duration::from_secs(4));
+    let (_, again) = t.last("a", "INVITE");
+    assert_eq!(again.cseq, first + 1);
+    assert_eq!(again.headers.iter().filter(|header| header.name == "Session-Expires").count(), 1);
     // The second leg has no timer, and gets none.
     let mut t = refreshing(1_800);
     t.reply("a", "UPDATE", Answer::new(200).header("Session-Expires", "1800;refresher=uac"));
