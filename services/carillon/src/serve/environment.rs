@@ -3,8 +3,9 @@
 use super::layers::Layers;
 use super::unknown;
 
-/// Variables that client commands, the phone and the image use; not settings of `serve`.
-const NOT_SETTINGS: [&str; 5] = ["API_URL", "TOKEN", "CONFIG", "PHONE_PASSWORD", "ACCOUNT_PASSWORD"];
+/// Variables that client commands, the phone, the image and the tests of this repository use; not settings of `serve`.
+const NOT_SETTINGS: [&str; 8] =
+    ["API_URL", "TOKEN", "CONFIG", "PHONE_PASSWORD", "ACCOUNT_PASSWORD", "IMAGE", "BINARY", "WITHOUT_DOCKER"];
 
 /// Variables that stand for a flag rather than for a key of that name, and the key behind them.
 const FLAGS: [(&str, &str); 3] = [("DOMAIN", "domain"), ("SIP", "sip.listen"), ("REDIS", "redis.url")];
@@ -130,7 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_kubernetes_sets_are_no_settings() {
+    fn variables_that_kubernetes_and_the_tests_set_are_no_settings() {
         assert_eq!(problems(&[("CARILLON_API_SERVICE_HOST", "10.0.0.1")]), [""; 0]);
+        let of_tests = ["BINARY", "IMAGE", "WITHOUT_DOCKER"].map(|name| format!("CARILLON_{name}"));
+        assert_eq!(problems(&of_tests.each_ref().map(|name| (name.as_str(), "1"))), [""; 0]);
     }
 }
