@@ -37,7 +37,7 @@ pub enum Sickness {
 impl fmt::Display for Sickness {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotStarted => formatter.write_str("not started"),
+            Self::NotStarted => formatter.write_str("not ready yet"),
             Self::Silent(time) => write!(formatter, "silent for {} ms", time.as_millis()),
         }
     }

@@ -299,6 +299,9 @@ pub struct HangupArgs {
 pub struct LadderArgs {
     /// Carillon's id of the call, or a SIP Call-ID
     pub call: String,
+    /// Leave the decisions between the messages out of the drawing
+    #[arg(long, conflicts_with = "json")]
+    pub arrows: bool,
     #[command(flatten)]
     pub api: ApiArgs,
 }

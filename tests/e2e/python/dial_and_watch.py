@@ -37,12 +37,13 @@ def main(address, caller, callee):
     assert again.call_id == call.call_id, "the same request_id must name the same call"
 
     kinds = message("CallEvent").DESCRIPTOR.fields_by_name["type"].enum_type.values_by_number
-    for event in rpc("WatchCalls", streaming=True)(message("WatchCallsRequest")(call_id=call.call_id)):
+    # The empty cursor: every event of this call from CREATED on, however fast it goes. Without after_cursor a watch begins with a
+    # snapshot, which is all there is of a call that has ended.
+    watch = message("WatchCallsRequest")(call_id=call.call_id, after_cursor="")
+    for event in rpc("WatchCalls", streaming=True)(watch):
         kind = kinds[event.type].name
         print(kind, flush=True)
-        if kind == "CONNECTED" or event.call.state == event.call.DESCRIPTOR.enum_types_by_name["State"].values_by_name[
-            "ANSWERED"
-        ].number and kind == "SNAPSHOT":
+        if kind == "CONNECTED":
             rpc("Hangup")(message("HangupRequest")(request_id="end", call_id=call.call_id))
         if kind == "ENDED":
             break

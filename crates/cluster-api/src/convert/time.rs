@@ -56,7 +56,9 @@ pub fn optional_duration(
     if limits.contains(&time) {
         return Ok(Some(time));
     }
-    let expected = format!("between {:?} and {:?}, not {time:?}", limits.start(), limits.end());
+    // Duration's own text of nothing is "0ns", which looks like a wrong unit
+    let found = if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") };
+    let expected = format!("between {:?} and {:?}, not {found}", limits.start(), limits.end());
     Err(Fault::new(FaultKind::Field, field, expected))
 }
 
@@ -96,6 +98,6 @@ mod tests {
         assert_eq!(optional_duration("after", None, limits.clone()), Ok(None));
         assert_eq!(optional_duration("after", of(20), limits.clone()), Ok(Some(Duration::from_secs(20))));
         let fault = optional_duration("after", of(0), limits).expect_err("too short");
-        assert_eq!(fault.to_string(), "after: between 1s and 600s, not 0ns");
+        assert_eq!(fault.to_string(), "after: between 1s and 600s, not 0s");
     }
 }

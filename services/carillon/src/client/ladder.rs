@@ -12,10 +12,13 @@ use super::connect::{Connection, connect};
 use super::refusal::Refusal;
 use crate::cli::LadderArgs;
 use crate::ladder::{Arrow, Entry, draw, summarise};
-use crate::out::{say, shown};
+use crate::out::{complain, say, shown};
 
 /// Largest ladder that is taken: more than the rings of some dozen edges hold of one call.
 const LARGEST: usize = 64 * 1024 * 1024;
+
+/// Lines of a screen, with some left for the prompt.
+const SCREEN: usize = 40;
 
 /// One message of a call between two named parties.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +74,18 @@ impl Gathered {
             Step::Message(message) => Some(message),
             Step::Decision(..) => None,
         })
+    }
+
+    /// The messages alone.
+    fn without_decisions(mut self) -> Self {
+        self.steps.retain(|step| matches!(step, Step::Message(_)));
+        self
+    }
+
+    /// Whether one screen is too small for it, and decisions take much of it.
+    fn is_crowded(&self) -> bool {
+        let decisions = self.steps.len() - self.messages().count();
+        self.steps.len() > SCREEN && 3 * decisions >= self.steps.len()
     }
 
     /// The drawing.
@@ -130,7 +145,15 @@ pub async fn run(args: LadderArgs) -> anyhow::Result<()> {
     let ladder = fetch(connect(&args.api).await?, &args.call).await?;
     match args.api.json {
         true => Ok(ladder.steps.iter().try_for_each(|step| say!("{}", step_json(step)))?),
-        false => Ok(say!("{}", Gathered::from(ladder).draw().trim_end())?),
+        false => {
+            let gathered = Gathered::from(ladder);
+            let gathered = if args.arrows { gathered.without_decisions() } else { gathered };
+            say!("{}", gathered.draw().trim_end())?;
+            if gathered.is_crowded() {
+                complain!("`--arrows` leaves the decisions (·) out");
+            }
+            Ok(())
+        }
     }
 }
 
@@ -250,6 +273,20 @@ mod tests {
         assert!(at("alice") < at("edge-0") && at("edge-0") < at("bob"), "{drawing}");
         assert!(lines[1].contains("· registrar: fork to 1 target (contact)"), "{drawing}");
         assert_eq!(lines.len(), 4, "{drawing}");
+    }
+
+    #[test]
+    fn the_arrows_of_a_long_ladder_can_be_had_alone() {
+        let long =
+            Ladder { steps: ladder().steps.into_iter().cycle().take(2 * SCREEN).collect(), ..ladder() };
+        assert!(!Gathered::from(ladder()).is_crowded());
+        let gathered = Gathered::from(long);
+        let messages = gathered.messages().count();
+        assert!(gathered.is_crowded(), "a third and more are decisions");
+        let alone = gathered.without_decisions();
+        assert!(!alone.is_crowded());
+        let drawing = alone.draw();
+        assert!(!drawing.contains('·') && drawing.lines().count() == messages + 1, "{drawing}");
     }
 
     #[test]

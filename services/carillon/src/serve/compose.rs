@@ -37,7 +37,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let admin = parts.serve_admin(&settings.admin).await?;
     let mut api = ApiServer::bind(settings, &parts.metrics).await?;
     let store = match parts.roles.iter().any(|r| r.has_store()) {
-        true => Some(stores::open(settings, &parts.tasks, &parts.metrics)?),
+        true => Some(stores::open(settings, &parts.tasks, &parts.metrics, &parts.health)?),
         false => None,
     };
     let registrar = parts.registrar(settings, store.clone())?;
@@ -91,7 +91,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         calls.add_routes(&mut api.routes);
     }
     let api_address = api.address()?;
-    let elsewhere = Elsewhere::new(settings, parts.roles.clone());
+    let of_all = joined.view(*parts.roles.first().context("a process without roles")?)?;
+    let elsewhere = Elsewhere::new(settings, parts.roles.clone(), of_all);
     api.serve(parts.entropy.clone(), elsewhere, &parts.tasks, &parts.end)?;
     joined.everywhere().await;
     ready.ready();

@@ -3,24 +3,34 @@
 use std::collections::BTreeSet;
 
 use axum::http::Uri;
+use cluster_rpc::membership::View;
 use cluster_rpc::{Reason, Refusal};
+use tokio::sync::watch;
 use tonic::Status;
 
 use super::roles::{self, Role};
 use super::settings::Settings;
+
+/// How many members are named.
+const SOME: usize = 3;
 
 /// The roles of this process and the places of the others.
 #[derive(Clone)]
 pub struct Elsewhere {
     here: BTreeSet<Role>,
     peers: Vec<(Role, String)>,
+    members: watch::Receiver<View>,
 }
 
 impl Elsewhere {
     /// As the settings have it.
-    pub fn new(settings: &Settings, here: BTreeSet<Role>) -> Self {
+    pub fn new(settings: &Settings, here: BTreeSet<Role>, members: watch::Receiver<View>) -> Self {
         let peers = roles::peers(&settings.peers).unwrap_or_default();
-        Self { here, peers: peers.into_iter().map(|(role, address)| (role, address.to_string())).collect() }
+        Self {
+            here,
+            peers: peers.into_iter().map(|(role, address)| (role, address.to_string())).collect(),
+            members,
+        }
     }
 
     /// The answer to an rpc that nothing here serves; `uri` is its path, `/carillon.edge.v1.Edges/ListEdges`.
@@ -34,14 +44,24 @@ impl Elsewhere {
             .into();
         };
         let here: Vec<&str> = self.here.iter().map(|role| role.name()).collect();
-        let places: Vec<&str> =
-            self.peers.iter().filter(|(of, _)| *of == role).map(|(_, at)| &**at).collect();
+        let places = self.places(role);
         let ask = match places.is_empty() {
-            true => "ask a process that does".to_owned(),
+            true => format!("ask a process that does (--roles {role}); none is known here now"),
             false => format!("ask {}", places.join(" or ")),
         };
         let text = format!("this process runs {}, not {role}, which serves this: {ask}", here.join(", "));
         Refusal::new(Reason::NotImplemented, text).fact("role", role.name()).into()
+    }
+
+    /// Where the settings, or else the members of the cluster, say that a role is served: some places are enough.
+    fn places(&self, role: Role) -> Vec<String> {
+        let named: Vec<String> =
+            self.peers.iter().filter(|(of, _)| *of == role).map(|(_, at)| at.clone()).collect();
+        if !named.is_empty() {
+            return named;
+        }
+        let members = self.members.borrow();
+        members.of_role(role.name()).take(SOME).map(|member| member.grpc.clone()).collect()
     }
 }
 
@@ -58,12 +78,21 @@ fn role_of(service: &str) -> Option<Role> {
 
 #[cfg(test)]
 mod tests {
+    use cluster_api::cluster::v1::Member;
+
     use super::*;
 
     fn asked(path: &'static str) -> Status {
         let settings =
             Settings { peers: vec!["registrar=http://10.0.0.1:50051".into()], ..Settings::default() };
-        Elsewhere::new(&settings, BTreeSet::from([Role::Edge])).refuse(&Uri::from_static(path))
+        let presence = Member {
+            id: "presence-0".into(),
+            role: "presence".into(),
+            grpc: "http://10.0.0.9:50051".into(),
+            ..Member::default()
+        };
+        let (_, members) = watch::channel(View::fixed(vec![presence], Vec::new()));
+        Elsewhere::new(&settings, BTreeSet::from([Role::Edge]), members).refuse(&Uri::from_static(path))
     }
 
     #[test]
@@ -75,6 +104,8 @@ mod tests {
             "{text}"
         );
         assert_eq!(refused.code(), tonic::Code::Unimplemented);
+        let text = asked("/carillon.presence.v1.Presence/GetPresence").message().to_owned();
+        assert!(text.contains("ask http://10.0.0.9:50051"), "a member of the cluster: {text}");
         let text = asked("/carillon.callcontrol.v1.CallControl/Dial").message().to_owned();
         assert!(text.contains("not call-control") && text.contains("a process that does"), "{text}");
     }

@@ -62,9 +62,15 @@ impl FromStr for Role {
 /// The roles of a process.
 ///
 /// # Errors
-/// A name that is no role, or no role at all.
+/// A name that is no role, a role named twice (another one was meant), or no role at all.
 pub fn roles(names: &[String]) -> Result<BTreeSet<Role>, String> {
-    let roles = names.iter().map(|name| name.parse()).collect::<Result<BTreeSet<Role>, _>>()?;
+    let mut roles = BTreeSet::new();
+    for name in names {
+        let role: Role = name.parse()?;
+        if !roles.insert(role) {
+            return Err(format!("{role} is named twice; name each role once, separated by commas"));
+        }
+    }
     if roles.is_empty() {
         Err("roles: at least one of edge, registrar, presence, call-control".into())
     } else {
@@ -92,7 +98,12 @@ mod tests {
     #[test]
     fn an_unknown_role_names_the_nearest_one() {
         assert!(roles(&["egde".into()]).unwrap_err().contains("`edge`"));
-        assert_eq!(roles(&["edge".into(), "edge".into()]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_role_named_twice_was_meant_to_be_another() {
+        assert!(roles(&["edge".into(), "edge".into()]).unwrap_err().contains("edge is named twice"));
+        assert_eq!(roles(&["edge".into(), "registrar".into()]).unwrap().len(), 2);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ambient::{SystemClock, WallClock};
 use anyhow::Context;
-use lifecycle::Tasks;
+use lifecycle::{Health, Tasks};
 use store::{LogLimits, MemoryStore, RedisOptions, RedisStore, Store};
 use telemetry::Metrics;
 
@@ -16,7 +17,12 @@ use super::settings::Settings;
 ///
 /// # Errors
 /// A URL that cannot be used.
-pub fn open(settings: &Settings, tasks: &Tasks, metrics: &Metrics) -> anyhow::Result<Arc<dyn Store>> {
+pub fn open(
+    settings: &Settings,
+    tasks: &Tasks,
+    metrics: &Metrics,
+    health: &Health,
+) -> anyhow::Result<Arc<dyn Store>> {
     let url = &settings.redis.url;
     if url.is_empty() {
         let clock = SystemClock;
@@ -32,12 +38,14 @@ pub fn open(settings: &Settings, tasks: &Tasks, metrics: &Metrics) -> anyhow::Re
         counters
             .map_or_else(Vec::new, |c| vec![("queue_overflow", c.queue_overflows), ("connect", c.connects)])
     });
+    let alive = health.component("redis", Instant::now(), None);
     let waiting = redis.clone();
     tasks.spawn_loop("redis-start", async move {
         if !waiting.is_ready() {
             tracing::warn!("waiting for Redis: nothing is ready until it answers");
         }
         waiting.wait_ready().await;
+        alive.ready();
         tracing::info!("Redis is there");
     })?;
     Ok(redis)
@@ -66,4 +74,21 @@ pub fn log_limits(settings: &Settings) -> LogLimits {
 /// Whether services with a store run here while others run elsewhere: then the embedded store would not be theirs too.
 pub fn is_apart(roles: &BTreeSet<Role>) -> bool {
     roles.len() < Role::ALL.len() && roles.iter().any(|r| r.has_store())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn readiness_names_redis_while_it_is_away() {
+        let (tasks, health) = (Tasks::new("test", 10), Health::new());
+        let mut settings = Settings::default();
+        open(&settings, &tasks, &Metrics::new(), &health).unwrap();
+        assert_eq!(health.unready(), [], "the embedded store is always there");
+        settings.redis.url = "redis://127.0.0.1:1".into();
+        open(&settings, &tasks, &Metrics::new(), &health).unwrap();
+        let unready: Vec<_> = health.unready().iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        assert_eq!(unready, ["redis: not ready yet"]);
+    }
 }

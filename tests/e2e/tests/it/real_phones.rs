@@ -67,5 +67,6 @@ async fn a_python_client_dials_and_watches_by_reflection() {
     let done = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(text.starts_with("CREATED\n"), "{text}");
     assert!(text.contains("LEG_RINGING") && text.lines().filter(|l| *l == "ENDED").count() == 1, "{text}");
 }
