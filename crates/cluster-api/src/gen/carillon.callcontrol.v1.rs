@@ -570,7 +570,7 @@ pub struct CallFilter {
     /// In one of these states; empty means live ones and those that ended within the last hour.
     #[prost(enumeration = "call::State", repeated, tag = "1")]
     pub states: ::prost::alloc::vec::Vec<i32>,
-    /// This URI is a party of the call, compared as an address of record.
+    /// This URI is a party of the call, compared as an address of record. INVALID_ARGUMENT BAD_URI for anything else.
     #[prost(string, tag = "2")]
     pub party: ::prost::alloc::string::String,
     /// Every entry is in the call's metadata.
@@ -579,7 +579,7 @@ pub struct CallFilter {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Of one of these kinds; empty means any.
+    /// Of one of these kinds; empty means any. Edges of this version do not report the calls that they proxy: PROXIED finds none.
     #[prost(enumeration = "call::Kind", repeated, tag = "4")]
     pub kinds: ::prost::alloc::vec::Vec<i32>,
 }
@@ -592,7 +592,7 @@ pub struct ListCallsRequest {
     /// Most calls to return, 1..1000; 0 means 100, more means 1000.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
-    /// next_page_token of the page before, with the same filter; empty for the first page.
+    /// next_page_token of the page before; INVALID_ARGUMENT BAD_PAGE_TOKEN with another filter. Empty for the first page.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
 }
