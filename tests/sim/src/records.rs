@@ -56,8 +56,7 @@ impl Records {
     pub async fn events(&self) -> Vec<cc::CallEvent> {
         let mut events = Vec::new();
         for partition in self.repository.partitions() {
-            let entries =
-                self.repository.store().log_read(partition, call_control::EVENTS, None, MOST);
+            let entries = self.repository.store().log_read(partition, call_control::EVENTS, None, MOST);
             for entry in entries.await.expect("memory answers") {
                 events.push(cc::CallEvent::decode(entry.entry).expect("an event"));
             }

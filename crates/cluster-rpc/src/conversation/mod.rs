@@ -1,7 +1,7 @@
 //! Many short questions over one long stream, instead of an rpc for each: most of what a small unary call costs is HTTP/2 and the
 //! machinery around it, on both sides.
 //!
-//! [`line`] is the side that asks, [`answering`] the side that answers, [`location`] what `LocationStream` makes of both. Who asks
+//! [`mod@line`] is the side that asks, [`answering`] the side that answers, [`location`] what `LocationStream` makes of both. Who asks
 //! cannot tell: deadlines, refusals, trace and cancellation are those of a call. A peer that has no such stream is called.
 
 mod answering;
