@@ -12,6 +12,7 @@ use super::diversion;
 use super::fork::{ClientUse, Fork, ForkId};
 use super::next_hop::{Way, Ways};
 use super::record_route::{self, Side};
+use super::size::may_leave_flow;
 use super::target::Target;
 use super::upstream::Upstream;
 use crate::capture::why;
@@ -28,7 +29,7 @@ pub(crate) struct Branch {
     attempts: u32,
     /// Whether anything came back.
     heard: bool,
-    /// The attempt went along the phone's own flow.
+    /// The attempt went along the phone's own flow, or to the edge that has it.
     on_flow: bool,
     /// The way that is left when the edge that has the flow is gone.
     beyond: Option<Hop>,
@@ -140,7 +141,9 @@ impl Edge {
         running.key = None;
         // RFC 5626 5.3: a flow that fails under a request is one that is not there.
         let failure = match failure {
-            BranchFailure::Transport if running.on_flow => BranchFailure::FlowFailed,
+            BranchFailure::Transport if running.on_flow && running.beyond.is_none() => {
+                BranchFailure::FlowFailed
+            }
             failure => failure,
         };
         if running.heard {
@@ -191,11 +194,13 @@ impl Edge {
             Upstream::Exchange(asker) => asker.branch(branch.0, running.attempts),
         };
         running.attempts += 1;
-        running.on_flow = way.on_flow;
+        running.on_flow = way.on_flow || way.relay.is_some();
         running.beyond = way.beyond;
+        let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        let may_leave = may_leave_flow(&running.target, uri, way.hop);
         let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(unique));
         let sent = match copy {
-            Some(copy) if way.on_flow => cx.send_request_on_flow(copy, way.hop),
+            Some(copy) if way.on_flow && !may_leave => cx.send_request_on_flow(copy, way.hop),
             Some(copy) => cx.send_request(copy, way.hop),
             None => Err(SendError::NotARequest),
         };

@@ -1,7 +1,7 @@
 //! Forwarding: a request with all its branches, from the targets of a plan to the responses that go back up.
 //!
 //! - `fork.rs`: one request and its response context; `branch.rs`: one of its branches on the wire.
-//! - `plan.rs`, `target.rs`: where it may go; `next_hop.rs`: the way to one target.
+//! - `plan.rs`, `target.rs`: where it may go; `next_hop.rs`, `size.rs`: the way to one target.
 //! - `record_route.rs`, `diversion.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
 //! - `upstream.rs`: who gets the responses; `ack_and_cancel.rs`: the two requests that are never answered, or at once.
 
@@ -14,5 +14,6 @@ pub(crate) mod fork;
 pub(crate) mod next_hop;
 pub(crate) mod plan;
 pub(crate) mod record_route;
+mod size;
 pub(crate) mod target;
 pub(crate) mod upstream;

@@ -15,7 +15,7 @@ pub(crate) struct Way {
     pub(crate) hop: Hop,
     /// A Route value for the edge that holds the flow.
     pub(crate) relay: Option<Bytes>,
-    /// The hop is a phone's flow: nothing else reaches it, whatever the size of the request.
+    /// The hop is a phone's flow: nothing else reaches it, but for what `size.rs` says of large requests.
     pub(crate) on_flow: bool,
     /// How datagrams of ours reach the phone whose flow another edge has: what it is shown as our name, and the way that is left
     /// when that edge turns out to be gone.

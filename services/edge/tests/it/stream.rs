@@ -19,6 +19,11 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn to(edge: SocketAddr) -> Self {
         let stream = TcpStream::connect(edge).await.expect("the edge listens");
+        Self::of(stream)
+    }
+
+    /// A connection that the edge opened.
+    pub(crate) fn of(stream: TcpStream) -> Self {
         Self { stream, framer: Framer::new(Limits::default()) }
     }
 
