@@ -5,6 +5,7 @@ use cluster_api::registrar::v1::{Fork, Group, Redirect, Refuse, Target, route_re
 use sip_message::{Scheme, Uri};
 
 use crate::{
+    answer::header,
     aors::time,
     record::{AorRecord, BindingRecord, NEVER_MS},
 };
@@ -17,6 +18,8 @@ pub(crate) struct Callee {
     pub is_disabled: bool,
     pub is_anchored: bool,
     is_redirecting: bool,
+    /// Whether a sips request found contacts, and none of them is sips.
+    is_insecure: bool,
     /// Targets in groups of falling q.
     groups: Vec<Group>,
     /// All contacts, of any scheme, as Contact values with q.
@@ -53,6 +56,7 @@ impl Callee {
         for binding in bindings {
             let is_wanted = instance.is_none_or(|instance| names_device(binding, instance));
             if !is_wanted || !is_dialable(&binding.uri, is_secure) {
+                callee.is_insecure |= is_wanted && is_dialable(&binding.uri, false);
                 continue;
             }
             if last_q != Some(binding.q()) {
@@ -79,6 +83,12 @@ pub(crate) fn callee_plan(callee: &Callee, recurse: bool) -> Plan {
         };
     }
     match callee.groups.is_empty() {
+        true if callee.is_insecure => Plan::Refuse(Refuse {
+            status: 480,
+            // RFC 5630: a warning, so that the caller may try sip
+            headers: vec![header("Warning", "380 carillon \"SIPS Not Allowed\"".to_owned())],
+            ..Refuse::default()
+        }),
         true => refuse(480, ""),
         false => Plan::Fork(Fork { groups: callee.groups.clone(), recurse }),
     }
@@ -202,6 +212,25 @@ mod tests {
     fn a_sips_request_needs_a_sips_contact() {
         let record = record(vec![binding("sip:b@h", None), binding("sips:b@h", None)]);
         assert_eq!(groups(&Callee::of(&record, AOR, true, None, 1_000)), [vec!["sips:b@h"]]);
+    }
+
+    /// TRN-09: who has only sip contacts is not reached by a sips request, and the caller is told why.
+    #[test]
+    fn a_sips_request_to_sip_contacts_is_warned() {
+        let warning = |bindings, is_secure| {
+            let callee = Callee::of(&record(bindings), AOR, is_secure, None, 1_000);
+            match callee_plan(&callee, false) {
+                Plan::Refuse(refuse) => {
+                    assert_eq!(refuse.status, 480);
+                    refuse.headers.first().map(|header| (header.name.clone(), header.value.clone()))
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let expected = ("Warning".to_owned(), "380 carillon \"SIPS Not Allowed\"".to_owned());
+        assert_eq!(warning(vec![binding("sip:b@h", None)], true), Some(expected));
+        assert_eq!(warning(vec![binding("mailto:b@h", None)], true), None);
+        assert_eq!(warning(vec![], true), None);
     }
 
     /// GRU-03: a device is reached alone.
