@@ -37,6 +37,8 @@ pub(crate) struct Core<U: TransactionUser> {
     /// Responses for which DNS is asked.
     pub(crate) returning: Work<Located>,
     pub(crate) names: Names,
+    /// Whether there are connections at all: not over sockets of a caller.
+    pub(crate) connects: bool,
     pub(crate) dns: Arc<dyn Dns>,
     pub(crate) config: Arc<Config>,
     pub(crate) counters: Arc<Counters>,

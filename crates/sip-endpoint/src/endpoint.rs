@@ -91,7 +91,7 @@ impl<U: TransactionUser> Endpoint<U> {
         Ok(Self { listeners, ..Self::over(config, dns, tasks, sockets)? })
     }
 
-    /// Runs over sockets of the caller, one for each address of the configuration, and accepts no connections.
+    /// Runs over sockets of the caller, one for each address of the configuration, and has no connections.
     ///
     /// # Errors
     /// When it cannot be found out by what address peers reach an unspecified one.
@@ -168,6 +168,7 @@ impl<U: TransactionUser> Endpoint<U> {
             work: Work::new(config.max_work),
             returning: Work::new(config.max_work),
             names,
+            connects: !listeners.is_empty(),
             dns,
             config,
             counters,

@@ -92,9 +92,10 @@ impl<U: TransactionUser> Core<U> {
         }
     }
 
-    /// A connection to a peer; opened when there is none.
+    /// A connection to a peer; opened when there is none. `None` also where the sockets are a caller's, which may be no network
+    /// at all.
     pub(crate) fn connect(&mut self, peer: SocketAddr) -> Option<FlowId> {
-        let local = self.names.toward(peer)?;
+        let local = self.names.toward(peer).filter(|_| self.connects)?;
         self.flows.connect(peer, local, self.now)
     }
 
