@@ -22,5 +22,6 @@ mod redis;
 mod register;
 mod split;
 mod stopping;
+mod tier;
 mod torture;
 mod wire;

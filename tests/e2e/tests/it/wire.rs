@@ -1,5 +1,6 @@
 //! A peer on a UDP socket of its own that says exactly what a test wants, with digest when asked.
 
+use std::cell::Cell;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,6 +10,8 @@ use test_support::{Carillon, PATIENCE};
 pub struct Wire {
     socket: UdpSocket,
     edge: SocketAddr,
+    /// Who sent the last datagram: whom a response goes to.
+    source: Cell<SocketAddr>,
 }
 
 impl Wire {
@@ -21,7 +24,8 @@ impl Wire {
     pub fn at(ip: &str, carillon: &Carillon) -> Self {
         let socket = UdpSocket::bind((ip, 0)).expect("loopback has free ports");
         socket.set_read_timeout(Some(PATIENCE)).expect("a limit that is not zero");
-        Self { socket, edge: carillon.sip.parse().expect("the edge says a numeric address") }
+        let edge = carillon.sip.parse().expect("the edge says a numeric address");
+        Self { socket, edge, source: Cell::new(edge) }
     }
 
     /// Where it listens.
@@ -73,7 +77,8 @@ impl Wire {
     /// When none comes.
     pub fn receive(&self) -> String {
         let mut buffer = vec![0; 65_535];
-        let (length, _) = self.socket.recv_from(&mut buffer).expect("a datagram comes");
+        let (length, source) = self.socket.recv_from(&mut buffer).expect("a datagram comes");
+        self.source.set(source);
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     }
 
@@ -120,7 +125,8 @@ impl Wire {
         for line in lines {
             text.push_str(&format!("{line}\r\n"));
         }
-        self.send(&format!("{text}Content-Length: {}\r\n\r\n{body}", body.len()));
+        let text = format!("{text}Content-Length: {}\r\n\r\n{body}", body.len());
+        self.socket.send_to(text.as_bytes(), self.source.get()).expect("loopback takes datagrams");
     }
 
     /// Shows that nothing else was sent here: the answer to a probe is the next thing that comes.
