@@ -30,6 +30,8 @@ impl<U: TransactionUser> Core<U> {
             }
             Hop::Flow(id) => match self.flows.send(id, Parcel::new(bytes.clone(), origin)) {
                 Ok(()) => {}
+                // It was refused before this was queued: the end of the connection, which is yet to be told, sends it elsewhere.
+                Err(Undelivered::Gone) if self.falls_back(id, origin) => {}
                 Err(Undelivered::Gone) => self.undelivered(Parcel::new(bytes, origin)),
                 Err(Undelivered::Full) => {
                     self.close_flow(id, FlowEnd::TooSlow);
@@ -105,6 +107,11 @@ impl<U: TransactionUser> Core<U> {
             self.disconnect(id, flow.asked);
             self.closed.push_back((id, end));
         }
+    }
+
+    fn falls_back(&self, id: FlowId, origin: Option<Key>) -> bool {
+        let fallbacks = self.flows.get(id).map_or(&[][..], |flow| &flow.fallbacks);
+        fallbacks.iter().any(|fallback| Some(Key::Client(fallback.key)) == origin)
     }
 
     /// A connection could not be opened: what went by it only because of its size goes by UDP after all.

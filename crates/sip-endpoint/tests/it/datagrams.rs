@@ -52,6 +52,22 @@ async fn a_large_request_comes_back_to_udp_when_tcp_is_refused() {
 }
 
 /// TRN-02
+///
+/// The refusal comes from another thread, and often before the request is queued on the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_request_comes_back_to_udp_however_fast_tcp_is_refused() {
+    let mut us = Running::new().await;
+    for _ in 0..100 {
+        let peer = UdpPeer::new().await;
+        us.send("MESSAGE", 1400, Transport::Udp, peer.address);
+        let (request, from) = peer.receive().await;
+        peer.send(response(&request, 200).bytes(), from).await;
+        assert_eq!(us.response().await.status(), Some(200));
+    }
+    assert_eq!(us.counters.large_requests_back_to_udp.count(), 100);
+}
+
+/// TRN-02
 #[tokio::test]
 async fn a_large_request_on_a_flow_stays_on_it() {
     let us = Running::new().await;
