@@ -65,7 +65,9 @@ async fn commits_in_flight_when_the_server_dies_all_get_an_answer() {
             })
         })
         .collect();
-    while put(&store, "progress").await.expect("up") == 0 {}
+    while put(&store, "progress").await.expect("up") == 0 {
+        tokio::task::yield_now().await;
+    }
     for _ in 0..20 {
         put(&store, "progress").await.expect("up");
     }
@@ -112,9 +114,13 @@ async fn without_its_replica_nothing_is_acknowledged() {
         ..RedisOptions::default()
     };
     let store = connected(&primary, options).await;
-    timeout(PATIENCE, async { while put(&store, "link").await.is_err() {} })
-        .await
-        .expect("the replica links up");
+    timeout(PATIENCE, async {
+        while put(&store, "link").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the replica links up");
 
     put(&store, "acknowledged").await.expect("confirmed by the replica");
     replica.freeze();
@@ -127,9 +133,13 @@ async fn without_its_replica_nothing_is_acknowledged() {
     }
     assert!(store.is_ready(), "a missing replica is no reason to reconnect");
     replica.thaw();
-    timeout(PATIENCE, async { while put(&store, "again").await.is_err() {} })
-        .await
-        .expect("the replica is back");
+    timeout(PATIENCE, async {
+        while put(&store, "again").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the replica is back");
 
     let on_replica = connected(&replica, RedisOptions::default()).await;
     assert!(on_replica.get(&partition().key("acknowledged")).await.expect("get").is_some());
@@ -161,7 +171,13 @@ async fn a_demoted_primary_is_unavailable_until_it_is_primary_again() {
     let error = put(&store, "y").await.expect_err("read only");
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     server.command(&["REPLICAOF", "NO", "ONE"]).await.expect("promote");
-    timeout(PATIENCE, async { while put(&store, "y").await.is_err() {} }).await.expect("works again");
+    timeout(PATIENCE, async {
+        while put(&store, "y").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("works again");
 }
 
 /// F8: a full server refuses writes as unavailable, loses nothing and serves reads.
@@ -226,7 +242,13 @@ async fn a_full_queue_refuses_and_counts() {
     assert!(store.counters().queue_overflows > 0);
     server.thaw();
     timeout(PATIENCE, store.wait_ready()).await.expect("reconnects");
-    timeout(PATIENCE, async { while put(&store, "x").await.is_err() {} }).await.expect("works again");
+    timeout(PATIENCE, async {
+        while put(&store, "x").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("works again");
 }
 
 /// With replicas, commits that come together leave together and share one WAIT.
@@ -241,9 +263,13 @@ async fn concurrent_commits_share_one_wait() {
         ..RedisOptions::default()
     };
     let store = connected(&primary, options).await;
-    timeout(PATIENCE, async { while put(&store, "link").await.is_err() {} })
-        .await
-        .expect("the replica links up");
+    timeout(PATIENCE, async {
+        while put(&store, "link").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the replica links up");
     let waits = || async {
         let stats = primary.command(&["INFO", "commandstats"]).await.expect("info");
         let ::redis::Value::BulkString(text) = stats else { panic!("{stats:?}") };
@@ -275,14 +301,31 @@ async fn by_default_a_commit_waits_for_a_replica_where_there_is_one() {
     let mut replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]).await;
     online(&primary).await;
     let early = connected(&primary, RedisOptions::default()).await;
-    put(&early, "replicated").await.expect("the replica has it");
+    // A busy machine may let the replica answer late.
+    let replicated = async {
+        while put(&early, "replicated").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, replicated).await.expect("the replica has it");
     replica.freeze();
     assert_eq!(put(&early, "x").await, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
-    timeout(PATIENCE, async { while put(&store, "x").await.is_ok() {} }).await.expect("notices the replica");
+    timeout(PATIENCE, async {
+        while put(&store, "x").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("notices the replica");
     assert_eq!(put(&store, "x").await, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
 
     replica.kill();
-    let told = timeout(PATIENCE, async { while replicas(&primary).await != 0 {} }).await;
+    let told = timeout(PATIENCE, async {
+        while replicas(&primary).await != 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     told.expect("the primary notices");
     assert_eq!(put(&early, "x").await, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
 }
@@ -362,14 +405,32 @@ async fn nothing_is_left_behind() {
 
 /// Waits until a replica is in step with its primary.
 async fn online(primary: &Server) {
-    timeout(PATIENCE, async { while replicas(primary).await == 0 {} }).await.expect("the replica links up");
+    let in_step = async { while !is_in_step(primary).await {} };
+    timeout(PATIENCE, in_step).await.expect("the replica links up");
 }
 
-/// How many replicas a primary counts as in step.
+/// Whether a replica has told that it has all there is: it counts as online before.
+async fn is_in_step(primary: &Server) -> bool {
+    let info = replication(primary).await;
+    let number = |text: &str, name: &str| {
+        let digits = text.split_once(name)?.1.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse::<u64>().ok()
+    };
+    let all = number(&info, "master_repl_offset:").expect("an offset");
+    info.lines()
+        .filter(|line| line.contains("state=online"))
+        .any(|line| number(line, "offset=") >= Some(all.max(1)))
+}
+
+/// How many replicas a primary counts as linked.
 async fn replicas(primary: &Server) -> usize {
+    replication(primary).await.matches("state=online").count()
+}
+
+async fn replication(primary: &Server) -> String {
     let info = primary.command(&["INFO", "replication"]).await.expect("info");
     let ::redis::Value::BulkString(text) = info else { panic!("{info:?}") };
-    String::from_utf8(text).expect("text").matches("state=online").count()
+    String::from_utf8(text).expect("text")
 }
 
 fn partition() -> Partition {

@@ -54,9 +54,13 @@ async fn the_store_follows_a_failover_by_sentinel() {
     .await;
     let options = RedisOptions::default();
     let store = connected(&format!("redis+sentinel://127.0.0.1:{}/m", sentinel.port), options).await;
-    timeout(PATIENCE, async { while put(&store, "acknowledged").await.is_err() {} })
-        .await
-        .expect("replica links up");
+    timeout(PATIENCE, async {
+        while put(&store, "acknowledged").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("replica links up");
     // Sentinel learns of replicas from the primary's INFO; without knowing one it cannot fail over.
     timeout(PATIENCE, async {
         loop {

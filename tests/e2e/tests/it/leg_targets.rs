@@ -1,7 +1,7 @@
 //! Legs of call-control towards peers that answer twice, or that listen elsewhere than they send.
 
 use cluster_api::callcontrol::v1::call_event;
-use test_support::Carillon;
+use test_support::{Carillon, Starting};
 
 use crate::calls::{Watch, dial};
 use crate::wire::{Wire, header};
@@ -51,7 +51,8 @@ async fn a_success_after_the_failure_of_a_leg_is_acknowledged_and_ended() {
 /// UAC-17: the same while the leg is tried again elsewhere.
 #[test]
 fn a_success_after_a_redirection_of_a_leg_is_acknowledged_and_ended() {
-    let carillon = Carillon::serve(&["--auth", "none"]);
+    let carillon =
+        Starting::with(&["--auth", "none"], &[("CARILLON_CALL_CONTROL_REDIRECTS", "anywhere")]).ready();
     let (alice, _bob) = (registered(&carillon, "alice"), registered(&carillon, "bob"));
     let elsewhere = Wire::of(&carillon);
     dial(&carillon, &[]);
