@@ -14,6 +14,8 @@ mod metrics;
 mod redact;
 mod trace_context;
 
-pub use metrics::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, LATENCY_SECONDS, Metrics, SIZE_OCTETS};
+pub use metrics::{
+    Counter, Counters, Gauge, Gauges, Histogram, Histograms, LATENCY_SECONDS, Metrics, SIZE_OCTETS,
+};
 pub use redact::Redacted;
 pub use trace_context::TraceContext;
