@@ -139,7 +139,8 @@ impl Edge {
     fn send_copy(&mut self, cx: &mut Cx<'_>, stray: &Stray, way: &Way) {
         let branch = RoutingDigest::of(&stray.message).branch(&stray.unique);
         let Some(via) = cx.via(way.hop, &branch).map(|via| via.to_string()) else { return self.drop_stray() };
-        let routes: Vec<Bytes> = way.relay.iter().chain(&stray.target.routes).cloned().collect();
+        let relay = way.relay.iter().map(|route| self.relay(&stray.message, route));
+        let routes: Vec<Bytes> = relay.chain(stray.target.routes.iter().cloned()).collect();
         let forwarding = Forwarding {
             arrived: &stray.arrived,
             request_uri: stray.target.uri.as_deref(),

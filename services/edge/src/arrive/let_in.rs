@@ -4,23 +4,34 @@
 //! It stands in the Record-Route of a dialog that passes and in the Contact of one that ends here, so in every later request
 //! of the dialog, which cannot be challenged (ACK) or need not be.
 
+use bytes::Bytes;
 use sip_message::{HeaderError, HeaderId, Message, Uri};
 use sip_proxy::Arrived;
 
+use crate::compose::MARK;
 use crate::edge::Edge;
-use crate::flow_token::flow_of;
 use crate::forward::record_route::mark_of;
 
 impl Edge {
-    /// The mark of the dialog that a request belongs to.
+    /// The mark that a request gives to the dialog that it begins: over its Call-ID and its sender's tag.
     pub(crate) fn mark(&self, request: &Message) -> String {
-        self.cluster.mark(request.call_id().unwrap_or_default())
+        let tag = request.from().ok().and_then(|from| from.tag());
+        self.cluster.mark(&of_dialog(request, tag))
     }
 
-    /// Has an edge of this tier given the URI to the dialog of this request?
+    /// Has an edge of this tier given the URI to the dialog of this request? Either side may have begun it.
     pub(crate) fn is_marked(&self, request: &Message, uri: &Uri<'_>) -> bool {
-        let call_id = request.call_id().unwrap_or_default();
-        mark_of(uri).is_some_and(|mark| self.cluster.made_mark(call_id, mark))
+        let Some(mark) = mark_of(uri) else { return false };
+        let from = request.from().ok().map(|from| from.tag());
+        // Without a tag there is no dialog yet, and nobody who could have begun it.
+        let to = request.to().ok().map(|to| to.tag()).filter(Option::is_some);
+        from.into_iter().chain(to).any(|tag| self.cluster.made_mark(&of_dialog(request, tag), mark))
+    }
+
+    /// The Route value for a sibling that has the flow, with the mark that lets the request in there.
+    pub(crate) fn relay(&self, request: &Message, route: &Bytes) -> Bytes {
+        let open = route.strip_suffix(b">").unwrap_or(route);
+        [open, b";", MARK.as_bytes(), b"=", self.mark(request).as_bytes(), b">"].concat().into()
     }
 
     /// What of the route is ours: Record-Route names the tier, not the edge, so the value of a sibling is ours too.
@@ -38,10 +49,9 @@ impl Edge {
         arrived.own_routes.iter().any(|route| is_marked(route))
             || request.addresses(HeaderId::Route).flatten().any(|route| is_marked(route.uri))
     }
+}
 
-    /// Does the route lead to a flow by a token that this tier sealed?
-    pub(crate) fn names_flow(&self, arrived: &Arrived) -> bool {
-        let flow = arrived.own_routes.last().and_then(|route| flow_of(route));
-        flow.is_some_and(|flow| self.cluster.open(&flow).is_ok())
-    }
+/// What a mark is made over. The separator stands in no Call-ID.
+fn of_dialog(request: &Message, tag: Option<&str>) -> Vec<u8> {
+    [request.call_id().unwrap_or_default(), b" ", tag.unwrap_or_default().as_bytes()].concat()
 }

@@ -30,9 +30,10 @@ impl Edge {
         {
             return self.take_leg_ack(cx, &address.call_id, None, &ack);
         }
-        // An ACK cannot be challenged. It passes for a dialog that was let in, or whose INVITE is still known here, and to a flow
-        // by a token of this tier as any request does; a stranger's reaches nobody. PXY-27
-        if key.is_none() && !self.was_let_in(&ack, &arrived) && !self.names_flow(&arrived) {
+        // An ACK cannot be challenged. It passes within a dialog that was let in, or when its INVITE is still known here; a
+        // stranger's reaches nobody. PXY-27
+        let in_dialog = ack.to().is_ok_and(|to| to.tag().is_some());
+        if key.is_none() && !(in_dialog && self.was_let_in(&ack, &arrived)) {
             return self.drop_stray();
         }
         self.forward_stray(cx, Stray::passing(ack, arrived));

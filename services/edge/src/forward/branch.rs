@@ -231,7 +231,8 @@ impl Edge {
             }
             None => Vec::new(),
         };
-        let routes: Vec<Bytes> = way.relay.iter().chain(&target.routes).cloned().collect();
+        let relay = way.relay.iter().map(|route| self.relay(&fork.request, route));
+        let routes: Vec<Bytes> = relay.chain(target.routes.iter().cloned()).collect();
         let forwarding = Forwarding {
             arrived: &fork.arrived,
             request_uri: target.uri.as_deref(),

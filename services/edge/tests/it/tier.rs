@@ -108,6 +108,47 @@ async fn a_dialog_that_another_edge_let_in_goes_on_here_when_that_one_is_gone() 
     reached.expect_nothing().await;
 }
 
+/// PXY-27: the marks and tokens of a call, which both parties know, open nothing but its dialog to anybody.
+#[tokio::test]
+async fn the_route_of_a_call_lets_no_other_request_in() {
+    let tier = Tier::of_two().await;
+    let alice = tier.entry.peer().await;
+    let mut bob = tier.connected().await;
+    alice.request("INVITE sip:bob@example.com", "a1", &lines(&alice)).await;
+    let invite = bob.receive_request("INVITE").await;
+    bob.respond(&invite, "200 OK", "bt", &[&format!("Contact: <{NOWHERE}>")]).await;
+    let marked = reversed(&alice.receive_status(200).await);
+    assert!(marked.contains('@') && marked.contains(";d="), "a token and a mark: {marked}");
+    let mut parts = marked.split(";d=");
+    let mut unmarked = parts.next().expect("what stands before the first mark").to_owned();
+    unmarked.extend(parts.map(|part| &part[part.find(['>', ';']).expect("the value ends")..]));
+    // The registrar knows nobody any more: what reaches Bob from now on did so without it.
+    tier.bindings.bind(Target::default());
+    let (mallory, dialog) = ("From: <sip:mallory@example.org>;tag=m", "To: <sip:bob@example.com>;tag=bt");
+    for (number, (method, from, to, call_id, route)) in [
+        ("MESSAGE", mallory, "To: <sip:bob@example.com>;tag=invented", "c1", &marked),
+        ("INVITE", mallory, TO, "c1", &marked),
+        ("INVITE", mallory, TO, "c2", &marked),
+        ("INVITE", mallory, dialog, "c2", &unmarked),
+        ("MESSAGE", FROM, dialog, "c1", &unmarked),
+        ("REGISTER", FROM, dialog, "c1", &marked),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (call_id, route) = (format!("Call-ID: {call_id}"), format!("Route: {route}"));
+        let stranger = tier.entry.peer().await;
+        let lines = [from, to, &call_id, &route];
+        stranger.request(&format!("{method} {NOWHERE}"), &format!("m{number}"), &lines).await;
+        let refused = stranger.receive_past_100().await;
+        assert!(refused.status() >= Some(400), "{number}: {}", text(&refused));
+    }
+    // Within the dialog it goes on, and nothing came before.
+    let (call_id, route) = ("Call-ID: c1", format!("Route: {marked}"));
+    alice.request(&format!("BYE {NOWHERE}"), "a9", &[FROM, dialog, call_id, &route, "CSeq: 2 BYE"]).await;
+    bob.receive_request("BYE").await;
+}
+
 /// Design 4: whatever edge carries the leg, and whether that lives.
 #[tokio::test]
 async fn a_request_to_a_leg_reaches_call_control_through_any_edge() {
