@@ -28,7 +28,7 @@ use crate::engine::leg::{DialogState, OpenOffer, Served};
 use crate::engine::offer_answer::{is_readable, session_of, session_of_request};
 use crate::engine::outcome::Cause;
 use crate::engine::send::{ALLOW, SUPPORTED};
-use crate::engine::session_timer::Role;
+use crate::engine::session_timer::{Role, too_short};
 use crate::engine::signal::{A, LegIndex, Message, Signal};
 use crate::engine::text::lists;
 use crate::engine::work::Work;
@@ -127,6 +127,9 @@ impl Work<'_> {
         };
         if sdp.as_ref().is_some_and(|sdp| !is_readable(sdp)) {
             return self.respond(leg, transaction, 488, vec![not_acceptable(&self.call.policy.host)], None);
+        }
+        if let Some(least) = too_short(request) {
+            return self.respond(leg, transaction, 422, vec![least], None);
         }
         let is_invite = request.method == "INVITE";
         let on = self.leg(leg);

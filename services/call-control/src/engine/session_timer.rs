@@ -23,7 +23,7 @@ use sip_message::{Refresher, SessionExpires};
 
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, Header};
-use crate::engine::event::ResponseReceived;
+use crate::engine::event::{RequestReceived, ResponseReceived};
 use crate::engine::leg::Purpose;
 use crate::engine::outcome::Cause;
 use crate::engine::send::{ALLOW, Ask};
@@ -147,6 +147,13 @@ fn session_expires(headers: &[Header]) -> Option<SessionExpires> {
     let named =
         |header: &&Header| ["Session-Expires", "x"].iter().any(|name| header.name.eq_ignore_ascii_case(name));
     SessionExpires::parse(headers.iter().find(named)?.value.as_bytes()).ok()
+}
+
+/// What a 422 says when a request asks for too short a session and its sender knows how to take that. RFC 4028 9
+pub fn too_short(request: &RequestReceived) -> Option<Header> {
+    let knows = request.supported.iter().any(|tag| tag.eq_ignore_ascii_case("timer"));
+    let asked = session_expires(&request.headers).filter(|asked| knows && asked.seconds < FLOOR_S);
+    asked.map(|_| Header::new("Min-SE", FLOOR_S.to_string()))
 }
 
 /// The least interval that a 422 names.

@@ -444,6 +444,24 @@ fn the_refresher_is_read_in_every_spelling() {
     }
 }
 
+/// TMR-01: who asks for too short a session is told the least one; who would not understand that gets the least one.
+#[test]
+fn too_short_a_session_is_refused() {
+    let mut t = connected();
+    for (method, body) in [("UPDATE", None), ("INVITE", Some(Body::sdp(sdp(&["audio 4000"]).into())))] {
+        t.lines.clear();
+        let headers =
+            vec![Header::new("Supported", "timer"), Header::new("Session-Expires", "60;refresher=uac")];
+        t.request_with("a", method, body, headers);
+        let answer = t.lines.iter().find(|line| line.starts_with("C>A 422"));
+        assert!(answer.is_some_and(|line| line.contains("Min-SE: 90")), "{method}: {:#?}", t.lines);
+        assert!(!t.lines.iter().any(|line| line.starts_with("C>B")), "nobody else is asked: {:#?}", t.lines);
+    }
+    t.lines.clear();
+    t.request_with("a", "UPDATE", None, vec![Header::new("Session-Expires", "60;refresher=uac")]);
+    assert!(t.lines.iter().any(|line| line.starts_with("C>A 200 UPDATE")), "{:#?}", t.lines);
+}
+
 /// TMR-02: without UPDATE the refresh is a re-INVITE with the same version.
 #[test]
 fn a_refresh_by_reinvite_keeps_the_version() {

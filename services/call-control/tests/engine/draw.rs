@@ -46,6 +46,7 @@ fn headers(headers: &[Header]) -> String {
         "Authorization",
         "Recv-Info",
         "Warning",
+        "Min-SE",
     ];
     let mut out = String::new();
     for header in headers.iter().filter(|header| shown.contains(&header.name.as_str())) {

@@ -221,10 +221,13 @@ impl Ladder {
         let cseq = self.peer_cseq.entry(leg.to_owned()).or_insert(100);
         *cseq += 1;
         let transaction = format!("{leg}-{cseq}");
-        let named = headers.iter().filter(|header| header.name == "Require");
-        let require = named.flat_map(|header| header.value.split(", ")).map(str::to_owned).collect();
+        let tags = |name| {
+            let named = headers.iter().filter(move |header| header.name == name);
+            named.flat_map(|header| header.value.split(", ")).map(str::to_owned).collect()
+        };
         let request = RequestReceived {
-            require,
+            require: tags("Require"),
+            supported: tags("Supported"),
             transaction: transaction.clone(),
             method: method.into(),
             cseq: *cseq,
