@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::{Lines, free_port};
+use crate::Lines;
 
 /// A running baresip that answers every call.
 pub struct Baresip {
@@ -24,7 +24,7 @@ impl Baresip {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let write = |name: &str, text: String| fs::write(path.join(name), text).expect("the folder is ours");
-        write("config", config(free_port(), path.join("heard.wav").to_str().expect("an UTF-8 path")));
+        write("config", config(path.join("heard.wav").to_str().expect("an UTF-8 path")));
         write(
             "accounts",
             format!(
@@ -56,10 +56,10 @@ impl Drop for Baresip {
 }
 
 /// G.711, no sound hardware, signaling on loopback; for RTP baresip takes no loopback interface and chooses one itself.
-/// The sine tone comes at 48 kHz in stereo only.
-fn config(port: u16, loudspeaker: &str) -> String {
+/// It chooses its ports itself, for another process could take one that was found free. The sine tone comes at 48 kHz in stereo only.
+fn config(loudspeaker: &str) -> String {
     format!(
-        "poll_method epoll\nsip_listen 127.0.0.1:{port}\nsip_trans_bsize 128\ncall_local_timeout 120\n\
+        "poll_method epoll\nsip_listen 127.0.0.1:0\nsip_trans_bsize 128\ncall_local_timeout 120\n\
          audio_path /usr/share/baresip\naudio_source ausine,440\naudio_player aufile,{loudspeaker}\n\
          audio_alert aufile,/dev/null\naudio_level no\nausrc_srate 48000\nausrc_channels 2\nrtp_tos 184\n\
          rtcp_mux no\njitter_buffer_delay 5-10\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\n\
