@@ -372,6 +372,7 @@ async fn what_has_waited_too_long_is_never_written() {
                 if let Ok(found) = store.get(&partition().key(format!("x{n}"))).await {
                     break found;
                 }
+                tokio::task::yield_now().await;
             }
         });
         assert_eq!(found.await.expect("reads work"), None, "x{n}");

@@ -96,6 +96,7 @@ async fn the_store_follows_a_failover_by_sentinel() {
             if let Ok(found) = store.get(&key).await {
                 break found;
             }
+            tokio::task::yield_now().await;
         }
     })
     .await;

@@ -1,4 +1,4 @@
-//! Escaping at the border: control characters and marks that reorder text leave as `\uXXXX`, in text and in JSON alike.
+//! Escaping at the border: control characters and marks that reorder text leave as `\u` and four digits, in text and in JSON alike.
 
 use std::{borrow::Cow, fmt::Write as _, io};
 
