@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use lifecycle::Tasks;
 use sip_transaction::Transactions;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -200,7 +201,7 @@ async fn bind_both(listen: &Listen, buffer: usize) -> io::Result<(KernelSocket, 
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let listener = TcpListener::bind(listen.address).await?;
+        let listener = listen_on(listen.address)?;
         let address = listener.local_addr()?;
         match KernelSocket::bind(address, buffer) {
             Ok(socket) => return Ok((socket, listener)),
@@ -211,4 +212,19 @@ async fn bind_both(listen: &Listen, buffer: usize) -> io::Result<(KernelSocket, 
             Err(error) => return Err(error),
         }
     }
+}
+
+/// A listener for one address family alone, as the socket for datagrams is: then IPv4 and IPv6 may share a port, and an IPv4 peer is
+/// known by its own address. `TcpListener::bind` would leave that to the machine.
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    const BACKLOG: i32 = 1024; // what `TcpListener::bind` asks for
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use sip_message::{
-    HeaderId, Limits, Message, ParseError, ParseErrorKind, ResponseBuilder, Rport, Via, host_ip,
+    HeaderId, Limits, Message, ParseError, ParseErrorKind, ResponseBuilder, Rport, Via, Warning, host_ip,
 };
 
 use crate::counters::{Counter, Counters};
@@ -48,7 +48,7 @@ pub(crate) fn admit(
 ) -> Verdict {
     let Ok(essentials) = message.essentials() else {
         counters.malformed_mandatory.one_more();
-        return refuse(&message, 400, way, tags, counters);
+        return refuse(&message, 400, None, way, tags, counters);
     };
     if !message.is_request() {
         if !names.wrote(&essentials.via) {
@@ -70,7 +70,7 @@ pub(crate) fn admit(
         Err(_) => {
             // Only a head at the very limit of its size can have no room for it.
             counters.malformed_too_large.one_more();
-            refuse(&message, 513, way, tags, counters)
+            refuse(&message, 513, None, way, tags, counters)
         }
     }
 }
@@ -87,7 +87,7 @@ pub(crate) fn refuse_unparsed(
     let (counter, status) = meaning(error.kind, counters);
     counter.one_more();
     match Message::salvage(bytes, limits) {
-        Some(message) => refuse(&message, status, way, tags, counters),
+        Some(message) => refuse(&message, status, Some(error), way, tags, counters),
         None => {
             counters.malformed_unanswered.one_more();
             Verdict::Drop
@@ -113,7 +113,14 @@ fn meaning(kind: ParseErrorKind, counters: &Counters) -> (&Counter, u16) {
 
 /// Answers a request that cannot be processed, if it says where to and is not an ACK. Responses are dropped.
 /// RFC 3261 8.2.7, 18.3
-fn refuse(message: &Message, status: u16, way: Way, tags: &RandomState, counters: &Counters) -> Verdict {
+fn refuse(
+    message: &Message,
+    status: u16,
+    error: Option<ParseError>,
+    way: Way,
+    tags: &RandomState,
+    counters: &Counters,
+) -> Verdict {
     if !message.is_request() || message.method_str() == "ACK" {
         counters.malformed_unanswered.one_more();
         return Verdict::Drop;
@@ -130,7 +137,7 @@ fn refuse(message: &Message, status: u16, way: Way, tags: &RandomState, counters
     let hop = reply_hop(&via, way);
     // MSG-13: a tag that is the same for each repetition of the request, because nothing is remembered of it.
     let tag = format!("{:016x}", tags.hash_one((via.branch, from, call_id)));
-    let response = ResponseBuilder::to(message, status);
+    let response = explained(ResponseBuilder::to(message, status), error);
     let response = match response.clone().to_tag(&tag) {
         Ok(tagged) => tagged.build(),
         Err(_) => response.build(),
@@ -138,6 +145,38 @@ fn refuse(message: &Message, status: u16, way: Way, tags: &RandomState, counters
     let marked = response.edit().mark_received(way.source.ip(), way.source.port()).finish();
     counters.malformed_answered.one_more();
     Verdict::Answer(marked.unwrap_or(response).bytes().clone(), hop)
+}
+
+/// The answer with what was wrong, for the person who looks at it: RFC 3261 21.4.1 wants the syntax problem in the reason phrase, 20.43 has
+/// a warning for texts. Both are ours, word for word.
+fn explained(response: ResponseBuilder<'_>, error: Option<ParseError>) -> ResponseBuilder<'_> {
+    let Some(error) = error else { return response };
+    let warning = Warning::print(399, "carillon", &error.to_string());
+    let response = match response.clone().header(HeaderId::Warning, warning) {
+        Ok(warned) => warned,
+        Err(_) => response,
+    };
+    let reason = match error.kind {
+        ParseErrorKind::TooMany => {
+            error.expected.strip_prefix("fewer ").map(|what| format!("Too Many {what}"))
+        }
+        ParseErrorKind::LineTooLong => Some("Header Line Too Long".to_owned()),
+        ParseErrorKind::ContentLength | ParseErrorKind::ShortBody => Some("Bad Content-Length".to_owned()),
+        ParseErrorKind::MissingContentLength => Some("Missing Content-Length".to_owned()),
+        ParseErrorKind::HeaderLine => Some("Bad Header Line".to_owned()),
+        ParseErrorKind::UnfinishedHead => Some("Unfinished Header Lines".to_owned()),
+        ParseErrorKind::RequestUri => Some("Bad Request-URI".to_owned()),
+        // Their statuses say it, or there is nothing to be said.
+        ParseErrorKind::Empty
+        | ParseErrorKind::StartLine
+        | ParseErrorKind::Version
+        | ParseErrorKind::RequestUriTooLong
+        | ParseErrorKind::TooLarge => None,
+    };
+    match reason.map(|reason| response.clone().reason(&reason)) {
+        Some(Ok(explained)) => explained,
+        Some(Err(_)) | None => response,
+    }
 }
 
 /// RFC 3261 18.2.2 with RFC 3581 4.

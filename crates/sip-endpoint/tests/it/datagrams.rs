@@ -1,5 +1,7 @@
 //! UDP.
 
+use std::net::SocketAddr;
+
 use sip_endpoint::{Failure, Listen, Transport};
 use sip_message::{HeaderId, Rport};
 
@@ -271,6 +273,30 @@ async fn what_is_not_understood_reaches_the_user_unchanged() {
     let via = message.first(HeaderId::Via).unwrap();
     assert!(via.ends_with(b";weird=1") || via.windows(8).any(|part| part == b";weird=1"));
     assert_eq!(message.named("X-Foo").next(), Some(&b"bar"[..]));
+}
+
+/// TRN-01: every address of both families, on one port, for UDP and TCP.
+#[tokio::test]
+async fn every_address_of_both_families_is_served_on_one_port() {
+    let old = Running::with(|config| config.listen[0].address = "0.0.0.0:0".parse().unwrap()).await;
+    let port = old.address.port();
+    let new = Running::with(|config| {
+        config.listen[0].address = SocketAddr::new("::".parse().unwrap(), port);
+    })
+    .await;
+    for (us, address) in [(&old, "127.0.0.1"), (&new, "::1")] {
+        let at = SocketAddr::new(address.parse().unwrap(), port);
+        let mut stream = TcpPeer::connect(at).await;
+        stream.send_text(&request_of_peer("OPTIONS", "SIP/2.0/TCP h:9;branch=z9hG4bK1")).await;
+        let answer = stream.receive().await;
+        assert_eq!(answer.status(), Some(200));
+        // As it came: an IPv4 peer by a mapped address would be shown another one.
+        assert_eq!(answer.top_via().unwrap().received, Some(address));
+        let peer = UdpPeer::at(&SocketAddr::new(at.ip(), 0).to_string()).await;
+        peer.send(request_of_peer("OPTIONS", "SIP/2.0/UDP h:9;branch=z9hG4bK2;rport"), at).await;
+        assert_eq!(peer.receive().await.0.status(), Some(200));
+        assert_eq!(us.counters.stream_messages_received.count(), 1, "by the listener of its own family");
+    }
 }
 
 /// TRN-01

@@ -1,6 +1,6 @@
 //! What is no proper SIP: answered where the standard gives an answer, dropped otherwise, counted by reason.
 
-use sip_message::HeaderId;
+use sip_message::{HeaderId, Warning};
 
 use crate::support::*;
 
@@ -45,6 +45,35 @@ async fn a_malformed_request_gets_the_answer_that_the_standard_gives() {
     assert_eq!(count("malformed_version"), 2);
     assert_eq!(count("malformed_answered"), 13);
     assert_eq!(count("malformed_unanswered"), 0);
+}
+
+/// MSG-11, TRN-07: the reason says what is wrong, and a warning says it more exactly (RFC 3261 20.43, 21.4.1).
+#[tokio::test]
+async fn an_answer_to_what_cannot_be_read_says_what_is_wrong_with_it() {
+    let us = Running::with(|config| config.limits.contact_values = 3).await;
+    let peer = UdpPeer::new().await;
+    let good = request_of_peer("OPTIONS", VIA);
+    let contacts =
+        |count: usize| good.replace("From: ", &format!("{}From: ", "Contact: <sip:a@b>\r\n".repeat(count)));
+    for (text, status, reason, warning) in [
+        (contacts(4), 400, "Too Many Contact values", Some("expected fewer Contact values")),
+        (
+            good.replace("Content-Length: 0", "Content-Length: x"),
+            400,
+            "Bad Content-Length",
+            Some("expected "),
+        ),
+        (contacts(3), 200, "OK", None),
+    ] {
+        peer.send(&text, us.address).await;
+        let (response, _) = peer.receive().await;
+        assert_eq!((response.status(), response.reason()), (Some(status), reason.as_bytes()));
+        let warned = response.first(HeaderId::Warning).map(|value| Warning::parse(value).unwrap());
+        assert_eq!(warned.map(|warned| warned.code), warning.map(|_| 399));
+        let text =
+            warned.map_or_else(String::new, |warned| String::from_utf8_lossy(&warned.text()).into_owned());
+        assert!(text.starts_with(warning.unwrap_or_default()), "{text}");
+    }
 }
 
 /// MSG-10
