@@ -75,10 +75,11 @@ fn networks(key: &str, texts: &[String]) -> anyhow::Result<Vec<edge::Network>> {
     texts.iter().map(|text| text.parse().with_context(|| key.to_owned())).collect()
 }
 
-/// The numeric address at which other edges reach this one's first listener.
+/// The numeric address at which other edges reach a listener of this one: the first, unless that is bound to no certain address; then
+/// that of the family in which the other services reach this process.
 ///
 /// # Errors
-/// When the listener is bound to no certain address and nothing says which one to use.
+/// When nothing says which address to use, or no listener has its family.
 pub async fn internal(settings: &Settings, listening: &[SocketAddr]) -> anyhow::Result<SocketAddr> {
     let first = listening.first().context("an edge listens somewhere")?;
     if !first.ip().is_unspecified() {
@@ -87,7 +88,15 @@ pub async fn internal(settings: &Settings, listening: &[SocketAddr]) -> anyhow::
     let ip = inside(settings).await?.context(
         "the listener has no certain address: set --cluster-url to this process's own address, or listen on one",
     )?;
-    Ok(SocketAddr::new(ip, first.port()))
+    let reached = listening.iter().find(|at| at.is_ipv4() == ip.is_ipv4()).with_context(|| {
+        let (family, any) = if ip.is_ipv4() { ("IPv4", "0.0.0.0") } else { ("IPv6", "[::]") };
+        format!(
+            "cluster_url leads to {ip}, and no SIP listener has {family}: add --sip udp://{any}:{}",
+            first.port()
+        )
+    })?;
+    let ip = if reached.ip().is_unspecified() { ip } else { reached.ip() };
+    Ok(SocketAddr::new(ip, reached.port()))
 }
 
 /// The address in `cluster_url`, by which the other services reach this process.
@@ -119,5 +128,21 @@ mod tests {
         assert_eq!((endpoint.transactions.max_client, endpoint.transactions.max_server), (13, 13));
         assert_eq!(edge.limits.captured_messages, 14);
         assert_eq!(edge.aliases, ["[2001:db8::7]"]);
+    }
+
+    #[tokio::test]
+    async fn other_edges_reach_the_listener_of_the_family_in_which_they_reach_the_process() {
+        let at = |url: &str| Settings { cluster_url: url.into(), ..Settings::default() };
+        let both: Vec<SocketAddr> = ["0.0.0.0:5060", "[::]:5070"].map(|text| text.parse().unwrap()).to_vec();
+        for (url, expected) in [
+            ("http://192.0.2.7:50051", "192.0.2.7:5060"),
+            ("http://[2001:db8::7]:50051", "[2001:db8::7]:5070"),
+        ] {
+            assert_eq!(internal(&at(url), &both).await.unwrap().to_string(), expected);
+        }
+        let error = internal(&at("http://[2001:db8::7]:50051"), &both[..1]).await.unwrap_err().to_string();
+        assert!(error.contains("no SIP listener has IPv6: add --sip udp://[::]:5060"), "{error}");
+        let certain = "192.0.2.1:5060".parse().unwrap();
+        assert_eq!(internal(&at("http://[2001:db8::7]:50051"), &[certain, both[1]]).await.unwrap(), certain);
     }
 }

@@ -38,13 +38,9 @@ pub fn apply(layers: &mut Layers, environment: impl Iterator<Item = (String, Str
         let example = layers.known().iter().find(|(known, _)| *known == path).map(|(_, example)| example);
         let value = match example {
             Some(example) => typed(example, &text),
-            None => Ok(domains(&split(&text))),
+            None => domains(&split(&text)),
         };
-        match value {
-            Ok(value) => layers.put(&path, name, value),
-            // The value is not repeated: it may be a secret that was put into the wrong variable.
-            Err(expected) => layers.problem(format!("{name}: expected {expected}")),
-        }
+        layers.put(&path, name, value);
     }
 }
 
@@ -68,13 +64,14 @@ fn variable(path: &str) -> String {
     path.replace('.', "_").to_ascii_uppercase()
 }
 
-fn typed(example: &toml::Value, text: &str) -> Result<toml::Value, &'static str> {
+/// The text as a value of the key's kind. What is none stays text, which the key then refuses.
+fn typed(example: &toml::Value, text: &str) -> toml::Value {
     match example {
-        toml::Value::Integer(_) => text.parse::<i64>().map(Into::into).map_err(|_| "a number"),
-        toml::Value::Boolean(_) => text.parse::<bool>().map(Into::into).map_err(|_| "true or false"),
-        toml::Value::Array(_) => Ok(split(text).into()),
+        toml::Value::Integer(_) => text.parse::<i64>().map_or_else(|_| text.into(), Into::into),
+        toml::Value::Boolean(_) => text.parse::<bool>().map_or_else(|_| text.into(), Into::into),
+        toml::Value::Array(_) => split(text).into(),
         toml::Value::String(_) | toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => {
-            Ok(text.into())
+            text.into()
         }
     }
 }
@@ -108,9 +105,11 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_says_what_was_expected() {
         let told = problems(&[("CARILLON_REDIS_WAIT_REPLICAS", "many")]);
-        assert_eq!(told, ["CARILLON_REDIS_WAIT_REPLICAS: expected a number or \"auto\""]);
+        let expected = "expected a whole number from 0 to 4294967295, or \"auto\", found other text";
+        assert_eq!(told, [format!("CARILLON_REDIS_WAIT_REPLICAS: {expected}")]);
         let told = problems(&[("CARILLON_LIMITS_FORKS", "many")]);
-        assert_eq!(told, ["CARILLON_LIMITS_FORKS: expected a number"]);
+        let expected = "expected a whole number from 1 to 1000000000, found other text";
+        assert_eq!(told, [format!("CARILLON_LIMITS_FORKS: {expected}")]);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::path::Path;
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::cluster_url::bracketed;
+use super::cluster_url::{bracketed, bracketed_host};
 use super::settings::Settings;
-use super::{problems, unknown};
+use super::{domain_tables, expected, problems, unknown};
 
 /// Everything that is wrong with the settings, in words for the operator.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -47,11 +47,10 @@ impl Layers {
 
     /// Takes a value of `path` ("section.key") over, when the key exists and the value has its type.
     pub fn put(&mut self, path: &str, origin: String, value: Value) {
-        if path != "domain" && !self.known.iter().any(|(known, _)| known == path) {
-            let names = self.known.iter().map(|(known, _)| known.as_str()).chain(["domain"]);
-            let meant = unknown::nearest(path, names).map(|near| format!(", did you mean `{near}`?"));
-            self.problems.push(format!("{origin}: unknown key{}", meant.unwrap_or_default()));
-            return;
+        let default = self.known.iter().find(|(known, _)| known == path).map(|(_, default)| default);
+        if path != "domain" && default.is_none() {
+            let why = self.unknown(path);
+            return self.problems.push(format!("{origin}: {why}"));
         }
         // On its own, so that one bad value does not hide another.
         let alone = table([(path, &value)]);
@@ -59,7 +58,32 @@ impl Layers {
             Ok(_) => {
                 self.given.insert(path.to_owned(), Given { origin, value });
             }
-            Err(e) => self.problems.push(format!("{origin}: {}", unknown::with_suggestion(e.message()))),
+            Err(_) => {
+                let why = expected::instead(path, default, &value);
+                self.problems.push(format!("{origin}: {why}"));
+            }
+        }
+    }
+
+    /// What is wrong with a name that is no key.
+    fn unknown(&self, path: &str) -> String {
+        let is_section = |name: &str| self.known.iter().any(|(known, _)| section_of(known) == Some(name));
+        if is_section(path) {
+            return format!("{path} is a section: write [{path}] in a line of its own, and its keys below");
+        }
+        if section_of(path) == Some("domain") {
+            return "domains are a list: write [[domain]], once for each".to_owned();
+        }
+        let names = self.known.iter().map(|(known, _)| known.as_str()).chain(["domain"]);
+        match unknown::nearest(path, names) {
+            Some(near) => format!("unknown key, did you mean `{near}`?"),
+            None => match section_of(path).filter(|section| !is_section(section)) {
+                Some(section) => {
+                    let sections = self.known.iter().filter_map(|(known, _)| section_of(known));
+                    unknown::message("section", section, sections)
+                }
+                None => "unknown key".to_owned(),
+            },
         }
     }
 
@@ -68,27 +92,39 @@ impl Layers {
         let name = path.display();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(e) => return self.problem(format!("--config {name}: cannot be read: {e}")),
+            Err(e) => {
+                return self.problem(format!("--config (or CARILLON_CONFIG) {name}: cannot be read: {e}"));
+            }
         };
         let (values, places) = match (toml::from_str::<toml::Table>(&text), DeTable::parse(&text)) {
             (Ok(values), Ok(places)) => (values, places.into_inner()),
             (Err(e), _) | (_, Err(e)) => {
                 // The line itself is not repeated: it may hold a secret.
                 let line = e.span().map_or(0, |span| line_of(&text, span.start));
-                return self.problem(format!("{name} line {line}: {}", e.message()));
+                return self.problem(format!("{name} line {line}: {}", in_words(e.message())));
             }
         };
         for (key, place) in &places {
             let origin = |path: &str, at: usize| format!("{name} line {}, {path}", line_of(&text, at));
             let value = &values[key.get_ref().as_ref()];
+            let is_key = self.known.iter().any(|(known, _)| known == key.get_ref().as_ref());
             match (place.get_ref(), value) {
-                (DeValue::Table(inner), Value::Table(section)) => {
+                (DeValue::Table(inner), Value::Table(section)) if !is_key => {
                     for key_of_section in inner.keys() {
                         let within = key_of_section.get_ref().as_ref();
                         let path = format!("{}.{within}", key.get_ref());
                         let origin = origin(&path, key_of_section.span().start);
                         self.put(&path, origin, section[within].clone());
                     }
+                }
+                (DeValue::Array(tables), _) if key.get_ref() == "domain" => {
+                    let found = domain_tables::problems(tables);
+                    if found.is_empty() {
+                        self.put("domain", origin("domain", key.span().start), value.clone());
+                    }
+                    self.problems.extend(
+                        found.into_iter().map(|(at, path, why)| format!("{}: {why}", origin(&path, at))),
+                    );
                 }
                 _ => self.put(key.get_ref(), origin(key.get_ref(), key.span().start), value.clone()),
             }
@@ -104,6 +140,7 @@ impl Layers {
         match all.try_into::<Settings>() {
             Ok(mut settings) => {
                 settings.cluster_url = bracketed(&settings.cluster_url);
+                settings.advertise = bracketed_host(&settings.advertise);
                 let found = problems::problems(&settings);
                 let told = found.into_iter().map(|(path, why)| format!("{}: {why}", self.origin(path)));
                 self.problems.extend(told.collect::<Vec<_>>());
@@ -123,6 +160,16 @@ impl Layers {
         let origins: Vec<&str> = origins.map(|(_, given)| given.origin.as_str()).collect();
         if origins.is_empty() { path.to_owned() } else { origins.join(", ") }
     }
+}
+
+/// "sip" of "sip.listen".
+fn section_of(path: &str) -> Option<&str> {
+    path.split_once('.').map(|(section, _)| section)
+}
+
+/// What the reader of the file format says, where it speaks of its own types.
+fn in_words(message: &str) -> &str {
+    if message.starts_with("invalid type: integer") { "this number is too large" } else { message }
 }
 
 /// The default settings, flattened.

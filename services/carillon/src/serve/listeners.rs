@@ -11,7 +11,12 @@ use sip_endpoint::Listen;
 pub fn listeners(uris: &[String], advertise: &str) -> Result<Vec<Listen>, String> {
     let mut listen: Vec<Listen> = Vec::new();
     for uri in uris {
-        let expected = || format!("{uri}: expected udp://ADDR:PORT or tcp://ADDR:PORT");
+        let expected = || {
+            format!(
+                "{uri:?}: expected udp://ADDR:PORT or tcp://ADDR:PORT, where ADDR is an IP address of this machine, as \
+                 udp://192.0.2.1:5060 or udp://[2001:db8::1]:5060"
+            )
+        };
         let (scheme, rest) = uri.split_once("://").ok_or_else(expected)?;
         match scheme {
             "udp" | "tcp" => {}
@@ -27,7 +32,7 @@ pub fn listeners(uris: &[String], advertise: &str) -> Result<Vec<Listen>, String
         }
     }
     if listen.is_empty() {
-        Err("an edge needs at least one listener, udp://ADDR:PORT".into())
+        Err("an edge needs at least one listener, as udp://192.0.2.1:5060".into())
     } else {
         Ok(listen)
     }

@@ -13,8 +13,8 @@ use telemetry::Metrics;
 
 use super::listeners::listeners;
 use super::roles::{self, Role};
-use super::settings::{Domain, Settings};
-use super::{services, store as stores};
+use super::settings::{self, Domain, Settings};
+use super::{expected, services, store as stores};
 
 /// A key or section, and what is wrong with it.
 pub type Problem = (&'static str, String);
@@ -129,9 +129,19 @@ impl Found {
             entropy: Arc::new(SystemEntropy),
             metrics: Metrics::new(),
         };
-        if let Err(e) = Registrar::build(services::registrar_config(s), deps) {
-            let path = if e == registrar::ConfigError::Expires { "registrar" } else { "domain" };
-            self.0.push((path, e.to_string()));
+        match Registrar::build(services::registrar_config(s), deps) {
+            Ok(_) => {}
+            Err(registrar::ConfigError::Expires) => self.0.push(("registrar", expiries(&s.registrar))),
+            Err(e @ registrar::ConfigError::NoAlgorithm) => {
+                self.0.push((
+                    "registrar.algorithms",
+                    format!("{e}: name at least one of SHA-512-256, SHA-256 and MD5"),
+                ));
+            }
+            Err(e @ registrar::ConfigError::NoDomain) => {
+                self.0.push(("domain", format!("{e}: name one, as --domain example.com does")));
+            }
+            Err(e) => self.0.push(("domain", e.to_string())),
         }
     }
 
@@ -162,24 +172,56 @@ impl Found {
         ] {
             self.unless(!time.is_zero(), path, || "expected more than 0s".into());
         }
-        self.unless(s.sip.t1 <= s.sip.t2, "sip", || "t1 <= t2 does not hold".into());
+        let longest = [
+            ("drain", s.drain),
+            ("sip.t1", s.sip.t1),
+            ("sip.t2", s.sip.t2),
+            ("sip.t4", s.sip.t4),
+            ("edge.ring_timeout", s.edge.ring_timeout),
+            ("call_control.ring_timeout", s.call_control.ring_timeout),
+            ("call_control.guard", s.call_control.guard),
+            ("redis.wait_timeout", s.redis.wait_timeout),
+            ("registrar.max_expires", s.registrar.max_expires),
+        ];
+        for (path, time) in longest {
+            self.unless(time <= LONGEST, path, || format!("expected at most {}", shown(LONGEST)));
+        }
+        self.unless(s.sip.t1 <= s.sip.t2, "sip", || {
+            format!("t1 is {} and t2 {}: expected t1 to be at most t2", shown(s.sip.t1), shown(s.sip.t2))
+        });
         let give_up = 64 * s.sip.t1.min(Duration::from_secs(3600));
-        self.unless(s.call_control.guard < give_up, "call_control.guard", || {
+        // A T1 of nothing was told already.
+        self.unless(s.call_control.guard < give_up || give_up.is_zero(), "call_control.guard", || {
             format!(
-                "expected less than 64*T1 ({} s), after which a phone gives up by itself",
-                give_up.as_secs()
+                "it is {}: expected less than 64*T1 ({}), after which a phone gives up by itself",
+                shown(s.call_control.guard),
+                shown(give_up)
             )
         });
     }
 
     fn limits(&mut self, s: &Settings) {
         for (path, limit) in s.limits.all().into_iter().chain([("log.queue", s.log.queue)]) {
-            let may_be_none = path == "limits.ladder_messages";
-            self.unless(limit > 0 || may_be_none, path, || "expected at least 1".into());
+            let (least, most) = expected::bounds(path);
+            self.unless((least..=most).contains(&limit), path, || {
+                format!("expected a whole number from {least} to {most}, found {limit}")
+            });
         }
-        let most = sip_message::Limits::MAX_HEAD_BYTES;
-        self.unless(s.limits.head_bytes <= most, "limits.head_bytes", || format!("expected at most {most}"));
     }
+}
+
+/// How long anything may take: no timer counts further than some decades.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+fn shown(time: Duration) -> impl std::fmt::Display {
+    humantime_serde::re::humantime::format_duration(time)
+}
+
+fn expiries(s: &settings::Registrar) -> String {
+    let (least, usual, most) = (shown(s.min_expires), shown(s.default_expires), shown(s.max_expires));
+    format!(
+        "min_expires is {least}, default_expires {usual} and max_expires {most}: expected each to be at most the next"
+    )
 }
 
 fn optional<E>(text: &str, check: impl FnOnce(&str) -> Result<(), E>) -> Result<(), E> {
@@ -191,16 +233,30 @@ fn place(text: &str) -> Result<(), String> {
     let good = text.parse::<SocketAddr>().is_ok()
         || text.rsplit_once(':').is_some_and(|(name, port)| {
             let letters = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-            !name.is_empty() && name.chars().all(letters) && port.parse::<u16>().is_ok()
+            // Digits and dots alone are meant to be an address, and this is none.
+            let is_name = name.contains(|c: char| c.is_ascii_alphabetic()) && name.chars().all(letters);
+            is_name && port.parse::<u16>().is_ok()
         });
-    if good { Ok(()) } else { Err(format!("expected ADDR:PORT, found {text:?}")) }
+    if good {
+        Ok(())
+    } else {
+        Err(format!(
+            "expected ADDR:PORT with a port from 0 to 65535, as 127.0.0.1:50051 or [::1]:50051, found {text:?}"
+        ))
+    }
 }
 
 /// HOST or HOST:PORT, as it stands in Via and Contact.
 fn host(text: &str) -> Result<(), String> {
     let uri = format!("sip:{text}");
     let good = sip_message::Uri::parse(uri.as_bytes()).is_ok_and(|u| u.user.is_none() && u.params.is_empty());
-    if good { Ok(()) } else { Err(format!("expected HOST or HOST:PORT, found {text:?}")) }
+    if good {
+        Ok(())
+    } else {
+        Err(format!(
+            "expected HOST or HOST:PORT, as sip.example.com, 192.0.2.1:5060 or [2001:db8::1]:5060, found {text:?}"
+        ))
+    }
 }
 
 fn auth(text: &str) -> Result<(), String> {

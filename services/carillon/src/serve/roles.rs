@@ -72,7 +72,7 @@ pub fn roles(names: &[String]) -> Result<BTreeSet<Role>, String> {
         }
     }
     if roles.is_empty() {
-        Err("roles: at least one of edge, registrar, presence, call-control".into())
+        Err("expected at least one of edge, registrar, presence, call-control".into())
     } else {
         Ok(roles)
     }
@@ -84,7 +84,9 @@ pub fn roles(names: &[String]) -> Result<BTreeSet<Role>, String> {
 /// A peer that is not `ROLE=URL`.
 pub fn peers(all: &[String]) -> Result<Vec<(Role, Address)>, String> {
     let peer = |peer: &String| {
-        let (role, url) = peer.split_once('=').ok_or_else(|| format!("{peer}: expected ROLE=URL"))?;
+        let (role, url) = peer
+            .split_once('=')
+            .ok_or_else(|| format!("{peer}: expected ROLE=URL, as registrar=http://192.0.2.1:50051"))?;
         let role = role.parse().map_err(|e| format!("{peer}: {e}"))?;
         Ok((role, url.parse().map_err(|e| format!("{peer}: {e}"))?))
     };

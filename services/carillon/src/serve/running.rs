@@ -1,5 +1,6 @@
 //! A process in service, and its way out: drain, then leave.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -53,11 +54,15 @@ impl Running {
     pub async fn drain(self, signals: &Shutdown, longest: Duration) {
         self.drain.begin();
         self.joined.renew_now();
+        let left = self.left().await;
+        if !left.is_empty() {
+            tracing::info!("waiting {longest:?} at most for {left}; a second signal ends the process now");
+        }
         let finish = async {
             if timeout(longest, self.finished()).await.is_ok() {
                 return tracing::info!("nothing is left to do");
             }
-            tracing::warn!("the drain took too long: {:?}", self.drain.state().left);
+            tracing::warn!("the drain took too long ({longest:?}); left are {}", self.left().await);
             let ended = self.hang_up().await;
             if ended > 0 && timeout(LAST_CALLS, self.finished()).await.is_err() {
                 tracing::warn!("{ended} calls were hung up; not every phone has answered");
@@ -66,7 +71,7 @@ impl Running {
         tokio::select! {
             biased; // a forced end does not wait for anything
             () = signals.forced() => {
-                tracing::warn!("told to end now: {:?}", self.drain.state().left);
+                tracing::warn!("told to end now; left are {}", self.left().await);
                 return self.leave(Duration::ZERO).await;
             }
             () = finish => {}
@@ -103,6 +108,14 @@ impl Running {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// What delays the end, with how many there are of each; empty when nothing does.
+    async fn left(&self) -> String {
+        let mut left = self.drain.state().left;
+        // Calls of the store in memory are waited for although nothing is under way in them.
+        left.insert("calls that live in this process alone", self.calls_of_ours().await.len() as u64);
+        named(&left)
     }
 
     /// Calls that Carillon controls and that are nowhere but here.
@@ -145,10 +158,23 @@ impl Running {
     }
 }
 
+/// "calls: 2, requests: 1", of what there is any of.
+fn named(left: &BTreeMap<&'static str, u64>) -> String {
+    let some = left.iter().filter(|(_, count)| **count > 0);
+    some.map(|(what, count)| format!("{what}: {count}")).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::settings::Settings;
     use super::*;
+
+    #[test]
+    fn what_delays_the_end_is_told_with_its_count_and_what_does_not_is_left_out() {
+        let left = BTreeMap::from([("requests and calls", 0), ("calls that live in this process alone", 2)]);
+        assert_eq!(named(&left), "calls that live in this process alone: 2");
+        assert_eq!(named(&BTreeMap::from([("requests", 0)])), "");
+    }
 
     #[tokio::test]
     async fn a_drain_ends_after_its_longest_time_although_something_is_left() {

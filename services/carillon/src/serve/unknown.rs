@@ -8,17 +8,6 @@ pub fn message<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>)
     }
 }
 
-/// Adds a suggestion to a deserializer's "unknown field `x`, expected one of `a`, `b`".
-pub fn with_suggestion(error: &str) -> String {
-    let Some((_, rest)) = error.split_once("unknown field `") else { return error.to_string() };
-    let mut names = rest.split('`').step_by(2);
-    let Some(name) = names.next() else { return error.to_string() };
-    match nearest(name, names.filter(|n| !n.contains('\n'))) {
-        Some(near) => format!("{}; did you mean `{near}`?", error.trim_end()),
-        None => error.to_string(),
-    }
-}
-
 /// The known name that is so much like `name` that it was probably meant.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known

@@ -68,7 +68,10 @@ async fn a_call_that_outlasts_the_drain_is_hung_up_at_both_phones() {
     alice.wait_for("BYE", is_hung_up).await;
     bob.wait_for("BYE", is_hung_up).await;
     let log = ended(carillon);
-    assert!(log.contains("the drain took too long"), "{log}");
+    // What delays it is told with its count, when the drain begins and when it took too long.
+    let calls = "calls that live in this process alone: 1";
+    assert!(log.contains(&format!("waiting 200ms at most for {calls}")), "{log}");
+    assert!(log.contains(&format!("the drain took too long (200ms); left are {calls}")), "{log}");
 }
 
 #[tokio::test]
