@@ -11,7 +11,7 @@
 //! | 6xx | `Ended`; nothing begins, the others are cancelled | when all have ended; a 2xx still wins |
 //! | timeout, transport error | as 408, 503 (16.7, 16.9) | |
 //! | Timer C, ring time | `Calling` → given up; `Proceeding` → `Cancelling` (16.8) | |
-//! | CANCEL from upstream | `Proceeding` → `Cancelling`; a `Calling` branch holds it (9.1, 16.10) | |
+//! | CANCEL from upstream | `Proceeding` → `Cancelling`; a `Calling` branch holds it (9.1, 16.10) | 487, also for what rang in vain before |
 //!
 //! The machine names targets and responses but does not read them: it is generic over both.
 
@@ -137,8 +137,17 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
         self.stop = Some(Stop::Cancelled);
         self.waiting.clear();
         for at in 0..self.branches.len() {
-            if let State::Redirecting { .. } = self.branches[at].state {
-                self.end(at, Ending::Failed(Best::Local(487)), false);
+            match &mut self.branches[at].state {
+                State::Redirecting { .. } => self.end(at, Ending::Failed(Best::Local(487)), false),
+                // RFC 3261 9.2: what rang in vain was for the next target to heal. There is none any more, and the caller is
+                // answered for its CANCEL.
+                State::Cancelling { cause: cause @ CancelCause::NoAnswer } => *cause = CancelCause::Caller,
+                State::Ended { ending: ending @ Ending::Unanswered, .. } => *ending = Ending::Replaced,
+                State::Calling { .. }
+                | State::Proceeding { .. }
+                | State::Cancelling { .. }
+                | State::Ended { .. }
+                | State::Answered => {}
             }
         }
         self.cancel_branches(CancelCause::Caller);

@@ -232,6 +232,28 @@ fn a_cancel_reaches_every_ringing_branch_and_487_goes_up() {
     assert_eq!(call.says(2, 487), ["fail 487"]);
 }
 
+/// PXY-22, LAD-10 R2, LAD-10 R15: it rang too long, and before its 487 comes the caller gives up as well; or it rang elsewhere before.
+#[test]
+fn a_cancel_after_what_rang_in_vain_ends_in_487() {
+    let mut call = Call::of(INVITE, &[&["a"], &["b"]]);
+    call.takes();
+    call.says(0, 180);
+    call.wait(60);
+    assert_eq!(call.takes(), ["cancel a NoAnswer"]);
+    assert_eq!(call.cancels(), [""; 0], "one CANCEL is enough");
+    assert_eq!(call.says(0, 487), ["fail 487"], "b is never tried");
+
+    let mut call = Call::of(INVITE, &[&["a"], &["b"]]);
+    call.takes();
+    call.says(0, 180);
+    call.wait(60);
+    call.takes();
+    assert_eq!(call.says(0, 487), ["start b/60"]);
+    call.says(1, 180);
+    assert_eq!(call.cancels(), ["cancel b Caller"]);
+    assert_eq!(call.says(1, 487), ["fail 487"]);
+}
+
 /// LAD-10 R3
 #[test]
 fn a_200_that_crosses_the_cancel_goes_up() {
