@@ -48,10 +48,10 @@ def environment(workload):
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
 
 
-def refused(container, objects):
+def refused(container, objects, pod_ip):
     """What the executable says against the settings that a container is given; nothing when it takes them."""
     config = next(o for o in of_kind(objects, "ConfigMap") if "carillon.toml" in o["data"])["data"]["carillon.toml"]
-    known = {"POD_NAME": "rel-0", "POD_IP": "10.0.0.7", "POD_UID": "7", "NODE_NAME": "n", "HOST_IP": "192.0.2.7", "POD_INDEX": "0"}
+    known = {"POD_NAME": "rel-0", "POD_IP": pod_ip, "POD_UID": "7", "NODE_NAME": "n", "HOST_IP": pod_ip, "POD_INDEX": "0"}
     with tempfile.TemporaryDirectory() as folder:
         environment = {}
         for variable in container["env"]:
@@ -99,8 +99,10 @@ def every_pod(where, objects):
             drain = next(int(e["value"].removesuffix("s")) for e in container["env"] if e["name"] == "CARILLON_DRAIN")
             check(f"{name}: a drain fits", pod["terminationGracePeriodSeconds"] == sleep + drain + 15)
             if CARILLON:
-                told = refused(container, objects)
-                check(f"{name}: the executable takes its settings", not told, told)
+                # An IPv6 address comes without brackets, as Kubernetes writes it.
+                for pod_ip in ("10.0.0.7", "fd00::7"):
+                    told = refused(container, objects, pod_ip)
+                    check(f"{name}: the executable takes its settings at {pod_ip}", not told, told)
 
 
 sets = [("defaults", [])] + [
@@ -179,6 +181,18 @@ edge, services, advertised = exposed("--set", "edge.exposure=nodePort,edge.servi
 check("nodePort: address", advertised == "$(HOST_IP):31060", advertised)
 check("nodePort: port", services["rel-carillon-sip-udp"]["ports"][0]["nodePort"] == 31060, services)
 
+# Every listener is opened in every family of the pods.
+for families, sip, rest in (
+    ("{IPv4}", "udp://0.0.0.0:5060,tcp://0.0.0.0:5060", "0.0.0.0"),
+    ("{IPv6}", "udp://[::]:5060,tcp://[::]:5060", "[::]"),
+    ("{IPv4,IPv6}", "udp://0.0.0.0:5060,tcp://0.0.0.0:5060,udp://[::]:5060,tcp://[::]:5060", "[::]"),
+):
+    objects, error = render("--set", f"ipFamilies={families}")
+    check(f"render ipFamilies={families}", objects is not None, error)
+    given = environment(by_name(objects, "Deployment", "rel-carillon-edge"))
+    listeners = (given["CARILLON_SIP"], given["CARILLON_API"], given["CARILLON_ADMIN"])
+    check(f"listeners of {families}", listeners == (sip, f"{rest}:50051", f"{rest}:9090"), listeners)
+
 # What must be refused, and with which word.
 for values, word in (
     ("edge.exposure=loadBalancer", "edge.advertise.udp is required"),
@@ -195,6 +209,8 @@ for values, word in (
     ("redis.url=localhost:6379", "redis"),
     ("edge.replica=3", "replica"),
     ("sip.t1=half", "t1"),
+    ("ipFamilies={IPv5}", "ipFamilies"),
+    ("ipFamilies={}", "ipFamilies"),
 ):
     objects, error = render("--set", values)
     check(f"refused: {values}", objects is None and word in error, error or "it was accepted")

@@ -96,6 +96,23 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Every address of the pod, for gRPC and admin HTTP: the unspecified address of IPv6 takes connections by IPv4 too. */}}
+{{- define "carillon.anyAddress" -}}
+{{- ternary "[::]" "0.0.0.0" (has "IPv6" .Values.ipFamilies) -}}
+{{- end -}}
+
+{{/* The SIP listeners: one of each family, because a peer is answered from the address and in the family that it asked. */}}
+{{- define "carillon.sipListeners" -}}
+{{- $ports := .Values.edge.ports -}}
+{{- $listeners := list -}}
+{{- range .Values.ipFamilies -}}
+{{- $any := ternary "[::]" "0.0.0.0" (eq . "IPv6") -}}
+{{- $listeners = append $listeners (printf "udp://%s:%d" $any (int $ports.udp)) -}}
+{{- $listeners = append $listeners (printf "tcp://%s:%d" $any (int $ports.tcp)) -}}
+{{- end -}}
+{{- join "," $listeners -}}
+{{- end -}}
+
 {{/* What Via, Contact and Record-Route show, with pod facts as $(…) of the container's environment. */}}
 {{- define "carillon.advertise" -}}
 {{- $exposure := .Values.edge.exposure -}}

@@ -73,9 +73,9 @@ spec:
         - name: CARILLON_ROLES
           value: {{ $role }}
         - name: CARILLON_API
-          value: 0.0.0.0:{{ $root.Values.grpc.port }}
+          value: {{ printf "%s:%d" (include "carillon.anyAddress" $root) (int $root.Values.grpc.port) | quote }}
         - name: CARILLON_ADMIN
-          value: 0.0.0.0:{{ $root.Values.admin.port }}
+          value: {{ printf "%s:%d" (include "carillon.anyAddress" $root) (int $root.Values.admin.port) | quote }}
         - name: CARILLON_DRAIN
           value: {{ $values.drainSeconds }}s
         - name: CARILLON_CLUSTER_URL
@@ -91,7 +91,7 @@ spec:
               key: {{ $root.Values.api.clusterTokenKey }}
         {{- if $isEdge }}
         - name: CARILLON_SIP
-          value: udp://0.0.0.0:{{ $values.ports.udp }},tcp://0.0.0.0:{{ $values.ports.tcp }}
+          value: {{ include "carillon.sipListeners" $root | quote }}
         - name: CARILLON_ADVERTISE
           value: {{ include "carillon.advertise" $root | quote }}
         {{- else if and $root.Values.redis.existingSecret (not $root.Values.redis.deploy) }}
