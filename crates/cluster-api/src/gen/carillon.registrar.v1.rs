@@ -2199,7 +2199,8 @@ pub struct Target {
     /// Route values to put on the request (Path of the binding), top first.
     #[prost(string, repeated, tag = "3")]
     pub route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Received address of a binding with a flow, "transport:address:port": where UDP reaches it from any edge.
+    /// Where the REGISTER of a binding with a flow came from, as "transport:address:port". When the edge of the flow is gone, any other
+    /// edge reaches a UDP phone there.
     #[prost(string, tag = "4")]
     pub received: ::prost::alloc::string::String,
     /// Address of record this target belongs to, empty for foreign targets.
