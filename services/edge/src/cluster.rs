@@ -1,6 +1,6 @@
 //! What an edge knows of the others: who is alive, where, and the key of the flow tokens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use cluster_rpc::EDGE_ROLE;
@@ -12,6 +12,8 @@ use crate::flow_token::{BadToken, FlowKey, FlowToken};
 #[derive(Debug)]
 pub(crate) struct Cluster {
     edges: HashMap<String, Sibling>,
+    /// Where members serve each other.
+    inside: HashSet<SocketAddr>,
     /// The key to seal with.
     key: FlowKey,
     /// Keys that tokens may still be sealed with.
@@ -32,7 +34,7 @@ const OLDER_KEPT: usize = 2;
 impl Cluster {
     /// An edge that knows nobody yet and has made up a key of its own.
     pub(crate) fn alone(key: FlowKey) -> Self {
-        Self { edges: HashMap::new(), key, older: Vec::new() }
+        Self { edges: HashMap::new(), inside: HashSet::new(), key, older: Vec::new() }
     }
 
     /// Takes over who is alive.
@@ -41,6 +43,9 @@ impl Cluster {
         self.edges = edges
             .map(|member| (member.id.clone(), Sibling { epoch: member.epoch, sip: member.sip.parse().ok() }))
             .collect();
+        // One that is named and not numbered is not known by address.
+        let grpc = view.members.iter().filter_map(|member| member.grpc.split_once("://")?.1.parse().ok());
+        self.inside = self.edges.values().filter_map(|sibling| sibling.sip).chain(grpc).collect();
         if let Ok(key) = <[u8; 32]>::try_from(view.flow_key.as_ref())
             && self.key != FlowKey::new(key)
         {
@@ -52,6 +57,11 @@ impl Cluster {
     /// The living edge of this id, if it is still in this life.
     pub(crate) fn sibling(&self, id: &str, epoch: u64) -> Option<Sibling> {
         self.edges.get(id).copied().filter(|sibling| sibling.epoch == epoch)
+    }
+
+    /// Does a member serve the others there?
+    pub(crate) fn serves_at(&self, address: &SocketAddr) -> bool {
+        self.inside.contains(address)
     }
 
     /// Writes a flow token.
@@ -92,6 +102,7 @@ mod tests {
             role: role.into(),
             epoch,
             sip: "192.0.2.1:5060".into(),
+            grpc: "http://192.0.2.1:50051".into(),
             ..Member::default()
         };
         let members = vec![member("e1", "edge", 5), member("r1", "registrar", 5)];
@@ -106,6 +117,8 @@ mod tests {
         assert_eq!(cluster.sibling("e1", 5).unwrap().sip, "192.0.2.1:5060".parse().ok());
         assert_eq!(cluster.sibling("e1", 4), None);
         assert_eq!(cluster.sibling("r1", 5), None);
+        let serves_at = |address: &str| cluster.serves_at(&address.parse().unwrap());
+        assert!(serves_at("192.0.2.1:5060") && serves_at("192.0.2.1:50051") && !serves_at("192.0.2.1:5070"));
     }
 
     /// OBD-01

@@ -1,5 +1,6 @@
 //! What an edge is called, what it serves, and its bounds.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sip_endpoint::Network;
@@ -21,6 +22,11 @@ pub struct Config {
     pub internal: String,
     /// Networks whose peers are not challenged. Default none.
     pub trusted: Vec<Network>,
+    /// Where this process serves other than SIP and keeps its store: no peer leads a request there. Default none.
+    pub inside: Vec<SocketAddr>,
+    /// Networks of loopback or link-local addresses that peers may lead a request to. Default none, but such a one that is listened
+    /// on opens its kind.
+    pub danger_reach: Vec<Network>,
     /// Sockets, transactions and their bounds.
     pub endpoint: sip_endpoint::Config,
     /// How long one branch or group may ring before the next step or the final answer. Default 60 s: three times what
@@ -89,6 +95,8 @@ impl Config {
             aliases: Vec::new(),
             internal: String::new(),
             trusted: Vec::new(),
+            inside: Vec::new(),
+            danger_reach: Vec::new(),
             endpoint,
             ring_timeout: Duration::from_secs(60),
             overload_delay: Duration::from_millis(10),

@@ -38,6 +38,7 @@ use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
 use crate::forward::branch_name::BranchNames;
 use crate::forward::fork::{ClientUse, Fork, ForkId};
+use crate::forward::off_limits::OffLimits;
 use crate::legs::{self, Legs};
 use crate::operate::meters::Meters;
 use crate::operate::operation::InHand;
@@ -56,6 +57,7 @@ pub(crate) struct Edge {
     pub(crate) own: Own,
     pub(crate) deps: Deps,
     pub(crate) cluster: Cluster,
+    pub(crate) off_limits: OffLimits,
     pub(crate) meters: Meters,
     pub(crate) tags: LocalTags,
     pub(crate) names: BranchNames,

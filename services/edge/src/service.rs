@@ -27,6 +27,7 @@ use crate::edge::{Command, Edge, IN_HAND};
 use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
 use crate::forward::branch_name::BranchNames;
+use crate::forward::off_limits::OffLimits;
 use crate::legs::{Legs, LegsService};
 use crate::operate::capabilities::Asking;
 use crate::operate::meters::{CaptureMeters, Meters};
@@ -98,6 +99,11 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     for alias in config.aliases.iter().chain(Some(&config.internal).filter(|name| !name.is_empty())) {
         add_name(&mut own, alias, 5060)?;
     }
+    let off_limits = OffLimits {
+        inside: config.inside.clone(),
+        listening: known_as(&config, &endpoint),
+        reach: config.danger_reach.clone(),
+    };
     let counters = endpoint.counters().clone();
     let help = "What the SIP endpoint counted, by event";
     deps.metrics.mirror("edge_sip_total", help, "event", move || counters.snapshot());
@@ -110,6 +116,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     let edge = Edge {
         ring,
         cluster,
+        off_limits,
         meters: Meters::new(&deps.metrics),
         tags: LocalTags::new(deps.entropy.number()),
         names: BranchNames::new(deps.entropy.number()),
@@ -225,6 +232,18 @@ impl BoundEdge {
             () = announce => unreachable!("the watch of the drain has no end of its own"),
         }
     }
+}
+
+/// The SIP listeners by address: as they are bound, and as the names that are numbers say.
+fn known_as(config: &Config, endpoint: &Endpoint<Edge>) -> Vec<SocketAddr> {
+    let port = endpoint.listening().next().map_or(5060, |address| address.port());
+    let advertised = config.endpoint.listen.iter().filter_map(|listen| listen.advertise.as_deref());
+    let names = endpoint.shown().chain(advertised).chain(config.aliases.iter().map(String::as_str));
+    let numbers = names.chain([config.internal.as_str()]).filter_map(|name| {
+        let named: Result<SocketAddr, _> = name.parse();
+        named.ok().or_else(|| Some(SocketAddr::new(sip_message::host_ip(name)?, port)))
+    });
+    endpoint.listening().chain(numbers).collect()
 }
 
 /// Adds `host` or `host:port`; without a port it is the one given and the default one.

@@ -23,7 +23,7 @@ use super::members::{Joined, Myself};
 use super::roles::{self, Role};
 use super::running::Running;
 use super::settings::Settings;
-use super::{admin, edge_role, services, store as stores};
+use super::{admin, edge_role, inside, services, store as stores};
 
 /// Starts the services that the settings name, and returns once they serve.
 ///
@@ -62,10 +62,9 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             drain: parts.drain.clone(),
             tasks: parts.tasks.clone(),
         };
-        let edge = edge::build(edge_role::config(settings, &myself).await?, deps)
-            .bind()
-            .await
-            .context("SIP listener")?;
+        let mut config = edge_role::config(settings, &myself).await?;
+        config.inside = inside::addresses(settings, [api.address()?, admin]).await;
+        let edge = edge::build(config, deps).bind().await.context("SIP listener")?;
         listening = edge.listening();
         myself.is_at(edge_role::internal(settings, &listening).await?);
         late.is(edge.legs());

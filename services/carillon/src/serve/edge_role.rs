@@ -56,6 +56,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
         });
     }
     config.trusted = networks("edge.trusted", &settings.edge.trusted)?;
+    config.danger_reach = networks("edge.danger_reach", &settings.edge.danger_reach)?;
     config.endpoint.local_nets = networks("edge.local_nets", &settings.edge.local_nets)?;
     config.ring_timeout = settings.edge.ring_timeout;
     config.limits = edge::Limits {

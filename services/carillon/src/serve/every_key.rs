@@ -42,7 +42,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
         "auth" => "none",
         "sip.listen" => return vec!["udp://127.0.0.1:5070"].into(),
         "sip.t2" => "3s",
-        "edge.local_nets" | "edge.trusted" => return vec!["192.0.2.0/24"].into(),
+        "edge.local_nets" | "edge.trusted" | "edge.danger_reach" => return vec!["192.0.2.0/24"].into(),
         "registrar.algorithms" => return vec!["MD5"].into(),
         "call_control.ringback_tone" => "uk",
         "call_control.redirects" => "never",

@@ -46,7 +46,7 @@ fn kind(path: &str, default: Option<&Value>) -> String {
         "sip.listen" => "a list of listeners, as [\"udp://192.0.2.1:5060\"]",
         "roles" => "a list of edge, registrar, presence and call-control, as [\"edge\", \"registrar\"]",
         "peers" => "a list of the other services, as [\"registrar=http://registrar.example:50051\"]",
-        "edge.trusted" | "edge.local_nets" => "a list of networks, as [\"10.0.0.0/8\"]",
+        "edge.trusted" | "edge.local_nets" | "edge.danger_reach" => "a list of networks, as [\"10.0.0.0/8\"]",
         _ => match (names(path), default) {
             (Some(names), _) => return names.join(" or "),
             (None, Some(Value::Integer(_))) => {

@@ -13,6 +13,7 @@ mod edge_role;
 mod elsewhere;
 mod environment;
 mod expected;
+mod inside;
 mod late;
 mod layers;
 mod limits;

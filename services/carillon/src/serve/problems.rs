@@ -93,7 +93,11 @@ impl Found {
 
     fn edge(&mut self, s: &Settings) {
         self.note("advertise", optional(&s.advertise, host));
-        for (path, networks) in [("edge.trusted", &s.edge.trusted), ("edge.local_nets", &s.edge.local_nets)] {
+        for (path, networks) in [
+            ("edge.trusted", &s.edge.trusted),
+            ("edge.local_nets", &s.edge.local_nets),
+            ("edge.danger_reach", &s.edge.danger_reach),
+        ] {
             for network in networks {
                 self.note(path, network.parse::<edge::Network>().map(drop));
             }

@@ -103,6 +103,9 @@ pub struct Edge {
     pub local_nets: Vec<String>,
     /// Networks (CIDR) whose peers are not challenged.
     pub trusted: Vec<String>,
+    /// Networks (CIDR) of loopback or link-local addresses where phones or gateways are, for a listener on no such address: to these
+    /// a Contact or Route leads nobody else.
+    pub danger_reach: Vec<String>,
 }
 
 /// Keys of the registrar.
@@ -212,7 +215,8 @@ impl Default for Sip {
 impl Default for Edge {
     fn default() -> Self {
         let own = edge::Config::new("", 0, sip_endpoint::Config::default());
-        Self { ring_timeout: own.ring_timeout, local_nets: Vec::new(), trusted: Vec::new() }
+        let (local_nets, trusted, danger_reach) = (Vec::new(), Vec::new(), Vec::new());
+        Self { ring_timeout: own.ring_timeout, local_nets, trusted, danger_reach }
     }
 }
 

@@ -130,7 +130,7 @@ impl Edge {
         result: Result<Vec<Destination>, DnsError>,
     ) {
         let destination = result.ok().and_then(|found| found.into_iter().next());
-        match destination.and_then(|found| cx.hop_to(found.transport, found.address)) {
+        match destination.and_then(|found| self.hop_by_uri(cx, found)) {
             Some(hop) => self.send_copy(cx, &stray, &Way::to(hop)),
             None => self.drop_stray(),
         }

@@ -168,7 +168,7 @@ impl Edge {
             let Some(destination) = running.left.pop_front() else {
                 return self.fail_branch(cx, fork, branch, failure);
             };
-            if let Some(hop) = cx.hop_to(destination.transport, destination.address) {
+            if let Some(hop) = self.hop_by_uri(cx, destination) {
                 return self.send_branch(cx, id, fork, branch, Way::to(hop));
             }
         }

@@ -12,6 +12,7 @@ pub(crate) mod credentials;
 mod diversion;
 pub(crate) mod fork;
 pub(crate) mod next_hop;
+pub(crate) mod off_limits;
 pub(crate) mod plan;
 pub(crate) mod record_route;
 mod size;

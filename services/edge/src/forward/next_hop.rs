@@ -145,7 +145,7 @@ impl Edge {
         }
         let Some(host) = HostTarget::of_uri(&uri) else { return Ways::Failed(BranchFailure::Transport) };
         match host.numeric() {
-            Some(destination) => match cx.hop_to(destination.transport, destination.address) {
+            Some(destination) => match self.hop_by_uri(cx, destination) {
                 Some(hop) => Ways::Ready(Way::to(hop)),
                 None => Ways::Failed(BranchFailure::Transport),
             },

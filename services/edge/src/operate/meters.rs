@@ -18,6 +18,8 @@ pub(crate) struct Meters {
     pub(crate) branches: Counters,
     /// Failures on the way to a target, by kind.
     pub(crate) failures: Counters,
+    /// Next hops that a peer named and nobody is led to, by what is there.
+    pub(crate) off_limits: Counters,
     /// Things dropped because nothing could be done with them, by kind.
     pub(crate) dropped: Counters,
     /// Leg events, by what became of their delivery.
@@ -72,6 +74,11 @@ impl Meters {
                 "edge_branch_failures_total",
                 "Branches without a response, by reason",
                 &["reason"],
+            ),
+            off_limits: metrics.counters(
+                "edge_off_limits_total",
+                "Next hops named by a peer to which nobody is led, by what is there",
+                &["there"],
             ),
             dropped: metrics.counters(
                 "edge_dropped_total",

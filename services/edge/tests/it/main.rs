@@ -13,6 +13,7 @@ mod leg_flows;
 mod leg_times;
 mod legs;
 mod merged;
+mod off_limits;
 mod operation;
 mod peer;
 mod registration;
