@@ -2,7 +2,7 @@
 
 use crate::engine::call::{Call, CallState, NewCall, SCHEMA, Seen, Timer, TimerKind};
 use crate::engine::effect::Effect;
-use crate::engine::event::{Carried, Command, EdgeEvent, Event, LegEvent};
+use crate::engine::event::{Carried, Command, EdgeEvent, Event, FailureCause, LegEvent};
 use crate::engine::leg::{LegState, Purpose};
 use crate::engine::outcome::Cause;
 use crate::engine::report::CallEventType;
@@ -139,7 +139,10 @@ impl Work<'_> {
             }
             LegEvent::Failed(failed) => {
                 if on.invite.as_ref().is_some_and(|invite| invite.effect == failed.effect) {
-                    self.on_invite_silence(leg, failed.cause);
+                    match failed.cause {
+                        FailureCause::Transport => self.lose_invite(leg),
+                        FailureCause::Timeout => self.on_invite_silence(leg, failed.cause),
+                    }
                 } else {
                     self.on_dialog_silence(leg, failed);
                 }

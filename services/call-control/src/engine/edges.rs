@@ -5,6 +5,7 @@
 //! | effect not taken on yet, any edge can do it | goes to any edge                                                      |
 //! | CANCEL, response, release not taken on yet  | forgotten: what they are about died with the edge                     |
 //! | INVITE without final response               | the leg ends as 503, the call as FAILED by Carillon; early dialogs get BYE by another edge (RFC 3261 15) |
+//! | the connection that such an INVITE went on  | the same: another edge had the phone's flow and died, while the leg's own lives |
 //! | INVITE accepted in the last 64*T1            | other forks that rang get BYE: a 2xx of theirs would not be heard     |
 //! | BYE without response                        | sent again by another edge                                            |
 //! | ACK of the last 64*T1                       | sent again by another edge                                            |
@@ -214,10 +215,15 @@ impl Work<'_> {
         }
     }
 
-    /// The INVITE's transaction died with the edge: nobody can cancel it, but what rings can be told by BYE.
-    fn lose_invite(&mut self, leg: LegIndex) {
-        let ringing: Vec<String> =
-            self.leg(leg).dialogs.iter().map(|dialog| dialog.remote_tag.clone()).collect();
+    /// The INVITE's transaction died with its edge, or the connection that it was sent on broke: no CANCEL follows it any more,
+    /// but what rings can be told by BYE. RFC 3261 15
+    pub fn lose_invite(&mut self, leg: LegIndex) {
+        let on = self.leg(leg);
+        match on.invite.as_ref().map(|invite| invite.phase()) {
+            Some(InvitePhase::Calling | InvitePhase::Proceeding | InvitePhase::Cancelling) => {}
+            Some(InvitePhase::Accepted | InvitePhase::Failed) | None => return,
+        }
+        let ringing: Vec<String> = on.dialogs.iter().map(|dialog| dialog.remote_tag.clone()).collect();
         for tag in ringing {
             self.bye(leg, &tag);
         }

@@ -37,9 +37,12 @@ impl Cause {
         Cause { kind, status, reason, by, leg, header, refuse_early: false }
     }
 
-    /// A leg was not reached: no response came at all, and Carillon's own timer or transport said so.
+    /// A leg was not reached: no response came at all, and Carillon's own timer or transport said so. One that rang was reached:
+    /// what is lost is the way to it, with an edge on it or with the phone's own connection.
     pub fn unreached(leg: &str, status: u32, reason: &str, rang: bool) -> Cause {
-        Cause { by: BY_CARILLON.to_owned(), ..Cause::refused(leg, status, reason, rang) }
+        let cause = Cause { by: BY_CARILLON.to_owned(), ..Cause::refused(leg, status, reason, rang) };
+        let kind = if rang && status == 503 { OutcomeKind::Failed } else { cause.kind };
+        Cause { kind, ..cause }
     }
 
     /// The engine itself gives up, with this status.

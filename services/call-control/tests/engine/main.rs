@@ -14,6 +14,7 @@ mod lad3;
 mod lad4;
 mod ladder;
 mod offers;
+mod lost_way;
 mod outcomes;
 mod refresh;
 mod session_changes;
