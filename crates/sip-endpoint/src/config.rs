@@ -1,17 +1,27 @@
 //! What an endpoint listens on and how much it takes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sip_message::Limits;
 
+use crate::hop::Transport;
 use crate::network::Network;
+use crate::tls::Tls;
 
 /// Configuration of an [`Endpoint`](crate::Endpoint).
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen. UDP and TCP share the port of each (RFC 3261 18).
     pub listen: Vec<Listen>,
+    /// Where to listen for TLS and WebSocket, each on a port of its own. Default nowhere.
+    pub streams: Vec<ListenStream>,
+    /// Certificates, for TLS and WSS; without them neither is served nor used.
+    pub tls: Option<Arc<Tls>>,
+    /// Pages that browsers may connect from, as `https://host`; empty means all of them, which is no danger as long as phones
+    /// have to authenticate: a page has no password of its own to misuse.
+    pub origins: Vec<String>,
     /// Further hosts, with or without port, that stand for us in the Via of a response, such as the name of the tier.
     pub own_names: Vec<String>,
     /// Networks whose peers are shown the listener's own address instead of the advertised one, which may lead through an
@@ -32,6 +42,9 @@ pub struct Config {
     pub max_connections: usize,
     /// Accepted connections from one address. Default 1,000, which leaves room for an office behind one address.
     pub max_connections_per_address: usize,
+    /// Handshakes of TLS and WebSocket that peers have begun and not finished. Default 1,000: each costs a signature, and some
+    /// ten kilobytes as long as it lasts.
+    pub max_handshakes: usize,
     /// Messages that wait on one connection. A peer that reads more slowly than we write loses it. Default 256.
     pub max_queued_per_connection: usize,
     /// Messages of all connections that wait for the driver. Default 1024; then reading pauses.
@@ -42,6 +55,9 @@ pub struct Config {
     pub max_work: usize,
     /// How long opening a connection may take. Default 2 s, so that a dead next hop costs less than a caller's patience.
     pub connect_timeout: Duration,
+    /// How long a handshake of TLS or WebSocket, or both together, may take. Default 5 s: two round trips of the slowest network,
+    /// with one loss.
+    pub handshake_timeout: Duration,
     /// How long a peer may take to send the whole of a message it began, or the first one. Default 10 s.
     pub message_timeout: Duration,
     /// How long a peer may leave our bytes unread. Default 10 s.
@@ -49,6 +65,12 @@ pub struct Config {
     /// How long a connection may be silent in both directions. Default 30 min: phones keep theirs alive every two
     /// minutes (RFC 5626 4.4.1), neighbours should find theirs open (RFC 5923 9).
     pub idle_timeout: Duration,
+    /// The same for an accepted connection by which we have let nothing in yet: no registration, no call, no request of ours.
+    /// Default 2 min, the time in which a phone keeps its connection alive (RFC 5626 4.4.1).
+    pub stranger_timeout: Duration,
+    /// After what silence a WebSocket peer is asked whether it is there (RFC 6455 5.5.2): a page cannot ask by itself. Default
+    /// 25 s, less than what proxies on the way keep a silent connection.
+    pub websocket_ping: Duration,
     /// How long an address that refused TCP gets large requests by UDP at once. Default 10 min.
     pub remember_refused_tcp: Duration,
 }
@@ -65,10 +87,24 @@ pub struct Listen {
     pub advertise: Option<String>,
 }
 
+/// One address to listen on for connections of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenStream {
+    /// TLS, WS or WSS.
+    pub transport: Transport,
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// How peers reach this address, see [`Listen::advertise`].
+    pub advertise: Option<String>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            streams: Vec::new(),
+            tls: None,
+            origins: Vec::new(),
             own_names: Vec::new(),
             local_nets: Vec::new(),
             transactions: sip_transaction::Config::default(),
@@ -78,14 +114,18 @@ impl Default for Config {
             max_datagrams_queued: 4096,
             max_connections: 20_000,
             max_connections_per_address: 1_000,
+            max_handshakes: 1_000,
             max_queued_per_connection: 256,
             max_events_queued: 1024,
             max_commands_queued: 1024,
             max_work: 65_536,
             connect_timeout: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(5),
             message_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30 * 60),
+            stranger_timeout: Duration::from_secs(120),
+            websocket_ping: Duration::from_secs(25),
             remember_refused_tcp: Duration::from_secs(600),
         }
     }

@@ -121,6 +121,10 @@ impl<U: TransactionUser> Context<'_, U> {
     /// # Errors
     /// See [`RespondError`]. Nothing was sent then.
     pub fn respond(&mut self, key: ServerKey, response: Message) -> Result<(), RespondError> {
+        let lets_in = matches!(response.status(), Some(200..300)) && response.method_str() != "OPTIONS";
+        if let Some(hop) = self.core.transactions.hop(Key::Server(key)).filter(|_| lets_in) {
+            self.core.keep(hop);
+        }
         self.core.transactions.respond(self.core.now, key, &response)
     }
 
@@ -142,14 +146,16 @@ impl<U: TransactionUser> Context<'_, U> {
     /// The Via for a request that leaves by this hop. `None` when the connection is gone.
     pub fn via<'a>(&'a self, to: Hop, branch: &'a str) -> Option<OwnVia<'a>> {
         let transport = self.transport(to)?;
-        Some(OwnVia { transport, sent_by: self.sent_by(to)?, branch })
+        let is_accepted = |id| self.core.flows.get(id).is_some_and(|flow| flow.view.accepted);
+        let alias = transport == Transport::Tls && !to.flow().is_some_and(is_accepted);
+        Some(OwnVia { transport, sent_by: self.sent_by(to)?, branch, alias })
     }
 
     /// `host:port` by which peers of this hop reach us, as in Via, Contact and Record-Route. `None` when the connection
     /// is gone.
     pub fn sent_by(&self, to: Hop) -> Option<&str> {
-        let (_, local) = self.core.transport_of(to)?;
-        self.core.names.sent_by(local, self.core.peer_of(to)?)
+        let (transport, local) = self.core.transport_of(to)?;
+        self.core.names.sent_by(transport, local, self.core.peer_of(to)?)
     }
 
     /// What carries the messages of this hop. `None` when the connection is gone.
@@ -160,13 +166,37 @@ impl<U: TransactionUser> Context<'_, U> {
     /// The way to a destination: by datagrams, or by the connection to it, which is opened when there is none. What is
     /// sent meanwhile waits; if opening fails, every waiting request is reported as [`Failure`](crate::Failure).
     ///
-    /// `None` when no socket of ours can reach it, its transport is not bound, or there are too many connections.
+    /// `None` when no socket of ours can reach it, there are too many connections, or the transport is TLS, which wants to know
+    /// the domain (see [`hop_to_domain`](Self::hop_to_domain)), or WebSocket, which only phones open (RFC 7118 5).
     pub fn hop_to(&mut self, transport: Transport, peer: SocketAddr) -> Option<Hop> {
         match transport {
             Transport::Udp => Some(Hop::Udp { socket: self.core.udp.toward(peer)?, peer }),
             Transport::Tcp => self.core.connect(peer).map(Hop::Flow),
             Transport::Tls | Transport::Ws | Transport::Wss => None,
         }
+    }
+
+    /// The same for a destination that resolving `domain` has found: by TLS, the server there has to prove that it is this domain
+    /// (RFC 5922 7.3). `ours` is the domain that the message is from: where it has a certificate of its own, that is shown, and
+    /// connections of other domains of ours are not used (RFC 5923 5).
+    pub fn hop_to_domain(
+        &mut self,
+        transport: Transport,
+        peer: SocketAddr,
+        domain: &str,
+        ours: &str,
+    ) -> Option<Hop> {
+        match transport {
+            Transport::Tls => self.core.connect_tls(peer, domain, ours).map(Hop::Flow),
+            Transport::Udp | Transport::Tcp | Transport::Ws | Transport::Wss => self.hop_to(transport, peer),
+        }
+    }
+
+    /// The SIP domains that the peer of a connection has proved to be by its certificate (RFC 5922 7.4); none for datagrams,
+    /// without TLS, and for a client that showed no certificate.
+    pub fn proved_domains(&self, hop: Hop) -> Arc<[Box<str>]> {
+        let flow = hop.flow().and_then(|id| self.core.flows.get(id));
+        flow.and_then(|flow| flow.secured.as_ref()).map(|secured| secured.peer.clone()).unwrap_or_default()
     }
 
     /// Whether messages can be sent by this hop: always for datagrams, as long as it is there for a connection.

@@ -76,6 +76,22 @@ counters! {
     connections_refused,
     /// Connections closed because the peer did not read.
     connections_too_slow,
+    /// Handshakes of TLS that failed: no common version, an unknown authority, a peer that went away.
+    tls_handshakes_failed,
+    /// Connections that we closed because the server's certificate is not that of the domain we looked for.
+    tls_foreign_servers,
+    /// Handshakes of WebSocket that failed: no HTTP, not the subprotocol `sip`, an origin that is not allowed.
+    websocket_handshakes_failed,
+    /// Handshakes that took too long.
+    handshakes_timed_out,
+    /// Connections turned away because too many handshakes were under way.
+    handshakes_refused,
+    /// Connections closed because they were silent for too long.
+    connections_idle,
+    /// Connections closed because a message was begun, or owed, and did not come in time.
+    connections_unfinished,
+    /// Requests that took the connection of a peer that asked for it by `alias`.
+    connections_aliased,
     /// Times that accepting failed for want of a resource.
     accept_errors,
     /// Panics of the user, each of which cost one message.

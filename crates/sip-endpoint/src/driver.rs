@@ -27,10 +27,17 @@ const PER_ROUND: usize = 64;
 /// After accepting failed for want of a resource, how long to leave the peers in the kernel's queue.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
+/// A bound listener for connections.
+pub(crate) struct Listener {
+    pub(crate) io: TcpListener,
+    pub(crate) local: std::net::SocketAddr,
+    pub(crate) transport: Transport,
+}
+
 pub(crate) struct Driver<U: TransactionUser> {
     pub(crate) core: Core<U>,
     pub(crate) user: U,
-    pub(crate) listeners: Vec<(TcpListener, std::net::SocketAddr)>,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) commands: mpsc::Receiver<U::Command>,
     pub(crate) accept_again_at: Option<Instant>,
@@ -159,18 +166,20 @@ impl<U: TransactionUser> Driver<U> {
             (What::Closed { end, unsent }, _) => self.handle_closed(flow, end, unsent),
             // We have closed it: what was read before counts no more.
             (_, None) => {}
-            (What::Opened, Some(_)) => {
-                self.core.counters.connections_opened.one_more();
-                if let Some(flow) = self.core.flows.get_mut(flow) {
-                    flow.view.open = true;
-                    flow.fallbacks.clear();
+            (What::Opened(secured), Some(view)) => {
+                if !view.accepted {
+                    self.core.counters.connections_opened.one_more();
                 }
+                self.core.flows.opened(flow, secured);
                 self.core.show_opened(flow);
                 self.guarded(|user, cx| user.on_flow_opened(cx, flow));
             }
             (What::Ping, Some(_)) => self.core.counters.keep_alives.one_more(),
             (What::Message(message), Some(view)) => {
                 self.core.counters.stream_messages_received.one_more();
+                if view.transport == Transport::Tls {
+                    self.core.note_alias(flow, &message);
+                }
                 let way = Way::along(flow, view);
                 self.core.show_received(&way, message.bytes());
                 self.take(*message, way);
@@ -193,7 +202,19 @@ impl<U: TransactionUser> Driver<U> {
     fn handle_closed(&mut self, id: FlowId, end: FlowEnd, unsent: Vec<Parcel>) {
         let flow = self.core.flows.remove(id);
         let peer = flow.as_ref().map(|flow| flow.view.peer);
-        if let FlowEnd::NotOpened(_) = end {
+        self.core.count_end(end);
+        let not_opened = match end {
+            FlowEnd::NotOpened(_) => true,
+            FlowEnd::Handshake => flow.as_ref().is_some_and(|flow| !flow.view.accepted),
+            FlowEnd::Peer
+            | FlowEnd::Broken(_)
+            | FlowEnd::Ours
+            | FlowEnd::Idle
+            | FlowEnd::Silent
+            | FlowEnd::Unfinished
+            | FlowEnd::TooSlow => false,
+        };
+        if not_opened {
             self.core.counters.connections_failed.one_more();
             if let Some(flow) = flow {
                 self.core.fall_back(flow.view.peer, flow.fallbacks);
@@ -210,10 +231,10 @@ impl<U: TransactionUser> Driver<U> {
                 Some(key @ Key::Client(_)) => self.core.transactions.hop(key) != Some(Hop::Flow(id)),
                 Some(Key::Server(_)) | None => false,
             };
-            match (moved, end) {
+            match (moved, not_opened) {
                 (true, _) => {}
-                (false, FlowEnd::NotOpened(_)) => self.core.not_taken(parcel, peer),
-                (false, _) => self.core.undelivered(parcel),
+                (false, true) => self.core.not_taken(parcel, peer),
+                (false, false) => self.core.undelivered(parcel),
             }
         }
     }
@@ -270,15 +291,17 @@ impl<U: TransactionUser> Driver<U> {
         self.accept_again_at = None;
         let mut busy = false;
         for at in 0..self.listeners.len() {
-            let (listener, local) = &self.listeners[at];
-            match listener.poll_accept(cx) {
+            let Listener { io, local, transport } = &self.listeners[at];
+            match io.poll_accept(cx) {
                 Poll::Ready(Ok((stream, peer))) => {
                     busy = true;
                     // Messages are small and each matters: do not wait to fill a segment.
                     let _ = stream.set_nodelay(true);
                     let local = stream.local_addr().unwrap_or(*local);
-                    let now = self.core.now;
-                    if let Some(flow) = self.core.flows.accept(stream, Transport::Tcp, peer, local, now) {
+                    let (now, transport) = (self.core.now, *transport);
+                    let flow = self.core.flows.accept(stream, transport, peer, local, now);
+                    // The others are there when they have shaken hands.
+                    if let Some(flow) = flow.filter(|_| transport == Transport::Tcp) {
                         self.guarded(|user, cx| user.on_flow_opened(cx, flow));
                         self.drain(None);
                     }

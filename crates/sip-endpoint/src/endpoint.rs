@@ -16,13 +16,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, ListenStream};
 use crate::context::Core;
 use crate::counters::Counters;
 use crate::datagrams::DatagramSocket;
 use crate::dns::Dns;
-use crate::driver::Driver;
+use crate::driver::{Driver, Listener};
 use crate::flow::Flows;
+use crate::hop::Transport;
 use crate::kernel::KernelSocket;
 use crate::names::Names;
 use crate::stream::Event;
@@ -39,7 +40,7 @@ pub struct Endpoint<U: TransactionUser> {
     counters: Arc<Counters>,
     names: Names,
     sockets: Vec<Box<dyn DatagramSocket>>,
-    listeners: Vec<(TcpListener, SocketAddr)>,
+    listeners: Vec<Listener>,
     handle: Handle<U::Command>,
     commands: mpsc::Receiver<U::Command>,
 }
@@ -73,23 +74,45 @@ impl<C> Handle<C> {
 }
 
 impl<U: TransactionUser> Endpoint<U> {
-    /// Binds every address of the configuration, for UDP and TCP on the same port. Connections become tasks of `tasks`.
+    /// Binds every address of the configuration: those to `listen` on for UDP and TCP on the same port. Connections become tasks
+    /// of `tasks`.
     ///
     /// # Errors
-    /// When an address cannot be bound; the message names it.
+    /// When an address cannot be bound, or TLS is to be served without a certificate; the message names the address.
     pub async fn bind(config: Config, dns: Arc<dyn Dns>, tasks: Tasks) -> io::Result<Self> {
         let mut sockets: Vec<Box<dyn DatagramSocket>> = Vec::new();
         let mut listeners = Vec::new();
+        let named = |address: SocketAddr| {
+            move |error: io::Error| {
+                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+            }
+        };
         for listen in &config.listen {
             let bound = bind_both(listen, config.socket_buffer).await;
-            let (socket, listener) = bound.map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on {}: {error}", listen.address))
-            })?;
-            let address = socket.local();
+            let (socket, io) = bound.map_err(named(listen.address))?;
+            let local = socket.local();
             sockets.push(Box::new(socket));
-            listeners.push((listener, address));
+            listeners.push(Listener { io, local, transport: Transport::Tcp });
         }
-        Ok(Self { listeners, ..Self::over(config, dns, tasks, sockets)? })
+        let streams = config.streams.clone();
+        let has_certificate = config.tls.is_some();
+        let mut endpoint = Self::over(config, dns, tasks, sockets)?;
+        for ListenStream { transport, address, advertise } in streams {
+            let served = match transport {
+                Transport::Ws => true,
+                Transport::Tls | Transport::Wss => has_certificate,
+                Transport::Udp | Transport::Tcp => false,
+            };
+            if !served {
+                let why = format!("{} without a certificate", transport.as_str());
+                return Err(named(address)(io::Error::new(io::ErrorKind::InvalidInput, why)));
+            }
+            let io = listen_on(address).map_err(named(address))?;
+            let local = io.local_addr()?;
+            endpoint.names.add_of(transport, local, advertise.as_ref())?;
+            listeners.push(Listener { io, local, transport });
+        }
+        Ok(Self { listeners, ..endpoint })
     }
 
     /// Runs over sockets of the caller, one for each address of the configuration, and has no connections.
@@ -117,6 +140,12 @@ impl<U: TransactionUser> Endpoint<U> {
     /// The addresses that are bound, in the order of the configuration.
     pub fn listening(&self) -> impl Iterator<Item = SocketAddr> {
         self.sockets.iter().map(|socket| socket.local())
+    }
+
+    /// The addresses that are bound for connections of other kinds than TCP, in the order of the configuration.
+    pub fn listening_streams(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
+        let others = self.listeners.iter().filter(|listener| listener.transport != Transport::Tcp);
+        others.map(|listener| (listener.transport, listener.local))
     }
 
     /// What peers are shown of the listeners, `host:port`: the advertised names and the inside addresses.

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,15 +14,16 @@ use futures_util::FutureExt;
 use lifecycle::Tasks;
 use sip_message::Message;
 use sip_transaction::ClientKey;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::hop::{FlowId, Hop, Transport};
-use crate::stream::{self, Event, Parcel, Patience, What};
+use crate::opening::{Opening, Toward};
+use crate::reused::{Reached, Reused};
+use crate::stream::{self, Event, Line, Parcel, Patience, What};
+use crate::tls::Secured;
 use crate::waiting::Asked;
 
 /// Why a connection ended.
@@ -29,6 +31,8 @@ use crate::waiting::Asked;
 pub enum FlowEnd {
     /// It could not be opened.
     NotOpened(io::ErrorKind),
+    /// Its handshake of TLS or WebSocket failed, or was not done in time.
+    Handshake,
     /// The peer closed it.
     Peer,
     /// It broke.
@@ -37,6 +41,8 @@ pub enum FlowEnd {
     Ours,
     /// Nothing was heard or said for too long.
     Idle,
+    /// The peer did not answer when it was asked whether it is there.
+    Silent,
     /// The peer began a message and did not finish it in time.
     Unfinished,
     /// The peer did not read what we wrote.
@@ -71,6 +77,10 @@ pub(crate) struct Fallback {
 pub(crate) struct Flow {
     pub(crate) view: FlowView,
     outgoing: mpsc::Sender<Parcel>,
+    /// What TLS has proved.
+    pub(crate) secured: Option<Secured>,
+    /// Whether it carries something, for its task.
+    kept: Arc<AtomicBool>,
     pub(crate) asked: Asked<ClientKey>,
     /// Only while it is being opened.
     pub(crate) fallbacks: Vec<Fallback>,
@@ -89,8 +99,10 @@ pub(crate) enum Undelivered {
 
 pub(crate) struct Flows {
     flows: HashMap<FlowId, Flow>,
-    by_peer: HashMap<(Transport, SocketAddr), FlowId>,
+    pub(crate) reused: Reused,
     accepted_from: HashMap<IpAddr, usize>,
+    /// Accepted connections whose handshake is not done.
+    handshakes: usize,
     next: u64,
     events: mpsc::Sender<Event>,
     tasks: Tasks,
@@ -107,8 +119,9 @@ impl Flows {
     ) -> Self {
         Self {
             flows: HashMap::new(),
-            by_peer: HashMap::new(),
+            reused: Reused::default(),
             accepted_from: HashMap::new(),
+            handshakes: 0,
             next: 1,
             events,
             tasks,
@@ -130,59 +143,119 @@ impl Flows {
     }
 
     /// Takes in a connection that a peer opened, unless a bound is reached.
-    pub(crate) fn accept<S>(
+    pub(crate) fn accept(
         &mut self,
-        stream: S,
+        stream: TcpStream,
         transport: Transport,
         peer: SocketAddr,
         local: SocketAddr,
         now: Instant,
-    ) -> Option<FlowId>
-    where
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
+    ) -> Option<FlowId> {
         let from_there = self.accepted_from.get(&peer.ip()).copied().unwrap_or(0);
         if self.is_full() || from_there >= self.config.max_connections_per_address {
             self.counters.connections_refused.one_more();
             return None;
         }
-        let (id, outgoing) =
-            self.enter(FlowView { transport, peer, local, accepted: true, open: true, since: now });
-        let work = stream::run(stream, id, outgoing, self.events.clone(), self.patience());
-        self.start(id, work)?;
+        let open = transport == Transport::Tcp;
+        if !open && self.handshakes >= self.config.max_handshakes {
+            self.counters.handshakes_refused.one_more();
+            return None;
+        }
+        let live = self.config.tls.as_ref().map(|tls| tls.live());
+        let line = self.enter(FlowView { transport, peer, local, accepted: true, open, since: now });
+        let (id, opening) = (line.flow, self.opening());
+        match (transport, live) {
+            (Transport::Tcp, _) => {
+                self.reused.enter(Reached::openly(transport, peer), id);
+                self.start(id, stream::run(stream, line))?;
+            }
+            (Transport::Ws, _) => self.start(id, opening.accept_websocket(stream, line))?,
+            (Transport::Tls, Some(live)) => self.start(id, opening.accept_tls(stream, live, line))?,
+            (Transport::Wss, Some(live)) => {
+                self.start(id, opening.accept_secure_websocket(stream, live, line))?;
+            }
+            // No listener is bound for these, see `Endpoint::bind`.
+            (Transport::Udp, _) | (Transport::Tls | Transport::Wss, None) => {
+                self.remove(id);
+                return None;
+            }
+        }
         self.counters.connections_accepted.one_more();
         Some(id)
     }
 
     /// The connection to a peer: the one that is there, or a new one that takes messages while it is being opened.
     pub(crate) fn connect(&mut self, peer: SocketAddr, local: SocketAddr, now: Instant) -> Option<FlowId> {
-        let transport = Transport::Tcp;
-        if let Some(id) = self.by_peer.get(&(transport, peer)) {
-            return Some(*id);
+        let reached = Reached::openly(Transport::Tcp, peer);
+        if let Some(id) = self.reused.get(&reached) {
+            return Some(id);
         }
+        let (id, line, opening) = self.begin(reached, local, now)?;
+        self.start(id, opening.connect(peer, line))?;
+        Some(id)
+    }
+
+    /// The same by TLS, to a server that proves to be `domain`, as `ours`. A connection that was made for another domain is not
+    /// taken, whatever its address. RFC 5922 7.3, RFC 5923 5
+    pub(crate) fn connect_tls(
+        &mut self,
+        peer: SocketAddr,
+        domain: &str,
+        ours: &str,
+        local: SocketAddr,
+        now: Instant,
+    ) -> Option<FlowId> {
+        let live = self.config.tls.as_ref()?.live();
+        let (ours, connector) = live.connector(ours);
+        let reached = Reached::as_domain(peer, domain, &ours)?;
+        if let Some(id) = self.reused.get(&reached) {
+            if self.get(id).is_some_and(|flow| flow.view.accepted) {
+                self.counters.connections_aliased.one_more();
+            }
+            return Some(id);
+        }
+        let toward = Toward { domain: reached.domain.clone(), ours, connector };
+        let (id, line, opening) = self.begin(reached, local, now)?;
+        self.start(id, opening.connect_tls(peer, toward, line))?;
+        Some(id)
+    }
+
+    fn begin(
+        &mut self,
+        reached: Reached,
+        local: SocketAddr,
+        now: Instant,
+    ) -> Option<(FlowId, Line, Opening)> {
         if self.is_full() {
             self.counters.connections_refused.one_more();
             return None;
         }
-        let view = FlowView { transport, peer, local, accepted: false, open: false, since: now };
-        let (id, outgoing) = self.enter(view);
-        let (events, patience, limit) = (self.events.clone(), self.patience(), self.config.connect_timeout);
-        let work = async move {
-            let end = match timeout(limit, TcpStream::connect(peer)).await {
-                Ok(Ok(stream)) => {
-                    // Messages are small and each matters: do not wait to fill a segment.
-                    let _ = stream.set_nodelay(true);
-                    let _ = events.send(Event { flow: id, what: What::Opened }).await;
-                    return stream::run(stream, id, outgoing, events, patience).await;
-                }
-                Ok(Err(error)) => FlowEnd::NotOpened(error.kind()),
-                Err(_) => FlowEnd::NotOpened(io::ErrorKind::TimedOut),
-            };
-            let unsent = stream::unsent(Vec::new(), outgoing).await;
-            let _ = events.send(Event { flow: id, what: What::Closed { end, unsent } }).await;
-        };
-        self.start(id, work)?;
-        Some(id)
+        let (transport, peer) = (reached.transport, reached.address);
+        let line = self.enter(FlowView { transport, peer, local, accepted: false, open: false, since: now });
+        self.reused.enter(reached, line.flow);
+        Some((line.flow, line, self.opening()))
+    }
+
+    /// A connection is up.
+    pub(crate) fn opened(&mut self, id: FlowId, secured: Option<Secured>) {
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        if flow.view.accepted && !flow.view.open {
+            self.handshakes -= 1;
+        }
+        flow.view.open = true;
+        flow.secured = secured;
+        flow.fallbacks.clear();
+    }
+
+    /// A connection carries something that its silence does not end.
+    pub(crate) fn keep(&self, id: FlowId) {
+        if let Some(flow) = self.flows.get(&id) {
+            flow.kept.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn opening(&self) -> Opening {
+        Opening { config: self.config.clone(), counters: self.counters.clone() }
     }
 
     /// Gives a connection its task: the one place where this crate starts any.
@@ -221,35 +294,42 @@ impl Flows {
     /// Forgets a connection. What is queued on it still goes out; then the task ends for want of a sender.
     pub(crate) fn remove(&mut self, id: FlowId) -> Option<Flow> {
         let flow = self.flows.remove(&id)?;
-        let peer = (flow.view.transport, flow.view.peer);
-        if self.by_peer.get(&peer) == Some(&id) {
-            self.by_peer.remove(&peer);
-        }
-        if flow.view.accepted
-            && let Some(count) = self.accepted_from.get_mut(&flow.view.peer.ip())
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.accepted_from.remove(&flow.view.peer.ip());
+        self.reused.forget(id);
+        if flow.view.accepted {
+            if !flow.view.open {
+                self.handshakes -= 1;
+            }
+            if let Some(count) = self.accepted_from.get_mut(&flow.view.peer.ip()) {
+                *count -= 1;
+                if *count == 0 {
+                    self.accepted_from.remove(&flow.view.peer.ip());
+                }
             }
         }
         Some(flow)
     }
 
-    fn enter(&mut self, view: FlowView) -> (FlowId, mpsc::Receiver<Parcel>) {
+    fn enter(&mut self, view: FlowView) -> Line {
         let id = FlowId(self.next);
         self.next += 1;
         let (outgoing, queue) = mpsc::channel(self.config.max_queued_per_connection);
-        // The newest connection from an address is the one most likely to be alive.
-        self.by_peer.insert((view.transport, view.peer), id);
         if view.accepted {
             *self.accepted_from.entry(view.peer.ip()).or_default() += 1;
+            self.handshakes += usize::from(!view.open);
         }
-        self.flows.insert(
-            id,
-            Flow { view, outgoing, asked: Asked::default(), fallbacks: Vec::new(), unshown: Vec::new() },
-        );
-        (id, queue)
+        // What we opened, we opened for something.
+        let kept = Arc::new(AtomicBool::new(!view.accepted));
+        let flow = Flow {
+            view,
+            outgoing,
+            secured: None,
+            kept: kept.clone(),
+            asked: Asked::default(),
+            fallbacks: Vec::new(),
+            unshown: Vec::new(),
+        };
+        self.flows.insert(id, flow);
+        Line { flow: id, outgoing: queue, events: self.events.clone(), patience: self.patience(), kept }
     }
 
     fn is_full(&self) -> bool {
@@ -262,6 +342,8 @@ impl Flows {
             message: self.config.message_timeout,
             write: self.config.write_timeout,
             idle: self.config.idle_timeout,
+            stranger: self.config.stranger_timeout,
+            ping: self.config.websocket_ping,
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum Hop {
         /// The far address.
         peer: SocketAddr,
     },
-    /// A connection: TCP now, TLS and WebSocket when they are bound.
+    /// A connection: TCP, TLS or WebSocket.
     Flow(FlowId),
 }
 
@@ -76,6 +76,14 @@ impl Transport {
         match self {
             Self::Udp => false,
             Self::Tcp | Self::Tls | Self::Ws | Self::Wss => true,
+        }
+    }
+
+    /// Whether nobody on the way can read along: what `sips` asks for. RFC 3261 26.2.2
+    pub fn is_secure(self) -> bool {
+        match self {
+            Self::Tls | Self::Wss => true,
+            Self::Udp | Self::Tcp | Self::Ws => false,
         }
     }
 

@@ -19,6 +19,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod aliased;
 mod config;
 mod context;
 mod counters;
@@ -38,18 +39,22 @@ mod kernel;
 mod mmsg;
 mod names;
 mod network;
+mod opening;
 mod outbound;
 mod returning;
+mod reused;
 mod stream;
 mod stun;
 mod timers;
+mod tls;
 mod udp;
 mod user;
 mod waiting;
+mod websocket;
 mod witness;
 mod work;
 
-pub use config::{Config, Listen};
+pub use config::{Config, Listen, ListenStream};
 pub use context::{Context, Load};
 pub use counters::{Counter, Counters};
 pub use datagrams::{Backlog, DatagramSocket, Outgoing, Returned};
@@ -60,6 +65,7 @@ pub use hop::{Arrival, FlowId, Hop, SocketId, Transport};
 pub use names::OwnVia;
 pub use network::{BadNetwork, Network};
 pub use timers::TimerId;
+pub use tls::{CertificateFiles, Shown, Tls, TlsFiles, TlsProblem, domain_identities, is_identity};
 pub use user::{Failure, TransactionUser};
 pub use witness::{Direction, Seen, Witness};
 pub use work::Busy;

@@ -14,6 +14,8 @@ use crate::network::Network;
 #[derive(Debug, Clone)]
 struct Name {
     address: SocketAddr,
+    /// UDP stands for TCP too.
+    transport: Transport,
     sent_by: String,
     /// What local networks are shown instead.
     inside: Option<String>,
@@ -32,11 +34,16 @@ pub struct OwnVia<'a> {
     pub(crate) transport: Transport,
     pub(crate) sent_by: &'a str,
     pub(crate) branch: &'a str,
+    /// Asks the far end to use the connection for its own requests. RFC 5923 8.1
+    pub(crate) alias: bool,
 }
 
 impl fmt::Display for OwnVia<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SIP/2.0/{} {};branch={}", self.transport.as_str(), self.sent_by, self.branch)?;
+        if self.alias {
+            f.write_str(";alias")?;
+        }
         // RFC 3581 3: asks a server behind an address translator for symmetric answers.
         if self.transport == Transport::Udp { f.write_str(";rport") } else { Ok(()) }
     }
@@ -49,24 +56,40 @@ impl Names {
     }
 
     pub(crate) fn add(&mut self, address: SocketAddr, listen: &Listen) -> io::Result<()> {
+        self.add_of(Transport::Udp, address, listen.advertise.as_ref())
+    }
+
+    pub(crate) fn add_of(
+        &mut self,
+        transport: Transport,
+        address: SocketAddr,
+        advertise: Option<&String>,
+    ) -> io::Result<()> {
         let itself =
             || Ok::<_, io::Error>(SocketAddr::new(reachable(address.ip())?, address.port()).to_string());
-        let sent_by = match &listen.advertise {
+        let sent_by = match advertise {
             Some(name) if split_port(name).1.is_some() => name.clone(),
             Some(name) => format!("{name}:{}", address.port()),
             None => itself()?,
         };
         let inside = if self.local_nets.is_empty() { None } else { Some(itself()?) };
         self.own.extend([Some(&sent_by), inside.as_ref()].into_iter().flatten().map(|name| split_port(name)));
-        self.listening.push(Name { address, sent_by, inside });
+        self.listening.push(Name { address, transport, sent_by, inside });
         Ok(())
     }
 
-    /// What stands for the listener with this address, as `peer` is to see it.
-    pub(crate) fn sent_by(&self, local: SocketAddr, peer: SocketAddr) -> Option<&str> {
+    /// What stands for the listener of this kind with this address, as `peer` is to see it.
+    pub(crate) fn sent_by(&self, transport: Transport, local: SocketAddr, peer: SocketAddr) -> Option<&str> {
         let exact = self.listening.iter().find(|name| name.address == local);
-        let family = || self.listening.iter().find(|name| name.address.is_ipv4() == local.is_ipv4());
-        let name = exact.or_else(family).or(self.listening.first())?;
+        let family = |name: &&Name| name.address.is_ipv4() == local.is_ipv4();
+        // An unspecified address is bound, and a connection knows the one that the peer has called.
+        let port = |name: &&Name| family(name) && name.address.port() == local.port();
+        let name = exact
+            .or_else(|| self.of(transport).find(port))
+            .or_else(|| self.of(transport).find(family))
+            .or_else(|| self.of(transport).next())
+            .or_else(|| self.listening.iter().find(family))
+            .or(self.listening.first())?;
         let inside = || self.local_nets.iter().any(|net| net.contains(peer.ip()));
         Some(name.inside.as_ref().filter(|_| inside()).unwrap_or(&name.sent_by))
     }
@@ -81,9 +104,18 @@ impl Names {
     }
 
     /// The address we listen on for peers of this kind.
-    pub(crate) fn toward(&self, peer: SocketAddr) -> Option<SocketAddr> {
-        let family = self.listening.iter().find(|name| name.address.is_ipv4() == peer.is_ipv4());
-        family.map(|name| name.address)
+    pub(crate) fn toward(&self, transport: Transport, peer: SocketAddr) -> Option<SocketAddr> {
+        let family = |name: &&Name| name.address.is_ipv4() == peer.is_ipv4();
+        // Where there is no listener of the kind, answers come back by the connection all the same.
+        let name = self.of(transport).find(family).or_else(|| self.listening.iter().find(family));
+        name.map(|name| name.address)
+    }
+
+    fn of(&self, transport: Transport) -> impl Iterator<Item = &Name> {
+        let is_open = |transport| matches!(transport, Transport::Udp | Transport::Tcp);
+        self.listening
+            .iter()
+            .filter(move |name| name.transport == transport || is_open(name.transport) && is_open(transport))
     }
 
     /// RFC 3261 18.1.2: whether this Via is one that we wrote.
@@ -165,8 +197,14 @@ mod tests {
         let mut names = Names::new(&[], &["10.0.0.0/8".parse().unwrap()]);
         let address: SocketAddr = "10.0.0.1:5070".parse().unwrap();
         names.add(address, &Listen { address, advertise: Some("edge.example.com".to_owned()) }).unwrap();
-        assert_eq!(names.sent_by(address, "10.9.9.9:1".parse().unwrap()), Some("10.0.0.1:5070"));
-        assert_eq!(names.sent_by(address, "192.0.2.9:1".parse().unwrap()), Some("edge.example.com:5070"));
+        assert_eq!(
+            names.sent_by(Transport::Tcp, address, "10.9.9.9:1".parse().unwrap()),
+            Some("10.0.0.1:5070")
+        );
+        assert_eq!(
+            names.sent_by(Transport::Udp, address, "192.0.2.9:1".parse().unwrap()),
+            Some("edge.example.com:5070")
+        );
         assert_eq!(names.shown().collect::<Vec<_>>(), ["edge.example.com:5070", "10.0.0.1:5070"]);
         let via = Via::parse(b"SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1").unwrap();
         assert!(names.wrote(&via));
@@ -175,8 +213,45 @@ mod tests {
     /// TRN-05
     #[test]
     fn only_datagrams_ask_for_rport() {
-        let via = |transport| OwnVia { transport, sent_by: "h:5060", branch: "z9hG4bK1" }.to_string();
+        let via = |transport| {
+            OwnVia { transport, sent_by: "h:5060", branch: "z9hG4bK1", alias: transport == Transport::Tls }
+                .to_string()
+        };
         assert_eq!(via(Transport::Udp), "SIP/2.0/UDP h:5060;branch=z9hG4bK1;rport");
         assert_eq!(via(Transport::Tcp), "SIP/2.0/TCP h:5060;branch=z9hG4bK1");
+        assert_eq!(via(Transport::Tls), "SIP/2.0/TLS h:5060;branch=z9hG4bK1;alias");
+    }
+
+    /// TRN-09, TRN-12
+    #[test]
+    fn each_kind_of_connection_has_the_name_of_its_own_listener() {
+        let mut names = Names::new(&[], &[]);
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let advertise = |name: &str| Some(name.to_owned());
+        names
+            .add(any(5060), &Listen { address: any(5060), advertise: advertise("sip.example.com") })
+            .unwrap();
+        names.add_of(Transport::Tls, any(5061), advertise("sip.example.com").as_ref()).unwrap();
+        names.add_of(Transport::Wss, any(8443), advertise("ws.example.com:443").as_ref()).unwrap();
+        let peer = "192.0.2.9:1".parse().unwrap();
+        let shown = |transport, port| {
+            names.sent_by(transport, SocketAddr::from(([10, 0, 0, 1], port)), peer).unwrap().to_owned()
+        };
+        assert_eq!(shown(Transport::Udp, 5060), "sip.example.com:5060");
+        assert_eq!(shown(Transport::Tcp, 5060), "sip.example.com:5060");
+        assert_eq!(shown(Transport::Tls, 5061), "sip.example.com:5061");
+        assert_eq!(shown(Transport::Wss, 8443), "ws.example.com:443");
+        assert_eq!(names.toward(Transport::Tls, peer), Some(any(5061)));
+        assert_eq!(names.toward(Transport::Tcp, peer), Some(any(5060)));
+        for (via, ours) in [
+            ("SIP/2.0/TLS sip.example.com:5061", true),
+            ("SIP/2.0/TLS sip.example.com", true),
+            ("SIP/2.0/WSS ws.example.com", true),
+            ("SIP/2.0/WSS sip.example.com", false),
+            ("SIP/2.0/WSS df7jal23ls0d.invalid", false),
+        ] {
+            let via = format!("{via};branch=z9hG4bK1");
+            assert_eq!(names.wrote(&Via::parse(via.as_bytes()).unwrap()), ours, "{via}");
+        }
     }
 }

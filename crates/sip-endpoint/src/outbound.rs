@@ -8,7 +8,7 @@ use sip_message::{HeaderId, Message};
 use sip_transaction::{ClientKey, Key, SendError};
 
 use crate::context::Core;
-use crate::flow::{Fallback, FlowEnd, Undelivered};
+use crate::flow::{Fallback, FlowEnd, FlowView, Undelivered};
 use crate::hop::{FlowId, Hop, Transport};
 use crate::stream::Parcel;
 use crate::user::TransactionUser;
@@ -64,6 +64,7 @@ impl<U: TransactionUser> Core<U> {
     pub(crate) fn send_by(&mut self, request: Message, hop: Hop) -> Result<ClientKey, SendError> {
         let key = self.transactions.send_request(self.now, request, hop, self.is_reliable(hop))?;
         self.note_asked(hop, key);
+        self.keep(hop);
         Ok(key)
     }
 
@@ -74,14 +75,22 @@ impl<U: TransactionUser> Core<U> {
         }
     }
 
+    /// A connection by which we ask or let in something is more than a stranger's.
+    pub(crate) fn keep(&self, hop: Hop) {
+        if let Hop::Flow(id) = hop {
+            self.flows.keep(id);
+        }
+    }
+
     /// What carries the messages of a hop, and our address there.
     pub(crate) fn transport_of(&self, hop: Hop) -> Option<(Transport, SocketAddr)> {
         match hop {
             Hop::Udp { socket, .. } => Some((Transport::Udp, self.udp.local(socket)?)),
             Hop::Flow(id) => self.flows.get(id).map(|flow| {
                 // A peer that answers later cannot reach the port that a connection of ours happened to leave by.
-                let listening = if flow.view.accepted { None } else { self.names.toward(flow.view.peer) };
-                (flow.view.transport, listening.unwrap_or(flow.view.local))
+                let FlowView { transport, peer, local, accepted, .. } = flow.view;
+                let listening = if accepted { None } else { self.names.toward(transport, peer) };
+                (transport, listening.unwrap_or(local))
             }),
         }
     }
@@ -97,8 +106,14 @@ impl<U: TransactionUser> Core<U> {
     /// A connection to a peer; opened when there is none. `None` also where the sockets are a caller's, which may be no network
     /// at all.
     pub(crate) fn connect(&mut self, peer: SocketAddr) -> Option<FlowId> {
-        let local = self.names.toward(peer).filter(|_| self.connects)?;
+        let local = self.names.toward(Transport::Tcp, peer).filter(|_| self.connects)?;
         self.flows.connect(peer, local, self.now)
+    }
+
+    /// A TLS connection to a server of `domain`, as `ours`. RFC 5922 7.3
+    pub(crate) fn connect_tls(&mut self, peer: SocketAddr, domain: &str, ours: &str) -> Option<FlowId> {
+        let local = self.names.toward(Transport::Tls, peer).filter(|_| self.connects)?;
+        self.flows.connect_tls(peer, domain, ours, local, self.now)
     }
 
     /// Forgets a connection; the user hears of it in the same round.

@@ -10,7 +10,7 @@
 
 use std::net::SocketAddr;
 
-use sip_message::{Limits, Message};
+use sip_message::{Limits, Message, Via};
 use sip_transaction::Key;
 
 use crate::context::Core;
@@ -67,9 +67,7 @@ impl<U: TransactionUser> Core<U> {
         let response = Message::parse(parcel.bytes.clone(), &Limits::OWN).ok()?;
         let via = response.top_via().ok()?;
         let ip = via.received_ip().or_else(|| via.host_ip())?;
-        if !via.transport.eq_ignore_ascii_case(Transport::Tcp.as_str()) {
-            return None;
-        }
+        returns_by(&via)?;
         let source = SocketAddr::new(ip, via.port_or_default());
         self.counters.responses_rerouted.one_more();
         self.return_by(parcel, source, Tried::Source(source))
@@ -78,8 +76,9 @@ impl<U: TransactionUser> Core<U> {
     fn ask_for_sent_by(&mut self, parcel: Parcel, source: SocketAddr) -> Option<()> {
         let response = Message::parse(parcel.bytes.clone(), &Limits::OWN).ok()?;
         let via = response.top_via().ok()?;
-        let transport = Some(Transport::Tcp);
-        let target = Target { host: via.host.to_owned(), port: via.port, transport, secure: false };
+        let transport = returns_by(&via)?;
+        let secure = transport == Transport::Tls;
+        let target = Target { host: via.host.to_owned(), port: via.port, transport: Some(transport), secure };
         if target.numeric().is_some_and(|sent_by| sent_by.address == source) {
             return None;
         }
@@ -112,11 +111,22 @@ impl<U: TransactionUser> Core<U> {
     }
 
     fn return_by(&mut self, parcel: Parcel, peer: SocketAddr, tried: Tried) -> Option<()> {
-        let flow = self.connect(peer)?;
+        let response = Message::parse(parcel.bytes.clone(), &Limits::OWN).ok()?;
+        let via = response.top_via().ok()?;
+        let flow = match returns_by(&via)? {
+            Transport::Tls => self.connect_tls(peer, via.host, "")?,
+            Transport::Tcp | Transport::Udp | Transport::Ws | Transport::Wss => self.connect(peer)?,
+        };
         if let Some(Key::Server(key)) = parcel.origin {
             self.transactions.move_server(key, Hop::Flow(flow));
         }
         self.show_sent(Hop::Flow(flow), &parcel.bytes);
         self.flows.send(flow, Parcel { tried, ..parcel }).ok()
     }
+}
+
+/// By what a response may go back when its connection is gone.
+fn returns_by(via: &Via<'_>) -> Option<Transport> {
+    let is = |transport: &Transport| via.transport.eq_ignore_ascii_case(transport.as_str());
+    [Transport::Tcp, Transport::Tls].into_iter().find(is)
 }

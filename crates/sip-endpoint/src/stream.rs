@@ -4,6 +4,8 @@
 //! driver through one bounded queue for all connections; when that is full, reading pauses and TCP slows the peer down.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::flow::FlowEnd;
 use crate::hop::FlowId;
 use crate::returning::Tried;
+use crate::tls::Secured;
 
 /// A message on its way out, and whom to tell when it does not get there.
 #[derive(Debug)]
@@ -40,8 +43,8 @@ pub(crate) struct Event {
 
 #[derive(Debug)]
 pub(crate) enum What {
-    /// The connection that we opened is up.
-    Opened,
+    /// The connection that we opened is up, or one that we accepted has shaken hands; what TLS has proved of it.
+    Opened(Option<Secured>),
     /// A message came.
     Message(Box<Message>),
     /// A keep-alive came and is being answered.
@@ -60,38 +63,72 @@ pub(crate) struct Patience {
     pub(crate) message: Duration,
     pub(crate) write: Duration,
     pub(crate) idle: Duration,
+    /// The same for a connection that carries nothing.
+    pub(crate) stranger: Duration,
+    /// After what silence a WebSocket peer is asked whether it is there.
+    pub(crate) ping: Duration,
+}
+
+/// What joins the task of a connection to the driver.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) flow: FlowId,
+    pub(crate) outgoing: mpsc::Receiver<Parcel>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) patience: Patience,
+    /// Whether it carries something: a registration, a dialog, requests of ours.
+    pub(crate) kept: Arc<AtomicBool>,
+}
+
+impl Line {
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// How long it may be silent.
+    pub(crate) fn idle(&self) -> Duration {
+        if self.is_kept() { self.patience.idle } else { self.patience.stranger.min(self.patience.idle) }
+    }
+
+    /// It is up.
+    pub(crate) async fn opened(&self, secured: Option<Secured>) {
+        // The driver is gone only when everything is.
+        let _ = self.events.send(Event { flow: self.flow, what: What::Opened(secured) }).await;
+    }
+
+    /// It is over; `in_hand` was taken from the queue and did not leave.
+    pub(crate) async fn end(self, end: FlowEnd, in_hand: Vec<Parcel>) {
+        let unsent = unsent(in_hand, self.outgoing).await;
+        let _ = self.events.send(Event { flow: self.flow, what: What::Closed { end, unsent } }).await;
+    }
 }
 
 /// Pings that may wait for their answer.
 const PONGS: usize = 16;
 
 /// Runs a connection until either side ends it, and reports the end.
-pub(crate) async fn run<S>(
-    stream: S,
-    flow: FlowId,
-    mut outgoing: mpsc::Receiver<Parcel>,
-    events: mpsc::Sender<Event>,
-    patience: Patience,
-) where
+pub(crate) async fn run<S>(stream: S, mut line: Line)
+where
     S: AsyncRead + AsyncWrite + Send,
 {
     let (reader, writer) = tokio::io::split(stream);
     let (pong, pongs) = mpsc::channel(PONGS);
     let (activity, active) = tokio::sync::watch::channel(Instant::now());
     let mut in_hand = Vec::new();
+    // Apart from the line, which the reading half looks at meanwhile.
+    let mut outgoing = std::mem::replace(&mut line.outgoing, mpsc::channel(1).1);
     let end = tokio::select! {
         biased;
         // Writing first: what we owe goes out before more is taken in.
-        end = write(writer, &mut outgoing, pongs, &mut in_hand, &activity, patience) => end,
-        end = read(reader, flow, &events, pong, active, patience) => end,
+        end = write(writer, &mut outgoing, pongs, &mut in_hand, &activity, line.patience) => end,
+        end = read(reader, &line, pong, active) => end,
     };
-    let unsent = unsent(in_hand, outgoing).await;
-    // The driver is gone only when everything is.
-    let _ = events.send(Event { flow, what: What::Closed { end, unsent } }).await;
+    line.outgoing = outgoing;
+    line.end(end, in_hand).await;
 }
 
 /// What will not leave by this connection.
-pub(crate) async fn unsent(mut in_hand: Vec<Parcel>, mut outgoing: mpsc::Receiver<Parcel>) -> Vec<Parcel> {
+async fn unsent(mut in_hand: Vec<Parcel>, mut outgoing: mpsc::Receiver<Parcel>) -> Vec<Parcel> {
     outgoing.close();
     while let Some(parcel) = outgoing.recv().await {
         in_hand.push(parcel);
@@ -101,12 +138,11 @@ pub(crate) async fn unsent(mut in_hand: Vec<Parcel>, mut outgoing: mpsc::Receive
 
 async fn read<S: AsyncRead>(
     mut stream: ReadHalf<S>,
-    flow: FlowId,
-    events: &mpsc::Sender<Event>,
+    line: &Line,
     pong: mpsc::Sender<()>,
     active: tokio::sync::watch::Receiver<Instant>,
-    patience: Patience,
 ) -> FlowEnd {
+    let Line { flow, events, patience, .. } = line;
     let mut framer = Framer::new(patience.limits);
     let mut buffer = BytesMut::with_capacity(8 * 1024);
     let mut last_read = Instant::now();
@@ -115,14 +151,14 @@ async fn read<S: AsyncRead>(
     loop {
         let deadline = match owed_since {
             Some(since) => since + patience.message,
-            None => last_read.max(*active.borrow()) + patience.idle,
+            None => last_read.max(*active.borrow()) + line.idle(),
         };
         let read = tokio::select! {
             biased;
             read = stream.read_buf(&mut buffer) => read,
             () = sleep_until(deadline) => {
-                let still_idle = owed_since.is_none() && last_read.max(*active.borrow()) + patience.idle > deadline;
-                if still_idle {
+                let has_spoken = owed_since.is_none() && last_read.max(*active.borrow()) + line.idle() > deadline;
+                if has_spoken {
                     continue;
                 }
                 return if owed_since.is_some() { FlowEnd::Unfinished } else { FlowEnd::Idle };
@@ -152,7 +188,7 @@ async fn read<S: AsyncRead>(
                 Frame::Broken { error, head } => What::Malformed { error, bytes: head, fatal: true },
             };
             let fatal = matches!(what, What::Malformed { fatal: true, .. });
-            if events.send(Event { flow, what }).await.is_err() {
+            if events.send(Event { flow: *flow, what }).await.is_err() {
                 return FlowEnd::Ours;
             }
             if fatal {

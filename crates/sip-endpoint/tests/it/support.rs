@@ -12,7 +12,7 @@ use sip_endpoint::{
     FlowId, Handle, Hop, Seen, ServerKey, SystemDns, TimerId, TransactionUser, Transport, Witness,
 };
 use sip_message::{Frame, Framer, Limits, Message, ResponseBuilder};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -156,6 +156,8 @@ impl TransactionUser for Obedient {
 /// An endpoint that runs.
 pub struct Running {
     pub address: SocketAddr,
+    /// Where TLS and WebSocket are served.
+    pub streams: Vec<(Transport, SocketAddr)>,
     pub handle: Handle<Command>,
     pub counters: Arc<Counters>,
     /// How often the loop went round because there was something to do.
@@ -180,13 +182,14 @@ impl Running {
         let tasks = Tasks::new("endpoint", 1000);
         let endpoint = Endpoint::<Obedient>::bind(config, dns, tasks).await.unwrap();
         let address = endpoint.listening().next().unwrap();
+        let streams = endpoint.listening_streams().collect();
         let (sender, told) = mpsc::unbounded_channel();
         let (handle, counters) = (endpoint.handle(), endpoint.counters().clone());
         let rounds = Arc::new(AtomicU32::new(0));
         let watcher = Arc::new(Watcher::default());
         let user = Obedient { told: sender, rounds: rounds.clone(), watcher: watcher.clone() };
         tokio::spawn(endpoint.run(user, std::future::pending()));
-        Self { address, handle, counters, rounds, watcher, told }
+        Self { address, streams, handle, counters, rounds, watcher, told }
     }
 
     /// The next thing that the user is told.
@@ -338,23 +341,29 @@ impl TcpListening {
 
     pub async fn accept(&self) -> TcpPeer {
         let accepted = timeout(PATIENCE, self.listener.accept()).await;
-        TcpPeer::over(accepted.expect("a connection comes in time").unwrap().0)
+        TcpPeer::nodelay(accepted.expect("a connection comes in time").unwrap().0)
     }
 }
 
 /// A peer that speaks over a connection.
-pub struct TcpPeer {
-    pub stream: TcpStream,
+pub struct TcpPeer<S = TcpStream> {
+    pub stream: S,
     framer: Framer,
 }
 
 impl TcpPeer {
     pub async fn connect(to: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(to).await.unwrap())
+        Self::nodelay(TcpStream::connect(to).await.unwrap())
     }
 
-    fn over(stream: TcpStream) -> Self {
+    fn nodelay(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TcpPeer<S> {
+    pub fn over(stream: S) -> Self {
         Self { stream, framer: Framer::new(Limits::default()) }
     }
 

@@ -1,0 +1,170 @@
+//! From a connection of the kernel to one that carries messages: the handshakes of TLS and of WebSocket, within their time.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::flow::FlowEnd;
+use crate::stream::{self, Line};
+use crate::tls::{Live, Secured, identities};
+use crate::websocket;
+
+/// What handshakes are made with.
+#[derive(Clone)]
+pub(crate) struct Opening {
+    pub(crate) config: Arc<Config>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// The server of a domain, and who we are to it.
+pub(crate) struct Toward {
+    pub(crate) domain: Box<str>,
+    pub(crate) ours: Box<str>,
+    pub(crate) connector: Arc<ClientConfig>,
+}
+
+impl Opening {
+    /// TLS that a peer began.
+    pub(crate) async fn accept_tls(self, stream: TcpStream, live: Arc<Live>, line: Line) {
+        match self.in_time(self.server(stream, live)).await {
+            Ok((stream, secured)) => {
+                line.opened(Some(secured)).await;
+                stream::run(stream, line).await;
+            }
+            Err(end) => line.end(end, Vec::new()).await,
+        }
+    }
+
+    /// WebSocket that a peer began.
+    pub(crate) async fn accept_websocket(self, stream: TcpStream, line: Line) {
+        match self.in_time(self.upgrade(stream, &line)).await {
+            Ok(socket) => {
+                line.opened(None).await;
+                websocket::run(socket, line).await;
+            }
+            Err(end) => line.end(end, Vec::new()).await,
+        }
+    }
+
+    /// WebSocket inside TLS.
+    pub(crate) async fn accept_secure_websocket(self, stream: TcpStream, live: Arc<Live>, line: Line) {
+        let both = async {
+            let (stream, secured) = self.server(stream, live).await?;
+            Ok((self.upgrade(stream, &line).await?, secured))
+        };
+        match self.in_time(both).await {
+            Ok((socket, secured)) => {
+                line.opened(Some(secured)).await;
+                websocket::run(socket, line).await;
+            }
+            Err(end) => line.end(end, Vec::new()).await,
+        }
+    }
+
+    /// A plain connection that we open.
+    pub(crate) async fn connect(self, peer: SocketAddr, line: Line) {
+        match dial(peer, self.config.connect_timeout).await {
+            Ok(stream) => {
+                line.opened(None).await;
+                stream::run(stream, line).await;
+            }
+            Err(end) => line.end(end, Vec::new()).await,
+        }
+    }
+
+    /// TLS that we begin, to a server that has to be this domain. RFC 5922 7.3
+    pub(crate) async fn connect_tls(self, peer: SocketAddr, toward: Toward, line: Line) {
+        let stream = match dial(peer, self.config.connect_timeout).await {
+            Ok(stream) => stream,
+            Err(end) => return line.end(end, Vec::new()).await,
+        };
+        match self.in_time(self.client(stream, toward)).await {
+            Ok((stream, secured)) => {
+                line.opened(Some(secured)).await;
+                stream::run(stream, line).await;
+            }
+            Err(end) => line.end(end, Vec::new()).await,
+        }
+    }
+
+    async fn in_time<T>(&self, handshake: impl Future<Output = Result<T, FlowEnd>>) -> Result<T, FlowEnd> {
+        timeout(self.config.handshake_timeout, handshake).await.unwrap_or_else(|_| {
+            self.counters.handshakes_timed_out.one_more();
+            Err(FlowEnd::Handshake)
+        })
+    }
+
+    async fn server(
+        &self,
+        stream: TcpStream,
+        live: Arc<Live>,
+    ) -> Result<(server::TlsStream<TcpStream>, Secured), FlowEnd> {
+        let stream = TlsAcceptor::from(live.acceptor()).accept(stream).await;
+        let stream = stream.map_err(|error| self.not_secured(&error))?;
+        let session = stream.get_ref().1;
+        let secured = live.client(session.server_name(), session.peer_certificates());
+        Ok((stream, secured))
+    }
+
+    async fn client(
+        &self,
+        stream: TcpStream,
+        toward: Toward,
+    ) -> Result<(client::TlsStream<TcpStream>, Secured), FlowEnd> {
+        let Toward { domain, ours, connector } = toward;
+        // RFC 5922 7.8: the name is sent, so that one server can be several domains.
+        let name = ServerName::try_from(String::from(domain)).map_err(|_| FlowEnd::Handshake)?;
+        let stream = TlsConnector::from(connector).connect(name, stream).await;
+        let stream = stream.map_err(|error| self.not_secured(&error))?;
+        let peer = identities(stream.get_ref().1.peer_certificates());
+        Ok((stream, Secured { peer, ours }))
+    }
+
+    fn not_secured(&self, error: &io::Error) -> FlowEnd {
+        let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        match error {
+            Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)) => {
+                self.counters.tls_foreign_servers.one_more();
+            }
+            Some(_) | None => self.counters.tls_handshakes_failed.one_more(),
+        }
+        FlowEnd::Handshake
+    }
+
+    async fn upgrade<S>(
+        &self,
+        stream: S,
+        line: &Line,
+    ) -> Result<tokio_tungstenite::WebSocketStream<S>, FlowEnd>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        let socket = websocket::upgrade(stream, &self.config.origins, &line.patience).await;
+        socket.map_err(|_| {
+            self.counters.websocket_handshakes_failed.one_more();
+            FlowEnd::Handshake
+        })
+    }
+}
+
+async fn dial(peer: SocketAddr, limit: Duration) -> Result<TcpStream, FlowEnd> {
+    match timeout(limit, TcpStream::connect(peer)).await {
+        Ok(Ok(stream)) => {
+            // Messages are small and each matters: do not wait to fill a segment.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(FlowEnd::NotOpened(error.kind())),
+        Err(_) => Err(FlowEnd::NotOpened(io::ErrorKind::TimedOut)),
+    }
+}
