@@ -18,6 +18,13 @@ pub fn has_common_codec(one: &Sdp, other: &Sdp) -> bool {
     })
 }
 
+impl Sdp {
+    /// Whether some living stream carries more than telephone events and comfort noise.
+    pub fn has_codec(&self) -> bool {
+        self.media().iter().any(|media| !media.is_disabled() && !codecs(media).is_empty())
+    }
+}
+
 /// The codecs of a stream as `name/clock`, lower case; for anything but RTP the bare formats.
 fn codecs(media: &Media) -> Vec<String> {
     let is_rtp = media.protocol().windows(3).any(|window| window.eq_ignore_ascii_case(b"RTP"));

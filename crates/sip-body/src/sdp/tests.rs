@@ -297,3 +297,18 @@ fn a_history_survives_storage() {
     let damaged = HistorySnapshot { lines: vec![Bytes::from_static(b"x")], ..one.snapshot() };
     assert!(LegHistory::restore(damaged).is_err());
 }
+
+/// UAC-11: key presses and comfort noise alone are no conversation.
+#[test]
+fn events_and_noise_are_no_codecs() {
+    let with = |formats: &str| {
+        sdp(&format!("v=0\r\no=x 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 50 RTP/AVP {formats}\r\n"))
+    };
+    assert!(with("0").has_codec() && with("0 101\r\na=rtpmap:101 telephone-event/8000").has_codec());
+    assert!(!with("101\r\na=rtpmap:101 telephone-event/8000").has_codec());
+    assert!(!with("13").has_codec());
+    assert!(!sdp("v=0\r\no=x 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n").has_codec());
+    let data =
+        "v=0\r\no=x 1 1 IN IP4 h\r\ns=-\r\nt=0 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+    assert!(sdp(data).has_codec());
+}

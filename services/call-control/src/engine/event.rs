@@ -133,6 +133,21 @@ pub struct ResponseReceived {
     pub body: Option<Body>,
 }
 
+impl ResponseReceived {
+    /// Its reason phrase; a peer may leave that empty (RFC 3261 25.1), and then it is the standard one of the status.
+    pub fn phrase(&self) -> &str {
+        match self.reason.as_str() {
+            "" => standard_phrase(self.status),
+            told => told,
+        }
+    }
+}
+
+/// What a status is called when nobody says it.
+pub fn standard_phrase(status: u32) -> &'static str {
+    u16::try_from(status).map_or("", sip_message::standard_reason)
+}
+
 /// A request inside a leg's dialog. The edge holds the server transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestReceived {

@@ -73,7 +73,7 @@ impl Work<'_> {
         let fitted = fitted.or_else(|| self.reject_answer(A, &tag));
         self.ack(A, &tag, fitted);
         self.stop_timer(TimerKind::Guard, A);
-        if !is_readable || refuses_all(answer) {
+        if !is_readable || refuses_all(&stage.offer, answer) {
             let by = self.leg(B).leg_id.clone();
             self.end(Cause::failed_by(&by, 488, "Not Acceptable Here"));
         }

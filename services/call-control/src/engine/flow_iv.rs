@@ -137,7 +137,7 @@ impl Work<'_> {
             let fitted = self.fit_answer(B, &tag, &request.offer, answer, &request.lines);
             self.ack(B, &tag, fitted);
             self.ack_first();
-            if refuses_all(answer) {
+            if refuses_all(&request.offer, answer) {
                 return self.end_by(A, 488, "Not Acceptable Here");
             }
             return self.agreed(tag);

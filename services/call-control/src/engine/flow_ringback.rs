@@ -100,7 +100,8 @@ impl Work<'_> {
                 if stage.refused != 0 {
                     return self.refused(B, stage.refused, &stage.refused_reason, false);
                 }
-                let answer = reply.sdp.as_ref().filter(|answer| reply.is_ok() && !refuses_all(answer));
+                let answer =
+                    reply.sdp.as_ref().filter(|answer| reply.is_ok() && !refuses_all(&request.offer, answer));
                 let tag = stage.tag.clone();
                 match answer {
                     Some(answer) => {

@@ -95,9 +95,12 @@ pub fn is_readable(sdp: &[u8]) -> bool {
     Sdp::parse(sdp).is_ok()
 }
 
-/// Whether the answer leaves no stream alive (LAD-1 h).
-pub fn refuses_all(answer: &[u8]) -> bool {
-    Sdp::parse(answer).is_ok_and(|sdp| sdp.media().iter().all(|media| media.is_disabled()))
+/// Whether the answer leaves no stream alive (LAD-1 h), or none that carries anything but key presses although more was offered:
+/// that is how baresip answers when it has none of the codecs.
+pub fn refuses_all(offer: &[u8], answer: &[u8]) -> bool {
+    let Ok(answer) = Sdp::parse(answer) else { return false };
+    let is_alive = answer.media().iter().any(|media| !media.is_disabled());
+    !is_alive || (!answer.has_codec() && Sdp::parse(offer).is_ok_and(|offer| offer.has_codec()))
 }
 
 /// Whether two descriptions could talk at all (LAD-2 k). What cannot be read is left to the peer.

@@ -7,7 +7,9 @@
 //! | any, unknown tag in Require        | 420 with Unsupported (UAC-02)                                            |
 //! | BYE                                | 200, pending requests 487 (UAC-18); the call ends                        |
 //! | INVITE, ours is under way          | 491 (UAC-21)                                                             |
-//! | INVITE or UPDATE, theirs is too    | 500 with Retry-After 0-10 (UAC-21, UPD-03)                               |
+//! | INVITE, theirs runs too            | 500 with Retry-After 0-10 (UAC-21)                                       |
+//! | UPDATE, their earlier UPDATE runs  | the same (UPD-03)                                                        |
+//! | UPDATE with SDP, their INVITE runs | the same; 491 once our 2xx to it has made an offer (UPD-03)              |
 //! | INVITE or UPDATE with SDP          | open offer of ours: 491, of theirs: 500; else to the flow                |
 //! | INVITE or UPDATE, unknown body     | 415 with what is accepted (UAC-03); SDP that cannot be read: 488 with Warning |
 //! | UPDATE without SDP                 | 200 (UPD-02)                                                             |
@@ -135,17 +137,21 @@ impl Work<'_> {
         let on = self.leg(leg);
         let Some(dialog) = on.dialog(tag) else { return };
         let is_exchange = is_invite || sdp.is_some();
-        let theirs_runs = on.served.iter().any(|served| {
-            served.transaction != transaction
-                && served.remote_tag == tag
-                && matches!(served.method.as_str(), "INVITE" | "UPDATE")
-        });
+        let earlier = |served: &&Served| served.transaction != transaction && served.remote_tag == tag;
+        // RFC 3311 5.2: without SDP an UPDATE meets nothing but another UPDATE
+        let theirs_runs = on
+            .served
+            .iter()
+            .filter(earlier)
+            .any(|served| served.method == "UPDATE" || (is_exchange && served.method == "INVITE"));
+        let is_ours_open = dialog.open_offer() == OpenOffer::Ours
+            || on.served.iter().filter(earlier).any(|served| !served.relayed_offer.is_empty());
         let ours_runs = dialog.unacked != 0
             || on.pending.iter().any(|pending| {
                 pending.request.to_tag == tag
                     && matches!(pending.request.method.as_str(), "INVITE" | "UPDATE")
             });
-        let is_glare = (is_invite && ours_runs) || (is_exchange && dialog.open_offer() == OpenOffer::Ours);
+        let is_glare = (is_invite && ours_runs) || (is_exchange && is_ours_open);
         if is_glare {
             return self.respond(leg, transaction, 491, Vec::new(), None);
         }

@@ -57,7 +57,7 @@ impl Work<'_> {
         }
         let is_reliable = response.rseq.is_some() && lists(&response.require, "100rel");
         if response.to_tag.is_empty() {
-            return self.on_progress(leg, response.status, &response.reason);
+            return self.on_progress(leg, response.status, response.phrase());
         }
         if on.dialog(&response.to_tag).is_none() {
             if on.dialogs.len() >= MAX_DIALOGS {
@@ -73,7 +73,7 @@ impl Work<'_> {
         if is_reliable {
             self.on_reliable(leg, response);
         } else {
-            self.on_progress(leg, response.status, &response.reason);
+            self.on_progress(leg, response.status, response.phrase());
         }
     }
 
@@ -118,14 +118,14 @@ impl Work<'_> {
                 on.state = LegState::Answered.into();
                 on.accepted_ms = now_ms;
                 on.sip_status = response.status;
-                on.sip_reason = response.reason.clone();
+                on.sip_reason = response.phrase().to_owned();
                 if let Some(invite) = &mut on.invite {
                     invite.phase = InvitePhase::Accepted.into();
                 }
                 self.stop_timer(TimerKind::Ring, leg);
                 let window = self.transaction_time();
                 self.start_timer(TimerKind::Accepted, leg, window);
-                self.report(leg, CallEventType::LegAnswered, response.status, &response.reason);
+                self.report(leg, CallEventType::LegAnswered, response.status, response.phrase());
                 self.signals.push_back(Signal::Answered { leg, sdp });
             }
             InvitePhase::Cancelling => {
@@ -163,8 +163,8 @@ impl Work<'_> {
                 self.invite_failed(leg);
                 let on = self.leg_mut(leg);
                 on.sip_status = response.status;
-                on.sip_reason = response.reason.clone();
-                let (status, reason) = (response.status, response.reason.clone());
+                on.sip_reason = response.phrase().to_owned();
+                let (status, reason) = (response.status, response.phrase().to_owned());
                 self.signals.push_back(Signal::Refused { leg, status, reason, silent });
             }
             InvitePhase::Cancelling => {

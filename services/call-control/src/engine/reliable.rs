@@ -41,7 +41,7 @@ impl Work<'_> {
             }
             return;
         }
-        self.take(leg, tag, arrived, &response.reason);
+        self.take(leg, tag, arrived, response.phrase());
         while let Some(next) = self.next_ahead(leg, tag) {
             self.take(leg, tag, next, "");
         }

@@ -7,13 +7,14 @@
 //! | 2xx to INVITE      | waits for ACK; target refreshed; acknowledged at once when the dialog is over     |
 //! | 2xx to UPDATE      | target refreshed                                                                  |
 //! | 491, 500 (retry)   | left to the flow, see `glare`                                                     |
+//! | 405, 501, refresh  | the refresh again by re-INVITE, see `session_timer`                               |
 //! | 408, 481, silence  | the dialog is over (RFC 3261 12.2.1.2), INFO and PRACK excepted                   |
 
 use sip_dialog::target;
 use sip_message::Method;
 
 use crate::engine::effect::Header;
-use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived};
+use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived, standard_phrase};
 use crate::engine::leg::{DialogState, OpenOffer, Pending, Purpose};
 use crate::engine::offer_answer::{Fate, session_of};
 use crate::engine::session_timer::{Role, min_se};
@@ -36,7 +37,7 @@ impl Work<'_> {
         }
         let reply = Reply {
             status: response.status,
-            reason: response.reason.clone(),
+            reason: response.phrase().to_owned(),
             sdp: session_of(response.body.as_ref()),
             body: response.body.clone(),
             retry_after: response.retry_after,
@@ -57,7 +58,12 @@ impl Work<'_> {
         let request = on.pending.remove(at);
         let status = failed.cause.status();
         let silent = failed.cause == FailureCause::Timeout;
-        self.finish_request(leg, request, Reply { status, silent, unsent: !silent, ..Reply::default() });
+        let reason = standard_phrase(status).to_owned();
+        self.finish_request(
+            leg,
+            request,
+            Reply { status, reason, silent, unsent: !silent, ..Reply::default() },
+        );
     }
 
     /// The request is over, with this reply.
@@ -85,7 +91,9 @@ impl Work<'_> {
                 {
                     dialog.state = DialogState::Ended.into();
                 }
-                self.signals.push_back(Signal::Reply { leg, request: Box::new(request), reply });
+                if !self.refresh_by_invite(leg, &request, &reply) {
+                    self.signals.push_back(Signal::Reply { leg, request: Box::new(request), reply });
+                }
             }
         }
     }

@@ -14,6 +14,7 @@
 //! | other, with Retry-After     | again then                                                                                  |
 //! | other, or no way to send it | again after half of what is left, so that the same refusal is not provoked all the time     |
 //! | 422                         | the same, with the interval of Min-SE                                                       |
+//! | 405, 501 to UPDATE          | at once by re-INVITE: the phone does not do what its Allow says (RFC 3311 5.1)                |
 //!
 //! What would be repeated too late is not: by then the session is over.
 
@@ -24,7 +25,7 @@ use sip_message::{Refresher, SessionExpires};
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, Header};
 use crate::engine::event::{RequestReceived, ResponseReceived};
-use crate::engine::leg::Purpose;
+use crate::engine::leg::{Pending, Purpose};
 use crate::engine::outcome::Cause;
 use crate::engine::send::{ALLOW, Ask};
 use crate::engine::signal::{LegIndex, Reply};
@@ -109,15 +110,35 @@ impl Work<'_> {
         if on.is_busy(&on.remote_tag) || on.retry.is_some() {
             return self.start_timer(TimerKind::Refresh, leg, Duration::from_secs(5));
         }
+        if !self.allows(leg, "UPDATE", false) {
+            return self.invite_to_refresh(leg);
+        }
         let headers = self.session_headers();
-        let (method, body) = if self.allows(leg, "UPDATE", false) {
-            ("UPDATE", None)
-        } else {
-            // TMR-02: the same text, and so the same version
-            let said = self.leg(leg).chosen().and_then(|dialog| dialog.history.as_ref());
-            ("INVITE", said.map(|history| Body::sdp(history.sent.clone())))
-        };
-        self.ask(leg, Ask { method, headers, body, purpose: Purpose::Refresh, ..Ask::default() });
+        self.ask(leg, Ask { method: "UPDATE", headers, purpose: Purpose::Refresh, ..Ask::default() });
+    }
+
+    fn invite_to_refresh(&mut self, leg: LegIndex) {
+        let headers = self.session_headers();
+        // TMR-02: the same text, and so the same version
+        let said = self.leg(leg).chosen().and_then(|dialog| dialog.history.as_ref());
+        let body = said.map(|history| Body::sdp(history.sent.clone()));
+        self.ask(leg, Ask { method: "INVITE", headers, body, purpose: Purpose::Refresh, ..Ask::default() });
+    }
+
+    /// A phone that lists UPDATE in Allow and refuses the method is refreshed by re-INVITE, and is not sent UPDATE again unless it
+    /// lists it anew.
+    pub fn refresh_by_invite(&mut self, leg: LegIndex, request: &Pending, reply: &Reply) -> bool {
+        let on = self.leg_mut(leg);
+        let is_leg = request.request.to_tag == on.remote_tag && on.is_up();
+        let is_refresh = request.purpose() == Purpose::Refresh && request.request.method == "UPDATE";
+        if !is_leg || !is_refresh || !matches!(reply.status, 405 | 501) {
+            return false;
+        }
+        if let Some(dialog) = on.dialog_mut(&request.request.to_tag) {
+            dialog.allow.retain(|method| !method.eq_ignore_ascii_case("UPDATE"));
+        }
+        self.invite_to_refresh(leg);
+        true
     }
 
     /// The peer refused a refresh, or there was no way to ask for it.

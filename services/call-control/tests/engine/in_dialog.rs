@@ -55,20 +55,22 @@ fn a_refused_request_uses_its_number_up() {
     assert_eq!(t.call.state(), CallState::Ended);
 }
 
-/// UAC-21, UPD-03: what a request meets while one of ours, or an earlier one of the same phone, runs in its dialog.
+/// UAC-21, UPD-02, UPD-03: what a request meets while one of ours, or an earlier one of the same phone, runs in its dialog.
 #[test]
 fn a_change_that_meets_another_is_refused() {
     let offer = sdp(&["audio 4000 sendonly"]);
     let requests = [("INVITE", Some(&*offer)), ("INVITE", None), ("UPDATE", Some(&*offer)), ("UPDATE", None)];
     type Start = fn() -> Ladder;
-    let cases: [(&str, Start, [&str; 4]); 7] = [
+    let cases: [(&str, Start, [&str; 4]); 9] = [
         ("our INVITE with an offer", || ours("INVITE", true), ["491", "491", "491", "200"]),
         ("our INVITE without one", || ours("INVITE", false), ["491", "491", "491", "200"]),
         ("our UPDATE", || ours("UPDATE", true), ["491", "491", "491", "200"]),
         ("our refresh by INVITE", refreshing, ["491", "491", "491", "200"]),
         ("our INVITE, answered and not acknowledged", unacknowledged, ["491", "491", "500", "200"]),
-        ("their INVITE with an offer", || theirs(true), ["500", "500", "500", "500"]),
-        ("their INVITE without one", || theirs(false), ["500", "500", "500", "500"]),
+        ("their INVITE with an offer", || theirs("INVITE", true), ["500", "500", "500", "200"]),
+        ("their INVITE without one", || theirs("INVITE", false), ["500", "500", "500", "200"]),
+        ("their INVITE, answered with our offer", offered, ["491", "491", "491", "200"]),
+        ("their UPDATE", || theirs("UPDATE", true), ["500", "500", "500", "500"]),
     ];
     for (name, start, expected) in cases {
         for ((method, sdp), status) in requests.into_iter().zip(expected) {
@@ -176,10 +178,17 @@ fn unacknowledged() -> Ladder {
     t
 }
 
-/// An INVITE of the first phone is on its way to the second.
-fn theirs(offers: bool) -> Ladder {
+/// A change by the first phone is on its way to the second.
+fn theirs(method: &str, offers: bool) -> Ladder {
     let mut t = connected();
-    t.request("a", "INVITE", offers.then_some(&*sdp(&["audio 4000 sendonly"])));
+    t.request("a", method, offers.then_some(&*sdp(&["audio 4000 sendonly"])));
+    t
+}
+
+/// The first phone has got the offer that it asked for, and has not acknowledged it.
+fn offered() -> Ladder {
+    let mut t = theirs("INVITE", false);
+    t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
     t
 }
 

@@ -149,7 +149,7 @@ fn the_automaton_refuses() {
     );
 }
 
-/// LAD-3 d, TPC-09
+/// LAD-3 d, TPC-02, TPC-09: a phone that rings as one with a user does is no automaton, and is refused when the guard fires.
 #[test]
 fn the_guard_fires_while_the_automaton_only_rings() {
     let mut t = alice_waits();
@@ -172,6 +172,20 @@ fn the_guard_fires_while_the_automaton_only_rings() {
         ",
     );
     assert_eq!(t.call.outcome.clone().expect("an outcome").kind(), OutcomeKind::NoAnswer);
+}
+
+/// TPC-02: only who asks for Flow I gets it. Left to Carillon, the first phone is offered a session and the second one makes its own.
+#[test]
+fn the_flow_is_never_chosen_for_the_application() {
+    for allow in [&["INVITE", "ACK", "BYE"][..], &["INVITE", "ACK", "BYE", "UPDATE", "PRACK"]] {
+        for inactive_first in [false, true] {
+            let mut t = Ladder::dial_with(Flow::Auto, |policy| policy.inactive_first = inactive_first);
+            assert!(t.last("a", "INVITE").1.body.is_some());
+            t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])).allow(allow));
+            assert!(t.last("b", "INVITE").1.body.is_none());
+            assert!(matches!(t.call.flow(), Flow::Iv | Flow::Ringback), "{allow:?}");
+        }
+    }
 }
 
 /// LAD-3 d

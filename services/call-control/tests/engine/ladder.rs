@@ -10,6 +10,7 @@ use call_control::engine::event::{
     Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived,
     ResponseReceived,
 };
+use call_control::engine::report::CallEvent;
 use call_control::engine::time::Moment;
 use call_control::engine::{Context, Credential, DueChange, Redirects, Step, StepError, create, step};
 use call_control::record;
@@ -25,6 +26,7 @@ pub struct Ladder {
     pub lines: Vec<String>,
     pub sent: Vec<(String, u64, SendRequest)>,
     pub effects: Vec<Effect>,
+    pub told: Vec<CallEvent>,
     pub due: Option<Moment>,
     pub edge: (String, u64),
     pub finished: bool,
@@ -98,6 +100,12 @@ impl Answer {
         self
     }
 
+    /// Without reason phrase.
+    pub fn unsaid(mut self) -> Answer {
+        self.0.reason.clear();
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Answer {
         self.0.headers.push(Header::new(name, value));
         self
@@ -160,6 +168,7 @@ impl Ladder {
             lines: Vec::new(),
             sent: Vec::new(),
             effects: Vec::new(),
+            told: Vec::new(),
             due: None,
             edge: ("e1".into(), 7),
             finished: false,
@@ -329,6 +338,7 @@ impl Ladder {
             let status = if event.sip_status == 0 { String::new() } else { format!(" {}", event.sip_status) };
             self.lines.push(format!("! {:?}{leg}{status}", event.kind));
         }
+        self.told.extend(taken.events);
         for effect in taken.effects {
             self.carry(effect);
         }

@@ -21,6 +21,34 @@ fn every_end_has_its_class_and_its_author() {
     }
 }
 
+/// TPC-15: a status line may end after the status; what the application reads then is the standard phrase.
+#[test]
+fn a_status_without_a_phrase_is_told_by_its_standard_one() {
+    use call_control::engine::report::CallEventType::{Ended, LegAnswered, LegEnded, LegRinging};
+    let mut t = Ladder::dial(Flow::Iv);
+    t.reply("a", "INVITE", Answer::new(180).unsaid());
+    t.reply("a", "INVITE", Answer::new(200).unsaid().sdp(&sdp(&[])));
+    t.reply("b", "INVITE", Answer::new(486).unsaid());
+    let told = |kind| t.told.iter().filter(move |one| one.kind == kind).map(|one| one.sip_reason.as_str());
+    assert_eq!(told(LegRinging).collect::<Vec<_>>(), ["Ringing"]);
+    assert_eq!(told(LegAnswered).collect::<Vec<_>>(), ["OK"]);
+    assert_eq!(told(LegEnded).collect::<Vec<_>>(), ["Busy Here", "Busy Here"]);
+    assert_eq!(told(Ended).collect::<Vec<_>>(), ["Busy Here"]);
+    // The same of a request inside the dialog, and of one that nobody answered.
+    for silent in [false, true] {
+        let mut t = Ladder::dial(Flow::Iv);
+        t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+        t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+        match silent {
+            false => t.reply("a", "INVITE", Answer::new(481).unsaid()),
+            true => t.silence("a", "INVITE", FailureCause::Timeout),
+        }
+        let ended = t.told.last().expect("the end");
+        let phrase = if silent { "Request Timeout" } else { "Call/Transaction Does Not Exist" };
+        assert_eq!((ended.kind, ended.sip_reason.as_str()), (Ended, phrase));
+    }
+}
+
 /// F1: whatever the lost edge was doing, the outcome is one and the same.
 #[test]
 fn a_lost_edge_ends_a_call_in_one_way_in_every_stage() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use call_control::engine::call::{CallState, Flow};
+use call_control::engine::effect::Header;
 use call_control::engine::event::{Command, FailureCause};
 
 use crate::ladder::{Answer, Ladder, sdp};
@@ -129,6 +130,32 @@ fn a_refresh_that_was_not_heard_is_repeated() {
     assert_eq!((refreshes(&t), t.call.state()), (3, CallState::Answered));
 }
 
+/// TMR-02, UPD-02: a phone that lists UPDATE and does not take it is refreshed by re-INVITE at once, and from then on.
+#[test]
+fn a_refresh_that_the_phone_does_not_know_is_done_by_invite() {
+    for status in [405, 501] {
+        let mut t = refreshing(90);
+        let before = t.sent.len();
+        t.reply("a", "UPDATE", status);
+        assert_eq!(t.sent.len(), before + 1, "{status}: {:?}", t.lines);
+        let (_, invite) = t.last("a", "INVITE");
+        assert_eq!((refreshes(&t), t.sent[before].2.method.as_str()), (1, "INVITE"), "{status}");
+        let is_timer =
+            |header: &&Header| header.name == "Session-Expires" && header.value == "90;refresher=uac";
+        assert_eq!(invite.headers.iter().filter(is_timer).count(), 1, "{status}");
+        let basic = || Answer::new(200).sdp(&sdp(&["audio 4000"])).allow(&["INVITE", "BYE"]);
+        t.reply("a", "INVITE", basic().header("Session-Expires", "90;refresher=uac"));
+        t.wait(Duration::from_secs(46));
+        assert_eq!((refreshes(&t), t.last("a", "INVITE").1.cseq), (1, invite.cseq + 1), "{status}");
+        // Not even that is known: the session ends with its interval.
+        t.reply("a", "INVITE", status);
+        t.wait(Duration::from_secs(9));
+        assert_eq!(t.last("a", "INVITE").1.cseq, invite.cseq + 1, "{status}: no flood");
+        t.wait(Duration::from_secs(80));
+        assert_eq!((refreshes(&t), t.call.state()), (1, CallState::Ended), "{status}");
+    }
+}
+
 /// UAC-22: a phone that no longer knows the dialog, or says nothing, is not asked again.
 #[test]
 fn a_refresh_to_a_phone_that_is_gone_ends_the_call_at_once() {
@@ -145,7 +172,7 @@ fn a_refresh_to_a_phone_that_is_gone_ends_the_call_at_once() {
 /// TMR-02: what Carillon answers names who refreshes, also while both timers of its own part run.
 #[test]
 fn an_answer_names_the_refresher() {
-    use call_control::engine::effect::{Header, What};
+    use call_control::engine::effect::What;
     for (asked, told) in [("uas", "90;refresher=uas"), ("uac", "90;refresher=uac")] {
         let mut t = refreshing(1_800);
         t.reply("a", "UPDATE", 200);

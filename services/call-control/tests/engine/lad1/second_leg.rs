@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call_control::engine::call::{Flow, OutcomeKind};
+use call_control::engine::call::{CallState, Flow, OutcomeKind};
 use call_control::engine::event::FailureCause;
 
 use crate::ladder::{Answer, Ladder, sdp};
@@ -308,6 +308,34 @@ fn alice_refuses_every_stream() {
         C>B BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         ",
     );
+}
+
+/// LAD-1 h, UAC-11: key presses alone are no conversation, unless that is what was offered.
+#[test]
+fn alice_has_none_of_the_codecs_and_answers_with_key_presses() {
+    let presses = |port: u16| {
+        let line = "RTP/AVP 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+        sdp(&[&format!("audio {port}")]).replace("RTP/AVP 0\r\n", line)
+    };
+    let mut t = bob_has_answered();
+    t.reply("a", "INVITE", Answer::new(200).sdp(&presses(4000)));
+    t.expect(
+        "
+        A>C 200 INVITE sdp1[audio:4000]
+        ! LegEnded a 488
+        ! LegEnded b 488
+        ! Ended 488
+        C>B ACK 1 sdp1[audio:4000]
+        C>A ACK 2
+        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+        C>B BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+        ",
+    );
+    let mut t = Ladder::dial(Flow::Iv);
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    t.reply("b", "INVITE", Answer::new(200).sdp(&presses(5000)));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&presses(4000)));
+    assert_eq!(t.call.state(), CallState::Answered);
 }
 
 /// LAD-1 i, UAC-17
