@@ -116,6 +116,11 @@ impl<U: TransactionUser> Context<'_, U> {
         self.core.transactions.cancel(self.core.now, invite, extra)
     }
 
+    /// The INVITE that a CANCEL is for, which a neighbour asks about.
+    pub fn invite_of(&mut self, cancel: &Message) -> Option<ServerKey> {
+        self.core.transactions.invite_of(cancel)
+    }
+
     /// Answers a request.
     ///
     /// # Errors

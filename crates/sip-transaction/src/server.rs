@@ -168,11 +168,8 @@ impl<H: Copy> ServerSide<H> {
 
     /// RFC 3261 9.2: the transaction that this CANCEL would belong to if it had another method.
     fn cancel_target(&mut self, cancel: &Message, own: &[u8]) -> Result<CancelTarget, HeaderError> {
-        matching::of_request(&mut self.text, cancel, Family::Invite)?;
-        let text = self.text.as_slice();
-        let hash = self.hasher.hash_one(text);
-        if let Some(place) = self.pool.find(hash, |server| server.is(text, &Method::Invite)) {
-            return Ok(CancelTarget::Invite(ServerKey(place)));
+        if let Some(invite) = self.find_invite(cancel)? {
+            return Ok(CancelTarget::Invite(invite));
         }
         let hash = self.hasher.hash_one(own);
         let other = self.pool.find(hash, |server| {
@@ -181,6 +178,17 @@ impl<H: Copy> ServerSide<H> {
                 && server.method != Method::Invite
         });
         Ok(other.map_or(CancelTarget::Unknown, |place| CancelTarget::NonInvite(ServerKey(place))))
+    }
+
+    fn find_invite(&mut self, cancel: &Message) -> Result<Option<ServerKey>, HeaderError> {
+        matching::of_request(&mut self.text, cancel, Family::Invite)?;
+        let text = self.text.as_slice();
+        let hash = self.hasher.hash_one(text);
+        Ok(self.pool.find(hash, |server| server.is(text, &Method::Invite)).map(ServerKey))
+    }
+
+    pub(crate) fn invite_of(&mut self, cancel: &Message) -> Option<ServerKey> {
+        self.find_invite(cancel).ok().flatten()
     }
 
     pub(crate) fn respond(

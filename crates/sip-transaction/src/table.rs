@@ -199,6 +199,11 @@ impl<H: Copy> Transactions<H> {
         }
     }
 
+    /// The INVITE that a CANCEL is for, which did not come here as such: a neighbour has it and asks. RFC 3261 9.2
+    pub fn invite_of(&mut self, cancel: &Message) -> Option<ServerKey> {
+        self.servers.invite_of(cancel)
+    }
+
     /// The request of a server transaction that has no response yet.
     pub fn unanswered(&self, key: ServerKey) -> Option<&Message> {
         self.servers.unanswered(key)

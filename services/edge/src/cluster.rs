@@ -59,6 +59,12 @@ impl Cluster {
         self.edges.get(id).copied().filter(|sibling| sibling.epoch == epoch)
     }
 
+    /// The living edges but this one, each with its life.
+    pub(crate) fn others<'a>(&'a self, myself: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
+        let others = self.edges.iter().filter(move |(id, _)| **id != *myself);
+        others.map(|(id, sibling)| (id.as_str(), sibling.epoch))
+    }
+
     /// Does a member serve the others there?
     pub(crate) fn serves_at(&self, address: &SocketAddr) -> bool {
         self.inside.contains(address)

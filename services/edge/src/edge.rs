@@ -36,6 +36,7 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
+use crate::forward::astray_cancel::Asked;
 use crate::forward::branch_name::BranchNames;
 use crate::forward::fork::{ClientUse, Fork, ForkId};
 use crate::forward::off_limits::OffLimits;
@@ -58,6 +59,7 @@ pub(crate) struct Edge {
     pub(crate) deps: Deps,
     pub(crate) cluster: Cluster,
     pub(crate) off_limits: OffLimits,
+    pub(crate) asked: Asked,
     pub(crate) meters: Meters,
     pub(crate) tags: LocalTags,
     pub(crate) names: BranchNames,
@@ -148,9 +150,10 @@ impl TransactionUser for Edge {
         key: ServerKey,
         target: CancelTarget,
         cancel: Message,
-        _: &Arrival,
+        arrival: &Arrival,
     ) {
-        self.take_cancel(cx, key, target, cancel);
+        self.learn_members();
+        self.take_cancel(cx, key, target, cancel, arrival);
     }
 
     fn on_response(&mut self, cx: &mut Cx<'_>, key: ClientKey, response: Message, arrival: &Arrival) {

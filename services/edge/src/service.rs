@@ -26,6 +26,7 @@ use crate::deps::Deps;
 use crate::edge::{Command, Edge, IN_HAND};
 use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
+use crate::forward::astray_cancel::Asked;
 use crate::forward::branch_name::BranchNames;
 use crate::forward::off_limits::OffLimits;
 use crate::legs::{Legs, LegsService};
@@ -117,6 +118,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         ring,
         cluster,
         off_limits,
+        asked: Asked::default(),
         meters: Meters::new(&deps.metrics),
         tags: LocalTags::new(deps.entropy.number()),
         names: BranchNames::new(deps.entropy.number()),

@@ -1,7 +1,7 @@
 //! ACK and CANCEL, the two requests that are never answered, or answered at once.
 
 use bytes::Bytes;
-use sip_endpoint::{CancelTarget, ServerKey};
+use sip_endpoint::{Arrival, CancelTarget, ServerKey};
 use sip_message::{HeaderId, Message, Uri};
 
 use crate::arrive::along_route::Stray;
@@ -47,19 +47,23 @@ impl Edge {
         key: ServerKey,
         target: CancelTarget,
         cancel: Message,
+        arrival: &Arrival,
     ) {
         let invite = match target {
             CancelTarget::Invite(invite) => invite,
             // LAD-10 R12: it has no effect on other requests.
             CancelTarget::NonInvite(_) => return self.confirm_cancel(cx, key, &cancel),
-            // Every INVITE that this edge forwards has a context. Forwarding the CANCEL without one, as 16.10 has it for
-            // INVITEs that were forwarded statelessly, would reach nothing: its branch names no INVITE further on.
-            CancelTarget::Unknown => return self.reject(cx, key, &cancel, &Reject::DoesNotExist),
+            CancelTarget::Unknown => return self.take_astray_cancel(cx, key, &cancel, arrival),
         };
         self.confirm_cancel(cx, key, &cancel);
+        self.carry_out_cancel(cx, invite, &cancel);
+    }
+
+    /// Carries a CANCEL out that was confirmed.
+    pub(super) fn carry_out_cancel(&mut self, cx: &mut Cx<'_>, invite: ServerKey, cancel: &Message) {
         match self.servers.get(&invite).cloned() {
             // Nothing was sent on yet: the INVITE ends here.
-            Some(ServerUse::Deciding) => self.end_undecided(cx, invite, &cancel),
+            Some(ServerUse::Deciding) => self.end_undecided(cx, invite, cancel),
             Some(ServerUse::Fork(fork)) => {
                 let reasons = cancel.all(HeaderId::Reason).map(unfolded).collect();
                 self.with_fork(cx, fork, |_, cx, fork| {
@@ -67,13 +71,13 @@ impl Edge {
                     fork.context.cancel(cx.now());
                 });
             }
-            Some(ServerUse::Leg(call)) => self.take_leg_cancel(cx, &call, invite, &cancel),
+            Some(ServerUse::Leg(call)) => self.take_leg_cancel(cx, &call, invite, cancel),
             // Answered already: the CANCEL crossed the final response. LAD-10 R4
             None => {}
         }
     }
 
-    fn confirm_cancel(&mut self, cx: &mut Cx<'_>, key: ServerKey, cancel: &Message) {
+    pub(super) fn confirm_cancel(&mut self, cx: &mut Cx<'_>, key: ServerKey, cancel: &Message) {
         match self.tags.answer(cancel, 200, "", []) {
             Ok(response) => self.respond(cx, key, response),
             Err(_) => self.meters.dropped.with_label_values(&["response"]).inc(),

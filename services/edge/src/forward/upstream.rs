@@ -12,6 +12,7 @@ use crate::edge::{Cx, Edge};
 use crate::exchange::Asker;
 use crate::legs;
 use crate::reach::{Reach, Sender};
+use crate::reject::Reject;
 
 /// Who gets the responses.
 #[derive(Debug, Clone)]
@@ -132,6 +133,10 @@ impl Edge {
             Upstream::Nobody => return,
             Upstream::Server { key, .. } => *key,
         };
+        // No sibling has the INVITE, or none says so. RFC 3261 9.2
+        if request.method() == Method::Cancel {
+            return self.reject(cx, key, request, &Reject::DoesNotExist);
+        }
         let status = best.status_upstream();
         let response = match best {
             Best::Received(response) if response.status() == Some(status) => {

@@ -86,6 +86,11 @@ impl Legs {
         }
     }
 
+    /// A request of the peer that a leg has not answered, or whose answer is not acknowledged.
+    pub(crate) fn request_of(&self, call: &str, key: ServerKey) -> Option<&sip_message::Message> {
+        Some(&self.calls.get(call)?.served.get(&key)?.request)
+    }
+
     /// How many calls have a leg here.
     pub(crate) fn len(&self) -> usize {
         self.calls.len()

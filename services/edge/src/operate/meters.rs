@@ -20,6 +20,8 @@ pub(crate) struct Meters {
     pub(crate) failures: Counters,
     /// Next hops that a peer named and nobody is led to, by what is there.
     pub(crate) off_limits: Counters,
+    /// CANCELs of no INVITE here, by what became of them.
+    pub(crate) astray_cancels: Counters,
     /// Things dropped because nothing could be done with them, by kind.
     pub(crate) dropped: Counters,
     /// Leg events, by what became of their delivery.
@@ -79,6 +81,11 @@ impl Meters {
                 "edge_off_limits_total",
                 "Next hops named by a peer to which nobody is led, by what is there",
                 &["there"],
+            ),
+            astray_cancels: metrics.counters(
+                "edge_astray_cancels_total",
+                "CANCELs of no INVITE at this edge, by outcome: passed on to the siblings, found for a sibling, unknown, refused",
+                &["outcome"],
             ),
             dropped: metrics.counters(
                 "edge_dropped_total",

@@ -185,18 +185,15 @@ async fn a_stranger_cannot_pretend_to_be_in_a_dialog() {
     victim.expect_nothing().await;
 }
 
-/// OVL-03: as configured by default, an edge that cannot keep up serves what it can and refuses the rest without Retry-After.
+/// OVL-03: an edge whose rounds stay longer than it is let refuses what is new without Retry-After. Which delay that is, and for how
+/// long, is shown in virtual time by the tests of `operate/pressure.rs`; here no round is short enough.
 #[tokio::test]
-async fn a_loop_that_cannot_keep_up_refuses_by_default_what_is_new() {
-    let heavy = |_: &_| {
-        // Work that keeps the loop busy, three times as long as it is let.
-        let end = std::time::Instant::now() + Duration::from_millis(30);
-        while std::time::Instant::now() < end {
-            std::hint::spin_loop();
-        }
-        Plan::Refuse(Refuse { status: 404, ..Refuse::default() })
-    };
-    let rig = Rig::with(FakeLocation::planning(heavy)).await;
+async fn a_loop_that_cannot_keep_up_refuses_what_is_new() {
+    let refuse = |_: &_| Plan::Refuse(Refuse { status: 404, ..Refuse::default() });
+    let rig = Rig::configured(FakeLocation::planning(refuse), |config| {
+        (config.overload_delay, config.overload_interval) = (Duration::ZERO, Duration::ZERO);
+    })
+    .await;
     let alice = rig.peer().await;
     let count = 80;
     for number in 0..count {
@@ -204,17 +201,18 @@ async fn a_loop_that_cannot_keep_up_refuses_by_default_what_is_new() {
         let lines = [WHO[0], WHO[1], &call_id];
         alice.request("MESSAGE sip:bob@example.com", &format!("h{number}"), &lines).await;
     }
-    let (mut served, mut refused) = (0, 0);
+    let mut refused = 0;
     for _ in 0..count {
         let answer = alice.receive_past_100().await;
         match answer.status() {
-            Some(404) => served += 1,
+            // The first ones come before a round was measured.
+            Some(404) => {}
             Some(503) => refused += 1,
             other => panic!("{other:?}"),
         }
         assert!(!answer.has(HeaderId::RetryAfter));
     }
-    assert!(served > 0 && refused > 0, "{served} served, {refused} refused");
+    assert!(refused > 0);
 }
 
 /// PXY-27

@@ -8,6 +8,7 @@ use cluster_api::registrar::v1::{Fork, Group, Relay, RouteRequest, Target};
 use prost_types::Duration as WireDuration;
 use sip_endpoint::{Answer, Dns};
 use sip_message::HeaderId;
+use tokio::net::UdpSocket;
 
 use crate::legs::invite;
 use crate::peer::{Peer, values};
@@ -203,12 +204,11 @@ fn uri_of(peer: &Peer) -> String {
 /// DNS-05, PXY-14
 #[tokio::test]
 async fn a_silent_address_gives_way_to_the_next_one_with_a_new_branch() {
-    let far = Peer::unbound().await;
+    let (far, silent) = at_one_port().await;
     let port = far.address().port();
     let location = FakeLocation::planning(|_| Plan::Relay(Relay {}));
     // What listens at 127.0.0.2 never answers.
     let dns = TwoAddresses(["127.0.0.2", "127.0.0.1"].map(|ip| ip.parse().expect("an address")));
-    let silent = tokio::net::UdpSocket::bind(("127.0.0.2", port)).await.expect("the port is free there too");
     let rig = Rig::resolving(location, Arc::new(dns), fast).await;
     let (alice, far) = (rig.peer().await, far.toward(rig.address));
     alice.request(&format!("INVITE sip:bob@far.example:{port}"), "a1", &INVITE).await;
@@ -220,6 +220,19 @@ async fn a_silent_address_gives_way_to_the_next_one_with_a_new_branch() {
     assert!(!first.contains(branch), "{first}");
     far.respond(&second, "200 OK", "ft", &[]).await;
     alice.receive_status(200).await;
+}
+
+/// A peer, and a socket at 127.0.0.2 with the same port: the first that is free there too.
+async fn at_one_port() -> (Peer, UdpSocket) {
+    let mut taken = Vec::new();
+    loop {
+        let peer = Peer::unbound().await;
+        match UdpSocket::bind(("127.0.0.2", peer.address().port())).await {
+            Ok(other) => return (peer, other),
+            // Held, so that the next one is another.
+            Err(_) => taken.push(peer),
+        }
+    }
 }
 
 /// One name with two addresses.
