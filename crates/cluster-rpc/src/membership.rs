@@ -3,7 +3,11 @@
 //! When no registrar can be reached the list stays as it was: a silent registrar is no reason to declare anybody dead. Links notice
 //! a dead process by its silence, within the time of one call.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::{Future, ready},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, Member};
@@ -86,25 +90,41 @@ impl Membership {
         tasks: &Tasks,
         myself: impl Fn() -> Member + Send + Sync + 'static,
     ) -> Result<Self, TooManyTasks> {
-        Self::start(link, Arc::default(), tasks, myself)
+        Self::join_when(link, tasks, ready(()), myself)
     }
 
-    /// Joins in another role of the same process, over the same link.
+    /// Joins as soon as `known`.
+    ///
+    /// # Errors
+    /// When the set of tasks is full.
+    pub fn join_when(
+        link: MembershipLink,
+        tasks: &Tasks,
+        known: impl Future<Output = ()> + Send + 'static,
+        myself: impl Fn() -> Member + Send + Sync + 'static,
+    ) -> Result<Self, TooManyTasks> {
+        Self::start(link, Arc::default(), tasks, known, myself)
+    }
+
+    /// Joins in another role of the same process, over the same link, as soon as `known`: whoever is listed is reached at what is
+    /// said of it, so that a first lease without an address would lead others nowhere.
     ///
     /// # Errors
     /// When the set of tasks is full.
     pub fn join_also(
         &self,
         tasks: &Tasks,
+        known: impl Future<Output = ()> + Send + 'static,
         myself: impl Fn() -> Member + Send + Sync + 'static,
     ) -> Result<Self, TooManyTasks> {
-        Self::start(self.link.clone(), self.outage.clone(), tasks, myself)
+        Self::start(self.link.clone(), self.outage.clone(), tasks, known, myself)
     }
 
     fn start(
         link: MembershipLink,
         outage: Arc<Outage>,
         tasks: &Tasks,
+        known: impl Future<Output = ()> + Send + 'static,
         myself: impl Fn() -> Member + Send + Sync + 'static,
     ) -> Result<Self, TooManyTasks> {
         let (views, view) = watch::channel(View { current: false, ..View::fixed(Vec::new(), Bytes::new()) });
@@ -116,7 +136,11 @@ impl Membership {
             outage,
             left: Arc::default(),
         };
-        tasks.spawn_loop("membership", membership.clone().renewals(views))?;
+        let renewals = membership.clone().renewals(views);
+        tasks.spawn_loop("membership", async move {
+            known.await;
+            renewals.await;
+        })?;
         Ok(membership)
     }
 
@@ -188,7 +212,11 @@ impl Membership {
                     failures += 1;
                     steady = None;
                     if outage.missed(&role, Instant::now().into_std()) {
-                        tracing::warn!(role, %status, "the lease was not renewed; the list of members is kept as it was");
+                        tracing::warn!(
+                            role,
+                            why = status.message(),
+                            "the lease was not renewed; the list of members is kept as it was"
+                        );
                     }
                     views.send_if_modified(|view| std::mem::replace(&mut view.current, false));
                     (LONGEST_PAUSE / 8).saturating_mul(1 << failures.min(3)).min(LONGEST_PAUSE)

@@ -335,13 +335,27 @@ fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|e| format!("expected a duration such as 500ms, 6s or 2m: {e}"))
 }
 
-/// Where the API is.
+/// Where the API is: a URL, or HOST:PORT, which is what a listener is called by.
 fn api_url(text: &str) -> Result<String, String> {
-    let uri = text.parse::<Uri>().ok();
-    let good = uri.is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if good { Ok(text.to_owned()) } else { Err("expected http://HOST:PORT".to_owned()) }
+    const EXPECTED: &str = "expected http://HOST:PORT or HOST:PORT, as http://127.0.0.1:50051 or [::1]:50051";
+    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let Ok(uri) = url.parse::<Uri>() else {
+        let is_bare = text.rsplit_once("//").map_or(text, |(_, host)| host).matches(':').count() > 1;
+        let brackets = if is_bare { "; an IPv6 address stands in brackets" } else { "" };
+        return Err(format!("{EXPECTED}{brackets}"));
+    };
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err("the API is not served over TLS yet: write http://HOST:PORT".to_owned()),
+        _ => return Err(EXPECTED.to_owned()),
+    }
+    if uri.host().is_none_or(str::is_empty) || uri.path().len() > 1 || uri.query().is_some() {
+        return Err(EXPECTED.to_owned());
+    }
+    match uri.port_u16() {
+        Some(_) => Ok(url),
+        None => Err(format!("{EXPECTED}; the port is missing, `carillon serve` says it in the line `ready`")),
+    }
 }
 
 /// What a header may carry.
@@ -376,7 +390,14 @@ mod tests {
             &["phone", "sip:a@b", "--server", "here"],
             &["phone", "sip:a@b", "--listen", ":x"],
             &["calls", "--api", "foo"],
-            &["calls", "--api", "127.0.0.1:50051"],
+            &["calls", "--api", "127.0.0.1"],
+            &["calls", "--api", "http://127.0.0.1"],
+            &["calls", "--api", "http://127.0.0.1:99999"],
+            &["calls", "--api", "https://127.0.0.1:50051"],
+            &["calls", "--api", "ftp://127.0.0.1:50051"],
+            &["calls", "--api", "::1:50051"],
+            &["calls", "--api", "http://127.0.0.1:50051/calls"],
+            &["calls", "--api", ""],
             &["calls", "--token", "t\n"],
             &["healthcheck", "--admin", "9090"],
             &["account", "set", "sip:a@b"],
@@ -390,6 +411,30 @@ mod tests {
             &["account", "set", "sip:a@b", "--disabled", "true"],
         ] {
             Cli::try_parse_from(["carillon"].iter().chain(good)).expect("well meant");
+        }
+    }
+
+    #[test]
+    fn the_api_is_named_by_url_or_as_a_listener_is_and_a_mistake_says_how() {
+        for (given, url) in [
+            ("127.0.0.1:50051", "http://127.0.0.1:50051"),
+            ("carillon.example:50051", "http://carillon.example:50051"),
+            ("[::1]:50051", "http://[::1]:50051"),
+            ("http://[::1]:50051", "http://[::1]:50051"),
+            ("http://carillon.example:50051/", "http://carillon.example:50051/"),
+        ] {
+            assert_eq!(api_url(given).as_deref(), Ok(url));
+        }
+        for (given, why) in [
+            ("https://a:50051", "not served over TLS yet"),
+            ("a", "the port is missing"),
+            ("::1:50051", "in brackets"),
+            ("http://::1:50051", "in brackets"),
+            ("a b:50051", "expected http://HOST:PORT or HOST:PORT"),
+            ("sip:a@b", "expected http://HOST:PORT or HOST:PORT"),
+        ] {
+            let told = api_url(given).unwrap_err();
+            assert!(told.contains(why), "{given}: {told}");
         }
     }
 

@@ -165,7 +165,7 @@ impl Shared {
     /// The normal form of an address of record of a served domain.
     pub(crate) fn served_aor(&self, uri: &str, field: &str) -> Result<String, Refusal> {
         let aor = Uri::parse(uri.as_bytes()).ok().as_ref().and_then(user_aor);
-        let expected = "an address of record like sip:alice@example.com";
+        let expected = "expected an address of record like sip:alice@example.com";
         let aor = aor.ok_or_else(|| Refusal::field(Reason::BadAor, field, expected))?;
         match self.domains.of_aor(&aor) {
             Some(_) => Ok(aor),
@@ -192,7 +192,7 @@ impl Shared {
             text(&given.password, "account.password")?;
             let needs_one = self.domains.of_aor(aor).is_some_and(|domain| domain.auth == Auth::Digest);
             if given.password.is_empty() && needs_one {
-                let expected = "a password: the phones of this domain authenticate with one";
+                let expected = "expected a password: the phones of this domain authenticate with one";
                 return Err(Refusal::field(Reason::BadField, "account.password", expected));
             }
             known.digests = self.digests(aor, &given.password);
@@ -291,7 +291,7 @@ fn addresses(given: &[String], field: &str) -> Result<Vec<String>, Refusal> {
     }
     let normal = |(index, uri): (usize, &String)| {
         let aor = Uri::parse(uri.as_bytes()).ok().as_ref().and_then(user_aor);
-        let expected = "an address of record like sip:alice@example.com";
+        let expected = "expected an address of record like sip:alice@example.com";
         aor.ok_or_else(|| Refusal::field(Reason::BadAor, format!("{field}[{index}]"), expected))
     };
     given.iter().enumerate().map(normal).collect()

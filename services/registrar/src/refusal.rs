@@ -11,12 +11,14 @@ pub(crate) fn of_store(error: StoreError) -> Refusal {
     tracing::debug!(%error, "the store failed an rpc");
     match error {
         StoreError::Conflict => Refusal::new(Reason::Contention, "others changed the same at the same time"),
-        StoreError::Timeout { .. } | StoreError::Unavailable { .. } | StoreError::Unreplicated { .. } => {
-            Refusal::new(
-                Reason::StoreUnavailable,
-                "the store did not confirm; read to find out whether it happened",
-            )
-        }
+        StoreError::Unavailable { .. } => Refusal::new(
+            Reason::StoreUnavailable,
+            "the store is away, the log of this service says why; ask again, and read first whether a change happened all the same",
+        ),
+        StoreError::Timeout { .. } | StoreError::Unreplicated { .. } => Refusal::new(
+            Reason::StoreUnavailable,
+            "the store did not confirm in time; read to find out whether it happened",
+        ),
         StoreError::Trimmed { .. } => {
             Refusal::new(Reason::CursorTooOld, "the history begins after this cursor")
         }

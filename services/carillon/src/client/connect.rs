@@ -1,6 +1,8 @@
 //! The way from a client command to the API.
 
-use anyhow::{Context, bail};
+use std::error::Error;
+
+use anyhow::{Context, anyhow, bail};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -31,16 +33,26 @@ impl Interceptor for Token {
 /// When the address is none, or nobody answers there.
 pub async fn connect(args: &ApiArgs) -> anyhow::Result<Connection> {
     let endpoint = Endpoint::from_shared(args.api.clone())
-        .with_context(|| format!("--api {}: expected http://HOST:PORT", args.api))?
+        .with_context(|| format!("--api {}: expected http://HOST:PORT or HOST:PORT", args.api))?
         .connect_timeout(std::time::Duration::from_secs(5))
         .tcp_nodelay(true);
-    let channel = endpoint.connect().await.with_context(|| {
-        format!(
-            "nobody answers at {}; is `carillon serve` running? (--api URL names another place)",
-            args.api
+    let channel = endpoint.connect().await.map_err(|error| {
+        anyhow!(
+            "nobody answers at {}; is `carillon serve` running? (--api URL names another place): {}",
+            args.api,
+            root(&error)
         )
     })?;
     Ok(InterceptedService::new(channel, Token(bearer(args.token.as_deref())?)))
+}
+
+/// The innermost cause: what is around it says the same in words of the library.
+fn root<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause
 }
 
 fn bearer(token: Option<&str>) -> anyhow::Result<Option<MetadataValue<Ascii>>> {

@@ -12,7 +12,7 @@ use super::call_view::{call_json, event_json, event_line, outcome_text, state};
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::{DialArgs, Flow};
-use crate::out::{complain, say};
+use crate::out::{complain, say, shown};
 
 impl From<Flow> for ApiFlow {
     fn from(flow: Flow) -> Self {
@@ -105,7 +105,50 @@ async fn watch(
 /// The outcome of a call that did not complete.
 pub fn exit_status(call: &Call) -> anyhow::Result<()> {
     let completed = call.outcome.as_ref().is_some_and(|o| o.kind == outcome::Kind::Completed as i32);
-    if completed { Ok(()) } else { bail!("the call did not complete: {}", outcome_text(call)) }
+    if completed {
+        return Ok(());
+    }
+    bail!("the call did not complete: {}{}", outcome_text(call), next_step(call))
+}
+
+/// What to look at, where the status alone would leave the reader at a loss.
+fn next_step(call: &Call) -> String {
+    let Some(outcome) = &call.outcome else { return String::new() };
+    let party = match outcome.ended_by.as_str() {
+        "a" => call.from.as_ref(),
+        "b" => call.to.as_ref(),
+        _ => None,
+    };
+    let uri = party.map_or_else(String::new, |party| shown(&party.uri));
+    match outcome.sip_status {
+        404 if !uri.is_empty() => "; is there such an account? `carillon account list` tells".to_owned(),
+        480 if !uri.is_empty() => format!("; is its phone registered? `carillon bindings {uri}` tells"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_api::callcontrol::v1::Outcome;
+
+    use super::*;
+
+    #[test]
+    fn a_call_to_nobody_says_where_to_look() {
+        let told = |status: u32, ended_by: &str| {
+            let outcome = Outcome { sip_status: status, ended_by: ended_by.into(), ..Outcome::default() };
+            let to = Some(Party { uri: "sip:bob@example.lan".into(), ..Party::default() });
+            let call = Call { outcome: Some(outcome), to, ..Call::default() };
+            exit_status(&call).unwrap_err().to_string()
+        };
+        assert!(
+            told(480, "b").ends_with("`carillon bindings sip:bob@example.lan` tells"),
+            "{}",
+            told(480, "b")
+        );
+        assert!(told(404, "b").ends_with("`carillon account list` tells"));
+        assert!(!told(486, "b").contains("tells") && !told(480, "api").contains("tells"));
+    }
 }
 
 fn to_wire(duration: std::time::Duration) -> anyhow::Result<prost_types::Duration> {

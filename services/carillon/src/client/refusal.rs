@@ -20,16 +20,26 @@ fn describe(status: &Status) -> String {
     if text.is_empty() {
         text = status.code().description().to_string();
     }
+    // What the message says already is not said again: of one field that is wrong it says everything.
     if let Some(bad) = details.bad_request() {
-        for violation in &bad.field_violations {
-            text += &format!("\n  {}: {}", violation.field, violation.description);
+        let lines = bad.field_violations.iter().map(|bad| format!("{}: {}", bad.field, bad.description));
+        for line in lines.filter(|line| *line != status.message()) {
+            text += &format!("\n  {line}");
         }
     }
     if let Some(info) = details.error_info() {
         text += &format!(" ({})", info.reason);
     }
     if status.code() == Code::Unauthenticated {
-        text += "\n  give a token with --token or CARILLON_TOKEN";
+        text += "\n  give a token with --token or CARILLON_TOKEN: one of those in the file that the server was given (--api-token-file)";
+    }
+    // The library's words for an answer that is no gRPC, and for none.
+    if text.starts_with("h2 protocol error") {
+        text = "what answers there does not speak gRPC; --api wants the address that `carillon serve` prints as api="
+            .to_owned();
+    } else if text == "transport error" {
+        text = "the connection ended before an answer came: does the server still run, and is --api the address that it prints as api=?"
+            .to_owned();
     }
     text
 }
@@ -38,6 +48,37 @@ fn describe(status: &Status) -> String {
 mod tests {
     use super::*;
     use tonic_types::ErrorDetails;
+
+    #[test]
+    fn one_wrong_field_is_told_once_and_several_each_in_a_line() {
+        let mut details = ErrorDetails::new();
+        details.add_bad_request_violation("aor", "expected an address of record");
+        let status = |text: &str, details: ErrorDetails| {
+            Refusal(Status::with_error_details(Code::InvalidArgument, text, details)).to_string()
+        };
+        assert_eq!(
+            status("aor: expected an address of record", details.clone()),
+            "aor: expected an address of record"
+        );
+        details.add_bad_request_violation("password", "expected a password");
+        assert_eq!(
+            status("two fields", details),
+            "two fields\n  aor: expected an address of record\n  password: expected a password"
+        );
+    }
+
+    #[test]
+    fn what_is_no_api_and_a_token_that_is_not_known_say_what_to_do() {
+        let stranger = Refusal(Status::internal("h2 protocol error: http2 error")).to_string();
+        assert!(stranger.contains("does not speak gRPC") && !stranger.contains("h2"), "{stranger}");
+        let gone = Refusal(Status::unavailable("transport error")).to_string();
+        assert!(gone.contains("the connection ended before an answer came"), "{gone}");
+        let unknown = Refusal(Status::unauthenticated("who are you")).to_string();
+        assert!(
+            unknown.contains("--token or CARILLON_TOKEN") && unknown.contains("--api-token-file"),
+            "{unknown}"
+        );
+    }
 
     #[test]
     fn a_refusal_names_field_and_reason() {

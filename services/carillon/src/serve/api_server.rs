@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambient::Entropy;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use axum::body::Body;
 use axum::http::Uri;
 use cluster_rpc::auth::{Guard, Tokens};
@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tonic::service::{Routes, RoutesBuilder};
 
 use super::elsewhere::Elsewhere;
+use super::listeners::unbound;
 use super::settings::Settings;
 
 /// A bound listener with its guard.
@@ -32,7 +33,7 @@ impl ApiServer {
     pub async fn bind(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(&settings.api)
             .await
-            .with_context(|| format!("--api {}: cannot listen there", settings.api))?;
+            .map_err(|error| anyhow!("--api {}: cannot listen there: {}", settings.api, unbound(&error)))?;
         let file = &settings.api_token_file;
         let tokens = match file.as_os_str().is_empty() {
             true => None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use cluster_rpc::{
     Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink, Replicas,
     Wiring,
@@ -19,6 +19,7 @@ use telemetry::Metrics;
 use super::api_server::ApiServer;
 use super::elsewhere::Elsewhere;
 use super::late::LateLegs;
+use super::listeners::unbound;
 use super::members::{Joined, Myself};
 use super::roles::{self, Role};
 use super::running::Running;
@@ -64,7 +65,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         };
         let mut config = edge_role::config(settings, &myself).await?;
         config.inside = inside::addresses(settings, [api.address()?, admin]).await;
-        let edge = edge::build(config, deps).bind().await.context("SIP listener")?;
+        let bound = edge::build(config, deps).bind().await;
+        let edge = bound.map_err(|error| anyhow!("--sip: {}", unbound(&error)))?;
         listening = edge.listening();
         myself.is_at(edge_role::internal(settings, &listening).await?);
         late.is(edge.legs());
@@ -146,7 +148,7 @@ impl Parts {
     async fn serve_admin(&self, address: &str) -> anyhow::Result<std::net::SocketAddr> {
         let listener = tokio::net::TcpListener::bind(address)
             .await
-            .with_context(|| format!("--admin {address}: cannot listen there"))?;
+            .map_err(|error| anyhow!("--admin {address}: cannot listen there: {}", unbound(&error)))?;
         let bound = listener.local_addr()?;
         tracing::info!("admin HTTP at {bound}");
         let metrics = self.metrics.clone();

@@ -74,7 +74,9 @@ pub fn instead(path: &str, default: Option<&Value>, found: &Value) -> String {
         Value::Boolean(on) => on.to_string(),
         Value::String(text) if text.is_empty() => "nothing".to_owned(),
         Value::String(text) if is_time && text.parse::<f64>().is_ok() => "a number without unit".to_owned(),
-        Value::String(text) if text.parse::<f64>().is_ok() => "a number in quotes".to_owned(),
+        Value::String(text) if text.parse::<f64>().is_ok() => {
+            "a number as text, or none of this kind".to_owned()
+        }
         Value::String(_) => "other text".to_owned(),
         Value::Array(list) if list.iter().all(Value::is_str) => "a list".to_owned(),
         Value::Array(_) => "a list of something else".to_owned(),

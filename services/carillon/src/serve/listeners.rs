@@ -1,5 +1,6 @@
 //! SIP listeners as the operator names them.
 
+use std::io;
 use std::net::SocketAddr;
 
 use sip_endpoint::Listen;
@@ -38,9 +39,36 @@ pub fn listeners(uris: &[String], advertise: &str) -> Result<Vec<Listen>, String
     }
 }
 
+/// Why an address cannot be listened on, and what to do.
+pub fn unbound(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{error}; another process listens there: end it, or name another port")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{error}; this machine has no such address: `ip address` lists those that it has")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("{error}; ports below 1024 want a right: name another one")
+        }
+        _ => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_bound_says_what_to_do() {
+        for (kind, advice) in [
+            (io::ErrorKind::AddrInUse, "another process listens there"),
+            (io::ErrorKind::AddrNotAvailable, "this machine has no such address"),
+            (io::ErrorKind::PermissionDenied, "name another one"),
+        ] {
+            assert!(unbound(&io::Error::new(kind, "cannot listen on 192.0.2.1:5060")).contains(advice));
+        }
+    }
 
     #[test]
     fn udp_and_tcp_of_one_address_are_one_listener() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use cluster_api::cluster::v1::Member;
@@ -22,7 +21,8 @@ pub struct Myself {
     /// Boot epoch.
     pub epoch: u64,
     grpc: String,
-    sip: Arc<OnceLock<String>>,
+    /// Empty until the edge is bound.
+    sip: watch::Sender<String>,
     drain: Drain,
 }
 
@@ -33,13 +33,24 @@ impl Myself {
             true => format!("http://{api}"),
             false => settings.cluster_url.clone(),
         };
-        Self { id: process_id(settings), epoch, grpc, sip: Arc::default(), drain }
+        Self { id: process_id(settings), epoch, grpc, sip: watch::Sender::default(), drain }
     }
 
     /// The SIP listener that other edges reach.
     pub fn is_at(&self, sip: SocketAddr) {
-        // Bound once per process; a second call would change nothing.
-        let _ = self.sip.set(sip.to_string());
+        self.sip.send_replace(sip.to_string());
+    }
+
+    /// Returns once all is known that others need to reach this process in a role.
+    fn known(&self, role: Role) -> impl Future<Output = ()> + Send + 'static {
+        let mut sip = self.sip.subscribe();
+        async move {
+            // Without a sender the process is on its way out, and nobody will be told anything.
+            let is_known = |sip: &String| role != Role::Edge || !sip.is_empty();
+            if sip.wait_for(is_known).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     fn member(&self, role: Role) -> Member {
@@ -48,7 +59,7 @@ impl Myself {
             role: role.name().into(),
             epoch: self.epoch,
             grpc: self.grpc.clone(),
-            sip: if role == Role::Edge { self.sip.get().cloned().unwrap_or_default() } else { String::new() },
+            sip: if role == Role::Edge { self.sip.borrow().clone() } else { String::new() },
             draining: self.drain.is_draining(),
             load: 0,
         }
@@ -81,11 +92,11 @@ impl Joined {
     ) -> anyhow::Result<Self> {
         let mut joined: Vec<(Role, Membership)> = Vec::new();
         for role in roles.iter().copied() {
-            let myself = myself.clone();
+            let (known, myself) = (myself.known(role), myself.clone());
             let member = move || myself.member(role);
             let membership = match joined.first() {
-                None => Membership::join(link.clone(), tasks, member)?,
-                Some((_, first)) => first.join_also(tasks, member)?,
+                None => Membership::join_when(link.clone(), tasks, known, member)?,
+                Some((_, first)) => first.join_also(tasks, known, member)?,
             };
             joined.push((role, membership));
         }
@@ -120,5 +131,48 @@ impl Joined {
                 tracing::info!("the lease of {role} ends by itself: {}", e.message());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cluster_api::cluster::v1::membership_server::Membership as MembershipRpc;
+    use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, LeaveResponse};
+    use tokio::sync::mpsc;
+    use tonic::{Request, Response, Status};
+
+    use super::*;
+
+    /// A registrar that tells who asked for a lease.
+    struct Told(mpsc::UnboundedSender<Member>);
+
+    #[tonic::async_trait]
+    impl MembershipRpc for Told {
+        async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
+            let _ = self.0.send(request.into_inner().member.unwrap_or_default());
+            Ok(Response::new(LeaseResponse { flow_key: vec![1; 32].into(), ..LeaseResponse::default() }))
+        }
+
+        async fn leave(&self, _: Request<LeaveRequest>) -> Result<Response<LeaveResponse>, Status> {
+            Ok(Response::new(LeaveResponse::default()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_lease_of_an_edge_has_its_sip_address_and_the_others_do_not_wait_for_it() {
+        let (told, mut asked) = mpsc::unbounded_channel();
+        let link = MembershipLink::Local(Arc::new(Told(told)));
+        let api = SocketAddr::from(([127, 0, 0, 1], 50051));
+        let myself = Myself::new(&Settings::default(), api, 1, Drain::new());
+        let roles = BTreeSet::from([Role::Edge, Role::Registrar]);
+        let tasks = Tasks::new("test", 10);
+        let joined = Joined::all(&roles, &link, &tasks, &myself).unwrap();
+        assert_eq!(asked.recv().await.unwrap().role, "registrar");
+        myself.is_at("192.0.2.1:5060".parse().unwrap());
+        joined.everywhere().await;
+        let mut edges = std::iter::from_fn(|| asked.try_recv().ok()).filter(|member| member.role == "edge");
+        assert_eq!(edges.next().unwrap().sip, "192.0.2.1:5060");
     }
 }

@@ -87,7 +87,8 @@ impl Found {
             },
         };
         if let Ok(address) = s.api.parse::<SocketAddr>() {
-            self.note("api", Guard::new(address.ip(), tokens, false, &Metrics::new()).map(drop));
+            let guard = Guard::new(address.ip(), tokens, false, &Metrics::new()).map(drop);
+            self.note("api", guard.map_err(|e| format!("{e} (--api-token-file names the tokens)")));
         }
     }
 

@@ -18,6 +18,9 @@ const LAST_WORK: Duration = Duration::from_secs(2);
 /// How long phones have to answer the BYE that ends a call with the process: some retransmissions, not all 32 s of them.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
+/// A drain that takes longer says what it waits for.
+const SOON: Duration = Duration::from_millis(500);
+
 /// How often the store is asked whether a call is left; it is this process's own memory.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -54,12 +57,15 @@ impl Running {
     pub async fn drain(self, signals: &Shutdown, longest: Duration) {
         self.drain.begin();
         self.joined.renew_now();
-        let left = self.left().await;
-        if !left.is_empty() {
-            tracing::info!("waiting {longest:?} at most for {left}; a second signal ends the process now");
-        }
         let finish = async {
-            if timeout(longest, self.finished()).await.is_ok() {
+            // Most drains are over before anybody could read of them.
+            let first = SOON.min(longest / 2);
+            if timeout(first, self.finished()).await.is_ok() {
+                return tracing::info!("nothing is left to do");
+            }
+            let left = self.left().await;
+            tracing::info!("waiting {longest:?} at most for {left}; a second signal ends the process now");
+            if timeout(longest - first, self.finished()).await.is_ok() {
                 return tracing::info!("nothing is left to do");
             }
             tracing::warn!("the drain took too long ({longest:?}); left are {}", self.left().await);
