@@ -68,6 +68,7 @@ impl Redis {
     /// When patience ends first.
     pub fn wait_for_replica(&self) {
         let begun = std::time::Instant::now();
+        // Polled: a primary tells of its replicas when it is asked, and never by itself.
         while !self.ask("INFO replication").contains("state=online") {
             assert!(begun.elapsed() < crate::PATIENCE, "no replica is in step");
             std::thread::yield_now();

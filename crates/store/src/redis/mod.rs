@@ -1,9 +1,10 @@
 //! The Redis engine.
 //!
 //! Reads and claims go over one connection, commits over [`lane`]s, wakeups over a subscription ([`notify`]). Needs
-//! Redis 6.2 or later, and of its commands: EVAL, EVALSHA, GET, HMGET, ZRANGE, TIME, WAIT, INFO, PUBLISH, SUBSCRIBE, PING and what
+//! Redis 6.2 or later, and of its commands: EVAL, EVALSHA, GET, DEL, HMGET, ZRANGE, TIME, WAIT, INFO, PUBLISH, SUBSCRIBE, PING and what
 //! the scripts in `lua/` call. Never KEYS or SCAN.
 
+mod advice;
 mod clock;
 mod lane;
 mod layout;
@@ -85,13 +86,14 @@ impl RedisStore {
             options: Arc::new(options),
             clock: Arc::new(ServerClock::new()),
             outage: Arc::default(),
+            place: target::place(url).into(),
         };
         let mut tasks = Vec::new();
-        let (reads, task) = Link::open("reads".to_owned(), server.clone());
+        let (reads, task) = Link::for_reads(server.clone());
         tasks.push(task);
         let mut lanes = Vec::new();
         for number in 0..server.options.lanes.max(1) {
-            let (link, task) = Link::open(format!("commits-{number}"), server.clone());
+            let (link, task) = Link::for_commits(number, server.clone());
             tasks.push(task);
             let (lane, task) = Lane::open(Arc::clone(&link), server.clone());
             tasks.push(task);

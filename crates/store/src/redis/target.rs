@@ -24,6 +24,21 @@ pub struct BadRedisUrl {
     pub reason: String,
 }
 
+/// What may be written.
+const FORMS: &str = "expected redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] (rediss:// with TLS), redis+sentinel://HOST:PORT,…/NAME, \
+                     redis+cluster://HOST:PORT,… or unix:///PATH";
+
+/// Host and port of a URL, without user, password and parameters.
+pub(super) fn place(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    if rest.starts_with('/') {
+        return rest.split('?').next().unwrap_or_default();
+    }
+    // A password may hold an @, and what stands behind the hosts may too.
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts)
+}
+
 fn bad(reason: impl Into<String>) -> BadRedisUrl {
     BadRedisUrl { reason: reason.into() }
 }
@@ -46,7 +61,7 @@ pub(super) enum Connection {
 impl Target {
     pub(super) fn parse(url: &str, options: &RedisOptions) -> Result<Target, BadRedisUrl> {
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(bad("expected redis://, rediss://, redis+sentinel:// or redis+cluster://"));
+            return Err(bad(FORMS));
         };
         match scheme {
             "redis" | "rediss" | "redis+unix" | "unix" => Ok(Target::Single(Box::new(single(url, options)?))),
@@ -55,7 +70,7 @@ impl Target {
                 Ok(Target::Sentinel(Arc::new(tokio::sync::Mutex::new(sentinel))))
             }
             "redis+cluster" | "rediss+cluster" => cluster(rest, scheme.starts_with("rediss"), options),
-            other => Err(bad(format!("unknown scheme {other:?}"))),
+            _ => Err(bad(FORMS)),
         }
     }
 
@@ -129,7 +144,7 @@ fn nodelay() -> TcpSettings {
 
 fn single(url: &str, options: &RedisOptions) -> Result<Client, BadRedisUrl> {
     let explain = |error: RedisError| bad(error.category());
-    let info = url.into_connection_info().map_err(explain)?.set_tcp_settings(nodelay());
+    let info = url.into_connection_info().map_err(|_| bad(FORMS))?.set_tcp_settings(nodelay());
     // RESP3 announces the end of a connection even while it is idle.
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     let info = info.set_redis_settings(settings);
@@ -294,6 +309,18 @@ mod tests {
         ] {
             let error = Target::parse(url, &RedisOptions::default()).map(|_| ()).expect_err(url);
             assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_place_that_a_log_shows_has_no_password() {
+        for (url, expected) in [
+            ("redis://127.0.0.1:6379/2", "127.0.0.1:6379"),
+            ("redis://user:p%40ss@redis.example", "redis.example"),
+            ("redis+sentinel://:s@[::1]:26379,b:1/mymaster/3", "[::1]:26379,b:1"),
+            ("unix:///run/redis.sock?pass=secret", "/run/redis.sock"),
+        ] {
+            assert_eq!(place(url), expected);
         }
     }
 

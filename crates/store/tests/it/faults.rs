@@ -65,6 +65,7 @@ async fn commits_in_flight_when_the_server_dies_all_get_an_answer() {
             })
         })
         .collect();
+    // Polled: the version of the record tells that the writers are under way.
     while put(&store, "progress").await.expect("up") == 0 {
         tokio::task::yield_now().await;
     }
@@ -115,6 +116,7 @@ async fn without_its_replica_nothing_is_acknowledged() {
     };
     let store = connected(&primary, options).await;
     timeout(PATIENCE, async {
+        // Polled: WAIT alone tells that a replica has what was written.
         while put(&store, "link").await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -134,6 +136,7 @@ async fn without_its_replica_nothing_is_acknowledged() {
     assert!(store.is_ready(), "a missing replica is no reason to reconnect");
     replica.thaw();
     timeout(PATIENCE, async {
+        // Polled: WAIT alone tells that the replica goes on.
         while put(&store, "again").await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -141,8 +144,18 @@ async fn without_its_replica_nothing_is_acknowledged() {
     .await
     .expect("the replica is back");
 
-    let on_replica = connected(&replica, RedisOptions::default()).await;
-    assert!(on_replica.get(&partition().key("acknowledged")).await.expect("get").is_some());
+    // It is never ready, because it takes no writes; it can be read.
+    let on_replica = RedisStore::connect(&replica.url(), RedisOptions::default()).expect("url");
+    let found = timeout(PATIENCE, async {
+        // Polled: the store announces that all its connections are there, and not one of them.
+        loop {
+            if let Ok(found) = on_replica.get(&partition().key("acknowledged")).await {
+                break found;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(found.await.expect("reads work").is_some());
 }
 
 /// F8: a server that stopped answering costs each caller one bounded wait, then nothing.
@@ -172,6 +185,7 @@ async fn a_demoted_primary_is_unavailable_until_it_is_primary_again() {
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     server.command(&["REPLICAOF", "NO", "ONE"]).await.expect("promote");
     timeout(PATIENCE, async {
+        // Polled: the server tells no client that it is a primary again.
         while put(&store, "y").await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -243,12 +257,39 @@ async fn a_full_queue_refuses_and_counts() {
     server.thaw();
     timeout(PATIENCE, store.wait_ready()).await.expect("reconnects");
     timeout(PATIENCE, async {
+        // Polled: what was queued while the server stood still ends by itself, each at its own time.
         while put(&store, "x").await.is_err() {
             tokio::task::yield_now().await;
         }
     })
     .await
     .expect("works again");
+}
+
+/// F6: a replica is no store, although it answers: nothing is ready, the reason says what to do, and it is not asked in a storm.
+#[tokio::test]
+async fn a_replica_is_not_taken_for_the_store_and_the_reason_says_what_to_do() {
+    let primary = Server::start(&[]).await;
+    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", primary.port)]).await;
+    online(&primary).await;
+    let store = RedisStore::connect(&replica.url(), RedisOptions::default()).expect("url");
+    // Polled: why a connection failed shows in what a request is told, and the store announces no failure.
+    let told = timeout(PATIENCE, async {
+        loop {
+            let error = put(&store, "x").await.expect_err("it takes no writes").to_string();
+            if !error.contains("not connected yet") {
+                break error;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let told = told.await.expect("the reason becomes visible");
+    assert!(told.contains("it is a replica and takes no writes: name the primary"), "{told}");
+    for _ in 0..1000 {
+        put(&store, "x").await.expect_err("it takes no writes");
+    }
+    assert!(!store.is_ready());
+    assert!(store.counters().connects <= 1, "the connection for reads alone");
 }
 
 /// With replicas, commits that come together leave together and share one WAIT.
@@ -264,6 +305,7 @@ async fn concurrent_commits_share_one_wait() {
     };
     let store = connected(&primary, options).await;
     timeout(PATIENCE, async {
+        // Polled: WAIT alone tells that a replica has what was written.
         while put(&store, "link").await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -303,6 +345,7 @@ async fn by_default_a_commit_waits_for_a_replica_where_there_is_one() {
     let early = connected(&primary, RedisOptions::default()).await;
     // A busy machine may let the replica answer late.
     let replicated = async {
+        // Polled: WAIT alone tells that the replica has it.
         while put(&early, "replicated").await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -311,6 +354,7 @@ async fn by_default_a_commit_waits_for_a_replica_where_there_is_one() {
     replica.freeze();
     assert_eq!(put(&early, "x").await, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
     timeout(PATIENCE, async {
+        // Polled: the store looks for replicas every second and announces none.
         while put(&store, "x").await.is_ok() {
             tokio::task::yield_now().await;
         }
@@ -321,6 +365,7 @@ async fn by_default_a_commit_waits_for_a_replica_where_there_is_one() {
 
     replica.kill();
     let told = timeout(PATIENCE, async {
+        // Polled: the primary tells its replicas to those who ask.
         while replicas(&primary).await != 0 {
             tokio::task::yield_now().await;
         }
@@ -368,6 +413,7 @@ async fn what_has_waited_too_long_is_never_written() {
     timeout(PATIENCE, store.wait_ready()).await.expect("connects");
     for n in late {
         let found = timeout(PATIENCE, async {
+            // Polled: a read may meet the connection that the server left behind; the next one has the new one.
             loop {
                 if let Ok(found) = store.get(&partition().key(format!("x{n}"))).await {
                     break found;
@@ -405,7 +451,8 @@ async fn nothing_is_left_behind() {
 }
 
 /// Waits until a replica is in step with its primary.
-async fn online(primary: &Server) {
+pub async fn online(primary: &Server) {
+    // Polled: a primary tells of its replicas when it is asked, and never by itself.
     let in_step = async { while !is_in_step(primary).await {} };
     timeout(PATIENCE, in_step).await.expect("the replica links up");
 }

@@ -73,6 +73,7 @@ impl Rig {
             }
             Time::Real(_) => {
                 let until = self.store.now() + time;
+                // The clock of a real server cannot be moved, and it calls nobody: its time is what must pass.
                 while let Ok(rest) = until.duration_since(self.store.now()) {
                     tokio::time::sleep(rest.max(Duration::from_millis(1))).await;
                 }

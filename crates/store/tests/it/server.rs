@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::time::sleep;
 
 /// A server that can be killed, stopped and started again.
 pub struct Server {
@@ -120,6 +118,7 @@ impl Server {
             .spawn()
             .expect("redis-server is installed");
         self.child = Some(child);
+        // Polled: the server tells that it serves in a log line alone, Sentinel not even there. Each try is a real connection.
         loop {
             if let Ok(Some(_)) = self.child.as_mut().expect("just started").try_wait() {
                 return false;
@@ -127,7 +126,7 @@ impl Server {
             if self.command(&["PING"]).await.is_ok() {
                 return true;
             }
-            sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     }
 

@@ -26,6 +26,7 @@ async fn a_password_is_used_and_a_wrong_one_is_an_error_that_does_not_repeat_it(
 
     let refused = RedisStore::connect(&url("wr0ng"), RedisOptions::default()).expect("url");
     let error = timeout(PATIENCE, async {
+        // Polled: why a connection failed shows in what a request is told, and the store announces no failure.
         loop {
             let error = put(&refused, "x").await.expect_err("never");
             if error.to_string().contains("WRONGPASS") || error.to_string().contains("uthentication") {
@@ -46,6 +47,8 @@ async fn the_store_follows_a_failover_by_sentinel() {
     let primary_port = primary.port.to_string();
     let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {primary_port}")]).await;
     let monitor = format!("sentinel monitor m 127.0.0.1 {primary_port} 1");
+    // Sentinel learns of replicas from the primary's INFO, which it asks for when it starts and then every 10 s.
+    crate::faults::online(&primary).await;
     let sentinel = Server::start_sentinel(&[
         &monitor,
         "sentinel down-after-milliseconds m 300",
@@ -55,21 +58,22 @@ async fn the_store_follows_a_failover_by_sentinel() {
     let options = RedisOptions::default();
     let store = connected(&format!("redis+sentinel://127.0.0.1:{}/m", sentinel.port), options).await;
     timeout(PATIENCE, async {
+        // Polled: WAIT alone tells that a replica has what was written.
         while put(&store, "acknowledged").await.is_err() {
             tokio::task::yield_now().await;
         }
     })
     .await
     .expect("replica links up");
-    // Sentinel learns of replicas from the primary's INFO; without knowing one it cannot fail over.
+    // Without knowing a replica Sentinel cannot fail over.
     timeout(PATIENCE, async {
+        // Polled: Sentinel publishes +slave once, perhaps before anybody could have subscribed.
         loop {
             let known = sentinel.command(&["SENTINEL", "REPLICAS", "m"]).await.expect("sentinel answers");
             if matches!(known, ::redis::Value::Array(ref replicas) if !replicas.is_empty()) {
                 break;
             }
-            sentinel.command(&["SENTINEL", "RESET", "m"]).await.expect("sentinel answers");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::task::yield_now().await;
         }
     })
     .await
@@ -78,10 +82,11 @@ async fn the_store_follows_a_failover_by_sentinel() {
     primary.kill();
     // One server is left: nothing can be replicated any more, but it is read and written.
     let result = timeout(PATIENCE, async {
+        // Polled: that the store has found the new primary shows when it takes a commit, and in nothing else.
         loop {
             match put(&store, "after").await {
                 Err(StoreError::Unavailable { .. } | StoreError::Timeout { .. }) => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::task::yield_now().await;
                 }
                 result => break result,
             }
@@ -92,6 +97,7 @@ async fn the_store_follows_a_failover_by_sentinel() {
     assert_eq!(result, Err(StoreError::Unreplicated { confirmed: 0, wanted: 1 }));
     let key = partitions().of("acknowledged").key("acknowledged");
     let found = timeout(PATIENCE, async {
+        // Polled: the connection for reads finds the new primary by itself, later than that for commits.
         loop {
             if let Ok(found) = store.get(&key).await {
                 break found;
@@ -109,12 +115,13 @@ async fn a_cluster_serves_partitions_of_every_slot() {
     let server = Server::start(&["--cluster-enabled", "yes"]).await;
     server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await.expect("slots");
     timeout(PATIENCE, async {
+        // Polled: a cluster tells nobody that all its slots are served.
         loop {
             let info = format!("{:?}", server.command(&["CLUSTER", "INFO"]).await);
             if info.contains("cluster_state:ok") {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::task::yield_now().await;
         }
     })
     .await

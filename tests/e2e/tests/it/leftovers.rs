@@ -68,6 +68,7 @@ async fn nothing_that_never_expires_is_left_behind() {
     }
     // A call is done with when the phones have answered its BYE: what comes then is waited for.
     let begun = std::time::Instant::now();
+    // Polled: the last commits about a call have no event; what is left is what Redis lists.
     loop {
         let kept = |key: &String| KEPT.contains(&key.as_str()) || key.ends_with("-requests-:m");
         let left: Vec<String> = eternal(&redis).into_iter().filter(|key| !kept(key)).collect();
