@@ -34,6 +34,8 @@ pub enum Invariant {
     InOrder,
     /// When all calls are over, no phone rings or is in a call.
     NoLegLeft,
+    /// No phone that said that it rings is left ringing until it loses patience.
+    NoneRingsForNothing,
     /// What goes out to an edge is kept before it does.
     NoEffectWithoutRecord,
     /// A phone whose REGISTER was answered with 200 is found by a registrar that remembers nothing.
@@ -80,6 +82,9 @@ pub async fn check(cluster: &Cluster, calls: &[String]) -> Breaches {
         let disordered = story(&told) != story(&kept) && sorted(&told) == sorted(&kept);
         if disordered || are_once(&kept) && !is_ordered(&kept) {
             breach(Invariant::InOrder, format!("{shown} told, {:?} kept", story(&kept)));
+        }
+        for phone in left_ringing(cluster, &call, &kept) {
+            breach(Invariant::NoneRingsForNothing, format!("{shown}: {phone}"));
         }
         let ended = told.iter().rfind(|event| event.r#type() == Type::Ended);
         if let Some(ended) = ended.filter(|_| call.outcome.is_some()) {
@@ -138,6 +143,23 @@ pub async fn check_base(cluster: &Cluster, base: usize, breaches: &mut Breaches)
     if !left.is_empty() {
         breaches.entry(Invariant::StoreAtBase).or_default().extend(left);
     }
+}
+
+/// Phones that rang for a call until they lost patience although Carillon knew of it. Of a phone whose provisional responses were all
+/// lost it does not know, and may not cancel. RFC 3261 9.1
+fn left_ringing<'a>(
+    cluster: &'a Cluster,
+    call: &cc::Call,
+    kept: &[cc::CallEvent],
+) -> impl Iterator<Item = &'a str> {
+    let rings = |event: &cc::CallEvent| matches!(event.r#type(), Type::LegRinging | Type::LegProgress);
+    let heard: BTreeSet<&str> =
+        kept.iter().filter(|event| rings(event)).filter_map(|event| event.leg_id.as_deref()).collect();
+    let legs = call.legs.iter().filter(|leg| heard.contains(leg.leg_id.as_str()));
+    let known: BTreeSet<String> = legs.map(|leg| leg.sip_call_id.clone()).collect();
+    let left =
+        cluster.phones.iter().filter(move |phone| phone.rang_out().iter().any(|id| known.contains(id)));
+    left.map(|phone| phone.user.as_str())
 }
 
 fn are_once(events: &[cc::CallEvent]) -> bool {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::chance::Chance;
+use crate::sabotage::{Sabotage, Saboteur};
 use crate::trace::{Trace, fingerprint};
 
 /// Datagrams that a socket gives at once.
@@ -41,6 +42,7 @@ struct Shared {
     /// Something is to arrive earlier than all before.
     sooner: Notify,
     trace: Trace,
+    saboteur: Arc<Saboteur>,
 }
 
 struct State {
@@ -72,7 +74,7 @@ pub struct VirtualSocket {
 
 impl Network {
     /// A network without sockets, in fair weather.
-    pub fn new(chance: Chance, trace: Trace) -> Self {
+    pub fn new(chance: Chance, trace: Trace, saboteur: Arc<Saboteur>) -> Self {
         let state = State {
             weather: Weather::default(),
             chance,
@@ -80,7 +82,7 @@ impl Network {
             sent: 0,
             inboxes: BTreeMap::new(),
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), sooner: Notify::new(), trace }) }
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), sooner: Notify::new(), trace, saboteur }) }
     }
 
     /// Changes the weather for what is sent from now on.
@@ -116,6 +118,9 @@ impl Network {
         let mut state = self.shared.state.lock();
         let state = &mut *state;
         let Weather { lost, repeated, overtaken } = state.weather;
+        let is_sabotaged =
+            bytes.starts_with(b"CANCEL ") && self.shared.saboteur.does(Sabotage::LosesCancels, 100);
+        let lost = if is_sabotaged { 100 } else { lost };
         let copies = match (state.chance.percent(lost), state.chance.percent(repeated)) {
             (true, _) => 0,
             (false, false) => 1,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lifecycle::Tasks;
@@ -27,9 +28,16 @@ pub struct VirtualPhone {
     registration: Arc<Mutex<Registration>>,
     /// How often it asked for a registration or took one back.
     asked: Arc<AtomicU64>,
+    /// The call that came last, and when.
+    came: Arc<Mutex<Option<(String, Instant)>>>,
+    /// Calls for which it rang until it lost patience.
+    rang_out: Arc<Mutex<Vec<String>>>,
     bindings: Bindings,
     tasks: Tasks,
 }
+
+/// How long a phone rings that nobody answers: longer than any caller waits.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What the phone knows of its registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +73,8 @@ impl VirtualPhone {
             touched: Arc::default(),
             registration: Arc::new(Mutex::new(Registration::Unknown)),
             asked: Arc::default(),
+            came: Arc::default(),
+            rang_out: Arc::default(),
             bindings,
             tasks: tasks.clone(),
         };
@@ -109,6 +119,18 @@ impl VirtualPhone {
         self.phone.lock().has_call()
     }
 
+    /// The Call-IDs of the calls for which it rang until it lost patience.
+    pub fn rang_out(&self) -> Vec<String> {
+        self.rang_out.lock().clone()
+    }
+
+    /// A call has ended.
+    fn ended(&self, by_peer: bool) {
+        let came = self.came.lock().take();
+        let rang_out = came.filter(|(_, since)| !by_peer && since.elapsed() >= PATIENCE);
+        self.rang_out.lock().extend(rang_out.map(|(call_id, _)| call_id));
+    }
+
     async fn run(self, mut socket: VirtualSocket, trace: Trace) {
         loop {
             let deadline = self.flush(&socket, &trace);
@@ -141,6 +163,12 @@ impl VirtualPhone {
                         Happening::RegisterFailed { .. } => {
                             *self.registration.lock() = Registration::Unknown;
                         }
+                        Happening::Incoming { call_id, .. } => {
+                            *self.came.lock() = Some((call_id.clone(), Instant::now()));
+                        }
+                        // It is answered.
+                        Happening::Connected => *self.came.lock() = None,
+                        Happening::Ended { by_peer, .. } => self.ended(*by_peer),
                         _ => {}
                     }
                     trace.note(format_args!("{} {what:?}", self.user));

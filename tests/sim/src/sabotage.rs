@@ -35,6 +35,8 @@ pub enum Sabotage {
     TellsNoOutcome,
     /// BYE and CANCEL are taken on and not sent.
     LosesHangups,
+    /// No CANCEL reaches a phone.
+    LosesCancels,
     /// Work that is done is not taken from the lists.
     KeepsDueWork,
     /// REGISTER is answered with 200 and not kept.

@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, DOMAIN};
 use crate::disturbance::{Counts, Kind, disturb, recover};
 use crate::invariants::{self, Breaches};
 use crate::network::Weather;
-use crate::phones::VirtualPhone;
+use crate::phones::{PATIENCE, VirtualPhone};
 use crate::sabotage::Sabotage;
 
 const PHONES: u8 = 10;
@@ -135,7 +135,7 @@ fn set_scripts(cluster: &Cluster, chance: &mut Chance) {
         let after = Duration::from_millis(chance.below(4_000));
         let answer = match chance.below(15) {
             // Longer than anybody waits. A phone gives up at last: if nothing of what it says arrives, no CANCEL ever comes.
-            0 => Answer::Refuse(Duration::from_secs(90), 480),
+            0 => Answer::Refuse(PATIENCE, 480),
             1 => Answer::Silent,
             2 => Answer::Refuse(after, chance.one_of(&[486, 480, 603, 500])),
             _ => Answer::After(after),

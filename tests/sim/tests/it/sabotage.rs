@@ -36,6 +36,7 @@ breaks! {
     another_outcome_is_seen: TellsAnotherOutcome => ToldTheOutcome;
     a_missing_outcome_is_seen: TellsNoOutcome => ToldTheOutcome;
     a_hangup_that_is_not_sent_leaves_a_leg: LosesHangups => NoLegLeft;
+    a_phone_that_no_cancel_reaches_is_seen: LosesCancels => NoneRingsForNothing;
     an_effect_without_its_record_is_seen: InventsEffects => NoEffectWithoutRecord;
     a_call_that_is_forgotten_is_seen: ForgetsTheEnded => EveryCallEnds;
     an_event_that_is_not_told_is_seen: MissesEvents => ToldExactlyOnce;
