@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use cluster_rpc::EDGE_ROLE;
-use cluster_rpc::membership::View;
+use cluster_rpc::membership::{Listed, View};
 
 use crate::flow_token::{BadToken, FlowKey, FlowToken};
 
@@ -12,6 +13,8 @@ use crate::flow_token::{BadToken, FlowKey, FlowToken};
 #[derive(Debug)]
 pub(crate) struct Cluster {
     edges: HashMap<String, Sibling>,
+    /// Lives of edges that were in a list once, and then in none that proves that they are over.
+    doubted: HashMap<String, Sibling>,
     /// Where members serve each other.
     inside: HashSet<SocketAddr>,
     /// The key to seal with.
@@ -31,18 +34,30 @@ pub(crate) struct Sibling {
 /// The key that only this process has is replaced by the cluster's with the first lease; tokens made before stay valid.
 const OLDER_KEPT: usize = 2;
 
+/// How long lists must have come without a gap before absence from one proves anything: the time of a lease. After a gap
+/// members may be missing that merely could not renew either.
+const STEADY: Duration = Duration::from_secs(2);
+
 impl Cluster {
     /// An edge that knows nobody yet and has made up a key of its own.
     pub(crate) fn alone(key: FlowKey) -> Self {
-        Self { edges: HashMap::new(), inside: HashSet::new(), key, older: Vec::new() }
+        Self {
+            edges: HashMap::new(),
+            doubted: HashMap::new(),
+            inside: HashSet::new(),
+            key,
+            older: Vec::new(),
+        }
     }
 
-    /// Takes over who is alive.
-    pub(crate) fn learn(&mut self, view: &View) {
-        let edges = view.of_role(EDGE_ROLE);
-        self.edges = edges
+    /// Takes over who is alive; where edges listened that are gone for certain.
+    pub(crate) fn learn(&mut self, view: &View) -> Vec<SocketAddr> {
+        let edges = view
+            .of_role(EDGE_ROLE)
             .map(|member| (member.id.clone(), Sibling { epoch: member.epoch, sip: member.sip.parse().ok() }))
             .collect();
+        self.doubted.extend(std::mem::replace(&mut self.edges, edges));
+        let gone = self.gone(view);
         // One that is named and not numbered is not known by address.
         let grpc = view.members.iter().filter_map(|member| member.grpc.split_once("://")?.1.parse().ok());
         self.inside = self.edges.values().filter_map(|sibling| sibling.sip).chain(grpc).collect();
@@ -52,6 +67,19 @@ impl Cluster {
             self.older.insert(0, std::mem::replace(&mut self.key, FlowKey::new(key)));
             self.older.truncate(OLDER_KEPT);
         }
+        gone
+    }
+
+    /// Where edges listened of which the list proves that they are over, and nobody else does.
+    fn gone(&mut self, view: &View) -> Vec<SocketAddr> {
+        let steady = |listed: Listed| listed.asked.saturating_duration_since(listed.steady_since) >= STEADY;
+        let is_proof = view.current && view.listed.is_some_and(steady);
+        let edges = &self.edges;
+        self.doubted.retain(|id, life| edges.get(id).is_none_or(|now| now.epoch != life.epoch));
+        let over = self.doubted.extract_if(|id, _| is_proof || edges.contains_key(id));
+        over.filter_map(|(_, life)| life.sip)
+            .filter(|at| edges.values().all(|living| living.sip != Some(*at)))
+            .collect()
     }
 
     /// The living edge of this id, if it is still in this life.
@@ -125,6 +153,35 @@ mod tests {
         assert_eq!(cluster.sibling("r1", 5), None);
         let serves_at = |address: &str| cluster.serves_at(&address.parse().unwrap());
         assert!(serves_at("192.0.2.1:5060") && serves_at("192.0.2.1:50051") && !serves_at("192.0.2.1:5070"));
+    }
+
+    /// F1, F8: after a gap in the lists nobody is gone who merely is absent; a later life ends the one before in any case.
+    #[test]
+    fn an_edge_is_gone_when_a_steady_list_or_its_next_life_says_so() {
+        let asked = tokio::time::Instant::now() + Duration::from_secs(60);
+        let listed = |seconds| Some(Listed { asked, steady_since: asked - Duration::from_secs(seconds) });
+        let nobody = View::fixed(Vec::new(), vec![1; 32]);
+        let mut cluster = Cluster::alone(FlowKey::new([0; 32]));
+        let at = vec!["192.0.2.1:5060".parse().unwrap()];
+        assert_eq!(cluster.learn(&view(1)), []);
+        assert_eq!(cluster.learn(&View { listed: listed(1), ..nobody.clone() }), []);
+        assert_eq!(cluster.learn(&View { listed: listed(2), ..nobody.clone() }), at);
+        assert_eq!(cluster.learn(&View { listed: listed(3), ..nobody.clone() }), [], "once");
+
+        cluster.learn(&view(1));
+        cluster.learn(&nobody);
+        cluster.learn(&view(1));
+        assert_eq!(cluster.learn(&View { listed: listed(2), ..view(1) }), [], "it is back");
+        let next = |sip: &str| {
+            let members = view(1).members.iter().cloned().collect::<Vec<_>>();
+            members
+                .into_iter()
+                .map(|member| Member { epoch: 6, sip: sip.into(), ..member })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(cluster.learn(&View::fixed(next("192.0.2.1:5060"), vec![1; 32])), [], "at the same place");
+        cluster.learn(&view(1));
+        assert_eq!(cluster.learn(&View::fixed(next("192.0.2.7:5060"), vec![1; 32])), at);
     }
 
     /// OBD-01

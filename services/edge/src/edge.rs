@@ -18,8 +18,8 @@ use cluster_api::presence::v1 as presence_api;
 use cluster_api::registrar::v1 as registrar_api;
 use hashbrown::HashMap;
 use sip_endpoint::{
-    Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, ServerKey, TimerId,
-    TransactionUser, Witness,
+    Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, FlowEnd, FlowId, Hop,
+    ServerKey, TimerId, TransactionUser, Transport, Witness,
 };
 use sip_message::Message;
 use sip_proxy::{BranchId, Own};
@@ -38,6 +38,7 @@ use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
 use crate::forward::astray_cancel::Asked;
 use crate::forward::branch_name::BranchNames;
+use crate::forward::callers::Callers;
 use crate::forward::fork::{ClientUse, Fork, ForkId};
 use crate::forward::off_limits::OffLimits;
 use crate::legs::{self, Legs};
@@ -66,7 +67,8 @@ pub(crate) struct Edge {
     pub(crate) servers: HashMap<ServerKey, ServerUse>,
     pub(crate) clients: HashMap<ClientKey, ClientUse>,
     pub(crate) forks: HashMap<ForkId, Box<Fork>>,
-    pub(crate) next_fork: u64,
+    pub(crate) last_fork: ForkId,
+    pub(crate) callers: Callers,
     pub(crate) legs: Legs,
     pub(crate) begun: Begun,
     pub(crate) exchanges: Exchanges,
@@ -110,6 +112,8 @@ pub(crate) enum Completion {
 pub(crate) enum Timer {
     /// A deadline of a response context.
     Fork(ForkId),
+    /// The caller of this request has been without a connection for a while.
+    Caller(ForkId),
     /// A deadline of the legs.
     Leg(legs::Timer),
     /// Nobody asks for the answer of this exchange any more.
@@ -120,6 +124,8 @@ pub(crate) enum Timer {
 pub(crate) enum Command {
     /// Carry an effect of a call out.
     Carry(Box<edge_api::CarryRequest>, tokio::sync::oneshot::Sender<Result<(), Status>>),
+    /// The list of members has changed.
+    Learn,
     /// The drain began: say from now on how much is left.
     Drain,
     /// Send a request and tell how it ended.
@@ -134,13 +140,13 @@ impl TransactionUser for Edge {
     type Command = Command;
 
     fn on_request(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: Message, arrival: &Arrival) {
-        self.learn_members();
+        self.learn_members(cx);
         self.note_load(cx);
         self.take_request(cx, key, request, arrival);
     }
 
     fn on_ack(&mut self, cx: &mut Cx<'_>, key: Option<ServerKey>, ack: Message, _: &Arrival) {
-        self.learn_members();
+        self.learn_members(cx);
         self.take_ack(cx, key, ack);
     }
 
@@ -152,7 +158,7 @@ impl TransactionUser for Edge {
         cancel: Message,
         arrival: &Arrival,
     ) {
-        self.learn_members();
+        self.learn_members(cx);
         self.take_cancel(cx, key, target, cancel, arrival);
     }
 
@@ -181,6 +187,10 @@ impl TransactionUser for Edge {
         self.clients.remove(&key);
     }
 
+    fn on_flow_closed(&mut self, cx: &mut Cx<'_>, flow: FlowId, _: FlowEnd) {
+        self.leave_callers(cx, flow);
+    }
+
     fn on_overflow(&mut self, cx: &mut Cx<'_>, request: Message, arrival: &Arrival) {
         self.refuse_overflow(cx, &request, arrival);
     }
@@ -188,6 +198,7 @@ impl TransactionUser for Edge {
     fn on_timer(&mut self, cx: &mut Cx<'_>, _: TimerId, timer: Timer) {
         match timer {
             Timer::Fork(fork) => self.handle_fork_deadline(cx, fork),
+            Timer::Caller(fork) => self.look_for_caller(cx, fork),
             Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
             Timer::ForgetExchange(id) => {
                 self.exchanges.remove(&id);
@@ -196,7 +207,7 @@ impl TransactionUser for Edge {
     }
 
     fn on_completion(&mut self, cx: &mut Cx<'_>, completion: Completion) {
-        self.learn_members();
+        self.learn_members(cx);
         match completion {
             Completion::Registered(registering, result) => self.finish_register(cx, *registering, result),
             Completion::Routed(pending, result) => self.take_plan(cx, *pending, result),
@@ -210,12 +221,14 @@ impl TransactionUser for Edge {
     }
 
     fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
-        self.learn_members();
+        self.learn_members(cx);
         match command {
             Command::Carry(request, reply) => {
                 // The caller may have given up waiting; the effect stands all the same.
                 let _ = reply.send(self.carry(cx, *request));
             }
+            // It is learnt before every command.
+            Command::Learn => {}
             Command::Drain => self.report_drain(),
             Command::Exchange(request, reply) => self.exchange(cx, *request, reply),
             Command::CountInHand(reply) => {
@@ -245,11 +258,17 @@ impl Edge {
     }
 
     /// Takes over who is alive, before anything is decided by it.
-    fn learn_members(&mut self) {
+    fn learn_members(&mut self, cx: &mut Cx<'_>) {
         // The sender may be gone; then nobody is new.
         if self.deps.members.has_changed().unwrap_or(false) {
             let view = self.deps.members.borrow_and_update().clone();
-            self.cluster.learn(&view);
+            for at in self.cluster.learn(&view) {
+                // A host that is cut off says nothing. What waits for an answer by its connection fails now, and not when its
+                // own time is over.
+                if let Some(Hop::Flow(flow)) = cx.hop_to(Transport::Tcp, at) {
+                    cx.close_flow(flow);
+                }
+            }
         }
     }
 

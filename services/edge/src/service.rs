@@ -28,6 +28,8 @@ use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
 use crate::forward::astray_cancel::Asked;
 use crate::forward::branch_name::BranchNames;
+use crate::forward::callers::Callers;
+use crate::forward::fork::ForkId;
 use crate::forward::off_limits::OffLimits;
 use crate::legs::{Legs, LegsService};
 use crate::operate::capabilities::Asking;
@@ -111,7 +113,8 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     let mut key = [0; 32];
     deps.entropy.fill(&mut key);
     let mut cluster = Cluster::alone(FlowKey::new(key));
-    cluster.learn(&deps.members.borrow());
+    // Nobody was known before, so nobody is gone.
+    let _ = cluster.learn(&deps.members.borrow());
     let capture_meters = CaptureMeters::new(&deps.metrics);
     let ring = Arc::new(Ring::new(&config.limits, deps.clock.clone(), capture_meters));
     let edge = Edge {
@@ -128,7 +131,8 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         servers: HashMap::new(),
         clients: HashMap::new(),
         forks: HashMap::new(),
-        next_fork: 0,
+        last_fork: ForkId::FIRST,
+        callers: Callers::default(),
         legs: Legs::default(),
         begun: Begun::default(),
         exchanges: HashMap::new(),
@@ -218,6 +222,7 @@ impl BoundEdge {
     /// When a socket cannot be prepared.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let (drain, handle) = (self.edge.deps.drain.clone(), self.endpoint.handle());
+        let (mut members, listening) = (self.edge.deps.members.clone(), self.endpoint.handle());
         let mut shutdown = pin!(shutdown);
         let mut running =
             pin!(self.endpoint.run(self.edge, std::future::poll_fn(move |cx| shutdown.as_mut().poll(cx))));
@@ -228,10 +233,18 @@ impl BoundEdge {
             }
             std::future::pending::<()>().await;
         };
+        let watch = async move {
+            while members.changed().await.is_ok() {
+                // When too many commands wait, the first of them has the list learnt.
+                let _ = listening.send(Command::Learn);
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            biased; // the end of the edge ends the watch of its drain
+            biased; // the end of the edge ends the watches of its drain and of the members
             end = &mut running => end.map(drop),
             () = announce => unreachable!("the watch of the drain has no end of its own"),
+            () = watch => unreachable!("the watch of the members has no end of its own"),
         }
     }
 }

@@ -100,6 +100,11 @@ pub(crate) fn branch_cancelled(branch: BranchId, cause: &CancelCause) -> Decided
     Decided::new(EDGE, format!("cancel branch {}", branch.0), reason)
 }
 
+/// The caller is cancelled for.
+pub(crate) fn caller_is_gone() -> Decided {
+    Decided::new(EDGE, "cancel for the caller", "its connection has ended, and it takes no other one")
+}
+
 /// Call-control has a leg send a request.
 pub(crate) fn asked_to_send(address: &Address, effect: u64, method: &str) -> Decided {
     let what = format!("leg {}: send {method}", address.leg_id);

@@ -21,6 +21,16 @@ use crate::edge::{Cx, Edge, ServerUse, Timer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ForkId(u64);
 
+impl ForkId {
+    /// Before every other one.
+    pub(crate) const FIRST: Self = Self(0);
+
+    /// The one after it.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// One request with all its branches.
 pub(crate) struct Fork {
     pub(crate) upstream: Upstream,
@@ -77,8 +87,8 @@ pub(crate) enum ClientUse {
 impl Edge {
     /// Starts to forward a request. The caller has checked that there is room.
     pub(crate) fn open_fork(&mut self, cx: &mut Cx<'_>, new: NewFork, groups: Vec<Group<Target>>) -> ForkId {
-        self.next_fork += 1;
-        let id = ForkId(self.next_fork);
+        self.last_fork = self.last_fork.next();
+        let id = self.last_fork;
         let invite = new.request.method() == Method::Invite;
         let settings = Settings {
             ring_time: new.ring_time.unwrap_or(self.config.ring_timeout),
@@ -103,7 +113,13 @@ impl Edge {
             timer: None,
         });
         self.meters.forks.inc();
+        if invite {
+            self.callers.watch(&fork.upstream, id);
+        }
         self.run_fork(cx, id, fork);
+        if invite {
+            self.await_caller_if_gone(cx, id);
+        }
         id
     }
 
@@ -191,7 +207,7 @@ impl Edge {
             }
         }
         if fork.context.is_finished() {
-            self.end_fork(cx, &fork);
+            self.end_fork(cx, id, &fork);
         } else {
             self.arm_fork(cx, id, &mut fork);
             self.forks.insert(id, fork);
@@ -220,11 +236,12 @@ impl Edge {
     }
 
     /// The response context is done: what still comes is a further 2xx to an INVITE at most.
-    fn end_fork(&mut self, cx: &mut Cx<'_>, fork: &Fork) {
+    fn end_fork(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &Fork) {
         if let Some((timer, _)) = fork.timer {
             cx.cancel_timer(timer);
         }
         self.meters.forks.dec();
+        self.callers.forget(&fork.upstream, id);
         let invite = fork.request.method() == Method::Invite;
         for branch in &fork.branches {
             let Some(key) = branch.key else { continue };

@@ -5,11 +5,13 @@
 //! - `record_route.rs`, `diversion.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
 //! - `upstream.rs`: who gets the responses; `ack_and_cancel.rs`: the two requests that are never answered, or at once;
 //!   `astray_cancel.rs`: a CANCEL for an INVITE of another edge.
+//! - `callers.rs`: callers whose connection ends while it rings.
 
 mod ack_and_cancel;
 pub(crate) mod astray_cancel;
 mod branch;
 pub(crate) mod branch_name;
+pub(crate) mod callers;
 pub(crate) mod credentials;
 mod diversion;
 pub(crate) mod fork;

@@ -22,6 +22,8 @@ pub(crate) struct Meters {
     pub(crate) off_limits: Counters,
     /// CANCELs of no INVITE here, by what became of them.
     pub(crate) astray_cancels: Counters,
+    /// Callers whose connection ended while it rang, by what became of them.
+    pub(crate) absent_callers: Counters,
     /// Things dropped because nothing could be done with them, by kind.
     pub(crate) dropped: Counters,
     /// Leg events, by what became of their delivery.
@@ -85,6 +87,11 @@ impl Meters {
             astray_cancels: metrics.counters(
                 "edge_astray_cancels_total",
                 "CANCELs of no INVITE at this edge, by outcome: passed on to the siblings, found for a sibling, unknown, refused",
+                &["outcome"],
+            ),
+            absent_callers: metrics.counters(
+                "edge_absent_callers_total",
+                "Callers whose connection ended while it rang, by what became of them",
                 &["outcome"],
             ),
             dropped: metrics.counters(

@@ -1,14 +1,22 @@
-//! Phones whose connection another edge had that is gone.
+//! Phones whose connection, or flow of datagrams, another edge had that is gone.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use cluster_api::callcontrol::v1::leg_event::What;
+use cluster_api::callcontrol::v1::request_failed::Cause;
+use cluster_api::edge::v1::{SendRequest, carry_request::What as Effect};
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{Fork, Group, RegisterResponse, Target};
-use cluster_rpc::membership::View;
+use cluster_rpc::membership::{Listed, View};
+use tokio::time::Instant;
 
+use crate::legs::invite;
+use crate::peer::text;
 use crate::rig::{Rig, only_member};
 use crate::services::FakeLocation;
 use crate::stream::Connection;
+use crate::tier::{KEY, NOWHERE, Tier, lines, sent_by, until_refused};
 
 /// OBD-04, OBD-07, PXY-09: before the lease of the edge is over nobody knows that it is gone, and its phones are as unreachable as
 /// after.
@@ -36,6 +44,72 @@ async fn a_phone_of_an_edge_that_refuses_is_unreachable_and_its_next_flow_is_tri
     let next = ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", "Call-ID: c2"];
     alice.request("INVITE sip:bob@example.com", "a2", &next).await;
     second.receive_request("INVITE").await;
+}
+
+/// F1, OBD-07: the leg is told at once that its phone's edge is gone, and what it then sends in the early dialog goes around that edge,
+/// whether the members know it already or not: the phone can be told to stop ringing.
+#[tokio::test]
+async fn a_bye_reaches_a_ringing_datagram_phone_whose_edge_is_gone() {
+    for is_noticed in [false, true] {
+        let tier = Tier::of_two().await;
+        let bob = tier.registered(NOWHERE).await;
+        tier.entry.carry(1, Effect::Send(invite())).await;
+        let received = bob.receive_request("INVITE").await;
+        bob.respond(&received, "180 Ringing", "bt", &[&format!("Contact: <{NOWHERE}>")]).await;
+        let (_, event) = tier.entry.events.next().await;
+        let Some(What::Response(ringing)) = event.what else { panic!("it rings") };
+        let Tier { entry, holder, .. } = tier;
+        let gone = holder.address;
+        drop(holder);
+        until_refused(gone).await;
+        let What::Failed(failed) = entry.events.next_what().await else { panic!("the INVITE has failed") };
+        assert_eq!((failed.effect, failed.cause()), (1, Cause::Transport));
+        if is_noticed {
+            entry.learns(View::fixed([only_member(("edge-1", entry.address))].to_vec(), KEY.to_vec()));
+        }
+        // As call-control does: the flow of the dialog is that of its last event.
+        let (request_uri, to_tag, flow) = (ringing.contact, ringing.to_tag, event.flow);
+        let bye = SendRequest { method: "BYE".into(), request_uri, to_tag, flow, cseq: 2, ..invite() };
+        entry.carry(2, Effect::Send(bye)).await;
+        let bye = bob.receive_request("BYE").await;
+        assert_eq!(sent_by(&bye), entry.address.to_string(), "{}", text(&bye));
+    }
+}
+
+/// F1, PXY-19: the caller of a proxied call to such a phone does not wait for Timer C.
+#[tokio::test]
+async fn a_call_to_a_ringing_datagram_phone_whose_edge_dies_ends_at_once() {
+    let tier = Tier::of_two().await;
+    let alice = tier.entry.peer().await;
+    let bob = tier.registered(NOWHERE).await;
+    alice.request("INVITE sip:bob@example.com", "a1", &lines(&alice)).await;
+    let invite = bob.receive_request("INVITE").await;
+    bob.respond(&invite, "180 Ringing", "bt", &[]).await;
+    alice.receive_status(180).await;
+    drop(tier.holder);
+    alice.receive_status(500).await;
+}
+
+/// F1, PXY-19: a host that lost its power, or its network, closes no connection; the list of members says that it is gone.
+#[tokio::test]
+async fn a_call_through_an_edge_that_falls_silent_ends_when_the_members_know() {
+    let tier = Tier::of_two().await;
+    let _bob = tier.registered(NOWHERE).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let [entry, holder] = [tier.entry.address, silent.local_addr().expect("it is bound")];
+    let members = [("edge-1", entry), ("edge-2", holder)].map(only_member).to_vec();
+    tier.entry.learns(View::fixed(members, KEY.to_vec()));
+    let alice = tier.entry.peer().await;
+    alice.request("INVITE sip:bob@example.com", "a1", &lines(&alice)).await;
+    let mut connection = Connection::of(silent.accept().await.expect("the edge comes").0);
+    let invite = connection.receive_request("INVITE").await;
+    connection.respond(&invite, "180 Ringing", "bt", &[]).await;
+    alice.receive_status(180).await;
+    let asked = Instant::now() + Duration::from_secs(10);
+    let listed = Some(Listed { asked, steady_since: asked - Duration::from_secs(5) });
+    let members = [only_member(("edge-1", entry))].to_vec();
+    tier.entry.learns(View { listed, ..View::fixed(members, KEY.to_vec()) });
+    alice.receive_status(500).await;
 }
 
 const BOB: &str = "sip:bob@df7jal23ls0d.invalid;transport=tcp";

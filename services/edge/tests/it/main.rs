@@ -1,5 +1,6 @@
 //! One edge on real UDP and TCP sockets, between scripted peers, with the other services played by the tests.
 
+mod absent_callers;
 mod astray_cancel;
 mod bounds;
 mod calls;

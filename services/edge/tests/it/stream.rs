@@ -29,9 +29,14 @@ impl Connection {
 
     /// Sends a request; its Via names a host that nobody resolves.
     pub(crate) async fn request(&mut self, start: &str, branch: &str, lines: &[&str]) {
+        self.request_from("phone.invalid", start, branch, lines).await;
+    }
+
+    /// Sends a request from who listens there.
+    pub(crate) async fn request_from(&mut self, sent_by: &str, start: &str, branch: &str, lines: &[&str]) {
         let method = start.split(' ').next().unwrap_or_default();
         let mut message = format!(
-            "{start} SIP/2.0\r\nVia: SIP/2.0/TCP phone.invalid;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n"
+            "{start} SIP/2.0\r\nVia: SIP/2.0/TCP {sent_by};branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n"
         );
         for line in lines {
             message.push_str(line);

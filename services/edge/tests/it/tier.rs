@@ -246,15 +246,15 @@ async fn a_branch_through_an_edge_that_dies_ends_at_once() {
     assert!(matches!(failed.status(), Some(480 | 500 | 503)), "{}", text(&failed));
 }
 
-const KEY: [u8; 32] = [9; 32];
-const NOWHERE: &str = "sip:bob@df7jal23ls0d.invalid";
+pub(crate) const KEY: [u8; 32] = [9; 32];
+pub(crate) const NOWHERE: &str = "sip:bob@df7jal23ls0d.invalid";
 const FROM: &str = "From: <sip:alice@example.com>;tag=at";
 const TO: &str = "To: <sip:bob@example.com>";
 
 /// Two edges that know each other, and what the one registrar knows of Bob.
-struct Tier {
-    entry: Rig,
-    holder: Rig,
+pub(crate) struct Tier {
+    pub(crate) entry: Rig,
+    pub(crate) holder: Rig,
     bindings: Bindings,
 }
 
@@ -292,7 +292,7 @@ impl Bindings {
 }
 
 impl Tier {
-    async fn of_two() -> Self {
+    pub(crate) async fn of_two() -> Self {
         let bindings = Bindings::default();
         let entry = Rig::named("edge-1", bindings.location()).await;
         let holder = Rig::named("edge-2", bindings.location()).await;
@@ -304,7 +304,7 @@ impl Tier {
     }
 
     /// Bob, registered by datagrams with this Contact.
-    async fn registered(&self, contact: &str) -> Peer {
+    pub(crate) async fn registered(&self, contact: &str) -> Peer {
         let bob = self.holder.peer().await;
         let contact = format!("Contact: <{contact}>");
         let lines = ["From: <sip:bob@example.com>;tag=b", TO, "Call-ID: r1", &contact];
@@ -325,13 +325,13 @@ impl Tier {
 }
 
 /// What Alice dials with.
-fn lines(alice: &Peer) -> [&'static str; 4] {
+pub(crate) fn lines(alice: &Peer) -> [&'static str; 4] {
     let contact = format!("Contact: <sip:alice@{}>", alice.address());
     [FROM, TO, "Call-ID: c1", contact.leak()]
 }
 
 /// Who sent it: the name in the topmost Via, which is the address of its socket.
-fn sent_by(message: &Message) -> String {
+pub(crate) fn sent_by(message: &Message) -> String {
     let via = message.top_via().expect("it has a Via");
     format!("{}:{}", via.host, via.port_or_default())
 }
@@ -344,7 +344,7 @@ fn reversed(answer: &Message) -> String {
 }
 
 /// Waits until nobody listens there any more.
-async fn until_refused(address: std::net::SocketAddr) {
+pub(crate) async fn until_refused(address: std::net::SocketAddr) {
     while tokio::net::TcpStream::connect(address).await.is_ok() {
         tokio::task::yield_now().await;
     }

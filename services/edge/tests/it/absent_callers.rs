@@ -1,0 +1,131 @@
+//! Callers whose connection ends while it rings.
+
+use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::registrar::v1::{Fork, Group, Target};
+use sip_message::Message;
+use tokio::net::TcpListener;
+
+use crate::peer::Peer;
+use crate::rig::{Rig, fast};
+use crate::services::FakeLocation;
+use crate::stream::Connection;
+
+/// PXY-22, TRN-11: RFC 3261 18.2.2 has nowhere to send the answer to, so nobody is to give it.
+#[tokio::test]
+async fn what_a_caller_dialled_who_is_gone_stops_ringing() {
+    let (rig, bob) = edge_of_bob().await;
+    let (alice, _) = ringing(&rig, &bob, nobody().await).await;
+    drop(alice);
+    until_requested(&bob, "CANCEL").await;
+    assert_eq!(rig.counted("edge_absent_callers_total", "cancelled"), 1);
+}
+
+/// PXY-16, TRN-11: a caller that listens is still there, and its 2xx goes to it by another connection; while that one is there, it
+/// rings.
+#[tokio::test]
+async fn a_caller_that_takes_another_connection_gets_its_answer_there() {
+    let (rig, bob) = edge_of_bob().await;
+    let alice = listener().await;
+    let (first, invite) = ringing(&rig, &bob, alice.local_addr().expect("it is bound").to_string()).await;
+    drop(first);
+    let mut second = accepted(&alice).await;
+    until_counted(&rig, "back").await;
+    bob.respond(&invite, "200 OK", "bt", &[&format!("Contact: <sip:bob@{}>", bob.address())]).await;
+    second.receive_status(200).await;
+    assert_eq!(rig.counted("edge_absent_callers_total", "cancelled"), 0);
+}
+
+/// PXY-22: the second time, too.
+#[tokio::test]
+async fn a_caller_that_leaves_for_good_after_it_came_back_is_gone() {
+    let (rig, bob) = edge_of_bob().await;
+    let alice = listener().await;
+    let (first, _) = ringing(&rig, &bob, alice.local_addr().expect("it is bound").to_string()).await;
+    drop(first);
+    let second = accepted(&alice).await;
+    until_counted(&rig, "back").await;
+    drop((alice, second));
+    until_requested(&bob, "CANCEL").await;
+    assert_eq!(rig.counted("edge_absent_callers_total", "gone"), 2);
+}
+
+/// Nothing is cancelled for a call that was answered.
+#[tokio::test]
+async fn a_caller_that_leaves_after_the_answer_costs_its_call_nothing() {
+    let (rig, bob) = edge_of_bob().await;
+    let (mut alice, invite) = ringing(&rig, &bob, nobody().await).await;
+    bob.respond(&invite, "200 OK", "bt", &[&format!("Contact: <sip:bob@{}>", bob.address())]).await;
+    alice.receive_status(200).await;
+    drop(alice);
+    // Another caller, who leaves later, is cancelled for.
+    let (other, _) = ringing(&rig, &bob, nobody().await).await;
+    drop(other);
+    until_requested(&bob, "CANCEL").await;
+    assert_eq!(rig.counted("edge_absent_callers_total", "gone"), 1);
+}
+
+/// An edge with short times, and bob, who is found there.
+async fn edge_of_bob() -> (Rig, Peer) {
+    let bob = Peer::unbound().await;
+    let uri = format!("sip:bob@{}", bob.address());
+    let location = FakeLocation::planning(move |_| {
+        let targets = vec![Target { uri: uri.clone(), ..Target::default() }];
+        let group = Group { targets, ring_time: None, cause: "contact".into() };
+        Plan::Fork(Fork { groups: vec![group], recurse: false })
+    });
+    let rig = Rig::configured(location, fast).await;
+    let bob = bob.toward(rig.address);
+    (rig, bob)
+}
+
+/// Alice calls bob by a connection, from who listens there, and it rings.
+async fn ringing(rig: &Rig, bob: &Peer, sent_by: String) -> (Connection, Message) {
+    let mut alice = Connection::to(rig.address).await;
+    let call = format!("Call-ID: {sent_by}");
+    let lines = [
+        "From: <sip:alice@example.com>;tag=at",
+        "To: <sip:bob@example.com>",
+        &call,
+        "Contact: <sip:alice@phone.invalid;transport=tcp>",
+    ];
+    alice.request_from(&sent_by, "INVITE sip:bob@example.com", &sent_by.replace(':', "x"), &lines).await;
+    let invite = loop {
+        let invite = until_requested(bob, "INVITE").await;
+        if invite.call_id() == Ok(sent_by.as_bytes()) {
+            break invite;
+        }
+    };
+    bob.respond(&invite, "180 Ringing", "bt", &[]).await;
+    alice.receive_status(180).await;
+    (alice, invite)
+}
+
+/// The next request of this method; what is repeated because times are short is passed over.
+async fn until_requested(bob: &Peer, method: &str) -> Message {
+    loop {
+        let message = bob.receive().await;
+        if message.method_str() == method && message.is_request() {
+            return message;
+        }
+    }
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
+}
+
+/// An address that nobody listens at.
+async fn nobody() -> String {
+    listener().await.local_addr().expect("it is bound").to_string()
+}
+
+async fn accepted(listener: &TcpListener) -> Connection {
+    let (stream, _) = listener.accept().await.expect("the edge comes");
+    Connection::of(stream)
+}
+
+async fn until_counted(rig: &Rig, outcome: &str) {
+    while rig.counted("edge_absent_callers_total", outcome) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
