@@ -1,4 +1,4 @@
-//! baresip as a phone: its own configuration folder, a sine tone as microphone, a file as loudspeaker.
+//! baresip as a phone: its own configuration folder, and sound without hardware.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -16,15 +16,23 @@ pub struct Baresip {
 }
 
 impl Baresip {
-    /// Starts a phone for `user` of domain `localhost`, registered at `server` ("127.0.0.1:PORT").
+    /// Starts a phone for `user` of domain `localhost`, registered at `server` ("127.0.0.1:PORT"), that plays a tone.
     ///
     /// # Panics
     /// When it does not register, with what it printed.
     pub fn registered(user: &str, password: &str, server: &str, transport: &str) -> Self {
+        Self::sounding(user, password, server, transport, Sound::Tone)
+    }
+
+    /// The same with another sound.
+    ///
+    /// # Panics
+    /// When it does not register, with what it printed.
+    pub fn sounding(user: &str, password: &str, server: &str, transport: &str, sound: Sound) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let write = |name: &str, text: String| fs::write(path.join(name), text).expect("the folder is ours");
-        write("config", config(path.join("heard.wav").to_str().expect("an UTF-8 path")));
+        write("config", config(sound, path.join("heard.wav").to_str().expect("an UTF-8 path")));
         write(
             "accounts",
             format!(
@@ -55,14 +63,50 @@ impl Drop for Baresip {
     }
 }
 
-/// G.711, no sound hardware, signaling on loopback; for RTP baresip takes no loopback interface and chooses one itself.
-/// It chooses its ports itself, for another process could take one that was found free. The sine tone comes at 48 kHz in stereo only.
-fn config(loudspeaker: &str) -> String {
+/// What a phone has as microphone and loudspeaker, and which codecs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// A sine tone and a file, with G.711. The tone comes at 48 kHz in stereo only, and the phone is set so.
+    Tone,
+    /// The microphone hears the loudspeaker, with opus before G.711: the settings that baresip writes, but for the sound card.
+    Bridge,
+    /// The same with opus alone.
+    Opus,
+    /// The same with G.711 alone.
+    G711,
+    /// The tone at the rate that baresip chooses by itself, which the tone refuses: a sound card that cannot be opened.
+    Broken,
+}
+
+impl Sound {
+    fn settings(self, loudspeaker: &str) -> String {
+        let tone = format!(
+            "audio_source ausine,440\naudio_player aufile,{loudspeaker}\naudio_alert aufile,/dev/null\n\
+             module g711.so\nmodule ausine.so\nmodule aufile.so\n"
+        );
+        let bridge = |codecs: &str| {
+            format!(
+                "audio_source aubridge,card\naudio_player aubridge,card\naudio_alert aubridge,card\n\
+                 {codecs}module aubridge.so\n"
+            )
+        };
+        match self {
+            Self::Tone => format!("ausrc_srate 48000\nausrc_channels 2\n{tone}"),
+            Self::Broken => tone,
+            Self::Bridge => bridge("module opus.so\nmodule g711.so\n"),
+            Self::Opus => bridge("module opus.so\n"),
+            Self::G711 => bridge("module g711.so\n"),
+        }
+    }
+}
+
+/// Signaling on loopback; for RTP baresip takes no loopback interface and chooses one itself. It chooses its ports itself, for
+/// another process could take one that was found free.
+fn config(sound: Sound, loudspeaker: &str) -> String {
     format!(
         "poll_method epoll\nsip_listen 127.0.0.1:0\nsip_trans_bsize 128\ncall_local_timeout 120\n\
-         audio_path /usr/share/baresip\naudio_source ausine,440\naudio_player aufile,{loudspeaker}\n\
-         audio_alert aufile,/dev/null\naudio_level no\nausrc_srate 48000\nausrc_channels 2\nrtp_tos 184\n\
-         rtcp_mux no\njitter_buffer_delay 5-10\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\n\
-         module ausine.so\nmodule aufile.so\nmodule_tmp account.so\nmodule_app menu.so\n"
+         audio_path /usr/share/baresip\naudio_level no\nrtp_tos 184\nrtcp_mux no\njitter_buffer_delay 5-10\n\
+         module_path /usr/lib/baresip/modules\n{}module_tmp account.so\nmodule_app menu.so\n",
+        sound.settings(loudspeaker)
     )
 }

@@ -14,6 +14,7 @@ mod hostile_text;
 mod leftovers;
 mod leg_headers;
 mod leg_targets;
+mod linphone;
 mod oversized;
 mod phone_command;
 mod readme;

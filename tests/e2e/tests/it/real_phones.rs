@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use scripted_phone::Script;
-use test_support::{Baresip, Carillon, TestPhone};
+use test_support::{Baresip, Carillon, Sound, TestPhone};
+
+use crate::calls::{dial, hang_up};
 
 /// TPC-12, LAD-1: two baresips, dialled over gRPC, exchange RTP, and are hung up by gRPC.
 #[test]
@@ -39,6 +41,57 @@ fn dialled_baresips(transport: &str) {
     let shown = carillon.command(&["call", "show", id]);
     let text = String::from_utf8_lossy(&shown.stdout);
     assert!(text.contains("COMPLETED") && text.contains("ended by api"), "{text}");
+}
+
+/// TPC-12, TPC-02, TPC-03: with the codecs that baresip has by itself, and with one codec in common, every flow connects.
+#[test]
+fn baresips_with_a_codec_in_common_are_connected_by_every_flow() {
+    let carillon = Carillon::for_old_phones();
+    carillon.account("sip:alice@localhost", "secret");
+    carillon.account("sip:bob@localhost", "secret");
+    for sounds in [(Sound::Bridge, Sound::Bridge), (Sound::Opus, Sound::Bridge), (Sound::Bridge, Sound::G711)]
+    {
+        let alice = Baresip::sounding("alice", "secret", &carillon.sip, "udp", sounds.0);
+        let bob = Baresip::sounding("bob", "secret", &carillon.sip, "udp", sounds.1);
+        for flow in ["iv", "iii", "i", "ringback"] {
+            let id = dial(&carillon, &["--flow", flow]);
+            for phone in [&alice, &bob] {
+                phone.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
+            }
+            hang_up(&carillon, &id);
+            for phone in [&alice, &bob] {
+                phone.lines.wait_for("BYE", |l| l.contains("session closed"));
+            }
+        }
+    }
+}
+
+/// LAD-1 g, LAD-1 h, LAD-2 k, UAC-11: no session is a failed call, never a silent one. A phone that cannot open its sound card
+/// refuses the first re-INVITE that makes it do so, and what it says about that reaches the application.
+#[test]
+fn baresips_that_cannot_talk_end_the_call_and_say_why() {
+    let carillon = Carillon::for_old_phones();
+    carillon.account("sip:alice@localhost", "secret");
+    carillon.account("sip:bob@localhost", "secret");
+    let cases = [
+        ((Sound::Broken, Sound::Tone), "a", "Operation not supported"),
+        ((Sound::G711, Sound::Opus), "a", "Not Acceptable Here"),
+    ];
+    for (sounds, by, why) in cases {
+        let _alice = Baresip::sounding("alice", "secret", &carillon.sip, "udp", sounds.0);
+        let _bob = Baresip::sounding("bob", "secret", &carillon.sip, "udp", sounds.1);
+        for flow in ["iv", "ringback"] {
+            let parties = ["dial", "sip:alice@localhost", "sip:bob@localhost", "--watch", "--json"];
+            let done = carillon.command(&[&parties[..], &["--flow", flow]].concat());
+            let text = String::from_utf8_lossy(&done.stdout);
+            assert_eq!(done.status.code(), Some(1), "{sounds:?} {flow}: {text}");
+            let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            let outcome = &last["call"]["outcome"];
+            let found =
+                (&outcome["kind"], &outcome["sip_status"], &outcome["ended_by"], &outcome["sip_reason"]);
+            assert_eq!(found, (&"FAILED".into(), &488.into(), &by.into(), &why.into()), "{sounds:?} {flow}");
+        }
+    }
 }
 
 /// A client in another language needs reflection alone: it dials, dials again with the same request id, watches, hangs up.
