@@ -21,11 +21,13 @@ LOAD = os.path.join(ROOT, "target/bench/sipload")
 # mode, what is sent, requests a second (0: as many as it can), how many under way at most
 POINTS = [
     ("memory", "register", 0, 64), ("memory", "register", 1000, 1000), ("memory", "call", 0, 32), ("memory", "call", 500, 1000),
+    ("memory", "message", 0, 64), ("memory", "message", 1000, 1000),
     ("digest", "digest", 0, 64), ("digest", "digest", 1000, 1000),
     ("redis", "register", 0, 64), ("redis", "register", 1000, 1000), ("redis", "call", 0, 32), ("redis", "call", 500, 1000),
+    ("redis", "message", 0, 64), ("redis", "message", 1000, 1000),
 ]
 MODES = {"memory": "in memory", "digest": "in memory, with digest", "redis": "bindings in Redis"}
-WORK = {"register": "REGISTER", "digest": "REGISTER, 401, REGISTER", "call": "call: INVITE to BYE"}
+WORK = {"register": "REGISTER", "digest": "REGISTER, 401, REGISTER", "call": "call: INVITE to BYE", "message": "MESSAGE, relayed"}
 
 
 def load(options, server, callee, kind, rate, window, seconds, users):
@@ -97,7 +99,7 @@ def one_server(options, start, mode, folder, results):
         for point in POINTS:
             if point[0] == mode and (not options.only or point[1] in options.only):
                 # Registrations come from the callee's port: it answers only when all of them are done.
-                if point[1] == "call" and not callee:
+                if point[1] in ("call", "message") and not callee:
                     callee = servers.Process("callee", [LOAD, "answer", str(callee_port), "600"], options.load_core, folder)
                 results.append(measure(options, server, callee_port, point, users))
                 told = results[-1]

@@ -1,15 +1,16 @@
 // sipload: SIP over UDP from one core, fast enough to fill a server on another one.
 //
-//   sipload register|digest|call PORT [RATE SECONDS WINDOW USERS CALLEE]
+//   sipload register|digest|call|message PORT [RATE SECONDS WINDOW USERS CALLEE]
 //   sipload answer PORT SECONDS
 //
 // register  REGISTER, 200                              digest  REGISTER, 401, REGISTER with MD5, 200
 // call      INVITE, 180, 200, ACK, BYE, 200, through the server, following its Record-Route
-// answer    the callee of all calls: 180 and 200 to INVITE, 200 to the rest
+// message   MESSAGE, 200, through the server
+// answer    the callee of all calls and messages: 180 and 200 to INVITE, 200 to the rest
 //
 // RATE 0 keeps WINDOW requests under way (how much the server can do); any other RATE starts that many a second
 // (what an answer takes at that load). User i is uNNNNNN@bench.example, password "secret"; user i calls user
-// i + USERS/2. Registrations come from the port CALLEE and point at it, as phones do: no callee may run meanwhile. Nothing is
+// i + USERS/2, or writes to it. Registrations come from the port CALLEE and point at it, as phones do: no callee may run meanwhile. Nothing is
 // repeated: what has no final answer after two seconds is lost. Talks to 127.0.0.1 only. Prints one line of JSON.
 #define _GNU_SOURCE
 #include "wire.h"
@@ -29,7 +30,7 @@ static struct {
 
 static struct outbox out;
 static struct inbox in;
-static enum { REGISTER, DIGEST, CALL } kind;
+static enum { REGISTER, DIGEST, CALL, MESSAGE } kind;
 static int my_port, callee_port, users;
 static uint32_t run;
 static unsigned long done_well, done_badly, lost, last_bad;
@@ -38,6 +39,8 @@ static uint32_t took[SLOWEST + 1]; // histogram of microseconds
 static const char offer[] = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
                             "m=audio 6000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n"
                             "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
+
+static const char note[] = "Dinner is ready, and there is enough of it for everybody.";
 
 static void send_register(uint32_t number, char phase, const char *authorization) {
     int user = (int)(number % (uint32_t)users);
@@ -60,6 +63,17 @@ static void send_invite(uint32_t number) {
         "CSeq: 1 INVITE\r\nContact: <sip:u%06d@127.0.0.1:%d>\r\nUser-Agent: sipload\r\n"
         "Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s",
         callee, my_port, number, FIRST, run, caller, number, callee, run, number, caller, my_port, (int)sizeof offer - 1, offer);
+    outbox_add(&out, (size_t)length, NULL);
+}
+
+static void send_message(uint32_t number) {
+    int from = (int)(number % (uint32_t)users), to_user = (from + users / 2) % users;
+    char *to = outbox_room(&out);
+    int length = snprintf(to, LARGEST,
+        "MESSAGE sip:u%06d@" DOMAIN " SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKn%08x%c%08x\r\nMax-Forwards: 70\r\n"
+        "From: <sip:u%06d@" DOMAIN ">;tag=t%x\r\nTo: <sip:u%06d@" DOMAIN ">\r\nCall-ID: %08x-%08x@127.0.0.1\r\n"
+        "CSeq: 1 MESSAGE\r\nUser-Agent: sipload\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s",
+        to_user, my_port, number, FIRST, run, from, number, to_user, run, number, (int)sizeof note - 1, note);
     outbox_add(&out, (size_t)length, NULL);
 }
 
@@ -157,7 +171,12 @@ static void start(uint32_t number, double now) {
     pending[slot].begun = now;
     pending[slot].number = number;
     pending[slot].phase = FIRST;
-    if (kind == CALL) send_invite(number); else send_register(number, FIRST, "");
+    switch (kind) {
+    case CALL: send_invite(number); break;
+    case MESSAGE: send_message(number); break;
+    case REGISTER:
+    case DIGEST: send_register(number, FIRST, ""); break;
+    }
 }
 
 static int percentile(double share) {
@@ -173,7 +192,7 @@ static int percentile(double share) {
 static int ask(int server, double rate, double length, uint32_t window) {
     struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons((uint16_t)server)};
     there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    out.socket = bound_socket(kind == CALL ? 0 : callee_port);
+    out.socket = bound_socket(kind == CALL || kind == MESSAGE ? 0 : callee_port);
     my_port = port_of(out.socket);
     if (connect(out.socket, (struct sockaddr *)&there, sizeof there)) return 1;
     run = (uint32_t)(seconds(CLOCK_REALTIME) * 1000.0);
@@ -249,12 +268,13 @@ static int answer(int port, double length) {
 int main(int count, char **word) {
     if (count == 4 && !strcmp(word[1], "answer")) return answer(atoi(word[2]), atof(word[3]));
     if (count != 8) {
-        fprintf(stderr, "usage: sipload register|digest|call PORT RATE SECONDS WINDOW USERS CALLEE | sipload answer PORT SECONDS\n");
+        fprintf(stderr, "usage: sipload register|digest|call|message PORT RATE SECONDS WINDOW USERS CALLEE | sipload answer PORT SECONDS\n");
         return 2;
     }
     if (!strcmp(word[1], "register")) kind = REGISTER;
     else if (!strcmp(word[1], "digest")) kind = DIGEST;
     else if (!strcmp(word[1], "call")) kind = CALL;
+    else if (!strcmp(word[1], "message")) kind = MESSAGE;
     else return 2;
     md5_init();
     uint32_t window = (uint32_t)atoi(word[5]);
