@@ -2,15 +2,18 @@
 
 use bytes::Bytes;
 
+use crate::edit::Digits;
 use crate::error::BuildError;
 use crate::grammar::is_token;
 use crate::header::HeaderId;
 use crate::limits::Limits;
-use crate::message::{Message, is_request_uri};
+use crate::message::{Field, Message, is_request_uri};
 use crate::{Method, standard_reason};
 
 /// Room that is kept for Content-Type, Content-Length and the blank line.
 const TAIL_BYTES: usize = 512;
+/// Room for the lines that are added to most messages, so that it is not made in steps.
+const FEW_LINES: usize = 256;
 
 /// Builds a request; headers leave in the order in which they are added.
 #[derive(Clone, Debug)]
@@ -151,10 +154,18 @@ impl<'r> ResponseBuilder<'r> {
     /// Should the copied and the added headers together pass the largest head, the added ones and
     /// the body are left out: the answer to a huge request is still an answer.
     pub fn build(self) -> Message {
-        let mut head = HeadBuilder::default();
         let reason = self.reason.as_deref().unwrap_or_else(|| standard_reason(self.status));
-        head.text.extend_from_slice(format!("SIP/2.0 {} {reason}\r\n", self.status).as_bytes());
-        for field in self.request.fields().filter(|field| self.copies(field.id)) {
+        // Measured first: it is written once, and kept as long as its transaction without room to spare.
+        let tag = self.to_tag.as_deref().unwrap_or_default();
+        let added = "SIP/2.0 200 \r\n;tag=".len() + reason.len() + tag.len() + self.more.text.len();
+        let lines = self.copied().map(|field| field.id.as_str().len() + field.value.len() + ": \r\n".len());
+        let room = added + lines.sum::<usize>() + self.more.tail_len();
+        let mut head = HeadBuilder { text: Vec::with_capacity(room), body: None };
+        let status = [100, 10, 1].map(|place| b'0' + (self.status / place % 10) as u8);
+        for part in [b"SIP/2.0 ", &status[..], b" ", reason.as_bytes(), b"\r\n"] {
+            head.text.extend_from_slice(part);
+        }
+        for field in self.copied() {
             self.copy_line(&mut head, field.id, field.value);
         }
         if head.text.len() + self.more.text.len() + TAIL_BYTES <= Limits::MAX_HEAD_BYTES {
@@ -162,6 +173,10 @@ impl<'r> ResponseBuilder<'r> {
             head.body = self.more.body;
         }
         head.build()
+    }
+
+    fn copied(&self) -> impl Iterator<Item = Field<'r>> {
+        self.request.fields().filter(|field| self.copies(field.id))
     }
 
     fn copies(&self, id: HeaderId) -> bool {
@@ -181,9 +196,16 @@ impl<'r> ResponseBuilder<'r> {
         }
         head.text.extend_from_slice(id.as_str().as_bytes());
         head.text.extend_from_slice(b": ");
+        let start = head.text.len();
+        head.text.extend_from_slice(value);
         // Folds are undone: we emit single lines. RFC 3261 7.3.1
-        let unfolded = value.iter().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { *byte });
-        head.text.extend(unfolded);
+        if memchr::memchr3(b'\r', b'\n', 0, value).is_some() {
+            for byte in &mut head.text[start..] {
+                if matches!(byte, b'\r' | b'\n' | 0) {
+                    *byte = b' ';
+                }
+            }
+        }
         if id == HeaderId::To
             && self.status > 100
             && let Some(tag) = &self.to_tag
@@ -214,6 +236,9 @@ impl HeadBuilder {
         if self.text.len() + name.len() + value.len() + TAIL_BYTES > Limits::MAX_HEAD_BYTES {
             return Err(BuildError::TooLarge);
         }
+        if self.text.is_empty() {
+            self.text.reserve(FEW_LINES);
+        }
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
             self.text.extend_from_slice(part);
         }
@@ -229,14 +254,28 @@ impl HeadBuilder {
         Ok(())
     }
 
+    /// Octets that [`build`](Self::build) adds to the text.
+    fn tail_len(&self) -> usize {
+        let (content_type, body) = match &self.body {
+            Some((content_type, body)) => ("Content-Type: \r\n".len() + content_type.len(), body.len()),
+            None => (0, 0),
+        };
+        content_type + "Content-Length: \r\n\r\n".len() + Digits::of(body as u64).as_bytes().len() + body
+    }
+
     fn build(mut self) -> Message {
+        self.text.reserve_exact(self.tail_len());
         let body = self.body.take();
         if let Some((content_type, _)) = &body {
-            self.text.extend_from_slice(format!("Content-Type: {content_type}\r\n").as_bytes());
+            for part in [b"Content-Type: ", content_type.as_bytes(), b"\r\n"] {
+                self.text.extend_from_slice(part);
+            }
         }
         let body = body.map(|(_, body)| body).unwrap_or_default();
-        self.text.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
-        self.text.extend_from_slice(&body);
+        let length = Digits::of(body.len() as u64);
+        for part in [b"Content-Length: ", length.as_bytes(), b"\r\n\r\n", &body] {
+            self.text.extend_from_slice(part);
+        }
         Message::parse(self.text.into(), &Limits::OWN)
             .expect("every line was checked when it was added, and the head is within the table's range")
     }

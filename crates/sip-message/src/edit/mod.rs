@@ -10,7 +10,8 @@ use std::fmt;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use self::text::{Digits, write_fmt};
+pub(crate) use self::text::Digits;
+use self::text::write_fmt;
 use crate::error::{BuildError, SyntaxError};
 use crate::grammar::trim;
 use crate::header::{HeaderId, OneOrList, comma};

@@ -17,13 +17,13 @@ pub(super) fn write_fmt<const N: usize>(out: &mut SmallVec<[u8; N]>, value: fmt:
 }
 
 /// A number in decimal digits; formatting machinery costs more than the rest of an edit.
-pub(super) struct Digits {
+pub(crate) struct Digits {
     text: [u8; 20],
     start: usize,
 }
 
 impl Digits {
-    pub(super) fn of(number: u64) -> Digits {
+    pub(crate) fn of(number: u64) -> Digits {
         let mut digits = Digits { text: [b'0'; 20], start: 20 };
         let mut rest = number;
         loop {
@@ -36,7 +36,7 @@ impl Digits {
         }
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.text[self.start..]
     }
 }

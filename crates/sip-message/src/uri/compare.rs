@@ -2,6 +2,7 @@
 
 use super::escape::unescape;
 use super::{Scheme, Uri};
+use crate::grammar::{class, run};
 use crate::header::Params;
 
 /// Parameters that count even when only one of the two URIs has them. RFC 3261 19.1.4
@@ -42,7 +43,11 @@ impl Uri<'_> {
                 let host = self.host.strip_suffix('.').unwrap_or(self.host);
                 match self.host_ip() {
                     Some(std::net::IpAddr::V6(address)) => aor.push_str(&format!("[{address}]")),
-                    _ => aor.extend(host.chars().map(|letter| letter.to_ascii_lowercase())),
+                    _ => {
+                        let start = aor.len();
+                        aor.push_str(host);
+                        aor[start..].make_ascii_lowercase();
+                    }
                 }
             }
             Scheme::Tel => {
@@ -152,10 +157,18 @@ fn unescaped_eq_ignore_case(one: &[u8], two: &[u8]) -> bool {
     one.eq_ignore_ascii_case(two) || unescape(one).map(small).eq(unescape(two).map(small))
 }
 
+/// What needs no escape in a user part.
+const PLAIN: [bool; 256] = class(b"-_.!~*'()&=+$,;?/", false);
+
 /// Undoes the escapes of bytes that need none and writes the others in one spelling.
 fn normal_escapes(bytes: &[u8], into: &mut String) {
+    if run(bytes, &PLAIN) == bytes.len()
+        && let Ok(plain) = std::str::from_utf8(bytes)
+    {
+        return into.push_str(plain);
+    }
     for (byte, _) in unescape(bytes) {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+        if PLAIN[usize::from(byte)] {
             into.push(char::from(byte));
         } else {
             into.push_str(&format!("%{byte:02X}"));

@@ -10,10 +10,16 @@ pub fn host_ip(host: &str) -> Option<IpAddr> {
     if let Some(inner) = host.strip_prefix('[') {
         return ipv6(inner.strip_suffix(']')?).map(IpAddr::V6);
     }
-    if !host.as_bytes().first().is_some_and(|byte| byte.is_ascii_hexdigit() || *byte == b':') {
+    // Nearly all names begin or go on like no address: the parsers are not asked then.
+    if host.as_bytes().first().is_some_and(u8::is_ascii_digit)
+        && let Ok(address) = host.parse::<Ipv4Addr>()
+    {
+        return Some(IpAddr::V4(address));
+    }
+    if memchr::memchr(b':', host.as_bytes()).is_none() {
         return None;
     }
-    host.parse::<Ipv4Addr>().map(IpAddr::V4).ok().or_else(|| ipv6(host).map(IpAddr::V6))
+    ipv6(host).map(IpAddr::V6)
 }
 
 /// An IPv6 address, also in the form with three colons before an embedded IPv4 address that the
