@@ -76,7 +76,8 @@ impl<'a> Challenge<'a> {
 
     /// The header value.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = b"Digest".to_vec();
+        let mut out = Vec::with_capacity(self.realm.len() + self.nonce.len() + 96);
+        out.extend_from_slice(b"Digest");
         push(&mut out, "realm", &self.realm, true);
         push(&mut out, "nonce", &self.nonce, true);
         if let Some(opaque) = &self.opaque {

@@ -63,6 +63,10 @@ pub(crate) fn push(out: &mut Vec<u8>, name: &str, value: &[u8], is_quoted: bool)
         return;
     }
     out.push(b'"');
+    if value.iter().all(|&octet| PLAIN[usize::from(octet)]) {
+        out.extend_from_slice(value);
+        return out.push(b'"');
+    }
     // a line end could not leave this place and still be inside the header
     for &octet in value.iter().filter(|octet| !octet.is_ascii_control()) {
         if matches!(octet, b'"' | b'\\') {
@@ -74,12 +78,11 @@ pub(crate) fn push(out: &mut Vec<u8>, name: &str, value: &[u8], is_quoted: bool)
 }
 
 fn unquote(quoted: &[u8]) -> Option<(Text<'_>, &[u8])> {
-    let end = quoted.iter().position(|octet| matches!(octet, b'"' | b'\\'))?;
-    if quoted[..end].iter().any(u8::is_ascii_control) {
-        return None;
-    }
-    if quoted[end] == b'"' {
-        return Some((Cow::Borrowed(&quoted[..end]), &quoted[end + 1..]));
+    let end = quoted.iter().position(|&octet| !PLAIN[usize::from(octet)])?;
+    match quoted[end] {
+        b'"' => return Some((Cow::Borrowed(&quoted[..end]), &quoted[end + 1..])),
+        b'\\' => {}
+        _ => return None,
     }
     let mut value = Vec::new();
     let mut at = 0;
@@ -99,6 +102,31 @@ fn unquote(quoted: &[u8]) -> Option<(Text<'_>, &[u8])> {
     }
 }
 
+/// What stands inside quotes as it is: all but control characters, quotes and backslashes.
+const PLAIN: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut octet = 0;
+    while octet < table.len() {
+        table[octet] = !(octet as u8).is_ascii_control();
+        octet += 1;
+    }
+    table[b'"' as usize] = false;
+    table[b'\\' as usize] = false;
+    table
+};
+
+/// What a token is made of. RFC 3261 25.1
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < table.len() {
+        table[octet] = matches!(octet as u8, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'!')
+            || matches!(octet as u8, b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        octet += 1;
+    }
+    table
+};
+
 fn is_token(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&octet)
+    TOKEN[usize::from(octet)]
 }
