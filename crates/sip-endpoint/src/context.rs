@@ -224,7 +224,19 @@ impl<U: TransactionUser> Context<'_, U> {
         self.core.transactions.hop(key)
     }
 
-    /// For use in asynchronous work: `locate(&target, &*dns)`.
+    /// The transports that [`hop_to`](Self::hop_to) can send by, best first: what [`locate`](crate::locate) chooses from when a
+    /// domain leaves the choice. What is retransmitted by the connection itself comes before datagrams.
+    pub fn transports(&self) -> &'static [Transport] {
+        match self.core.connects {
+            true if self.core.config.tls.as_ref().is_some_and(|tls| tls.believes_somebody()) => {
+                &[Transport::Tls, Transport::Tcp, Transport::Udp]
+            }
+            true => &[Transport::Tcp, Transport::Udp],
+            false => &[Transport::Udp],
+        }
+    }
+
+    /// For use in asynchronous work, see [`locate`](crate::locate).
     pub fn dns(&self) -> &Arc<dyn Dns> {
         &self.core.dns
     }

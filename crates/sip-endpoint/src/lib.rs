@@ -5,12 +5,13 @@
 //!   loop that lets one thing happen after the other. Whatever is built on top is a [`TransactionUser`], called in the
 //!   loop with a [`Context`] to act through. There is no lock, and no task for a transaction.
 //! - [`DatagramSocket`]: the seam below, where a simulation puts a network of its own.
-//! - [`Hop`]: where a message came from or goes. [`Target`] and [`locate`]: from a URI to a hop's address.
+//! - [`Hop`]: where a message came from or goes. [`Target`] and [`locate`]: from a URI to a hop's address
+//!   by RFC 3263, which [`Locating`] is without the asking; [`Dns`] is asked, and [`Resolver`] is the one of a process.
 //! - [`Counters`]: what happened, by reason. [`Witness`]: sees each message pass, for those who want to look on.
 //!
 //! # What is deliberately absent
 //! Rules: what to do with a request is the user's affair, and so are drain and admission. TLS and WebSocket will be
-//! further kinds of stream for `stream.rs`, which runs any. NAPTR and SRV will be further questions of [`Dns`].
+//! further kinds of stream for `stream.rs`, which runs any.
 //!
 //! # Where to start
 //! `user.rs` for what the endpoint calls and `context.rs` for what can be done then; `driver.rs` for the loop and `dispatch.rs`
@@ -32,6 +33,8 @@ mod flow;
 mod hop;
 mod inbound;
 mod kernel;
+mod locate;
+mod locating;
 #[allow(
     unsafe_code,
     reason = "recvmmsg, sendmmsg, the error queue and registering for reading alone have no safe wrapper"
@@ -41,10 +44,13 @@ mod names;
 mod network;
 mod opening;
 mod outbound;
+mod resolver;
 mod returning;
 mod reused;
+mod srv_order;
 mod stream;
 mod stun;
+mod target;
 mod timers;
 mod tls;
 mod udp;
@@ -58,12 +64,16 @@ pub use config::{Config, Listen, ListenStream};
 pub use context::{Context, Load};
 pub use counters::{Counter, Counters};
 pub use datagrams::{Backlog, DatagramSocket, Outgoing, Returned};
-pub use dns::{Answer, Destination, Dns, DnsError, SystemDns, Target, locate};
+pub use dns::{Answer, Dns, DnsError, Naptr, Srv, SystemDns};
 pub use endpoint::{Endpoint, Handle};
 pub use flow::{FlowEnd, FlowView};
 pub use hop::{Arrival, FlowId, Hop, SocketId, Transport};
+pub use locate::locate;
+pub use locating::{Locating, MAX_DESTINATIONS, MAX_HOSTS, Output as LocatingOutput, Reply as LocatingReply};
 pub use names::OwnVia;
 pub use network::{BadNetwork, Network};
+pub use resolver::{Resolver, ResolverConfig, ResolverError};
+pub use target::{Destination, Target};
 pub use timers::TimerId;
 pub use tls::{CertificateFiles, Shown, Tls, TlsFiles, TlsProblem, domain_identities, is_identity};
 pub use user::{Failure, TransactionUser};

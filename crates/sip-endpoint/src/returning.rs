@@ -6,17 +6,23 @@
 //! | the source   | where sent-by leads (RFC 3263 5): its number, or each address of its name in their order |
 //! | all of them  | the transaction is told; a repetition of the request gets the response again           |
 //!
-//! A sent-by without a port is looked up by its address records alone: SRV is not asked anywhere in this crate.
+//! By TLS, who takes the response has to prove the name in sent-by (RFC 5922 7.3), so a number leads nowhere. A WebSocket that is
+//! gone cannot be opened again by us (RFC 7118 5).
+//!
+//! A sent-by that is a name without a port is looked up by the SRV records of its transport first (RFC 3263 5).
 
+use std::hash::BuildHasher as _;
 use std::net::SocketAddr;
 
 use sip_message::{Limits, Message, Via};
 use sip_transaction::Key;
 
 use crate::context::Core;
-use crate::dns::{Destination, DnsError, Target, locate};
+use crate::dns::DnsError;
 use crate::hop::{Hop, Transport};
+use crate::locate::locate;
 use crate::stream::Parcel;
+use crate::target::{Destination, Target};
 use crate::user::TransactionUser;
 
 /// Where a message has been on its way.
@@ -84,7 +90,9 @@ impl<U: TransactionUser> Core<U> {
         }
         let (dns, tried) = (self.dns.clone(), Tried::Source(source));
         let parcel = Parcel { tried, ..parcel };
-        let work = async move { Located { found: locate(&target, &*dns).await, parcel } };
+        // Any draw will do, as long as a repetition of the response gets the same one.
+        let draw = self.tags.hash_one(via.branch);
+        let work = async move { Located { found: locate(&target, &[transport], &*dns, draw).await, parcel } };
         let started = self.returning.start(Box::pin(work));
         if started.is_err() {
             self.counters.work_refused.one_more();

@@ -24,6 +24,12 @@ pub(crate) struct Meters {
     pub(crate) astray_cancels: Counters,
     /// Callers whose connection ended while it rang, by what became of them.
     pub(crate) absent_callers: Counters,
+    /// Names that lead nowhere, by reason.
+    pub(crate) unlocated: Counters,
+    /// Servers found by name that failed, by how.
+    pub(crate) failed_servers: Counters,
+    /// Those of them that are avoided.
+    pub(crate) avoided: Gauge,
     /// Things dropped because nothing could be done with them, by kind.
     pub(crate) dropped: Counters,
     /// Leg events, by what became of their delivery.
@@ -94,6 +100,17 @@ impl Meters {
                 "Callers whose connection ended while it rang, by what became of them",
                 &["outcome"],
             ),
+            unlocated: metrics.counters(
+                "edge_unlocated_total",
+                "Next hops whose name led nowhere, by reason",
+                &["reason"],
+            ),
+            failed_servers: metrics.counters(
+                "edge_failed_servers_total",
+                "Servers found by name that failed, by how",
+                &["reason"],
+            ),
+            avoided: metrics.gauge("edge_avoided_servers", "Servers found by name that are tried last"),
             dropped: metrics.counters(
                 "edge_dropped_total",
                 "Messages that nothing could be done with, by kind",
