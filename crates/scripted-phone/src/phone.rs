@@ -12,6 +12,7 @@ use crate::happening::Happening;
 use crate::outgoing::Registration;
 use crate::retransmit::{Repeat, Until};
 use crate::script::{Identity, Script};
+use crate::wire::Wire;
 
 /// What the shell does for the phone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub struct Phone {
     pub(crate) identity: Identity,
     pub(crate) script: Script,
     pub(crate) local: SocketAddr,
+    wire: Wire,
+    /// What it calls itself in Via and Contact.
+    sent_by: String,
     pub(crate) server: SocketAddr,
     pub(crate) registration: Registration,
     pub(crate) call: Option<Call>,
@@ -49,6 +53,8 @@ impl Phone {
             identity,
             script,
             local,
+            wire: Wire::Udp,
+            sent_by: local.to_string(),
             server,
             registration: Registration::default(),
             call: None,
@@ -62,6 +68,14 @@ impl Phone {
         phone.registration.call_id = phone.mint("reg");
         phone.registration.tag = phone.mint("t");
         phone
+    }
+
+    /// The same phone on something else than datagrams.
+    pub fn on(mut self, wire: Wire) -> Self {
+        let minted = self.mint("w");
+        self.sent_by = wire.sent_by(self.local, &minted);
+        self.wire = wire;
+        self
     }
 
     /// Changes what the phone does with the next call.
@@ -106,7 +120,9 @@ impl Phone {
     pub fn handle_deadline(&mut self, now: Instant) {
         let mut again = Vec::new();
         for repeat in &mut self.repeats {
-            if repeat.due(now) {
+            // A reliable wire repeats what was lost; only a user agent's own repetitions go on. RFC 3261 13.3.1.4, RFC 3262 3
+            let by_itself = matches!(repeat.until, Until::Acked | Until::Pracked);
+            if repeat.due(now) && (by_itself || !self.wire.is_reliable()) {
                 again.push((repeat.to, repeat.bytes.clone()));
             }
         }
@@ -197,12 +213,13 @@ impl Phone {
     }
 
     pub(crate) fn contact(&self) -> String {
-        format!("<sip:{}@{}>", self.identity.user, self.local)
+        format!("<sip:{}@{}{}>", self.identity.user, self.sent_by, self.wire.contact_parameter())
     }
 
     pub(crate) fn via(&mut self) -> String {
         let branch = self.mint("z9hG4bK");
-        format!("SIP/2.0/UDP {};branch={branch};rport", self.local)
+        let (name, parameter) = (self.wire.name(), self.wire.via_parameter());
+        format!("SIP/2.0/{name} {};branch={branch}{parameter}", self.sent_by)
     }
 
     /// Whether it rings, is in a call, or waits for the end of one.

@@ -1,13 +1,13 @@
-//! The phone on a UDP socket.
+//! The phone on a socket.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use crate::happening::Happening;
+use crate::line::{Datagrams, Line};
 use crate::phone::{Output, Phone};
 use crate::script::{Identity, Script};
 
@@ -38,19 +38,28 @@ pub async fn run(
     identity: Identity,
     script: Script,
     seed: u64,
-    mut remote: mpsc::Receiver<Remote>,
+    remote: mpsc::Receiver<Remote>,
     happenings: mpsc::UnboundedSender<(Instant, Happening)>,
 ) -> std::io::Result<()> {
     let local = socket.local_addr()?;
-    let mut phone = Phone::new(identity, script, local, server, seed);
-    let mut buffer = vec![0; 65_536];
+    let phone = Phone::new(identity, script, local, server, seed);
+    run_on(Datagrams::over(socket), phone, remote, happenings).await
+}
+
+/// Runs a phone on a line until it is switched off, nobody holds it any more, or the line ends.
+///
+/// # Errors
+/// The line's.
+pub async fn run_on(
+    mut line: impl Line,
+    mut phone: Phone,
+    mut remote: mpsc::Receiver<Remote>,
+    happenings: mpsc::UnboundedSender<(Instant, Happening)>,
+) -> std::io::Result<()> {
     loop {
         while let Some(output) = phone.poll_output() {
             match output {
-                Output::Send { to, bytes } => {
-                    // A refused datagram is a lost one: retransmission deals with it.
-                    let _ = socket.send_to(&bytes, to).await;
-                }
+                Output::Send { to, bytes } => line.send(to, bytes).await?,
                 Output::Happened(what) => {
                     if happenings.send((Instant::now(), what)).is_err() {
                         return Ok(());
@@ -76,11 +85,9 @@ pub async fn run(
                 Some(Remote::Off) | None => return Ok(()),
             },
             () = due => phone.handle_deadline(Instant::now()),
-            received = socket.recv_from(&mut buffer) => {
-                // An ICMP error of an earlier datagram surfaces here; it is no reason to stop.
-                if let Ok((length, from)) = received {
-                    phone.handle_datagram(Instant::now(), Bytes::copy_from_slice(&buffer[..length]), from);
-                }
+            received = line.receive() => {
+                let (bytes, from) = received?;
+                phone.handle_datagram(Instant::now(), bytes, from);
             }
         }
     }

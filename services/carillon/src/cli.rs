@@ -78,7 +78,8 @@ pub struct ServeArgs {
     /// A domain served (repeatable) [default: localhost]
     #[arg(long, value_name = "NAME")]
     pub domain: Vec<String>,
-    /// A SIP listener, udp://ADDR:PORT or tcp://ADDR:PORT (repeatable) [default: UDP and TCP 127.0.0.1:5060]
+    /// A SIP listener, udp://ADDR:PORT or tcp://ADDR:PORT (each is served by both), tls://…, ws://… or wss://… (repeatable)
+    /// [default: UDP and TCP 127.0.0.1:5060]
     #[arg(long, value_name = "URI")]
     pub sip: Vec<String>,
     /// What Via, Contact and Record-Route show
@@ -99,6 +100,15 @@ pub struct ServeArgs {
     /// File of API tokens with scopes; without one the API is open on loopback and refused elsewhere
     #[arg(long, value_name = "FILE")]
     pub api_token_file: Option<PathBuf>,
+    /// Certificate chain for SIP over TLS and WebSocket, in PEM; a domain may have its own in the file
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Authorities to believe when SIP peers show certificates
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
     /// Configuration file (TOML)
     #[arg(long, env = "CARILLON_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,

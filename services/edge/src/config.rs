@@ -22,6 +22,8 @@ pub struct Config {
     pub internal: String,
     /// Networks whose peers are not challenged. Default none.
     pub trusted: Vec<Network>,
+    /// Domains whose servers are not challenged when they prove them by a certificate (RFC 5922 7.4). Default none.
+    pub trusted_domains: Vec<String>,
     /// Where this process serves other than SIP and keeps its store: no peer leads a request there. Default none.
     pub inside: Vec<SocketAddr>,
     /// Networks of loopback or link-local addresses that peers may lead a request to. Default none, but such a one that is listened
@@ -40,9 +42,6 @@ pub struct Config {
     /// interval of CoDel (RFC 8289 4.2) it is the round trip that is expected at worst, and what is worked off within it
     /// nobody has asked for twice.
     pub overload_interval: Duration,
-    /// How long a server found by name that did not answer is tried last. Default 60 s: the caller who finds out waits for 32 s
-    /// (64*T1), so that at most one in so long a time does.
-    pub avoid_failed: Duration,
     /// Bounds.
     pub limits: Limits,
 }
@@ -65,8 +64,6 @@ pub struct Limits {
     /// How long a call without any leg activity is remembered after its release. Default 64 s: twice 64*T1, so that a
     /// repeated effect is recognised.
     pub remember_released: Duration,
-    /// Servers that are remembered to have failed. Default 10,000; 0 remembers none.
-    pub failed_servers: usize,
     /// Messages and decisions that are kept to be looked at. Default 20,000: some thousand calls back; 0 keeps none.
     pub captured_messages: usize,
     /// Octets that they may have together. Default 32 MiB: twice what that many messages of ordinary size take.
@@ -83,7 +80,6 @@ impl Default for Limits {
             effects_per_call: 1024,
             event_patience: Duration::from_secs(600),
             remember_released: Duration::from_secs(64),
-            failed_servers: 10_000,
             captured_messages: 20_000,
             captured_octets: 32 * 1024 * 1024,
         }
@@ -101,13 +97,13 @@ impl Config {
             aliases: Vec::new(),
             internal: String::new(),
             trusted: Vec::new(),
+            trusted_domains: Vec::new(),
             inside: Vec::new(),
             danger_reach: Vec::new(),
             endpoint,
             ring_timeout: Duration::from_secs(60),
             overload_delay: Duration::from_millis(10),
             overload_interval: Duration::from_millis(500),
-            avoid_failed: Duration::from_secs(60),
             limits: Limits::default(),
         }
     }

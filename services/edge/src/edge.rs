@@ -30,6 +30,7 @@ use crate::arrive::along_route::Stray;
 use crate::arrive::merged::Begun;
 use crate::arrive::out_of_dialog::Pending;
 use crate::arrive::presence::Handing;
+use crate::arrive::proved::Proved;
 use crate::arrive::register::Registering;
 use crate::capture::Ring;
 use crate::cluster::Cluster;
@@ -37,7 +38,6 @@ use crate::config::Config;
 use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
 use crate::forward::astray_cancel::Asked;
-use crate::forward::avoided::Avoided;
 use crate::forward::branch_name::BranchNames;
 use crate::forward::callers::Callers;
 use crate::forward::fork::{ClientUse, Fork, ForkId};
@@ -61,6 +61,7 @@ pub(crate) struct Edge {
     pub(crate) deps: Deps,
     pub(crate) cluster: Cluster,
     pub(crate) off_limits: OffLimits,
+    pub(crate) proved: Proved,
     pub(crate) asked: Asked,
     pub(crate) meters: Meters,
     pub(crate) tags: LocalTags,
@@ -70,8 +71,6 @@ pub(crate) struct Edge {
     pub(crate) forks: HashMap<ForkId, Box<Fork>>,
     pub(crate) last_fork: ForkId,
     pub(crate) callers: Callers,
-    /// Servers found by name that failed.
-    pub(crate) avoided: Avoided,
     pub(crate) legs: Legs,
     pub(crate) begun: Begun,
     pub(crate) exchanges: Exchanges,
@@ -190,7 +189,12 @@ impl TransactionUser for Edge {
         self.clients.remove(&key);
     }
 
+    fn on_flow_opened(&mut self, cx: &mut Cx<'_>, flow: FlowId) {
+        self.proved.note(flow, &cx.proved_domains(sip_endpoint::Hop::Flow(flow)), &self.config.trusted_domains);
+    }
+
     fn on_flow_closed(&mut self, cx: &mut Cx<'_>, flow: FlowId, _: FlowEnd) {
+        self.proved.forget(flow);
         self.leave_callers(cx, flow);
     }
 

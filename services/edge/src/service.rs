@@ -13,12 +13,13 @@ use cluster_api::trace::v1::capture_server::CaptureServer;
 use cluster_api::trace::v1::traces_server::TracesServer;
 use cluster_rpc::{CaptureLink, EdgeDirectory, EdgesLink};
 use hashbrown::HashMap;
-use sip_endpoint::{DatagramSocket, Endpoint};
+use sip_endpoint::{DatagramSocket, Endpoint, Transport};
 use sip_proxy::Own;
 use tonic::service::RoutesBuilder;
 
 use crate::answer::LocalTags;
 use crate::arrive::merged::Begun;
+use crate::arrive::proved::Proved;
 use crate::capture::{CaptureService, Ring, TracesService};
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -27,7 +28,6 @@ use crate::edge::{Command, Edge, IN_HAND};
 use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
 use crate::forward::astray_cancel::Asked;
-use crate::forward::avoided::Avoided;
 use crate::forward::branch_name::BranchNames;
 use crate::forward::callers::Callers;
 use crate::forward::fork::ForkId;
@@ -97,6 +97,9 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
             add_name(&mut own, advertised, address.port())?;
         }
     }
+    for (_, address) in endpoint.listening_streams() {
+        own.add_address(&address.ip().to_string(), address.port());
+    }
     for name in endpoint.shown() {
         add_name(&mut own, name, 5060)?;
     }
@@ -122,11 +125,11 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         ring,
         cluster,
         off_limits,
+        proved: Proved::default(),
         asked: Asked::default(),
         meters: Meters::new(&deps.metrics),
         tags: LocalTags::new(deps.entropy.number()),
         names: BranchNames::new(deps.entropy.number()),
-        avoided: Avoided::new(config.avoid_failed, config.limits.failed_servers),
         config: Arc::new(config),
         own,
         deps,
@@ -147,6 +150,11 @@ impl BoundEdge {
     /// The addresses that are bound.
     pub fn listening(&self) -> Vec<SocketAddr> {
         self.endpoint.listening().collect()
+    }
+
+    /// The addresses that are bound for TLS and WebSocket.
+    pub fn listening_streams(&self) -> Vec<(Transport, SocketAddr)> {
+        self.endpoint.listening_streams().collect()
     }
 
     /// Adds the gRPC services of the edge to a server; `others` leads to the edges of the other processes.
@@ -192,7 +200,10 @@ impl BoundEdge {
     pub fn edges_service(&self, others: Option<EdgeDirectory>) -> EdgesService {
         let config = &self.edge.config;
         let listeners = self.listening();
-        let listeners = listeners.iter().flat_map(|at| [format!("udp://{at}"), format!("tcp://{at}")]);
+        let both = listeners.iter().flat_map(|at| [format!("udp://{at}"), format!("tcp://{at}")]);
+        let streams = self.endpoint.listening_streams();
+        let listeners =
+            both.chain(streams.map(|(kind, at)| format!("{}://{at}", kind.as_str().to_ascii_lowercase())));
         let advertised = config.endpoint.listen.iter().find_map(|listen| listen.advertise.clone());
         let myself = Arc::new(Myself {
             id: config.id.clone(),
@@ -260,7 +271,8 @@ fn known_as(config: &Config, endpoint: &Endpoint<Edge>) -> Vec<SocketAddr> {
         let named: Result<SocketAddr, _> = name.parse();
         named.ok().or_else(|| Some(SocketAddr::new(sip_message::host_ip(name)?, port)))
     });
-    endpoint.listening().chain(numbers).collect()
+    let streams = endpoint.listening_streams().map(|(_, address)| address);
+    endpoint.listening().chain(streams).chain(numbers).collect()
 }
 
 /// Adds `host` or `host:port`; without a port it is the one given and the default one.

@@ -12,6 +12,8 @@ pub struct Carillon {
     pub log: Lines,
     /// First UDP listener, "127.0.0.1:PORT".
     pub sip: String,
+    /// Every SIP listener, "udp://127.0.0.1:PORT" and so on.
+    pub listeners: Vec<String>,
     /// gRPC, "http://127.0.0.1:PORT"; empty when it serves none.
     pub api: String,
     /// Admin HTTP, "127.0.0.1:PORT".
@@ -32,6 +34,16 @@ impl Carillon {
     /// Starts `carillon serve` on ports that the system chooses, and waits until it says that it is ready.
     pub fn serve(arguments: &[&str]) -> Self {
         Starting::with(arguments, &[]).ready()
+    }
+
+    /// Where it listens by this scheme, "127.0.0.1:PORT".
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn listener(&self, scheme: &str) -> &str {
+        let start = format!("{scheme}://");
+        let found = self.listeners.iter().find_map(|listener| listener.strip_prefix(&start));
+        found.unwrap_or_else(|| panic!("no {scheme} among {:?}", self.listeners))
     }
 
     /// Runs a client command against this process.
@@ -133,9 +145,10 @@ impl Starting {
             let word = ready.split_whitespace().find_map(|w| w.strip_prefix(name)?.strip_prefix('='));
             word.unwrap_or_default().to_string()
         };
-        let sip = field("sip").split(',').next().unwrap_or_default().trim_start_matches("udp://").to_string();
+        let listeners: Vec<String> = field("sip").split(',').map(str::to_owned).collect();
+        let sip = listeners.first().map_or("", String::as_str).trim_start_matches("udp://").to_string();
         let (api, admin) = (field("api"), field("admin"));
-        Carillon { child: self.child, log: self.log, sip, api, admin }
+        Carillon { child: self.child, log: self.log, sip, listeners, api, admin }
     }
 
     /// Whether it has said that it is ready.

@@ -5,6 +5,7 @@
 
 mod baresip;
 mod carillon;
+mod certificates;
 mod http;
 mod lines;
 mod linphone;
@@ -13,11 +14,13 @@ mod port;
 mod redis;
 mod sipp;
 mod store;
+mod web;
 
 use std::time::Duration;
 
 pub use baresip::{Baresip, Sound};
 pub use carillon::{Carillon, Starting, binary};
+pub use certificates::{Authority, Certificate};
 pub use http::http_get;
 pub use lines::Lines;
 pub use linphone::Linphone;
@@ -26,6 +29,7 @@ pub use port::free_port;
 pub use redis::Redis;
 pub use sipp::Sipp;
 pub use store::{Hook, HookedStore, Read};
+pub use web::WebSocket;
 
 /// How long a test waits for something that should happen at once, on the slowest machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use scripted_phone::{Happening, Identity, Remote, Script};
-use tokio::net::UdpSocket;
+use scripted_phone::{Connection, Happening, Identity, Line, Phone, Remote, Script, Wire};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::PATIENCE;
+use crate::certificates::Authority;
+use crate::web::WebSocket;
+use crate::{Carillon, PATIENCE};
 
 /// A phone on loopback.
 pub struct TestPhone {
@@ -25,16 +27,61 @@ pub struct TestPhone {
 impl TestPhone {
     /// A phone that talks to `server` ("127.0.0.1:PORT") and is not registered yet.
     pub async fn new(server: &str, aor: &str, password: &str, script: Script) -> Self {
-        static SEED: AtomicU64 = AtomicU64::new(1);
-        // Identifiers must differ between processes that share a server, so the process id is part of the seed.
-        let seed = SEED.fetch_add(1, Ordering::Relaxed) + u64::from(std::process::id()) * 1000;
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("loopback has ports");
         let address = socket.local_addr().expect("a bound socket has an address");
         let (remote, commands) = mpsc::channel(16);
         let (send, happenings) = mpsc::unbounded_channel();
         let identity = Identity::new(aor, password).expect("tests use good addresses");
         let server = server.parse().expect("tests use numeric servers");
-        tokio::spawn(scripted_phone::run(socket, server, identity, script, seed, commands, send));
+        tokio::spawn(scripted_phone::run(socket, server, identity, script, seed(), commands, send));
+        Self { aor: aor.into(), address, remote, happenings, seen: Vec::new() }
+    }
+
+    /// A phone that has registered over this wire, believing this authority; by WebSocket it is a page of `https://phone.example`.
+    ///
+    /// # Panics
+    /// When there is no way to the server.
+    pub async fn on(
+        carillon: &Carillon,
+        wire: Wire,
+        authority: &Authority,
+        aor: &str,
+        password: &str,
+        script: Script,
+    ) -> Self {
+        let scheme = format!("{wire:?}").to_ascii_lowercase();
+        let server = carillon.listener(&scheme).parse().expect("listeners have numbers");
+        let plain = TcpStream::connect(server).await.expect("it listens");
+        let local = plain.local_addr().expect("a connection has an address");
+        let identity = Identity::new(aor, password).expect("tests use good addresses");
+        let phone = Phone::new(identity, script, local, server, seed()).on(wire);
+        let origin = "https://phone.example";
+        let secured = async |plain| {
+            let name = "localhost".try_into().expect("a name");
+            authority.client(None).connect(name, plain).await.expect("the server proves to be localhost")
+        };
+        let mut phone = match wire {
+            Wire::Udp => panic!("TestPhone::registered is for datagrams"),
+            Wire::Tcp => Self::over(Connection::over(plain, server), phone, aor, local),
+            Wire::Tls => Self::over(Connection::over(secured(plain).await, server), phone, aor, local),
+            Wire::Ws => {
+                let socket = WebSocket::open(plain, server, origin).await.expect("it speaks sip");
+                Self::over(socket, phone, aor, local)
+            }
+            Wire::Wss => {
+                let socket = WebSocket::open(secured(plain).await, server, origin).await;
+                Self::over(socket.expect("it speaks sip"), phone, aor, local)
+            }
+        };
+        phone.act(Remote::Register).await;
+        phone.wait_for("registration", |h| matches!(h, Happening::Registered(_))).await;
+        phone
+    }
+
+    fn over(line: impl Line, phone: Phone, aor: &str, address: SocketAddr) -> Self {
+        let (remote, commands) = mpsc::channel(16);
+        let (send, happenings) = mpsc::unbounded_channel();
+        tokio::spawn(scripted_phone::run_on(line, phone, commands, send));
         Self { aor: aor.into(), address, remote, happenings, seen: Vec::new() }
     }
 
@@ -75,4 +122,10 @@ impl TestPhone {
     pub fn seen(&self) -> &[Happening] {
         &self.seen
     }
+}
+
+/// Identifiers must differ between processes that share a server, so the process id is part of the seed.
+fn seed() -> u64 {
+    static SEED: AtomicU64 = AtomicU64::new(1);
+    SEED.fetch_add(1, Ordering::Relaxed) + u64::from(std::process::id()) * 1000
 }

@@ -24,6 +24,7 @@ use super::members::{Joined, Myself};
 use super::roles::{self, Role};
 use super::running::Running;
 use super::settings::Settings;
+use super::tls::{self, Renewal};
 use super::{admin, edge_role, inside, services, store as stores};
 
 /// Starts the services that the settings name, and returns once they serve.
@@ -49,7 +50,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let calls = parts.call_control(settings, store, &joined, &late)?;
     let presence = Presence::default();
 
-    let mut listening = Vec::new();
+    let (mut listening, mut streams) = (Vec::new(), Vec::new());
     if parts.roles.contains(&Role::Edge) {
         let deps = edge::Deps {
             location: parts.location_link(settings, registrar.as_ref())?,
@@ -64,10 +65,15 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             tasks: parts.tasks.clone(),
         };
         let mut config = edge_role::config(settings, &myself).await?;
+        if let Some(tls) = tls::load(settings).map_err(anyhow::Error::msg)? {
+            config.endpoint.tls = Some(tls.clone());
+            let renewal = Renewal::new(tls, settings.tls.reload, parts.metrics.clone());
+            parts.tasks.spawn_loop("tls certificates", renewal.run())?;
+        }
         config.inside = inside::addresses(settings, [api.address()?, admin]).await;
         let bound = edge::build(config, deps).bind().await;
         let edge = bound.map_err(|error| anyhow!("--sip: {}", unbound(&error)))?;
-        listening = edge.listening();
+        (listening, streams) = (edge.listening(), edge.listening_streams());
         myself.is_at(edge_role::internal(settings, &listening).await?);
         late.is(edge.legs());
         let others = EdgeDirectory::new(joined.view(Role::Edge)?, parts.wiring.clone());
@@ -99,6 +105,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     ready.ready();
     Ok(Running {
         listening,
+        streams,
         api: api_address,
         admin,
         drain: parts.drain,

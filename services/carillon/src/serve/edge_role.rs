@@ -8,6 +8,7 @@ use tokio::net::lookup_host;
 use super::listeners::listeners;
 use super::members::Myself;
 use super::settings::{Domain, Settings};
+use super::streams::streams;
 
 /// Settings of the edge.
 ///
@@ -17,6 +18,16 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     let listen = listeners(&settings.sip.listen, &settings.advertise).map_err(anyhow::Error::msg)?;
     let mut endpoint = sip_endpoint::Config {
         listen,
+        streams: streams(settings).map_err(anyhow::Error::msg)?,
+        origins: settings.sip.origins.clone(),
+        max_handshakes: settings.limits.handshakes,
+        connect_timeout: settings.sip.connect_timeout,
+        handshake_timeout: settings.sip.handshake_timeout,
+        message_timeout: settings.sip.message_timeout,
+        write_timeout: settings.sip.write_timeout,
+        idle_timeout: settings.sip.idle_timeout,
+        stranger_timeout: settings.sip.stranger_timeout,
+        websocket_ping: settings.sip.websocket_ping,
         max_connections: settings.limits.tcp_connections,
         max_connections_per_address: settings.limits.tcp_connections_per_source,
         max_queued_per_connection: settings.limits.queue_per_connection,
@@ -45,9 +56,9 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
         if domain.realm.is_empty() { domain.name.clone() } else { domain.realm.clone() }
     };
     config.realms = settings.domain.iter().map(realm).collect();
-    if !settings.advertise.is_empty() {
-        config.aliases.push(settings.advertise.clone());
-    }
+    let sip = &settings.sip;
+    let names = [&settings.advertise, &sip.advertise_tls, &sip.advertise_ws, &sip.advertise_wss];
+    config.aliases.extend(names.into_iter().filter(|name| !name.is_empty()).cloned());
     if let Some(ip) = inside(settings).await? {
         // Where siblings reach this edge is a name of its own too, beside the advertised one.
         config.aliases.push(match ip {
@@ -56,6 +67,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
         });
     }
     config.trusted = networks("edge.trusted", &settings.edge.trusted)?;
+    config.trusted_domains = settings.edge.trusted_domains.clone();
     config.danger_reach = networks("edge.danger_reach", &settings.edge.danger_reach)?;
     config.endpoint.local_nets = networks("edge.local_nets", &settings.edge.local_nets)?;
     config.ring_timeout = settings.edge.ring_timeout;

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::{edge_role, services, store};
 
 /// Keys that the composition itself uses: they are no setting of one service.
-const OF_THE_PROCESS: [&str; 14] = [
+const OF_THE_PROCESS: [&str; 20] = [
     "roles",
     "api",
     "admin",
@@ -23,6 +23,12 @@ const OF_THE_PROCESS: [&str; 14] = [
     "limits.tasks",
     "cluster_url",
     "domain",
+    "tls.cert",
+    "tls.key",
+    "tls.ca",
+    "tls.client_cert",
+    "tls.client_key",
+    "tls.reload",
 ];
 
 /// What the services are given.
@@ -42,6 +48,9 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
         "auth" => "none",
         "sip.listen" => return vec!["udp://127.0.0.1:5070"].into(),
         "sip.t2" => "3s",
+        "sip.advertise_tls" | "sip.advertise_ws" | "sip.advertise_wss" => "sip.example",
+        "sip.origins" => return vec!["https://phone.example"].into(),
+        "edge.trusted_domains" => return vec!["peer.example"].into(),
         "edge.local_nets" | "edge.trusted" | "edge.danger_reach" => return vec!["192.0.2.0/24"].into(),
         "registrar.algorithms" => return vec!["MD5"].into(),
         "call_control.ringback_tone" => "uk",

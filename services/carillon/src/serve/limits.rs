@@ -7,11 +7,13 @@ use store::{LogLimits, RedisOptions};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// TCP connections of all peers together.
+    /// Connections of all peers together: TCP, TLS and WebSocket.
     pub tcp_connections: usize,
-    /// TCP connections of one source address.
+    /// Connections of one source address.
     pub tcp_connections_per_source: usize,
-    /// Messages that wait on one TCP connection for a peer that reads slowly.
+    /// Handshakes of TLS and WebSocket that are under way.
+    pub handshakes: usize,
+    /// Messages that wait on one connection for a peer that reads slowly.
     pub queue_per_connection: usize,
     /// Octets of start line and headers; 65,535 at most.
     pub head_bytes: usize,
@@ -77,6 +79,7 @@ impl Default for Limits {
         Self {
             tcp_connections: endpoint.max_connections,
             tcp_connections_per_source: endpoint.max_connections_per_address,
+            handshakes: endpoint.max_handshakes,
             queue_per_connection: endpoint.max_queued_per_connection,
             head_bytes: endpoint.limits.head_bytes,
             body_bytes: endpoint.limits.body_bytes,
@@ -109,10 +112,11 @@ impl Default for Limits {
 
 impl Limits {
     /// Every bound with its key.
-    pub fn all(&self) -> [(&'static str, usize); 28] {
+    pub fn all(&self) -> [(&'static str, usize); 29] {
         [
             ("limits.tcp_connections", self.tcp_connections),
             ("limits.tcp_connections_per_source", self.tcp_connections_per_source),
+            ("limits.handshakes", self.handshakes),
             ("limits.queue_per_connection", self.queue_per_connection),
             ("limits.head_bytes", self.head_bytes),
             ("limits.body_bytes", self.body_bytes),

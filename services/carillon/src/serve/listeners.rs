@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 
 use sip_endpoint::Listen;
 
-/// The addresses of `udp://…` and `tcp://…`: each is served by UDP and TCP (RFC 3261 18), so one address is listed once.
+use super::streams::is_stream;
+
+/// The addresses of `udp://…` and `tcp://…`: each is served by UDP and TCP (RFC 3261 18), so one address is listed once. Those for
+/// TLS and WebSocket are in `streams.rs`.
 ///
 /// # Errors
 /// What is no listener, with what was expected.
@@ -14,16 +17,14 @@ pub fn listeners(uris: &[String], advertise: &str) -> Result<Vec<Listen>, String
     for uri in uris {
         let expected = || {
             format!(
-                "{uri:?}: expected udp://ADDR:PORT or tcp://ADDR:PORT, where ADDR is an IP address of this machine, as \
+                "{uri:?}: expected udp://, tcp://, tls://, ws:// or wss:// and ADDR:PORT, where ADDR is an IP address of this machine, as \
                  udp://192.0.2.1:5060 or udp://[2001:db8::1]:5060"
             )
         };
         let (scheme, rest) = uri.split_once("://").ok_or_else(expected)?;
         match scheme {
             "udp" | "tcp" => {}
-            "tls" | "ws" | "wss" => {
-                return Err(format!("{uri}: {scheme} is not served yet; UDP and TCP are"));
-            }
+            _ if is_stream(scheme) => continue,
             _ => return Err(expected()),
         }
         let address: SocketAddr = rest.parse().map_err(|_| expected())?;
@@ -33,7 +34,7 @@ pub fn listeners(uris: &[String], advertise: &str) -> Result<Vec<Listen>, String
         }
     }
     if listen.is_empty() {
-        Err("an edge needs at least one listener, as udp://192.0.2.1:5060".into())
+        Err("an edge needs at least one listener for UDP and TCP, as udp://192.0.2.1:5060".into())
     } else {
         Ok(listen)
     }
@@ -77,8 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served_yet_is_said_clearly() {
-        assert!(listeners(&["tls://127.0.0.1:5061".into()], "").unwrap_err().contains("not served yet"));
+    fn an_edge_listens_for_datagrams_whatever_else_it_serves() {
+        assert!(listeners(&["tls://127.0.0.1:5061".into()], "").unwrap_err().contains("for UDP and TCP"));
+        let both = ["tls://127.0.0.1:5061", "udp://127.0.0.1:5060"].map(String::from);
+        assert_eq!(listeners(&both, "").unwrap().len(), 1);
         assert!(listeners(&["127.0.0.1:5060".into()], "").unwrap_err().contains("expected udp://"));
     }
 }

@@ -25,6 +25,8 @@ mod running;
 mod services;
 pub mod settings;
 mod store;
+mod streams;
+mod tls;
 mod unknown;
 mod wait_replicas;
 

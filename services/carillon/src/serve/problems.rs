@@ -14,7 +14,8 @@ use telemetry::Metrics;
 use super::listeners::listeners;
 use super::roles::{self, Role};
 use super::settings::{self, Domain, Settings};
-use super::{expected, services, store as stores};
+use super::streams::streams;
+use super::{expected, services, store as stores, tls};
 
 /// A key or section, and what is wrong with it.
 pub type Problem = (&'static str, String);
@@ -25,6 +26,7 @@ pub fn problems(settings: &Settings) -> Vec<Problem> {
     found.roles_and_peers(settings);
     found.api(settings);
     found.edge(settings);
+    found.streams(settings);
     found.domains(settings);
     found.call_control(settings);
     found.store(settings);
@@ -116,6 +118,37 @@ impl Found {
         }
     }
 
+    fn streams(&mut self, s: &Settings) {
+        for (path, shown) in [
+            ("sip.advertise_tls", &s.sip.advertise_tls),
+            ("sip.advertise_ws", &s.sip.advertise_ws),
+            ("sip.advertise_wss", &s.sip.advertise_wss),
+        ] {
+            self.note(path, optional(shown, host));
+        }
+        for origin in &s.sip.origins {
+            let host = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+            let good = host.is_some_and(|host| !host.is_empty() && !host.trim_end_matches('/').contains('/'));
+            self.unless(good, "sip.origins", || format!("expected https://HOST, found {origin:?}"));
+        }
+        for domain in &s.edge.trusted_domains {
+            self.note("edge.trusted_domains", host(domain));
+        }
+        match streams(s) {
+            Err(why) => self.0.push(("sip.listen", why)),
+            Ok(listen) => {
+                let wants = listen.iter().find(|listen| listen.transport.is_secure());
+                let has = matches!(tls::files(s), Ok(Some(_)) | Err(_));
+                self.unless(wants.is_none() || has, "sip.listen", || {
+                    "a listener for TLS needs a certificate: give --tls-cert and --tls-key".into()
+                });
+            }
+        }
+        if runs_edge(s) {
+            self.note("tls", tls::load(s).map(drop));
+        }
+    }
+
     fn domains(&mut self, s: &Settings) {
         self.note("auth", auth(&s.auth));
         for domain in &s.domain {
@@ -170,6 +203,14 @@ impl Found {
             ("sip.t1", s.sip.t1),
             ("sip.t2", s.sip.t2),
             ("sip.t4", s.sip.t4),
+            ("sip.connect_timeout", s.sip.connect_timeout),
+            ("sip.handshake_timeout", s.sip.handshake_timeout),
+            ("sip.message_timeout", s.sip.message_timeout),
+            ("sip.write_timeout", s.sip.write_timeout),
+            ("sip.idle_timeout", s.sip.idle_timeout),
+            ("sip.stranger_timeout", s.sip.stranger_timeout),
+            ("sip.websocket_ping", s.sip.websocket_ping),
+            ("tls.reload", s.tls.reload),
             ("edge.ring_timeout", s.edge.ring_timeout),
             ("call_control.ring_timeout", s.call_control.ring_timeout),
             ("call_control.guard", s.call_control.guard),
@@ -281,7 +322,8 @@ fn is_open(domain: &Domain, s: &Settings) -> bool {
     runs_edge(s)
         && services::auth_of(domain, s) == "none"
         && !domain.danger_open
-        && listens.iter().any(|listen| !listen.address.ip().is_loopback())
+        && (listens.iter().any(|listen| !listen.address.ip().is_loopback())
+            || streams(s).unwrap_or_default().iter().any(|listen| !listen.address.ip().is_loopback()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cluster_api::callcontrol::v1::call_control_server::CallControl;
 use cluster_api::callcontrol::v1::{CallFilter, HangupRequest, ListCallsRequest, call};
 use lifecycle::{Drain, Shutdown, Tasks};
+use sip_endpoint::Transport;
 use tokio::time::{sleep, timeout};
 use tonic::Request;
 
@@ -28,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Running {
     /// SIP listeners.
     pub listening: Vec<SocketAddr>,
+    /// Those for TLS and WebSocket alone.
+    pub streams: Vec<(Transport, SocketAddr)>,
     /// gRPC listener.
     pub api: SocketAddr,
     /// Admin HTTP listener.
@@ -44,8 +47,11 @@ pub struct Running {
 impl Running {
     /// The line that tells scripts where everything is.
     pub fn ready_line(&self) -> String {
-        let sip: Vec<String> =
-            self.listening.iter().flat_map(|a| [format!("udp://{a}"), format!("tcp://{a}")]).collect();
+        let both = self.listening.iter().flat_map(|a| [format!("udp://{a}"), format!("tcp://{a}")]);
+        let named = |(transport, at): &(Transport, SocketAddr)| {
+            format!("{}://{at}", transport.as_str().to_ascii_lowercase())
+        };
+        let sip: Vec<String> = both.chain(self.streams.iter().map(named)).collect();
         format!("ready sip={} api=http://{} admin={}", sip.join(","), self.api, self.admin)
     }
 

@@ -49,6 +49,8 @@ pub struct Settings {
     pub domain: Vec<Domain>,
     /// SIP listeners and timers.
     pub sip: Sip,
+    /// Certificates for SIP.
+    pub tls: Tls,
     /// The edge.
     pub edge: Edge,
     /// The registrar.
@@ -73,6 +75,29 @@ pub struct Domain {
     pub realm: String,
     /// Allows `auth = "none"` on listeners that are not loopback.
     pub danger_open: bool,
+    /// Certificate chain that peers see who ask for this domain, in PEM; empty means that of `tls`.
+    pub tls_cert: PathBuf,
+    /// Its key.
+    pub tls_key: PathBuf,
+}
+
+/// Certificates for SIP over TLS and WebSocket over TLS, in PEM. New contents of the files are taken over without a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate chain for all who ask for no domain with one of its own.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Authorities to believe when peers show certificates; empty believes nobody, so that no server is called by TLS.
+    pub ca: PathBuf,
+    /// Certificate chain shown to servers; empty means that of the domain that a request is from, or the first one.
+    pub client_cert: PathBuf,
+    /// Its key.
+    pub client_key: PathBuf,
+    /// How often the files are looked at; SIGHUP looks at once.
+    #[serde(with = "humantime_serde")]
+    pub reload: Duration,
 }
 
 /// SIP listeners and base timers.
@@ -81,6 +106,35 @@ pub struct Domain {
 pub struct Sip {
     /// Listeners.
     pub listen: Vec<String>,
+    /// Host, optionally with port, that is shown to peers by TLS; empty means the host of `advertise` and the listener's port.
+    pub advertise_tls: String,
+    /// The same by WebSocket.
+    pub advertise_ws: String,
+    /// The same by WebSocket inside TLS.
+    pub advertise_wss: String,
+    /// Pages that browsers may connect from, as `https://phone.example.com`; empty means all.
+    pub origins: Vec<String>,
+    /// How long opening a connection may take.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How long a peer may take for the handshakes of TLS and WebSocket.
+    #[serde(with = "humantime_serde")]
+    pub handshake_timeout: Duration,
+    /// How long a peer may take for the whole of a message that it began, and for the first one.
+    #[serde(with = "humantime_serde")]
+    pub message_timeout: Duration,
+    /// How long a peer may leave our bytes unread.
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
+    /// How long a connection may be silent.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// The same before anything was let in by it: no registration, no call.
+    #[serde(with = "humantime_serde")]
+    pub stranger_timeout: Duration,
+    /// After what silence a WebSocket peer is asked whether it is there.
+    #[serde(with = "humantime_serde")]
+    pub websocket_ping: Duration,
     /// Round-trip estimate (RFC 3261 17.1.1.1).
     #[serde(with = "humantime_serde")]
     pub t1: Duration,
@@ -103,6 +157,8 @@ pub struct Edge {
     pub local_nets: Vec<String>,
     /// Networks (CIDR) whose peers are not challenged.
     pub trusted: Vec<String>,
+    /// Domains whose servers are not challenged when they prove them by a certificate (RFC 5922 7.4).
+    pub trusted_domains: Vec<String>,
     /// Networks (CIDR) of loopback or link-local addresses where phones or gateways are, for a listener on no such address: to these
     /// a Contact or Route leads nobody else.
     pub danger_reach: Vec<String>,
@@ -189,6 +245,7 @@ impl Default for Settings {
             auth: "digest".into(),
             domain: vec![Domain { name: "localhost".into(), ..Domain::default() }],
             sip: Sip::default(),
+            tls: Tls::default(),
             edge: Edge::default(),
             registrar: Registrar::default(),
             call_control: CallControl::default(),
@@ -202,9 +259,21 @@ impl Default for Settings {
 
 impl Default for Sip {
     fn default() -> Self {
-        let timing = sip_endpoint::Config::default().transactions.timing;
+        let own = sip_endpoint::Config::default();
+        let timing = own.transactions.timing;
         Self {
             listen: vec!["udp://127.0.0.1:5060".into(), "tcp://127.0.0.1:5060".into()],
+            advertise_tls: String::new(),
+            advertise_ws: String::new(),
+            advertise_wss: String::new(),
+            origins: own.origins,
+            connect_timeout: own.connect_timeout,
+            handshake_timeout: own.handshake_timeout,
+            message_timeout: own.message_timeout,
+            write_timeout: own.write_timeout,
+            idle_timeout: own.idle_timeout,
+            stranger_timeout: own.stranger_timeout,
+            websocket_ping: own.websocket_ping,
             t1: timing.t1,
             t2: timing.t2,
             t4: timing.t4,
@@ -212,11 +281,20 @@ impl Default for Sip {
     }
 }
 
+impl Default for Tls {
+    fn default() -> Self {
+        let none = PathBuf::new;
+        let (cert, key, ca, client_cert, client_key) = (none(), none(), none(), none(), none());
+        // As often as a secret that is mounted into a pod changes at most.
+        Self { cert, key, ca, client_cert, client_key, reload: Duration::from_secs(60) }
+    }
+}
+
 impl Default for Edge {
     fn default() -> Self {
         let own = edge::Config::new("", 0, sip_endpoint::Config::default());
         let (local_nets, trusted, danger_reach) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ring_timeout: own.ring_timeout, local_nets, trusted, danger_reach }
+        Self { ring_timeout: own.ring_timeout, local_nets, trusted, trusted_domains: Vec::new(), danger_reach }
     }
 }
 
@@ -271,6 +349,7 @@ impl Settings {
 
 fn take_flags(layers: &mut Layers, args: &ServeArgs) {
     let text = |v: &Option<String>| v.clone().map(toml::Value::from);
+    let path = |v: &Option<PathBuf>| v.as_ref().map(|path| toml::Value::from(path.display().to_string()));
     let list = |v: &[String]| (!v.is_empty()).then(|| toml::Value::from(v.to_vec()));
     let flags = [
         ("id", "--id", text(&args.id)),
@@ -281,11 +360,10 @@ fn take_flags(layers: &mut Layers, args: &ServeArgs) {
         ("cluster_url", "--cluster-url", text(&args.cluster_url)),
         ("peers", "--peers", list(&args.peers)),
         ("auth", "--auth", text(&args.auth)),
-        (
-            "api_token_file",
-            "--api-token-file",
-            args.api_token_file.as_ref().map(|p| p.display().to_string().into()),
-        ),
+        ("api_token_file", "--api-token-file", path(&args.api_token_file)),
+        ("tls.cert", "--tls-cert", path(&args.tls_cert)),
+        ("tls.key", "--tls-key", path(&args.tls_key)),
+        ("tls.ca", "--tls-ca", path(&args.tls_ca)),
         ("domain", "--domain", (!args.domain.is_empty()).then(|| environment::domains(&args.domain))),
         ("sip.listen", "--sip", list(&args.sip)),
         ("redis.url", "--redis", text(&args.redis)),

@@ -13,8 +13,9 @@ use crate::flow_token::flow_of;
 use crate::forward::branch_name::{Unique, digest};
 use crate::forward::credentials;
 use crate::forward::fork::NewFork;
-use crate::forward::next_hop::{Way, Ways, draw};
+use crate::forward::next_hop::{Way, Ways};
 use crate::forward::plan;
+use crate::forward::secure::{self, Toward};
 use crate::forward::target::{LookUp, Target};
 use crate::forward::upstream::Upstream;
 use crate::reject::{Refused, Reject};
@@ -80,10 +81,9 @@ impl Edge {
         match self.ways(cx, &stray.target, stray.next_hop()) {
             Ways::Ready(way) => self.send_copy(cx, &stray, &way),
             Ways::Resolve(host) => {
-                let (dns, transports) = (cx.dns().clone(), cx.transports());
-                let draw = draw(&stray.message);
+                let dns = cx.dns().clone();
                 let work = async move {
-                    let found = sip_endpoint::locate(&host, transports, &*dns, draw).await;
+                    let found = sip_endpoint::locate(&host, &*dns).await;
                     Completion::StrayLocated(Box::new(stray), found)
                 };
                 if cx.spawn(work).is_err() {
@@ -134,17 +134,9 @@ impl Edge {
         stray: Stray,
         result: Result<Vec<Destination>, DnsError>,
     ) {
-        let mut found = match result {
-            Ok(found) => found,
-            Err(error) => {
-                self.meters.unlocated.with_label_values(&[error.label()]).inc();
-                return self.drop_stray();
-            }
-        };
-        self.avoided.put_last(cx.now(), &mut found);
-        // The first that can be reached: nobody tells of an ACK that got lost.
-        let by_uri = |found| self.hop_by_uri(cx, found, stray.next_hop(), Some(&stray.message));
-        match found.into_iter().find_map(by_uri) {
+        let destination = result.ok().and_then(|found| found.into_iter().next());
+        let toward = Toward { domain: secure::domain_of(stray.next_hop()), from: &stray.message };
+        match destination.and_then(|found| self.hop_by_uri(cx, found, Some(toward))) {
             Some(hop) => self.send_copy(cx, &stray, &Way::to(hop)),
             None => self.drop_stray(),
         }
@@ -165,8 +157,8 @@ impl Edge {
         };
         let consume = |edit: &mut Edit<'_>| credentials::consume(edit, &stray.message, &self.config.realms);
         match forwarding.apply(&stray.message, consume) {
-            Ok(copy) => cx.send_statelessly(&copy, way.hop),
-            Err(_) => self.drop_stray(),
+            Ok(copy) if secure::may_leave(cx, &copy, way.hop) => cx.send_statelessly(&copy, way.hop),
+            Ok(_) | Err(_) => self.drop_stray(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! - `admission.rs`: is it taken, and which of the others is it for?
 //! - `register.rs`, `options.rs`, `presence.rs`: what ends in this tier.
 //! - `out_of_dialog.rs`: what the registrar decides on; `along_route.rs`: what follows a route of ours without a question.
+//! - `proved.rs`: neighbours that are trusted for their certificate.
 //! - `let_in.rs`: does it belong to a dialog that this tier let in? `merged.rs`: what came before by another way.
 
 mod admission;
@@ -12,4 +13,5 @@ pub(crate) mod merged;
 pub(crate) mod options;
 pub(crate) mod out_of_dialog;
 pub(crate) mod presence;
+pub(crate) mod proved;
 pub(crate) mod register;

@@ -277,6 +277,7 @@ impl Edge {
 
     fn is_trusted(&self, arrival: &Arrival) -> bool {
         self.config.trusted.iter().any(|network| network.contains(arrival.source.ip()))
+            || self.proved.is_trusted(arrival.flow)
     }
 }
 

@@ -1,7 +1,6 @@
 //! One branch of a fork on its way: where it goes, the copy that goes there, and the next address when it fails.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
@@ -11,8 +10,9 @@ use sip_proxy::{BranchFailure, BranchId, Forwarding};
 use super::credentials;
 use super::diversion;
 use super::fork::{ClientUse, Fork, ForkId};
-use super::next_hop::{Way, Ways, draw};
+use super::next_hop::{Way, Ways};
 use super::record_route::{self, Side};
+use super::secure::{self, Toward};
 use super::size::may_leave_flow;
 use super::target::Target;
 use super::upstream::Upstream;
@@ -25,10 +25,10 @@ pub(crate) struct Branch {
     breadth: u32,
     /// Its client transaction, of the current attempt.
     pub(crate) key: Option<ClientKey>,
+    /// The name that led to them, before any SRV. RFC 5922 7.3
+    domain: String,
     /// Addresses that are left to try. RFC 3263 4.3
     left: VecDeque<Destination>,
-    /// Where the current attempt goes, if a name led there.
-    at: Option<Destination>,
     attempts: u32,
     /// Whether anything came back.
     heard: bool,
@@ -58,8 +58,8 @@ impl Edge {
             target,
             breadth,
             key: None,
+            domain: String::new(),
             left: VecDeque::new(),
-            at: None,
             attempts: 0,
             heard: false,
             on_flow: false,
@@ -76,11 +76,12 @@ impl Edge {
         match ways {
             Ways::Ready(way) => self.send_branch(cx, id, fork, branch, way),
             Ways::Resolve(target) => {
-                let (dns, transports) = (cx.dns().clone(), cx.transports());
-                let draw = draw(&fork.request);
+                if let Some(running) = fork.branches.last_mut() {
+                    running.domain.clone_from(&target.host);
+                }
+                let dns = cx.dns().clone();
                 let work = async move {
-                    let found = sip_endpoint::locate(&target, transports, &*dns, draw).await;
-                    Completion::Located(id, branch, found)
+                    Completion::Located(id, branch, sip_endpoint::locate(&target, &*dns).await)
                 };
                 if cx.spawn(work).is_err() {
                     self.fail_branch(cx, fork, branch, BranchFailure::Transport);
@@ -100,15 +101,13 @@ impl Edge {
         result: Result<Vec<Destination>, DnsError>,
     ) {
         self.with_fork(cx, id, |edge, cx, fork| match result {
-            Ok(mut destinations) => {
-                edge.avoided.put_last(cx.now(), &mut destinations);
+            Ok(destinations) => {
                 if let Some(running) = fork.branches.get_mut(branch.0 as usize) {
                     running.left = destinations.into();
                 }
                 edge.try_next(cx, id, fork, branch, BranchFailure::Transport);
             }
-            Err(error) => {
-                edge.meters.unlocated.with_label_values(&[error.label()]).inc();
+            Err(DnsError::NoSuchHost | DnsError::Unavailable) => {
                 edge.fail_branch(cx, fork, branch, BranchFailure::Transport);
             }
         });
@@ -123,19 +122,9 @@ impl Edge {
         response: Message,
     ) {
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
-        running.heard = true;
-        let is_unavailable = response.status() == Some(503);
-        if let Some(at) = running.at {
-            match response.retry_after() {
-                Ok(Some(after)) if is_unavailable => {
-                    let span = Duration::from_secs(after.seconds.into());
-                    self.avoid(cx, at, "unavailable", Some(span));
-                }
-                Ok(_) | Err(_) => self.avoided.note_answer(&at),
-            }
-        }
-        // RFC 3263 4.3: a 503 is an address that failed, also when a provisional response came before it.
-        if is_unavailable && !running.left.is_empty() {
+        let first = !std::mem::replace(&mut running.heard, true);
+        // RFC 3263 4.3: a 503 is an address that failed.
+        if first && response.status() == Some(503) && !running.left.is_empty() {
             running.heard = false;
             if let Some(key) = running.key.take() {
                 self.clients.remove(&key);
@@ -155,15 +144,8 @@ impl Edge {
         branch: BranchId,
         failure: BranchFailure,
     ) {
-        let is_late = failure == BranchFailure::Timeout
-            && fork.request.method() != Method::Invite
-            && matches!(fork.upstream, Upstream::Server { .. });
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
         running.key = None;
-        if let Some(at) = running.at.filter(|_| !running.heard) {
-            let reason = if failure == BranchFailure::Timeout { "timeout" } else { "transport" };
-            self.avoid(cx, at, reason, None);
-        }
         // RFC 5626 5.3: a flow that fails under a request is one that is not there.
         let failure = match failure {
             BranchFailure::Transport if running.on_flow && running.beyond.is_none() => {
@@ -171,21 +153,13 @@ impl Edge {
             }
             failure => failure,
         };
-        // RFC 4320 4.2: whoever sent this has given up as well, and a further server would answer nobody.
-        if running.heard || is_late {
+        if running.heard {
             self.fail_branch(cx, fork, branch, failure);
         } else if let (BranchFailure::Transport, Some(hop)) = (failure, running.beyond.take()) {
             self.send_branch(cx, id, fork, branch, Way::along(hop));
         } else {
             self.try_next(cx, id, fork, branch, failure);
         }
-    }
-
-    /// Remembers that a server failed.
-    fn avoid(&mut self, cx: &Cx<'_>, at: Destination, reason: &str, span: Option<Duration>) {
-        self.avoided.note_failure(cx.now(), at, span);
-        self.meters.failed_servers.with_label_values(&[reason]).inc();
-        self.meters.avoided.set(i64::try_from(self.avoided.len()).unwrap_or(i64::MAX));
     }
 
     fn try_next(
@@ -201,10 +175,8 @@ impl Edge {
             let Some(destination) = running.left.pop_front() else {
                 return self.fail_branch(cx, fork, branch, failure);
             };
-            running.at = Some(destination);
-            let Some(Branch { target, .. }) = fork.branches.get(branch.0 as usize) else { return };
-            let uri = next_hop(fork, target);
-            if let Some(hop) = self.hop_by_uri(cx, destination, uri, Some(&fork.request)) {
+            let toward = Toward { domain: &running.domain, from: &fork.request };
+            if let Some(hop) = self.hop_by_uri(cx, destination, Some(toward)) {
                 return self.send_branch(cx, id, fork, branch, Way::to(hop));
             }
         }
@@ -235,6 +207,9 @@ impl Edge {
         let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
         let may_leave = may_leave_flow(&running.target, uri, way.hop);
         let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(unique));
+        if copy.as_ref().is_some_and(|copy| !secure::may_leave(cx, copy, way.hop)) {
+            return self.fail_branch(cx, fork, branch, BranchFailure::Refused(480));
+        }
         let sent = match copy {
             Some(copy) if way.on_flow && !may_leave => cx.send_request_on_flow(copy, way.hop),
             Some(copy) => cx.send_request(copy, way.hop),
