@@ -162,8 +162,8 @@ impl Authority {
 fn fingerprint(response: &[u8], demand: Demand<'_>) -> u64 {
     let cseq = demand.cseq.to_be_bytes();
     [response, demand.call_id.as_bytes(), &cseq]
-        .concat()
-        .iter()
+        .into_iter()
+        .flatten()
         .fold(0xcbf2_9ce4_8422_2325, |hash, &octet| {
             (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
         })

@@ -66,6 +66,11 @@ impl Domains {
 impl Domain {
     /// The address of record of a user part as it stands in a URI.
     pub(crate) fn aor_of(&self, user: &str) -> Option<String> {
+        // What nearly all are called is in normal form already.
+        let is_normal = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+        if !user.is_empty() && user.bytes().all(is_normal) {
+            return Some(["sip:", user, "@", &self.name].concat());
+        }
         let uri = format!("sip:{user}@{}", self.name);
         // a name with an @ or a colon in it must not name somebody else
         let is_whole = |uri: &Uri<'_>| uri.user == Some(user.as_bytes()) && uri.host == self.name;

@@ -1,7 +1,7 @@
 //! `Location.Register`: the checks of RFC 3261 10.3 in their order, then one change of one record.
 
-use cluster_api::convert::Received;
 use cluster_api::registrar::v1::{RegisterRequest, RegisterResponse, binding_event::Type};
+use cluster_api::sip::v1::Source;
 use sip_digest::{NonceKey, ReplayWindow};
 use sip_message::{Scheme, Uri};
 
@@ -58,8 +58,7 @@ impl Shared {
         if !request.path.is_empty() && !request.supported.iter().any(|tag| tag == "path") {
             return Ok(unsupported(&["path"]));
         }
-        let received = request.source.as_ref().and_then(|source| Received::try_from(source).ok());
-        let received = received.map_or(String::new(), |received| received.to_string());
+        let received = request.source.as_ref().and_then(Source::received).unwrap_or_default();
         let asked = Asked {
             aor: &to_aor,
             contacts: &request.contacts,
@@ -73,13 +72,16 @@ impl Shared {
             flow: &request.flow,
             user_agent: &request.user_agent,
         };
-        let from_aor = address_of(&request.from_uri);
+        // Nearly always both are written alike.
+        let is_own = request.from_uri == request.to_uri;
+        let other = if is_own { None } else { address_of(&request.from_uri) };
+        let from_aor = if is_own { Some(&*to_aor) } else { other.as_deref() };
         // step 3
         if request.source.as_ref().is_some_and(|source| source.trusted) {
             return self.register_trusted(domain, asked).await;
         }
         if domain.auth == Auth::None {
-            return self.register_unproved(asked, from_aor.as_deref()).await;
+            return self.register_unproved(asked, from_aor).await;
         }
         let demand = Demand {
             domain,
@@ -94,9 +96,9 @@ impl Shared {
         match claim {
             None => Ok(challenged(self.authority.challenges(key, domain, false, now_ms))),
             Some(claim) if claim.aor == to_aor => {
-                self.register_own(key, &claim, demand, asked, from_aor.as_deref()).await
+                self.register_own(key, &claim, demand, asked, from_aor).await
             }
-            Some(claim) => self.register_for_another(key, &claim, demand, asked, from_aor.as_deref()).await,
+            Some(claim) => self.register_for_another(key, &claim, demand, asked, from_aor).await,
         }
     }
 
