@@ -42,6 +42,9 @@ pub struct Config {
     /// interval of CoDel (RFC 8289 4.2) it is the round trip that is expected at worst, and what is worked off within it
     /// nobody has asked for twice.
     pub overload_interval: Duration,
+    /// How long a server found by name that did not answer is tried last. Default 60 s: the caller who finds out waits for 32 s
+    /// (64*T1), so that at most one in so long a time does.
+    pub avoid_failed: Duration,
     /// Bounds.
     pub limits: Limits,
 }
@@ -64,6 +67,8 @@ pub struct Limits {
     /// How long a call without any leg activity is remembered after its release. Default 64 s: twice 64*T1, so that a
     /// repeated effect is recognised.
     pub remember_released: Duration,
+    /// Servers that are remembered to have failed. Default 10,000; 0 remembers none.
+    pub failed_servers: usize,
     /// Messages and decisions that are kept to be looked at. Default 20,000: some thousand calls back; 0 keeps none.
     pub captured_messages: usize,
     /// Octets that they may have together. Default 32 MiB: twice what that many messages of ordinary size take.
@@ -80,6 +85,7 @@ impl Default for Limits {
             effects_per_call: 1024,
             event_patience: Duration::from_secs(600),
             remember_released: Duration::from_secs(64),
+            failed_servers: 10_000,
             captured_messages: 20_000,
             captured_octets: 32 * 1024 * 1024,
         }
@@ -104,6 +110,7 @@ impl Config {
             ring_timeout: Duration::from_secs(60),
             overload_delay: Duration::from_millis(10),
             overload_interval: Duration::from_millis(500),
+            avoid_failed: Duration::from_secs(60),
             limits: Limits::default(),
         }
     }

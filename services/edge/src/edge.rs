@@ -38,6 +38,7 @@ use crate::config::Config;
 use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
 use crate::forward::astray_cancel::Asked;
+use crate::forward::avoided::Avoided;
 use crate::forward::branch_name::BranchNames;
 use crate::forward::callers::Callers;
 use crate::forward::fork::{ClientUse, Fork, ForkId};
@@ -71,6 +72,8 @@ pub(crate) struct Edge {
     pub(crate) forks: HashMap<ForkId, Box<Fork>>,
     pub(crate) last_fork: ForkId,
     pub(crate) callers: Callers,
+    /// Servers found by name that failed.
+    pub(crate) avoided: Avoided,
     pub(crate) legs: Legs,
     pub(crate) begun: Begun,
     pub(crate) exchanges: Exchanges,

@@ -28,6 +28,7 @@ use crate::edge::{Command, Edge, IN_HAND};
 use crate::exchange::RequestsService;
 use crate::flow_token::FlowKey;
 use crate::forward::astray_cancel::Asked;
+use crate::forward::avoided::Avoided;
 use crate::forward::branch_name::BranchNames;
 use crate::forward::callers::Callers;
 use crate::forward::fork::ForkId;
@@ -130,6 +131,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         meters: Meters::new(&deps.metrics),
         tags: LocalTags::new(deps.entropy.number()),
         names: BranchNames::new(deps.entropy.number()),
+        avoided: Avoided::new(config.avoid_failed, config.limits.failed_servers),
         config: Arc::new(config),
         own,
         deps,

@@ -13,7 +13,7 @@ use crate::flow_token::flow_of;
 use crate::forward::branch_name::{Unique, digest};
 use crate::forward::credentials;
 use crate::forward::fork::NewFork;
-use crate::forward::next_hop::{Way, Ways};
+use crate::forward::next_hop::{Way, Ways, draw};
 use crate::forward::plan;
 use crate::forward::secure::{self, Toward};
 use crate::forward::target::{LookUp, Target};
@@ -36,6 +36,14 @@ impl Stray {
         let unique = Unique::Stateless { origin: digest(upstream.as_bytes()) };
         let flow = arrived.own_routes.last().and_then(|route| flow_of(route));
         Self { target: routed_target(flow), message, arrived, unique }
+    }
+
+    /// The URI that decides where it goes.
+    fn next_hop(&self) -> &[u8] {
+        match self.target.routes.first().or(self.arrived.next_route.as_ref()) {
+            Some(route) => NameAddr::parse(route).map_or(&**route, |address| address.uri),
+            None => self.target.uri.as_deref().unwrap_or(self.arrived.request_uri(&self.message)),
+        }
     }
 
     /// The URI that decides where it goes.
@@ -81,9 +89,10 @@ impl Edge {
         match self.ways(cx, &stray.target, stray.next_hop()) {
             Ways::Ready(way) => self.send_copy(cx, &stray, &way),
             Ways::Resolve(host) => {
-                let dns = cx.dns().clone();
+                let (dns, transports) = (cx.dns().clone(), cx.transports());
+                let draw = draw(&stray.message);
                 let work = async move {
-                    let found = sip_endpoint::locate(&host, &*dns).await;
+                    let found = sip_endpoint::locate(&host, transports, &*dns, draw).await;
                     Completion::StrayLocated(Box::new(stray), found)
                 };
                 if cx.spawn(work).is_err() {
@@ -134,9 +143,17 @@ impl Edge {
         stray: Stray,
         result: Result<Vec<Destination>, DnsError>,
     ) {
-        let destination = result.ok().and_then(|found| found.into_iter().next());
-        let toward = Toward { domain: secure::domain_of(stray.next_hop()), from: &stray.message };
-        match destination.and_then(|found| self.hop_by_uri(cx, found, Some(toward))) {
+        let mut found = match result {
+            Ok(found) => found,
+            Err(error) => {
+                self.meters.unlocated.with_label_values(&[error.label()]).inc();
+                return self.drop_stray();
+            }
+        };
+        self.avoided.put_last(cx.now(), &mut found);
+        // The first that can be reached: nobody tells of an ACK that got lost.
+        let by_uri = |found| self.hop_by_uri(cx, found, stray.next_hop(), Some(&stray.message));
+        match found.into_iter().find_map(by_uri) {
             Some(hop) => self.send_copy(cx, &stray, &Way::to(hop)),
             None => self.drop_stray(),
         }

@@ -1,6 +1,7 @@
 //! One branch of a fork on its way: where it goes, the copy that goes there, and the next address when it fails.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
@@ -10,7 +11,7 @@ use sip_proxy::{BranchFailure, BranchId, Forwarding};
 use super::credentials;
 use super::diversion;
 use super::fork::{ClientUse, Fork, ForkId};
-use super::next_hop::{Way, Ways};
+use super::next_hop::{Way, Ways, draw};
 use super::record_route::{self, Side};
 use super::secure::{self, Toward};
 use super::size::may_leave_flow;
@@ -29,6 +30,8 @@ pub(crate) struct Branch {
     domain: String,
     /// Addresses that are left to try. RFC 3263 4.3
     left: VecDeque<Destination>,
+    /// Where the current attempt goes, if a name led there.
+    at: Option<Destination>,
     attempts: u32,
     /// Whether anything came back.
     heard: bool,
@@ -60,6 +63,7 @@ impl Edge {
             key: None,
             domain: String::new(),
             left: VecDeque::new(),
+            at: None,
             attempts: 0,
             heard: false,
             on_flow: false,
@@ -79,9 +83,11 @@ impl Edge {
                 if let Some(running) = fork.branches.last_mut() {
                     running.domain.clone_from(&target.host);
                 }
-                let dns = cx.dns().clone();
+                let (dns, transports) = (cx.dns().clone(), cx.transports());
+                let draw = draw(&fork.request);
                 let work = async move {
-                    Completion::Located(id, branch, sip_endpoint::locate(&target, &*dns).await)
+                    let found = sip_endpoint::locate(&target, transports, &*dns, draw).await;
+                    Completion::Located(id, branch, found)
                 };
                 if cx.spawn(work).is_err() {
                     self.fail_branch(cx, fork, branch, BranchFailure::Transport);
@@ -101,13 +107,15 @@ impl Edge {
         result: Result<Vec<Destination>, DnsError>,
     ) {
         self.with_fork(cx, id, |edge, cx, fork| match result {
-            Ok(destinations) => {
+            Ok(mut destinations) => {
+                edge.avoided.put_last(cx.now(), &mut destinations);
                 if let Some(running) = fork.branches.get_mut(branch.0 as usize) {
                     running.left = destinations.into();
                 }
                 edge.try_next(cx, id, fork, branch, BranchFailure::Transport);
             }
-            Err(DnsError::NoSuchHost | DnsError::Unavailable) => {
+            Err(error) => {
+                edge.meters.unlocated.with_label_values(&[error.label()]).inc();
                 edge.fail_branch(cx, fork, branch, BranchFailure::Transport);
             }
         });
@@ -122,9 +130,19 @@ impl Edge {
         response: Message,
     ) {
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
-        let first = !std::mem::replace(&mut running.heard, true);
-        // RFC 3263 4.3: a 503 is an address that failed.
-        if first && response.status() == Some(503) && !running.left.is_empty() {
+        running.heard = true;
+        let is_unavailable = response.status() == Some(503);
+        if let Some(at) = running.at {
+            match response.retry_after() {
+                Ok(Some(after)) if is_unavailable => {
+                    let span = Duration::from_secs(after.seconds.into());
+                    self.avoid(cx, at, "unavailable", Some(span));
+                }
+                Ok(_) | Err(_) => self.avoided.note_answer(&at),
+            }
+        }
+        // RFC 3263 4.3: a 503 is an address that failed, also when a provisional response came before it.
+        if is_unavailable && !running.left.is_empty() {
             running.heard = false;
             if let Some(key) = running.key.take() {
                 self.clients.remove(&key);
@@ -144,8 +162,15 @@ impl Edge {
         branch: BranchId,
         failure: BranchFailure,
     ) {
+        let is_late = failure == BranchFailure::Timeout
+            && fork.request.method() != Method::Invite
+            && matches!(fork.upstream, Upstream::Server { .. });
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
         running.key = None;
+        if let Some(at) = running.at.filter(|_| !running.heard) {
+            let reason = if failure == BranchFailure::Timeout { "timeout" } else { "transport" };
+            self.avoid(cx, at, reason, None);
+        }
         // RFC 5626 5.3: a flow that fails under a request is one that is not there.
         let failure = match failure {
             BranchFailure::Transport if running.on_flow && running.beyond.is_none() => {
@@ -153,13 +178,21 @@ impl Edge {
             }
             failure => failure,
         };
-        if running.heard {
+        // RFC 4320 4.2: whoever sent this has given up as well, and a further server would answer nobody.
+        if running.heard || is_late {
             self.fail_branch(cx, fork, branch, failure);
         } else if let (BranchFailure::Transport, Some(hop)) = (failure, running.beyond.take()) {
             self.send_branch(cx, id, fork, branch, Way::along(hop));
         } else {
             self.try_next(cx, id, fork, branch, failure);
         }
+    }
+
+    /// Remembers that a server failed.
+    fn avoid(&mut self, cx: &Cx<'_>, at: Destination, reason: &str, span: Option<Duration>) {
+        self.avoided.note_failure(cx.now(), at, span);
+        self.meters.failed_servers.with_label_values(&[reason]).inc();
+        self.meters.avoided.set(i64::try_from(self.avoided.len()).unwrap_or(i64::MAX));
     }
 
     fn try_next(
@@ -175,8 +208,10 @@ impl Edge {
             let Some(destination) = running.left.pop_front() else {
                 return self.fail_branch(cx, fork, branch, failure);
             };
-            let toward = Toward { domain: &running.domain, from: &fork.request };
-            if let Some(hop) = self.hop_by_uri(cx, destination, Some(toward)) {
+            running.at = Some(destination);
+            let Some(Branch { target, .. }) = fork.branches.get(branch.0 as usize) else { return };
+            let uri = next_hop(fork, target);
+            if let Some(hop) = self.hop_by_uri(cx, destination, uri, Some(&fork.request)) {
                 return self.send_branch(cx, id, fork, branch, Way::to(hop));
             }
         }

@@ -1,7 +1,7 @@
 //! Forwarding: a request with all its branches, from the targets of a plan to the responses that go back up.
 //!
 //! - `fork.rs`: one request and its response context; `branch.rs`: one of its branches on the wire.
-//! - `plan.rs`, `target.rs`: where it may go; `next_hop.rs`, `size.rs`: the way to one target.
+//! - `plan.rs`, `target.rs`: where it may go; `next_hop.rs`, `size.rs`: the way to one target; `avoided.rs`: servers that failed.
 //! - `secure.rs`: what `sips` forbids, and for whom a connection is made; `off_limits.rs`: where nobody is led.
 //! - `record_route.rs`, `diversion.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
 //! - `upstream.rs`: who gets the responses; `ack_and_cancel.rs`: the two requests that are never answered, or at once;
@@ -10,6 +10,7 @@
 
 mod ack_and_cancel;
 pub(crate) mod astray_cancel;
+pub(crate) mod avoided;
 mod branch;
 pub(crate) mod branch_name;
 pub(crate) mod callers;

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use sip_endpoint::{Hop, Target as HostTarget, Transport};
-use sip_message::{Scheme, Uri};
+use sip_message::{Message, Scheme, Uri};
 use sip_proxy::{Arrived, BranchFailure};
 
+use super::branch_name::digest;
 use super::target::{LookUp, Target};
 use crate::edge::{Cx, Edge};
 use crate::flow_token::flow_of;
@@ -65,6 +66,12 @@ impl Ways {
             Self::Failed(_) => "none",
         }
     }
+}
+
+/// What decides among servers of equal standing: the same for all requests of a call and in every edge, also where no state is kept of
+/// them. RFC 3263 4.4
+pub(crate) fn draw(request: &Message) -> u64 {
+    request.call_id().map_or(0, digest)
 }
 
 impl Edge {
@@ -145,8 +152,7 @@ impl Edge {
         }
         let Some(host) = HostTarget::of_uri(&uri) else { return Ways::Failed(BranchFailure::Transport) };
         match host.numeric() {
-            // No certificate proves a number: by TLS it leads nowhere.
-            Some(destination) => match self.hop_by_uri(cx, destination, None) {
+            Some(destination) => match self.hop_by_uri(cx, destination, next_hop, None) {
                 Some(hop) => Ways::Ready(Way::to(hop)),
                 None => Ways::Failed(BranchFailure::Transport),
             },
