@@ -20,6 +20,8 @@ mod branch;
 mod face;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod looked_up;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -30,12 +32,12 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 pub use best::Best;
-use best::{Ending, choose, conditions_met};
+use best::{Ending, choose};
 use branch::{Branch, State};
 pub use branch::{BranchId, CancelCause};
 pub use face::{BranchFailure, Nature, Output, Response};
-use plan::Plan;
 pub use plan::{Condition, Group, Settings, Target};
+use plan::{Plan, Scope};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -60,7 +62,7 @@ pub struct ResponseContext<R, T> {
     stop: Option<Stop>,
     plan: Plan<T>,
     /// Targets of the running group that have no branch yet: a second flow of a device, or too little breadth.
-    waiting: Vec<T>,
+    waiting: Vec<(Scope, T)>,
     group: (std::time::Duration, Option<Instant>),
     branches: SmallVec<[Branch<R, T>; 1]>,
     outputs: VecDeque<Output<R, T>>,
@@ -155,7 +157,8 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
     }
 
     /// Other targets take the place of a branch: of one that answered 3xx, or of one whose target had to be looked up.
-    /// The first group joins the running one, the others come next. Without new targets the branch ends.
+    /// The first group joins the running one, if there is one, and rings as long; the others come next, and their conditions are
+    /// about these new targets. Without new targets the branch ends.
     pub fn redirect(&mut self, now: Instant, branch: BranchId, mut groups: Vec<Group<T>>) {
         let Some(at) = self.position(branch).filter(|at| self.branches[*at].is_active()) else { return };
         if self.stage == Stage::Trying && self.stop.is_none() {
@@ -164,7 +167,7 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
                 branch.id != self.branches[at].id || matches!(branch.state, State::Redirecting { .. })
             };
             let sent = self.branches.iter().filter(was_sent).map(|branch| &branch.target);
-            let tried: Vec<&T> = sent.chain(&self.waiting).collect();
+            let tried: Vec<&T> = sent.chain(self.waiting.iter().map(|(_, target)| target)).collect();
             for group in &mut groups {
                 self.plan.keep_new(&mut group.targets, &tried);
             }
@@ -181,10 +184,15 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             State::Ended { .. } | State::Answered => return,
         };
         self.end(at, ending, false);
-        if groups.first().is_some_and(|group| group.condition == Condition::Always) {
-            self.waiting.extend(groups.remove(0).targets);
+        if !groups.is_empty() {
+            let scope = self.plan.open(self.branches[at].scope);
+            let is_running = !self.waiting.is_empty() || self.branches.iter().any(Branch::is_active);
+            if is_running && groups[0].condition == Condition::Always {
+                let targets = groups.remove(0).targets;
+                self.waiting.extend(targets.into_iter().map(|target| (scope, target)));
+            }
+            self.plan.insert_next(scope, groups);
         }
-        self.plan.insert_next(groups);
         self.advance(now);
     }
 
@@ -325,19 +333,19 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             if self.branches.iter().any(Branch::is_active) {
                 return;
             }
-            let endings: Vec<&Ending<R>> = self.branches.iter().filter_map(Branch::ending).collect();
-            let met = conditions_met(&endings);
+            let ended = self.branches.iter().filter_map(|branch| Some((branch.scope, branch.ending()?)));
+            let endings: Vec<(Scope, &Ending<R>)> = ended.collect();
             let group = match self.stop {
-                None => self.plan.take_next(met, false),
+                None => self.plan.take_next(&endings, false),
                 // The callee's own forwarding on busy is no new branch of the caller's request to her.
-                Some(Stop::Declined(600)) => self.plan.take_next(met, true),
+                Some(Stop::Declined(600)) => self.plan.take_next(&endings, true),
                 Some(Stop::Declined(_) | Stop::Cancelled) => None,
             };
             match group {
-                Some(group) => {
+                Some((scope, group)) => {
                     self.stop = None;
                     self.group = (group.ring_time.unwrap_or(self.settings.ring_time), None);
-                    self.waiting = group.targets;
+                    self.waiting = group.targets.into_iter().map(|target| (scope, target)).collect();
                 }
                 None => {
                     let nothing = if self.stop == Some(Stop::Cancelled) { 487 } else { 480 };
@@ -355,15 +363,16 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
         let room = self.settings.max_branches.saturating_sub(self.branches.len());
         let in_use: u32 = self.branches.iter().filter(|branch| branch.is_active()).map(|b| b.breadth).sum();
         let available = self.nature.breadth.saturating_sub(in_use);
-        let mut chosen: Vec<T> = Vec::new();
-        let mut kept: Vec<T> = Vec::new();
-        for target in self.waiting.drain(..) {
+        let mut chosen: Vec<(Scope, T)> = Vec::new();
+        let mut kept: Vec<(Scope, T)> = Vec::new();
+        for (scope, target) in self.waiting.drain(..) {
             let same_device = |other: &T| target.device().is_some() && other.device() == target.device();
-            let running = self.branches.iter().filter(|branch| branch.is_active());
-            if running.map(|branch| &branch.target).chain(&chosen).any(same_device) || chosen.len() >= room {
-                kept.push(target);
+            let running = self.branches.iter().filter(|branch| branch.is_active()).map(|b| &b.target);
+            if running.chain(chosen.iter().map(|(_, target)| target)).any(same_device) || chosen.len() >= room
+            {
+                kept.push((scope, target));
             } else {
-                chosen.push(target);
+                chosen.push((scope, target));
             }
         }
         let at_once = chosen.len().min(available as usize);
@@ -375,11 +384,11 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
         }
         let share = available / at_once as u32;
         let odd = available as usize % at_once;
-        for (index, target) in chosen.into_iter().enumerate() {
+        for (index, (scope, target)) in chosen.into_iter().enumerate() {
             let breadth = share + u32::from(index < odd);
             let branch = BranchId(self.branches.len() as u32);
             let state = State::Calling { timer_c: self.timer_c(now), cancel: None };
-            self.branches.push(Branch { id: branch, target: target.clone(), breadth, state });
+            self.branches.push(Branch { id: branch, target: target.clone(), scope, breadth, state });
             self.outputs.push_back(Output::Start { branch, target, breadth });
         }
         self.group.1 = self.nature.invite.then(|| now + self.group.0);
@@ -395,7 +404,7 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             && !ending.is_flow_failure()
         {
             // RFC 5626 7: any other answer is the device's own.
-            self.waiting.retain(|target| target.device() != Some(device));
+            self.waiting.retain(|(_, target)| target.device() != Some(device));
         }
         branch.state = State::Ended { ending, silent };
     }

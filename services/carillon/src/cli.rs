@@ -30,6 +30,9 @@ pub enum Command {
     /// Accounts of users
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Where the calls of an account go instead
+    #[command(subcommand)]
+    Forward(ForwardCommand),
     /// Click-to-dial: ring FROM, then TO, and connect them
     Dial(DialArgs),
     /// List calls
@@ -218,6 +221,43 @@ pub struct AccountSetArgs {
 pub struct AccountNameArgs {
     /// Address of record
     pub aor: String,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// Forwarding commands.
+#[derive(Debug, Subcommand)]
+pub enum ForwardCommand {
+    /// Set rules; those that are not named stay as they are
+    Set(ForwardSetArgs),
+    /// Show the rules
+    Show(AccountNameArgs),
+    /// Clear all rules
+    Clear(AccountNameArgs),
+}
+
+/// Flags of `forward set`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("rule").required(true).multiple(true)
+    .args(["unconditional", "busy", "no_answer", "unreachable"]))]
+pub struct ForwardSetArgs {
+    /// Address of record
+    pub aor: String,
+    /// Every call, before anything rings
+    #[arg(long, value_name = "URI")]
+    pub unconditional: Option<String>,
+    /// When a phone answers that it is busy
+    #[arg(long, value_name = "URI")]
+    pub busy: Option<String>,
+    /// When nobody answers
+    #[arg(long, value_name = "URI")]
+    pub no_answer: Option<String>,
+    /// How long it rings before, such as 20s [default: 20s]
+    #[arg(long, value_parser = duration, value_name = "TIME", requires = "no_answer")]
+    pub after: Option<Duration>,
+    /// When no phone is registered or none can be reached
+    #[arg(long, value_name = "URI")]
+    pub unreachable: Option<String>,
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -411,6 +451,8 @@ mod tests {
             &["calls", "--token", "t\n"],
             &["healthcheck", "--admin", "9090"],
             &["account", "set", "sip:a@b"],
+            &["forward", "set", "sip:a@b"],
+            &["forward", "set", "sip:a@b", "--busy", "sip:c@d", "--after", "5s"],
         ] {
             let error = Cli::try_parse_from(["carillon"].iter().chain(wrong)).expect_err(&wrong.join(" "));
             assert_eq!(error.exit_code(), 2, "{error}");
@@ -419,6 +461,7 @@ mod tests {
             &["calls", "--filter", "state=ANSWERED party=sip:a@b", "--api", "http://[::1]:50051"][..],
             &["phone", "sip:a@b", "--server", "sip.example:5060", "--listen", "[::1]:0"],
             &["account", "set", "sip:a@b", "--disabled", "true"],
+            &["forward", "set", "sip:a@b", "--no-answer", "sip:c@d", "--after", "5s"],
         ] {
             Cli::try_parse_from(["carillon"].iter().chain(good)).expect("well meant");
         }

@@ -1,31 +1,13 @@
 //! Parts of the API that this version does not carry out. They say so.
 
 use cluster_api::registrar::v1::{
-    CreateTrunkRequest, DeleteTrunkRequest, DeleteTrunkResponse, ForwardingRules, GetForwardingRequest,
-    GetTrunkRequest, ListTrunksRequest, ListTrunksResponse, SetForwardingRequest, Trunk, UpdateTrunkRequest,
-    forwarding_server::Forwarding, trunks_server::Trunks,
+    CreateTrunkRequest, DeleteTrunkRequest, DeleteTrunkResponse, GetTrunkRequest, ListTrunksRequest,
+    ListTrunksResponse, Trunk, UpdateTrunkRequest, trunks_server::Trunks,
 };
 use cluster_rpc::Refusal;
 use tonic::{Request, Response, Status};
 
 use crate::Registrar;
-
-#[tonic::async_trait]
-impl Forwarding for Registrar {
-    async fn get_forwarding(
-        &self,
-        _: Request<GetForwardingRequest>,
-    ) -> Result<Response<ForwardingRules>, Status> {
-        Err(Refusal::not_implemented("GetForwarding").into())
-    }
-
-    async fn set_forwarding(
-        &self,
-        _: Request<SetForwardingRequest>,
-    ) -> Result<Response<ForwardingRules>, Status> {
-        Err(Refusal::not_implemented("SetForwarding").into())
-    }
-}
 
 #[tonic::async_trait]
 impl Trunks for Registrar {

@@ -5,7 +5,7 @@
 //! that edges lease through us. One record holds all of one address of record ([`record`], [`aors`]).
 //!
 //! **Deliberately absent:** sockets toward phones, SIP text, and other services: an edge composes every message.
-//! Forwarding rules and trunks are not built yet and say so.
+//! Trunks are not built yet and say so.
 //!
 //! Start reading at [`Registrar`], then `registration.rs`.
 #![forbid(unsafe_code)]
@@ -19,6 +19,8 @@ mod bindings;
 mod config;
 mod domains;
 mod expiry;
+mod forwarding;
+mod forwards;
 mod idempotency;
 mod listing;
 mod location;

@@ -7,7 +7,8 @@ use sip_message::{Scheme, Uri};
 use crate::{
     answer::header,
     aors::time,
-    record::{AorRecord, BindingRecord, NEVER_MS},
+    forwards::{MOST_FORWARDS, add_conditional, unconditional},
+    record::{AorRecord, BindingRecord, ForwardingRecord, NEVER_MS},
 };
 
 /// What a request finds at an address of record.
@@ -24,6 +25,20 @@ pub(crate) struct Callee {
     groups: Vec<Group>,
     /// All contacts, of any scheme, as Contact values with q.
     contacts: Vec<String>,
+    /// Where calls go instead, unless one device is meant.
+    forwarding: Option<ForwardingRecord>,
+    is_secure: bool,
+}
+
+/// What a plan takes into account besides the callee.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asking {
+    /// Whether it is a new call, which the callee's rules may lead elsewhere.
+    pub is_call: bool,
+    /// How often the call was forwarded before.
+    pub forwards: u32,
+    /// Whether 3xx answers are followed.
+    pub recurse: bool,
 }
 
 impl Callee {
@@ -46,6 +61,8 @@ impl Callee {
             is_disabled: account.is_some_and(|account| account.disabled),
             is_anchored: account.is_some_and(|account| account.anchor),
             is_redirecting: account.is_some_and(|account| account.redirect_only),
+            forwarding: account.filter(|_| instance.is_none()).and_then(|account| account.forwarding.clone()),
+            is_secure,
             ..Self::default()
         };
         if callee.is_redirecting {
@@ -72,17 +89,35 @@ impl Callee {
 }
 
 /// The plan for a user of ours.
-pub(crate) fn callee_plan(callee: &Callee, recurse: bool) -> Plan {
+pub(crate) fn callee_plan(callee: &Callee, asking: Asking) -> Plan {
     if callee.is_disabled {
         return refuse(480, "");
     }
+    let rules = callee.forwarding.as_ref().filter(|_| asking.is_call);
+    let may_forward = asking.forwards < MOST_FORWARDS;
+    let always = rules.and_then(|rules| unconditional(rules, callee.is_secure));
+    if always.is_some() && !may_forward {
+        return refuse(482, "Too Many Forwards");
+    }
     if callee.is_redirecting {
-        return match callee.contacts.is_empty() {
+        let contacts = match &always {
+            Some(group) => group.targets.iter().map(|target| format!("<{}>", target.uri)).collect(),
+            None => callee.contacts.clone(),
+        };
+        return match contacts.is_empty() {
             true => refuse(480, ""),
-            false => Plan::Redirect(Redirect { status: 302, contacts: callee.contacts.clone() }),
+            false => Plan::Redirect(Redirect { status: 302, contacts }),
         };
     }
-    match callee.groups.is_empty() {
+    let recurse = asking.recurse;
+    if let Some(group) = always {
+        return Plan::Fork(Fork { groups: vec![group], recurse });
+    }
+    let mut groups = callee.groups.clone();
+    if let Some(rules) = rules.filter(|_| may_forward) {
+        add_conditional(&mut groups, rules, callee.is_secure);
+    }
+    match groups.is_empty() {
         true if callee.is_insecure => Plan::Refuse(Refuse {
             status: 480,
             // RFC 5630: a warning, so that the caller may try sip
@@ -90,7 +125,7 @@ pub(crate) fn callee_plan(callee: &Callee, recurse: bool) -> Plan {
             ..Refuse::default()
         }),
         true => refuse(480, ""),
-        false => Plan::Fork(Fork { groups: callee.groups.clone(), recurse }),
+        false => Plan::Fork(Fork { groups, recurse }),
     }
 }
 
@@ -188,9 +223,9 @@ mod tests {
         assert!(!unknown.is_known);
         let absent = Callee::of(&record(vec![]), AOR, false, None, 1_000);
         assert!(absent.is_known);
-        assert_eq!(status(&callee_plan(&absent, false)), 480);
+        assert_eq!(status(&callee_plan(&absent, Asking::default())), 480);
         let expired = Callee::of(&record(vec![binding("sip:b@h", None)]), AOR, false, None, 2_000);
-        assert_eq!(status(&callee_plan(&expired, false)), 480);
+        assert_eq!(status(&callee_plan(&expired, Asking::default())), 480);
         let forgettable = AorRecord { forget_ms: 1_001, ..AorRecord::new() };
         assert!(Callee::of(&forgettable, AOR, false, None, 1_000).is_known);
         assert!(!Callee::of(&forgettable, AOR, false, None, 1_001).is_known);
@@ -202,7 +237,7 @@ mod tests {
         let mut record = record(vec![binding("mailto:bob@d", Some(500)), binding("sip:b@h", None)]);
         assert_eq!(groups(&Callee::of(&record, AOR, false, None, 1_000)), [vec!["sip:b@h"]]);
         record.account = Some(AccountRecord { redirect_only: true, ..AccountRecord::default() });
-        let plan = callee_plan(&Callee::of(&record, AOR, false, None, 1_000), false);
+        let plan = callee_plan(&Callee::of(&record, AOR, false, None, 1_000), Asking::default());
         let expected = vec!["<sip:b@h>".to_owned(), "<mailto:bob@d>;q=0.500".to_owned()];
         assert_eq!(plan, Plan::Redirect(Redirect { status: 302, contacts: expected }));
     }
@@ -219,7 +254,7 @@ mod tests {
     fn a_sips_request_to_sip_contacts_is_warned() {
         let warning = |bindings, is_secure| {
             let callee = Callee::of(&record(bindings), AOR, is_secure, None, 1_000);
-            match callee_plan(&callee, false) {
+            match callee_plan(&callee, Asking::default()) {
                 Plan::Refuse(refuse) => {
                     assert_eq!(refuse.status, 480);
                     refuse.headers.first().map(|header| (header.name.clone(), header.value.clone()))
@@ -243,7 +278,7 @@ mod tests {
         let record = record(vec![with("sip:1@h", "urn:uuid:1"), with("sip:2@h", "urn:uuid:2")]);
         let find = |instance| Callee::of(&record, AOR, false, Some(instance), 1_000);
         assert_eq!(groups(&find("urn:uuid:2")), [vec!["sip:2@h"]]);
-        assert_eq!(status(&callee_plan(&find("urn:uuid:3"), false)), 480);
+        assert_eq!(status(&callee_plan(&find("urn:uuid:3"), Asking::default())), 480);
     }
 
     #[test]
@@ -251,6 +286,9 @@ mod tests {
         let mut record = record(vec![binding("sip:b@h", None)]);
         record.account =
             Some(AccountRecord { disabled: true, redirect_only: true, ..AccountRecord::default() });
-        assert_eq!(status(&callee_plan(&Callee::of(&record, AOR, false, None, 1_000), false)), 480);
+        assert_eq!(
+            status(&callee_plan(&Callee::of(&record, AOR, false, None, 1_000), Asking::default())),
+            480
+        );
     }
 }

@@ -85,6 +85,28 @@ pub(crate) struct AccountRecord {
     /// Counts changes of the account; the etag.
     #[prost(uint64, tag = "11")]
     pub revision: u64,
+    /// Absent when none were ever set.
+    #[prost(message, optional, tag = "12")]
+    pub forwarding: Option<ForwardingRecord>,
+}
+
+/// Where the calls of an account go; targets that are empty are not set.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ForwardingRecord {
+    #[prost(string, tag = "1")]
+    pub unconditional: String,
+    #[prost(string, tag = "2")]
+    pub busy: String,
+    #[prost(string, tag = "3")]
+    pub no_answer: String,
+    /// How long the contacts ring before.
+    #[prost(uint64, tag = "4")]
+    pub no_answer_ms: u64,
+    #[prost(string, tag = "5")]
+    pub unreachable: String,
+    /// Counts changes of the rules; the etag.
+    #[prost(uint64, tag = "6")]
+    pub revision: u64,
 }
 
 /// H(user:realm:password) for one hash function.

@@ -14,7 +14,7 @@ use crate::{
     auth::{Demand, Proof},
     config::Auth,
     domains::{Domain, user_aor},
-    plan::{Callee, callee_plan, refuse},
+    plan::{Asking, Callee, callee_plan, refuse},
 };
 
 /// Packages whose notifier is the presence service; all others are the phone's own.
@@ -152,16 +152,18 @@ impl Shared {
     /// The own user that is called, if the target names one.
     fn callee_aor(&self, target: &Uri<'_>, request: &RouteRequest) -> Option<String> {
         if target.scheme == Scheme::Tel {
-            // a number belongs to the caller's domain, or to the first one
-            let number = target.aor()?;
-            let number = number.strip_prefix("tel:")?.split(';').next()?.to_owned();
             let from = Uri::parse(request.from_uri.as_bytes()).ok();
-            let domain =
-                from.as_ref().and_then(|from| self.domains.of(from)).unwrap_or_else(|| self.domains.home());
-            return domain.aor_of(&number);
+            return self.number_aor(target, from.as_ref().and_then(|from| self.domains.of(from)));
         }
         self.domains.of(target)?;
         user_aor(target)
+    }
+
+    /// The user whose number it is: in the domain of who names it, or in the first one.
+    pub(crate) fn number_aor(&self, number: &Uri<'_>, domain: Option<&Domain>) -> Option<String> {
+        let number = number.aor()?;
+        let number = number.strip_prefix("tel:")?.split(';').next()?;
+        domain.unwrap_or_else(|| self.domains.home()).aor_of(number)
     }
 
     async fn read_callee(&self, aor: &str, target: &Uri<'_>) -> Result<Callee, ChangeError> {
@@ -196,7 +198,8 @@ impl Shared {
         if is_call && !callee.is_disabled && (is_anchored || callee.is_anchored) {
             return Plan::CallControl(HandToCallControl {});
         }
-        callee_plan(callee, self.config.recurse)
+        let is_call = request.method == "INVITE" && !request.in_dialog;
+        callee_plan(callee, Asking { is_call, forwards: request.forwards, recurse: self.config.recurse })
     }
 
     /// A request to the domain itself, without a user.

@@ -1490,7 +1490,8 @@ pub mod bindings_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// Where calls to an account go. Targets are sip, sips or tel URIs.
+/// Where calls to an account go: INVITEs outside a dialog to the address of record, not to one device by its GRUU. Targets are sip,
+/// sips or tel URIs. A call that was forwarded 5 times is not forwarded again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardingRules {
     /// Every call, before anything rings.
@@ -1512,10 +1513,10 @@ pub struct ForwardingRules {
 /// Forwarding when nobody answers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NoAnswer {
-    /// Where to.
+    /// Where to: a sip, sips or tel URI.
     #[prost(string, tag = "1")]
     pub target: ::prost::alloc::string::String,
-    /// How long it rings before, 1 s to 10 min; absent means 20 s.
+    /// How long it rings before, 1 s to 10 min; absent means 20 s. Contacts of different q ring that long one after the other.
     #[prost(message, optional, tag = "2")]
     pub after: ::core::option::Option<::prost_types::Duration>,
 }
@@ -2095,6 +2096,12 @@ pub struct RouteRequest {
     /// Values of Event and Allow, for implicit preferences (RFC 3841 7.2.2); empty when absent.
     #[prost(string, tag = "13")]
     pub event: ::prost::alloc::string::String,
+    /// True inside a dialog: the request goes where the dialog leads, and no rule of the callee leads it elsewhere.
+    #[prost(bool, tag = "14")]
+    pub in_dialog: bool,
+    /// How often the call was forwarded before it came here.
+    #[prost(uint32, tag = "15")]
+    pub forwards: u32,
 }
 /// What the edge does with the request.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::best::Ending;
+use super::plan::Scope;
 
 /// A branch within its response context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +26,7 @@ pub enum CancelCause {
 pub(super) struct Branch<R, T> {
     pub(super) id: BranchId,
     pub(super) target: T,
+    pub(super) scope: Scope,
     /// Its share of Max-Breadth.
     pub(super) breadth: u32,
     pub(super) state: State<R>,

@@ -3,6 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
+use super::Response;
+use super::best::{Ending, conditions_met};
+
 /// A place that the request may be sent to.
 pub trait Target: Clone {
     /// Whether a second branch to `other` would reach the same place (URI equality, RFC 3261 16.5).
@@ -62,21 +67,33 @@ impl Default for Settings {
     }
 }
 
+/// Whose rules a group or a branch belongs to. The callee's are the first; each target that others take the place of opens a new
+/// one for them, so that the rules of somebody who was forwarded to look at that user's phones only.
+pub(super) type Scope = usize;
+
+#[derive(Debug)]
+struct Level {
+    /// The scope of the target that was looked up.
+    parent: Option<Scope>,
+    /// The condition under which the devices of this scope were left; it stays, whatever the forward target answers.
+    left_by: Option<Condition>,
+}
+
 /// The groups that have not begun, without duplicate targets.
 #[derive(Debug)]
 pub(super) struct Plan<T> {
-    groups: VecDeque<Group<T>>,
-    /// The condition under which the callee's own devices were left; it stays, whatever the forward target answers.
-    left_by: Option<Condition>,
+    groups: VecDeque<(Scope, Group<T>)>,
+    levels: SmallVec<[Level; 1]>,
 }
 
 impl<T: Target> Plan<T> {
     pub(super) fn new(groups: Vec<Group<T>>) -> Self {
-        let mut plan = Self { groups: VecDeque::new(), left_by: None };
+        let root = Level { parent: None, left_by: None };
+        let mut plan = Self { groups: VecDeque::new(), levels: SmallVec::from_iter([root]) };
         for mut group in groups {
             plan.keep_new(&mut group.targets, &[]);
             if !group.targets.is_empty() {
-                plan.groups.push_back(group);
+                plan.groups.push_back((0, group));
             }
         }
         plan
@@ -86,7 +103,7 @@ impl<T: Target> Plan<T> {
     pub(super) fn keep_new(&self, targets: &mut Vec<T>, tried: &[&T]) {
         let mut kept: Vec<T> = Vec::with_capacity(targets.len());
         for target in targets.drain(..) {
-            let planned = self.groups.iter().flat_map(|group| &group.targets);
+            let planned = self.groups.iter().flat_map(|(_, group)| &group.targets);
             if !kept.iter().chain(planned).chain(tried.iter().copied()).any(|other| other.same_as(&target)) {
                 kept.push(target);
             }
@@ -94,29 +111,54 @@ impl<T: Target> Plan<T> {
         *targets = kept;
     }
 
+    /// A scope for what takes the place of a target of `parent`.
+    pub(super) fn open(&mut self, parent: Scope) -> Scope {
+        self.levels.push(Level { parent: Some(parent), left_by: None });
+        self.levels.len() - 1
+    }
+
     /// Puts groups before everything else that is planned.
-    pub(super) fn insert_next(&mut self, groups: Vec<Group<T>>) {
+    pub(super) fn insert_next(&mut self, scope: Scope, groups: Vec<Group<T>>) {
         for group in groups.into_iter().rev() {
-            self.groups.push_front(group);
+            self.groups.push_front((scope, group));
         }
     }
 
-    /// Takes the next group out whose condition is among `met`, in the order of `met`. Once a conditional group was
-    /// taken only groups of its condition follow. `declined` leaves only conditional groups.
-    pub(super) fn take_next(&mut self, met: &[Condition], declined: bool) -> Option<Group<T>> {
-        if let Some(left_by) = self.left_by {
-            return self.take_where(|condition| condition == left_by && !declined);
+    /// Takes the next group out, of the innermost scope that has one. Within a scope unconditional groups come first, then one
+    /// whose condition its branches have met; once a conditional group was taken only groups of its condition follow.
+    /// `declined` leaves only conditional groups.
+    pub(super) fn take_next<R: Response>(
+        &mut self,
+        endings: &[(Scope, &Ending<R>)],
+        declined: bool,
+    ) -> Option<(Scope, Group<T>)> {
+        (0..self.levels.len()).rev().find_map(|scope| {
+            let within = endings.iter().filter(|(of, _)| self.is_within(*of, scope));
+            let met = conditions_met(&within.map(|(_, ending)| *ending).collect::<Vec<_>>());
+            self.take_of(scope, met, declined).map(|group| (scope, group))
+        })
+    }
+
+    fn is_within(&self, scope: Scope, outer: Scope) -> bool {
+        std::iter::successors(Some(scope), |scope| self.levels[*scope].parent).any(|each| each == outer)
+    }
+
+    fn take_of(&mut self, scope: Scope, met: &[Condition], declined: bool) -> Option<Group<T>> {
+        if let Some(left_by) = self.levels[scope].left_by {
+            return self.take_where(scope, |condition| condition == left_by && !declined);
         }
-        if !declined && let Some(group) = self.take_where(|condition| condition == Condition::Always) {
+        if !declined && let Some(group) = self.take_where(scope, |condition| condition == Condition::Always) {
             return Some(group);
         }
-        let condition = *met.iter().find(|met| self.groups.iter().any(|group| group.condition == **met))?;
-        self.left_by = Some(condition);
-        self.take_where(|each| each == condition)
+        let is_planned =
+            |met: &&Condition| self.groups.iter().any(|(of, group)| *of == scope && group.condition == **met);
+        let condition = *met.iter().find(is_planned)?;
+        self.levels[scope].left_by = Some(condition);
+        self.take_where(scope, |each| each == condition)
     }
 
-    fn take_where(&mut self, wanted: impl Fn(Condition) -> bool) -> Option<Group<T>> {
-        let at = self.groups.iter().position(|group| wanted(group.condition))?;
-        self.groups.remove(at)
+    fn take_where(&mut self, scope: Scope, wanted: impl Fn(Condition) -> bool) -> Option<Group<T>> {
+        let at = self.groups.iter().position(|(of, group)| *of == scope && wanted(group.condition))?;
+        self.groups.remove(at).map(|(_, group)| group)
     }
 }

@@ -7,6 +7,7 @@ mod calls;
 mod connect;
 mod dial;
 mod edges;
+mod forward;
 mod ladder;
 mod refusal;
 
@@ -17,6 +18,7 @@ pub use calls::{call_filter, hangup, list as calls, show as call_show};
 pub use connect::{Connection, connect};
 pub use dial::{dial, exit_status};
 pub use edges::list as edges;
+pub use forward::run as forward;
 #[cfg(test)]
 pub use ladder::LadderMessage;
 pub use ladder::{Gathered, gather, run as ladder};

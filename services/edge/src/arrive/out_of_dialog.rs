@@ -12,6 +12,7 @@ use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::flow_token::FlowToken;
 use crate::forward::fork::{Fork, ForkId, NewFork};
+use crate::forward::lineage;
 use crate::forward::plan;
 use crate::forward::record_route::{self, Side};
 use crate::forward::target::Target;
@@ -86,7 +87,9 @@ impl Edge {
             }
             Plan::Fork(fork) => {
                 let recurse = fork.recurse;
-                self.fork_to(cx, pending, plan::groups(fork), recurse);
+                let mut groups = plan::groups(fork);
+                lineage::of_request(&pending, &mut groups);
+                self.fork_to(cx, pending, groups, recurse);
             }
             Plan::Relay(api::Relay {}) => {
                 let target = Target::of_uri(None);
@@ -186,6 +189,7 @@ impl Edge {
         let target = fork.context.target(branch).and_then(|target| target.uri.clone());
         let uri = text(target.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request)));
         let mut question = self.question(&fork.request, uri, None);
+        question.forwards += lineage::forwards(fork, branch);
         question.trunk = fork.upstream.trunk().to_owned();
         let location = self.deps.location.clone();
         let work = async move {
@@ -214,12 +218,14 @@ impl Edge {
             match plan {
                 Some(Plan::Fork(found)) => {
                     let mut groups = plan::groups(found);
-                    inherit_cause(fork, branch, &mut groups);
+                    lineage::looked_up(fork, branch, &mut groups);
                     fork.context.redirect(now, branch, groups);
                 }
                 Some(Plan::Relay(api::Relay {})) => {
                     let uri = fork.context.target(branch).and_then(|target| target.uri.clone());
-                    fork.context.redirect(now, branch, vec![plan::only(Target::of_uri(uri))]);
+                    let mut groups = vec![plan::only(Target::of_uri(uri))];
+                    lineage::looked_up(fork, branch, &mut groups);
+                    fork.context.redirect(now, branch, groups);
                 }
                 Some(Plan::Refuse(refuse)) => {
                     let status = refuse.status.clamp(400, 699) as u16;
@@ -227,7 +233,8 @@ impl Edge {
                 }
                 // A redirection that the registrar itself decided on is followed: the target was ours to resolve.
                 Some(Plan::Redirect(redirect)) => {
-                    let groups = plan::contact_groups(redirect.contacts.iter().map(String::as_bytes));
+                    let mut groups = plan::contact_groups(redirect.contacts.iter().map(String::as_bytes));
+                    lineage::after_redirection(fork, branch, &mut groups);
                     fork.context.redirect(now, branch, groups);
                 }
                 // Nobody can be asked for credentials on the way, and a call within a call is not begun.
@@ -266,6 +273,8 @@ impl Edge {
                 .map(|(id, value)| sip_api::Header { name: id.as_str().to_owned(), value: text(value) })
                 .collect(),
             event: request.first(HeaderId::Event).map_or(String::new(), text),
+            in_dialog: request.to().is_ok_and(|to| to.tag().is_some()),
+            forwards: lineage::forwards_before(request),
         }
     }
 
@@ -278,18 +287,6 @@ impl Edge {
     fn is_trusted(&self, arrival: &Arrival) -> bool {
         self.config.trusted.iter().any(|network| network.contains(arrival.source.ip()))
             || self.proved.is_trusted(arrival.flow)
-    }
-}
-
-/// Why a target is tried stays true for the contacts it turns out to stand for.
-fn inherit_cause(fork: &Fork, branch: BranchId, groups: &mut [Group<Target>]) {
-    let Some(parent) = fork.context.target(branch).map(|target| target.cause.clone()) else { return };
-    if parent.starts_with("forward") || &*parent == "redirect" {
-        for target in groups.iter_mut().flat_map(|group| &mut group.targets) {
-            if &*target.cause == "contact" {
-                target.cause = parent.clone();
-            }
-        }
     }
 }
 

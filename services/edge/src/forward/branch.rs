@@ -11,6 +11,7 @@ use sip_proxy::{BranchFailure, BranchId, Forwarding};
 use super::credentials;
 use super::diversion;
 use super::fork::{ClientUse, Fork, ForkId};
+use super::history;
 use super::next_hop::{Way, Ways, draw};
 use super::record_route::{self, Side};
 use super::secure::{self, Toward};
@@ -35,6 +36,8 @@ pub(crate) struct Branch {
     attempts: u32,
     /// Whether anything came back.
     heard: bool,
+    /// The status that it ended with, for whoever is tried next.
+    pub(crate) outcome: Option<u16>,
     /// The attempt went along the phone's own flow, or to the edge that has it.
     on_flow: bool,
     /// The way that is left when the edge that has the flow is gone.
@@ -66,9 +69,11 @@ impl Edge {
             at: None,
             attempts: 0,
             heard: false,
+            outcome: None,
             on_flow: false,
             beyond: None,
         });
+        self.announce(cx, fork, branch);
         self.meters.branches.with_label_values(&[ways.label()]).inc();
         // Where a route or the registrar leads is told by the message, or by the registrar's plan that follows.
         if let Some(Branch { target, .. }) = fork.branches.last()
@@ -149,6 +154,7 @@ impl Edge {
             }
             self.try_next(cx, id, fork, branch, BranchFailure::Transport);
         } else {
+            history::note_response(running, &response);
             fork.context.handle_response(cx.now(), branch, response);
         }
     }
@@ -225,6 +231,7 @@ impl Edge {
             BranchFailure::Refused(_) => "refused",
         };
         self.meters.failures.with_label_values(&[label]).inc();
+        history::note_failure(fork, branch, failure);
         self.ring.note(&fork.request, || fork.upstream.own(why::branch_failed(branch, label)));
         fork.context.handle_failure(cx.now(), branch, failure);
     }
@@ -300,7 +307,8 @@ impl Edge {
             if let Some(contact) = &contact {
                 edit.replace_first(HeaderId::Contact, contact);
             }
-            diversion::add(edit, &fork.request, &fork.arrived, target);
+            diversion::add(edit, &fork.request, target);
+            history::add(edit, fork, branch, &self.own);
             if let Upstream::Server { .. } = &fork.upstream {
                 credentials::consume(edit, &fork.request, &self.config.realms);
             }

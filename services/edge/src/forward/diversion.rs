@@ -1,18 +1,22 @@
 //! What a forwarded call says about its way: Diversion, RFC 5806, as most trunks read it.
 
 use sip_message::{Edit, HeaderId, Message, Method};
-use sip_proxy::Arrived;
 
+use super::lineage::Diverted;
 use super::target::Target;
 
-/// Adds the Diversion of this forwarding on top of older ones.
-pub(crate) fn add(edit: &mut Edit<'_>, request: &Message, arrived: &Arrived, target: &Target) {
-    let Some(reason) = reason(&target.cause) else { return };
+/// Adds a Diversion for each forwarding that led to this target, the newest on top, above those that came.
+pub(crate) fn add(edit: &mut Edit<'_>, request: &Message, target: &Target) {
+    let Some(newest) = &target.lineage.diverted else { return };
     if request.method() != Method::Invite {
         return;
     }
-    if let Ok(diverted) = std::str::from_utf8(arrived.request_uri(request)) {
-        edit.push_front_fmt(HeaderId::Diversion, format_args!("<{diverted}>;reason={reason}"));
+    let chain: Vec<&Diverted> = newest.chain().collect();
+    for diverted in chain.into_iter().rev() {
+        let (Some(reason), Ok(from)) = (reason(&diverted.cause), std::str::from_utf8(&diverted.from)) else {
+            continue;
+        };
+        edit.push_front_fmt(HeaderId::Diversion, format_args!("<{from}>;reason={reason}"));
     }
 }
 

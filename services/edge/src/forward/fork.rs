@@ -1,5 +1,6 @@
 //! Requests that are being forwarded: the response context of each, and what its outputs mean on the wire.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +12,8 @@ use sip_proxy::{
 };
 
 use super::branch::Branch;
+use super::history;
+use super::lineage::{self, Diverted};
 use super::record_route::Side;
 use super::target::Target;
 use super::upstream::Upstream;
@@ -44,6 +47,8 @@ pub(crate) struct Fork {
     pub(crate) caller: Option<Side>,
     /// Reason values of the CANCEL that came.
     pub(crate) cancel_reasons: Vec<Bytes>,
+    /// The last forwarding that the caller was told of.
+    pub(crate) announced: Option<Arc<Diverted>>,
     timer: Option<(TimerId, Instant)>,
 }
 
@@ -110,6 +115,7 @@ impl Edge {
             branches: Vec::new(),
             caller: new.caller,
             cancel_reasons: Vec::new(),
+            announced: None,
             timer: None,
         });
         self.meters.forks.inc();
@@ -195,13 +201,21 @@ impl Edge {
                 Output::Start { branch, target, breadth } => {
                     self.start_branch(cx, id, &mut fork, branch, target, breadth);
                 }
-                Output::Cancel { branch, cause } => self.cancel_branch(cx, &fork, branch, cause),
-                Output::Forward(response) => self.forward_up(cx, &fork.upstream, response),
+                Output::Cancel { branch, cause } => {
+                    history::note_cancel(&mut fork, branch, cause);
+                    self.cancel_branch(cx, &fork, branch, cause);
+                }
+                Output::Forward(response) => {
+                    let response = history::answered(&fork, response);
+                    self.forward_up(cx, &fork.upstream, response);
+                }
                 Output::Fail { best, challenges } => {
+                    let best = history::failed(&fork, best);
                     self.fail_up(cx, &fork.upstream, &fork.request, best, &challenges);
                 }
                 Output::Redirected { branch, response } => {
-                    let groups = super::plan::redirection(&response);
+                    let mut groups = super::plan::redirection(&response);
+                    lineage::after_redirection(&fork, branch, &mut groups);
                     fork.context.redirect(cx.now(), branch, groups);
                 }
             }

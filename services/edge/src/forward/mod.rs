@@ -3,12 +3,14 @@
 //! - `fork.rs`: one request and its response context; `branch.rs`: one of its branches on the wire.
 //! - `plan.rs`, `target.rs`: where it may go; `next_hop.rs`, `size.rs`: the way to one target; `avoided.rs`: servers that failed.
 //! - `secure.rs`: what `sips` forbids, and for whom a connection is made; `off_limits.rs`: where nobody is led.
-//! - `record_route.rs`, `diversion.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
+//! - `record_route.rs`, `diversion.rs`, `history.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
+//! - `lineage.rs`: how a request came to a target, whose it is and by which forwardings; `announce.rs`: what the caller hears of it.
 //! - `upstream.rs`: who gets the responses; `ack_and_cancel.rs`: the two requests that are never answered, or at once;
 //!   `astray_cancel.rs`: a CANCEL for an INVITE of another edge.
 //! - `callers.rs`: callers whose connection ends while it rings.
 
 mod ack_and_cancel;
+mod announce;
 pub(crate) mod astray_cancel;
 pub(crate) mod avoided;
 mod branch;
@@ -17,6 +19,9 @@ pub(crate) mod callers;
 pub(crate) mod credentials;
 mod diversion;
 pub(crate) mod fork;
+mod history;
+mod history_entry;
+pub(crate) mod lineage;
 pub(crate) mod next_hop;
 pub(crate) mod off_limits;
 pub(crate) mod plan;

@@ -8,6 +8,7 @@ use cluster_api::registrar::v1 as api;
 use sip_message::{HeaderId, Message, NameAddr, Uri};
 use sip_proxy::{Condition, Group, as_request_uri};
 
+use super::lineage::Lineage;
 use super::target::{LookUp, Target, parse_received};
 
 /// Groups of a fork, in the order to try them.
@@ -38,6 +39,7 @@ fn target(target: api::Target, cause: &Arc<str>) -> Target {
         received: parse_received(&target.received),
         instance: (!target.instance.is_empty()).then(|| Arc::from(target.instance)),
         cause: cause.clone(),
+        lineage: Lineage::default(),
     }
 }
 

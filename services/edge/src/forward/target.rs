@@ -8,6 +8,8 @@ use cluster_api::convert::Received;
 use sip_endpoint::Transport;
 use sip_message::Uri;
 
+use super::lineage::Lineage;
+
 /// One target of a plan, of a redirection, or of a routed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -25,6 +27,8 @@ pub(crate) struct Target {
     pub(crate) cause: Arc<str>,
     /// Whether the registrar is asked about it.
     pub(crate) look_up: LookUp,
+    /// How the request came to it.
+    pub(crate) lineage: Lineage,
 }
 
 /// When the registrar is asked about a target.
@@ -49,6 +53,7 @@ impl Target {
             instance: None,
             cause: Arc::from(""),
             look_up: LookUp::Never,
+            lineage: Lineage::default(),
         }
     }
 }

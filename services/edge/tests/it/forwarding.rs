@@ -15,7 +15,7 @@ use crate::peer::{Peer, values};
 use crate::rig::{Rig, fast};
 use crate::services::{FakeLocation, fork_to, target};
 
-/// FWD-03, FWD-07, SCN-16
+/// FWD-03, FWD-07, SCN-16, PXY-25
 #[tokio::test]
 async fn a_busy_callee_is_forwarded_with_a_diversion() {
     let (rig, alice, [bob, carol]) = forwarding("forward-busy", None).await;
@@ -27,7 +27,9 @@ async fn a_busy_callee_is_forwarded_with_a_diversion() {
     assert_eq!(values(&at_carol, HeaderId::Diversion), ["<sip:bob@example.com>;reason=user-busy"]);
     assert_eq!(at_carol.to().unwrap().uri, b"sip:bob@example.com", "To stays as it was dialled");
     carol.respond(&at_carol, "200 OK", "ct", &[]).await;
-    alice.receive_status(200).await;
+    let told = alice.receive_status(181).await;
+    let answer = alice.receive_status(200).await;
+    assert_ne!(told.to().unwrap().tag(), answer.to().unwrap().tag(), "PXY-25");
     drop(rig);
 }
 
@@ -169,7 +171,7 @@ async fn a_silent_target_is_no_answer_at_all_for_another_request() {
     }
 }
 
-const INVITE: [&str; 3] =
+pub(crate) const INVITE: [&str; 3] =
     ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", "Call-ID: c1"];
 
 /// An edge with short timers whose registrar sends everything to Bob.
@@ -197,7 +199,7 @@ async fn forwarding(cause: &'static str, ring_time: Option<WireDuration>) -> (Ri
     (rig, alice, peers)
 }
 
-fn uri_of(peer: &Peer) -> String {
+pub(crate) fn uri_of(peer: &Peer) -> String {
     format!("sip:phone@{}", peer.address())
 }
 

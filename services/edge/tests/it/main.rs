@@ -5,6 +5,7 @@ mod astray_cancel;
 mod bounds;
 mod calls;
 mod checks;
+mod diverted;
 mod exchanges;
 mod flood;
 mod flows;

@@ -108,7 +108,7 @@ async fn no_party_of_a_call_leads_a_request_to_what_is_inside() {
 async fn refusal(alice: &Peer, call_id: &str) -> u16 {
     loop {
         let answer = alice.receive_past_100().await;
-        if answer.call_id() == Ok(call_id.as_bytes()) {
+        if answer.call_id() == Ok(call_id.as_bytes()) && answer.status() >= Some(200) {
             return answer.status().unwrap_or(0);
         }
     }

@@ -3,6 +3,7 @@
 mod accounts;
 mod authentication;
 mod bindings;
+mod forwarding;
 mod membership;
 mod registering;
 mod rig;

@@ -10,6 +10,7 @@ mod demo;
 mod dial_sipp;
 mod flows;
 mod forks;
+mod forwarding;
 mod hostile_text;
 mod leftovers;
 mod leg_headers;

@@ -1,0 +1,272 @@
+//! History-Info, RFC 7044: which targets a request was led to, in which order, and what became of each.
+//!
+//! Every branch is an entry, and its place among the others follows from the lineage of its target. So nothing is kept but the
+//! status that a branch ended with, and a call that nobody asks the history of costs nothing. It is told where it is asked for
+//! (`histinfo`), where it came along, and where the call was forwarded.
+
+use sip_message::{Edit, HeaderId, Message, NameAddr, Scheme, Uri};
+use sip_proxy::{Best, BranchFailure, BranchId, CancelCause, Own, as_request_uri};
+
+use super::branch::Branch;
+use super::fork::Fork;
+use super::history_entry::{Entry, Index, Origin, anonymous};
+use super::lineage::is_forwarding;
+
+/// Remembers what a final response says of its branch.
+pub(crate) fn note_response(branch: &mut Branch, response: &Message) {
+    // 487 tells only that it was cancelled.
+    if let Some(status @ 300..) = response.status()
+        && !(status == 487 && branch.outcome.is_some())
+    {
+        branch.outcome = Some(status);
+    }
+}
+
+/// Remembers why a branch came to nothing.
+pub(crate) fn note_failure(fork: &mut Fork, branch: BranchId, failure: BranchFailure) {
+    let status = match failure {
+        BranchFailure::Timeout => 408,
+        BranchFailure::Transport => 503,
+        BranchFailure::FlowFailed => 430,
+        BranchFailure::Refused(status) => status,
+    };
+    if let Some(branch) = fork.branches.get_mut(branch.0 as usize) {
+        branch.outcome.get_or_insert(status);
+    }
+}
+
+/// Remembers that a branch rang in vain.
+pub(crate) fn note_cancel(fork: &mut Fork, branch: BranchId, cause: CancelCause) {
+    if let (CancelCause::NoAnswer, Some(branch)) = (cause, fork.branches.get_mut(branch.0 as usize)) {
+        branch.outcome.get_or_insert(408);
+    }
+}
+
+/// Adds the history to the copy for a branch: what came before it, and itself. Branches that still run are none of its business.
+pub(crate) fn add(edit: &mut Edit<'_>, fork: &Fork, branch: BranchId, own: &Own) {
+    let Some(running) = fork.branches.get(branch.0 as usize) else { return };
+    let target = &running.target;
+    if !(is_asked(fork) || target.lineage.diverted.is_some()) || is_in_dialog(fork) {
+        return;
+    }
+    let Some(start) = Start::of(&fork.request, fork.arrived.request_uri(&fork.request)) else { return };
+    let mut entries = entries(fork, &start, |other| {
+        other == branch || is_above(fork, other, branch) || outcome(fork, other).is_some()
+    });
+    // RFC 7044 10.1: who leaves our domains learns nothing of them that the caller does not want told.
+    let leaves = target.flow.is_empty()
+        && target.received.is_none()
+        && target.uri.as_deref().and_then(|uri| Uri::parse(uri).ok()).is_none_or(|uri| !own.is_ours(&uri))
+        && (is_forwarding(&target.cause) || target.cause.is_empty());
+    if leaves {
+        let is_private = wants_privacy(&fork.request);
+        let hides = |value: &[u8]| is_private && is_of_ours(value, own) || is_marked_private(value);
+        if fork.request.values(HeaderId::HistoryInfo).any(hides) {
+            let values: Vec<Vec<u8>> = fork
+                .request
+                .values(HeaderId::HistoryInfo)
+                .map(|value| if hides(value) { anonymous(value) } else { value.to_vec() })
+                .collect();
+            edit.remove_all(HeaderId::HistoryInfo);
+            for value in values {
+                edit.append(HeaderId::HistoryInfo, value);
+            }
+        }
+        if is_private {
+            for entry in &mut entries {
+                let foreign = Uri::parse(&entry.uri).is_ok_and(|uri| !own.is_ours(&uri));
+                entry.is_hidden = !(foreign && entry.index == index(fork, &start, branch));
+            }
+        }
+    }
+    for entry in entries {
+        edit.append(HeaderId::HistoryInfo, entry.to_string());
+    }
+}
+
+/// A response as it goes up: with the whole history, when the caller asked for it. RFC 7044 9.3
+pub(crate) fn answered(fork: &Fork, response: Message) -> Message {
+    let wants = fork.request.has_option_tag(HeaderId::Supported, "histinfo");
+    if !wants || is_in_dialog(fork) || response.status().is_none_or(|status| status <= 100) {
+        return response;
+    }
+    let Some(start) = Start::of(&fork.request, fork.arrived.request_uri(&fork.request)) else {
+        return response;
+    };
+    let mut told: Vec<(Index, Vec<u8>)> = Vec::new();
+    let mut tell = |index: Option<Index>, value: Vec<u8>| {
+        if let Some(index) = index
+            && !told.iter().any(|(known, _)| *known == index)
+        {
+            told.push((index, value));
+        }
+    };
+    // ours first: they know what became of each
+    for entry in entries(fork, &start, |_| true) {
+        tell(Some(entry.index.clone()), entry.to_string().into_bytes());
+    }
+    for value in fork.request.values(HeaderId::HistoryInfo).chain(response.values(HeaderId::HistoryInfo)) {
+        tell(Index::of(value), value.to_vec());
+    }
+    told.sort_by(|one, two| one.0.cmp(&two.0));
+    let mut edit = response.edit();
+    edit.remove_all(HeaderId::HistoryInfo);
+    for (_, value) in &told {
+        edit.append(HeaderId::HistoryInfo, value);
+    }
+    edit.finish().unwrap_or(response)
+}
+
+/// As [`answered`], for a failure.
+pub(crate) fn failed(fork: &Fork, best: Best<Message>) -> Best<Message> {
+    match best {
+        Best::Received(response) => Best::Received(answered(fork, response)),
+        Best::Local(status) => Best::Local(status),
+    }
+}
+
+/// Where our entries begin.
+struct Start {
+    /// The entry of the Request-URI as it came.
+    index: Index,
+    /// The entry itself, when whoever sent the request did not write it.
+    missing: Option<Entry>,
+}
+
+impl Start {
+    /// `None` when the history that came cannot be gone on with.
+    // RFC 7044 9.1, 10.3
+    fn of(request: &Message, uri: &[u8]) -> Option<Self> {
+        let Some(last) = request.values(HeaderId::HistoryInfo).last() else {
+            let entry = Entry::new(as_request_uri(uri).into_owned(), Index::first(), Origin::None);
+            return Some(Self { index: Index::first(), missing: Some(entry) });
+        };
+        let index = Index::of(last)?;
+        let same = NameAddr::parse(last).is_ok_and(|entry| {
+            let (came, known) = (as_request_uri(uri), as_request_uri(entry.uri));
+            came == known
+                || matches!((Uri::parse(&came), Uri::parse(&known)), (Ok(one), Ok(two)) if one.equivalent(&two))
+        });
+        if same {
+            return Some(Self { index, missing: None });
+        }
+        let index = index.below(0);
+        let entry = Entry::new(as_request_uri(uri).into_owned(), index.clone(), Origin::None);
+        Some(Self { index, missing: Some(entry) })
+    }
+}
+
+/// Our entries in order: that of the Request-URI if it was missing, and those of the branches that are wanted.
+fn entries(fork: &Fork, start: &Start, wanted: impl Fn(BranchId) -> bool) -> Vec<Entry> {
+    let ids = (0..fork.branches.len()).map(|number| BranchId(number as u32));
+    let of_branches = ids.filter(|id| wanted(*id) && is_entry(fork, *id)).map(|id| {
+        let entry = Entry::new(
+            as_request_uri(&uri(fork, id)).into_owned(),
+            index(fork, start, id),
+            origin(fork, start, id),
+        );
+        let has_reason =
+            Uri::parse(&entry.uri).is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+        Entry { reason: outcome(fork, id).filter(|_| has_reason), ..entry }
+    });
+    let mut entries: Vec<Entry> = start.missing.clone().into_iter().chain(of_branches).collect();
+    entries.sort_by(|one, two| one.index.cmp(&two.index));
+    entries
+}
+
+/// A branch to the very URI that it was looked up for is the entry that is there already.
+fn is_entry(fork: &Fork, id: BranchId) -> bool {
+    let lineage = &fork.branches[id.0 as usize].target.lineage;
+    let above = match lineage.under {
+        Some(under) => uri(fork, under),
+        None => fork.arrived.request_uri(&fork.request).to_vec(),
+    };
+    let is_same = uri(fork, id) == above;
+    // what is sent on as it came is an entry of its own, but not what only waits for the registrar's word
+    !(is_same && (lineage.under.is_some() || is_replaced(fork, id)))
+}
+
+fn is_replaced(fork: &Fork, id: BranchId) -> bool {
+    fork.branches.iter().any(|branch| branch.target.lineage.under == Some(id))
+}
+
+fn uri(fork: &Fork, id: BranchId) -> Vec<u8> {
+    let target = &fork.branches[id.0 as usize].target;
+    target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request)).to_vec()
+}
+
+fn outcome(fork: &Fork, id: BranchId) -> Option<u16> {
+    fork.branches.get(id.0 as usize).and_then(|branch| branch.outcome)
+}
+
+fn is_above(fork: &Fork, upper: BranchId, lower: BranchId) -> bool {
+    let under =
+        |id: &BranchId| fork.branches.get(id.0 as usize).and_then(|branch| branch.target.lineage.under);
+    std::iter::successors(Some(lower), under).any(|id| id == upper)
+}
+
+/// The number of a branch: below that of what was looked up, counted among its own kind.
+fn index(fork: &Fork, start: &Start, id: BranchId) -> Index {
+    let under = fork.branches[id.0 as usize].target.lineage.under;
+    let above = under.map_or_else(|| start.index.clone(), |under| index(fork, start, under));
+    if !is_entry(fork, id) {
+        return above;
+    }
+    let before = (0..id.0).map(BranchId).filter(|other| {
+        fork.branches[other.0 as usize].target.lineage.under == under && is_entry(fork, *other)
+    });
+    above.below(before.count() as u32 + 1)
+}
+
+/// What it was made from. RFC 7044 10.4
+fn origin(fork: &Fork, start: &Start, id: BranchId) -> Origin {
+    let target = &fork.branches[id.0 as usize].target;
+    let lineage = &target.lineage;
+    let above = || lineage.under.map_or_else(|| start.index.clone(), |under| index(fork, start, under));
+    let parent_is_forwarded = lineage.under.and_then(|under| fork.branches.get(under.0 as usize));
+    let inherits = parent_is_forwarded.is_some_and(|parent| parent.target.cause == target.cause)
+        && parent_is_forwarded.is_some_and(|parent| parent.target.lineage.diverted == lineage.diverted);
+    if let Some(after) = lineage.after {
+        return Origin::Mapped(index(fork, start, after));
+    }
+    if is_forwarding(&target.cause) && !inherits {
+        // what was tried last in the same place was the reason for it
+        let failed = (0..id.0).map(BranchId).rev().find(|other| {
+            let other = &fork.branches[other.0 as usize];
+            other.target.lineage.under == lineage.under && other.outcome.is_some()
+        });
+        return Origin::Mapped(failed.map_or_else(above, |failed| index(fork, start, failed)));
+    }
+    match target.uri {
+        Some(_) => Origin::Registered(above()),
+        None => Origin::Unchanged(above()),
+    }
+}
+
+fn is_asked(fork: &Fork) -> bool {
+    fork.request.has(HeaderId::HistoryInfo) || fork.request.has_option_tag(HeaderId::Supported, "histinfo")
+}
+
+fn is_in_dialog(fork: &Fork) -> bool {
+    fork.request.to().is_ok_and(|to| to.tag().is_some())
+}
+
+/// RFC 7044 10.1, RFC 3323 4.2
+fn wants_privacy(request: &Message) -> bool {
+    let values: Vec<&[u8]> = request
+        .all(HeaderId::Privacy)
+        .flat_map(|value| value.split(|byte| matches!(byte, b';' | b',')))
+        .collect();
+    let has =
+        |wanted: &str| values.iter().any(|value| value.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()));
+    !has("none") && (has("history") || has("header") || has("session"))
+}
+
+fn is_of_ours(value: &[u8], own: &Own) -> bool {
+    NameAddr::parse(value).is_ok_and(|entry| Uri::parse(entry.uri).is_ok_and(|uri| own.is_ours(&uri)))
+}
+
+fn is_marked_private(value: &[u8]) -> bool {
+    NameAddr::parse(value)
+        .is_ok_and(|entry| entry.uri.to_ascii_lowercase().windows(15).any(|word| word == b"privacy=history"))
+}

@@ -1,0 +1,256 @@
+//! What the parties of a forwarded call are told of its way.
+
+use std::sync::Arc;
+
+use cluster_api::edge::v1::carry_request::What as Effect;
+use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::registrar::v1::{Fork, Group, Refuse, RouteRequest, Target};
+use prost_types::Duration as WireDuration;
+use sip_message::{HeaderId, Message};
+
+use crate::forwarding::{INVITE, uri_of};
+use crate::legs::invite;
+use crate::peer::{Peer, values};
+use crate::rig::Rig;
+use crate::services::{FakeLocation, target};
+
+/// FWD-02, FWD-03, FWD-06, FWD-07: Bob forwards every call to Carol, who is busy and forwards to Dave: all of it is told, in order.
+#[tokio::test]
+async fn a_call_that_is_forwarded_twice_says_so() {
+    let (rig, alice, [carol, dave], location) = twice().await;
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let at_carol = carol.receive_request("INVITE").await;
+    assert_eq!(values(&at_carol, HeaderId::Diversion), ["<sip:bob@example.com>;reason=unconditional"]);
+    assert_eq!(
+        values(&at_carol, HeaderId::HistoryInfo),
+        [
+            "<sip:bob@example.com>;index=1",
+            "<sip:carol@example.com>;index=1.1;mp=1",
+            &format!("<{}>;index=1.1.1;rc=1.1", uri_of(&carol)),
+        ]
+    );
+    carol.respond(&at_carol, "486 Busy Here", "ct", &[]).await;
+    let at_dave = dave.receive_request("INVITE").await;
+    assert_eq!(at_dave.to().unwrap().uri, b"sip:bob@example.com", "To stays as it was dialled");
+    assert_eq!(
+        values(&at_dave, HeaderId::Diversion),
+        ["<sip:carol@example.com>;reason=user-busy", "<sip:bob@example.com>;reason=unconditional"]
+    );
+    assert_eq!(
+        values(&at_dave, HeaderId::HistoryInfo),
+        [
+            "<sip:bob@example.com>;index=1",
+            "<sip:carol@example.com>;index=1.1;mp=1",
+            &format!("<{}?Reason=SIP%3Bcause%3D486>;index=1.1.1;rc=1.1", uri_of(&carol)),
+            "<sip:dave@example.com>;index=1.1.2;mp=1.1.1",
+            &format!("<{}>;index=1.1.2.1;rc=1.1.2", uri_of(&dave)),
+        ]
+    );
+    dave.respond(&at_dave, "200 OK", "dt", &[]).await;
+    let told = [alice.receive_status(181).await, alice.receive_status(181).await];
+    let answer = alice.receive_status(200).await;
+    let tag = |message: &Message| message.to().unwrap().tag().map(str::to_owned);
+    assert_eq!(tag(&told[0]), tag(&told[1]), "one user agent tells of both");
+    assert_ne!(tag(&told[0]), tag(&answer));
+    assert!(!answer.has(HeaderId::HistoryInfo), "the caller did not ask");
+    let forwards: Vec<u32> = location.routed.lock().unwrap().iter().map(|asked| asked.forwards).collect();
+    assert_eq!(forwards, [0, 1, 2]);
+    drop(rig);
+}
+
+/// FWD-04, FWD-06: a phone that rang in vain stands in the history with 408, and the caller that asks gets all of it back, with
+/// what was added further on.
+#[tokio::test]
+async fn the_caller_that_asks_is_told_the_history() {
+    let (_rig, alice, [bob, carol]) = no_answer(Some(WireDuration { seconds: 0, nanos: 50_000_000 })).await;
+    let lines = [&INVITE[..], &["Supported: histinfo"]].concat();
+    alice.request("INVITE sip:bob@example.com", "a1", &lines).await;
+    let at_bob = bob.receive_request("INVITE").await;
+    let (first, ringing) = ("<sip:bob@example.com>;index=1".to_owned(), uri_of(&bob));
+    assert_eq!(
+        values(&at_bob, HeaderId::HistoryInfo),
+        [first.clone(), format!("<{ringing}>;index=1.1;rc=1")]
+    );
+    bob.respond(&at_bob, "180 Ringing", "bt", &[]).await;
+    assert_eq!(values(&alice.receive_status(180).await, HeaderId::HistoryInfo).len(), 2);
+    let cancel = bob.receive_request("CANCEL").await;
+    bob.respond(&cancel, "200 OK", "bt", &[]).await;
+    bob.respond(&at_bob, "487 Request Terminated", "bt", &[]).await;
+    let at_carol = carol.receive_request("INVITE").await;
+    let history = [
+        first,
+        format!("<{ringing}?Reason=SIP%3Bcause%3D408>;index=1.1;rc=1"),
+        format!("<{}>;index=1.2;mp=1.1", uri_of(&carol)),
+    ];
+    assert_eq!(values(&at_carol, HeaderId::HistoryInfo), history);
+    assert_eq!(values(&alice.receive_status(181).await, HeaderId::HistoryInfo), history);
+    let further = "<sip:carol@192.0.2.9>;index=1.2.1;rc=1.2";
+    let line = format!("History-Info: <x:wrong>;index=1.1, {further}");
+    carol.respond(&at_carol, "200 OK", "ct", &[&line]).await;
+    let answer = alice.receive_status(200).await;
+    assert_eq!(values(&answer, HeaderId::HistoryInfo), [&history[..], &[further.to_owned()]].concat());
+}
+
+/// FWD-06: history that came goes on below its last entry, or below the gap where that is another target; numbers that cannot be
+/// read are left alone.
+#[tokio::test]
+async fn a_history_that_came_is_continued() {
+    let (_rig, alice, [bob, _carol]) = no_answer(None).await;
+    for (number, (came, expected)) in (1..).zip([
+        ("<sip:x@example.org>;index=1, <sip:bob@example.com>;index=1.2;mp=1", Some("index=1.2.1;rc=1.2")),
+        ("<sip:x@example.org>;index=1.3", Some("index=1.3.0.1;rc=1.3.0")),
+        ("<sip:bob@example.com>;index=none", None),
+    ]) {
+        let (call, line) = (format!("Call-ID: h{number}"), format!("History-Info: {came}"));
+        alice
+            .request(
+                "INVITE sip:bob@example.com",
+                &format!("h{number}"),
+                &[INVITE[0], INVITE[1], &call, &line],
+            )
+            .await;
+        let at_bob = bob.receive_request("INVITE").await;
+        let history = values(&at_bob, HeaderId::HistoryInfo);
+        match expected {
+            Some(expected) => {
+                assert!(history.last().unwrap().ends_with(expected), "{history:?}");
+                assert_eq!(history.iter().any(|entry| entry.ends_with("index=1.3.0")), number == 2);
+            }
+            None => assert_eq!(history, [came]),
+        }
+        bob.respond(&at_bob, "603 Decline", "bt", &[]).await;
+        bob.receive_request("ACK").await;
+        alice.receive_status(603).await;
+    }
+}
+
+/// FWD-06: who wants privacy is not named to those outside our domains, and is within them. RFC 7044 10.1
+#[tokio::test]
+async fn privacy_hides_the_history_outside() {
+    for (privacy, is_hidden) in [("history", true), ("none", false), ("id", false)] {
+        let far = Peer::unbound().await;
+        let to = uri_of(&far);
+        let location = FakeLocation::planning(move |_| {
+            let target = Target { uri: to.clone(), ..Target::default() };
+            let group =
+                Group { targets: vec![target], ring_time: None, cause: "forward-unconditional".into() };
+            Plan::Fork(Fork { groups: vec![group], recurse: false })
+        });
+        let rig = Rig::with(location).await;
+        let (alice, far) = (rig.peer().await, far.toward(rig.address));
+        let line = format!("Privacy: {privacy}");
+        alice.request("INVITE sip:bob@example.com", "a1", &[&INVITE[..], &[&line]].concat()).await;
+        let history = values(&far.receive_request("INVITE").await, HeaderId::HistoryInfo);
+        let bob = if is_hidden { "sip:anonymous@anonymous.invalid" } else { "sip:bob@example.com" };
+        assert_eq!(
+            history,
+            [format!("<{bob}>;index=1"), format!("<{}>;index=1.1;mp=1", uri_of(&far))],
+            "{privacy}"
+        );
+    }
+}
+
+/// FWD-08, PXY-10: two who forward to each other end the call at once, and nobody rings.
+#[tokio::test]
+async fn a_circle_of_forwards_ends() {
+    let location = FakeLocation::planning(|asked: &RouteRequest| {
+        let other = if asked.request_uri.contains("bob") { "carol" } else { "bob" };
+        forward(&format!("sip:{other}@example.com"), "forward-unconditional")
+    });
+    let rig = Rig::with(location.clone()).await;
+    let alice = rig.peer().await;
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    alice.receive_status(181).await;
+    alice.receive_status(181).await;
+    alice.receive_status(480).await;
+    assert_eq!(location.routed.lock().unwrap().len(), 3, "Bob, Carol, and Bob again in Carol's place");
+}
+
+/// FWD-08: forwards that others have counted count here, and the registrar's refusal ends the branch.
+#[tokio::test]
+async fn forwards_before_us_are_counted() {
+    let location = FakeLocation::planning(|asked: &RouteRequest| match asked.forwards {
+        0..3 => forward(&format!("sip:next{}@example.com", asked.forwards), "forward-unconditional"),
+        _ => Plan::Refuse(Refuse { status: 482, ..Refuse::default() }),
+    });
+    let rig = Rig::with(location.clone()).await;
+    let alice = rig.peer().await;
+    let came = "Diversion: <sip:a@h>;reason=user-busy, <sip:b@h>;reason=unknown";
+    alice.request("INVITE sip:bob@example.com", "a1", &[&INVITE[..], &[came]].concat()).await;
+    alice.receive_status(181).await;
+    alice.receive_status(482).await;
+    let forwards: Vec<u32> = location.routed.lock().unwrap().iter().map(|asked| asked.forwards).collect();
+    assert_eq!(forwards, [2, 3]);
+}
+
+/// FWD-03, FWD-06, FWD-07: a leg that call-control dials is forwarded like a call of a phone.
+#[tokio::test]
+async fn a_dialled_leg_is_forwarded() {
+    let (rig, _alice, [carol, dave], _) = twice().await;
+    rig.carry(1, Effect::Send(invite())).await;
+    let at_carol = carol.receive_request("INVITE").await;
+    carol.respond(&at_carol, "486 Busy Here", "ct", &[]).await;
+    let at_dave = dave.receive_request("INVITE").await;
+    assert_eq!(
+        values(&at_dave, HeaderId::Diversion),
+        ["<sip:carol@example.com>;reason=user-busy", "<sip:bob@example.com>;reason=unconditional"]
+    );
+    assert_eq!(values(&at_dave, HeaderId::HistoryInfo).len(), 5);
+    dave.respond(&at_dave, "200 OK", "dt", &[]).await;
+    assert_eq!(rig.response().await, (1, 200), "the 486 of Carol was not the leg's");
+}
+
+/// FWD-02: who requires reliable provisional responses gets no unreliable one from us.
+#[tokio::test]
+async fn no_181_where_it_would_have_to_be_reliable() {
+    let (_rig, alice, [carol, _dave], _) = twice().await;
+    alice.request("INVITE sip:bob@example.com", "a1", &[&INVITE[..], &["Require: 100rel"]].concat()).await;
+    let at_carol = carol.receive_request("INVITE").await;
+    carol.respond(&at_carol, "603 Decline", "ct", &[]).await;
+    alice.receive_status(603).await;
+}
+
+/// Bob forwards every call to Carol, and Carol to Dave when she is busy.
+async fn twice() -> (Rig, Peer, [Peer; 2], Arc<FakeLocation>) {
+    let (carol, dave) = (Peer::unbound().await, Peer::unbound().await);
+    let uris = [uri_of(&carol), uri_of(&dave)];
+    let location = FakeLocation::planning(move |asked: &RouteRequest| match asked.request_uri.as_str() {
+        "sip:bob@example.com" => forward("sip:carol@example.com", "forward-unconditional"),
+        "sip:carol@example.com" => {
+            let Plan::Fork(fork) = forward("sip:dave@example.com", "forward-busy") else { unreachable!() };
+            let groups = [vec![contact(&uris[0])], fork.groups].concat();
+            Plan::Fork(Fork { groups, recurse: false })
+        }
+        _ => Plan::Fork(Fork { groups: vec![contact(&uris[1])], recurse: false }),
+    });
+    let rig = Rig::with(location.clone()).await;
+    let alice = rig.peer().await;
+    let peers = [carol, dave].map(|peer| peer.toward(rig.address));
+    (rig, alice, peers, location)
+}
+
+/// Bob's phone rings as long as it is told to, then Carol's.
+async fn no_answer(ring_time: Option<WireDuration>) -> (Rig, Peer, [Peer; 2]) {
+    let (bob, carol) = (Peer::unbound().await, Peer::unbound().await);
+    let uris = [uri_of(&bob), uri_of(&carol)];
+    let location = FakeLocation::planning(move |_| {
+        let late =
+            Group { targets: vec![target(&uris[1])], ring_time: None, cause: "forward-no-answer".into() };
+        let groups = vec![Group { ring_time, ..contact(&uris[0]) }, late];
+        Plan::Fork(Fork { groups, recurse: false })
+    });
+    let rig = Rig::with(location).await;
+    let alice = rig.peer().await;
+    let peers = [bob, carol].map(|peer| peer.toward(rig.address));
+    (rig, alice, peers)
+}
+
+fn contact(uri: &str) -> Group {
+    Group { targets: vec![target(uri)], ring_time: None, cause: "contact".into() }
+}
+
+fn forward(uri: &str, cause: &str) -> Plan {
+    let target = Target { uri: uri.into(), ..Target::default() };
+    let group = Group { targets: vec![target], ring_time: None, cause: cause.into() };
+    Plan::Fork(Fork { groups: vec![group], recurse: false })
+}
