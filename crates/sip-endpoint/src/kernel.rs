@@ -14,7 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
 use crate::datagrams::{Backlog, DatagramSocket, Outgoing, Returned};
-use crate::mmsg::{self, BATCH, Inbox, Queue};
+use crate::mmsg::{self, Inbox, Queue};
 
 /// A UDP socket of the kernel.
 pub(crate) struct KernelSocket {
@@ -67,7 +67,7 @@ impl DatagramSocket for KernelSocket {
             // Less than there was room for: the queue is empty, and asking again would be one call more for each batch. What
             // comes from now on is told anew.
             let is_empty = match &taken {
-                Ok(count) => *count < BATCH,
+                Ok(took_all) => *took_all,
                 Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             };
             if is_empty {

@@ -19,6 +19,13 @@ pub(crate) const BATCH: usize = 32;
 /// The largest datagram there is. TRN-01
 const DATAGRAM: usize = 65_535;
 
+/// From one buffer to the next: not a power of two, for then the first octets of all buffers, which is where the datagrams are,
+/// would share the same few sets of the processor's caches.
+const STRIDE: usize = 65_536 + 33 * 64;
+
+/// Datagrams that are asked for when few come. To prepare room for many would cost more than to take one.
+const FEW: usize = 4;
+
 /// Registers a socket with the runtime.
 ///
 /// # Errors
@@ -34,44 +41,46 @@ pub(crate) fn register(socket: Socket, interest: Interest) -> io::Result<AsyncFd
 pub(crate) struct Inbox {
     buffer: Box<[u8]>,
     received: Vec<(usize, SocketAddr)>,
+    /// How many are asked for next.
+    room: usize,
 }
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        Self { buffer: vec![0; BATCH * DATAGRAM].into_boxed_slice(), received: Vec::with_capacity(BATCH) }
+        let buffer = vec![0; BATCH * STRIDE].into_boxed_slice();
+        Self { buffer, received: Vec::with_capacity(BATCH), room: FEW }
     }
 
-    /// Receives up to a batch of datagrams without waiting; says how many.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    /// Receives up to a batch of datagrams without waiting; says whether it took all there were.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<bool> {
         self.received.clear();
-        let mut names: [MaybeUninit<libc::sockaddr_storage>; BATCH] = [MaybeUninit::uninit(); BATCH];
-        let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
-        // SAFETY: mmsghdr is plain data for which zero bytes are valid: null pointers with zero lengths.
-        let mut headers: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
-        let buffers = self.buffer.chunks_exact_mut(DATAGRAM);
+        let asked = self.room;
+        let mut names = [const { MaybeUninit::<libc::sockaddr_storage>::uninit() }; BATCH];
+        let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH];
+        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH];
+        let buffers = self.buffer.chunks_exact_mut(STRIDE).take(asked);
         for (((header, part), name), buffer) in
             headers.iter_mut().zip(&mut parts).zip(&mut names).zip(buffers)
         {
-            part.iov_base = buffer.as_mut_ptr().cast();
-            part.iov_len = buffer.len();
-            header.msg_hdr.msg_name = name.as_mut_ptr().cast();
-            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_hdr.msg_iov = part;
-            header.msg_hdr.msg_iovlen = 1;
+            let part = part.write(libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: DATAGRAM });
+            header.write(header_of(part, name.as_mut_ptr(), size_of::<libc::sockaddr_storage>() as _));
         }
-        // SAFETY: each header points to one iovec, one buffer of the length given and one address, all of which live
-        // until the call returns; the count is that of the array.
+        // SAFETY: each of the headers that are asked for points to one iovec, one buffer of the length given and one address, all
+        // of which live until the call returns; the count is no larger than the arrays.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                BATCH as libc::c_uint,
+                headers.as_mut_ptr().cast(),
+                asked as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        self.room = if count == asked { (4 * asked).min(BATCH) } else { (2 * count).clamp(FEW, BATCH) };
         for (header, name) in headers.iter().zip(&names).take(count) {
+            // SAFETY: it was written above, as every one that is counted.
+            let header = unsafe { header.assume_init_ref() };
             // SAFETY: the kernel has written an address of msg_namelen bytes here for each datagram it counted.
             let address = unsafe { read_address(name, header.msg_hdr.msg_namelen) };
             // A datagram without an address cannot be answered: length 0 is skipped by the reader.
@@ -81,12 +90,12 @@ impl Inbox {
                 None => self.received.push((0, unspecified)),
             }
         }
-        Ok(count)
+        Ok(count < asked)
     }
 
     /// The datagrams of the last batch, each copied to a buffer of its own size.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, Bytes)> {
-        let buffers = self.buffer.chunks_exact(DATAGRAM);
+        let buffers = self.buffer.chunks_exact(STRIDE);
         let received = self.received.iter().zip(buffers).filter(|((length, _), _)| *length > 0);
         received.map(|((length, peer), buffer)| (*peer, Bytes::copy_from_slice(&buffer[..*length])))
     }
@@ -97,34 +106,45 @@ pub(crate) fn send<'a>(
     socket: BorrowedFd<'_>,
     datagrams: impl Iterator<Item = (SocketAddr, &'a Bytes)>,
 ) -> io::Result<usize> {
-    // SAFETY: sockaddr_storage is plain data for which zero bytes are valid.
-    let mut names: [libc::sockaddr_storage; BATCH] = unsafe { zeroed() };
-    let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
-    // SAFETY: mmsghdr is plain data for which zero bytes are valid: null pointers with zero lengths.
-    let mut headers: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
+    let mut names = [const { MaybeUninit::<libc::sockaddr_storage>::uninit() }; BATCH];
+    let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH];
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH];
     let mut count = 0;
     for (((header, part), name), (peer, bytes)) in
         headers.iter_mut().zip(&mut parts).zip(&mut names).zip(datagrams)
     {
-        part.iov_base = bytes.as_ptr().cast_mut().cast();
-        part.iov_len = bytes.len();
-        header.msg_hdr.msg_namelen = write_address(name, peer);
-        header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
-        header.msg_hdr.msg_iov = part;
-        header.msg_hdr.msg_iovlen = 1;
+        let base = bytes.as_ptr().cast_mut().cast();
+        let part = part.write(libc::iovec { iov_base: base, iov_len: bytes.len() });
+        let length = write_address(name, peer);
+        header.write(header_of(part, name.as_mut_ptr(), length));
         count += 1;
     }
-    // SAFETY: the first `count` headers point to one iovec, one buffer of the length given and one address each, all of
+    // SAFETY: the first `count` headers are written, and point to one iovec, one buffer of the length given and one address each, all of
     // which live until the call returns. The kernel only reads the buffers.
     let sent = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),
-            headers.as_mut_ptr(),
+            headers.as_mut_ptr().cast(),
             count,
             libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
         )
     };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// A header for one datagram, with one part and one address.
+fn header_of(
+    part: &mut libc::iovec,
+    name: *mut libc::sockaddr_storage,
+    length: libc::socklen_t,
+) -> libc::mmsghdr {
+    // SAFETY: mmsghdr is plain data for which zero bytes are valid: null pointers with zero lengths.
+    let mut header: libc::mmsghdr = unsafe { zeroed() };
+    header.msg_hdr.msg_name = name.cast();
+    header.msg_hdr.msg_namelen = length;
+    header.msg_hdr.msg_iov = part;
+    header.msg_hdr.msg_iovlen = 1;
+    header
 }
 
 /// Asks the kernel to keep the datagrams that come back with an ICMP error.
@@ -234,7 +254,7 @@ unsafe fn read_address(
     }
 }
 
-fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
+fn write_address(storage: &mut MaybeUninit<libc::sockaddr_storage>, address: SocketAddr) -> libc::socklen_t {
     match address {
         SocketAddr::V4(address) => {
             let v4 = libc::sockaddr_in {
@@ -244,7 +264,7 @@ fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> l
                 sin_zero: [0; 8],
             };
             // SAFETY: a sockaddr_storage has the size and alignment for every kind of address.
-            unsafe { std::ptr::from_mut(storage).cast::<libc::sockaddr_in>().write(v4) };
+            unsafe { storage.as_mut_ptr().cast::<libc::sockaddr_in>().write(v4) };
             size_of::<libc::sockaddr_in>() as libc::socklen_t
         }
         SocketAddr::V6(address) => {
@@ -256,7 +276,7 @@ fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> l
                 sin6_scope_id: address.scope_id(),
             };
             // SAFETY: a sockaddr_storage has the size and alignment for every kind of address.
-            unsafe { std::ptr::from_mut(storage).cast::<libc::sockaddr_in6>().write(v6) };
+            unsafe { storage.as_mut_ptr().cast::<libc::sockaddr_in6>().write(v6) };
             size_of::<libc::sockaddr_in6>() as libc::socklen_t
         }
     }
@@ -283,6 +303,23 @@ mod tests {
             assert_eq!(inbox.datagrams().collect::<Vec<_>>(), expected);
             assert_eq!(inbox.receive(far.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
+    }
+
+    #[test]
+    fn batches_grow_with_what_comes_until_one_takes_all_there_is() {
+        let (near, far) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let texts: Vec<Bytes> = (0..60_u8).map(|n| Bytes::from(vec![n; 1 + usize::from(n)])).collect();
+        let to = far.local_addr().unwrap();
+        for text in &texts {
+            send(near.as_fd(), std::iter::once((to, text))).unwrap();
+        }
+        let (mut inbox, mut sizes, mut taken) = (Inbox::new(), Vec::new(), Vec::new());
+        while !inbox.receive(far.as_fd()).unwrap() {
+            sizes.push(inbox.datagrams().count());
+            taken.extend(inbox.datagrams().map(|(_, text)| text));
+        }
+        taken.extend(inbox.datagrams().map(|(_, text)| text));
+        assert_eq!((sizes, taken), (vec![FEW, 4 * FEW, BATCH], texts));
     }
 
     #[test]
