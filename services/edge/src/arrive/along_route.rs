@@ -45,14 +45,6 @@ impl Stray {
             None => self.target.uri.as_deref().unwrap_or(self.arrived.request_uri(&self.message)),
         }
     }
-
-    /// The URI that decides where it goes.
-    fn next_hop(&self) -> &[u8] {
-        match self.target.routes.first().or(self.arrived.next_route.as_ref()) {
-            Some(route) => NameAddr::parse(route).map_or(&**route, |address| address.uri),
-            None => self.target.uri.as_deref().unwrap_or(self.arrived.request_uri(&self.message)),
-        }
-    }
 }
 
 impl Edge {
@@ -151,9 +143,9 @@ impl Edge {
             }
         };
         self.avoided.put_last(cx.now(), &mut found);
+        let toward = Toward { domain: secure::domain_of(stray.next_hop()), from: &stray.message };
         // The first that can be reached: nobody tells of an ACK that got lost.
-        let by_uri = |found| self.hop_by_uri(cx, found, stray.next_hop(), Some(&stray.message));
-        match found.into_iter().find_map(by_uri) {
+        match found.into_iter().find_map(|found| self.hop_by_uri(cx, found, Some(toward))) {
             Some(hop) => self.send_copy(cx, &stray, &Way::to(hop)),
             None => self.drop_stray(),
         }

@@ -215,9 +215,8 @@ impl Edge {
                 return self.fail_branch(cx, fork, branch, failure);
             };
             running.at = Some(destination);
-            let Some(Branch { target, .. }) = fork.branches.get(branch.0 as usize) else { return };
-            let uri = next_hop(fork, target);
-            if let Some(hop) = self.hop_by_uri(cx, destination, uri, Some(&fork.request)) {
+            let toward = Toward { domain: &running.domain, from: &fork.request };
+            if let Some(hop) = self.hop_by_uri(cx, destination, Some(toward)) {
                 return self.send_branch(cx, id, fork, branch, Way::to(hop));
             }
         }

@@ -152,7 +152,8 @@ impl Edge {
         }
         let Some(host) = HostTarget::of_uri(&uri) else { return Ways::Failed(BranchFailure::Transport) };
         match host.numeric() {
-            Some(destination) => match self.hop_by_uri(cx, destination, next_hop, None) {
+            // No certificate proves a number: by TLS it leads nowhere.
+            Some(destination) => match self.hop_by_uri(cx, destination, None) {
                 Some(hop) => Ways::Ready(Way::to(hop)),
                 None => Ways::Failed(BranchFailure::Transport),
             },

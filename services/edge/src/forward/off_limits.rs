@@ -14,8 +14,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use sip_endpoint::{Destination, Hop, Network, Transport};
-use sip_message::{Message, Uri};
+use sip_endpoint::{Destination, Hop, Network};
 
 use super::secure::Toward;
 use crate::edge::{Cx, Edge};
@@ -89,25 +88,17 @@ impl OffLimits {
 }
 
 impl Edge {
-    /// The hop to where a URI leads; `None` when there is none, or nobody is led there. By TLS, who takes the connection proves to
-    /// be the host that the URI names, and sees the certificate of the domain that the request is from (RFC 5922 7.3).
+    /// The hop to where a URI leads; `None` when there is none, or nobody is led there.
     pub(crate) fn hop_by_uri(
         &self,
         cx: &mut Cx<'_>,
         to: Destination,
-        uri: &[u8],
-        request: Option<&Message>,
+        toward: Option<Toward<'_>>,
     ) -> Option<Hop> {
         match self.off_limits.refuses(to.address, |address| self.cluster.serves_at(address)) {
             Some(limit) => {
                 self.meters.off_limits.with_label_values(&[limit.label()]).inc();
                 None
-            }
-            None if to.transport == Transport::Tls => {
-                let theirs = Uri::parse(uri).ok()?.host;
-                let from = request.and_then(|request| request.from().ok()).map(|from| from.uri);
-                let ours = from.and_then(|from| Uri::parse(from).ok()).map_or("", |from| from.host);
-                cx.hop_to_domain(to.transport, to.address, theirs, ours)
             }
             None => match toward {
                 Some(toward) => toward.hop(cx, to),
