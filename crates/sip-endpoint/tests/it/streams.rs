@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sip_endpoint::{Answer, Dns, DnsError, Failure, FlowEnd, Transport};
+use sip_endpoint::{Answer, Dns, DnsError, Failure, FlowEnd, Srv, Transport};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
@@ -297,4 +297,43 @@ async fn a_peer_that_does_not_read_loses_its_connection_and_holds_up_nobody() {
         }
     };
     assert_eq!(end, FlowEnd::TooSlow);
+}
+
+/// Answers for one SRV name and one host.
+struct OneService(&'static str, u16);
+
+impl Dns for OneService {
+    fn addresses<'a>(&'a self, host: &'a str) -> Answer<'a, Vec<IpAddr>> {
+        let found = match host {
+            "machine.example" => Ok(vec![IpAddr::from([127, 0, 0, 2])]),
+            _ => Err(DnsError::NoSuchHost),
+        };
+        Box::pin(async move { found })
+    }
+
+    fn services<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<Srv>> {
+        let record = Srv { priority: 1, weight: 1, port: self.1, host: "machine.example".into() };
+        let found = if name == self.0 { Ok(vec![record]) } else { Err(DnsError::NoSuchHost) };
+        Box::pin(async move { found })
+    }
+}
+
+/// TRN-06: RFC 3263 5: a sent-by without a port is looked up by the SRV records of the transport of its Via.
+#[tokio::test]
+async fn a_sent_by_without_a_port_leads_where_its_srv_records_say() {
+    let listening = TcpListening::at(("127.0.0.2", 0)).await.unwrap();
+    let dns = OneService("_sip._tcp.client.example", listening.address.port());
+    let mut us = Running::resolving(Arc::new(dns), |_| {}).await;
+    // Its own address takes no connection at the port that a Via without one means.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.77:0".parse().unwrap()).unwrap();
+    let mut peer = TcpPeer::over(socket.connect(us.address).await.unwrap());
+    peer.send_text(&request_of_peer("INVITE", "SIP/2.0/TCP client.example;branch=z9hG4bK1")).await;
+    let (key, request, arrival) = us.request().await;
+    assert_eq!(request.top_via().unwrap().received, Some("127.0.0.77"));
+    drop(peer);
+    while !matches!(us.told().await, Told::Closed(flow, FlowEnd::Peer) if Some(flow) == arrival.hop.flow()) {}
+    us.respond(key, request, 200);
+    let mut again = listening.accept().await;
+    assert_eq!(again.receive().await.status(), Some(200));
 }

@@ -25,7 +25,7 @@ use super::roles::{self, Role};
 use super::running::Running;
 use super::settings::Settings;
 use super::tls::{self, Renewal};
-use super::{admin, edge_role, inside, services, store as stores};
+use super::{admin, edge_role, inside, name_servers, services, store as stores};
 
 /// Starts the services that the settings name, and returns once they serve.
 ///
@@ -57,7 +57,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             leg_events: parts.leg_events_link(settings, calls.as_ref())?,
             intake: parts.intake_link(settings, &presence)?,
             members: joined.view(Role::Edge)?,
-            dns: Arc::new(sip_endpoint::SystemDns),
+            dns: Arc::new(parts.resolver(settings)?),
             clock: Arc::new(SystemClock),
             entropy: parts.entropy.clone(),
             metrics: parts.metrics.clone(),
@@ -166,6 +166,11 @@ impl Parts {
             }
         })?;
         Ok(bound)
+    }
+
+    fn resolver(&self, settings: &Settings) -> anyhow::Result<sip_endpoint::Resolver> {
+        let config = name_servers::resolver(settings).map_err(anyhow::Error::msg)?;
+        Ok(sip_endpoint::Resolver::new(&config, &self.metrics)?)
     }
 
     fn registrar(

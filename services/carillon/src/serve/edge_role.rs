@@ -71,12 +71,14 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     config.danger_reach = networks("edge.danger_reach", &settings.edge.danger_reach)?;
     config.endpoint.local_nets = networks("edge.local_nets", &settings.edge.local_nets)?;
     config.ring_timeout = settings.edge.ring_timeout;
+    config.avoid_failed = settings.edge.avoid_failed;
     config.limits = edge::Limits {
         forks: settings.limits.forks,
         branches: settings.limits.branches,
         calls: settings.limits.calls,
         events_per_call: settings.limits.events_per_call,
         effects_per_call: settings.limits.effects_per_call,
+        failed_servers: settings.limits.failed_servers,
         captured_messages: settings.limits.ladder_messages,
         captured_octets: settings.limits.ladder_bytes,
         ..config.limits

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::layers::Layers;
 use super::members::Myself;
 use super::settings::Settings;
-use super::{edge_role, services, store};
+use super::{edge_role, name_servers, services, store};
 
 /// Keys that the composition itself uses: they are no setting of one service.
 const OF_THE_PROCESS: [&str; 20] = [
@@ -36,8 +36,9 @@ async fn given(settings: &Settings) -> String {
     let myself = Myself::new(settings, SocketAddr::from(([127, 0, 0, 1], 1)), 1, lifecycle::Drain::new());
     let edge = edge_role::config(settings, &myself).await.unwrap();
     let (registrar, calls) = (services::registrar_config(settings), services::call_control_config(settings));
+    let dns = name_servers::resolver(settings).unwrap();
     let (redis, logs) = (store::options(settings), store::log_limits(settings));
-    format!("{edge:?} {registrar:?} {calls:?} {redis:?} {logs:?}")
+    format!("{edge:?} {registrar:?} {calls:?} {redis:?} {logs:?} {dns:?}")
 }
 
 /// Another good value of a key.
@@ -52,6 +53,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
         "sip.origins" => return vec!["https://phone.example"].into(),
         "edge.trusted_domains" => return vec!["peer.example"].into(),
         "edge.local_nets" | "edge.trusted" | "edge.danger_reach" => return vec!["192.0.2.0/24"].into(),
+        "dns.servers" => return vec!["192.0.2.53"].into(),
         "registrar.algorithms" => return vec!["MD5"].into(),
         "call_control.ringback_tone" => "uk",
         "call_control.redirects" => "never",
@@ -70,7 +72,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
     };
     // Of the times some have bounds among each other.
     match key {
-        "sip.t1" | "redis.wait_timeout" => "490ms".into(),
+        "dns.timeout" | "sip.t1" | "redis.wait_timeout" => "490ms".into(),
         "sip.t4" | "call_control.guard" => "7s".into(),
         "registrar.max_expires" => "7201s".into(),
         _ => text.into(),

@@ -14,7 +14,8 @@ const TIME: &str = "a time with its unit, for example \"500ms\", \"6s\" or \"2m\
 /// The least and the most that a bound may be.
 pub fn bounds(path: &str) -> (usize, usize) {
     match path {
-        "limits.ladder_messages" => (0, MOST_THINGS), // none are kept
+        "limits.ladder_messages" | "limits.failed_servers" => (0, MOST_THINGS), // none are kept
+        "dns.attempts" => (1, 10),
         "limits.head_bytes" => (1, sip_message::Limits::MAX_HEAD_BYTES),
         _ if path.ends_with("_bytes") => (1, MOST_OCTETS),
         _ => (1, MOST_THINGS),
@@ -46,6 +47,7 @@ fn kind(path: &str, default: Option<&Value>) -> String {
         "sip.listen" => "a list of listeners, as [\"udp://192.0.2.1:5060\"]",
         "roles" => "a list of edge, registrar, presence and call-control, as [\"edge\", \"registrar\"]",
         "peers" => "a list of the other services, as [\"registrar=http://registrar.example:50051\"]",
+        "dns.servers" => "a list of name servers, as [\"192.0.2.53\", \"[2001:db8::53]:53\"]",
         "edge.trusted" | "edge.local_nets" | "edge.danger_reach" => "a list of networks, as [\"10.0.0.0/8\"]",
         _ => match (names(path), default) {
             (Some(names), _) => return names.join(" or "),

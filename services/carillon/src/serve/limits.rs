@@ -43,6 +43,12 @@ pub struct Limits {
     pub events_per_call: usize,
     /// Effects of one call that an edge remembers.
     pub effects_per_call: usize,
+    /// Servers of other domains that one edge remembers to have failed; 0 remembers none.
+    pub failed_servers: usize,
+    /// Answers of DNS that are kept.
+    pub dns_answers: usize,
+    /// Questions to DNS in flight; beyond it a name is not looked up.
+    pub dns_lookups: usize,
     /// Messages kept for ladders in one edge; 0 keeps none.
     pub ladder_messages: usize,
     /// Octets that they may have together.
@@ -76,6 +82,7 @@ impl Default for Limits {
         let calls = call_control::Config::default();
         let registrar = registrar::Config::default();
         let logs = LogLimits::default();
+        let dns = sip_endpoint::ResolverConfig::default();
         Self {
             tcp_connections: endpoint.max_connections,
             tcp_connections_per_source: endpoint.max_connections_per_address,
@@ -95,6 +102,9 @@ impl Default for Limits {
             calls: edge.calls,
             events_per_call: edge.events_per_call,
             effects_per_call: edge.effects_per_call,
+            failed_servers: edge.failed_servers,
+            dns_answers: dns.cache,
+            dns_lookups: dns.lookups,
             ladder_messages: edge.captured_messages,
             ladder_bytes: edge.captured_octets,
             bindings: registrar.max_bindings,
@@ -112,7 +122,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Every bound with its key.
-    pub fn all(&self) -> [(&'static str, usize); 29] {
+    pub fn all(&self) -> [(&'static str, usize); 32] {
         [
             ("limits.tcp_connections", self.tcp_connections),
             ("limits.tcp_connections_per_source", self.tcp_connections_per_source),
@@ -132,6 +142,9 @@ impl Limits {
             ("limits.calls", self.calls),
             ("limits.events_per_call", self.events_per_call),
             ("limits.effects_per_call", self.effects_per_call),
+            ("limits.failed_servers", self.failed_servers),
+            ("limits.dns_answers", self.dns_answers),
+            ("limits.dns_lookups", self.dns_lookups),
             ("limits.ladder_messages", self.ladder_messages),
             ("limits.ladder_bytes", self.ladder_bytes),
             ("limits.bindings", self.bindings as usize),

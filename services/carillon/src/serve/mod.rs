@@ -19,6 +19,7 @@ mod layers;
 mod limits;
 mod listeners;
 mod members;
+mod name_servers;
 mod problems;
 mod roles;
 mod running;

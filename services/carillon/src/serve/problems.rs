@@ -15,7 +15,7 @@ use super::listeners::listeners;
 use super::roles::{self, Role};
 use super::settings::{self, Domain, Settings};
 use super::streams::streams;
-use super::{expected, services, store as stores, tls};
+use super::{expected, name_servers, services, store as stores, tls};
 
 /// A key or section, and what is wrong with it.
 pub type Problem = (&'static str, String);
@@ -27,6 +27,7 @@ pub fn problems(settings: &Settings) -> Vec<Problem> {
     found.api(settings);
     found.edge(settings);
     found.streams(settings);
+    found.dns(settings);
     found.domains(settings);
     found.call_control(settings);
     found.store(settings);
@@ -149,6 +150,19 @@ impl Found {
         }
     }
 
+    fn dns(&mut self, s: &Settings) {
+        self.note("dns.servers", name_servers::resolver(s).map(drop));
+        let (least, most) = expected::bounds("dns.attempts");
+        self.unless((least..=most).contains(&s.dns.attempts), "dns.attempts", || {
+            format!("expected a whole number from {least} to {most}, found {}", s.dns.attempts)
+        });
+        // The caller's own patience: 64*T1 by default.
+        let most = Duration::from_secs(32);
+        self.unless(!s.dns.timeout.is_zero() && s.dns.timeout <= most, "dns.timeout", || {
+            format!("expected more than 0s and at most {}", shown(most))
+        });
+    }
+
     fn domains(&mut self, s: &Settings) {
         self.note("auth", auth(&s.auth));
         for domain in &s.domain {
@@ -224,6 +238,8 @@ impl Found {
             ("sip.t2", s.sip.t2),
             ("sip.t4", s.sip.t4),
             ("edge.ring_timeout", s.edge.ring_timeout),
+            ("edge.avoid_failed", s.edge.avoid_failed),
+            ("dns.negative_ttl", s.dns.negative_ttl),
             ("call_control.ring_timeout", s.call_control.ring_timeout),
             ("call_control.guard", s.call_control.guard),
             ("redis.wait_timeout", s.redis.wait_timeout),

@@ -13,6 +13,7 @@ use super::credential::Credential;
 use super::environment;
 use super::layers::{Layers, Problems};
 use super::limits::Limits;
+use super::name_servers::Dns;
 use super::wait_replicas::WaitReplicas;
 use crate::cli::ServeArgs;
 
@@ -57,6 +58,8 @@ pub struct Settings {
     pub registrar: Registrar,
     /// The call-control service.
     pub call_control: CallControl,
+    /// Name resolution.
+    pub dns: Dns,
     /// The shared store.
     pub redis: Redis,
     /// Bounds.
@@ -153,6 +156,9 @@ pub struct Edge {
     /// How long a branch or group may ring before the next step.
     #[serde(with = "humantime_serde")]
     pub ring_timeout: Duration,
+    /// How long a server of another domain that did not answer is tried last.
+    #[serde(with = "humantime_serde")]
+    pub avoid_failed: Duration,
     /// Networks (CIDR) that see the inside address.
     pub local_nets: Vec<String>,
     /// Networks (CIDR) whose peers are not challenged.
@@ -249,6 +255,7 @@ impl Default for Settings {
             edge: Edge::default(),
             registrar: Registrar::default(),
             call_control: CallControl::default(),
+            dns: Dns::default(),
             redis: Redis::default(),
             limits: Limits::default(),
         }
@@ -294,7 +301,14 @@ impl Default for Edge {
     fn default() -> Self {
         let own = edge::Config::new("", 0, sip_endpoint::Config::default());
         let (local_nets, trusted, danger_reach) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ring_timeout: own.ring_timeout, local_nets, trusted, trusted_domains: Vec::new(), danger_reach }
+        Self {
+            ring_timeout: own.ring_timeout,
+            avoid_failed: own.avoid_failed,
+            local_nets,
+            trusted,
+            trusted_domains: Vec::new(),
+            danger_reach,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod calls;
 mod checks;
 mod diverted;
 mod exchanges;
+mod failover;
 mod flood;
 mod flows;
 mod forwarding;

@@ -16,6 +16,7 @@ mod leftovers;
 mod leg_headers;
 mod leg_targets;
 mod linphone;
+mod other_domains;
 mod oversized;
 mod phone_command;
 mod readme;
