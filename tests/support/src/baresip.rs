@@ -1,6 +1,7 @@
 //! baresip as a phone: its own configuration folder, and sound without hardware.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -29,10 +30,24 @@ impl Baresip {
     /// # Panics
     /// When it does not register, with what it printed.
     pub fn sounding(user: &str, password: &str, server: &str, transport: &str, sound: Sound) -> Self {
+        Self::with(user, password, server, transport, sound, "")
+    }
+
+    /// The same over TLS with a tone, believing this authority.
+    ///
+    /// # Panics
+    /// When it does not register, with what it printed.
+    pub fn secured(user: &str, password: &str, server: &str, authority: &Path) -> Self {
+        let further = format!("sip_cafile {}\n", authority.display());
+        Self::with(user, password, server, "tls", Sound::Tone, &further)
+    }
+
+    fn with(user: &str, password: &str, server: &str, transport: &str, sound: Sound, further: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let write = |name: &str, text: String| fs::write(path.join(name), text).expect("the folder is ours");
-        write("config", config(sound, path.join("heard.wav").to_str().expect("an UTF-8 path")));
+        let loudspeaker = path.join("heard.wav");
+        write("config", config(sound, loudspeaker.to_str().expect("an UTF-8 path")) + further);
         write(
             "accounts",
             format!(

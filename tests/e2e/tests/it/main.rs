@@ -27,4 +27,5 @@ mod split;
 mod stopping;
 mod tier;
 mod torture;
+mod transports;
 mod wire;
