@@ -32,7 +32,12 @@ impl LocalTags {
         request.call_id().unwrap_or_default().hash(&mut hasher);
         request.from().ok().and_then(|from| from.tag()).hash(&mut hasher);
         request.cseq().map_or(0, |cseq| cseq.number).hash(&mut hasher);
-        format!("e{:016x}", hasher.finish())
+        let hash = hasher.finish();
+        let digit = |place: u32| char::from(b"0123456789abcdef"[(hash >> (4 * place) & 15) as usize]);
+        let mut tag = String::with_capacity(17);
+        tag.push('e');
+        tag.extend((0..16).rev().map(digit));
+        tag
     }
 
     /// Does this ACK belong to an answer that we gave and forgot? Its To tag says so.

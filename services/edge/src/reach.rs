@@ -30,7 +30,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use sip_endpoint::{Arrival, Target as Host, Transport};
-use sip_message::{HeaderId, Message, NameAddr, Rport, Scheme, Uri, Via, host_ip};
+use sip_message::{HeaderId, Message, Rport, Scheme, Uri, Via, host_ip};
 
 /// How a Contact is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) struct Sender<'a> {
 impl<'a> Sender<'a> {
     /// The sender of a request; `None` without a Via, which the endpoint does not let through.
     pub(crate) fn of(request: &'a Message, arrival: &Arrival) -> Option<Self> {
-        let passed_on = request.vias().nth(1).is_some() || request.has(HeaderId::Path);
+        let passed_on = request.values(HeaderId::Via).nth(1).is_some() || request.has(HeaderId::Path);
         let (transport, source) = (arrival.transport, arrival.source);
         Some(Self { transport, source, via: Some(request.top_via().ok()?), is_another: passed_on })
     }
@@ -67,12 +67,11 @@ impl<'a> Sender<'a> {
         Self { transport, source, via: None, is_another: passed_on }
     }
 
-    /// A third party's REGISTER names contacts that are not its own. RFC 3261 10.2, RFC 5626 4.2.3
-    pub(crate) fn registering(mut self, request: &Message) -> Self {
-        let aor = |address: Result<NameAddr<'_>, _>| {
-            address.ok().and_then(|address| Uri::parse(address.uri).ok().and_then(|uri| uri.aor()))
-        };
-        self.is_another |= aor(request.from()) != aor(request.to());
+    /// The sender of a REGISTER, with the URIs of From and To. A third party's REGISTER names contacts that are not its own. RFC 3261 10.2, RFC 5626 4.2.3
+    pub(crate) fn registering(mut self, from: Option<&[u8]>, to: Option<&[u8]>) -> Self {
+        let aor = |uri: &[u8]| Uri::parse(uri).ok().and_then(|uri| uri.aor());
+        // Nearly always both are written alike.
+        self.is_another |= from != to && from.and_then(aor) != to.and_then(aor);
         self
     }
 
@@ -82,7 +81,7 @@ impl<'a> Sender<'a> {
             return Reach::Uri;
         }
         let host = contact.param("maddr").filter(|maddr| !maddr.is_empty()).unwrap_or(contact.host);
-        if host.trim_end_matches('.').to_ascii_lowercase().ends_with(".invalid") {
+        if is_invalid(host) {
             return Reach::Flow;
         }
         if self.is_another {
@@ -142,6 +141,14 @@ impl<'a> Sender<'a> {
     fn is_out_of_reach(&self, ip: IpAddr) -> bool {
         scope(ip) < scope(self.source.ip().to_canonical())
     }
+}
+
+/// RFC 7118 5
+fn is_invalid(host: &str) -> bool {
+    const INVALID: &[u8] = b".invalid";
+    let host = host.trim_end_matches('.').as_bytes();
+    let start = host.len().saturating_sub(INVALID.len());
+    host[start..].eq_ignore_ascii_case(INVALID)
 }
 
 /// How far away an address has a meaning: this host, this link or site, everywhere. RFC 6890

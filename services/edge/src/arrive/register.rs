@@ -39,12 +39,13 @@ impl Edge {
         if let Err(reject) = options::check_body(&request) {
             return Err(Refused::new(request, reject));
         }
-        let sender = Sender::of(&request, arrival).map(|sender| sender.registering(&request));
+        let [from, to] = [request.from(), request.to()].map(|party| party.ok().map(|party| party.uri));
+        let sender = Sender::of(&request, arrival).map(|sender| sender.registering(from, to));
         let contacts = match contacts(&request, sender.as_ref()) {
             Ok(contacts) => contacts,
             Err(error) => return Err(Refused::new(request, error)),
         };
-        let question = self.registration(&request, contacts, arrival);
+        let question = self.registration(&request, [from, to], contacts, arrival);
         self.servers.insert(key, ServerUse::Deciding);
         let location = self.deps.location.clone();
         let registering = Box::new(Registering { key, request: request.clone() });
@@ -86,23 +87,25 @@ impl Edge {
     fn registration(
         &self,
         request: &Message,
+        [from, to]: [Option<&[u8]>; 2],
         contacts: Vec<api::RegisterContact>,
         arrival: &Arrival,
     ) -> api::RegisterRequest {
-        let uri_of =
-            |address: Result<NameAddr<'_>, _>| address.map_or(String::new(), |address| text(address.uri));
         let tags = |id| request.option_tags(id).map(str::to_owned).collect();
         api::RegisterRequest {
             request_uri: request.request_uri().map_or(String::new(), text),
-            to_uri: uri_of(request.to()),
-            from_uri: uri_of(request.from()),
+            to_uri: to.map_or(String::new(), text),
+            from_uri: from.map_or(String::new(), text),
             sip_call_id: request.call_id().map_or(String::new(), text),
             cseq: request.cseq().map_or(0, |cseq| cseq.number),
             contacts,
             star: request.values(HeaderId::Contact).any(|value| value == b"*"),
             expires: request.expires(),
             authorization: request.all(HeaderId::Authorization).map(text).collect(),
-            body: digested_body(request, HeaderId::Authorization),
+            body: match request.body() {
+                [] => bytes::Bytes::new(),
+                _ => digested_body(request, HeaderId::Authorization),
+            },
             supported: tags(HeaderId::Supported),
             require: tags(HeaderId::Require),
             path: request.values(HeaderId::Path).map(text).collect(),

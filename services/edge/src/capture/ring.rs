@@ -46,8 +46,20 @@ struct Entry {
 }
 
 enum Kind {
-    Message { direction: Direction, local: SocketAddr, peer: SocketAddr, transport: Transport },
-    Decided(Box<Decided>),
+    Message {
+        direction: Direction,
+        local: SocketAddr,
+        peer: SocketAddr,
+        transport: Transport,
+    },
+    /// The lengths of the first two parts of its text: of the message that it is about, and of what was decided. The rest is the
+    /// reason.
+    Decided {
+        call_id: Option<Arc<str>>,
+        by: &'static str,
+        about: u32,
+        what: u32,
+    },
 }
 
 /// One thing that happened.
@@ -95,10 +107,6 @@ impl Decided {
     pub(crate) fn of_call(self, call_id: &Arc<str>) -> Self {
         Self { call_id: Some(call_id.clone()), ..self }
     }
-
-    fn octets(&self) -> usize {
-        self.what.len() + self.reason.len()
-    }
 }
 
 impl Ring {
@@ -121,8 +129,12 @@ impl Ring {
     pub(crate) fn note(&self, about: &Message, decided: impl FnOnce() -> Decided) {
         if self.is_on() {
             // As much of the message as says which call it belongs to.
-            let call_id = about.call_id().unwrap_or_default();
-            self.push(Kind::Decided(Box::new(decided())), &[b"\nCall-ID: ", call_id, b"\r\n\r\n"]);
+            let head = [b"\nCall-ID: ", about.call_id().unwrap_or_default(), b"\r\n\r\n"];
+            let Decided { call_id, by, what, reason } = decided();
+            let length = head.iter().map(|part| part.len()).sum::<usize>() as u32;
+            let kind = Kind::Decided { call_id, by, about: length, what: what.len() as u32 };
+            let [name, value, end] = head;
+            self.push(kind, &[name, value, end, what.as_bytes(), reason.as_bytes()]);
         }
     }
 
@@ -155,12 +167,12 @@ impl Ring {
         let (number, text) = (kept.next, kept.texts.push(text));
         let entry = Entry { number, at, kind, text };
         kept.next += 1;
-        kept.octets += entry.octets();
+        kept.octets += text.len();
         kept.steps.push_back(entry);
         let mut left = 0;
         while kept.steps.len() > self.max_steps || kept.octets > self.max_octets {
             let Some(oldest) = kept.steps.pop_front() else { break };
-            kept.octets -= oldest.octets();
+            kept.octets -= oldest.text.len();
             left += 1;
         }
         if left > 0 {
@@ -173,21 +185,20 @@ impl Ring {
 }
 
 impl Entry {
-    fn octets(&self) -> usize {
-        let reasons = match &self.kind {
-            Kind::Message { .. } => 0,
-            Kind::Decided(decided) => decided.octets(),
-        };
-        self.text.len() + reasons
-    }
-
     fn show(&self, texts: &Texts) -> Step {
         let text = Bytes::copy_from_slice(texts.get(self.text));
         let what = match &self.kind {
             &Kind::Message { direction, local, peer, transport } => {
                 What::Message { direction, local, peer, transport, bytes: text }
             }
-            Kind::Decided(decided) => What::Decided { about: text, decided: (**decided).clone() },
+            &Kind::Decided { ref call_id, by, about, what } => {
+                let about = text.slice(..text.len().min(about as usize));
+                let reasons = &text[about.len()..];
+                let (what, reason) = reasons.split_at(reasons.len().min(what as usize));
+                let words = |text| Cow::Owned(String::from_utf8_lossy(text).into_owned());
+                let (what, reason) = (words(what), words(reason));
+                What::Decided { about, decided: Decided { call_id: call_id.clone(), by, what, reason } }
+            }
         };
         Step { number: self.number, at: self.at, what }
     }
