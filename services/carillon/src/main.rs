@@ -1,6 +1,7 @@
 //! The one executable of Carillon.
 #![deny(clippy::print_stdout, clippy::print_stderr)] // they panic when nobody reads; `out.rs` does not
 
+mod allocator;
 mod cli;
 mod client;
 mod demo;
@@ -18,7 +19,7 @@ use out::{OutputError, complain};
 use serve::settings::Settings;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Mimalloc = allocator::Mimalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
