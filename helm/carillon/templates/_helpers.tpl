@@ -109,8 +109,31 @@ annotations:
 {{- $any := ternary "[::]" "0.0.0.0" (eq . "IPv6") -}}
 {{- $listeners = append $listeners (printf "udp://%s:%d" $any (int $ports.udp)) -}}
 {{- $listeners = append $listeners (printf "tcp://%s:%d" $any (int $ports.tcp)) -}}
+{{- range (include "carillon.streams" $ | splitList "," | compact) -}}
+{{- $listeners = append $listeners (printf "%s://%s:%d" . $any (int (index $ports .))) -}}
+{{- end -}}
 {{- end -}}
 {{- join "," $listeners -}}
+{{- end -}}
+
+{{/* Which of tls, ws and wss are open, separated by commas. */}}
+{{- define "carillon.streams" -}}
+{{- $edge := .Values.edge -}}
+{{- $streams := list -}}
+{{- if $edge.tls.existingSecret -}}{{- $streams = append $streams "tls" -}}{{- end -}}
+{{- if $edge.webSocket.plain -}}{{- $streams = append $streams "ws" -}}{{- end -}}
+{{- if $edge.webSocket.secure -}}{{- $streams = append $streams "wss" -}}{{- end -}}
+{{- join "," $streams -}}
+{{- end -}}
+
+{{/* What is shown by one of them, (list . "tls"): empty for the host of carillon.advertise and the listener's own port. */}}
+{{- define "carillon.advertiseStream" -}}
+{{- $edge := (index . 0).Values.edge -}}
+{{- $address := index $edge.advertise (index . 1) -}}
+{{- if and (not $address) (eq $edge.exposure "nodePort") -}}
+  {{- $address = printf "hostIP:%d" (int (index $edge.services (index . 1)).nodePort) -}}
+{{- end -}}
+{{- $address | replace "podIP" "$(POD_IP)" | replace "hostIP" "$(HOST_IP)" | replace "{index}" "$(POD_INDEX)" -}}
 {{- end -}}
 
 {{/* What Via, Contact and Record-Route show, with pod facts as $(…) of the container's environment. */}}

@@ -5,6 +5,12 @@
 {{- if and $edge.advertise.tcp (ne $edge.advertise.tcp $edge.advertise.udp) -}}
 {{- fail "edge.advertise.tcp differs from edge.advertise.udp: an edge shows one address for both. Give both Services one name in DNS." -}}
 {{- end -}}
+{{- if and $edge.webSocket.secure (not $edge.tls.existingSecret) -}}
+{{- fail "edge.webSocket.secure needs a certificate: say edge.tls.existingSecret." -}}
+{{- end -}}
+{{- if and $edge.tls.caSecret (not $edge.tls.existingSecret) -}}
+{{- fail "edge.tls.caSecret says whom to believe, and there is nothing to show: say edge.tls.existingSecret." -}}
+{{- end -}}
 {{- if and (contains "POD_INDEX" $udp) (ne $edge.exposure "perPod") -}}
 {{- fail "edge.advertise.udp holds {index}, which only pods of edge.exposure=perPod have." -}}
 {{- end -}}

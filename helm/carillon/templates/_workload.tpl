@@ -52,6 +52,13 @@ spec:
           {{- if $hostNetwork }}
           hostPort: {{ $values.ports.tcp }}
           {{- end }}
+        {{- range (include "carillon.streams" $root | splitList "," | compact) }}
+        - name: sip-{{ . }}
+          containerPort: {{ index $values.ports . }}
+          {{- if $hostNetwork }}
+          hostPort: {{ index $values.ports . }}
+          {{- end }}
+        {{- end }}
         {{- end }}
       env:
         - name: POD_NAME
@@ -94,6 +101,22 @@ spec:
           value: {{ include "carillon.sipListeners" $root | quote }}
         - name: CARILLON_ADVERTISE
           value: {{ include "carillon.advertise" $root | quote }}
+        {{- range $stream := (include "carillon.streams" $root | splitList "," | compact) }}
+        {{- with include "carillon.advertiseStream" (list $root $stream) }}
+        - name: CARILLON_SIP_ADVERTISE_{{ upper $stream }}
+          value: {{ . | quote }}
+        {{- end }}
+        {{- end }}
+        {{- if $values.tls.existingSecret }}
+        - name: CARILLON_TLS_CERT
+          value: /etc/carillon/tls/tls.crt
+        - name: CARILLON_TLS_KEY
+          value: /etc/carillon/tls/tls.key
+        {{- end }}
+        {{- if $values.tls.caSecret }}
+        - name: CARILLON_TLS_CA
+          value: /etc/carillon/tls-ca/ca.crt
+        {{- end }}
         {{- else if and $root.Values.redis.existingSecret (not $root.Values.redis.deploy) }}
         - name: CARILLON_REDIS
           valueFrom:
@@ -152,6 +175,21 @@ spec:
               items:
                 - key: {{ $root.Values.api.existingSecretKey }}
                   path: api-tokens/{{ $root.Values.api.existingSecretKey }}
+          {{- if $isEdge }}
+          {{- with $values.tls.existingSecret }}
+          - secret:
+              name: {{ . }}
+              items:
+                - {key: tls.crt, path: tls/tls.crt}
+                - {key: tls.key, path: tls/tls.key}
+          {{- end }}
+          {{- with $values.tls.caSecret }}
+          - secret:
+              name: {{ . }}
+              items:
+                - {key: ca.crt, path: tls-ca/ca.crt}
+          {{- end }}
+          {{- end }}
     {{- with $values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

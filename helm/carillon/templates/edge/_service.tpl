@@ -1,4 +1,5 @@
-{{/* A Service for phones: (list . suffix protocols annotations-and-ip selector-labels-extra). Protocols: list of udp, tcp. */}}
+{{/* A Service for phones: (list . suffix protocols selector-labels-extra). Protocols: list of udp, tcp, tls, ws, wss; the first one
+has the annotations and the address. */}}
 {{- define "carillon.sipService" -}}
 {{- $root := index . 0 -}}
 {{- $suffix := index . 1 -}}
@@ -45,7 +46,7 @@ spec:
   ports:
     {{- range $protocols }}
     - name: sip-{{ . }}
-      protocol: {{ upper . }}
+      protocol: {{ ternary "UDP" "TCP" (eq . "udp") }}
       port: {{ index $edge.ports . }}
       targetPort: sip-{{ . }}
       {{- if eq $type "NodePort" }}
