@@ -1,4 +1,7 @@
 //! From a connection of the kernel to one that carries messages: the handshakes of TLS and of WebSocket, within their time.
+//!
+//! What only a handshake needs is in a box of its own, which goes when it is done: a connection is silent for most of its life, and
+//! there are many.
 
 use std::future::Future;
 use std::io;
@@ -36,7 +39,7 @@ pub(crate) struct Toward {
 impl Opening {
     /// TLS that a peer began.
     pub(crate) async fn accept_tls(self, stream: TcpStream, live: Arc<Live>, line: Line) {
-        match self.in_time(self.server(stream, live)).await {
+        match self.in_time(Box::pin(self.server(stream, live))).await {
             Ok((stream, secured)) => {
                 line.opened(Some(secured)).await;
                 stream::run(stream, line).await;
@@ -47,7 +50,7 @@ impl Opening {
 
     /// WebSocket that a peer began.
     pub(crate) async fn accept_websocket(self, stream: TcpStream, line: Line) {
-        match self.in_time(self.upgrade(stream, &line)).await {
+        match self.in_time(Box::pin(self.upgrade(stream, &line))).await {
             Ok(socket) => {
                 line.opened(None).await;
                 websocket::run(socket, line).await;
@@ -62,7 +65,7 @@ impl Opening {
             let (stream, secured) = self.server(stream, live).await?;
             Ok((self.upgrade(stream, &line).await?, secured))
         };
-        match self.in_time(both).await {
+        match self.in_time(Box::pin(both)).await {
             Ok((socket, secured)) => {
                 line.opened(Some(secured)).await;
                 websocket::run(socket, line).await;
@@ -88,7 +91,7 @@ impl Opening {
             Ok(stream) => stream,
             Err(end) => return line.end(end, Vec::new()).await,
         };
-        match self.in_time(self.client(stream, toward)).await {
+        match self.in_time(Box::pin(self.client(stream, toward))).await {
             Ok((stream, secured)) => {
                 line.opened(Some(secured)).await;
                 stream::run(stream, line).await;
@@ -108,26 +111,26 @@ impl Opening {
         &self,
         stream: TcpStream,
         live: Arc<Live>,
-    ) -> Result<(server::TlsStream<TcpStream>, Secured), FlowEnd> {
+    ) -> Result<(Box<server::TlsStream<TcpStream>>, Secured), FlowEnd> {
         let stream = TlsAcceptor::from(live.acceptor()).accept(stream).await;
         let stream = stream.map_err(|error| self.not_secured(&error))?;
         let session = stream.get_ref().1;
         let secured = live.client(session.server_name(), session.peer_certificates());
-        Ok((stream, secured))
+        Ok((Box::new(stream), secured))
     }
 
     async fn client(
         &self,
         stream: TcpStream,
         toward: Toward,
-    ) -> Result<(client::TlsStream<TcpStream>, Secured), FlowEnd> {
+    ) -> Result<(Box<client::TlsStream<TcpStream>>, Secured), FlowEnd> {
         let Toward { domain, ours, connector } = toward;
         // RFC 5922 7.8: the name is sent, so that one server can be several domains.
         let name = ServerName::try_from(String::from(domain)).map_err(|_| FlowEnd::Handshake)?;
         let stream = TlsConnector::from(connector).connect(name, stream).await;
         let stream = stream.map_err(|error| self.not_secured(&error))?;
         let peer = identities(stream.get_ref().1.peer_certificates());
-        Ok((stream, Secured { peer, ours }))
+        Ok((Box::new(stream), Secured { peer, ours }))
     }
 
     fn not_secured(&self, error: &io::Error) -> FlowEnd {
@@ -145,12 +148,12 @@ impl Opening {
         &self,
         stream: S,
         line: &Line,
-    ) -> Result<tokio_tungstenite::WebSocketStream<S>, FlowEnd>
+    ) -> Result<Box<tokio_tungstenite::WebSocketStream<S>>, FlowEnd>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
         let socket = websocket::upgrade(stream, &self.config.origins, &line.patience).await;
-        socket.map_err(|_| {
+        socket.map(Box::new).map_err(|_| {
             self.counters.websocket_handshakes_failed.one_more();
             FlowEnd::Handshake
         })

@@ -103,6 +103,9 @@ impl Line {
     }
 }
 
+/// What is read at a time: most messages of a phone fit, and an idle connection holds no more.
+const READ: usize = 2 * 1024;
+
 /// Pings that may wait for their answer.
 const PONGS: usize = 16;
 
@@ -144,7 +147,7 @@ async fn read<S: AsyncRead>(
 ) -> FlowEnd {
     let Line { flow, events, patience, .. } = line;
     let mut framer = Framer::new(patience.limits);
-    let mut buffer = BytesMut::with_capacity(8 * 1024);
+    let mut buffer = BytesMut::with_capacity(READ);
     let mut last_read = Instant::now();
     // A peer that has just connected owes its first message as one that began a message owes the rest.
     let mut owed_since = Some(last_read);

@@ -102,7 +102,7 @@ fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
 }
 
 /// Runs a connection until either side ends it, and reports the end.
-pub(crate) async fn run<S>(socket: WebSocketStream<S>, mut line: Line)
+pub(crate) async fn run<S>(socket: Box<WebSocketStream<S>>, mut line: Line)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -123,7 +123,7 @@ where
 }
 
 async fn read<S>(
-    mut stream: SplitStream<WebSocketStream<S>>,
+    mut stream: SplitStream<Box<WebSocketStream<S>>>,
     line: &Line,
     say: mpsc::Sender<Word>,
     active: watch::Receiver<Instant>,
@@ -197,7 +197,7 @@ fn keep_alive(bytes: &[u8]) -> Option<bool> {
 }
 
 async fn write<S>(
-    mut sink: SplitSink<WebSocketStream<S>, Frame>,
+    mut sink: SplitSink<Box<WebSocketStream<S>>, Frame>,
     outgoing: &mut mpsc::Receiver<Parcel>,
     mut words: mpsc::Receiver<Word>,
     in_hand: &mut Vec<Parcel>,
