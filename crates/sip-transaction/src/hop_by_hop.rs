@@ -80,6 +80,12 @@ fn request_like(method: &str, invite: &Message, to: &Message) -> Result<Vec<u8>,
     line(&mut text, "Call-ID", first(invite, HeaderId::CallId)?);
     let cseq = invite.cseq().map_err(|_| BuildError::Missing(HeaderId::CSeq))?;
     line(&mut text, "CSeq", format!("{} {method}", cseq.number).as_bytes());
+    // RFC 3841 5: what chose the way of the INVITE chooses theirs
+    for id in [HeaderId::AcceptContact, HeaderId::RejectContact, HeaderId::RequestDisposition] {
+        for value in invite.all(id) {
+            line(&mut text, id.as_str(), value);
+        }
+    }
     Ok(text)
 }
 
@@ -133,6 +139,21 @@ mod tests {
             Call-ID: call\r\nCSeq: 7 CANCEL\r\n\
             Reason: SIP;cause=200;text=\"Call completed elsewhere\"  X: y\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8_lossy(cancel.bytes()), expected);
+    }
+
+    /// CAP-05
+    #[test]
+    fn preferences_go_along_unchanged() {
+        let text = String::from_utf8_lossy(INVITE).replace(
+            "Subject: no\r\n",
+            "a: *;video;require\r\nReject-Contact: *;automata\r\nRequest-Disposition: no-fork\r\n",
+        );
+        let invite = Message::parse(text.into_bytes().into(), &Limits::default()).unwrap();
+        for request in [cancel(&invite, &[]).unwrap(), ack(&invite, &message(BUSY)).unwrap()] {
+            for id in [HeaderId::AcceptContact, HeaderId::RejectContact, HeaderId::RequestDisposition] {
+                assert!(request.all(id).eq(invite.all(id)), "{}", id.as_str());
+            }
+        }
     }
 
     #[test]

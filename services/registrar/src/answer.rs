@@ -7,7 +7,12 @@ use cluster_api::{
 use sip_message::Date;
 use store::StoreError;
 
-use crate::{aors::ChangeError, record::AorRecord, register::Refusal};
+use crate::{
+    aors::ChangeError,
+    gruu,
+    record::{AorRecord, BindingRecord},
+    register::{Asked, Refusal},
+};
 
 /// An answer without anything but its status.
 pub(crate) fn bare(status: u32, reason: &str) -> RegisterResponse {
@@ -20,22 +25,33 @@ pub(crate) fn challenged(challenges: Vec<String>) -> RegisterResponse {
 }
 
 /// 200 with every binding (RFC 3261 10.3 step 8).
-pub(crate) fn accepted(record: &AorRecord, path: &[String], now_ms: u64) -> RegisterResponse {
-    let contacts = record
-        .live(now_ms)
-        .map(|binding| RegisteredContact {
+pub(crate) fn accepted(record: &AorRecord, asked: Asked<'_>, now_ms: u64) -> RegisterResponse {
+    let path = asked.path;
+    let shown = |binding: &BindingRecord| {
+        let mut params = binding.params.clone();
+        if asked.gruu
+            && let Some(public) = gruu::public(asked.aor, binding)
+        {
+            params.push(format!("pub-gruu=\"{public}\""));
+        }
+        RegisteredContact {
             uri: binding.uri.clone(),
             display_name: binding.display_name.clone(),
-            params: binding.params.clone(),
+            params,
             expires: binding.seconds_left(now_ms),
             q_milli: binding.q_milli,
-        })
-        .collect();
+        }
+    };
+    let contacts = record.live(now_ms).map(shown).collect();
     let date = Date { unix_seconds: i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX) };
     let mut headers = Vec::with_capacity(1 + path.len());
     headers.push(header("Date", date.to_string()));
     // RFC 3327 5.3
     headers.extend(path.iter().map(|hop| header("Path", hop.clone())));
+    if asked.outbound {
+        // RFC 5626 6; `gruu` stands in no Require of a response (RFC 5627 5.1)
+        headers.push(header("Require", "outbound".to_owned()));
+    }
     RegisterResponse { contacts, headers, ..bare(200, "") }
 }
 

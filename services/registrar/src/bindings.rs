@@ -18,6 +18,7 @@ use crate::{
     accounts::{not_found, text},
     aors::{Change, note, time},
     config::Auth,
+    gruu,
     listing::page_size,
     record::{BindingRecord, NEVER_MS},
     refusal::{of_change, of_store},
@@ -164,8 +165,8 @@ pub(crate) fn show(aor: &str, binding: &BindingRecord) -> Binding {
         edge_id: String::new(),
         user_agent: binding.user_agent.clone(),
         instance: binding.instance().to_owned(),
-        reg_id: binding.param("reg-id").and_then(|id| id.parse().ok()).unwrap_or(0),
-        pub_gruu: String::new(),
+        reg_id: binding.reg_id,
+        pub_gruu: gruu::public(aor, binding).unwrap_or_default(),
         r#static: binding.is_static,
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     answer::header,
     aors::time,
     forwards::{MOST_FORWARDS, add_conditional, unconditional},
+    preferences::{Order, Preferences},
     record::{AorRecord, BindingRecord, ForwardingRecord, NEVER_MS},
 };
 
@@ -30,6 +31,16 @@ pub(crate) struct Callee {
     is_secure: bool,
 }
 
+/// Whom a request looks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looking<'a> {
+    /// A sips request reaches sips contacts only (RFC 5630 5.3).
+    pub is_secure: bool,
+    /// One device (RFC 5627 6.1).
+    pub instance: Option<&'a str>,
+    pub preferences: &'a Preferences,
+}
+
 /// What a plan takes into account besides the callee.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Asking {
@@ -42,47 +53,56 @@ pub(crate) struct Asking {
 }
 
 impl Callee {
-    /// Reads a record for one request. `instance` names one device (RFC 5627 6.1); a sips request reaches sips contacts only
-    /// (RFC 5630 5.3).
-    pub(crate) fn of(
-        record: &AorRecord,
-        aor: &str,
-        is_secure: bool,
-        instance: Option<&str>,
-        now_ms: u64,
-    ) -> Self {
-        let mut bindings: Vec<&BindingRecord> = record.live(now_ms).collect();
-        // a stable sort: what is equally wanted stays in the order of registration
-        bindings.sort_by_key(|binding| std::cmp::Reverse(binding.q()));
+    /// Reads a record for one request.
+    pub(crate) fn reached(record: &AorRecord, aor: &str, looking: Looking<'_>, now_ms: u64) -> Self {
+        let Looking { is_secure, instance, preferences } = looking;
+        let wanted = record.live(now_ms).filter_map(|binding| {
+            let is_meant = instance.is_none_or(|instance| names_device(binding, instance));
+            Some((binding, preferences.rank(&binding.params).filter(|_| is_meant)?))
+        });
+        let mut bindings: Vec<(&BindingRecord, u32)> = wanted.collect();
+        // a stable sort: what is equally wanted stays in the order of registration. RFC 3841 7.2.4: the caller's wishes count
+        // within one q
+        bindings.sort_by_key(|(binding, rank)| std::cmp::Reverse((binding.q(), *rank)));
         let account = record.account.as_ref();
         let mut callee = Self {
             // an expired binding that nobody has cleaned away yet tells of a user too
             is_known: account.is_some() || !record.bindings.is_empty() || record.forget_ms > now_ms,
             is_disabled: account.is_some_and(|account| account.disabled),
             is_anchored: account.is_some_and(|account| account.anchor),
-            is_redirecting: account.is_some_and(|account| account.redirect_only),
+            is_redirecting: account.is_some_and(|account| account.redirect_only)
+                || preferences.disposition.redirect,
             forwarding: account.filter(|_| instance.is_none()).and_then(|account| account.forwarding.clone()),
             is_secure,
             ..Self::default()
         };
         if callee.is_redirecting {
-            callee.contacts = bindings.iter().map(|binding| contact_value(binding)).collect();
+            callee.contacts = bindings.iter().map(|(binding, _)| contact_value(binding)).collect();
             return callee;
         }
-        let mut last_q = None;
-        for binding in bindings {
-            let is_wanted = instance.is_none_or(|instance| names_device(binding, instance));
-            if !is_wanted || !is_dialable(&binding.uri, is_secure) {
-                callee.is_insecure |= is_wanted && is_dialable(&binding.uri, false);
+        let mut last = None;
+        for (binding, rank) in bindings {
+            if !is_dialable(&binding.uri, is_secure) {
+                callee.is_insecure |= is_dialable(&binding.uri, false);
                 continue;
             }
-            if last_q != Some(binding.q()) {
-                last_q = Some(binding.q());
+            let place = (binding.q(), rank);
+            let begins = match preferences.disposition.order {
+                Order::Ranked => last != Some(place),
+                Order::Parallel => last.is_none(),
+                Order::Sequential => true,
+            };
+            last = Some(place);
+            if begins {
                 callee.groups.push(Group { cause: "contact".to_owned(), ..Group::default() });
             }
             if let Some(group) = callee.groups.last_mut() {
                 group.targets.push(target(binding, aor));
             }
+        }
+        if preferences.disposition.no_fork {
+            callee.groups.truncate(1);
+            callee.groups.iter_mut().for_each(|group| group.targets.truncate(1));
         }
         callee
     }
@@ -178,6 +198,13 @@ mod tests {
 
     fn binding(uri: &str, q_milli: Option<u32>) -> BindingRecord {
         BindingRecord { uri: uri.to_owned(), q_milli, expires_ms: 2_000, ..BindingRecord::default() }
+    }
+
+    impl Callee {
+        fn of(record: &AorRecord, aor: &str, is_secure: bool, instance: Option<&str>, now_ms: u64) -> Self {
+            let preferences = &Preferences::default();
+            Self::reached(record, aor, Looking { is_secure, instance, preferences }, now_ms)
+        }
     }
 
     fn record(bindings: Vec<BindingRecord>) -> AorRecord {

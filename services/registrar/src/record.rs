@@ -152,6 +152,9 @@ pub(crate) struct BindingRecord {
     pub user_agent: String,
     #[prost(bool, tag = "13")]
     pub is_static: bool,
+    /// Which flow of its device it is (RFC 5626 4.2); 0 when it is none.
+    #[prost(uint32, tag = "14")]
+    pub reg_id: u32,
 }
 
 /// One nonce that the user has used.
@@ -249,13 +252,18 @@ impl AccountRecord {
     }
 }
 
+/// Value of a parameter among those of a contact, without quotes.
+pub(crate) fn contact_param<'a>(params: &'a [String], name: &str) -> Option<&'a str> {
+    params.iter().find_map(|param| {
+        let (known, value) = param.split_once('=').unwrap_or((param, ""));
+        known.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+    })
+}
+
 impl BindingRecord {
     /// Value of a header parameter, without quotes.
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        self.params.iter().find_map(|param| {
-            let (known, value) = param.split_once('=').unwrap_or((param, ""));
-            known.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
-        })
+        contact_param(&self.params, name)
     }
 
     /// The instance of the device (RFC 5626 4.1), empty when it has none.

@@ -12,12 +12,13 @@ use crate::{
     auth::{Claim, Demand, Proof},
     config::Auth,
     domains::{Domain, user_aor},
+    outbound::{Outbound, outbound},
     record::AccountRecord,
     register::{Asked, Policy, plan},
 };
 
 /// Option tags that a REGISTER may require.
-const SUPPORTED: [&str; 1] = ["path"];
+const SUPPORTED: [&str; 3] = ["path", "outbound", "gruu"];
 
 impl Shared {
     /// Answers one REGISTER. The answer may be sent: every change in it is committed.
@@ -59,6 +60,21 @@ impl Shared {
             return Ok(unsupported(&["path"]));
         }
         let received = request.source.as_ref().and_then(Source::received).unwrap_or_default();
+        // Nearly always both are written alike.
+        let is_own = request.from_uri == request.to_uri;
+        let other = if is_own { None } else { address_of(&request.from_uri) };
+        let from_aor = if is_own { Some(&*to_aor) } else { other.as_deref() };
+        // who requires it supports it
+        let supports =
+            |option: &str| request.supported.iter().chain(&request.require).any(|tag| tag == option);
+        let is_first_party = from_aor == Some(&*to_aor);
+        let outbound = match outbound(&request.contacts, supports("outbound"), &request.path, is_first_party)
+        {
+            Outbound::Applied => true,
+            Outbound::Ignored => false,
+            Outbound::NoFirstHop => return Ok(bare(439, "")),
+            Outbound::SeveralContacts => return Ok(bare(400, "Several Contacts On One Flow")),
+        };
         let asked = Asked {
             aor: &to_aor,
             contacts: &request.contacts,
@@ -71,11 +87,9 @@ impl Shared {
             received: &received,
             flow: &request.flow,
             user_agent: &request.user_agent,
+            outbound,
+            gruu: supports("gruu"),
         };
-        // Nearly always both are written alike.
-        let is_own = request.from_uri == request.to_uri;
-        let other = if is_own { None } else { address_of(&request.from_uri) };
-        let from_aor = if is_own { Some(&*to_aor) } else { other.as_deref() };
         // step 3
         if request.source.as_ref().is_some_and(|source| source.trusted) {
             return self.register_trusted(domain, asked).await;
@@ -230,7 +244,7 @@ impl Shared {
         if let Some(window) = window {
             draft.record.set_replay_window(window);
         } else if plan.is_query() {
-            return Change::Keep(accepted(draft.record, asked.path, now_ms));
+            return Change::Keep(accepted(draft.record, asked, now_ms));
         }
         let Draft { aor, record, ops, .. } = draft;
         if !plan.is_query() {
@@ -240,7 +254,7 @@ impl Shared {
                 }
             });
         }
-        Change::Commit(accepted(draft.record, asked.path, now_ms))
+        Change::Commit(accepted(draft.record, asked, now_ms))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::{
     auth::{Demand, Proof},
     config::Auth,
     domains::{Domain, user_aor},
-    plan::{Asking, Callee, callee_plan, refuse},
+    plan::{Asking, Callee, Looking, callee_plan, refuse},
+    preferences::Preferences,
 };
 
 /// Packages whose notifier is the presence service; all others are the phone's own.
@@ -55,10 +56,11 @@ impl Shared {
             return stop(refuse(416, ""));
         }
         let callee_aor = self.callee_aor(&target, request);
+        let preferences = Preferences::of(request);
         // both need the store at most once, so they go together
         let callee = async {
             match &callee_aor {
-                Some(aor) => self.read_callee(aor, &target).await.map(Some),
+                Some(aor) => self.read_callee(aor, &target, &preferences).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -68,7 +70,10 @@ impl Shared {
             Err(refusal) => return stop(refusal),
         };
         let plan = match callee? {
-            Some(callee) => self.plan_for_own(request, &target, &callee, caller.is_anchored),
+            Some(callee) => {
+                let recurse = self.config.recurse && !preferences.disposition.no_recurse;
+                self.plan_for_own(request, &target, &callee, caller.is_anchored, recurse)
+            }
             None => match self.domains.of(&target) {
                 Some(_) => self.plan_for_domain(request),
                 None if caller.may_leave && target.scheme != Scheme::Tel => Plan::Relay(Relay {}),
@@ -166,13 +171,16 @@ impl Shared {
         domain.unwrap_or_else(|| self.domains.home()).aor_of(number)
     }
 
-    async fn read_callee(&self, aor: &str, target: &Uri<'_>) -> Result<Callee, ChangeError> {
+    async fn read_callee(
+        &self,
+        aor: &str,
+        target: &Uri<'_>,
+        preferences: &Preferences,
+    ) -> Result<Callee, ChangeError> {
         let now_ms = self.aors.now_ms();
         let instance = target.param("gr").filter(|value| !value.is_empty());
-        let callee = self
-            .aors
-            .read(aor, |record| Callee::of(record, aor, target.is_secure(), instance, now_ms))
-            .await?;
+        let looking = Looking { is_secure: target.is_secure(), instance, preferences };
+        let callee = self.aors.read(aor, |record| Callee::reached(record, aor, looking, now_ms)).await?;
         Ok(callee)
     }
 
@@ -182,6 +190,7 @@ impl Shared {
         target: &Uri<'_>,
         callee: &Callee,
         is_anchored: bool,
+        recurse: bool,
     ) -> Plan {
         let user = target.user.unwrap_or_default();
         if self.config.call_control_users.iter().any(|service| service.as_bytes() == user) {
@@ -199,7 +208,7 @@ impl Shared {
             return Plan::CallControl(HandToCallControl {});
         }
         let is_call = request.method == "INVITE" && !request.in_dialog;
-        callee_plan(callee, Asking { is_call, forwards: request.forwards, recurse: self.config.recurse })
+        callee_plan(callee, Asking { is_call, forwards: request.forwards, recurse })
     }
 
     /// A request to the domain itself, without a user.

@@ -10,6 +10,8 @@ use std::time::Duration;
 use cluster_api::registrar::v1::{RegisterContact, binding_event};
 use sip_message::{Scheme, Uri};
 
+use crate::gruu;
+use crate::outbound;
 use crate::record::{AorRecord, BindingRecord, NEVER_MS};
 
 use granted::{Granted, granted};
@@ -41,6 +43,10 @@ pub(crate) struct Asked<'a> {
     pub received: &'a str,
     pub flow: &'a str,
     pub user_agent: &'a str,
+    /// Whether instance and reg-id name the flow that is registered (RFC 5626 6).
+    pub outbound: bool,
+    /// Whether the answer shows GRUUs (RFC 5627 5.1).
+    pub gruu: bool,
 }
 
 /// Why a REGISTER changes nothing.
@@ -99,7 +105,12 @@ pub(crate) fn plan<'a>(
         let uri = Uri::parse(contact.uri.as_bytes()).map_err(|_| Refusal::BadContact(contact.uri.clone()))?;
         check_contact(&uri, asked)?;
         let granted = granted(uri.scheme, contact.expires.or(asked.expires), policy)?;
-        let known = record.live(now_ms).find(|binding| is_equivalent(&uri, &binding.uri));
+        let flow = outbound::key(&contact.params).filter(|_| asked.outbound);
+        // RFC 5626 6: a flow is known by instance and reg-id, whatever its contact is now
+        let known = record.live(now_ms).find(|binding| match flow {
+            Some(flow) => outbound::is_flow(binding, flow),
+            None => is_equivalent(&uri, &binding.uri),
+        });
         let known = known.map(|binding| binding.id);
         let step = match (granted, known) {
             (Granted::Nothing, known) => known.map(Step::Unbind),
@@ -184,6 +195,8 @@ impl Plan<'_> {
         set(&mut binding.uri, &contact.uri);
         set(&mut binding.display_name, &contact.display_name);
         binding.params.clone_from(&contact.params);
+        // RFC 5627 5.1: these are ours to give
+        binding.params.retain(|param| !gruu::is_given(param));
         binding.q_milli = contact.q_milli.map(|q| q.min(1_000));
         binding.expires_ms = match granted {
             Granted::Seconds(seconds) => now_ms.saturating_add(u64::from(seconds) * 1_000),
@@ -196,6 +209,8 @@ impl Plan<'_> {
         set(&mut binding.received, asked.received);
         set(&mut binding.flow, if contact.by_uri { "" } else { asked.flow });
         set(&mut binding.user_agent, asked.user_agent);
+        let flow = outbound::key(&contact.params).filter(|_| asked.outbound);
+        binding.reg_id = flow.map_or(0, |(_, reg_id)| reg_id);
         binding.is_static = false;
     }
 }

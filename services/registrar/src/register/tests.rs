@@ -30,6 +30,8 @@ fn asked<'a>(contacts: &'a [RegisterContact], call_id: &'a str, cseq: u32) -> As
         received: "udp:192.0.2.1:5060",
         flow: "flow",
         user_agent: "phone",
+        outbound: false,
+        gruu: false,
     }
 }
 

@@ -5,6 +5,8 @@ mod authentication;
 mod bindings;
 mod forwarding;
 mod membership;
+mod outbound;
+mod preferences;
 mod registering;
 mod rig;
 mod routing;

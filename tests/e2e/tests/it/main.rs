@@ -7,6 +7,7 @@ mod challenged_legs;
 mod command_line;
 mod contacts;
 mod demo;
+mod devices;
 mod dial_sipp;
 mod flows;
 mod forks;
