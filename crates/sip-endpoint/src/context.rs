@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sip_message::Message;
+use sip_message::{Message, Written};
 use sip_transaction::{
     BuildError, CancelOutcome, ClientKey, Key, RespondError, SendError, ServerKey, Stats, Transactions,
 };
@@ -131,6 +131,26 @@ impl<U: TransactionUser> Context<'_, U> {
             self.core.keep(hop);
         }
         self.core.transactions.respond(self.core.now, key, &response)
+    }
+
+    /// [`respond`](Self::respond) with a response that was only written.
+    ///
+    /// # Errors
+    /// See [`RespondError`]. Nothing was sent then.
+    pub fn respond_written(&mut self, key: ServerKey, response: &Written) -> Result<(), RespondError> {
+        self.core.transactions.respond_written(self.core.now, key, response)
+    }
+
+    /// [`respond_and_forget`](Self::respond_and_forget) with a response that was only written.
+    ///
+    /// # Errors
+    /// See [`RespondError`]. Nothing was sent then.
+    pub fn respond_written_and_forget(
+        &mut self,
+        key: ServerKey,
+        response: &Written,
+    ) -> Result<(), RespondError> {
+        self.core.transactions.respond_written_and_forget(key, response)
     }
 
     /// Answers a request once and forgets it: for challenges to senders that have not shown that they own their address

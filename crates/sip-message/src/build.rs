@@ -75,6 +75,25 @@ impl RequestBuilder {
     }
 }
 
+/// A response as it leaves. Every line was checked when it was added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    status: u16,
+    bytes: Bytes,
+}
+
+impl Written {
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The message.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
 /// Builds a response to a request. RFC 3261 8.2.6
 #[derive(Clone, Debug)]
 pub struct ResponseBuilder<'r> {
@@ -154,6 +173,15 @@ impl<'r> ResponseBuilder<'r> {
     /// Should the copied and the added headers together pass the largest head, the added ones and
     /// the body are left out: the answer to a huge request is still an answer.
     pub fn build(self) -> Message {
+        self.assemble().build()
+    }
+
+    /// The same for whoever only sends it: reading it again would cost more than writing it.
+    pub fn write(self) -> Written {
+        Written { status: self.status, bytes: self.assemble().finish() }
+    }
+
+    fn assemble(self) -> HeadBuilder {
         let reason = self.reason.as_deref().unwrap_or_else(|| standard_reason(self.status));
         // Measured first: it is written once, and kept as long as its transaction without room to spare.
         let tag = self.to_tag.as_deref().unwrap_or_default();
@@ -172,7 +200,7 @@ impl<'r> ResponseBuilder<'r> {
             head.text.extend_from_slice(&self.more.text);
             head.body = self.more.body;
         }
-        head.build()
+        head
     }
 
     fn copied(&self) -> impl Iterator<Item = Field<'r>> {
@@ -263,7 +291,12 @@ impl HeadBuilder {
         content_type + "Content-Length: \r\n\r\n".len() + Digits::of(body as u64).as_bytes().len() + body
     }
 
-    fn build(mut self) -> Message {
+    fn build(self) -> Message {
+        Message::parse(self.finish(), &Limits::OWN)
+            .expect("every line was checked when it was added, and the head is within the table's range")
+    }
+
+    fn finish(mut self) -> Bytes {
         self.text.reserve_exact(self.tail_len());
         let body = self.body.take();
         if let Some((content_type, _)) = &body {
@@ -276,8 +309,7 @@ impl HeadBuilder {
         for part in [b"Content-Length: ", length.as_bytes(), b"\r\n\r\n", &body] {
             self.text.extend_from_slice(part);
         }
-        Message::parse(self.text.into(), &Limits::OWN)
-            .expect("every line was checked when it was added, and the head is within the table's range")
+        self.text.into()
     }
 }
 

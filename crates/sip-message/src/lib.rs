@@ -31,7 +31,7 @@ mod status;
 mod swar;
 mod uri;
 
-pub use build::{RequestBuilder, ResponseBuilder};
+pub use build::{RequestBuilder, ResponseBuilder, Written};
 pub use edit::Edit;
 pub use error::{BuildError, HeaderError, HeaderFault, ParseError, ParseErrorKind, SyntaxError};
 pub use frame::{Frame, Framer};

@@ -195,14 +195,14 @@ impl<H: Copy> ServerSide<H> {
         &mut self,
         now: Instant,
         key: ServerKey,
-        response: &Message,
+        status: u16,
+        response: Bytes,
         outputs: &mut VecDeque<Output<H>>,
     ) -> Result<(), RespondError> {
-        let status = response.status().ok_or(RespondError::NotAResponse)?;
         if self.pool.get(key.0).is_none() {
             return Err(RespondError::Unknown);
         }
-        match self.step(now, key, Event::Respond(response.bytes().clone(), status), None, outputs) {
+        match self.step(now, key, Event::Respond(response, status), None, outputs) {
             Some(refused) => Err(refused),
             None => Ok(()),
         }
@@ -212,15 +212,12 @@ impl<H: Copy> ServerSide<H> {
     pub(crate) fn respond_and_forget(
         &mut self,
         key: ServerKey,
-        response: &Message,
+        response: Bytes,
         outputs: &mut VecDeque<Output<H>>,
     ) -> Result<(), RespondError> {
-        if response.is_request() {
-            return Err(RespondError::NotAResponse);
-        }
         let server = self.pool.remove(key.0).ok_or(RespondError::Unknown)?;
         let key = Key::Server(key);
-        outputs.push_back(Output::Transmit { hop: server.hop, bytes: response.bytes().clone(), origin: key });
+        outputs.push_back(Output::Transmit { hop: server.hop, bytes: response, origin: key });
         outputs.push_back(Output::Ended { key });
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use hashbrown::DefaultHashBuilder;
-use sip_message::{HeaderError, Message};
+use sip_message::{HeaderError, Message, Written};
 
 use crate::client::{CancelOutcome, ClientSide, SendError};
 use crate::config::Config;
@@ -136,7 +136,21 @@ impl<H: Copy> Transactions<H> {
     /// # Errors
     /// See [`RespondError`]. Nothing was sent then.
     pub fn respond(&mut self, now: Instant, key: ServerKey, response: &Message) -> Result<(), RespondError> {
-        self.servers.respond(now, key, response, &mut self.outputs)
+        let status = response.status().ok_or(RespondError::NotAResponse)?;
+        self.servers.respond(now, key, status, response.bytes().clone(), &mut self.outputs)
+    }
+
+    /// [`respond`](Self::respond) with a response that was only written.
+    ///
+    /// # Errors
+    /// See [`RespondError`]. Nothing was sent then.
+    pub fn respond_written(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        response: &Written,
+    ) -> Result<(), RespondError> {
+        self.servers.respond(now, key, response.status(), response.bytes().clone(), &mut self.outputs)
     }
 
     /// Answers a request once and forgets it: repetitions of the request will look new. For answers to senders that
@@ -145,7 +159,22 @@ impl<H: Copy> Transactions<H> {
     /// # Errors
     /// See [`RespondError`]. Nothing was sent then.
     pub fn respond_and_forget(&mut self, key: ServerKey, response: &Message) -> Result<(), RespondError> {
-        self.servers.respond_and_forget(key, response, &mut self.outputs)
+        if response.is_request() {
+            return Err(RespondError::NotAResponse);
+        }
+        self.servers.respond_and_forget(key, response.bytes().clone(), &mut self.outputs)
+    }
+
+    /// [`respond_and_forget`](Self::respond_and_forget) with a response that was only written.
+    ///
+    /// # Errors
+    /// See [`RespondError`]. Nothing was sent then.
+    pub fn respond_written_and_forget(
+        &mut self,
+        key: ServerKey,
+        response: &Written,
+    ) -> Result<(), RespondError> {
+        self.servers.respond_and_forget(key, response.bytes().clone(), &mut self.outputs)
     }
 
     /// Sends what a server transaction still has to send another way. RFC 3261 18.2.2

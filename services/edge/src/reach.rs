@@ -46,25 +46,25 @@ pub(crate) enum Reach {
 pub(crate) struct Sender<'a> {
     transport: Transport,
     source: SocketAddr,
-    /// The topmost Via of a request; a response shows only ours.
-    via: Option<Via<'a>>,
+    /// The request, whose topmost Via is the sender's; a response shows only ours.
+    request: Option<&'a Message>,
     /// The source is somebody else than the phone.
     is_another: bool,
 }
 
 impl<'a> Sender<'a> {
-    /// The sender of a request; `None` without a Via, which the endpoint does not let through.
-    pub(crate) fn of(request: &'a Message, arrival: &Arrival) -> Option<Self> {
+    /// The sender of a request.
+    pub(crate) fn of(request: &'a Message, arrival: &Arrival) -> Self {
         let passed_on = request.values(HeaderId::Via).nth(1).is_some() || request.has(HeaderId::Path);
         let (transport, source) = (arrival.transport, arrival.source);
-        Some(Self { transport, source, via: Some(request.top_via().ok()?), is_another: passed_on })
+        Self { transport, source, request: Some(request), is_another: passed_on }
     }
 
     /// The sender of a response.
     pub(crate) fn answering(response: &Message, arrival: &Arrival) -> Self {
         let passed_on = response.has(HeaderId::RecordRoute);
         let (transport, source) = (arrival.transport, arrival.source);
-        Self { transport, source, via: None, is_another: passed_on }
+        Self { transport, source, request: None, is_another: passed_on }
     }
 
     /// The sender of a REGISTER, with the URIs of From and To. A third party's REGISTER names contacts that are not its own. RFC 3261 10.2, RFC 5626 4.2.3
@@ -106,8 +106,13 @@ impl<'a> Sender<'a> {
         if by_flow { Reach::Flow } else { Reach::Uri }
     }
 
+    /// Read where it decides, which is seldom.
+    fn via(&self) -> Option<Via<'a>> {
+        self.request?.top_via().ok()
+    }
+
     fn sent_by(&self) -> Option<IpAddr> {
-        self.via.as_ref()?.host_ip().map(|ip| ip.to_canonical())
+        self.via()?.host_ip().map(|ip| ip.to_canonical())
     }
 
     /// Did a NAT change the address on the way?
@@ -122,7 +127,7 @@ impl<'a> Sender<'a> {
 
     /// Is this the name that the sender gives itself, at the port that it sends from?
     fn is_called(&self, host: &str, named: &Host) -> bool {
-        self.via.as_ref().is_some_and(|via| via.host.eq_ignore_ascii_case(host)) && self.has_port(named)
+        self.via().is_some_and(|via| via.host.eq_ignore_ascii_case(host)) && self.has_port(named)
     }
 
     /// Is this the port that the sender sends from, or the one that a NAT put another one in place of?
@@ -130,11 +135,9 @@ impl<'a> Sender<'a> {
         let transport = named.transport_or_default();
         let port = named.port.unwrap_or(transport.default_port());
         // The endpoint has filled in what the sender left open. RFC 3581 4
-        let is_claimed = self
-            .via
-            .as_ref()
-            .is_some_and(|via| via.rport == Rport::Port(self.source.port()) && port == via.port_or_default());
-        transport == self.transport && (port == self.source.port() || is_claimed)
+        let is_claimed =
+            |via: Via<'_>| via.rport == Rport::Port(self.source.port()) && port == via.port_or_default();
+        transport == self.transport && (port == self.source.port() || self.via().is_some_and(is_claimed))
     }
 
     /// Can the source be reached from further away than this address?

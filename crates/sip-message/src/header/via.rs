@@ -80,14 +80,15 @@ impl<'a> Via<'a> {
 
     /// Version, transport, host and port: all that stands before the parameters.
     fn scan_sent(scanner: &mut Scanner<'a>) -> Result<(&'a [u8], Via<'a>), SyntaxError> {
-        scanner.skip_lws();
-        let protocol = scanner.take_class(&TOKEN);
-        expect(scanner, b'/', "\"/\" after the protocol name")?;
-        let version = scanner.take_class(&TOKEN);
-        if !protocol.eq_ignore_ascii_case(b"SIP") {
-            return Err(SyntaxError { expected: "SIP/2.0", offset: 0 });
-        }
-        expect(scanner, b'/', "\"/\" after the protocol version")?;
+        // How nearly all begin.
+        const USUAL: &[u8] = b"SIP/2.0/";
+        let version = if scanner.rest().starts_with(USUAL) {
+            scanner.seek(scanner.position() + USUAL.len());
+            scanner.skip_lws();
+            &b"2.0"[..]
+        } else {
+            Self::scan_version(scanner)?
+        };
         let transport = scanner.token("a transport")?;
         let gap = scanner.position();
         scanner.skip_lws();
@@ -106,6 +107,19 @@ impl<'a> Via<'a> {
             params: Params::default(),
         };
         Ok((version, via))
+    }
+
+    /// The version of the protocol, which must be SIP, and the slash before the transport.
+    fn scan_version(scanner: &mut Scanner<'a>) -> Result<&'a [u8], SyntaxError> {
+        scanner.skip_lws();
+        let protocol = scanner.take_class(&TOKEN);
+        expect(scanner, b'/', "\"/\" after the protocol name")?;
+        let version = scanner.take_class(&TOKEN);
+        if !protocol.eq_ignore_ascii_case(b"SIP") {
+            return Err(SyntaxError { expected: "SIP/2.0", offset: 0 });
+        }
+        expect(scanner, b'/', "\"/\" after the protocol version")?;
+        Ok(version)
     }
 
     /// Writes the value in its usual form, on one line.

@@ -40,11 +40,17 @@ impl Edge {
         arrival: &Arrival,
     ) -> Result<(), Box<Refused>> {
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-        let arrived = match self.preliminaries(cx, &request, in_dialog) {
+        let written = Uri::parse(request.request_uri().unwrap_or_default());
+        let scheme = written.as_ref().ok().map(|uri| uri.scheme);
+        let arrived = match self.preliminaries(cx, &request, scheme, in_dialog) {
             Ok(arrived) => arrived,
             Err(reject) => return Err(Refused::new(request, reject)),
         };
-        let uri = match Uri::parse(arrived.request_uri(&request)) {
+        let uri = match (written, arrived.request_uri(&request)) {
+            (Ok(uri), meant) if uri.raw() == meant => Ok(uri),
+            (_, meant) => Uri::parse(meant),
+        };
+        let uri = match uri {
             Ok(uri) => uri,
             Err(_) => {
                 return Err(Refused::new(request, Reject::Proxy(Refusal::Malformed("Bad Request-URI"))));
@@ -83,18 +89,23 @@ impl Edge {
     }
 
     /// What decides before the request is looked at closely.
-    fn preliminaries(&mut self, cx: &Cx<'_>, request: &Message, in_dialog: bool) -> Result<Arrived, Reject> {
+    fn preliminaries(
+        &mut self,
+        cx: &Cx<'_>,
+        request: &Message,
+        scheme: Option<Scheme<'_>>,
+        in_dialog: bool,
+    ) -> Result<Arrived, Reject> {
         if !in_dialog {
             self.check_load(cx, request)?;
         }
-        let uri = request.request_uri().unwrap_or_default();
-        match Uri::parse(uri).map(|uri| uri.scheme) {
-            Ok(Scheme::Other(_)) => return Err(Refusal::UnsupportedScheme.into()),
+        match scheme {
+            Some(Scheme::Other(_)) => return Err(Refusal::UnsupportedScheme.into()),
             // RFC 3261 10.2: the Request-URI of a REGISTER names a domain.
-            Ok(Scheme::Tel) if request.method() == Method::Register => {
+            Some(Scheme::Tel) if request.method() == Method::Register => {
                 return Err(Refusal::UnsupportedScheme.into());
             }
-            Ok(Scheme::Sip | Scheme::Sips | Scheme::Tel) | Err(_) => {}
+            Some(Scheme::Sip | Scheme::Sips | Scheme::Tel) | None => {}
         }
         Ok(self.read_route(request)?)
     }

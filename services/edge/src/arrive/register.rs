@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use cluster_api::registrar::v1 as api;
 use sip_endpoint::{Arrival, ServerKey};
-use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Uri};
+use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Uri, Written};
 use tonic::Status;
 
 use super::options;
@@ -40,8 +40,8 @@ impl Edge {
             return Err(Refused::new(request, reject));
         }
         let [from, to] = [request.from(), request.to()].map(|party| party.ok().map(|party| party.uri));
-        let sender = Sender::of(&request, arrival).map(|sender| sender.registering(from, to));
-        let contacts = match contacts(&request, sender.as_ref()) {
+        let sender = Sender::of(&request, arrival).registering(from, to);
+        let contacts = match contacts(&request, Some(&sender)) {
             Ok(contacts) => contacts,
             Err(error) => return Err(Refused::new(request, error)),
         };
@@ -72,9 +72,9 @@ impl Edge {
                 self.servers.remove(&key);
                 // The sender of a request that is challenged has not shown that it owns its address.
                 let sent = if decision.status == 401 {
-                    cx.respond_and_forget(key, response)
+                    cx.respond_written_and_forget(key, &response)
                 } else {
-                    cx.respond(key, response)
+                    cx.respond_written(key, &response)
                 };
                 if sent.is_err() {
                     self.meters.dropped.with_label_values(&["response"]).inc();
@@ -115,7 +115,7 @@ impl Edge {
         }
     }
 
-    fn register_response(&self, request: &Message, decision: &api::RegisterResponse) -> Option<Message> {
+    fn register_response(&self, request: &Message, decision: &api::RegisterResponse) -> Option<Written> {
         let status = u16::try_from(decision.status).ok().filter(|status| (200..700).contains(status))?;
         let mut response = self.tags.begin(request, status, &decision.reason).ok()?;
         for contact in &decision.contacts {
@@ -128,7 +128,7 @@ impl Edge {
         pairs(&decision.headers)
             .try_fold(response, |response, (name, value)| response.named(name, value))
             .ok()
-            .map(ResponseBuilder::build)
+            .map(ResponseBuilder::write)
     }
 }
 
@@ -147,24 +147,35 @@ fn contacts(
 }
 
 fn contact(contact: &NameAddr<'_>, sender: Option<&Sender<'_>>) -> api::RegisterContact {
-    let wants_flow = contact.param("reg-id").is_some() && contact.param("+sip.instance").is_some();
-    let reach = |uri: Uri<'_>| sender.map(|sender| sender.reach(&uri, wants_flow));
+    let (mut expires, mut q, mut params) = (None, None, Vec::new());
+    let (mut has_reg_id, mut has_instance) = (false, false);
+    for param in contact.params.iter() {
+        let named = |name: &str| param.name.eq_ignore_ascii_case(name);
+        // Of a name that comes twice the first counts.
+        let value = || std::str::from_utf8(param.value.unwrap_or_default()).ok();
+        if named("expires") {
+            expires.get_or_insert_with(value);
+            continue;
+        }
+        if named("q") {
+            q.get_or_insert_with(value);
+            continue;
+        }
+        has_reg_id |= named("reg-id") && value().is_some();
+        has_instance |= named("+sip.instance") && value().is_some();
+        params.push(match param.value {
+            Some(value) => [param.name, "=", &text(value)].concat(),
+            None => param.name.to_owned(),
+        });
+    }
+    let reach = |uri: Uri<'_>| sender.map(|sender| sender.reach(&uri, has_reg_id && has_instance));
     let by_uri = Uri::parse(contact.uri).ok().and_then(reach) == Some(Reach::Uri);
-    let named = |name: &str, wanted: &str| name.eq_ignore_ascii_case(wanted);
     api::RegisterContact {
         uri: text(contact.uri),
         display_name: text(&contact.display_name()),
-        params: contact
-            .params
-            .iter()
-            .filter(|param| !named(param.name, "expires") && !named(param.name, "q"))
-            .map(|param| match param.value {
-                Some(value) => [param.name, "=", &text(value)].concat(),
-                None => param.name.to_owned(),
-            })
-            .collect(),
-        expires: contact.param("expires").map(seconds),
-        q_milli: contact.param("q").map(|q| q_milli(Some(q))),
+        params,
+        expires: expires.flatten().map(seconds),
+        q_milli: q.flatten().map(|q| q_milli(Some(q))),
         by_uri,
     }
 }

@@ -61,8 +61,8 @@ pub(crate) fn needs_flow(request: &Message, arrival: &Arrival, own: &Own) -> boo
     if is_reached(&uri, arrival.transport, arrival.source) {
         return false;
     }
-    let reach = Sender::of(request, arrival).map(|sender| sender.reach(&uri, false));
-    own.is_ours(&uri) || reach != Some(Reach::Uri)
+    let reach = Sender::of(request, arrival).reach(&uri, false);
+    own.is_ours(&uri) || reach != Reach::Uri
 }
 
 /// The flow of a target that a request went to, when nothing else leads back to the phone. `peer` is where datagrams went.

@@ -18,7 +18,6 @@ fn reach(transport: Transport, source: &str, via: &str, contact: &str, headers: 
     let request = request.edit().mark_received(source.ip(), source.port()).finish().unwrap();
     let arrival = Arrival { hop, flow: hop, source, local: source, transport };
     let sender = Sender::of(&request, &arrival)
-        .unwrap()
         .registering(Some(request.from().unwrap().uri), Some(request.to().unwrap().uri));
     sender.reach(&Uri::parse(contact.as_bytes()).unwrap(), false)
 }

@@ -223,7 +223,12 @@ fn check_contact(uri: &Uri<'_>, asked: Asked<'_>) -> Result<(), Refusal> {
     if uri.is_secure() {
         plain.scheme = Scheme::Sip;
     }
-    if Uri::parse(asked.aor.as_bytes()).is_ok_and(|aor| plain.equivalent(&aor)) {
+    let is_of_domain = || {
+        // In normal form an IPv6 address is the only host that has other spellings.
+        let host = asked.aor.rsplit_once('@').map_or("", |(_, host)| host);
+        host.starts_with('[') || host.eq_ignore_ascii_case(plain.host)
+    };
+    if is_of_domain() && Uri::parse(asked.aor.as_bytes()).is_ok_and(|aor| plain.equivalent(&aor)) {
         return Err(Refusal::Self_);
     }
     // RFC 5630 5.2
