@@ -55,11 +55,16 @@ impl Records {
 
     pub(super) fn put(&mut self, name: String, value: Bytes, expires: Option<SystemTime>, version: u64) {
         let expires = expires.map_or(NEVER, nanos);
-        let value = Vec::from(value).into_boxed_slice();
         match self.named.find(&name) {
             Some(slot) => {
                 let Some(record) = self.named.get_mut(slot) else { return };
-                (record.version, record.value, record.expires) = (version, value, expires);
+                (record.version, record.expires) = (version, expires);
+                if record.value.len() == value.len() {
+                    // A refresh: its memory was just read, while a new piece would be cold, or fresh.
+                    record.value.copy_from_slice(&value);
+                } else {
+                    record.value = boxed(value);
+                }
                 if expires < record.look {
                     self.looks.remove(&(record.look, slot));
                     self.looks.insert((expires, slot));
@@ -67,7 +72,8 @@ impl Records {
                 }
             }
             None => {
-                let slot = self.named.insert(name, Record { version, value, expires, look: expires });
+                let record = Record { version, value: boxed(value), expires, look: expires };
+                let slot = self.named.insert(name, record);
                 if expires != NEVER {
                     self.looks.insert((expires, slot));
                 }
@@ -106,6 +112,11 @@ impl Records {
     }
 }
 
+/// Without room to spare: it is kept as it is.
+fn boxed(value: Bytes) -> Box<[u8]> {
+    Vec::from(value).into_boxed_slice()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -127,6 +138,16 @@ mod tests {
         assert_eq!(records.get("a", at(20)), None);
         records.reap(at(20));
         assert_eq!((records.named.contents().count(), records.looks.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_last_value_is_the_one_that_is_there_whatever_its_length() {
+        let mut records = Records::default();
+        for (version, value) in ["first", "again", "longer than that", "", "short"].into_iter().enumerate() {
+            records.put("a".into(), value.into(), None, version as u64);
+            let expected = Versioned { version: version as u64, value: value.into() };
+            assert_eq!(records.get("a", at(0)), Some(expected));
+        }
     }
 
     #[test]
