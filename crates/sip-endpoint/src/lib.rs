@@ -1,7 +1,7 @@
 //! Sockets, flows and the one driver loop that runs the transaction machines.
 //!
 //! # What is here
-//! - [`Endpoint`]: UDP and TCP on the same port, the [`Transactions`](sip_transaction::Transactions) above them, and a
+//! - [`Endpoint`]: UDP and TCP on the same port, TLS and WebSocket on others, the [`Transactions`](sip_transaction::Transactions) above them, and a
 //!   loop that lets one thing happen after the other. Whatever is built on top is a [`TransactionUser`], called in the
 //!   loop with a [`Context`] to act through. There is no lock, and no task for a transaction.
 //! - [`DatagramSocket`]: the seam below, where a simulation puts a network of its own.
@@ -10,13 +10,14 @@
 //! - [`Counters`]: what happened, by reason. [`Witness`]: sees each message pass, for those who want to look on.
 //!
 //! # What is deliberately absent
-//! Rules: what to do with a request is the user's affair, and so are drain and admission. TLS and WebSocket will be
-//! further kinds of stream for `stream.rs`, which runs any.
+//! Rules: what to do with a request is the user's affair, and so are drain and admission. A WebSocket is never opened by us: only
+//! phones have reason to (RFC 7118 5).
 //!
 //! # Where to start
 //! `user.rs` for what the endpoint calls and `context.rs` for what can be done then; `driver.rs` for the loop and `dispatch.rs`
 //! for what it hands to the user;
-//! `inbound.rs` and `outbound.rs` for the rules of RFC 3261 18. `mmsg.rs` is the only file with unsafe code.
+//! `inbound.rs` and `outbound.rs` for the rules of RFC 3261 18; `opening.rs` for what comes before the first message of a connection,
+//! `tls/` for who a peer is, `reused.rs` for which connection a request takes. `mmsg.rs` is the only file with unsafe code.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
