@@ -1,26 +1,33 @@
 //! Phones on TLS, WebSocket and WebSocket inside TLS, beside those on UDP and TCP.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use scripted_phone::{Answer, Happening, Remote, Script, Wire};
-use test_support::{Authority, Baresip, Carillon, Starting, TestPhone, binary};
+use test_support::{Authority, Baresip, Carillon, PATIENCE, Redis, Starting, TestPhone, binary};
 
 use crate::calls::{dial, hang_up};
 
 /// Every listener, with a certificate for `localhost`.
 fn serving(authority: &Authority, variables: &[(&str, &str)]) -> Carillon {
-    let own = authority.issue("localhost", &["localhost"]);
-    let file = |path: &std::path::Path| path.to_str().expect("an UTF-8 path").to_owned();
-    let (certificate, key, ca) = (file(&own.certificate), file(&own.key), file(&authority.file()));
-    let listeners = ["tls", "ws", "wss"].map(|scheme| format!("{scheme}://127.0.0.1:0"));
-    let mut arguments = vec!["--tls-cert", &certificate, "--tls-key", &key, "--tls-ca", &ca];
-    arguments.extend(listeners.iter().flat_map(|listener| ["--sip", listener.as_str()]));
+    let arguments = listeners(authority);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let carillon = Starting::with(&arguments, variables).ready();
     for user in ["alice", "bob"] {
         carillon.account(&format!("sip:{user}@localhost"), "secret");
     }
     carillon
+}
+
+/// The arguments for them.
+fn listeners(authority: &Authority) -> Vec<String> {
+    let own = authority.issue("localhost", &["localhost"]);
+    let file = |path: &Path| path.to_str().expect("an UTF-8 path").to_owned();
+    let files = [("--tls-cert", own.certificate), ("--tls-key", own.key), ("--tls-ca", authority.file())];
+    let files = files.iter().flat_map(|(flag, path)| [(*flag).to_owned(), file(path)]);
+    let listeners = ["tls", "ws", "wss"].map(|scheme| format!("{scheme}://127.0.0.1:0"));
+    files.chain(listeners.into_iter().flat_map(|listener| ["--sip".to_owned(), listener])).collect()
 }
 
 fn at_once() -> Script {
@@ -95,6 +102,66 @@ async fn phones_of_every_kind_are_dialled() {
             phone.act(Remote::Unregister).await;
             phone.wait_for("its leave", |h| matches!(h, Happening::Registered(_))).await;
         }
+    }
+}
+
+/// OBD-05, OBD-07, TRN-12: each phone has its connection to another edge of the tier. It is called there, by a phone and by the
+/// application, and ends the call from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn phones_of_every_kind_are_reached_from_another_edge() {
+    let authority = Authority::new();
+    let redis = Redis::start();
+    let registrar =
+        Carillon::serve(&["--roles", "registrar", "--redis", &redis.url(), "--id", "registrar-1"]);
+    let at = format!("registrar={}", registrar.api);
+    let calls =
+        ["--roles", "call-control", "--redis", &redis.url(), "--id", "call-control-1", "--peers", &at];
+    let calls = Carillon::serve(&calls);
+    let engine = format!("call-control={}", calls.api);
+    let own = listeners(&authority);
+    let edge = |id: &str| {
+        let role = ["--roles", "edge", "--id", id, "--peers", &at, "--peers", &engine];
+        let arguments: Vec<&str> = role.into_iter().chain(own.iter().map(String::as_str)).collect();
+        Carillon::serve(&arguments)
+    };
+    let edges = [edge("edge-1"), edge("edge-2")];
+    for user in ["alice", "bob"] {
+        registrar.account(&format!("sip:{user}@localhost"), "secret");
+    }
+    for (a, b) in [(Wire::Wss, Wire::Tls), (Wire::Tcp, Wire::Ws)] {
+        let mut alice = phone(&edges[0], &authority, "alice", a).await;
+        let mut bob = phone(&edges[1], &authority, "bob", b).await;
+        call_until_known(&mut alice, &mut bob).await;
+        alice.act(Remote::Hangup).await;
+        ended(&mut bob).await;
+        ended(&mut alice).await;
+        call_until_known(&mut bob, &mut alice).await;
+        alice.act(Remote::Hangup).await;
+        ended(&mut bob).await;
+        ended(&mut alice).await;
+        let id = dial(&calls, &[]);
+        connected(&mut alice).await;
+        connected(&mut bob).await;
+        hang_up(&calls, &id);
+        ended(&mut alice).await;
+        ended(&mut bob).await;
+        for phone in [&mut alice, &mut bob] {
+            phone.act(Remote::Unregister).await;
+            phone.wait_for("its leave", |h| matches!(h, Happening::Registered(_))).await;
+        }
+    }
+}
+
+/// Calls until it is answered: edges learn within a second where the other one listens, and tell nobody that they know.
+async fn call_until_known(caller: &mut TestPhone, callee: &mut TestPhone) {
+    let started = std::time::Instant::now();
+    loop {
+        caller.act(Remote::Dial(callee.aor.clone())).await;
+        let over = |h: &Happening| matches!(h, Happening::Connected | Happening::Refused { .. });
+        if caller.wait_for("an answer", over).await == Happening::Connected {
+            return connected(callee).await;
+        }
+        assert!(started.elapsed() < PATIENCE, "never answered: {:#?}", caller.seen());
     }
 }
 
