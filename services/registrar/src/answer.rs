@@ -9,9 +9,8 @@ use store::StoreError;
 
 use crate::{
     aors::ChangeError,
-    gruu,
     record::{AorRecord, BindingRecord},
-    register::{Asked, Refusal},
+    register::{Asked, Refusal, gruu},
 };
 
 /// An answer without anything but its status.

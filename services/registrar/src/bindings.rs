@@ -18,10 +18,10 @@ use crate::{
     accounts::{not_found, text},
     aors::{Change, note, time},
     config::Auth,
-    gruu,
     listing::page_size,
     record::{BindingRecord, NEVER_MS},
     refusal::{of_change, of_store},
+    register::gruu,
 };
 
 const MAX_PARAMS: usize = 50;

@@ -12,9 +12,12 @@ use crate::{
     auth::{Claim, Demand, Proof},
     config::Auth,
     domains::{Domain, user_aor},
-    outbound::{Outbound, outbound},
     record::AccountRecord,
-    register::{Asked, Policy, plan},
+    register::{
+        Asked, Policy,
+        outbound::{Outbound, outbound},
+        plan,
+    },
 };
 
 /// Option tags that a REGISTER may require.

@@ -3,15 +3,15 @@
 //! [`plan`] looks and decides; [`Plan::apply`] changes. A plan that was refused has changed nothing (REG-10).
 
 mod granted;
+pub(crate) mod gruu;
 mod order;
+pub(crate) mod outbound;
 
 use std::time::Duration;
 
 use cluster_api::registrar::v1::{RegisterContact, binding_event};
 use sip_message::{Scheme, Uri};
 
-use crate::gruu;
-use crate::outbound;
 use crate::record::{AorRecord, BindingRecord, NEVER_MS};
 
 use granted::{Granted, granted};
