@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     Auth, Registrar, Shared,
     aors::{ACCOUNT_INDEX, Change, Draft, note, time},
+    callers,
     domains::{user_aor, user_part},
     listing::{Page, page},
     record::{AccountRecord, DigestRecord},
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Fields that UpdateAccount may name.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 10] = [
     "display_name",
     "password",
     "disabled",
@@ -32,9 +33,12 @@ const FIELDS: [&str; 8] = [
     "redirect_only",
     "anchor",
     "registrars",
+    "allowed_callers",
+    "max_calls",
 ];
 const MAX_BINDINGS: u32 = 1_000;
 const MAX_ADDRESSES: usize = 1_000;
+const MAX_PATTERNS: usize = 100;
 const MAX_TEXT: usize = 1_024;
 
 impl Shared {
@@ -224,6 +228,13 @@ impl Shared {
         if is_named("registrars") {
             known.registrars = addresses(&given.registrars, "account.registrars")?;
         }
+        if is_named("allowed_callers") {
+            known.allowed_callers = patterns(&given.allowed_callers)?;
+        }
+        if is_named("max_calls") && given.max_calls != 0 {
+            let expected = "0: this version does not count the calls of an account";
+            return Err(Refusal::not_implemented("A most of calls").violation("account.max_calls", expected));
+        }
         Ok(known)
     }
 
@@ -268,6 +279,8 @@ fn show(aor: &str, account: &AccountRecord) -> Account {
         create_time: Some(timestamp(time(account.create_ms))),
         update_time: Some(timestamp(time(account.update_ms))),
         etag: account.revision.to_string(),
+        allowed_callers: account.allowed_callers.clone(),
+        max_calls: 0,
     }
 }
 
@@ -281,6 +294,8 @@ fn is_set(account: &Account, field: &str) -> bool {
         "redirect_only" => account.redirect_only,
         "anchor" => account.anchor,
         "registrars" => !account.registrars.is_empty(),
+        "allowed_callers" => !account.allowed_callers.is_empty(),
+        "max_calls" => account.max_calls != 0,
         _ => false,
     }
 }
@@ -293,6 +308,19 @@ fn addresses(given: &[String], field: &str) -> Result<Vec<String>, Refusal> {
         let aor = Uri::parse(uri.as_bytes()).ok().as_ref().and_then(user_aor);
         let expected = "expected an address of record like sip:alice@example.com";
         aor.ok_or_else(|| Refusal::field(Reason::BadAor, format!("{field}[{index}]"), expected))
+    };
+    given.iter().enumerate().map(normal).collect()
+}
+
+fn patterns(given: &[String]) -> Result<Vec<String>, Refusal> {
+    if given.len() > MAX_PATTERNS {
+        let expected = format!("at most {MAX_PATTERNS} patterns: each is compared with each caller");
+        return Err(Refusal::field(Reason::BadField, "account.allowed_callers", expected));
+    }
+    let expected = "a pattern like sip:alice@example.com, sip:+49*@example.com or sip:*@example.com";
+    let normal = |(index, pattern): (usize, &String)| {
+        let field = format!("account.allowed_callers[{index}]");
+        callers::read(pattern).ok_or_else(|| Refusal::field(Reason::BadField, field, expected))
     };
     given.iter().enumerate().map(normal).collect()
 }

@@ -16,6 +16,7 @@ mod answer;
 mod aors;
 mod auth;
 mod bindings;
+mod callers;
 mod config;
 mod domains;
 mod expiry;

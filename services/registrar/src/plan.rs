@@ -7,6 +7,7 @@ use sip_message::{Scheme, Uri};
 use crate::{
     answer::header,
     aors::time,
+    callers::is_allowed,
     forwards::{MOST_FORWARDS, add_conditional, unconditional},
     preferences::{Order, Preferences},
     record::{AorRecord, BindingRecord, ForwardingRecord, NEVER_MS},
@@ -19,6 +20,8 @@ pub(crate) struct Callee {
     pub is_known: bool,
     pub is_disabled: bool,
     pub is_anchored: bool,
+    /// Whether the caller is none of those who may reach the account.
+    pub is_caller_refused: bool,
     is_redirecting: bool,
     /// Whether a sips request found contacts, and none of them is sips.
     is_insecure: bool,
@@ -39,6 +42,8 @@ pub(crate) struct Looking<'a> {
     /// One device (RFC 5627 6.1).
     pub instance: Option<&'a str>,
     pub preferences: &'a Preferences,
+    /// The address of record that calls, empty when it has none; `None` for requests of our own.
+    pub caller: Option<&'a str>,
 }
 
 /// What a plan takes into account besides the callee.
@@ -55,7 +60,7 @@ pub(crate) struct Asking {
 impl Callee {
     /// Reads a record for one request.
     pub(crate) fn reached(record: &AorRecord, aor: &str, looking: Looking<'_>, now_ms: u64) -> Self {
-        let Looking { is_secure, instance, preferences } = looking;
+        let Looking { is_secure, instance, preferences, caller } = looking;
         let wanted = record.live(now_ms).filter_map(|binding| {
             let is_meant = instance.is_none_or(|instance| names_device(binding, instance));
             Some((binding, preferences.rank(&binding.params).filter(|_| is_meant)?))
@@ -70,6 +75,10 @@ impl Callee {
             is_known: account.is_some() || !record.bindings.is_empty() || record.forget_ms > now_ms,
             is_disabled: account.is_some_and(|account| account.disabled),
             is_anchored: account.is_some_and(|account| account.anchor),
+            is_caller_refused: caller.is_some_and(|caller| {
+                let allowed = account.map(|account| &account.allowed_callers[..]).unwrap_or_default();
+                !allowed.is_empty() && !is_allowed(allowed, caller)
+            }),
             is_redirecting: account.is_some_and(|account| account.redirect_only)
                 || preferences.disposition.redirect,
             forwarding: account.filter(|_| instance.is_none()).and_then(|account| account.forwarding.clone()),
@@ -149,6 +158,12 @@ pub(crate) fn callee_plan(callee: &Callee, asking: Asking) -> Plan {
     }
 }
 
+/// The answer to a caller whom the account does not want: final everywhere, and with the reason. RFC 3261 21.6.2, RFC 3326
+pub(crate) fn unwanted() -> Plan {
+    let reason = "SIP;cause=603;text=\"Caller Not Allowed\"".to_owned();
+    Plan::Refuse(Refuse { status: 603, headers: vec![header("Reason", reason)], ..Refuse::default() })
+}
+
 /// A final failure.
 pub(crate) fn refuse(status: u32, reason: &str) -> Plan {
     Plan::Refuse(Refuse { status, reason: reason.to_owned(), headers: Vec::new() })
@@ -203,7 +218,7 @@ mod tests {
     impl Callee {
         fn of(record: &AorRecord, aor: &str, is_secure: bool, instance: Option<&str>, now_ms: u64) -> Self {
             let preferences = &Preferences::default();
-            Self::reached(record, aor, Looking { is_secure, instance, preferences }, now_ms)
+            Self::reached(record, aor, Looking { is_secure, instance, preferences, caller: None }, now_ms)
         }
     }
 

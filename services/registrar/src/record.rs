@@ -88,6 +88,9 @@ pub(crate) struct AccountRecord {
     /// Absent when none were ever set.
     #[prost(message, optional, tag = "12")]
     pub forwarding: Option<ForwardingRecord>,
+    /// Patterns of callers; empty for everybody.
+    #[prost(string, repeated, tag = "13")]
+    pub allowed_callers: Vec<String>,
 }
 
 /// Where the calls of an account go; targets that are empty are not set.

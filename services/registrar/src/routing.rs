@@ -14,7 +14,7 @@ use crate::{
     auth::{Demand, Proof},
     config::Auth,
     domains::{Domain, user_aor},
-    plan::{Asking, Callee, Looking, callee_plan, refuse},
+    plan::{Asking, Callee, Looking, callee_plan, refuse, unwanted},
     preferences::Preferences,
 };
 
@@ -57,10 +57,18 @@ impl Shared {
         }
         let callee_aor = self.callee_aor(&target, request);
         let preferences = Preferences::of(request);
+        // a call that we were asked for by gRPC is wanted; one that was forwarded here is still its caller's
+        let is_ours = request.in_dialog || (request.internal && request.forwards == 0);
+        let caller_aor = (!is_ours).then(|| {
+            let from = Uri::parse(request.from_uri.as_bytes()).ok();
+            from.as_ref().and_then(user_aor).unwrap_or_default()
+        });
         // both need the store at most once, so they go together
         let callee = async {
             match &callee_aor {
-                Some(aor) => self.read_callee(aor, &target, &preferences).await.map(Some),
+                Some(aor) => {
+                    self.read_callee(aor, &target, &preferences, caller_aor.as_deref()).await.map(Some)
+                }
                 None => Ok(None),
             }
         };
@@ -176,10 +184,11 @@ impl Shared {
         aor: &str,
         target: &Uri<'_>,
         preferences: &Preferences,
+        caller: Option<&str>,
     ) -> Result<Callee, ChangeError> {
         let now_ms = self.aors.now_ms();
         let instance = target.param("gr").filter(|value| !value.is_empty());
-        let looking = Looking { is_secure: target.is_secure(), instance, preferences };
+        let looking = Looking { is_secure: target.is_secure(), instance, preferences, caller };
         let callee = self.aors.read(aor, |record| Callee::reached(record, aor, looking, now_ms)).await?;
         Ok(callee)
     }
@@ -202,6 +211,9 @@ impl Shared {
         }
         if let Some(plan) = service_plan(request) {
             return plan;
+        }
+        if callee.is_caller_refused {
+            return unwanted();
         }
         let is_call = request.method == "INVITE" && !request.internal;
         if is_call && !callee.is_disabled && (is_anchored || callee.is_anchored) {

@@ -40,6 +40,14 @@ pub struct Account {
     /// Changes with every change. In UpdateAccount: when set, the account must still be this version.
     #[prost(string, tag = "12")]
     pub etag: ::prost::alloc::string::String,
+    /// Who may call or write to this account, as patterns over the address of record of the caller: "sip:alice@example.com",
+    /// "sip:+49\*@example.com" (user parts that begin so), "sip:*@example.com", "sip:*@\*". Others are answered 603. Empty means everybody.
+    /// Calls that Carillon is asked for by gRPC are not asked about, unless they were forwarded here.
+    #[prost(string, repeated, tag = "13")]
+    pub allowed_callers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Most calls at a time, 0 means any number. Refused with UNIMPLEMENTED by versions that do not count calls, as this one.
+    #[prost(uint32, tag = "14")]
+    pub max_calls: u32,
 }
 /// Creates an account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -163,3 +163,42 @@ async fn other_schemes_are_looked_up_or_refused() {
     assert_eq!(status(&phone.route("nobody:x").await), 416);
     assert_eq!(status(&phone.route("sip:[").await), 400);
 }
+
+/// An account names who may reach it; others are declined with the reason, also when the call was forwarded, and a call that
+/// Carillon was asked for is not asked about.
+#[tokio::test]
+async fn an_account_names_its_callers() {
+    let rig = Rig::new();
+    for name in ["alice", "mallory"] {
+        rig.account(name).await;
+    }
+    let allowed_callers = vec!["sip:al*@d".to_owned()];
+    rig.account_with(Account { aor: "sip:bob@d".into(), allowed_callers, ..Account::default() }).await;
+    Phone::of(&rig, "bob", "d").register(&[contact("sip:b@h")]).await;
+    assert_eq!(targets(&Phone::of(&rig, "alice", "d").route("sip:bob@d").await), [["sip:b@h"]]);
+    let mut mallory = Phone::of(&rig, "mallory", "d");
+    let Some(Plan::Refuse(refuse)) = mallory.route("sip:bob@d").await.plan else { panic!("a refusal") };
+    assert_eq!((refuse.status, refuse.headers[0].name.as_str()), (603, "Reason"));
+    let internal = RouteRequest { internal: true, ..mallory.route_request("sip:bob@d") };
+    assert_eq!(targets(&mallory.send_route(internal.clone()).await), [["sip:b@h"]]);
+    assert_eq!(status(&mallory.send_route(RouteRequest { forwards: 1, ..internal }).await), 603);
+    let message = RouteRequest { method: "MESSAGE".into(), ..mallory.route_request("sip:bob@d") };
+    assert_eq!(status(&mallory.route_as(message).await), 603);
+}
+
+/// A bound that nothing would keep is refused, and a pattern that names nobody too.
+#[tokio::test]
+async fn a_policy_that_is_not_kept_is_refused() {
+    use cluster_api::registrar::v1::{CreateAccountRequest, accounts_server::Accounts as _};
+    let rig = Rig::new();
+    let create = |account: Account| {
+        let account = Account { aor: "sip:bob@d".into(), password: "x".into(), ..account };
+        let request = CreateAccountRequest { account: Some(account), ..CreateAccountRequest::default() };
+        rig.registrar().create_account(tonic::Request::new(request))
+    };
+    let counted = create(Account { max_calls: 1, ..Account::default() }).await.unwrap_err();
+    assert_eq!(counted.code(), tonic::Code::Unimplemented);
+    let odd =
+        create(Account { allowed_callers: vec!["alice".into()], ..Account::default() }).await.unwrap_err();
+    assert_eq!(odd.code(), tonic::Code::InvalidArgument);
+}
