@@ -16,9 +16,7 @@ pub fn host_ip(host: &str) -> Option<IpAddr> {
     {
         return Some(IpAddr::V4(address));
     }
-    if memchr::memchr(b':', host.as_bytes()).is_none() {
-        return None;
-    }
+    memchr::memchr(b':', host.as_bytes())?;
     ipv6(host).map(IpAddr::V6)
 }
 
