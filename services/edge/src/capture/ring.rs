@@ -187,11 +187,11 @@ impl Ring {
 impl Entry {
     fn show(&self, texts: &Texts) -> Step {
         let text = Bytes::copy_from_slice(texts.get(self.text));
-        let what = match &self.kind {
-            &Kind::Message { direction, local, peer, transport } => {
+        let what = match self.kind {
+            Kind::Message { direction, local, peer, transport } => {
                 What::Message { direction, local, peer, transport, bytes: text }
             }
-            &Kind::Decided { ref call_id, by, about, what } => {
+            Kind::Decided { ref call_id, by, about, what } => {
                 let about = text.slice(..text.len().min(about as usize));
                 let reasons = &text[about.len()..];
                 let (what, reason) = reasons.split_at(reasons.len().min(what as usize));
