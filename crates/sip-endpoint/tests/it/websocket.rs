@@ -132,7 +132,7 @@ async fn one_message_is_one_frame_of_either_kind_and_needs_no_length() {
         page.send(frame).await;
         let answer = page.frame().await;
         assert!(answer.is_text());
-        let answer = message(Bytes::from(answer.into_data()));
+        let answer = message(answer.into_data());
         assert_eq!(answer.status(), Some(200));
         let via = answer.top_via().unwrap();
         assert_eq!(
@@ -169,7 +169,7 @@ async fn a_body_that_is_no_text_goes_and_comes_as_binary() {
     });
     let frame = page.frame().await;
     assert!(frame.is_binary());
-    let request = message(Bytes::from(frame.into_data()));
+    let request = message(frame.into_data());
     // TRN-12: the Via says by what it went.
     assert_eq!(request.top_via().unwrap().transport, "WS");
     page.send(Frame::text(String::from_utf8(response(&request, 200).bytes().to_vec()).unwrap())).await;
@@ -234,11 +234,41 @@ async fn a_page_that_answers_pings_and_lets_nothing_in_is_a_stranger_all_the_sam
     })
     .await;
     let mut page = Page::connect(us.streams[0].1).await;
-    // Reading answers the pings.
-    while let Some(Ok(frame)) = page.0.next().await {
+    // Reading answers the pings, and only who has answered is asked again.
+    let mut pings = 0;
+    while let Some(Ok(frame)) = timeout(PATIENCE, page.0.next()).await.expect("it ends in time") {
+        assert!(pings < 1_000, "it goes on for ever");
         assert!(matches!(frame, Frame::Ping(_) | Frame::Close(_)), "{frame:?}");
+        pings += 1;
     }
     assert_eq!(ended(&mut us).await, FlowEnd::Idle);
+    assert!(pings > 1, "{pings} pings");
+}
+
+/// TRN-14
+#[tokio::test]
+async fn a_page_that_was_let_in_and_answers_pings_stays() {
+    let mut us = Running::with(|config| {
+        serve(config, Transport::Ws);
+        config.websocket_ping = Duration::from_millis(20);
+        config.message_timeout = Duration::from_millis(500);
+        config.stranger_timeout = Duration::from_millis(100);
+        config.idle_timeout = Duration::from_millis(1_000);
+    })
+    .await;
+    let mut page = Page::connect(us.streams[0].1).await;
+    let register = request_of_peer("REGISTER", "SIP/2.0/WS df7jal23ls0d.invalid;branch=z9hG4bK0");
+    page.send(Frame::text(register)).await;
+    let (key, request, _) = us.request().await;
+    us.respond(key, request, 200);
+    let since = tokio::time::Instant::now();
+    // Longer than it could stay by saying nothing.
+    while since.elapsed() < Duration::from_millis(1_500) {
+        let frame = page.frame().await;
+        assert!(matches!(frame, Frame::Ping(_) | Frame::Text(_)), "{frame:?}");
+    }
+    page.send(Frame::text(options("df7jal23ls0d.invalid", ""))).await;
+    us.request().await;
 }
 
 /// T15
