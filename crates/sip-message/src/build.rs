@@ -183,13 +183,12 @@ impl<'r> ResponseBuilder<'r> {
 
     fn assemble(self) -> HeadBuilder {
         let reason = self.reason.as_deref().unwrap_or_else(|| standard_reason(self.status));
-        // Measured first, so that it is written once. Rounded up: what is kept for 32 s shares no pages of memory with bindings,
-        // whose records are nearly as long as an answer to REGISTER and stay when it is forgotten.
+        // Measured first: it is written once, and kept as long as its transaction without room to spare.
         let tag = self.to_tag.as_deref().unwrap_or_default();
         let added = "SIP/2.0 200 \r\n;tag=".len() + reason.len() + tag.len() + self.more.text.len();
         let lines = self.copied().map(|field| field.id.as_str().len() + field.value.len() + ": \r\n".len());
         let room = added + lines.sum::<usize>() + self.more.tail_len();
-        let mut head = HeadBuilder { text: Vec::with_capacity(room.next_power_of_two()), body: None };
+        let mut head = HeadBuilder { text: Vec::with_capacity(room), body: None };
         let status = [100, 10, 1].map(|place| b'0' + (self.status / place % 10) as u8);
         for part in [b"SIP/2.0 ", &status[..], b" ", reason.as_bytes(), b"\r\n"] {
             head.text.extend_from_slice(part);
