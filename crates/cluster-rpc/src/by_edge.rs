@@ -6,7 +6,7 @@ use ambient::Entropy;
 use cluster_api::{
     cluster::v1::Member,
     edge::v1::{
-        CarryRequest, CarryResponse, DrainEdgeRequest, Edge, ExchangeRequest, ExchangeResponse,
+        CancelProxiedRequest, CancelProxiedResponse, CarryRequest, CarryResponse, DrainEdgeRequest, Edge, ExchangeRequest, ExchangeResponse,
         UndrainEdgeRequest, edges_client::EdgesClient, edges_server::Edges, legs_client::LegsClient,
         legs_server::Legs, requests_client::RequestsClient, requests_server::Requests,
     },
@@ -197,6 +197,8 @@ edge_link! {
     RequestsLink, dyn Requests, RequestsClient, Some(EXCHANGE),
     /// Sends one request by the edge named, or by any, and waits for its final response.
     exchange(ExchangeRequest) -> ExchangeResponse,
+    /// Ends an INVITE that the edge named is proxying.
+    cancel_proxied(CancelProxiedRequest) -> CancelProxiedResponse,
 }
 
 edge_link! {

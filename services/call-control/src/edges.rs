@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cluster_api::edge::v1::{CarryRequest, CarryResponse};
+use cluster_api::edge::v1::{
+    CancelProxiedRequest, CancelProxiedResponse, CarryRequest, CarryResponse, ExchangeRequest,
+    ExchangeResponse,
+};
 pub use cluster_rpc::membership::Listed;
 use cluster_rpc::membership::View;
-use cluster_rpc::{EDGE_ROLE, LegsLink};
+use cluster_rpc::{EDGE_ROLE, LegsLink, RequestsLink};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -91,18 +94,35 @@ pub trait Edges: Send + Sync + 'static {
     /// What the edge or the way to it answered. `NOT_FOUND`, `FAILED_PRECONDITION` and `INVALID_ARGUMENT` mean that this edge will
     /// never take it.
     async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status>;
+
+    /// Sends one request by this edge and waits for how it ended.
+    ///
+    /// # Errors
+    /// What the edge or the way to it answered.
+    async fn exchange(&self, edge: &EdgeLife, request: ExchangeRequest) -> Result<ExchangeResponse, Status>;
+
+    /// Ends an INVITE that this edge is proxying.
+    ///
+    /// # Errors
+    /// What the edge or the way to it answered; `NOT_FOUND` when it waits there no more.
+    async fn cancel_proxied(
+        &self,
+        edge: &EdgeLife,
+        request: CancelProxiedRequest,
+    ) -> Result<CancelProxiedResponse, Status>;
 }
 
 /// Edges as the membership names them, reached over the links between services.
 pub struct LinkedEdges {
     link: LegsLink,
+    requests: RequestsLink,
     view: watch::Receiver<View>,
 }
 
 impl LinkedEdges {
     /// The edges of this member list.
-    pub fn new(link: LegsLink, view: watch::Receiver<View>) -> LinkedEdges {
-        LinkedEdges { link, view }
+    pub fn new(link: LegsLink, requests: RequestsLink, view: watch::Receiver<View>) -> LinkedEdges {
+        LinkedEdges { link, requests, view }
     }
 }
 
@@ -129,6 +149,18 @@ impl Edges for LinkedEdges {
 
     async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status> {
         self.link.carry(Some(&edge.id), request).await
+    }
+
+    async fn exchange(&self, edge: &EdgeLife, request: ExchangeRequest) -> Result<ExchangeResponse, Status> {
+        self.requests.exchange(Some(&edge.id), request).await
+    }
+
+    async fn cancel_proxied(
+        &self,
+        edge: &EdgeLife,
+        request: CancelProxiedRequest,
+    ) -> Result<CancelProxiedResponse, Status> {
+        self.requests.cancel_proxied(Some(&edge.id), request).await
     }
 }
 

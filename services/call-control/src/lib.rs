@@ -16,7 +16,6 @@ mod deliver;
 pub mod edges;
 pub mod engine;
 mod proxied;
-mod proxied_call;
 pub mod record;
 mod refusal;
 mod repository;

@@ -19,7 +19,7 @@ pub fn of(error: &ApplyError) -> Status {
         ApplyError::Over(_) => refuse(Reason::WrongState, "the call is over"),
         ApplyError::NotControlled => refuse(
             Reason::NotControlled,
-            "this call is between phones; Carillon proxies it and cannot change it",
+            "this call is between phones; Carillon proxies it and can only end it",
         ),
         ApplyError::Refused(error) => match error {
             StepError::UnknownLeg(_) => refuse(Reason::LegNotFound, error.to_string()),

@@ -13,6 +13,9 @@ pub(crate) const PRESENCE: &str = "carillon-presence";
 /// Parameter of our Contact and Record-Route that holds the mark of the dialog.
 pub(crate) const MARK: &str = "d";
 
+/// Parameter of the Route by which a request goes to the edge that has the flow: what it tells of its call was told.
+pub(crate) const RELAYED: &str = "told";
+
 /// Makes the request. Max-Forwards is one above what is asked for: sending it counts as a hop.
 ///
 /// # Errors

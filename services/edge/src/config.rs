@@ -69,6 +69,9 @@ pub struct Limits {
     pub remember_released: Duration,
     /// Servers that are remembered to have failed. Default 10,000; 0 remembers none.
     pub failed_servers: usize,
+    /// Events of proxied calls that wait until call-control has committed them; those above it are not told, and such calls
+    /// end in the list by their longest time. Default 100,000: 25,000 calls while call-control is away, in some 50 MB.
+    pub call_reports: usize,
     /// Messages and decisions that are kept to be looked at. Default 20,000: some thousand calls back; 0 keeps none.
     pub captured_messages: usize,
     /// Octets that they may have together. Default 32 MiB: twice what that many messages of ordinary size take.
@@ -86,6 +89,7 @@ impl Default for Limits {
             event_patience: Duration::from_secs(600),
             remember_released: Duration::from_secs(64),
             failed_servers: 10_000,
+            call_reports: 100_000,
             captured_messages: 20_000,
             captured_octets: 32 * 1024 * 1024,
         }

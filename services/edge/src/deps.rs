@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ambient::{Entropy, WallClock};
 use cluster_rpc::membership::View;
-use cluster_rpc::{IntakeLink, LegEventsLink, LocationLink};
+use cluster_rpc::{IntakeLink, LegEventsLink, LocationLink, ProxiedCallsLink};
 use lifecycle::{Drain, Tasks};
 use sip_endpoint::Dns;
 use telemetry::Metrics;
@@ -17,6 +17,8 @@ pub struct Deps {
     pub location: LocationLink,
     /// Call-control.
     pub leg_events: LegEventsLink,
+    /// Call-control, for what it does not steer.
+    pub proxied_calls: ProxiedCallsLink,
     /// Presence.
     pub intake: IntakeLink,
     /// Who is alive, and the key of the flow tokens.

@@ -8,7 +8,7 @@
 //! | another request to the edge itself | `arrive/admission.rs`, `arrive/options.rs` |
 //! | another request | `arrive/out_of_dialog.rs`: one rpc, then `forward/fork.rs` |
 //! | ACK, CANCEL | `forward/ack_and_cancel.rs` |
-//! | a response, a failure, a timer of a branch | `forward/fork.rs` |
+//! | a response, a failure, a timer of a branch | `forward/fork.rs`; what it tells of a call: `seen/` |
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,6 +47,7 @@ use crate::legs::{self, Legs};
 use crate::operate::meters::Meters;
 use crate::operate::operation::InHand;
 use crate::operate::pressure::Pressure;
+use crate::seen::{Reported, SeenCalls};
 
 /// What is left of a drain: requests that are being answered or forwarded, and legs with something under way. Not what only
 /// absorbs repetitions for 64*T1, nor dialogs in which nothing happens: any other edge, or the next life of this one, answers
@@ -79,6 +80,7 @@ pub(crate) struct Edge {
     pub(crate) exchanges: Exchanges,
     pub(crate) ring: Arc<Ring>,
     pub(crate) pressure: Pressure,
+    pub(crate) seen: SeenCalls,
 }
 
 /// What a server transaction is waiting for.
@@ -110,6 +112,8 @@ pub(crate) enum Completion {
     Handled(Box<Handing>, Result<presence_api::HandleResponse, Status>),
     /// Work for the legs.
     Leg(legs::Completion),
+    /// Call-control was told of proxied calls.
+    Reported(Reported),
 }
 
 /// What a timer means.
@@ -121,6 +125,8 @@ pub(crate) enum Timer {
     Caller(ForkId),
     /// A deadline of the legs.
     Leg(legs::Timer),
+    /// Tell call-control of proxied calls.
+    Report,
     /// Nobody asks for the answer of this exchange any more.
     ForgetExchange(Arc<str>),
 }
@@ -135,6 +141,11 @@ pub(crate) enum Command {
     Drain,
     /// Send a request and tell how it ended.
     Exchange(Box<edge_api::ExchangeRequest>, Reply),
+    /// End an INVITE that is being proxied.
+    CancelProxied(
+        edge_api::CancelProxiedRequest,
+        tokio::sync::oneshot::Sender<Result<edge_api::CancelProxiedResponse, Status>>,
+    ),
     /// Tell how much there is in hand.
     CountInHand(tokio::sync::oneshot::Sender<InHand>),
 }
@@ -193,7 +204,11 @@ impl TransactionUser for Edge {
     }
 
     fn on_flow_opened(&mut self, cx: &mut Cx<'_>, flow: FlowId) {
-        self.proved.note(flow, &cx.proved_domains(sip_endpoint::Hop::Flow(flow)), &self.config.trusted_domains);
+        self.proved.note(
+            flow,
+            &cx.proved_domains(sip_endpoint::Hop::Flow(flow)),
+            &self.config.trusted_domains,
+        );
     }
 
     fn on_flow_closed(&mut self, cx: &mut Cx<'_>, flow: FlowId, _: FlowEnd) {
@@ -210,6 +225,7 @@ impl TransactionUser for Edge {
             Timer::Fork(fork) => self.handle_fork_deadline(cx, fork),
             Timer::Caller(fork) => self.look_for_caller(cx, fork),
             Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
+            Timer::Report => self.report_calls(cx),
             Timer::ForgetExchange(id) => {
                 self.exchanges.remove(&id);
             }
@@ -227,6 +243,7 @@ impl TransactionUser for Edge {
             Completion::StrayLookedUp(stray, result) => self.place_stray(cx, *stray, result),
             Completion::Handled(handing, result) => self.finish_handing(cx, *handing, result),
             Completion::Leg(completion) => self.take_leg_completion(cx, completion),
+            Completion::Reported(reported) => self.take_report(cx, reported),
         }
     }
 
@@ -241,6 +258,10 @@ impl TransactionUser for Edge {
             Command::Learn => {}
             Command::Drain => self.report_drain(),
             Command::Exchange(request, reply) => self.exchange(cx, *request, reply),
+            Command::CancelProxied(request, reply) => {
+                // The caller may have given up waiting; the INVITE ends all the same.
+                let _ = reply.send(self.cancel_proxied(cx, request));
+            }
             Command::CountInHand(reply) => {
                 // The caller may have given up waiting.
                 let _ = reply.send(self.in_hand(cx));
@@ -294,6 +315,9 @@ impl Edge {
     fn report_drain(&self) {
         // The transactions of legs stay until nobody repeats the request; the legs know which of them still owe an answer.
         let owed = self.servers.values().filter(|used| !matches!(used, ServerUse::Leg(_))).count();
-        self.deps.drain.left(IN_HAND, (owed + self.forks.len() + self.legs.unfinished()) as u64);
+        self.deps.drain.left(
+            IN_HAND,
+            (owed + self.forks.len() + self.legs.unfinished() + self.seen.unconfirmed()) as u64,
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cluster_api::edge::v1::requests_server::Requests;
-use cluster_api::edge::v1::{ExchangeRequest, ExchangeResponse};
+use cluster_api::edge::v1::{CancelProxiedRequest, CancelProxiedResponse, ExchangeRequest, ExchangeResponse};
 use cluster_rpc::{Reason, Refusal};
 use hashbrown::HashMap;
 use sip_endpoint::{Handle, Transport};
@@ -219,7 +219,20 @@ impl Requests for RequestsService {
         let (reply, answered) = oneshot::channel();
         let command = Command::Exchange(Box::new(request.into_inner()), reply);
         self.handle.send(command).map_err(|_| overloaded("too many commands wait for this edge"))?;
-        let ends = || Status::from(Refusal::new(Reason::Draining, "this edge ends"));
         answered.await.map_err(|_| ends())?.map(Response::new)
     }
+
+    async fn cancel_proxied(
+        &self,
+        request: Request<CancelProxiedRequest>,
+    ) -> Result<Response<CancelProxiedResponse>, Status> {
+        let (reply, answered) = oneshot::channel();
+        let command = Command::CancelProxied(request.into_inner(), reply);
+        self.handle.send(command).map_err(|_| overloaded("too many commands wait for this edge"))?;
+        answered.await.map_err(|_| ends())?.map(Response::new)
+    }
+}
+
+fn ends() -> Status {
+    Refusal::new(Reason::Draining, "this edge ends").into()
 }

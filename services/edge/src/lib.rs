@@ -33,6 +33,7 @@ mod reach;
 mod refusal;
 mod reject;
 mod report;
+mod seen;
 mod service;
 
 pub use capture::{CaptureService, TracesService};

@@ -38,6 +38,7 @@ use crate::operate::capabilities::Asking;
 use crate::operate::meters::{CaptureMeters, Meters};
 use crate::operate::operation::{EdgesService, Myself};
 use crate::operate::pressure::Pressure;
+use crate::seen::SeenCalls;
 
 /// An edge that is put together and not yet bound to its sockets.
 pub struct EdgeService {
@@ -122,6 +123,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     let _ = cluster.learn(&deps.members.borrow());
     let capture_meters = CaptureMeters::new(&deps.metrics);
     let ring = Arc::new(Ring::new(&config.limits, deps.clock.clone(), capture_meters));
+    let most_reports = config.limits.call_reports;
     let edge = Edge {
         ring,
         cluster,
@@ -144,6 +146,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         begun: Begun::default(),
         exchanges: HashMap::new(),
         pressure: Pressure::default(),
+        seen: SeenCalls::new(most_reports),
     };
     Ok(BoundEdge { endpoint, edge })
 }

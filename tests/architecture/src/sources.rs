@@ -68,8 +68,13 @@ pub struct PureFolder {
 pub const PURE_FOLDERS: &[PureFolder] = &[
     PureFolder { path: "services/call-control/src/engine/", may_use: &["engine"], may_name: &[] },
     PureFolder {
-        path: "services/call-control/src/proxied_call.rs",
-        may_use: &["engine", "wire"],
+        path: "services/call-control/src/proxied/fold.rs",
+        may_use: &["engine", "proxied", "wire"],
+        may_name: &["cluster_api"],
+    },
+    PureFolder {
+        path: "services/call-control/src/proxied/dialog.rs",
+        may_use: &[],
         may_name: &["cluster_api"],
     },
     PureFolder { path: "services/registrar/src/register/", may_use: &["record"], may_name: &["cluster_api"] },

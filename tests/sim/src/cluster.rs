@@ -193,8 +193,8 @@ impl Cluster {
     /// When it does not start.
     pub async fn start_edge(&self, place: usize) {
         let (tasks, epoch) = (Tasks::new("edge", 1_000), self.next_life());
-        let legs = start::edge(self, place, epoch, &tasks).await;
-        *self.edges[&edge_id(place)].legs.lock() = Some(legs);
+        let edge = start::edge(self, place, epoch, &tasks).await;
+        *self.edges[&edge_id(place)].edge.lock() = Some(edge);
         self.living.lock().insert(place, (tasks, epoch));
         self.trace.note(format_args!("edge {place} starts"));
     }
@@ -203,7 +203,7 @@ impl Cluster {
     pub async fn kill_edge(&self, place: usize) {
         let Some((tasks, _)) = self.living.lock().remove(&place) else { return };
         self.trace.note(format_args!("edge {place} dies"));
-        *self.edges[&edge_id(place)].legs.lock() = None;
+        *self.edges[&edge_id(place)].edge.lock() = None;
         self.network.unbind(edge_address(place));
         tasks.stop(Duration::ZERO).await;
     }

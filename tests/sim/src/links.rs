@@ -8,13 +8,18 @@ use async_trait::async_trait;
 use call_control::Service;
 use call_control::edges::{EdgeLife, EdgeView, Edges, LinkedEdges};
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
-use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse};
+use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
+use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, ReportRequest, ReportResponse};
 use cluster_api::edge::v1::carry_request::What;
 use cluster_api::edge::v1::legs_server::Legs;
-use cluster_api::edge::v1::{CarryRequest, CarryResponse, ReleaseLeg};
-use cluster_rpc::LegsLink;
+use cluster_api::edge::v1::requests_server::Requests;
+use cluster_api::edge::v1::{
+    CancelProxiedRequest, CancelProxiedResponse, CarryRequest, CarryResponse, ExchangeRequest,
+    ExchangeResponse, ReleaseLeg,
+};
 use cluster_rpc::membership::View;
-use edge::LegsService;
+use cluster_rpc::{LegsLink, RequestsLink};
+use edge::{LegsService, RequestsService};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -95,18 +100,48 @@ impl LegEvents for Replicas {
     }
 }
 
+#[async_trait]
+impl ProxiedCalls for Replicas {
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.proxied_calls.report(request)).await
+    }
+}
+
 /// What call-control sees of the edge in one place.
 #[derive(Default)]
 pub struct EdgePlace {
     /// The edge, while it is alive.
-    pub legs: Mutex<Option<LegsService>>,
+    pub edge: Mutex<Option<(LegsService, RequestsService)>>,
+}
+
+impl EdgePlace {
+    fn edge(&self) -> Result<(LegsService, RequestsService), Status> {
+        self.edge.lock().clone().ok_or_else(|| Status::unavailable("connection refused"))
+    }
 }
 
 #[async_trait]
 impl Legs for EdgePlace {
     async fn carry(&self, request: Request<CarryRequest>) -> Result<Response<CarryResponse>, Status> {
-        let legs = self.legs.lock().clone();
-        legs.ok_or_else(|| Status::unavailable("connection refused"))?.carry(request).await
+        self.edge()?.0.carry(request).await
+    }
+}
+
+#[async_trait]
+impl Requests for EdgePlace {
+    async fn exchange(
+        &self,
+        request: Request<ExchangeRequest>,
+    ) -> Result<Response<ExchangeResponse>, Status> {
+        self.edge()?.1.exchange(request).await
+    }
+
+    async fn cancel_proxied(
+        &self,
+        request: Request<CancelProxiedRequest>,
+    ) -> Result<Response<CancelProxiedResponse>, Status> {
+        self.edge()?.1.cancel_proxied(request).await
     }
 }
 
@@ -128,7 +163,9 @@ impl ReachableEdges {
         saboteur: Arc<Saboteur>,
     ) -> Self {
         let linked = |(id, place): (&String, &Arc<EdgePlace>)| {
-            (id.clone(), LinkedEdges::new(LegsLink::local(id.clone(), place.clone()), members.clone()))
+            let legs = LegsLink::local(id.clone(), place.clone());
+            let requests = RequestsLink::local(id.clone(), place.clone());
+            (id.clone(), LinkedEdges::new(legs, requests, members.clone()))
         };
         Self { by_id: edges.iter().map(linked).collect(), trouble, records, saboteur }
     }
@@ -164,6 +201,26 @@ impl Edges for ReachableEdges {
         }
         match self.by_id.get(&edge.id) {
             Some(linked) => self.trouble.over(linked.carry(edge, request)).await,
+            None => Err(Status::not_found("no such edge")),
+        }
+    }
+
+    async fn exchange(&self, edge: &EdgeLife, request: ExchangeRequest) -> Result<ExchangeResponse, Status> {
+        self.trouble.thawed().await;
+        match self.by_id.get(&edge.id) {
+            Some(linked) => self.trouble.over(linked.exchange(edge, request)).await,
+            None => Err(Status::not_found("no such edge")),
+        }
+    }
+
+    async fn cancel_proxied(
+        &self,
+        edge: &EdgeLife,
+        request: CancelProxiedRequest,
+    ) -> Result<CancelProxiedResponse, Status> {
+        self.trouble.thawed().await;
+        match self.by_id.get(&edge.id) {
+            Some(linked) => self.trouble.over(linked.cancel_proxied(edge, request)).await,
             None => Err(Status::not_found("no such edge")),
         }
     }

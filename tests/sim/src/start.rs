@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use ambient::SeededEntropy;
 use cluster_api::cluster::v1::Member;
-use cluster_rpc::{EDGE_ROLE, IntakeLink, LegEventsLink, LocationLink, Membership, MembershipLink};
-use edge::LegsService;
+use cluster_rpc::{
+    EDGE_ROLE, IntakeLink, LegEventsLink, LocationLink, Membership, MembershipLink, ProxiedCallsLink,
+};
+use edge::{LegsService, RequestsService};
 use lifecycle::{Drain, Shutdown, Tasks};
 use presence::Presence;
 use registrar::Registrar;
@@ -57,7 +59,12 @@ pub(crate) fn registrar(seed: u64, memory: &Arc<MemoryStore>, saboteur: &Arc<Sab
     RegistrarReplica { service, tasks, trouble, dead: CancellationToken::new() }
 }
 
-pub(crate) async fn edge(cluster: &Cluster, place: usize, epoch: u64, tasks: &Tasks) -> LegsService {
+pub(crate) async fn edge(
+    cluster: &Cluster,
+    place: usize,
+    epoch: u64,
+    tasks: &Tasks,
+) -> (LegsService, RequestsService) {
     let address = edge_address(place);
     let member = move || Member {
         id: edge_id(place),
@@ -77,6 +84,7 @@ pub(crate) async fn edge(cluster: &Cluster, place: usize, epoch: u64, tasks: &Ta
     let deps = edge::Deps {
         location: LocationLink::Local(cluster.registrars.clone()),
         leg_events: LegEventsLink::Local(cluster.replicas.clone()),
+        proxied_calls: ProxiedCallsLink::Local(cluster.replicas.clone()),
         intake: IntakeLink::Local(Arc::new(Presence::default())),
         members: members.watch(),
         // Every address here is a number.
@@ -89,14 +97,14 @@ pub(crate) async fn edge(cluster: &Cluster, place: usize, epoch: u64, tasks: &Ta
     };
     let bound = edge::build(config, deps).bind_over(vec![Box::new(cluster.network.bind(address))]);
     let bound = bound.expect("its names can be read");
-    let legs = bound.legs();
+    let faces = (bound.legs(), bound.requests());
     let run = async move {
         // While it runs, its lease is renewed.
         let _members = members;
         bound.run(std::future::pending()).await.expect("virtual sockets do not fail");
     };
     tasks.spawn("edge", run).expect("room for the edge");
-    legs
+    faces
 }
 
 pub(crate) async fn join(

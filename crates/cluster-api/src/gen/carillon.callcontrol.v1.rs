@@ -142,7 +142,7 @@ pub mod call {
         Unspecified = 0,
         /// Made by Dial.
         Dialed = 1,
-        /// Between phones; edges proxy it and report it. Only GetCall, ListCalls and WatchCalls work on it.
+        /// Between phones; edges proxy it and report it. Only GetCall, ListCalls, WatchCalls and Hangup work on it.
         Proxied = 2,
         /// Came in from a phone and was handed to call-control (anchored account, conference, number, service address).
         Incoming = 3,
@@ -3527,7 +3527,7 @@ pub struct ReportResponse {}
 /// One thing that happened to a proxied call.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProxiedCallEvent {
-    /// 1, 2, 3, ... per call and edge epoch; a repeated number is a duplicate.
+    /// Grows from event to event of one call within an edge epoch; a number that is not above the last one is a duplicate.
     #[prost(uint64, tag = "1")]
     pub number: u64,
     /// Carillon's id of the call, derived from Call-ID and From tag so that every edge finds the same.
@@ -3569,6 +3569,21 @@ pub struct ProxiedCallEvent {
     /// Who ended it: "a" the caller, "b" the callee, "carillon"; empty before the end.
     #[prost(string, tag = "14")]
     pub ended_by: ::prost::alloc::string::String,
+    /// Remote target of the caller: the URI of its Contact; empty leaves what is known.
+    #[prost(string, tag = "15")]
+    pub from_contact: ::prost::alloc::string::String,
+    /// Remote target of the callee; empty leaves what is known.
+    #[prost(string, tag = "16")]
+    pub to_contact: ::prost::alloc::string::String,
+    /// Route set of a request of ours toward the caller, in sending order: from this tier's own value on. Set with ANSWERED.
+    #[prost(string, repeated, tag = "17")]
+    pub from_route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Route set of a request of ours toward the callee. Set with ANSWERED.
+    #[prost(string, repeated, tag = "18")]
+    pub to_route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Session interval that both sides agreed on (RFC 4028); absent when the session has no timer.
+    #[prost(message, optional, tag = "19")]
+    pub session_interval: ::core::option::Option<::prost_types::Duration>,
 }
 /// Nested message and enum types in `ProxiedCallEvent`.
 pub mod proxied_call_event {
@@ -3594,8 +3609,10 @@ pub mod proxied_call_event {
         Ringing = 2,
         /// A 2xx was forwarded.
         Answered = 3,
-        /// BYE was answered, or the INVITE failed, or the session timer ran out.
+        /// BYE was answered, or the INVITE failed.
         Ended = 4,
+        /// A request inside the dialog was answered with 2xx that may have moved a side or prolonged the session (re-INVITE, UPDATE).
+        Refreshed = 5,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -3609,6 +3626,7 @@ pub mod proxied_call_event {
                 Self::Ringing => "RINGING",
                 Self::Answered => "ANSWERED",
                 Self::Ended => "ENDED",
+                Self::Refreshed => "REFRESHED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3619,6 +3637,7 @@ pub mod proxied_call_event {
                 "RINGING" => Some(Self::Ringing),
                 "ANSWERED" => Some(Self::Answered),
                 "ENDED" => Some(Self::Ended),
+                "REFRESHED" => Some(Self::Refreshed),
                 _ => None,
             }
         }

@@ -1069,6 +1069,19 @@ pub mod legs_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Which INVITE to end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelProxiedRequest {
+    /// Carillon's id of the call, as in ProxiedCallEvent.
+    #[prost(string, tag = "1")]
+    pub call_id: ::prost::alloc::string::String,
+    /// Reason value for the CANCEL (RFC 3326); empty for none.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The branches are being cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelProxiedResponse {}
 /// A request to send.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExchangeRequest {
@@ -1124,7 +1137,8 @@ pub mod requests_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Sends requests that are not INVITE: NOTIFY, MESSAGE, OPTIONS, SUBSCRIBE, REGISTER at a trunk.
+    /// Sends requests that are not INVITE: NOTIFY, MESSAGE, OPTIONS, SUBSCRIBE, REGISTER at a trunk, BYE in a proxied call; and ends
+    /// INVITEs that are being proxied.
     #[derive(Debug, Clone)]
     pub struct RequestsClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1231,6 +1245,32 @@ pub mod requests_client {
                 .insert(GrpcMethod::new("carillon.edge.v1.Requests", "Exchange"));
             self.inner.unary(req, path, codec).await
         }
+        /// Cancels every branch of an INVITE that this edge is proxying; its caller gets 487 (RFC 3261 16.10). Repeating it changes
+        /// nothing. NOT_FOUND when no such INVITE waits here for its final response.
+        pub async fn cancel_proxied(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelProxiedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelProxiedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.edge.v1.Requests/CancelProxied",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.edge.v1.Requests", "CancelProxied"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1255,8 +1295,18 @@ pub mod requests_server {
             tonic::Response<super::ExchangeResponse>,
             tonic::Status,
         >;
+        /// Cancels every branch of an INVITE that this edge is proxying; its caller gets 487 (RFC 3261 16.10). Repeating it changes
+        /// nothing. NOT_FOUND when no such INVITE waits here for its final response.
+        async fn cancel_proxied(
+            &self,
+            request: tonic::Request<super::CancelProxiedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelProxiedResponse>,
+            tonic::Status,
+        >;
     }
-    /// Sends requests that are not INVITE: NOTIFY, MESSAGE, OPTIONS, SUBSCRIBE, REGISTER at a trunk.
+    /// Sends requests that are not INVITE: NOTIFY, MESSAGE, OPTIONS, SUBSCRIBE, REGISTER at a trunk, BYE in a proxied call; and ends
+    /// INVITEs that are being proxied.
     #[derive(Debug)]
     pub struct RequestsServer<T> {
         inner: Arc<T>,
@@ -1361,6 +1411,51 @@ pub mod requests_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExchangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.edge.v1.Requests/CancelProxied" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelProxiedSvc<T: Requests>(pub Arc<T>);
+                    impl<
+                        T: Requests,
+                    > tonic::server::UnaryService<super::CancelProxiedRequest>
+                    for CancelProxiedSvc<T> {
+                        type Response = super::CancelProxiedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelProxiedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Requests>::cancel_proxied(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelProxiedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -107,7 +107,11 @@ impl CallControlApi {
             fingerprint: fingerprint.clone(),
             call_id: call_id.to_owned(),
         });
-        let is_hangup = matches!(command, Command::Hangup { .. });
+        let hangup = match &command {
+            Command::Hangup { reason } => Some(reason.clone()),
+            Command::Hold | Command::Unhold | Command::SendInfo { .. } => None,
+        };
+        let is_hangup = hangup.is_some();
         let how = How { request: request.as_ref(), acknowledged: true, ..How::default() };
         match self.runner.apply(call_id, &[Event::Command(command)], how).await {
             Ok(loaded) => Ok(loaded.public()),
@@ -123,6 +127,17 @@ impl CallControlApi {
                 }
             }
             Err(ApplyError::RequestUsed(used)) => self.result_of(used, &fingerprint).await,
+            Err(ApplyError::NotControlled) if let Some(reason) = &hangup => {
+                match self.runner.hang_up_proxied(call_id, reason, request.as_ref()).await {
+                    Ok(loaded) => Ok(loaded.public()),
+                    Err(ApplyError::RequestUsed(used)) => self.result_of(used, &fingerprint).await,
+                    Err(ApplyError::Over(over)) => match &request {
+                        None => Ok(over.public()),
+                        Some(request) => self.hung_up_before(request).await,
+                    },
+                    Err(error) => Err(refusal::of(&error)),
+                }
+            }
             Err(error) => Err(refusal::of(&error)),
         }
     }

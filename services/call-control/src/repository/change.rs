@@ -1,7 +1,7 @@
 //! One change of a call and everything that commits with it.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use cluster_api::callcontrol::v1 as wire;
 use prost::Message as _;
@@ -15,7 +15,7 @@ use super::stored::{Head, Known, Loaded};
 use crate::edges::EdgeLife;
 use crate::engine::DueChange;
 use crate::engine::call::Call;
-use crate::proxied_call::ProxiedCall;
+use crate::proxied::call::ProxiedCall;
 
 /// A step, or several in a row, ready to be committed.
 #[derive(Debug)]
@@ -34,9 +34,6 @@ pub struct Change<'a> {
     pub request: Option<&'a RequestUse>,
 }
 
-/// The longest time that a proxied call is believed to go on without a report.
-const LONGEST_PROXIED: Duration = Duration::from_secs(24 * 3600);
-
 /// A change of a proxied call.
 #[derive(Debug)]
 pub struct ProxiedChange<'a> {
@@ -46,6 +43,8 @@ pub struct ProxiedChange<'a> {
     pub call: ProxiedCall,
     /// What the application learns, in order.
     pub events: Vec<wire::CallEvent>,
+    /// The request id that is used by this change.
+    pub request: Option<&'a RequestUse>,
 }
 
 impl Repository {
@@ -82,7 +81,9 @@ impl Repository {
         }
         let position = Position::of(call.create_ms, &call.call_id);
         self.put_listing(&mut batch, &position, before.map(Summary::of).as_ref(), &Summary::of(call), now);
-        put_edges(&mut batch, before, call, change.finished);
+        let old_edges = before.map(edges_of).unwrap_or_default();
+        let new_edges = if change.finished { BTreeSet::new() } else { edges_of(call) };
+        put_edges(&mut batch, call_id, &old_edges, &new_edges);
         match change.due {
             DueChange::Keep => {}
             DueChange::At(at) => {
@@ -148,7 +149,7 @@ impl Repository {
     /// # Errors
     /// [`StoreError::Conflict`] when another report was faster.
     pub async fn save_proxied(&self, change: ProxiedChange<'_>) -> Result<(), StoreError> {
-        let ProxiedChange { before, mut call, mut events } = change;
+        let ProxiedChange { before, mut call, mut events, request } = change;
         let now = self.store.now();
         let revision = before.map_or(0, |before| before.revision) + 1;
         let begin = match before {
@@ -165,17 +166,24 @@ impl Repository {
         let call_id = call.call.call_id.clone();
         let position = Position::of(crate::wire::moment(call.call.create_time.as_ref()).millis(), &call_id);
         let expect = before.map_or(Expect::Absent, |before| Expect::Version(before.version));
+        let old_edges: BTreeSet<_> = match before.map(|before| &before.known) {
+            Some(Known::Proxied(before)) => before.depends_on().into_iter().collect(),
+            Some(Known::Live(_) | Known::Over(_)) | None => BTreeSet::new(),
+        };
+        let new_edges: BTreeSet<_> = call.depends_on().into_iter().collect();
         let mut batch = Batch::new(self.partition(&call_id));
         if new.is_ended() {
             let value = head.over(call.call);
             batch.put_for(names::call(&call_id), value, expect, self.ended_retention);
             batch.due_remove(DUE, names::due_timer(&call_id));
         } else {
+            batch.due_add(DUE, names::due_timer(&call_id), SystemTime::from(call.due(now.into())), "");
             batch.put(names::call(&call_id), head.proxied(call), expect);
-            if old.is_none() {
-                // Should no edge ever report the end.
-                batch.due_add(DUE, names::due_timer(&call_id), now + LONGEST_PROXIED, "");
-            }
+        }
+        put_edges(&mut batch, &call_id, &old_edges, &new_edges);
+        if let Some(request) = request {
+            let name = names::request(&request.request_id);
+            batch.put_for(name, request.encode_to_vec(), Expect::Absent, self.request_retention);
         }
         self.put_listing(&mut batch, &position, old.as_ref(), &new, now);
         for event in &events {
@@ -188,15 +196,13 @@ impl Repository {
 }
 
 /// Keeps the list of calls that depend on each edge.
-fn put_edges(batch: &mut Batch, before: Option<&Call>, call: &Call, finished: bool) {
-    let old = before.map(edges_of).unwrap_or_default();
-    let new = if finished { BTreeSet::new() } else { edges_of(call) };
-    for edge in new.difference(&old) {
+fn put_edges(batch: &mut Batch, call_id: &str, old: &BTreeSet<EdgeLife>, new: &BTreeSet<EdgeLife>) {
+    for edge in new.difference(old) {
         batch.index_add(names::EDGES, names::edge(edge), "");
-        batch.index_add(names::calls_of(edge), call.call_id.as_str(), "");
+        batch.index_add(names::calls_of(edge), call_id, "");
     }
-    for edge in old.difference(&new) {
-        batch.index_remove(names::calls_of(edge), call.call_id.as_str());
+    for edge in old.difference(new) {
+        batch.index_remove(names::calls_of(edge), call_id);
     }
 }
 

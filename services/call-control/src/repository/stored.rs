@@ -5,7 +5,7 @@ use prost::Message as _;
 use store::{Cursor, StoreError, Versioned};
 
 use crate::engine::call::Call;
-use crate::proxied_call::ProxiedCall;
+use crate::proxied::call::ProxiedCall;
 use crate::record;
 
 /// What the store holds about a call.

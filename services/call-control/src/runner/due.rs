@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ApplyError, How, Runner};
 use crate::engine::event::Event;
-use crate::repository::{DUE, DueWork, Known, ProxiedChange};
+use crate::repository::{DUE, DueWork, Known};
 
 /// Entries claimed at once in one partition.
 const CLAIM: usize = 64;
@@ -87,19 +87,9 @@ impl Runner {
             Err(ApplyError::Unknown | ApplyError::Over(_)) => {
                 Ok(self.repository.due_done(partition, due_id).await?)
             }
-            Err(ApplyError::NotControlled) => self.give_up_proxied(call_id).await,
+            Err(ApplyError::NotControlled) => self.proxied_is_due(call_id).await,
             result => result.map(drop),
         }
-    }
-
-    /// No edge has reported the end of a proxied call for longer than calls last.
-    async fn give_up_proxied(&self, call_id: &str) -> Result<(), ApplyError> {
-        let before = self.look(call_id).await?;
-        let Known::Proxied(call) = &before.known else { return Ok(()) };
-        let mut call = (**call).clone();
-        let events = call.give_up(self.repository.now().into());
-        let change = ProxiedChange { before: Some(&before), call, events };
-        Ok(self.repository.save_proxied(change).await?)
     }
 
     /// The lease of a commit ended and its effects are not all carried: its replica is dead, slow, or still trying.

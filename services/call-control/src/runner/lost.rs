@@ -107,7 +107,11 @@ impl Runner {
         let how = How { acknowledged: true, ..How::default() };
         match self.apply(&call_id, &[event], how).await {
             Ok(_) | Err(ApplyError::Refused(_)) => Ok(()),
-            Err(ApplyError::Unknown | ApplyError::NotControlled | ApplyError::Over(_)) => {
+            Err(ApplyError::NotControlled) => {
+                self.proxied_lost_edge(&call_id, &edge).await?;
+                Ok(self.repository.leave_edge(&partition, &edge, &call_id).await?)
+            }
+            Err(ApplyError::Unknown | ApplyError::Over(_)) => {
                 Ok(self.repository.leave_edge(&partition, &edge, &call_id).await?)
             }
             Err(error) => Err(error),

@@ -93,7 +93,17 @@ impl Runner {
         Arc::new(Runner { repository, counts, config, edges, slots, tasks, due_hurry: Notify::new() })
     }
 
-    /// Settings.
+    /// The way to the edges.
+    pub(crate) fn edges(&self) -> &dyn Edges {
+        &*self.edges
+    }
+
+    /// Something is due at once.
+    pub(crate) fn due_now(&self) {
+        self.due_hurry.notify_one();
+    }
+
+    /// Its settings.
     pub fn config(&self) -> &Config {
         &self.config
     }

@@ -18,7 +18,11 @@ use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::leg_event::What as Seen;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents as _;
 use cluster_api::edge::v1::carry_request::What;
-use cluster_api::edge::v1::{CarryRequest, CarryResponse, SendRequest};
+use cluster_api::edge::v1::requests_server::Requests;
+use cluster_api::edge::v1::{
+    CancelProxiedRequest, CancelProxiedResponse, CarryRequest, CarryResponse, ExchangeRequest,
+    ExchangeResponse, SendRequest,
+};
 use cluster_api::sip::v1::Body;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -29,6 +33,10 @@ use tonic::{Request, Status};
 pub struct World {
     state: Mutex<State>,
     begin: Instant,
+    /// Requests in calls that are merely proxied.
+    pub exchanged: Mutex<Vec<ExchangeRequest>>,
+    /// INVITEs of such calls that were to be cancelled.
+    pub cancelled: Mutex<Vec<CancelProxiedRequest>>,
 }
 
 #[derive(Default)]
@@ -55,7 +63,12 @@ impl World {
     /// A world with these edges, all of epoch 1.
     pub fn new(edges: &[&str]) -> Arc<World> {
         let living = edges.iter().map(|id| EdgeLife { id: (*id).to_owned(), epoch: 1 }).collect();
-        Arc::new(World { state: Mutex::new(State { living, ..State::default() }), begin: Instant::now() })
+        Arc::new(World {
+            state: Mutex::new(State { living, ..State::default() }),
+            begin: Instant::now(),
+            exchanged: Mutex::default(),
+            cancelled: Mutex::default(),
+        })
     }
 
     /// Adds a replica to which edges deliver.
@@ -200,6 +213,23 @@ impl cluster_api::edge::v1::legs_server::Legs for NoLegs {
     }
 }
 
+#[async_trait]
+impl Requests for NoLegs {
+    async fn exchange(
+        &self,
+        _: Request<ExchangeRequest>,
+    ) -> Result<tonic::Response<ExchangeResponse>, Status> {
+        Err(Status::unavailable("the world sends"))
+    }
+
+    async fn cancel_proxied(
+        &self,
+        _: Request<CancelProxiedRequest>,
+    ) -> Result<tonic::Response<CancelProxiedResponse>, Status> {
+        Err(Status::unavailable("the world sends"))
+    }
+}
+
 impl Way {
     pub fn into(world: &Arc<World>) -> Arc<Way> {
         Arc::new(Way { world: Arc::clone(world), hangs: Mutex::new(false), members: None })
@@ -245,6 +275,26 @@ impl Edges for Way {
         }
         self.world.take(edge, request);
         Ok(CarryResponse { edge_id: edge.id.clone(), edge_epoch: edge.epoch })
+    }
+
+    async fn exchange(&self, edge: &EdgeLife, request: ExchangeRequest) -> Result<ExchangeResponse, Status> {
+        if !self.world.state.lock().living.contains(edge) {
+            return Err(Status::unavailable("the edge is dead"));
+        }
+        self.world.exchanged.lock().push(request);
+        Ok(ExchangeResponse { status: 200, ..ExchangeResponse::default() })
+    }
+
+    async fn cancel_proxied(
+        &self,
+        edge: &EdgeLife,
+        request: CancelProxiedRequest,
+    ) -> Result<CancelProxiedResponse, Status> {
+        if !self.world.state.lock().living.contains(edge) {
+            return Err(Status::unavailable("the edge is dead"));
+        }
+        self.world.cancelled.lock().push(request);
+        Ok(CancelProxiedResponse {})
     }
 }
 

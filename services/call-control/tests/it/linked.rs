@@ -10,8 +10,8 @@ use cluster_api::edge::v1::carry_request::What;
 use cluster_api::edge::v1::legs_server::Legs;
 use cluster_api::edge::v1::{CarryRequest, CarryResponse, ReleaseLeg, SendRequest};
 use cluster_api::sip::v1::{Body, Header};
-use cluster_rpc::LegsLink;
 use cluster_rpc::membership::{Listed, View};
+use cluster_rpc::{LegsLink, RequestsLink};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
@@ -20,6 +20,8 @@ use call_control::carry_request;
 use call_control::engine::effect::{
     Body as EngineBody, Effect, Header as EngineHeader, SendRequest as Send, What as Do,
 };
+
+use crate::edges::NoLegs;
 
 #[derive(Default)]
 struct FakeLegs {
@@ -32,6 +34,10 @@ impl Legs for FakeLegs {
         self.taken.lock().push(request.into_inner());
         Ok(Response::new(CarryResponse { edge_id: "edge-0".into(), edge_epoch: 7 }))
     }
+}
+
+fn no_requests() -> RequestsLink {
+    RequestsLink::local("edge-0", Arc::new(NoLegs))
 }
 
 fn member(role: &str, id: &str, epoch: u64, draining: bool) -> Member {
@@ -48,7 +54,8 @@ async fn edges_are_those_of_the_member_list() {
     let now = tokio::time::Instant::now();
     let listed = Some(Listed { asked: now, steady_since: now });
     let (views, view) = watch::channel(View { listed, ..View::fixed(members, Bytes::new()) });
-    let edges = LinkedEdges::new(LegsLink::local("edge-0", Arc::new(FakeLegs::default())), view);
+    let edges =
+        LinkedEdges::new(LegsLink::local("edge-0", Arc::new(FakeLegs::default())), no_requests(), view);
     let seen = edges.view();
     let ids: Vec<_> =
         seen.edges.iter().map(|edge| (edge.life.id.as_str(), edge.life.epoch, edge.draining)).collect();
@@ -62,7 +69,7 @@ async fn edges_are_those_of_the_member_list() {
 async fn an_effect_arrives_at_its_edge_field_by_field() {
     let legs = Arc::new(FakeLegs::default());
     let (_views, view) = watch::channel(View::fixed(Vec::new(), Bytes::new()));
-    let edges = LinkedEdges::new(LegsLink::local("edge-0", Arc::clone(&legs) as _), view);
+    let edges = LinkedEdges::new(LegsLink::local("edge-0", Arc::clone(&legs) as _), no_requests(), view);
     let header = || EngineHeader::new("Reason", "SIP;cause=486");
     let effect = Effect {
         number: 9,

@@ -10,7 +10,7 @@ use cluster_api::callcontrol::v1::call::State;
 use cluster_api::callcontrol::v1::outcome::Kind;
 use cluster_api::cluster::v1::membership_server::Membership as Service;
 use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, LeaveResponse, Member};
-use cluster_rpc::{LegsLink, Membership, MembershipLink};
+use cluster_rpc::{LegsLink, Membership, MembershipLink, RequestsLink};
 use lifecycle::Tasks;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
@@ -83,8 +83,9 @@ impl Rig {
         // Lists have come for a while.
         sleep(Duration::from_secs(5)).await;
         let world = World::new(edges);
-        let link = LegsLink::local(edges[0], Arc::new(NoLegs));
-        let members: Arc<dyn Edges> = Arc::new(LinkedEdges::new(link, own.watch()));
+        let legs = LegsLink::local(edges[0], Arc::new(NoLegs));
+        let requests = RequestsLink::local(edges[0], Arc::new(NoLegs));
+        let members: Arc<dyn Edges> = Arc::new(LinkedEdges::new(legs, requests, own.watch()));
         let replica = replica_by(store(), &world, Config::default(), members);
         Rig { replica, registrar, world, lives, _own: own }
     }

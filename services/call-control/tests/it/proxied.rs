@@ -48,7 +48,7 @@ async fn proxied_calls_are_listed_and_watched_like_others_but_not_steered() {
     states.sort();
     assert_eq!(states, [("p1".to_owned(), State::Ringing), ("p2".to_owned(), State::Dialing)]);
 
-    let status = first.hangup("", "p1").await.expect_err("not controlled");
+    let status = first.hold("", "p1").await.expect_err("not controlled");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "NOT_CONTROLLED"));
 
     report(&first, vec![event(3, "p1", Type::Answered), event(4, "p1", Type::Ended)]).await;
@@ -94,4 +94,128 @@ async fn a_call_whose_end_is_never_reported_is_given_up_after_a_day() {
     assert_eq!(call.outcome.expect("outcome").ended_by, "carillon");
     tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
     assert_eq!(store.record_count(), 0);
+}
+
+/// The first events of an answered call between alice and bob.
+fn answered(call_id: &str) -> Vec<cc::ProxiedCallEvent> {
+    let answer = cc::ProxiedCallEvent {
+        to_tag: "2".into(),
+        from_contact: "sip:alice@192.0.2.1".into(),
+        to_contact: "sip:bob@192.0.2.2".into(),
+        from_route: vec!["<sip:edge.example.com;lr>".into()],
+        to_route: vec!["<sip:edge.example.com;lr>".into()],
+        ..event(2, call_id, Type::Answered)
+    };
+    vec![event(1, call_id, Type::Started), answer]
+}
+
+/// API 2 (Hangup): BYE to both phones, once the request is committed, and one end.
+#[tokio::test(start_paused = true)]
+async fn an_answered_call_is_hung_up_by_a_bye_to_both_sides() {
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let first = replica(store.clone(), &world, Config::default());
+    let second = replica(store, &world, Config::default());
+    report(&first, answered("p1")).await;
+    let mut watch = second.watch(cc::WatchCallsRequest::default()).await.expect("open");
+    second.hangup("once", "p1").await.expect("committed");
+    second.hangup("once", "p1").await.expect("the same request");
+    loop {
+        if watch.event().await.r#type() == cc::call_event::Type::Ended {
+            break;
+        }
+    }
+    let call = first.get("p1").await.expect("known");
+    let outcome = call.outcome.expect("an outcome");
+    assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (cc::outcome::Kind::Completed, "api"));
+    let mut sent: Vec<_> = world
+        .exchanged
+        .lock()
+        .iter()
+        .map(|asked| {
+            let request = asked.request.as_ref().expect("a request");
+            (asked.exchange_id.clone(), request.method.clone(), request.request_uri.clone())
+        })
+        .collect();
+    sent.sort();
+    sent.dedup();
+    assert_eq!(
+        sent,
+        [
+            ("p1.a".to_owned(), "BYE".to_owned(), "sip:alice@192.0.2.1".to_owned()),
+            ("p1.b".to_owned(), "BYE".to_owned(), "sip:bob@192.0.2.2".to_owned()),
+        ],
+        "repetitions are the same requests"
+    );
+    second.hangup("again", "p1").await.expect("ending an ended call is no error");
+}
+
+/// F4: whoever took the request dies, another replica ends the call.
+#[tokio::test(start_paused = true)]
+async fn a_hangup_that_its_replica_did_not_carry_out_is_carried_out_by_another() {
+    let (world, store) = (World::new(&[]), store());
+    let first = replica(store.clone(), &world, Config::default());
+    report(&first, answered("p1")).await;
+    // There is no edge to send by, so that the request is only committed.
+    first.hangup("", "p1").await.expect("committed");
+    first.service.stop(Duration::ZERO).await;
+    let alive = World::new(&["edge-0"]);
+    let second = replica(store, &alive, Config::default());
+    while second.get("p1").await.expect("known").state() != State::Ended {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(alive.exchanged.lock().len() >= 2);
+}
+
+/// RFC 3261 16.10: a call that rings is cancelled by the edge that proxies it, whose report ends it.
+#[tokio::test(start_paused = true)]
+async fn a_ringing_call_is_cancelled_at_its_edge() {
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let replica = replica(store, &world, Config::default());
+    report(&replica, vec![event(1, "p1", Type::Started), event(2, "p1", Type::Ringing)]).await;
+    replica.hangup("", "p1").await.expect("committed");
+    while world.cancelled.lock().is_empty() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(world.cancelled.lock()[0].call_id, "p1");
+    let end = cc::ProxiedCallEvent { sip_status: 487, ended_by: "api".into(), ..event(3, "p1", Type::Ended) };
+    report(&replica, vec![end]).await;
+    let outcome = replica.get("p1").await.expect("known").outcome.expect("an outcome");
+    assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (cc::outcome::Kind::Cancelled, "api"));
+}
+
+/// TMR-04: a session that nothing refreshes is no call any more; no BYE is sent for it.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_not_refreshed_ends_in_the_list_without_a_bye() {
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let replica = replica(store, &world, for_days());
+    let mut events = answered("p1");
+    let interval = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    events[1].session_interval = interval(1800);
+    report(&replica, events).await;
+    tokio::time::sleep(Duration::from_secs(1500)).await;
+    let refresh =
+        cc::ProxiedCallEvent { session_interval: interval(1800), ..event(3, "p1", Type::Refreshed) };
+    report(&replica, vec![refresh]).await;
+    tokio::time::sleep(Duration::from_secs(1500)).await;
+    assert_eq!(replica.get("p1").await.expect("known").state(), State::Answered, "it was refreshed");
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    let call = replica.get("p1").await.expect("known");
+    assert_eq!(call.outcome.expect("an outcome").ended_by, "carillon");
+    assert!(world.exchanged.lock().is_empty());
+}
+
+/// F1: nobody will report the end of a call that rang when its edge died.
+#[tokio::test(start_paused = true)]
+async fn a_ringing_call_ends_with_its_edge_and_an_answered_one_goes_on() {
+    let (world, store) = (World::new(&["edge-0", "edge-1"]), store());
+    let replica = replica(store, &world, Config::default());
+    report(&replica, vec![event(1, "rings", Type::Started), event(2, "rings", Type::Ringing)]).await;
+    report(&replica, answered("talks")).await;
+    world.lose_edge("edge-0");
+    while replica.get("rings").await.expect("known").state() != State::Ended {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let outcome = replica.get("rings").await.expect("known").outcome.expect("an outcome");
+    assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (cc::outcome::Kind::Failed, "carillon"));
+    assert_eq!(replica.get("talks").await.expect("known").state(), State::Answered);
 }

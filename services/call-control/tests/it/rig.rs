@@ -116,6 +116,15 @@ impl Replica {
         self.service.api.hangup(Request::new(request)).await.map(|response| response.into_inner())
     }
 
+    pub async fn hold(&self, request_id: &str, call_id: &str) -> Result<cc::Call, Status> {
+        let request = cc::HoldRequest {
+            request_id: request_id.to_owned(),
+            call_id: call_id.to_owned(),
+            ..cc::HoldRequest::default()
+        };
+        self.service.api.hold(Request::new(request)).await.map(|response| response.into_inner())
+    }
+
     pub async fn list(&self, request: cc::ListCallsRequest) -> Result<cc::ListCallsResponse, Status> {
         self.service.api.list_calls(Request::new(request)).await.map(|response| response.into_inner())
     }

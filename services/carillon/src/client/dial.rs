@@ -127,6 +127,11 @@ fn next_step(call: &Call) -> String {
     }
 }
 
+fn to_wire(duration: std::time::Duration) -> anyhow::Result<prost_types::Duration> {
+    prost_types::Duration::try_from(duration)
+        .map_err(|_| anyhow::anyhow!("a duration of more than 292 years"))
+}
+
 #[cfg(test)]
 mod tests {
     use cluster_api::callcontrol::v1::Outcome;
@@ -149,9 +154,4 @@ mod tests {
         assert!(told(404, "b").ends_with("`carillon account list` tells"));
         assert!(!told(486, "b").contains("tells") && !told(480, "api").contains("tells"));
     }
-}
-
-fn to_wire(duration: std::time::Duration) -> anyhow::Result<prost_types::Duration> {
-    prost_types::Duration::try_from(duration)
-        .map_err(|_| anyhow::anyhow!("a duration of more than 292 years"))
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
 use anyhow::{Context, anyhow};
 use cluster_rpc::{
-    Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink, Replicas,
-    Wiring,
+    Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink,
+    ProxiedCallsLink, Replicas, RequestsLink, Wiring,
 };
 use lifecycle::{Drain, Health, Shutdown, Tasks};
 use presence::Presence;
@@ -18,7 +18,7 @@ use telemetry::Metrics;
 
 use super::api_server::ApiServer;
 use super::elsewhere::Elsewhere;
-use super::late::LateLegs;
+use super::late::LateEdge;
 use super::listeners::unbound;
 use super::members::{Joined, Myself};
 use super::roles::{self, Role};
@@ -46,7 +46,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let myself = Myself::new(settings, api.address()?, parts.epoch, parts.drain.clone());
     let membership = parts.membership_link(settings, registrar.as_ref())?;
     let joined = Joined::all(&parts.roles, &membership, &parts.tasks, &myself)?;
-    let late = Arc::new(LateLegs::default());
+    let late = Arc::new(LateEdge::default());
     let calls = parts.call_control(settings, store, &joined, &late)?;
     let presence = Presence::default();
 
@@ -55,6 +55,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         let deps = edge::Deps {
             location: parts.location_link(settings, registrar.as_ref())?,
             leg_events: parts.leg_events_link(settings, calls.as_ref())?,
+            proxied_calls: parts.proxied_calls_link(settings, calls.as_ref())?,
             intake: parts.intake_link(settings, &presence)?,
             members: joined.view(Role::Edge)?,
             dns: Arc::new(parts.resolver(settings)?),
@@ -75,7 +76,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         let edge = bound.map_err(|error| anyhow!("--sip: {}", unbound(&error)))?;
         (listening, streams) = (edge.listening(), edge.listening_streams());
         myself.is_at(edge_role::internal(settings, &listening).await?);
-        late.is(edge.legs());
+        late.is(&edge);
         let others = EdgeDirectory::new(joined.view(Role::Edge)?, parts.wiring.clone());
         edge.add_routes(&mut api.routes, &others);
         let (end, alive) = (parts.end.clone(), parts.health.component("edge", Instant::now(), None));
@@ -188,18 +189,22 @@ impl Parts {
         settings: &Settings,
         store: Option<Arc<dyn Store>>,
         joined: &Joined,
-        late: &Arc<LateLegs>,
+        late: &Arc<LateEdge>,
     ) -> anyhow::Result<Option<call_control::Service>> {
         let Some(store) = store.filter(|_| self.roles.contains(&Role::CallControl)) else { return Ok(None) };
         let view = joined.view(Role::CallControl)?;
         let directory = EdgeDirectory::new(view.clone(), self.wiring.clone());
-        let legs = match self.roles.contains(&Role::Edge) {
-            true => LegsLink::mixed(super::members::process_id(settings), late.clone(), directory),
-            false => LegsLink::remote(directory),
+        let id = super::members::process_id(settings);
+        let (legs, requests) = match self.roles.contains(&Role::Edge) {
+            true => (
+                LegsLink::mixed(id.clone(), late.clone(), directory.clone()),
+                RequestsLink::mixed(id, late.clone(), directory),
+            ),
+            false => (LegsLink::remote(directory.clone()), RequestsLink::remote(directory)),
         };
         let deps = call_control::Deps {
             store,
-            edges: Arc::new(call_control::edges::LinkedEdges::new(legs, view)),
+            edges: Arc::new(call_control::edges::LinkedEdges::new(legs, requests, view)),
             entropy: self.entropy.clone(),
             metrics: self.metrics.clone(),
             drain: self.drain.clone(),
@@ -229,6 +234,17 @@ impl Parts {
         Ok(match local {
             Some(calls) => LegEventsLink::Local(Arc::new(calls.leg_events.clone())),
             None => LegEventsLink::Remote(self.replicas(s, Role::CallControl)?),
+        })
+    }
+
+    fn proxied_calls_link(
+        &self,
+        s: &Settings,
+        local: Option<&call_control::Service>,
+    ) -> anyhow::Result<ProxiedCallsLink> {
+        Ok(match local {
+            Some(calls) => ProxiedCallsLink::Local(Arc::new(calls.proxied_calls.clone())),
+            None => ProxiedCallsLink::Remote(self.replicas(s, Role::CallControl)?),
         })
     }
 

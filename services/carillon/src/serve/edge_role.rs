@@ -78,6 +78,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
         calls: settings.limits.calls,
         events_per_call: settings.limits.events_per_call,
         effects_per_call: settings.limits.effects_per_call,
+        call_reports: settings.limits.call_reports,
         failed_servers: settings.limits.failed_servers,
         captured_messages: settings.limits.ladder_messages,
         captured_octets: settings.limits.ladder_bytes,

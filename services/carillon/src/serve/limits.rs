@@ -43,6 +43,8 @@ pub struct Limits {
     pub events_per_call: usize,
     /// Effects of one call that an edge remembers.
     pub effects_per_call: usize,
+    /// Events of proxied calls that wait in one edge for call-control; those beyond it are not told.
+    pub call_reports: usize,
     /// Servers of other domains that one edge remembers to have failed; 0 remembers none.
     pub failed_servers: usize,
     /// Answers of DNS that are kept.
@@ -102,6 +104,7 @@ impl Default for Limits {
             calls: edge.calls,
             events_per_call: edge.events_per_call,
             effects_per_call: edge.effects_per_call,
+            call_reports: edge.call_reports,
             failed_servers: edge.failed_servers,
             dns_answers: dns.cache,
             dns_lookups: dns.lookups,
@@ -122,7 +125,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Every bound with its key.
-    pub fn all(&self) -> [(&'static str, usize); 32] {
+    pub fn all(&self) -> [(&'static str, usize); 33] {
         [
             ("limits.tcp_connections", self.tcp_connections),
             ("limits.tcp_connections_per_source", self.tcp_connections_per_source),
@@ -142,6 +145,7 @@ impl Limits {
             ("limits.calls", self.calls),
             ("limits.events_per_call", self.events_per_call),
             ("limits.effects_per_call", self.effects_per_call),
+            ("limits.call_reports", self.call_reports),
             ("limits.failed_servers", self.failed_servers),
             ("limits.dns_answers", self.dns_answers),
             ("limits.dns_lookups", self.dns_lookups),

@@ -59,6 +59,7 @@ impl Edge {
             return Err(Refused::new(pending.request, Reject::ForgedFlow));
         }
         let target = routed_target(flow);
+        let seen = self.seen_in_dialog(&pending.request, &pending.arrived);
         let new = NewFork {
             upstream: Upstream::Server { key: pending.key, hop: pending.arrival.hop },
             request: pending.request,
@@ -68,6 +69,7 @@ impl Edge {
             recurse: false,
             caller: None,
             ring_time: None,
+            seen,
         };
         self.open_fork(cx, new, vec![plan::only(target)]);
         Ok(())

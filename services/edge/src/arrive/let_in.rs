@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sip_message::{HeaderError, HeaderId, Message, Uri};
 use sip_proxy::Arrived;
 
-use crate::compose::MARK;
+use crate::compose::{MARK, RELAYED};
 use crate::edge::Edge;
 use crate::forward::record_route::mark_of;
 
@@ -28,10 +28,17 @@ impl Edge {
         from.into_iter().chain(to).any(|tag| self.cluster.made_mark(&of_dialog(request, tag), mark))
     }
 
+    /// Has an edge of this tier given the URI to this dialog, begun by the side with this tag?
+    pub(crate) fn is_marked_by(&self, request: &Message, uri: &Uri<'_>, tag: &str) -> bool {
+        mark_of(uri).is_some_and(|mark| self.cluster.made_mark(&of_dialog(request, Some(tag)), mark))
+    }
+
     /// The Route value for a sibling that has the flow, with the mark that lets the request in there.
     pub(crate) fn relay(&self, request: &Message, route: &Bytes) -> Bytes {
         let open = route.strip_suffix(b">").unwrap_or(route);
-        [open, b";", MARK.as_bytes(), b"=", self.mark(request).as_bytes(), b">"].concat().into()
+        [open, b";", RELAYED.as_bytes(), b";", MARK.as_bytes(), b"=", self.mark(request).as_bytes(), b">"]
+            .concat()
+            .into()
     }
 
     /// What of the route is ours: Record-Route names the tier, not the edge, so the value of a sibling is ours too.

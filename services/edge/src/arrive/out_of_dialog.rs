@@ -19,6 +19,7 @@ use crate::forward::target::Target;
 use crate::forward::upstream::Upstream;
 use crate::reject::Reject;
 use crate::report::text;
+use crate::seen::Seen;
 
 /// A request that waits for a decision.
 pub(crate) struct Pending {
@@ -110,6 +111,8 @@ impl Edge {
             return self.reject(cx, pending.key, &pending.request, &Reject::Full);
         }
         let caller = self.caller_side(cx, &pending);
+        let in_dialog = pending.request.to().is_ok_and(|to| to.tag().is_some());
+        let seen = Seen::begins(&pending.request).filter(|_| !in_dialog);
         let upstream = Upstream::Server { key: pending.key, hop: pending.arrival.hop };
         let new = NewFork {
             upstream,
@@ -120,6 +123,7 @@ impl Edge {
             recurse,
             caller,
             ring_time: None,
+            seen,
         };
         self.open_fork(cx, new, groups);
     }

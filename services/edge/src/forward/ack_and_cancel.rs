@@ -68,6 +68,7 @@ impl Edge {
                 let reasons = cancel.all(HeaderId::Reason).map(unfolded).collect();
                 self.with_fork(cx, fork, |_, cx, fork| {
                     fork.cancel_reasons = reasons;
+                    Self::see_cancel(fork, "a");
                     fork.context.cancel(cx.now());
                 });
             }

@@ -19,6 +19,7 @@ use super::target::Target;
 use super::upstream::Upstream;
 use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse, Timer};
+use crate::seen::Seen;
 
 /// A request that is being forwarded, within one life of the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +48,8 @@ pub(crate) struct Fork {
     pub(crate) caller: Option<Side>,
     /// Reason values of the CANCEL that came.
     pub(crate) cancel_reasons: Vec<Bytes>,
+    /// What it tells of a proxied call.
+    pub(crate) seen: Option<Box<Seen>>,
     /// The last forwarding that the caller was told of.
     pub(crate) announced: Option<Arc<Diverted>>,
     timer: Option<(TimerId, Instant)>,
@@ -62,6 +65,7 @@ pub(crate) struct NewFork {
     pub(crate) recurse: bool,
     pub(crate) caller: Option<Side>,
     pub(crate) ring_time: Option<Duration>,
+    pub(crate) seen: Option<Seen>,
 }
 
 impl NewFork {
@@ -76,6 +80,7 @@ impl NewFork {
             recurse: false,
             caller: None,
             ring_time: None,
+            seen: None,
         }
     }
 }
@@ -115,10 +120,12 @@ impl Edge {
             branches: Vec::new(),
             caller: new.caller,
             cancel_reasons: Vec::new(),
+            seen: new.seen.map(Box::new),
             announced: None,
             timer: None,
         });
         self.meters.forks.inc();
+        self.see_start(cx, id, &fork);
         if invite {
             self.callers.watch(&fork.upstream, id);
         }
@@ -206,10 +213,12 @@ impl Edge {
                     self.cancel_branch(cx, &fork, branch, cause);
                 }
                 Output::Forward(response) => {
+                    self.see_response(cx, &mut fork, &response);
                     let response = history::answered(&fork, response);
                     self.forward_up(cx, &fork.upstream, response);
                 }
                 Output::Fail { best, challenges } => {
+                    self.see_failure(cx, &fork, &best);
                     let best = history::failed(&fork, best);
                     self.fail_up(cx, &fork.upstream, &fork.request, best, &challenges);
                 }
@@ -255,6 +264,7 @@ impl Edge {
             cx.cancel_timer(timer);
         }
         self.meters.forks.dec();
+        self.see_no_more(fork);
         self.callers.forget(&fork.upstream, id);
         let invite = fork.request.method() == Method::Invite;
         for branch in &fork.branches {

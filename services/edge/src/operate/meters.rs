@@ -18,22 +18,24 @@ pub(crate) struct Meters {
     pub(crate) branches: Counters,
     /// Failures on the way to a target, by kind.
     pub(crate) failures: Counters,
-    /// Next hops that a peer named and nobody is led to, by what is there.
-    pub(crate) off_limits: Counters,
-    /// CANCELs of no INVITE here, by what became of them.
-    pub(crate) astray_cancels: Counters,
     /// Callers whose connection ended while it rang, by what became of them.
     pub(crate) absent_callers: Counters,
+    /// Next hops that a peer named and nobody is led to, by what is there.
+    pub(crate) off_limits: Counters,
     /// Names that lead nowhere, by reason.
     pub(crate) unlocated: Counters,
     /// Servers found by name that failed, by how.
     pub(crate) failed_servers: Counters,
     /// Those of them that are avoided.
     pub(crate) avoided: Gauge,
+    /// CANCELs of no INVITE here, by what became of them.
+    pub(crate) astray_cancels: Counters,
     /// Things dropped because nothing could be done with them, by kind.
     pub(crate) dropped: Counters,
     /// Leg events, by what became of their delivery.
     pub(crate) leg_events: Counters,
+    /// Reports of proxied calls, by what became of them.
+    pub(crate) call_reports: Counters,
     /// Requests that are being forwarded.
     pub(crate) forks: Gauge,
     /// Calls of call-control with a leg here.
@@ -85,20 +87,15 @@ impl Meters {
                 "Branches without a response, by reason",
                 &["reason"],
             ),
-            off_limits: metrics.counters(
-                "edge_off_limits_total",
-                "Next hops named by a peer to which nobody is led, by what is there",
-                &["there"],
-            ),
-            astray_cancels: metrics.counters(
-                "edge_astray_cancels_total",
-                "CANCELs of no INVITE at this edge, by outcome: passed on to the siblings, found for a sibling, unknown, refused",
-                &["outcome"],
-            ),
             absent_callers: metrics.counters(
                 "edge_absent_callers_total",
                 "Callers whose connection ended while it rang, by what became of them",
                 &["outcome"],
+            ),
+            off_limits: metrics.counters(
+                "edge_off_limits_total",
+                "Next hops named by a peer to which nobody is led, by what is there",
+                &["there"],
             ),
             unlocated: metrics.counters(
                 "edge_unlocated_total",
@@ -111,6 +108,11 @@ impl Meters {
                 &["reason"],
             ),
             avoided: metrics.gauge("edge_avoided_servers", "Servers found by name that are tried last"),
+            astray_cancels: metrics.counters(
+                "edge_astray_cancels_total",
+                "CANCELs of no INVITE at this edge, by outcome: passed on to the siblings, found for a sibling, unknown, refused",
+                &["outcome"],
+            ),
             dropped: metrics.counters(
                 "edge_dropped_total",
                 "Messages that nothing could be done with, by kind",
@@ -119,6 +121,11 @@ impl Meters {
             leg_events: metrics.counters(
                 "edge_leg_events_total",
                 "Leg events, by outcome of the delivery",
+                &["outcome"],
+            ),
+            call_reports: metrics.counters(
+                "edge_call_reports_total",
+                "Reports of proxied calls delivered or failed, and events that found no room",
                 &["outcome"],
             ),
             forks: metrics.gauge("edge_forks", "Requests that are being forwarded"),

@@ -54,6 +54,42 @@ async fn a_call_is_set_up_and_ended_through_the_edge_with_one_question() {
     assert_eq!(location.routed.lock().unwrap().len(), 1, "only the INVITE needed a decision");
 }
 
+/// PRK-04: a PRACK goes to the phone that knows whether it matches. RAck passes as it stands, and so does what that phone says.
+#[tokio::test]
+async fn a_prack_is_answered_by_the_phone_that_rings() {
+    let (_rig, alice, bob, location) = two_phones().await;
+    let invite = ring(&alice, &bob).await;
+    let route = format!("Route: {}", values(&invite, HeaderId::RecordRoute)[0]);
+    let contact = format!("Contact: <{}>", uri_of(&bob));
+    let reliable = [contact.as_str(), "Require: 100rel", "RSeq: 17"];
+    bob.respond(&invite, "183 Session Progress", "bt", &reliable).await;
+    let early = alice.receive_status(183).await;
+    assert_eq!(values(&early, HeaderId::RSeq), ["17"]);
+    let cases = [
+        ("17 1 INVITE", "200 OK", 200),
+        ("18 1 INVITE", "481 No Such Response", 481),
+        ("17 2 INVITE", "481 No Such Response", 481),
+        ("17 1 UPDATE", "481 No Such Response", 481),
+    ];
+    for (number, (rack, said, status)) in (2..).zip(cases) {
+        let lines = [
+            route.clone(),
+            "From: <sip:alice@example.com>;tag=at".to_owned(),
+            "To: <sip:bob@example.com>;tag=bt".to_owned(),
+            "Call-ID: call-1".to_owned(),
+            format!("CSeq: {number} PRACK"),
+            format!("RAck: {rack}"),
+        ];
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        alice.request(&format!("PRACK {}", uri_of(&bob)), &format!("p{number}"), &lines).await;
+        let prack = bob.receive_request("PRACK").await;
+        assert_eq!(values(&prack, HeaderId::RAck), [rack]);
+        bob.respond(&prack, said, "", &[]).await;
+        assert_eq!(alice.receive_status(status).await.method_str(), "PRACK", "{rack}");
+    }
+    assert_eq!(location.routed.lock().unwrap().len(), 1, "only the INVITE needed a decision");
+}
+
 /// PXY-22, LAD-10 R2, UAC-24
 #[tokio::test]
 async fn a_cancel_reaches_the_ringing_phone_with_its_reason() {
@@ -137,7 +173,7 @@ async fn a_refusal_of_the_registrar_is_passed_on() {
 }
 
 /// Dialled by Alice; Call-ID `call-1`, her tag `at`.
-const INVITE: [&str; 3] =
+pub(crate) const INVITE: [&str; 3] =
     ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", "Call-ID: call-1"];
 
 /// Alice, Bob, and an edge whose registrar sends everything to Bob.
@@ -159,7 +195,7 @@ pub(crate) async fn ring(alice: &Peer, bob: &Peer) -> Message {
     bob.receive_request("INVITE").await
 }
 
-fn uri_of(peer: &Peer) -> String {
+pub(crate) fn uri_of(peer: &Peer) -> String {
     format!("sip:phone@{}", peer.address())
 }
 

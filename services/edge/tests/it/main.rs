@@ -22,6 +22,7 @@ mod operation;
 mod peer;
 mod registration;
 mod rig;
+mod seen;
 mod services;
 mod sizes;
 mod stream;

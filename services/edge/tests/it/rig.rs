@@ -7,7 +7,7 @@ use std::time::Duration;
 use ambient::{SeededEntropy, SystemClock};
 use cluster_api::cluster::v1::Member;
 use cluster_rpc::membership::View;
-use cluster_rpc::{EdgeDirectory, IntakeLink, LegEventsLink, LocationLink, Wiring, remote};
+use cluster_rpc::{EdgeDirectory, IntakeLink, LegEventsLink, LocationLink, ProxiedCallsLink, Wiring, remote};
 use edge::{CaptureService, Config, Deps, EdgesService, LegsService, RequestsService, TracesService};
 use lifecycle::{Drain, Tasks};
 use sip_endpoint::{DatagramSocket, Dns, SystemDns};
@@ -15,7 +15,7 @@ use telemetry::Metrics;
 use tokio::sync::{oneshot, watch};
 
 use crate::peer::Peer;
-use crate::services::{FakeIntake, FakeLegEvents, FakeLocation};
+use crate::services::{FakeIntake, FakeLegEvents, FakeLocation, FakeProxiedCalls};
 
 /// An edge that runs until the rig is dropped.
 pub(crate) struct Rig {
@@ -26,6 +26,7 @@ pub(crate) struct Rig {
     pub(crate) traces: TracesService,
     pub(crate) edges: EdgesService,
     pub(crate) events: Arc<FakeLegEvents>,
+    pub(crate) calls: Arc<FakeProxiedCalls>,
     pub(crate) drain: Drain,
     metrics: Metrics,
     _stop: oneshot::Sender<()>,
@@ -72,6 +73,7 @@ impl Rig {
         configure(&mut config);
         let (members, view) = watch::channel(View::fixed(Vec::new(), vec![9; 32]));
         let (events, drain) = (Arc::new(FakeLegEvents::default()), Drain::new());
+        let calls = Arc::new(FakeProxiedCalls::default());
         let tasks = Tasks::new("edge", 1000);
         let others = Wiring::new(remote::Config::default(), tasks.clone(), Metrics::new());
         let others = EdgeDirectory::new(view.clone(), others);
@@ -79,6 +81,7 @@ impl Rig {
         let deps = Deps {
             location: LocationLink::Local(location),
             leg_events: LegEventsLink::Local(events.clone()),
+            proxied_calls: ProxiedCallsLink::Local(calls.clone()),
             intake: IntakeLink::Local(Arc::new(FakeIntake)),
             members: view,
             dns,
@@ -101,7 +104,7 @@ impl Rig {
             bound.run(async { stopped.await.unwrap_or(()) }).await.expect("the sockets are fine");
         };
         tasks.spawn("edge", run).expect("there is room");
-        Self { address, legs, requests, capture, traces, edges, events, drain, metrics, _stop: stop, members }
+        Self { address, legs, requests, capture, traces, edges, events, calls, drain, metrics, _stop: stop, members }
     }
 
     /// What one of its counters counted under this label.

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
-use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event::What};
+use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
+use cluster_api::callcontrol::v1::{
+    DeliverRequest, DeliverResponse, LegEvent, ProxiedCallEvent, ReportRequest, ReportResponse,
+    leg_event::What,
+};
 use cluster_api::presence::v1::intake_server::Intake;
 use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use cluster_api::registrar::v1::location_server::Location;
@@ -172,5 +176,42 @@ pub(crate) struct FakeIntake;
 impl Intake for FakeIntake {
     async fn handle(&self, _: Request<HandleRequest>) -> Result<Response<HandleResponse>, Status> {
         Ok(Response::new(HandleResponse { status: 202, to_tag: "pt".into(), ..HandleResponse::default() }))
+    }
+}
+
+/// Call-control's list of proxied calls.
+#[derive(Default)]
+pub(crate) struct FakeProxiedCalls {
+    reported: Mutex<Vec<ProxiedCallEvent>>,
+    /// So many reports fail first.
+    pub(crate) failing: std::sync::atomic::AtomicUsize,
+    news: Notify,
+}
+
+impl FakeProxiedCalls {
+    /// The reports so far, once there are this many.
+    pub(crate) async fn at_least(&self, count: usize) -> Vec<ProxiedCallEvent> {
+        loop {
+            let news = self.news.notified();
+            let so_far = self.reported.lock().expect("no test panics with it").clone();
+            if so_far.len() >= count {
+                return so_far;
+            }
+            news.await;
+        }
+    }
+}
+
+#[async_trait]
+impl ProxiedCalls for FakeProxiedCalls {
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        use std::sync::atomic::Ordering;
+        let fails = self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if fails.is_ok() {
+            return Err(Status::unavailable("told to"));
+        }
+        self.reported.lock().expect("no test panics with it").extend(request.into_inner().events);
+        self.news.notify_waiters();
+        Ok(Response::new(ReportResponse {}))
     }
 }

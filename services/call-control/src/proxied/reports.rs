@@ -1,5 +1,4 @@
-//! `ProxiedCalls`: calls between phones that edges merely proxy, kept so that the list of calls and the event stream are
-//! complete. Nothing steers them from here.
+//! `ProxiedCalls`: what edges report.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +11,12 @@ use store::StoreError;
 use tonic::{Request, Response, Status};
 
 use crate::engine::time::Moment;
-use crate::proxied_call::{self, Reporter};
 use crate::refusal;
-use crate::repository::{Known, ProxiedChange};
+use crate::repository::{Known, Loaded, ProxiedChange};
 use crate::runner::{ApplyError, Runner};
+
+use super::call::ProxiedCall;
+use super::fold::{Reporter, fold};
 
 /// Events of one report at most.
 const MAX_EVENTS: usize = 1000;
@@ -53,13 +54,11 @@ impl Reports {
             let now = Moment::from(repository.now());
             let mut public = Vec::new();
             for event in events {
-                public.extend(proxied_call::fold(&mut call, reporter, event, now));
+                public.extend(fold(&mut call, reporter, event, now));
             }
-            let Some(call) = call.filter(|_| !public.is_empty()) else { return Ok(()) };
-            match repository
-                .save_proxied(ProxiedChange { before: before.as_ref(), call, events: public })
-                .await
-            {
+            let Some(call) = call.filter(|call| has_changed(before.as_ref(), call)) else { return Ok(()) };
+            let change = ProxiedChange { before: before.as_ref(), call, events: public, request: None };
+            match repository.save_proxied(change).await {
                 Err(StoreError::Conflict) => self.runner.counts.conflicts.inc(),
                 result => return Ok(result?),
             }
@@ -98,4 +97,9 @@ impl ProxiedCalls for Reports {
             None => Ok(Response::new(wire::ReportResponse {})),
         }
     }
+}
+
+/// What only repeats is no commit.
+fn has_changed(before: Option<&Loaded>, call: &ProxiedCall) -> bool {
+    !matches!(before.map(|before| &before.known), Some(Known::Proxied(before)) if **before == *call)
 }

@@ -7,39 +7,16 @@ use wire::call::State;
 use wire::call_event::Type;
 use wire::proxied_call_event::Type as Reported;
 
+use super::call::ProxiedCall;
 use crate::engine::call::Seen;
 use crate::engine::time::Moment;
 use crate::wire::{moment, timestamp};
-
-/// The record of a proxied call until it has ended.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ProxiedCall {
-    /// As applications see it.
-    #[prost(message, required, tag = "1")]
-    pub call: wire::Call,
-    /// Last event number of each edge epoch.
-    #[prost(message, repeated, tag = "2")]
-    pub seen: Vec<Seen>,
-}
 
 /// Who reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     pub(crate) edge_id: String,
     pub(crate) edge_epoch: u64,
-}
-
-impl ProxiedCall {
-    /// Ends a call of whose end no edge reported; gives the events.
-    pub fn give_up(&mut self, now: Moment) -> Vec<wire::CallEvent> {
-        let event = wire::ProxiedCallEvent {
-            r#type: Reported::Ended.into(),
-            ended_by: "carillon".into(),
-            sip_reason: "no edge reported the end".into(),
-            ..wire::ProxiedCallEvent::default()
-        };
-        end(&mut self.call, &event, now)
-    }
 }
 
 /// Takes one report; gives what applications learn from it, nothing for a duplicate or what came too late.
@@ -58,15 +35,19 @@ pub(crate) fn fold(
         let call = begin(event, time);
         events.push(tell(&call, Type::Created, None, event, time));
         events.push(tell(&call, Type::LegDialing, Some("b"), event, time));
-        ProxiedCall { call, seen: Vec::new() }
+        ProxiedCall { call, ..ProxiedCall::default() }
     });
     if !is_new(&mut record.seen, reporter, event.number) {
         return events;
     }
+    record.learn(reporter, event, time);
     let call = &mut record.call;
     if let [a, b] = &mut call.legs[..] {
-        for leg in [a, &mut *b] {
-            leg.edge_id.clone_from(&reporter.edge_id);
+        // Who proxies the INVITE, not who happens to see a later request.
+        if a.edge_id.is_empty() || event.r#type() == Reported::Started {
+            for leg in [a, &mut *b] {
+                leg.edge_id.clone_from(&reporter.edge_id);
+            }
         }
         if !event.to_tag.is_empty() {
             b.remote_tag.clone_from(&event.to_tag);
@@ -95,6 +76,7 @@ pub(crate) fn fold(
         | Reported::Started
         | Reported::Ringing
         | Reported::Answered
+        | Reported::Refreshed
         | Reported::Ended => {}
     }
     events
@@ -129,7 +111,11 @@ fn begin(event: &wire::ProxiedCallEvent, time: Moment) -> wire::Call {
     }
 }
 
-fn end(call: &mut wire::Call, event: &wire::ProxiedCallEvent, time: Moment) -> Vec<wire::CallEvent> {
+pub(super) fn end(
+    call: &mut wire::Call,
+    event: &wire::ProxiedCallEvent,
+    time: Moment,
+) -> Vec<wire::CallEvent> {
     let answered = call.answer_time.is_some();
     let rang = call.state() == State::Ringing;
     set(call, State::Ended, wire::leg::State::Ended);

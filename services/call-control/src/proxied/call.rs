@@ -1,0 +1,119 @@
+//! The record of a proxied call.
+
+use std::time::Duration;
+
+use cluster_api::callcontrol::v1 as wire;
+use wire::call::State;
+use wire::proxied_call_event::Type as Reported;
+
+use super::dialog::Dialog;
+use super::fold::{Reporter, end};
+use crate::edges::EdgeLife;
+use crate::engine::call::Seen;
+use crate::engine::time::Moment;
+
+/// The record of a proxied call until it has ended.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ProxiedCall {
+    /// As applications see it.
+    #[prost(message, required, tag = "1")]
+    pub call: wire::Call,
+    /// Last event number of each edge epoch.
+    #[prost(message, repeated, tag = "2")]
+    pub seen: Vec<Seen>,
+    /// Where both sides are, once the call was answered.
+    #[prost(message, optional, tag = "3")]
+    pub dialog: Option<Dialog>,
+    /// Boot epoch of the edge that proxies the INVITE; its id is that of the legs.
+    #[prost(uint64, tag = "4")]
+    pub edge_epoch: u64,
+    /// When the session ends unless it is refreshed; 0 when it has no timer.
+    #[prost(uint64, tag = "5")]
+    pub session_ends_ms: u64,
+    /// Somebody asked for its end.
+    #[prost(message, optional, tag = "6")]
+    pub hangup: Option<Hangup>,
+    /// Last report.
+    #[prost(uint64, tag = "7")]
+    pub reported_ms: u64,
+}
+
+/// The request to end a call.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Hangup {
+    /// Words for the Reason header; may be empty.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+    /// When it was asked for.
+    #[prost(uint64, tag = "2")]
+    pub asked_ms: u64,
+}
+
+/// The longest time that a proxied call is believed to go on without a report.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// What a report may need from the end of a session to here.
+const REPORT_TIME: Duration = Duration::from_secs(5);
+
+impl ProxiedCall {
+    /// Ends a call of whose end no edge reported; gives the events.
+    pub fn give_up(&mut self, why: &str, now: Moment) -> Vec<wire::CallEvent> {
+        self.end(now, "carillon", why, 0)
+    }
+
+    /// Ends a call; gives the events.
+    pub(super) fn end(
+        &mut self,
+        now: Moment,
+        ended_by: &str,
+        why: &str,
+        sip_status: u32,
+    ) -> Vec<wire::CallEvent> {
+        let event = wire::ProxiedCallEvent {
+            r#type: Reported::Ended.into(),
+            ended_by: ended_by.into(),
+            sip_reason: why.into(),
+            sip_status,
+            ..wire::ProxiedCallEvent::default()
+        };
+        end(&mut self.call, &event, now)
+    }
+
+    /// When it has to be looked at.
+    pub(crate) fn due(&self, now: Moment) -> Moment {
+        if self.hangup.is_some() {
+            return now;
+        }
+        let longest = Moment::from_millis(self.reported_ms) + LONGEST;
+        match self.session_ends_ms {
+            0 => longest,
+            ends => longest.min(Moment::from_millis(ends) + REPORT_TIME),
+        }
+    }
+
+    /// The edge that it would be lost with: the one that proxies its INVITE, until it is answered.
+    pub(crate) fn depends_on(&self) -> Option<EdgeLife> {
+        let is_early = matches!(self.call.state(), State::Dialing | State::Ringing);
+        let id = self.call.legs.first().map(|leg| leg.edge_id.clone()).filter(|id| !id.is_empty());
+        id.filter(|_| is_early).map(|id| EdgeLife { id, epoch: self.edge_epoch })
+    }
+
+    /// What a report says about the dialog beyond its state. RFC 4028 8.3: the session ends when nothing refreshes it.
+    pub(super) fn learn(&mut self, reporter: &Reporter, event: &wire::ProxiedCallEvent, time: Moment) {
+        self.reported_ms = time.millis();
+        match event.r#type() {
+            Reported::Started => self.edge_epoch = reporter.edge_epoch,
+            Reported::Answered => self.dialog = Some(Dialog::of(event)),
+            Reported::Refreshed => {
+                if let Some(dialog) = &mut self.dialog {
+                    dialog.moved(event);
+                }
+            }
+            Reported::Unspecified | Reported::Ringing | Reported::Ended => return,
+        }
+        if matches!(event.r#type(), Reported::Answered | Reported::Refreshed) {
+            let interval = event.session_interval.as_ref().map_or(0, |interval| interval.seconds);
+            let ends = time + Duration::from_secs(u64::try_from(interval).unwrap_or(0));
+            self.session_ends_ms = if interval > 0 { ends.millis() } else { 0 };
+        }
+    }
+}

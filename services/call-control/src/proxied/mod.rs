@@ -1,0 +1,15 @@
+//! Calls between phones that edges merely proxy: kept so that the list of calls and the event stream are complete, and ended on
+//! request. Nothing else steers them from here.
+//!
+//! - `call.rs`: the record; `fold.rs`: what reports make of it; pure.
+//! - `reports.rs`: the reports of edges.
+//! - `dialog.rs`: what is known of the dialog between the two phones, and the requests that end it; pure.
+//! - `end.rs`: ending: asked for, by time, with its edge.
+
+pub(crate) mod call;
+mod dialog;
+mod end;
+mod fold;
+mod reports;
+
+pub use reports::Reports;

@@ -1,0 +1,130 @@
+//! Which forwarded requests tell something of a call, and what.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use sip_message::{Message, Method, Uri};
+use sip_proxy::Arrived;
+
+use crate::compose::RELAYED;
+use crate::edge::Edge;
+
+/// One side of a proxied call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Party {
+    Caller,
+    Callee,
+}
+
+impl Party {
+    /// The name of its leg in the API.
+    pub(crate) fn leg(self) -> &'static str {
+        match self {
+            Self::Caller => "a",
+            Self::Callee => "b",
+        }
+    }
+}
+
+/// What a request that is being forwarded tells of its call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Carillon's id of the call.
+    pub(crate) call_id: Arc<str>,
+    pub(crate) what: What,
+}
+
+/// How the request concerns the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// It begins the call.
+    Begins {
+        /// A 18x was told.
+        rang: bool,
+        /// It was answered, or cancelled by the caller or by an application.
+        ended_by: Option<&'static str>,
+    },
+    /// It may move a side, or prolong the session.
+    Refreshes(Party),
+    /// It ends the call.
+    Ends(Party),
+}
+
+impl Seen {
+    /// An INVITE outside a dialog that is being routed.
+    pub(crate) fn begins(request: &Message) -> Option<Self> {
+        if request.method() != Method::Invite {
+            return None;
+        }
+        let tag = request.from().ok()?.tag()?;
+        let call_id = call_id(request, tag)?;
+        Some(Self { call_id, what: What::Begins { rang: false, ended_by: None } })
+    }
+}
+
+impl Edge {
+    /// What a request inside a dialog tells, unless a sibling told it before.
+    pub(crate) fn seen_in_dialog(&self, request: &Message, arrived: &Arrived) -> Option<Seen> {
+        let method = request.method();
+        if !matches!(method, Method::Invite | Method::Update | Method::Bye) {
+            return None;
+        }
+        let (from, to) = (request.from().ok()?, request.to().ok()?);
+        let (from, to) = (from.tag()?, to.tag()?);
+        let mut party = None;
+        for route in &arrived.own_routes {
+            let Ok(uri) = Uri::parse(route) else { continue };
+            if uri.has_param(RELAYED) {
+                return None;
+            }
+            party = party.or_else(|| self.is_marked_by(request, &uri, from).then_some(Party::Caller));
+            party = party.or_else(|| self.is_marked_by(request, &uri, to).then_some(Party::Callee));
+        }
+        let party = party?;
+        let began = match party {
+            Party::Caller => from,
+            Party::Callee => to,
+        };
+        let what = match method {
+            Method::Bye => What::Ends(party),
+            _ => What::Refreshes(party),
+        };
+        Some(Seen { call_id: call_id(request, began)?, what })
+    }
+}
+
+/// Carillon's id of a proxied call: every edge finds the same one.
+fn call_id(request: &Message, caller_tag: &str) -> Option<Arc<str>> {
+    let mut hash = Sha256::new();
+    hash.update(request.call_id().ok()?);
+    // Stands in no Call-ID.
+    hash.update(b" ");
+    hash.update(caller_tag);
+    let name: String = hash.finalize()[..16].iter().map(|octet| format!("{octet:02x}")).collect();
+    Some(format!("px-{name}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use sip_message::Limits;
+
+    use super::*;
+
+    fn request(method: &str, from: &str) -> Message {
+        let text = format!(
+            "{method} sip:b@example.com SIP/2.0\r\nFrom: <sip:a@example.com>{from}\r\nTo: <sip:b@example.com>\r\n\
+             Call-ID: c1\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+        );
+        Message::parse(text.into_bytes().into(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn an_invite_begins_a_call_whose_id_depends_on_call_id_and_tag() {
+        let id = |from| Seen::begins(&request("INVITE", from)).map(|seen| seen.call_id);
+        assert_eq!(id(";tag=1"), id(";tag=1"));
+        assert_ne!(id(";tag=1"), id(";tag=2"));
+        assert_eq!(id(";tag=1").unwrap().len(), 35);
+        assert_eq!(id(""), None, "without a tag there will be no dialog");
+        assert_eq!(Seen::begins(&request("MESSAGE", ";tag=1")), None);
+    }
+}
