@@ -6,9 +6,10 @@ use ambient::Entropy;
 use cluster_api::{
     cluster::v1::Member,
     edge::v1::{
-        CancelProxiedRequest, CancelProxiedResponse, CarryRequest, CarryResponse, DrainEdgeRequest, Edge, ExchangeRequest, ExchangeResponse,
-        UndrainEdgeRequest, edges_client::EdgesClient, edges_server::Edges, legs_client::LegsClient,
-        legs_server::Legs, requests_client::RequestsClient, requests_server::Requests,
+        CancelProxiedRequest, CancelProxiedResponse, CarryRequest, CarryResponse, DrainEdgeRequest, Edge,
+        ExchangeRequest, ExchangeResponse, UndrainEdgeRequest, edges_client::EdgesClient,
+        edges_server::Edges, legs_client::LegsClient, legs_server::Legs, requests_client::RequestsClient,
+        requests_server::Requests,
     },
     trace::v1::{
         LadderStep, ReadCaptureRequest, ReadCaptureResponse, capture_client::CaptureClient,

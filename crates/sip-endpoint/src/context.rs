@@ -244,7 +244,7 @@ impl<U: TransactionUser> Context<'_, U> {
         self.core.transactions.hop(key)
     }
 
-    /// The transports that [`hop_to`](Self::hop_to) can send by, best first: what [`locate`](crate::locate) chooses from when a
+    /// The transports that [`hop_to`](Self::hop_to) can send by, best first: what [`locate`](crate::locate()) chooses from when a
     /// domain leaves the choice. What is retransmitted by the connection itself comes before datagrams.
     pub fn transports(&self) -> &'static [Transport] {
         match self.core.connects {
@@ -256,7 +256,7 @@ impl<U: TransactionUser> Context<'_, U> {
         }
     }
 
-    /// For use in asynchronous work, see [`locate`](crate::locate).
+    /// For use in asynchronous work, see [`locate`](crate::locate()).
     pub fn dns(&self) -> &Arc<dyn Dns> {
         &self.core.dns
     }

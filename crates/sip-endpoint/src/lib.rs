@@ -5,7 +5,7 @@
 //!   loop that lets one thing happen after the other. Whatever is built on top is a [`TransactionUser`], called in the
 //!   loop with a [`Context`] to act through. There is no lock, and no task for a transaction.
 //! - [`DatagramSocket`]: the seam below, where a simulation puts a network of its own.
-//! - [`Hop`]: where a message came from or goes. [`Target`] and [`locate`]: from a URI to a hop's address
+//! - [`Hop`]: where a message came from or goes. [`Target`] and [`locate`](locate()): from a URI to a hop's address
 //!   by RFC 3263, which [`Locating`] is without the asking; [`Dns`] is asked, and [`Resolver`] is the one of a process.
 //! - [`Counters`]: what happened, by reason. [`Witness`]: sees each message pass, for those who want to look on.
 //!

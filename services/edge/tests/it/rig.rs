@@ -104,7 +104,20 @@ impl Rig {
             bound.run(async { stopped.await.unwrap_or(()) }).await.expect("the sockets are fine");
         };
         tasks.spawn("edge", run).expect("there is room");
-        Self { address, legs, requests, capture, traces, edges, events, calls, drain, metrics, _stop: stop, members }
+        Self {
+            address,
+            legs,
+            requests,
+            capture,
+            traces,
+            edges,
+            events,
+            calls,
+            drain,
+            metrics,
+            _stop: stop,
+            members,
+        }
     }
 
     /// What one of its counters counted under this label.
