@@ -101,6 +101,10 @@ impl Work<'_> {
             Signal::Progress { leg: B, status } => self.on_plain_ringing(stage, status),
             Signal::EarlyOffer { leg: B, tag, status, sdp } => self.begin_ringback(tag, status, sdp),
             Signal::Answered { leg: B, sdp: Some(offer) } => self.connect(&offer),
+            // The offer of its reliable 18x was refused for that of a fork that is over (LAD-4 l)
+            Signal::Answered { leg: B, sdp: None } if self.leg(B).chosen().is_some_and(|on| on.agreed) => {
+                self.other_fork_answered(None);
+            }
             Signal::Answered { leg: B, sdp: None } => self.end_by(B, 488, "No offer"),
             other => self.on_any_stage(other),
         }

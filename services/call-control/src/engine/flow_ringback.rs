@@ -16,7 +16,10 @@
 //! | Ringback | GUARD                        | as d                                           | Ending         | o      |
 //! | Ringback | EarlyOffer b, other fork     | PRACK b refusing on that fork                  | Ringback       | l      |
 //! | Prack    | Reply b 2xx                  | -                                              | Early, Talking | 9      |
+//! | Prack    | Reply b 481, silence, no way | -: that fork is over, others may ring          | DialB          | n      |
+//! | Prack    | the same after b answered    | BYE b; BYE a, cause 500                        | Ending         | n      |
 //! | Prack    | Reply b other                | CANCEL or BYE b; BYE a, cause 500              | Ending         | n      |
+//! | DialB    | Answered b, its offer refused | ACK b; re-INVITE b without SDP                | AskOffer       | l, n   |
 //! | Early    | Answered b                   | ACK b                                          | Talking        | 10-12  |
 //! | Early    | Answered b, other fork       | ACK b; re-INVITE b without SDP                 | AskOffer       | l      |
 //! | Early    | PeerOffer                    | relayed by UPDATE                              | Early          | f, k   |
@@ -28,7 +31,7 @@ use std::time::Duration;
 
 use crate::engine::call::{Flow, TimerKind};
 use crate::engine::effect::Header;
-use crate::engine::leg::{Pending, Purpose};
+use crate::engine::leg::{DialogState, Pending, Purpose};
 use crate::engine::offer_answer::{can_talk, refuses_all, tone_body};
 use crate::engine::outcome::{Cause, reason_value};
 use crate::engine::report::CallEventType;
@@ -182,6 +185,8 @@ impl Work<'_> {
             Signal::Reply { leg: B, request, reply } if request.purpose() == Purpose::Prack => {
                 if reply.is_ok() {
                     self.agreed(stage.tag);
+                } else if !self.leg(B).is_up() && (reply.is_gone() || reply.unsent) {
+                    self.fork_is_over(&stage.tag);
                 } else {
                     let told = Reply { status: 500, reason: "PRACK failed".into(), ..reply };
                     let cause = self.failed_reply(B, &told);
@@ -198,6 +203,17 @@ impl Work<'_> {
             Signal::PeerOffer { leg: B, transaction, .. } => self.respond_retry(B, &transaction), // OFA-02
             other => self.on_any_stage(other),
         }
+    }
+
+    /// The fork that rang knows its INVITE no longer: a proxy may have gone on to another target, whose word ends leg b's INVITE
+    /// (RFC 3261 16.7), or else RING does.
+    fn fork_is_over(&mut self, tag: &str) {
+        let on = self.leg_mut(B);
+        if let Some(dialog) = on.dialog_mut(tag) {
+            dialog.state = DialogState::Ended.into();
+        }
+        on.remote_tag.clear();
+        self.call.stage = Some(Stage::DialB(DialB { tone: true }));
     }
 
     /// Stage Early.

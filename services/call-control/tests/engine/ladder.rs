@@ -205,6 +205,15 @@ impl Ladder {
         self.event(leg, LegEvent::Response(response));
     }
 
+    /// The phone answers an earlier request, which was this effect.
+    pub fn answer_to(&mut self, leg: &str, effect: u64, status: u32) {
+        let at = self.sent.iter().position(|(on, number, _)| on == leg && *number == effect);
+        let earlier = self.sent[at.expect("it was sent")].clone();
+        let method = earlier.2.method.clone();
+        self.sent.push(earlier);
+        self.reply(leg, &method, status);
+    }
+
     /// The last request of this method on the leg ends without a response.
     pub fn silence(&mut self, leg: &str, method: &str, cause: FailureCause) {
         let (effect, _) = self.last(leg, method);

@@ -33,19 +33,19 @@ fn a_reliable_response_without_an_offer() {
     );
 }
 
-/// LAD-4 n
+/// LAD-4 n: whatever else than "no such dialog" the answer to PRACK is, the session cannot be.
 #[test]
 fn prack_fails() {
     let mut t = bob_rings();
     t.reply("a", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
-    t.reply("b", "PRACK", 481);
+    t.reply("b", "PRACK", 488);
     t.reply("b", "INVITE", 487);
     t.expect(
         "
         A>C 200 UPDATE sdp1[audio:4000]
         ! RingbackStarted 180
         C>B PRACK 2 sdp1[audio:4000] RAck: 11 1 INVITE
-        B>C 481 PRACK
+        B>C 488 PRACK
         ! LegEnded a 500
         C>A BYE 3 Reason: SIP;cause=500;text=\"PRACK failed\"
         C>B CANCEL Reason: SIP;cause=500;text=\"PRACK failed\"

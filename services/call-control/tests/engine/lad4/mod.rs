@@ -2,6 +2,7 @@
 
 mod faults;
 mod first_leg;
+mod forks;
 mod happy;
 mod second_leg;
 

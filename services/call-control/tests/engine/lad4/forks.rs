@@ -1,0 +1,87 @@
+//! LAD-4 l, n: a fork of leg b that rang reliably is over, and its INVITE goes on: a proxy forwarded it, or rings others too.
+
+use call_control::engine::call::OutcomeKind;
+use call_control::engine::event::FailureCause;
+
+use crate::lad4::bob_rings;
+use crate::ladder::{Answer, Ladder, sdp};
+
+/// Bob's fork rang, and Alice's answer to its offer is on its way in PRACK.
+fn answered_by_prack() -> Ladder {
+    let mut t = bob_rings();
+    t.reply("a", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.lines.clear();
+    t
+}
+
+/// LAD-4 n, PRK-04: the phone turned busy and knows its INVITE no longer; the next one rings with an offer of its own.
+#[test]
+fn the_next_target_rings_when_the_first_one_is_over() {
+    for how in ["481", "silence", "no way"] {
+        let mut t = answered_by_prack();
+        match how {
+            "481" => t.reply("b", "PRACK", 481),
+            "silence" => t.silence("b", "PRACK", FailureCause::Timeout),
+            _ => t.silence("b", "PRACK", FailureCause::Transport),
+        }
+        t.lines.clear();
+        t.reply("b", "INVITE", Answer::new(180).tag("b2").reliable(31).sdp(&sdp(&["audio 7000"])));
+        t.reply("a", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+        t.reply("b", "PRACK", 200);
+        t.reply("b", "INVITE", Answer::new(200).tag("b2"));
+        t.expect(
+            "
+            B>C 180 INVITE sdp1[audio:7000] (tag b2) RSeq 31
+            C>A UPDATE 3 tone+sdp3[audio:7000] Reason: SIP;cause=180;text=\"Ringing\"
+            A>C 200 UPDATE sdp1[audio:4000]
+            C>B PRACK 3 sdp1[audio:4000] RAck: 31 1 INVITE
+            B>C 200 PRACK
+            B>C 200 INVITE (tag b2)
+            ! LegAnswered b 200
+            ! Connected 200
+            C>B ACK 1
+            ",
+        );
+        assert_eq!(t.last("b", "ACK").1.to_tag, "b2", "{how}");
+    }
+}
+
+/// LAD-4 l, n: the next target rang before that was known, so its offer was refused: it is asked for another one.
+#[test]
+fn the_next_target_is_asked_for_an_offer_when_its_first_one_was_refused() {
+    let mut t = answered_by_prack();
+    let (first, _) = t.last("b", "PRACK");
+    t.reply("b", "INVITE", Answer::new(180).tag("b2").reliable(31).sdp(&sdp(&["audio 7000"])));
+    t.reply("b", "PRACK", 200);
+    t.answer_to("b", first, 481);
+    t.reply("b", "INVITE", Answer::new(200).tag("b2"));
+    t.reply("b", "INVITE", Answer::new(200).tag("b2").sdp(&sdp(&["audio 7000"])));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.expect(
+        "
+        B>C 180 INVITE sdp1[audio:7000] (tag b2) RSeq 31
+        C>B PRACK 3 sdp1[audio:0] RAck: 31 1 INVITE
+        B>C 200 PRACK
+        B>C 481 PRACK
+        B>C 200 INVITE (tag b2)
+        ! LegAnswered b 200
+        C>B ACK 1
+        C>B INVITE 4
+        B>C 200 INVITE sdp1[audio:7000] (tag b2)
+        C>A INVITE 3 sdp3[audio:7000]
+        A>C 200 INVITE sdp1[audio:4000]
+        ! Connected 200
+        C>B ACK 4 sdp2[audio:4000]
+        C>A ACK 3
+        ",
+    );
+}
+
+/// LAD-4 h, n: nobody else rings: what leg b's INVITE then says is the outcome, not what became of PRACK.
+#[test]
+fn the_refusal_of_the_invite_is_the_outcome() {
+    let mut t = answered_by_prack();
+    t.reply("b", "PRACK", 481);
+    t.reply("b", "INVITE", 486);
+    assert_eq!(t.call.outcome.expect("an outcome").kind(), OutcomeKind::Busy);
+}
