@@ -20,6 +20,7 @@ mod linphone;
 mod other_domains;
 mod oversized;
 mod phone_command;
+mod proxied_calls;
 mod readme;
 mod real_phones;
 mod redis;
