@@ -1,0 +1,62 @@
+//! Where a scenario runs.
+
+use test_support::{Carillon, Redis, Starting};
+
+/// Carillon in one of its forms, with the accounts alice and bob.
+pub struct Places {
+    /// Whom operators ask.
+    pub registrar: Carillon,
+    others: Vec<Carillon>,
+    _redis: Option<Redis>,
+}
+
+impl Places {
+    /// One process, then separate ones; each with these further variables.
+    pub fn all(variables: &[(&str, &str)]) -> [Places; 2] {
+        [Self::one(variables), Self::two_edges(variables)]
+    }
+
+    fn one(variables: &[(&str, &str)]) -> Places {
+        Self::with_accounts(Starting::with(&[], variables).ready(), Vec::new(), None)
+    }
+
+    fn two_edges(variables: &[(&str, &str)]) -> Places {
+        let redis = Redis::start();
+        let url = redis.url();
+        let registrar = ["--roles", "registrar", "--redis", &url, "--id", "registrar-1"];
+        let registrar = Starting::with(&registrar, variables).ready();
+        let at = format!("registrar={}", registrar.api);
+        let calls = ["--roles", "call-control", "--redis", &url, "--id", "calls-1", "--peers", &at];
+        let calls = Starting::with(&calls, variables).ready();
+        let engine = format!("call-control={}", calls.api);
+        let edge = |id| {
+            let arguments = ["--roles", "edge", "--id", id, "--peers", &at, "--peers", &engine];
+            Starting::with(&arguments, variables).ready()
+        };
+        let others = vec![edge("edge-1"), edge("edge-2"), calls];
+        Self::with_accounts(registrar, others, Some(redis))
+    }
+
+    fn with_accounts(registrar: Carillon, others: Vec<Carillon>, redis: Option<Redis>) -> Places {
+        for name in ["alice", "bob"] {
+            registrar.account(&format!("sip:{name}@localhost"), "secret");
+        }
+        Places { registrar, others, _redis: redis }
+    }
+
+    /// The edge that one party uses.
+    pub fn near(&self) -> &Carillon {
+        self.others.first().unwrap_or(&self.registrar)
+    }
+
+    /// The edge that the other one uses: another one where there are two.
+    pub fn far(&self) -> &Carillon {
+        self.others.get(1).unwrap_or(&self.registrar)
+    }
+
+    /// What an operator sees of a user's phones.
+    pub fn bindings(&self, name: &str) -> String {
+        let listed = self.registrar.command(&["bindings", &format!("sip:{name}@localhost"), "--json"]);
+        String::from_utf8_lossy(&listed.stdout).into_owned()
+    }
+}
