@@ -118,7 +118,7 @@ impl Work<'_> {
             Some(sdp) => {
                 let headers = self.answer_headers(from, &tag);
                 self.respond(from, transaction, 200, headers, Some(Body::sdp(sdp)));
-                self.note_hold(from, &request.offer);
+                self.note_hold(from, &request.offer, answer.map_or(&[], Vec::as_slice));
             }
             None => self.respond(from, transaction, 500, Vec::new(), None),
         }
@@ -202,9 +202,9 @@ impl Work<'_> {
         self.report_again(leg_id, CallEventType::InfoReceived, 0, "", body);
     }
 
-    /// Reports that a party put the other one on hold, or took it off.
-    fn note_hold(&mut self, by: LegIndex, offer: &[u8]) {
-        let holds = is_hold(offer);
+    /// Reports that a party put the other one on hold, or took it off: not while the other one holds too, as its answer says.
+    fn note_hold(&mut self, by: LegIndex, offer: &[u8], answer: &[u8]) {
+        let holds = is_hold(offer) || (self.call.held && is_hold(answer));
         if holds != self.call.held {
             self.call.held = holds;
             let kind = if holds { CallEventType::Held } else { CallEventType::Unheld };

@@ -160,6 +160,28 @@ fn a_refused_change_does_not_stand_in_the_way_of_the_next() {
     }
 }
 
+/// TPC-07, OFA-06: both parties hold; the call is held until the second of them has taken its hold back.
+#[test]
+fn a_call_that_both_hold_is_held_until_both_have_resumed() {
+    let mut t = connected();
+    for (by, other, offer, answer, state) in [
+        ("a", "b", "sendonly", "recvonly", CallState::Held),
+        ("b", "a", "inactive", "inactive", CallState::Held),
+        ("b", "a", "sendrecv", "sendonly", CallState::Held),
+        ("a", "b", "sendrecv", "sendrecv", CallState::Answered),
+        ("b", "a", "sendonly", "recvonly", CallState::Held),
+        ("b", "a", "sendrecv", "sendrecv", CallState::Answered),
+    ] {
+        let line = |direction: &str| sdp(&[&format!("audio 4000 {direction}")]);
+        let asked = t.request(by, "INVITE", Some(&line(offer)));
+        t.reply(other, "INVITE", Answer::new(200).sdp(&line(answer)));
+        t.ack(by, &asked, None);
+        assert_eq!(t.call.state(), state, "{by} says {offer}, {other} {answer}");
+    }
+    let told: Vec<&String> = t.lines.iter().filter(|line| line.starts_with('!')).collect();
+    assert_eq!(told, ["! Held a", "! Unheld a", "! Held b", "! Unheld b"]);
+}
+
 /// The body of the 2xx that went out since.
 fn answered(t: &Ladder, before: usize) -> Option<Body> {
     let of = |what: &What| match what {
