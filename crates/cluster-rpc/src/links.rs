@@ -85,6 +85,8 @@ link! {
     register(RegisterRequest) -> RegisterResponse, Idempotent, Spoken { rpc: "Register", open: location_stream };
     /// Decides where a request goes.
     route(RouteRequest) -> RouteResponse, Idempotent, Spoken { rpc: "Route", open: location_stream };
+    /// Removes the bindings of flows that have ended.
+    end_flows(EndFlowsRequest) -> EndFlowsResponse, Idempotent;
 }
 
 link! {

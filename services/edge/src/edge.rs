@@ -32,6 +32,7 @@ use crate::arrive::out_of_dialog::Pending;
 use crate::arrive::presence::Handing;
 use crate::arrive::proved::Proved;
 use crate::arrive::register::Registering;
+use crate::arrive::registered::Registered;
 use crate::capture::Ring;
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -64,6 +65,7 @@ pub(crate) struct Edge {
     pub(crate) cluster: Cluster,
     pub(crate) off_limits: OffLimits,
     pub(crate) proved: Proved,
+    pub(crate) registered: Registered,
     pub(crate) asked: Asked,
     pub(crate) meters: Meters,
     pub(crate) tags: LocalTags,
@@ -98,6 +100,8 @@ pub(crate) enum ServerUse {
 pub(crate) enum Completion {
     /// The registrar answered a REGISTER.
     Registered(Box<Registering>, Result<registrar_api::RegisterResponse, Status>),
+    /// The registrar was told of connections that ended.
+    FlowsEnded(Result<registrar_api::EndFlowsResponse, Status>),
     /// The registrar decided about a request.
     Routed(Box<Pending>, Result<registrar_api::RouteResponse, Status>),
     /// The registrar decided about a further target of a request.
@@ -127,6 +131,8 @@ pub(crate) enum Timer {
     Leg(legs::Timer),
     /// Tell call-control of proxied calls.
     Report,
+    /// Tell the registrar of connections that ended.
+    EndedFlows,
     /// Nobody asks for the answer of this exchange any more.
     ForgetExchange(Arc<str>),
 }
@@ -214,6 +220,7 @@ impl TransactionUser for Edge {
     fn on_flow_closed(&mut self, cx: &mut Cx<'_>, flow: FlowId, _: FlowEnd) {
         self.proved.forget(flow);
         self.leave_callers(cx, flow);
+        self.end_flow(cx, flow);
     }
 
     fn on_overflow(&mut self, cx: &mut Cx<'_>, request: Message, arrival: &Arrival) {
@@ -226,6 +233,7 @@ impl TransactionUser for Edge {
             Timer::Caller(fork) => self.look_for_caller(cx, fork),
             Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
             Timer::Report => self.report_calls(cx),
+            Timer::EndedFlows => self.tell_ended(cx),
             Timer::ForgetExchange(id) => {
                 self.exchanges.remove(&id);
             }
@@ -236,6 +244,7 @@ impl TransactionUser for Edge {
         self.learn_members(cx);
         match completion {
             Completion::Registered(registering, result) => self.finish_register(cx, *registering, result),
+            Completion::FlowsEnded(result) => self.take_told(cx, result),
             Completion::Routed(pending, result) => self.take_plan(cx, *pending, result),
             Completion::LookedUp(fork, branch, result) => self.take_lookup(cx, fork, branch, result),
             Completion::Located(fork, branch, result) => self.take_location(cx, fork, branch, result),

@@ -20,6 +20,7 @@ use tonic::service::RoutesBuilder;
 use crate::answer::LocalTags;
 use crate::arrive::merged::Begun;
 use crate::arrive::proved::Proved;
+use crate::arrive::registered::Registered;
 use crate::capture::{CaptureService, Ring, TracesService};
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -129,6 +130,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         cluster,
         off_limits,
         proved: Proved::default(),
+        registered: Registered::default(),
         asked: Asked::default(),
         meters: Meters::new(&deps.metrics),
         tags: LocalTags::new(deps.entropy.number()),

@@ -21,6 +21,7 @@ mod config;
 mod domains;
 mod expiry;
 mod features;
+mod flow_end;
 mod forwarding;
 mod forwards;
 mod idempotency;

@@ -1,7 +1,8 @@
 //! The gRPC face of `Location`.
 
 use cluster_api::registrar::v1::{
-    RegisterRequest, RegisterResponse, RouteRequest, RouteResponse, location_server::Location,
+    EndFlowsRequest, EndFlowsResponse, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
+    location_server::Location,
 };
 use tonic::{Request, Response, Status};
 
@@ -18,5 +19,12 @@ impl Location for Registrar {
 
     async fn route(&self, request: Request<RouteRequest>) -> Result<Response<RouteResponse>, Status> {
         Ok(Response::new(self.shared.answer_route(request.into_inner()).await))
+    }
+
+    async fn end_flows(
+        &self,
+        request: Request<EndFlowsRequest>,
+    ) -> Result<Response<EndFlowsResponse>, Status> {
+        Ok(Response::new(self.shared.end_flows(request.into_inner()).await?))
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Meters {
     pub conflicts: Counter,
     /// Bindings removed because their time had come.
     pub expired: Counter,
+    /// Bindings removed because the flow to them ended.
+    pub flows_failed: Counter,
     /// Records kept decoded in memory.
     pub cached: Gauge,
 }
@@ -31,6 +33,10 @@ impl Meters {
                 .counter("registrar_conflicts_total", "Commits that lost against another writer"),
             expired: metrics
                 .counter("registrar_expired_total", "Bindings removed because their time had come"),
+            flows_failed: metrics.counter(
+                "registrar_flows_failed_total",
+                "Bindings removed because the connection to their phone ended",
+            ),
             cached: metrics.gauge("registrar_cached_aors", "Addresses of record kept in memory"),
         }
     }

@@ -272,6 +272,6 @@ fn may_register(account: Option<&AccountRecord>, who: &str) -> bool {
 }
 
 /// The address of record that a From or To names.
-fn address_of(uri: &str) -> Option<String> {
+pub(crate) fn address_of(uri: &str) -> Option<String> {
     user_aor(&Uri::parse(uri.as_bytes()).ok()?)
 }

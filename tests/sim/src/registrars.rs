@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use cluster_api::cluster::v1::membership_server::Membership;
 use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, LeaveResponse};
 use cluster_api::registrar::v1::location_server::Location;
-use cluster_api::registrar::v1::{RegisterRequest, RegisterResponse, RouteRequest, RouteResponse};
+use cluster_api::registrar::v1::{
+    EndFlowsRequest, EndFlowsResponse, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
+};
 use lifecycle::Tasks;
 use registrar::Registrar;
 use std::future::Future;
@@ -52,6 +54,14 @@ impl Location for Registrars {
     async fn route(&self, request: Request<RouteRequest>) -> Result<Response<RouteResponse>, Status> {
         let replica = self.any()?;
         replica.ask(replica.service.route(request)).await
+    }
+
+    async fn end_flows(
+        &self,
+        request: Request<EndFlowsRequest>,
+    ) -> Result<Response<EndFlowsResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.end_flows(request)).await
     }
 }
 

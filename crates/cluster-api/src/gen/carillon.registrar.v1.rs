@@ -2237,6 +2237,26 @@ pub struct HandToCallControl {}
 /// The request belongs to presence.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HandToPresence {}
+/// Flows that an edge no longer has.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EndFlowsRequest {
+    /// At most 1000.
+    #[prost(message, repeated, tag = "1")]
+    pub flows: ::prost::alloc::vec::Vec<EndedFlow>,
+}
+/// One flow, and one address of record that was registered over it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndedFlow {
+    /// URI of To of the REGISTER.
+    #[prost(string, tag = "1")]
+    pub to_uri: ::prost::alloc::string::String,
+    /// Flow token as it stood in the RegisterRequest. A binding that has another one is left alone: its phone has refreshed it since.
+    #[prost(string, tag = "2")]
+    pub flow: ::prost::alloc::string::String,
+}
+/// The bindings are gone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndFlowsResponse {}
 /// Generated client implementations.
 pub mod location_client {
     #![allow(
@@ -2376,6 +2396,32 @@ pub mod location_client {
                 .insert(GrpcMethod::new("carillon.registrar.v1.Location", "Route"));
             self.inner.unary(req, path, codec).await
         }
+        /// Removes the bindings that only these flows led to (RFC 5626 5.3). A flow never comes back, so a repetition does no harm. OK means
+        /// that they are gone.
+        pub async fn end_flows(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndFlowsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndFlowsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Location/EndFlows",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Location", "EndFlows"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2404,6 +2450,15 @@ pub mod location_server {
             &self,
             request: tonic::Request<super::RouteRequest>,
         ) -> std::result::Result<tonic::Response<super::RouteResponse>, tonic::Status>;
+        /// Removes the bindings that only these flows led to (RFC 5626 5.3). A flow never comes back, so a repetition does no harm. OK means
+        /// that they are gone.
+        async fn end_flows(
+            &self,
+            request: tonic::Request<super::EndFlowsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndFlowsResponse>,
+            tonic::Status,
+        >;
     }
     /// Registration and routing decisions for edges.
     #[derive(Debug)]
@@ -2553,6 +2608,49 @@ pub mod location_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RouteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Location/EndFlows" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndFlowsSvc<T: Location>(pub Arc<T>);
+                    impl<T: Location> tonic::server::UnaryService<super::EndFlowsRequest>
+                    for EndFlowsSvc<T> {
+                        type Response = super::EndFlowsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndFlowsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Location>::end_flows(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndFlowsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

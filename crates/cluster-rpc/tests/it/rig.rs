@@ -11,7 +11,7 @@ use std::{
 
 use ambient::SeededEntropy;
 use cluster_api::registrar::v1::{
-    RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
+    EndFlowsRequest, EndFlowsResponse, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
     location_server::{Location, LocationServer},
     location_stream_server::LocationStreamServer,
 };
@@ -79,6 +79,11 @@ impl Location for Registrar {
     async fn route(&self, _: Request<RouteRequest>) -> Result<Response<RouteResponse>, Status> {
         self.act().await?;
         Ok(Response::new(RouteResponse::default()))
+    }
+
+    async fn end_flows(&self, _: Request<EndFlowsRequest>) -> Result<Response<EndFlowsResponse>, Status> {
+        self.act().await?;
+        Ok(Response::new(EndFlowsResponse::default()))
     }
 }
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 use cluster_api::registrar::v1::{
-    RegisterRequest, RegisterResponse, RouteRequest, RouteResponse, location_server::Location,
+    EndFlowsRequest, EndFlowsResponse, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
+    location_server::Location,
 };
 use cluster_rpc::{Address, LocationLink, Reason, Refusal, Replicas, Wiring};
 use futures_util::future::join_all;
@@ -76,6 +77,10 @@ impl Location for Registrar {
 
     async fn route(&self, _: Request<RouteRequest>) -> Result<Response<RouteResponse>, Status> {
         Ok(Response::new(RouteResponse::default()))
+    }
+
+    async fn end_flows(&self, _: Request<EndFlowsRequest>) -> Result<Response<EndFlowsResponse>, Status> {
+        Ok(Response::new(EndFlowsResponse::default()))
     }
 }
 

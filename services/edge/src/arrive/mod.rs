@@ -3,11 +3,13 @@
 //! - `admission.rs`: is it taken, and which of the others is it for?
 //! - `register.rs`, `options.rs`, `presence.rs`: what ends in this tier.
 //! - `out_of_dialog.rs`: what the registrar decides on; `along_route.rs`: what follows a route of ours without a question.
+//! - `registered.rs`, `flow_end.rs`: what was registered over a connection, and the registrar is told when it ends.
 //! - `proved.rs`: neighbours that are trusted for their certificate.
 //! - `let_in.rs`: does it belong to a dialog that this tier let in? `merged.rs`: what came before by another way.
 
 mod admission;
 pub(crate) mod along_route;
+pub(crate) mod flow_end;
 mod let_in;
 pub(crate) mod merged;
 pub(crate) mod options;
@@ -15,3 +17,4 @@ pub(crate) mod out_of_dialog;
 pub(crate) mod presence;
 pub(crate) mod proved;
 pub(crate) mod register;
+pub(crate) mod registered;

@@ -7,6 +7,7 @@ use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Uri, Written};
 use tonic::Status;
 
+use super::flow_end::Over;
 use super::options;
 use super::out_of_dialog::digested_body;
 use crate::answer::pairs;
@@ -21,6 +22,7 @@ use crate::report::text;
 pub(crate) struct Registering {
     key: ServerKey,
     request: Message,
+    over: Option<Over>,
 }
 
 impl Edge {
@@ -45,10 +47,12 @@ impl Edge {
             Ok(contacts) => contacts,
             Err(error) => return Err(Refused::new(request, error)),
         };
+        let by_flow = contacts.iter().any(|contact| !contact.by_uri);
         let question = self.registration(&request, [from, to], contacts, arrival);
+        let over = Over::of(&request, arrival, &question.to_uri, &question.flow, by_flow);
         self.servers.insert(key, ServerUse::Deciding);
         let location = self.deps.location.clone();
-        let registering = Box::new(Registering { key, request: request.clone() });
+        let registering = Box::new(Registering { key, request: request.clone(), over });
         let work = async move { Completion::Registered(registering, location.register(question).await) };
         cx.spawn(work).map_err(|_| Refused::new(request, Reject::Full))
     }
@@ -59,7 +63,10 @@ impl Edge {
         registering: Registering,
         result: Result<api::RegisterResponse, Status>,
     ) {
-        let Registering { key, request } = registering;
+        let Registering { key, request, over } = registering;
+        if let (Some(over), Ok(decision)) = (&over, &result) {
+            self.note_registered(cx, over, decision);
+        }
         if self.servers.get(&key) != Some(&ServerUse::Deciding) {
             return;
         }

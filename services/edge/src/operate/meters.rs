@@ -36,6 +36,10 @@ pub(crate) struct Meters {
     pub(crate) leg_events: Counters,
     /// Reports of proxied calls, by what became of them.
     pub(crate) call_reports: Counters,
+    /// Batches of ended flows, by what became of them, and registrations that found no room.
+    pub(crate) ended_flows: Counters,
+    /// Addresses of record that are registered over a connection here.
+    pub(crate) registered: Gauge,
     /// Requests that are being forwarded.
     pub(crate) forks: Gauge,
     /// Calls of call-control with a leg here.
@@ -127,6 +131,15 @@ impl Meters {
                 "edge_call_reports_total",
                 "Reports of proxied calls delivered or failed, and events that found no room",
                 &["outcome"],
+            ),
+            ended_flows: metrics.counters(
+                "edge_ended_flows_total",
+                "Batches of ended flows told to the registrar or failed, and registrations whose end is not told",
+                &["outcome"],
+            ),
+            registered: metrics.gauge(
+                "edge_registered_by_connection",
+                "Addresses of record registered over a connection here, or ended and not told yet",
             ),
             forks: metrics.gauge("edge_forks", "Requests that are being forwarded"),
             calls: metrics.gauge("edge_calls", "Calls of call-control with a leg on this edge"),

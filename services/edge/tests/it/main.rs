@@ -9,6 +9,7 @@ mod diverted;
 mod exchanges;
 mod failover;
 mod flood;
+mod flow_end;
 mod flows;
 mod forwarding;
 mod gone_sibling;

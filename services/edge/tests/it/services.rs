@@ -16,7 +16,8 @@ use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use cluster_api::registrar::v1::location_server::Location;
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{
-    Fork, Group, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse, Target,
+    EndFlowsRequest, EndFlowsResponse, EndedFlow, Fork, Group, RegisterRequest, RegisterResponse,
+    RouteRequest, RouteResponse, Target,
 };
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
@@ -30,6 +31,10 @@ pub(crate) struct FakeLocation {
     register: Registrations,
     pub(crate) routed: Mutex<Vec<RouteRequest>>,
     pub(crate) registered: Mutex<Vec<RegisterRequest>>,
+    ended: Mutex<Vec<EndedFlow>>,
+    /// So many batches of ended flows fail first.
+    pub(crate) failing: std::sync::atomic::AtomicUsize,
+    news: Notify,
 }
 
 impl FakeLocation {
@@ -62,7 +67,25 @@ impl FakeLocation {
             register: Box::new(register),
             routed: Mutex::default(),
             registered: Mutex::default(),
+            ended: Mutex::default(),
+            failing: Default::default(),
+            news: Notify::new(),
         })
+    }
+
+    /// The flows of which it was told that they ended, once there are this many.
+    pub(crate) async fn ended(&self, count: usize) -> Vec<EndedFlow> {
+        let wait = async {
+            loop {
+                let news = self.news.notified();
+                let so_far = self.ended.lock().expect("no test panics with it").clone();
+                if so_far.len() >= count {
+                    return so_far;
+                }
+                news.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), wait).await.expect("it is told")
     }
 }
 
@@ -83,6 +106,20 @@ impl Location for FakeLocation {
         let plan = (self.plan)(&request)?;
         self.routed.lock().unwrap().push(request);
         Ok(Response::new(RouteResponse { plan: Some(plan), identity: String::new() }))
+    }
+
+    async fn end_flows(
+        &self,
+        request: Request<EndFlowsRequest>,
+    ) -> Result<Response<EndFlowsResponse>, Status> {
+        use std::sync::atomic::Ordering;
+        let fails = self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if fails.is_ok() {
+            return Err(Status::unavailable("told to"));
+        }
+        self.ended.lock().expect("no test panics with it").extend(request.into_inner().flows);
+        self.news.notify_waiters();
+        Ok(Response::new(EndFlowsResponse {}))
     }
 }
 

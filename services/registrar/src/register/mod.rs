@@ -2,6 +2,7 @@
 //!
 //! [`plan`] looks and decides; [`Plan::apply`] changes. A plan that was refused has changed nothing (REG-10).
 
+pub(crate) mod ended;
 mod granted;
 pub(crate) mod gruu;
 mod order;

@@ -3,6 +3,7 @@
 mod accounts;
 mod authentication;
 mod bindings;
+mod flow_end;
 mod forwarding;
 mod membership;
 mod outbound;

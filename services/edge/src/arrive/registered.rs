@@ -1,0 +1,192 @@
+//! Which addresses of record were registered over which connection, and of which of them the registrar has to hear that it ended.
+//!
+//! A connection never comes back, and a phone behind it is reached by no other one (RFC 5626 5.3). So its bindings are worth nothing
+//! from then on, and callers are better told so than kept waiting. What ended is told in order, at least once, one batch at a time: when
+//! an access network fails with all its phones, the registrar's store sees a steady stream and not a wave.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use cluster_api::registrar::v1::EndedFlow;
+use sip_endpoint::FlowId;
+
+/// Addresses of record that are known or wait to be told: beyond it a binding stays until it expires, and its calls fail one by one.
+/// Ten for each of 50,000 connections, in some 100 MB.
+const MOST: usize = 500_000;
+/// Flows of one batch. A registrar changes as many records in some 50 ms, so that 10,000 phones are told of in two seconds.
+const BATCH: usize = 256;
+/// How long ends are gathered. Who calls in that time is told 480 by the flow itself.
+const GATHER: Duration = Duration::from_millis(50);
+/// First pause after a batch that was not taken.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Pure: the shell asks for a batch, tells it, and says how that went.
+#[derive(Debug, Default)]
+pub(crate) struct Registered {
+    /// The flow token of the last 200 to REGISTER, by connection and To.
+    known: BTreeMap<(FlowId, Box<str>), Box<str>>,
+    ended: VecDeque<EndedFlow>,
+    offered: usize,
+    failures: u32,
+    /// A timer is set for the next batch.
+    armed: bool,
+}
+
+impl Registered {
+    /// An address of record is registered over a connection. `false` when there is no room to remember it.
+    #[must_use]
+    pub(crate) fn note(&mut self, flow: FlowId, to: &str, token: &str) -> bool {
+        let has_room = self.len() < MOST;
+        let place = (flow, Box::from(to));
+        match self.known.get_mut(&place) {
+            Some(known) if **known == *token => {}
+            Some(known) => *known = token.into(),
+            None if has_room => drop(self.known.insert(place, token.into())),
+            None => return false,
+        }
+        true
+    }
+
+    /// It is not registered any more.
+    pub(crate) fn forget(&mut self, flow: FlowId, to: &str) {
+        self.known.remove(&(flow, Box::from(to)));
+    }
+
+    /// A connection has ended.
+    pub(crate) fn end(&mut self, flow: FlowId) {
+        let first = || (flow, Box::default());
+        while let Some((place, _)) = self.known.range(first()..).next().filter(|((at, _), _)| *at == flow) {
+            let place = place.clone();
+            let Some(token) = self.known.remove(&place) else { return };
+            self.ended.push_back(EndedFlow { to_uri: place.1.into(), flow: token.into() });
+        }
+    }
+
+    /// When a timer has to be set for the next batch: once for each, as soon as there is something to tell.
+    pub(crate) fn arm(&mut self) -> Option<Duration> {
+        if self.armed || self.offered > 0 || self.ended.is_empty() {
+            return None;
+        }
+        self.armed = true;
+        Some(GATHER)
+    }
+
+    /// What to tell when the timer has fired.
+    pub(crate) fn take_batch(&mut self) -> Vec<EndedFlow> {
+        self.armed = false;
+        if self.offered > 0 {
+            return Vec::new();
+        }
+        self.offered = self.ended.len().min(BATCH);
+        self.ended.iter().take(self.offered).cloned().collect()
+    }
+
+    /// What was told is done. Gives the next batch at once when as much waits as fits.
+    pub(crate) fn acknowledge(&mut self) -> Vec<EndedFlow> {
+        self.ended.drain(..self.offered);
+        self.offered = 0;
+        self.failures = 0;
+        if self.ended.len() >= BATCH { self.take_batch() } else { Vec::new() }
+    }
+
+    /// What was told is perhaps not done: in how long to tell it again.
+    pub(crate) fn fail(&mut self) -> Duration {
+        self.offered = 0;
+        self.armed = true;
+        let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        pause.min(LONGEST_PAUSE)
+    }
+
+    /// What is known and what waits.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len() + self.ended.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: FlowId = FlowId(1);
+    const TWO: FlowId = FlowId(2);
+    const THREE: FlowId = FlowId(3);
+
+    fn told(batch: &[EndedFlow]) -> Vec<(&str, &str)> {
+        batch.iter().map(|ended| (&*ended.to_uri, &*ended.flow)).collect()
+    }
+
+    /// OBD-05: what a connection carried ends with it, each once, by its newest token; what was unregistered is not told.
+    #[test]
+    fn all_that_was_registered_over_a_connection_ends_with_it() {
+        let mut registered = Registered::default();
+        for (flow, to, token) in [
+            (ONE, "a", "1"),
+            (TWO, "a", "2"),
+            (TWO, "b", "2"),
+            (TWO, "c", "2"),
+            (THREE, "a", "3"),
+            (TWO, "b", "2x"),
+        ] {
+            assert!(registered.note(flow, to, token));
+        }
+        registered.forget(TWO, "c");
+        registered.end(TWO);
+        registered.end(TWO);
+        assert_eq!(told(&registered.take_batch()), [("a", "2"), ("b", "2x")]);
+        assert_eq!(registered.acknowledge(), []);
+        assert_eq!(registered.len(), 2, "the other connections are as they were");
+    }
+
+    /// OBD-05: ten thousand phones that are cut off at once are told of batch by batch, each as soon as the one before is done.
+    #[test]
+    fn a_mass_disconnect_is_told_in_batches() {
+        let mut registered = Registered::default();
+        for flow in 0..10_000 {
+            assert!(registered.note(FlowId(flow), "sip:a@d", "t"));
+        }
+        for flow in 0..10_000 {
+            registered.end(FlowId(flow));
+        }
+        assert_eq!((registered.arm(), registered.arm()), (Some(GATHER), None), "one timer is enough");
+        let (mut batches, mut batch) = (0, registered.take_batch());
+        while !batch.is_empty() {
+            assert!(batch.len() <= BATCH);
+            assert_eq!((registered.arm(), registered.take_batch()), (None, Vec::new()), "one is out");
+            batches += 1;
+            batch = registered.acknowledge();
+        }
+        assert_eq!((batches, registered.arm()), (10_000 / BATCH, Some(GATHER)));
+        assert_eq!(registered.take_batch().len(), 10_000 % BATCH);
+    }
+
+    #[test]
+    fn a_batch_that_is_not_taken_is_told_again_with_growing_pauses() {
+        let mut registered = Registered::default();
+        assert!(registered.note(ONE, "a", "1"));
+        registered.end(ONE);
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            assert_eq!(registered.take_batch().len(), 1);
+            pauses.push(registered.fail().as_millis());
+            assert_eq!(registered.arm(), None, "the pause has its timer");
+        }
+        assert_eq!(pauses, [200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(told(&registered.take_batch()), [("a", "1")]);
+    }
+
+    #[test]
+    fn a_full_table_takes_nothing_more_but_refreshes() {
+        let mut registered = Registered::default();
+        for flow in 0..MOST {
+            assert!(registered.note(FlowId(flow as u64), "a", "t"));
+        }
+        assert!(!registered.note(FlowId(MOST as u64), "a", "t"));
+        assert!(registered.note(FlowId(0), "a", "u"));
+        registered.end(FlowId(0));
+        assert_eq!(registered.len(), MOST, "what waits counts too");
+        assert_eq!(told(&registered.take_batch()), [("a", "u")]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Connections that ended, as edges tell of them.
+
+use std::sync::atomic::Ordering;
+
+use cluster_api::registrar::v1::{
+    BindingEvent, EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterContact, RegisterRequest,
+    WatchBindingsRequest, binding_event::Type, bindings_server::Bindings as _,
+    location_server::Location as _,
+};
+use registrar::Registrar;
+use tokio_stream::StreamExt as _;
+use tonic::{Request, Status};
+
+use crate::rig::{Phone, Rig, contact, status, targets};
+
+fn ended(to: &str, flow: &str) -> EndedFlow {
+    EndedFlow { to_uri: to.to_owned(), flow: flow.to_owned() }
+}
+
+async fn end(registrar: &Registrar, flows: &[EndedFlow]) -> Result<EndFlowsResponse, Status> {
+    let request = EndFlowsRequest { flows: flows.to_vec() };
+    registrar.end_flows(Request::new(request)).await.map(tonic::Response::into_inner)
+}
+
+/// Registers a contact over a flow.
+async fn register(phone: &mut Phone, contacts: &[RegisterContact], flow: &str) {
+    let request = RegisterRequest { flow: flow.to_owned(), ..phone.request(contacts) };
+    assert_eq!(phone.send(request).await.status, 200);
+}
+
+/// OBD-05: the binding goes with its flow, is called no more, and who watches is told why; telling twice, or another replica, or what
+/// nobody knows, changes nothing.
+#[tokio::test]
+async fn the_bindings_of_a_flow_go_with_it() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    register(&mut phone, &[contact("sip:tcp@h")], "flow-1").await;
+    register(&mut phone, &[contact("sip:ws@h")], "flow-2").await;
+    register(&mut phone, &[RegisterContact { by_uri: true, ..contact("sip:udp@h") }], "flow-1").await;
+    let watch = WatchBindingsRequest { aor: "sip:bob@open".to_owned(), after_cursor: None };
+    let mut watch = rig.registrar().watch_bindings(Request::new(watch)).await.unwrap().into_inner();
+    let gone = [
+        ended("sip:bob@open", "flow-1"),
+        ended("sip:alice@open", "flow-1"),
+        ended("sip:bob@elsewhere", "flow-2"),
+        ended("sip:bob@open", ""),
+        ended("what is this?", "flow-2"),
+    ];
+    for replica in &rig.replicas {
+        assert_eq!(end(replica, &gone).await.unwrap(), EndFlowsResponse {});
+    }
+    assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:ws@h", "sip:udp@h"]]);
+    let event: BindingEvent = loop {
+        let event = watch.next().await.unwrap().unwrap();
+        if event.r#type() != Type::Snapshot {
+            break event;
+        }
+    };
+    let uri = event.binding.as_ref().map(|binding| &*binding.contact_uri);
+    assert_eq!((event.r#type(), uri), (Type::FlowFailed, Some("sip:tcp@h")));
+    end(rig.registrar(), &[ended("sip:bob@open", "flow-2")]).await.unwrap();
+    register(&mut phone, &[RegisterContact { expires: Some(0), ..contact("sip:udp@h") }], "flow-3").await;
+    assert_eq!(status(&phone.route("sip:bob@open").await), 480);
+}
+
+/// OBD-05: a phone that registered the same contact over another connection in the meantime stays, whoever hears of the end first.
+#[tokio::test]
+async fn a_contact_that_was_refreshed_over_another_flow_stays() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    for flow in ["flow-1", "flow-2"] {
+        register(&mut phone, &[contact("sip:tcp@h")], flow).await;
+    }
+    // The second replica has read nothing of this record yet, the first one has it in memory.
+    for replica in rig.replicas.iter().rev() {
+        end(replica, &[ended("sip:bob@open", "flow-1")]).await.unwrap();
+    }
+    assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:tcp@h"]]);
+}
+
+/// OBD-05: what a failing store did not take is refused as a whole, so that the edge tells it again; and a batch is bounded.
+#[tokio::test]
+async fn what_was_not_done_is_not_acknowledged() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    register(&mut phone, &[contact("sip:tcp@h")], "flow-1").await;
+    let gone = [ended("sip:bob@open", "flow-1")];
+    rig.store.hook.is_down.store(true, Ordering::SeqCst);
+    end(rig.registrar(), &gone).await.unwrap_err();
+    rig.store.hook.is_down.store(false, Ordering::SeqCst);
+    assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:tcp@h"]]);
+    end(rig.registrar(), &gone).await.unwrap();
+    assert_eq!(status(&phone.route("sip:bob@open").await), 480);
+    let many = vec![ended("sip:bob@open", "flow-1"); 1_001];
+    end(rig.registrar(), &many).await.unwrap_err();
+    end(rig.registrar(), &many[1..]).await.unwrap();
+}
