@@ -2,6 +2,7 @@
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,20 @@ def environment(workload):
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
 
 
+def put_certificates(environment):
+    """What the Secrets of a TLS edge hold: one certificate that is its own authority."""
+    where = {name: environment.get(f"CARILLON_TLS_{name}") for name in ("CERT", "KEY", "CA")}
+    for path in filter(None, where.values()):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    if where["CERT"] and where["KEY"]:
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        name = ["-subj", "/CN=sip.example.com", "-addext", "subjectAltName=DNS:sip.example.com"]
+        made = [*make, *name, "-out", where["CERT"], "-keyout", where["KEY"]]
+        subprocess.run(made, check=True, capture_output=True, timeout=60)
+        if where["CA"]:
+            shutil.copy(where["CERT"], where["CA"])
+
+
 def refused(container, objects, pod_ip):
     """What the executable says against the settings that a container is given; nothing when it takes them."""
     config = next(o for o in of_kind(objects, "ConfigMap") if "carillon.toml" in o["data"])["data"]["carillon.toml"]
@@ -66,6 +81,7 @@ def refused(container, objects, pod_ip):
         for path, text in ((f"{folder}/carillon.toml", config), (tokens, f"cluster {TOKEN} cluster:read,cluster:write\n")):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
+        put_certificates(environment)
         arguments = [a.replace("/etc/carillon", folder) for a in container["args"]]
         told = subprocess.run(
             [CARILLON, *arguments, "--check"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60

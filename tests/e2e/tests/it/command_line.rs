@@ -68,7 +68,7 @@ fn everything_wrong_with_the_settings_is_told_at_once_and_exits_2() {
         "unknown role `foo`",
         "unknown role `registry`, did you mean `registrar`",
         "CARILLON_DOMAINN: unknown variable, did you mean `CARILLON_DOMAIN`",
-        "CARILLON_REGISTRAR_MIN_EXPIRES: min_expires <= default_expires",
+        "CARILLON_REGISTRAR_MIN_EXPIRES: min_expires is 3h, default_expires 1h",
     ] {
         assert!(text.contains(problem), "{problem} is not in\n{text}");
     }
