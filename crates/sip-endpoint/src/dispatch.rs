@@ -39,7 +39,7 @@ impl<U: TransactionUser> Driver<U> {
         } else if let Some(result) = self.core.work.pop_done() {
             self.guarded(|user, cx| user.on_completion(cx, result));
         } else if let Some(located) = self.core.returning.pop_done() {
-            self.core.take_located(located);
+            self.take_located(located);
         } else {
             return false;
         }

@@ -260,7 +260,7 @@ impl<U: TransactionUser> Driver<U> {
         for taken in 0..PER_ROUND {
             match self.core.returning.poll(cx) {
                 Poll::Ready(Progress::Done(located)) => {
-                    self.core.take_located(located);
+                    self.take_located(located);
                     self.drain(None);
                 }
                 Poll::Ready(Progress::Panicked) => self.core.counters.work_panics.one_more(),

@@ -9,6 +9,9 @@
 //! By TLS, who takes the response has to prove the name in sent-by (RFC 5922 7.3), so a number leads nowhere. A WebSocket that is
 //! gone cannot be opened again by us (RFC 7118 5).
 //!
+//! Whoever sends from the source reaches its ports without us; sent-by may name anybody's. So the user says which of the addresses behind
+//! it nobody is led to ([`may_return`](TransactionUser::may_return)): a response would open a connection to them.
+//!
 //! A sent-by that is a name without a port is looked up by the SRV records of its transport first (RFC 3263 5).
 
 use std::hash::BuildHasher as _;
@@ -18,7 +21,7 @@ use sip_message::{Limits, Message, Via};
 use sip_transaction::Key;
 
 use crate::context::Core;
-use crate::dns::DnsError;
+use crate::driver::Driver;
 use crate::hop::{Hop, Transport};
 use crate::locate::locate;
 use crate::stream::Parcel;
@@ -40,7 +43,19 @@ pub(crate) enum Tried {
 /// DNS has answered where a response may go.
 pub(crate) struct Located {
     parcel: Parcel,
-    found: Result<Vec<Destination>, DnsError>,
+    found: Vec<Destination>,
+}
+
+impl<U: TransactionUser> Driver<U> {
+    /// DNS has answered.
+    pub(crate) fn take_located(&mut self, mut located: Located) {
+        let mut open = Vec::new();
+        let found = std::mem::take(&mut located.found);
+        // Where the user cannot tell, nobody is led.
+        self.guarded(|user, _| open.extend(found.into_iter().filter(|to| user.may_return(to.address))));
+        located.found = open;
+        self.core.place_located(located);
+    }
 }
 
 impl<U: TransactionUser> Core<U> {
@@ -92,7 +107,11 @@ impl<U: TransactionUser> Core<U> {
         let parcel = Parcel { tried, ..parcel };
         // Any draw will do, as long as a repetition of the response gets the same one.
         let draw = self.tags.hash_one(via.branch);
-        let work = async move { Located { found: locate(&target, &[transport], &*dns, draw).await, parcel } };
+        let work = async move {
+            // What cannot be found out leads nowhere.
+            let found = locate(&target, &[transport], &*dns, draw).await.unwrap_or_default();
+            Located { found, parcel }
+        };
         let started = self.returning.start(Box::pin(work));
         if started.is_err() {
             self.counters.work_refused.one_more();
@@ -100,10 +119,9 @@ impl<U: TransactionUser> Core<U> {
         started.ok()
     }
 
-    /// DNS has answered.
-    pub(crate) fn take_located(&mut self, Located { parcel, found }: Located) {
+    fn place_located(&mut self, Located { parcel, found }: Located) {
         let origin = parcel.origin;
-        let mut left: Vec<SocketAddr> = found.into_iter().flatten().map(|found| found.address).collect();
+        let mut left: Vec<SocketAddr> = found.into_iter().map(|found| found.address).collect();
         if let Tried::Source(source) = parcel.tried {
             left.retain(|address| *address != source);
         }

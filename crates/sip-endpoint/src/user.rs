@@ -1,5 +1,6 @@
 //! The transaction user: what the endpoint calls, in one thread, without a lock and without awaiting.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -96,6 +97,13 @@ pub trait TransactionUser: Send + Sized + 'static {
     /// reported one by one through [`on_failure`](Self::on_failure).
     fn on_flow_closed(&mut self, cx: &mut Context<'_, Self>, flow: FlowId, end: FlowEnd) {
         let _ = (cx, flow, end);
+    }
+
+    /// Whether a response whose connection is gone may open one to this address, which the peer's Via names and which is not its
+    /// source (RFC 3261 18.2.2).
+    fn may_return(&self, to: SocketAddr) -> bool {
+        let _ = to;
+        true
     }
 
     /// Who sees each message pass; asked once, before the first one. Nobody costs nothing.

@@ -10,6 +10,7 @@
 //! | ACK, CANCEL | `forward/ack_and_cancel.rs` |
 //! | a response, a failure, a timer of a branch | `forward/fork.rs`; what it tells of a call: `seen/` |
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -276,6 +277,10 @@ impl TransactionUser for Edge {
                 let _ = reply.send(self.in_hand(cx));
             }
         }
+    }
+
+    fn may_return(&self, to: SocketAddr) -> bool {
+        self.may_lead(to)
     }
 
     fn witness(&self) -> Option<Arc<dyn Witness>> {

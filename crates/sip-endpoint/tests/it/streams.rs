@@ -87,11 +87,16 @@ impl Dns for OneName {
 
 /// A port that is refused at 127.0.0.1, and a listener with the same port at 127.0.0.2.
 async fn refused_here_and_taken_there() -> (TcpSocket, TcpListening) {
+    refused_here_and_taken_at("127.0.0.2").await
+}
+
+/// The same with a listener elsewhere.
+async fn refused_here_and_taken_at(there: &str) -> (TcpSocket, TcpListening) {
     loop {
         let refused = TcpSocket::new_v4().unwrap();
         refused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = refused.local_addr().unwrap().port();
-        if let Ok(listening) = TcpListening::at(("127.0.0.2", port)).await {
+        if let Ok(listening) = TcpListening::at((there, port)).await {
             return (refused, listening);
         }
     }
@@ -119,6 +124,27 @@ async fn a_response_that_its_source_does_not_take_goes_where_sent_by_leads() {
         let tries = if sent_by == "client.example" { 2 } else { 1 };
         assert_eq!(us.counters.connections_failed.count(), tries, "the source is tried once, and first");
         drop(refused);
+    }
+}
+
+/// TRN-06, PXY-27: a Via leads nobody to where the user lets nobody go, by
+/// number or by name.
+#[tokio::test]
+async fn a_response_goes_nowhere_off_limits() {
+    let closed = OFF_LIMITS.to_string();
+    let (_refused, listening) = refused_here_and_taken_at(&closed).await;
+    for (addresses, sent_by) in [(vec![OFF_LIMITS], "client.example"), (vec![], &closed)] {
+        let mut us = Running::resolving(Arc::new(OneName(addresses)), |_| {}).await;
+        let mut peer = TcpPeer::connect(us.address).await;
+        let via = format!("SIP/2.0/TCP {sent_by}:{};branch=z9hG4bK1", listening.address.port());
+        peer.send_text(&request_of_peer("INVITE", &via)).await;
+        let (key, request, _) = us.request().await;
+        drop(peer);
+        while !matches!(us.told().await, Told::Closed(..)) {}
+        us.respond(key, request, 486);
+        assert_eq!(us.failure().await, Failure::NotAnswered(key), "{sent_by}");
+        assert_eq!(us.counters.connections_opened.count(), 0, "{sent_by}");
+        assert_eq!(us.counters.connections_failed.count(), 1, "the source alone was tried: {sent_by}");
     }
 }
 

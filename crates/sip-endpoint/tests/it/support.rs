@@ -1,6 +1,6 @@
 //! A running endpoint whose user does what a test says and reports what it is told, and peers to talk to it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,6 +19,9 @@ use tokio::time::timeout;
 
 /// How long a test waits for what must come; only a failing test takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the user lets no response return.
+pub const OFF_LIMITS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
 
 /// What the user was told.
 #[derive(Debug)]
@@ -134,6 +137,10 @@ impl TransactionUser for Obedient {
         if let Some(told) = command(cx) {
             self.tell(told);
         }
+    }
+
+    fn may_return(&self, to: SocketAddr) -> bool {
+        to.ip() != OFF_LIMITS
     }
 
     fn witness(&self) -> Option<Arc<dyn Witness>> {

@@ -1,4 +1,4 @@
-//! Where nobody is led by what a peer wrote into Request-URI, Route, Contact or Path, however well it knows the marks of its call.
+//! Where nobody is led by what a peer wrote into Request-URI, Route, Contact, Path or Via, however well it knows the marks of its call.
 //!
 //! Every party of a call may name the next hop of a request (RFC 3261 12.2.1.1, 16.6 step 7); a phone names an address of its LAN as
 //! rightly as one of the Internet. So all is open but what is certainly no phone, and the first line that fits decides:
@@ -95,16 +95,22 @@ impl Edge {
         to: Destination,
         toward: Option<Toward<'_>>,
     ) -> Option<Hop> {
-        match self.off_limits.refuses(to.address, |address| self.cluster.serves_at(address)) {
-            Some(limit) => {
-                self.meters.off_limits.with_label_values(&[limit.label()]).inc();
-                None
-            }
-            None => match toward {
-                Some(toward) => toward.hop(cx, to),
-                None => cx.hop_to(to.transport, to.address),
-            },
+        if !self.may_lead(to.address) {
+            return None;
         }
+        match toward {
+            Some(toward) => toward.hop(cx, to),
+            None => cx.hop_to(to.transport, to.address),
+        }
+    }
+
+    /// Whether what a peer wrote may lead a message there.
+    pub(crate) fn may_lead(&self, to: SocketAddr) -> bool {
+        let limit = self.off_limits.refuses(to, |address| self.cluster.serves_at(address));
+        if let Some(limit) = limit {
+            self.meters.off_limits.with_label_values(&[limit.label()]).inc();
+        }
+        limit.is_none()
     }
 }
 

@@ -6,7 +6,8 @@ use sip_message::HeaderId;
 
 use crate::peer::{Peer, text, values};
 use crate::rig::{Rig, fast, only_member};
-use crate::services::FakeLocation;
+use crate::services::{FakeLocation, fork_to};
+use crate::stream::Connection;
 
 const FROM: &str = "From: <sip:alice@example.com>;tag=at";
 const TO: &str = "To: <sip:bob@example.com>;tag=bt";
@@ -112,4 +113,31 @@ async fn refusal(alice: &Peer, call_id: &str) -> u16 {
             return answer.status().unwrap_or(0);
         }
     }
+}
+
+/// PXY-27, TRN-06: nor does a Via lead a response there whose connection is gone.
+#[tokio::test]
+async fn no_via_leads_a_response_to_what_is_inside() {
+    let closed = std::net::TcpListener::bind("127.0.0.77:0").expect("loopback has free ports");
+    closed.set_nonblocking(true).expect("a listener may be asked");
+    let inside = closed.local_addr().expect("a listener has an address");
+    let bob = Peer::unbound().await;
+    let to_bob = format!("sip:bob@{}", bob.address());
+    let location = FakeLocation::planning(move |_| fork_to(std::slice::from_ref(&to_bob)));
+    let rig = Rig::configured(location, |config| config.inside.push(inside)).await;
+    let bob = bob.toward(rig.address);
+    let mut mallory = Connection::to(rig.address).await;
+    let lines = [FROM, "To: <sip:bob@example.com>", "Call-ID: c1", "Contact: <sip:alice@192.0.2.9>"];
+    mallory.request_from(&inside.to_string(), "INVITE sip:bob@example.com", "m1", &lines).await;
+    let invite = bob.receive_request("INVITE").await;
+    drop(mallory);
+    // The edge learns of the end of the connection between two of them.
+    while rig.counted("edge_off_limits_total", "inside") == 0 {
+        bob.respond(&invite, "180 Ringing", "bt", &[]).await;
+        let alice = rig.peer().await;
+        alice.request("OPTIONS sip:example.com", "o1", &[FROM, "To: <sip:example.com>", "Call-ID: o1"]).await;
+        alice.receive_status(200).await;
+    }
+    let nobody = closed.accept().expect_err("nobody connects");
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
 }
