@@ -1,16 +1,14 @@
 //! The registrar service: accounts, bindings, and routing plans.
 //!
 //! **Here:** the answer to every REGISTER ([`registration`], with RFC 3261 10.3 as a pure function in [`register`]), the plan
-//! for every request outside a dialog ([`routing`], [`plan`]), accounts and static contacts over gRPC, and the membership
-//! that edges lease through us. One record holds all of one address of record ([`record`], [`aors`]).
+//! for every request outside a dialog ([`routing`], [`plan`]), accounts, static contacts and [`trunks`] over gRPC, and the
+//! membership that edges lease through us. One record holds all of one address of record ([`record`], [`aors`]).
 //!
 //! **Deliberately absent:** sockets toward phones, SIP text, and other services: an edge composes every message.
-//! Trunks are not built yet and say so.
 //!
 //! Start reading at [`Registrar`], then `registration.rs`.
 #![forbid(unsafe_code)]
 
-mod absent;
 mod accounts;
 mod answer;
 mod aors;
@@ -37,6 +35,7 @@ mod register;
 mod registration;
 mod routing;
 mod secrets;
+mod trunks;
 mod watch;
 
 use std::sync::Arc;
@@ -66,6 +65,7 @@ use idempotency::RequestIds;
 use meters::Meters;
 use register::Policy;
 use secrets::SecretStore;
+use trunks::Trunks;
 
 /// What the registrar needs from its process.
 #[derive(Clone)]
@@ -94,6 +94,7 @@ pub(crate) struct Shared {
     requests: RequestIds,
     members: Partition,
     aors: Aors,
+    trunks: Trunks,
     secrets: SecretStore,
     entropy: Arc<dyn Entropy>,
     metrics: Metrics,
@@ -126,6 +127,7 @@ impl Registrar {
                 decoy: auth::decoy(),
             },
             aors: Aors::new(store.clone(), config.cached_aors, config.forget_after, meters.clone()),
+            trunks: Trunks::new(store.clone()),
             secrets: SecretStore::new(store, entropy.clone(), Partition::new("cluster", 0)),
             entropy,
             metrics,
@@ -153,10 +155,11 @@ impl Registrar {
             .add_service(TrunksServer::new(self.clone()));
     }
 
-    /// Removes expired bindings until asked to stop. Rpcs are answered without it.
+    /// Removes expired bindings and follows changes of the trunks until asked to stop. Rpcs are answered without it.
     pub async fn run(self, shutdown: Shutdown) {
         let mut rhythm = tokio::time::interval(self.shared.config.expiry_interval);
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut trunk_changes = self.shared.trunks.changes();
         let mut failing = false;
         loop {
             tokio::select! {
@@ -166,6 +169,8 @@ impl Registrar {
                     self.shared.ending.send_replace(true);
                     return;
                 }
+                // the copy in memory stays as it is while the store is away
+                _ = trunk_changes.recv() => drop(self.shared.trunks.refresh().await),
                 _ = rhythm.tick() => {
                     let result = self.shared.expire().await;
                     if let (Err(error), false) = (&result, failing) {

@@ -16,6 +16,7 @@ use crate::{
     domains::{Domain, user_aor},
     plan::{Asking, Callee, Looking, callee_plan, refuse, unwanted},
     preferences::Preferences,
+    trunks::{Table, number_of},
 };
 
 /// Packages whose notifier is the presence service; all others are the phone's own.
@@ -63,6 +64,7 @@ impl Shared {
             let from = Uri::parse(request.from_uri.as_bytes()).ok();
             from.as_ref().and_then(user_aor).unwrap_or_default()
         });
+        let trunks = self.trunks.table().await?;
         // both need the store at most once, so they go together
         let callee = async {
             match &callee_aor {
@@ -72,19 +74,30 @@ impl Shared {
                 None => Ok(None),
             }
         };
-        let (caller, callee) = future::join(self.admit(request, &target), callee).await;
+        let (caller, callee) = future::join(self.admit(request, &target, &trunks), callee).await;
         let caller = match caller? {
             Ok(caller) => caller,
             Err(refusal) => return stop(refusal),
         };
         let plan = match callee? {
+            // RFC 3261 16.5 leaves it to us: who names a trunk wants that one, also where the name is a user's
+            _ if request.internal && !request.trunk.is_empty() => by_trunk(request, &target, &trunks),
+            // a number that nobody here has
+            Some(callee) if !callee.is_known && caller.may_leave && !self.is_service(&target) => {
+                let number = number_of(&target);
+                let fork = number.and_then(|number| trunks.to_number(&number, &request.sip_call_id));
+                fork.map_or_else(|| refuse(404, ""), Plan::Fork)
+            }
             Some(callee) => {
                 let recurse = self.config.recurse && !preferences.disposition.no_recurse;
                 self.plan_for_own(request, &target, &callee, caller.is_anchored, recurse)
             }
             None => match self.domains.of(&target) {
                 Some(_) => self.plan_for_domain(request),
-                None if caller.may_leave && target.scheme != Scheme::Tel => Plan::Relay(Relay {}),
+                None if caller.may_leave && target.scheme != Scheme::Tel => {
+                    let fork = trunks.to_domain(target.host, &request.request_uri, &request.sip_call_id);
+                    fork.map_or(Plan::Relay(Relay {}), Plan::Fork)
+                }
                 None if target.scheme == Scheme::Tel => refuse(404, ""),
                 // T6: no open relay
                 None => refuse(403, "Relaying Denied"),
@@ -98,6 +111,7 @@ impl Shared {
         &self,
         request: &RouteRequest,
         target: &Uri<'_>,
+        trunks: &Table,
     ) -> Result<Result<Caller, Plan>, ChangeError> {
         let free = |identity: String, may_leave| Caller { identity, may_leave, ..Caller::default() };
         if request.internal || request.source.as_ref().is_some_and(|source| source.trusted) {
@@ -106,6 +120,10 @@ impl Shared {
         let Ok(from) = Uri::parse(request.from_uri.as_bytes()) else {
             return Ok(Err(refuse(400, "Bad From")));
         };
+        // PXY-27: a trunk reaches our users, and nobody else by way of us
+        if request.source.as_ref().is_some_and(|source| trunks.is_peer(&source.address)) {
+            return Ok(Ok(free(String::new(), false)));
+        }
         // who is not ours proves to be somebody of the domain that is called, or is let in by its policy
         let Some(domain) = self.domains.of(&from).or_else(|| self.domains.of(target)) else {
             return Ok(Err(refuse(403, "Relaying Denied")));
@@ -201,12 +219,10 @@ impl Shared {
         is_anchored: bool,
         recurse: bool,
     ) -> Plan {
-        let user = target.user.unwrap_or_default();
-        if self.config.call_control_users.iter().any(|service| service.as_bytes() == user) {
+        if self.is_service(target) {
             return Plan::CallControl(HandToCallControl {});
         }
         if !callee.is_known {
-            // a number that nobody has is nobody's; trunks will be asked here
             return refuse(404, "");
         }
         if let Some(plan) = service_plan(request) {
@@ -223,10 +239,23 @@ impl Shared {
         callee_plan(callee, Asking { is_call, forwards: request.forwards, recurse })
     }
 
+    /// Whether it is no user's name but a service's of call-control.
+    fn is_service(&self, target: &Uri<'_>) -> bool {
+        let user = target.user.unwrap_or_default();
+        self.config.call_control_users.iter().any(|service| service.as_bytes() == user)
+    }
+
     /// A request to the domain itself, without a user.
     fn plan_for_domain(&self, request: &RouteRequest) -> Plan {
         service_plan(request).unwrap_or_else(|| refuse(404, ""))
     }
+}
+
+/// The way by the trunk that the asker named.
+fn by_trunk(request: &RouteRequest, target: &Uri<'_>, trunks: &Table) -> Plan {
+    let number = number_of(target);
+    let fork = trunks.by_name(&request.trunk, number.as_deref(), &request.request_uri, &request.sip_call_id);
+    fork.map_or_else(|| refuse(404, "No Such Trunk"), Plan::Fork)
 }
 
 /// Requests that a service of ours answers for its users.

@@ -60,6 +60,15 @@ impl<R: Response> Ending<R> {
             Self::Unanswered | Self::Replaced => false,
         }
     }
+
+    /// Did the server come to nothing, rather than the callee behind it?
+    pub(super) fn is_unserved(&self) -> bool {
+        match self {
+            Self::Failed(Best::Received(response)) => matches!(response.status(), 500 | 502..=504),
+            Self::Failed(Best::Local(status)) => matches!(status, 408 | 430 | 503),
+            Self::Unanswered | Self::Replaced => false,
+        }
+    }
 }
 
 /// The best of several failures, and the responses whose challenges go with it.

@@ -72,6 +72,27 @@ fn what_joins_a_running_group_rings_as_long() {
     assert_eq!(call.takes(), ["cancel phone NoAnswer", "cancel desk NoAnswer"]);
 }
 
+/// DNS-05: a gateway that comes to nothing is followed by the next one; what a callee behind one says is the end.
+#[test]
+fn a_gateway_stands_in_for_one_that_did_not_serve() {
+    let gateways = || {
+        vec![on(Condition::Always, "one"), on(Condition::NotServed, "two"), on(Condition::NotServed, "three")]
+    };
+    for unserved in [500, 502, 503, 504] {
+        let mut call = Call::with(Settings::default(), INVITE, gateways());
+        call.takes();
+        assert_eq!(call.says(0, unserved), ["start two/60"], "{unserved}");
+        assert_eq!(call.fails(1, crate::BranchFailure::Timeout), ["start three/60"]);
+        assert_eq!(call.says(2, 486), ["fail 486"]);
+    }
+    for answered in [401, 403, 404, 408, 480, 486, 501, 603] {
+        let mut call = Call::with(Settings::default(), INVITE, gateways());
+        call.takes();
+        assert_eq!(call.fails(0, crate::BranchFailure::Transport), ["start two/60"]);
+        assert_eq!(call.says(1, answered), [format!("fail {answered}")]);
+    }
+}
+
 /// Two phones one after the other, five seconds each, then a target for no answer and one for busy.
 fn carol() -> Vec<Group<Phone>> {
     let brief = |uri| Group { ring_time: Some(Duration::from_secs(5)), ..on(Condition::Always, uri) };

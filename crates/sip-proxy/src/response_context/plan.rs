@@ -41,6 +41,9 @@ pub enum Condition {
     NoAnswer,
     /// No device could be reached: 408, 430, 480, 503, transport errors, no binding.
     Unreachable,
+    /// The target before it did not serve the request at all: no answer, no connection, 500, 502, 503, 504. Any other answer is the
+    /// callee's, who would be asked twice.
+    NotServed,
 }
 
 /// Bounds of one response context.
@@ -134,8 +137,13 @@ impl<T: Target> Plan<T> {
     ) -> Option<(Scope, Group<T>)> {
         (0..self.levels.len()).rev().find_map(|scope| {
             let within = endings.iter().filter(|(of, _)| self.is_within(*of, scope));
-            let met = conditions_met(&within.map(|(_, ending)| *ending).collect::<Vec<_>>());
-            self.take_of(scope, met, declined).map(|group| (scope, group))
+            let within: Vec<&Ending<R>> = within.map(|(_, ending)| *ending).collect();
+            let is_unserved = !declined && within.last().is_some_and(|last| last.is_unserved());
+            let next = self.take_of(scope, conditions_met(&within), declined);
+            let next = next.or_else(|| {
+                self.take_where(scope, |condition| condition == Condition::NotServed && is_unserved)
+            });
+            next.map(|group| (scope, group))
         })
     }
 

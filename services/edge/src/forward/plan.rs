@@ -29,10 +29,11 @@ fn target(target: api::Target, cause: &Arc<str>) -> Target {
     Target {
         uri: Some(Bytes::copy_from_slice(&as_request_uri(target.uri.as_bytes()))),
         // A target without a flow that is a name of ours was not looked up yet, say the target of a forwarding.
-        look_up: if target.flow.is_empty() && target.received.is_empty() {
-            LookUp::Ours
-        } else {
-            LookUp::Never
+        look_up: match () {
+            // A trunk that turns out to be ourselves would be asked about for ever.
+            () if cause.starts_with("trunk") => LookUp::Never,
+            () if target.flow.is_empty() && target.received.is_empty() => LookUp::Ours,
+            () => LookUp::Never,
         },
         flow: target.flow,
         routes: target.route.into_iter().map(Bytes::from).collect(),
@@ -48,6 +49,7 @@ fn condition(cause: &str) -> Condition {
         "forward-busy" => Condition::Busy,
         "forward-no-answer" => Condition::NoAnswer,
         "forward-unreachable" => Condition::Unreachable,
+        "trunk-failover" => Condition::NotServed,
         _ => Condition::Always,
     }
 }
@@ -130,6 +132,8 @@ mod tests {
             ("forward-busy", Condition::Busy),
             ("forward-no-answer", Condition::NoAnswer),
             ("forward-unreachable", Condition::Unreachable),
+            ("trunk", Condition::Always),
+            ("trunk-failover", Condition::NotServed),
         ] {
             assert_eq!(groups(plan(cause))[0].condition, condition, "{cause}");
         }

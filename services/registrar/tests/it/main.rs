@@ -12,3 +12,4 @@ mod registering;
 mod rig;
 mod routing;
 mod store_faults;
+mod trunks;

@@ -1,0 +1,186 @@
+//! Trunks: peers and gateways that calls go out to and come in from.
+//!
+//! **Here:** the Trunks API ([`fields`] says what a trunk may be), the record of all of them ([`kept`]), the table that routing asks
+//! ([`table`]), what is a telephone number ([`number`]), and the order among equals ([`draw`]).
+//! **Deliberately absent:** credentials, registration, health checks and a bound on calls; a trunk that names them is refused.
+
+mod draw;
+mod fields;
+mod kept;
+mod number;
+mod table;
+
+use cluster_api::convert::timestamp;
+use cluster_api::registrar::v1::{
+    CreateTrunkRequest, DeleteTrunkRequest, DeleteTrunkResponse, GetTrunkRequest, ListTrunksRequest,
+    ListTrunksResponse, Trunk, TrunkPeerHealth, UpdateTrunkRequest, trunk_peer_health::State,
+    trunks_server::Trunks as TrunksApi,
+};
+use cluster_rpc::{Reason, Refusal};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Registrar, Shared,
+    listing::page_size,
+    refusal::{of_change, of_store},
+};
+
+pub(crate) use kept::{Draft, Trunks};
+pub(crate) use number::number_of;
+pub(crate) use table::Table;
+
+/// Every replica has all of them in memory.
+const MOST_TRUNKS: usize = 500;
+
+impl Shared {
+    async fn create_trunk(&self, request: CreateTrunkRequest) -> Result<Trunk, Refusal> {
+        let given = request.trunk.clone().unwrap_or_default();
+        let trunk_id = fields::name(&given.trunk_id, "trunk.trunk_id")?;
+        let fresh = Trunk { trunk_id, ..Trunk::default() };
+        let fresh = fields::with_fields(&self.domains, fresh, &given, |_| true)?;
+        let (store, partition) = (self.aors.store(), self.trunks.partition());
+        let claimed = self.requests.claim(store, "CreateTrunk", &request.request_id, &request).await?;
+        if let Some(earlier) = claimed.result(store, partition).await? {
+            return Ok(earlier);
+        }
+        let now = timestamp(store.now());
+        let change = |Draft { trunks, revision, ops }: Draft<'_>| {
+            if trunks.iter().any(|known| known.trunk_id == fresh.trunk_id) {
+                let message = format!("there is a trunk {}", fresh.trunk_id);
+                return Err(Refusal::new(Reason::TrunkExists, message));
+            }
+            if trunks.len() >= MOST_TRUNKS {
+                let expected = format!("at most {MOST_TRUNKS} trunks in all");
+                return Err(Refusal::field(Reason::BadField, "trunk", expected));
+            }
+            let (create_time, update_time) = (Some(now), Some(now));
+            let made = Trunk { create_time, update_time, etag: revision.to_string(), ..fresh.clone() };
+            trunks.push(made.clone());
+            let shown = show(made);
+            claimed.keep(&shown, ops);
+            Ok(shown)
+        };
+        self.trunks.change(change).await.map_err(of_change)?
+    }
+
+    async fn update_trunk(&self, request: UpdateTrunkRequest) -> Result<Trunk, Refusal> {
+        let given = request.trunk.clone().unwrap_or_default();
+        let mask = request.update_mask.as_ref().map(|mask| mask.paths.clone());
+        let is_known = |path: &str| fields::FIELDS.contains(&path) || path == "trunk_id";
+        if let Some(unknown) = mask.iter().flatten().find(|path| !is_known(path)) {
+            let expected = format!("{unknown:?} is none of {}", fields::FIELDS.join(", "));
+            return Err(Refusal::field(Reason::BadField, "update_mask", expected));
+        }
+        let is_named = |field: &str| match &mask {
+            Some(paths) => paths.iter().any(|path| path == field),
+            None => fields::is_set(&given, field),
+        };
+        // refused before anything is claimed
+        fields::with_fields(&self.domains, Trunk::default(), &given, is_named)?;
+        let (store, partition) = (self.aors.store(), self.trunks.partition());
+        let claimed = self.requests.claim(store, "UpdateTrunk", &request.request_id, &request).await?;
+        if let Some(earlier) = claimed.result(store, partition).await? {
+            return Ok(earlier);
+        }
+        let now = timestamp(store.now());
+        let change = |Draft { trunks, revision, ops }: Draft<'_>| {
+            let known = trunks.iter_mut().find(|known| known.trunk_id == given.trunk_id);
+            let known = known.ok_or_else(|| not_found(&given.trunk_id))?;
+            if !given.etag.is_empty() && given.etag != known.etag {
+                let message = format!("the trunk is at {}, not at {:?}", known.etag, given.etag);
+                return Err(Refusal::new(Reason::EtagMismatch, message));
+            }
+            let changed = fields::with_fields(&self.domains, known.clone(), &given, is_named)?;
+            *known = Trunk { update_time: Some(now), etag: revision.to_string(), ..changed };
+            let shown = show(known.clone());
+            claimed.keep(&shown, ops);
+            Ok(shown)
+        };
+        self.trunks.change(change).await.map_err(of_change)?
+    }
+
+    async fn get_trunk(&self, request: GetTrunkRequest) -> Result<Trunk, Refusal> {
+        let trunks = self.trunks.all().await.map_err(of_store)?;
+        let found = trunks.into_iter().find(|known| known.trunk_id == request.trunk_id);
+        found.map(show).ok_or_else(|| not_found(&request.trunk_id))
+    }
+
+    /// The token is the name of the last trunk that was shown.
+    async fn list_trunks(&self, request: ListTrunksRequest) -> Result<ListTrunksResponse, Refusal> {
+        let size = page_size(request.page_size)?;
+        if !request.page_token.is_empty() {
+            fields::name(&request.page_token, "page_token").map_err(|_| {
+                Refusal::field(Reason::BadPageToken, "page_token", "next_page_token of the page before")
+            })?;
+        }
+        let domain = request.filter.unwrap_or_default().domain.to_ascii_lowercase();
+        let all = self.trunks.all().await.map_err(of_store)?;
+        let is_wanted = |trunk: &Trunk| {
+            trunk.trunk_id > request.page_token && (domain.is_empty() || trunk.domains.contains(&domain))
+        };
+        let mut trunks: Vec<Trunk> = all.into_iter().filter(is_wanted).map(show).collect();
+        let has_more = trunks.len() > size;
+        trunks.truncate(size);
+        let last = trunks.last().filter(|_| has_more).map(|trunk| trunk.trunk_id.clone());
+        Ok(ListTrunksResponse { trunks, next_page_token: last.unwrap_or_default() })
+    }
+
+    async fn delete_trunk(&self, request: DeleteTrunkRequest) -> Result<DeleteTrunkResponse, Refusal> {
+        let (store, partition) = (self.aors.store(), self.trunks.partition());
+        let claimed = self.requests.claim(store, "DeleteTrunk", &request.request_id, &request).await?;
+        if let Some(earlier) = claimed.result(store, partition).await? {
+            return Ok(earlier);
+        }
+        let change = |Draft { trunks, ops, .. }: Draft<'_>| {
+            let at = trunks.iter().position(|known| known.trunk_id == request.trunk_id);
+            trunks.remove(at.ok_or_else(|| not_found(&request.trunk_id))?);
+            claimed.keep(&DeleteTrunkResponse {}, ops);
+            Ok(DeleteTrunkResponse {})
+        };
+        self.trunks.change(change).await.map_err(of_change)?
+    }
+}
+
+/// What callers see. No peer is asked how it is, so nobody knows.
+fn show(trunk: Trunk) -> Trunk {
+    let unknown = |uri: &String| TrunkPeerHealth {
+        uri: uri.clone(),
+        state: State::Unknown.into(),
+        ..TrunkPeerHealth::default()
+    };
+    let health = trunk.peers.iter().map(|peer| unknown(&peer.uri)).collect();
+    Trunk { health, ..trunk }
+}
+
+fn not_found(trunk_id: &str) -> Refusal {
+    Refusal::new(Reason::TrunkNotFound, format!("there is no trunk {trunk_id:?}"))
+}
+
+#[tonic::async_trait]
+impl TrunksApi for Registrar {
+    async fn create_trunk(&self, request: Request<CreateTrunkRequest>) -> Result<Response<Trunk>, Status> {
+        Ok(Response::new(self.shared.create_trunk(request.into_inner()).await?))
+    }
+
+    async fn get_trunk(&self, request: Request<GetTrunkRequest>) -> Result<Response<Trunk>, Status> {
+        Ok(Response::new(self.shared.get_trunk(request.into_inner()).await?))
+    }
+
+    async fn list_trunks(
+        &self,
+        request: Request<ListTrunksRequest>,
+    ) -> Result<Response<ListTrunksResponse>, Status> {
+        Ok(Response::new(self.shared.list_trunks(request.into_inner()).await?))
+    }
+
+    async fn update_trunk(&self, request: Request<UpdateTrunkRequest>) -> Result<Response<Trunk>, Status> {
+        Ok(Response::new(self.shared.update_trunk(request.into_inner()).await?))
+    }
+
+    async fn delete_trunk(
+        &self,
+        request: Request<DeleteTrunkRequest>,
+    ) -> Result<Response<DeleteTrunkResponse>, Status> {
+        Ok(Response::new(self.shared.delete_trunk(request.into_inner()).await?))
+    }
+}

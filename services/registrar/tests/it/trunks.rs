@@ -1,0 +1,248 @@
+//! Trunks: the API, and who goes out by which.
+
+use cluster_api::{
+    registrar::v1::{
+        CreateTrunkRequest, DeleteTrunkRequest, GetTrunkRequest, ListTrunksRequest, RouteRequest, Trunk,
+        TrunkCredentials, TrunkPeer, TrunkPrefix, UpdateTrunkRequest, route_response::Plan,
+        trunks_server::Trunks as _,
+    },
+    sip::v1::Source,
+};
+use cluster_rpc::{Reason, Refusal};
+use tonic::{Code, Request, Status};
+
+use crate::rig::{Phone, Rig, contact, source, status, targets};
+
+fn peer(uri: &str) -> TrunkPeer {
+    TrunkPeer { uri: uri.into(), ..TrunkPeer::default() }
+}
+
+fn prefix(prefix: &str, strip: u32, prepend: &str) -> TrunkPrefix {
+    TrunkPrefix { prefix: prefix.into(), strip, prepend: prepend.into() }
+}
+
+fn trunk(name: &str, peers: &[&str], prefixes: &[&str]) -> Trunk {
+    Trunk {
+        trunk_id: name.into(),
+        peers: peers.iter().map(|uri| peer(uri)).collect(),
+        prefixes: prefixes.iter().map(|start| prefix(start, 0, "")).collect(),
+        ..Trunk::default()
+    }
+}
+
+async fn create(rig: &Rig, trunk: Trunk) -> Result<Trunk, Status> {
+    let request = CreateTrunkRequest { trunk: Some(trunk), ..CreateTrunkRequest::default() };
+    Ok(rig.registrar().create_trunk(Request::new(request)).await?.into_inner())
+}
+
+async fn update(rig: &Rig, trunk: Trunk) -> Result<Trunk, Status> {
+    let request = UpdateTrunkRequest { trunk: Some(trunk), ..UpdateTrunkRequest::default() };
+    Ok(rig.registrar().update_trunk(Request::new(request)).await?.into_inner())
+}
+
+fn reason(refused: Result<Trunk, Status>) -> Reason {
+    Refusal::read(&refused.expect_err("a refusal")).expect("a reason").reason()
+}
+
+/// UAC-06: the longest prefix decides, and a number goes out as its rule says, whatever it was written like.
+#[tokio::test]
+async fn a_number_goes_out_by_the_longest_prefix() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    create(&rig, trunk("any", &["sip:any.example"], &[""])).await.unwrap();
+    create(&rig, trunk("germany", &["sip:de.example:5070;transport=tcp"], &["+49"])).await.unwrap();
+    let berlin =
+        Trunk { prefixes: vec![prefix("+4930", 3, "0")], ..trunk("berlin", &["sips:b.example"], &[]) };
+    create(&rig, berlin).await.unwrap();
+    let mut alice = Phone::of(&rig, "alice", "d");
+    for (asked, out) in [
+        ("sip:+4989123@d;user=phone", "sip:+4989123@de.example:5070;transport=tcp;user=phone"),
+        ("sip:+49(89)123@d", "sip:+4989123@de.example:5070;transport=tcp;user=phone"),
+        ("tel:+49-30-456", "sips:030456@b.example;user=phone"),
+        ("tel:+33-1-23", "sip:+33123@any.example;user=phone"),
+        ("sip:112@d;user=phone", "sip:112@any.example;user=phone"),
+    ] {
+        assert_eq!(targets(&alice.route(asked).await), [[out]], "{asked}");
+    }
+    // a name that looks like a number to nobody
+    assert_eq!(status(&alice.route("sip:112@d").await), 404);
+    // the user part of another domain is for that domain to read
+    assert!(matches!(alice.route("sip:+4989123@far.example").await.plan, Some(Plan::Relay(_))));
+    // an own user's number stays here
+    Phone::of(&rig, "+4989123", "open").register(&[contact("sip:desk@h")]).await;
+    let inside = RouteRequest { internal: true, ..alice.route_request("sip:+4989123@open") };
+    assert_eq!(targets(&alice.send_route(inside).await), [["sip:desk@h"]]);
+}
+
+/// PXY-27: a number costs money: only who proved to be somebody, or is trusted, gets out; and nobody by way of a trunk.
+#[tokio::test]
+async fn only_the_proved_and_the_trusted_go_out_by_a_trunk() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    create(&rig, trunk("pstn", &["sip:192.0.2.77"], &[""])).await.unwrap();
+    let phone = Phone::of(&rig, "alice", "d");
+    let from = |from: &str, address: &str, to: &str| RouteRequest {
+        from_uri: from.into(),
+        source: Some(Source { address: address.into(), ..source() }),
+        ..phone.route_request(to)
+    };
+    let number = "sip:+49301@d";
+    assert_eq!(status(&phone.send_route(from("sip:alice@d", "192.0.2.1", number)).await), 407);
+    assert_eq!(status(&phone.send_route(from("sip:eve@open", "192.0.2.1", "sip:+49301@open")).await), 404);
+    // the trunk itself: our users are reached, and nobody else
+    Phone::of(&rig, "alice", "d").register(&[contact("sip:desk@h")]).await;
+    let far = "sip:+4930123@pstn.example";
+    assert_eq!(targets(&phone.send_route(from(far, "192.0.2.77", "sip:alice@d")).await), [["sip:desk@h"]]);
+    assert_eq!(status(&phone.send_route(from(far, "192.0.2.77", number)).await), 404);
+    assert_eq!(status(&phone.send_route(from(far, "192.0.2.77", "sip:x@elsewhere.example")).await), 403);
+    assert_eq!(status(&phone.send_route(from(far, "192.0.2.78", "sip:alice@d")).await), 407);
+    // one that is not in use is a stranger
+    update(&rig, Trunk { disabled: true, ..trunk("pstn", &[], &[]) }).await.unwrap();
+    assert_eq!(status(&phone.send_route(from(far, "192.0.2.77", "sip:alice@d")).await), 407);
+    assert_eq!(status(&Phone::of(&rig, "alice", "d").route(number).await), 404);
+}
+
+/// RFC 3261 16.6 step 6: the address of a peer domain stays as it is, and the peer is on the way to it.
+#[tokio::test]
+async fn a_domain_of_a_trunk_is_reached_through_its_peers() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    let far = Trunk { domains: vec!["Far.Example".into()], ..trunk("far", &["sip:192.0.2.5:5080"], &[]) };
+    create(&rig, far).await.unwrap();
+    let plan = Phone::of(&rig, "alice", "d").route("sip:bob@far.example").await;
+    assert_eq!(targets(&plan), [["sip:bob@far.example"]]);
+    let Some(Plan::Fork(fork)) = plan.plan else { panic!() };
+    assert_eq!(fork.groups[0].targets[0].route, ["<sip:192.0.2.5:5080;lr>"]);
+    assert!(!fork.recurse, "a peer sends our users nowhere else");
+}
+
+/// Trunks of one prefix: priority before weight, each call draws for itself and always the same, and the others wait for a failure.
+#[tokio::test]
+async fn trunks_of_one_prefix_share_the_calls_and_stand_in_for_each_other() {
+    let rig = Rig::new();
+    for (name, priority, weight) in [("last", 1, 1), ("large", 0, 3), ("small", 0, 1)] {
+        let uri = format!("sip:{name}.example");
+        create(&rig, Trunk { priority, weight, ..trunk(name, &[&uri], &["+"]) }).await.unwrap();
+    }
+    let phone = Phone::of(&rig, "alice", "d");
+    let mut first_large = 0;
+    for call in 0..400 {
+        let request = RouteRequest {
+            internal: true,
+            sip_call_id: format!("call-{call}"),
+            ..phone.route_request("tel:+1")
+        };
+        let mut other = phone.clone();
+        other.registrar = rig.replicas[1].clone();
+        let plan = phone.send_route(request.clone()).await;
+        assert_eq!(other.send_route(request).await, plan);
+        let Some(Plan::Fork(fork)) = &plan.plan else { panic!() };
+        let causes: Vec<&str> = fork.groups.iter().map(|group| group.cause.as_str()).collect();
+        assert_eq!(causes, ["trunk", "trunk-failover", "trunk-failover"]);
+        assert_eq!(targets(&plan)[2], ["sip:+1@last.example;user=phone"]);
+        first_large += usize::from(targets(&plan)[0] == ["sip:+1@large.example;user=phone"]);
+    }
+    assert!((260..340).contains(&first_large), "{first_large} of 400 for three quarters");
+}
+
+/// Call-control names a trunk; nobody else does.
+#[tokio::test]
+async fn a_leg_goes_out_by_the_trunk_that_it_names() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    create(&rig, trunk("one", &["sip:one.example"], &[""])).await.unwrap();
+    let two = Trunk { prefixes: vec![prefix("+49", 3, "0")], ..trunk("two", &["sip:two.example"], &[]) };
+    create(&rig, two).await.unwrap();
+    let phone = Phone::of(&rig, "alice", "d");
+    let leg = |internal, trunk: &str, to: &str| RouteRequest {
+        internal,
+        trunk: trunk.into(),
+        ..phone.route_request(to)
+    };
+    let by_two = phone.send_route(leg(true, "two", "tel:+4930")).await;
+    assert_eq!(targets(&by_two), [["sip:030@two.example;user=phone"]]);
+    let named = phone.send_route(leg(true, "two", "sip:bob@far.example")).await;
+    assert_eq!(targets(&named), [["sip:bob@far.example"]]);
+    assert_eq!(status(&phone.send_route(leg(true, "three", "tel:+4930")).await), 404);
+    assert_eq!(status(&phone.send_route(leg(false, "two", "sip:+4930@d")).await), 407);
+}
+
+/// Rule 1 of "nothing lost": another replica follows; whoever is there anew reads first.
+#[tokio::test]
+async fn every_replica_follows_the_changes() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "alice", "d");
+    phone.registrar = rig.replicas[1].clone();
+    let request = RouteRequest { internal: true, ..phone.route_request("tel:+49") };
+    assert_eq!(status(&phone.send_route(request.clone()).await), 404);
+    let shutdown = lifecycle::Shutdown::new();
+    let running = tokio::spawn(rig.replicas[1].clone().run(shutdown.clone()));
+    create(&rig, trunk("any", &["sip:any.example"], &[""])).await.unwrap();
+    while status(&phone.send_route(request.clone()).await) == 404 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(targets(&phone.send_route(request).await), [["sip:+49@any.example;user=phone"]]);
+    shutdown.ask();
+    running.await.unwrap();
+}
+
+/// The API keeps what it is told, once, and says what it does not do.
+#[tokio::test]
+async fn trunks_are_created_changed_listed_and_deleted() {
+    let rig = Rig::new();
+    let made = create(&rig, trunk("b", &["sip:192.0.2.5"], &["+49"])).await.unwrap();
+    assert_eq!((made.health.len(), made.health[0].uri.as_str()), (1, "sip:192.0.2.5"));
+    create(&rig, trunk("a", &["sip:a.example"], &[])).await.unwrap();
+    assert_eq!(reason(create(&rig, trunk("b", &["sip:x.example"], &[])).await), Reason::TrunkExists);
+
+    let changed = Trunk { display_name: "Berlin".into(), etag: made.etag.clone(), ..trunk("b", &[], &[]) };
+    let shown = update(&rig, changed.clone()).await.unwrap();
+    assert_eq!((shown.display_name.as_str(), shown.peers.len()), ("Berlin", 1), "what is not named stays");
+    assert_eq!(reason(update(&rig, changed).await), Reason::EtagMismatch);
+    assert_eq!(reason(update(&rig, trunk("c", &[], &[])).await), Reason::TrunkNotFound);
+    let get = |name: &str| GetTrunkRequest { trunk_id: name.into() };
+    assert_eq!(rig.replicas[1].get_trunk(Request::new(get("b"))).await.unwrap().into_inner(), shown);
+
+    let list = |token: String| ListTrunksRequest { page_size: 1, page_token: token, ..Default::default() };
+    let first = rig.registrar().list_trunks(Request::new(list(String::new()))).await.unwrap().into_inner();
+    assert_eq!((first.trunks[0].trunk_id.as_str(), first.next_page_token.as_str()), ("a", "a"));
+    let last = rig.registrar().list_trunks(Request::new(list("a".into()))).await.unwrap().into_inner();
+    assert_eq!((last.trunks, last.next_page_token.as_str()), (vec![shown], ""));
+
+    let delete = DeleteTrunkRequest { request_id: "1".into(), trunk_id: "b".into() };
+    for _ in 0..2 {
+        rig.registrar().delete_trunk(Request::new(delete.clone())).await.expect("once, however often asked");
+    }
+    let gone = rig.registrar().get_trunk(Request::new(get("b"))).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+}
+
+/// T19: nothing that is stored can be more than it says, and what is not carried out is refused.
+#[tokio::test]
+async fn unusable_trunks_are_refused() {
+    let rig = Rig::new();
+    let good = || trunk("t", &["sip:a.example"], &["+49"]);
+    for (spoiled, expected) in [
+        (trunk("", &["sip:a.example"], &[]), Reason::BadField),
+        (trunk("a b", &["sip:a.example"], &[]), Reason::BadField),
+        (trunk("t", &[], &[]), Reason::BadField),
+        (trunk("t", &["sip:x@a.example"], &[]), Reason::BadUri),
+        (trunk("t", &["sip:a.example>\r\nVia: y"], &[]), Reason::BadField),
+        (trunk("t", &["sip:a.example>"], &[]), Reason::BadUri),
+        (trunk("t", &["tel:+49"], &[]), Reason::BadUri),
+        (trunk("t", &["sip:d"], &[]), Reason::BadUri),
+        (trunk("t", &["sip:a.example"], &["49x"]), Reason::BadPrefix),
+        (Trunk { prefixes: vec![prefix("+4", 3, "")], ..good() }, Reason::BadPrefix),
+        (Trunk { prefixes: vec![prefix("+4", 0, "0;x")], ..good() }, Reason::BadPrefix),
+        (Trunk { domains: vec!["open".into()], ..good() }, Reason::BadDomain),
+        (Trunk { domains: vec!["x;y".into()], ..good() }, Reason::BadDomain),
+        (Trunk { max_calls: 1, ..good() }, Reason::NotImplemented),
+        (Trunk { credentials: Some(TrunkCredentials::default()), ..good() }, Reason::NotImplemented),
+        (Trunk { probe: Some(Default::default()), ..good() }, Reason::NotImplemented),
+        (Trunk { registration: Some(Default::default()), ..good() }, Reason::NotImplemented),
+    ] {
+        let shown = format!("{spoiled:?}");
+        assert_eq!(reason(create(&rig, spoiled).await), expected, "{shown}");
+    }
+    create(&rig, good()).await.unwrap();
+}
