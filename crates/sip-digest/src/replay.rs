@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::Nonce;
 
-const MAX_NONCES: usize = 8;
+/// Nonces of one user at a time: one for each of the ten devices that an account has by default, and their new ones.
+const MAX_NONCES: usize = 16;
 const WINDOW: u32 = 64;
 
 /// The nonces that one user has used and that are not too old yet. It belongs into the user's record, so that every replica
@@ -39,7 +40,10 @@ pub enum Use {
     Accepted,
     /// Used before by this very request, which has come again: no use, and no attack either.
     Repeated,
-    /// Used before by another request, or too old to tell.
+    /// The nonce had to make room for others: whether this count was used is not known any more. No proof against the client,
+    /// which is to take a new nonce.
+    Forgotten,
+    /// Used before by another request, or so far behind that this cannot be told.
     Refused,
 }
 
@@ -62,7 +66,7 @@ impl ReplayWindow {
         match (known, count) {
             (_, Some(0)) => Use::Refused,
             (Some(used), count) => used.accept(count.unwrap_or(u32::MAX), request),
-            (None, _) if nonce.issued_ms <= self.floor_ms => Use::Refused,
+            (None, _) if nonce.issued_ms <= self.floor_ms => Use::Forgotten,
             (None, count) => {
                 if self.nonces.len() == MAX_NONCES {
                     self.floor_ms = self.floor_ms.max(self.nonces.remove(0).issued_ms);

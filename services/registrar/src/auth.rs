@@ -144,7 +144,8 @@ impl Authority {
         match window.accept(claim.nonce, count, request, now_ms, self.lifetime) {
             Use::Accepted => Proof::Accepted(window),
             // the answer was lost on its way: the phone tries again with the new nonce and nobody is asked
-            Use::Repeated => Proof::Stale,
+            // and a nonce that we forgot is no fault of the phone, which would take a plain 401 for a wrong password
+            Use::Repeated | Use::Forgotten => Proof::Stale,
             Use::Refused => Proof::Refused,
         }
     }

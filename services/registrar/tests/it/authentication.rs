@@ -236,6 +236,27 @@ async fn an_old_nonce_is_stale() {
     assert_eq!(phone.register(&[contact("sip:a@h")]).await.status, 200, "one silent retry succeeds");
 }
 
+/// AUT-08: a phone whose nonce had to make room for those of the user's other devices is told to take a new one, not that its password
+/// is wrong.
+#[tokio::test]
+async fn a_nonce_that_made_room_for_others_is_stale() {
+    let rig = Rig::new();
+    rig.account("bob").await;
+    let mut phone = Phone::of(&rig, "bob", "d");
+    phone.register(&[contact("sip:a@h")]).await;
+    for number in 0..20 {
+        rig.clock.advance(Duration::from_millis(10));
+        let mut other = Phone { call_id: format!("other-{number}"), ..Phone::of(&rig, "bob", "d") };
+        assert_eq!(other.register(&[contact("sip:b@h")]).await.status, 200);
+    }
+    let mut request = phone.request(&[contact("sip:a@h")]);
+    phone.sign(&mut request);
+    let answer = phone.send(request).await;
+    assert_eq!(answer.status, 401);
+    assert!(answer.challenges.iter().all(|challenge| challenge.ends_with("stale=true")), "{answer:?}");
+    assert_eq!(phone.register(&[contact("sip:a@h")]).await.status, 200, "one silent retry succeeds");
+}
+
 /// AUT-09: what one replica asked another one understands.
 #[tokio::test]
 async fn a_challenge_is_answered_at_another_replica() {
