@@ -50,7 +50,14 @@ impl Edge {
         arrival: &Arrival,
     ) {
         let invite = match target {
-            CancelTarget::Invite(invite) => invite,
+            // RFC 3261 22.1: a CANCEL cannot be challenged, so it counts from the hop that sent the INVITE. Whoever else has seen a Via
+            // ends no calls; a neighbour that is trusted may send from several addresses.
+            CancelTarget::Invite(invite)
+                if self.came_from(invite, &cancel) || self.source(arrival).trusted =>
+            {
+                invite
+            }
+            CancelTarget::Invite(_) => return self.refuse_foreign_cancel(cx, key, &cancel),
             // LAD-10 R12: it has no effect on other requests.
             CancelTarget::NonInvite(_) => return self.confirm_cancel(cx, key, &cancel),
             CancelTarget::Unknown => return self.take_astray_cancel(cx, key, &cancel, arrival),
@@ -75,6 +82,17 @@ impl Edge {
             Some(ServerUse::Leg(call)) => self.take_leg_cancel(cx, &call, invite, cancel),
             // Answered already: the CANCEL crossed the final response. LAD-10 R4
             None => {}
+        }
+    }
+
+    /// A CANCEL from elsewhere than its INVITE. It is forgotten at once: the caller's own one has the same branch, and would be taken for
+    /// its repetition.
+    fn refuse_foreign_cancel(&mut self, cx: &mut Cx<'_>, key: ServerKey, cancel: &Message) {
+        self.meters.astray_cancels.with_label_values(&["foreign"]).inc();
+        let status = Reject::DoesNotExist.status();
+        let answer = self.tags.answer(cancel, status, "", []).ok();
+        if answer.is_none_or(|answer| cx.respond_and_forget(key, answer).is_err()) {
+            self.meters.dropped.with_label_values(&["response"]).inc();
         }
     }
 

@@ -113,7 +113,7 @@ impl Edge {
     }
 
     /// Did the INVITE come from where the CANCEL comes from?
-    fn came_from(&self, invite: ServerKey, cancel: &Message) -> bool {
+    pub(super) fn came_from(&self, invite: ServerKey, cancel: &Message) -> bool {
         let request = match self.servers.get(&invite) {
             Some(ServerUse::Fork(fork)) => self.forks.get(fork).map(|fork| &fork.request),
             Some(ServerUse::Leg(call)) => self.legs.request_of(call, invite),

@@ -114,7 +114,7 @@ impl Meters {
             avoided: metrics.gauge("edge_avoided_servers", "Servers found by name that are tried last"),
             astray_cancels: metrics.counters(
                 "edge_astray_cancels_total",
-                "CANCELs of no INVITE at this edge, by outcome: passed on to the siblings, found for a sibling, unknown, refused",
+                "CANCELs of no INVITE at this edge, by outcome: passed on to the siblings, found for a sibling, unknown, refused; and foreign, from elsewhere than their INVITE",
                 &["outcome"],
             ),
             dropped: metrics.counters(

@@ -56,7 +56,8 @@ async fn a_cancel_of_nothing_is_481_from_a_tier_too() {
     assert_eq!(edges.each_ref().map(|edge| edge.counted("edge_rejects_total", "does_not_exist")), [1, 1, 1]);
 }
 
-/// PXY-22: by way of a sibling nobody cancels what came from another address; the balancer itself changes none.
+/// PXY-22: nobody cancels what came from another address, neither where the INVITE is nor by way of a sibling; the balancer itself
+/// changes none. Who is there may.
 #[tokio::test]
 async fn a_cancel_from_another_address_reaches_nothing() {
     let bob = Peer::unbound().await;
@@ -74,11 +75,17 @@ async fn a_cancel_from_another_address_reaches_nothing() {
         alice.address(),
         LINES.join("\r\n")
     );
-    socket.send_to(cancel.as_bytes(), other.address).await.expect("loopback takes datagrams");
-    let mut answer = [0; 2048];
-    let (length, _) = socket.recv_from(&mut answer).await.expect("an answer comes");
-    assert!(answer[..length].starts_with(b"SIP/2.0 481"), "{}", String::from_utf8_lossy(&answer[..length]));
-    bob.expect_nothing().await;
+    for edge in [&other, &has_it] {
+        socket.send_to(cancel.as_bytes(), edge.address).await.expect("loopback takes datagrams");
+        let mut answer = [0; 2048];
+        let (length, _) = socket.recv_from(&mut answer).await.expect("an answer comes");
+        let answer = String::from_utf8_lossy(&answer[..length]);
+        assert!(answer.starts_with("SIP/2.0 481"), "{answer}");
+        bob.expect_nothing().await;
+    }
+    assert_eq!(has_it.counted("edge_astray_cancels_total", "foreign"), 1);
+    alice.request("CANCEL sip:bob@example.com", "a1", &LINES).await;
+    bob.receive_request("CANCEL").await;
 }
 
 /// PXY-22: the caller of a call that Carillon answers itself, too.
