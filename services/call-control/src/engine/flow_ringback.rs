@@ -8,7 +8,7 @@
 //! | DialB    | EarlyOffer b, Flow III       | re-INVITE a, offer2', no tone                  | Ringback       | LAD-2 6 |
 //! | Ringback | Reply a 2xx, answer2'        | (ACK a); PRACK b answer2                       | Prack          | 7-8    |
 //! | Ringback | Reply a 405, 501, 504        | re-INVITE a with the same body                 | Ringback       | b, c   |
-//! | Ringback | Reply a 415                  | the same without the tone                      | Ringback       | e      |
+//! | Ringback | Reply a 415, 2xx without SDP | the same without the tone                      | Ringback       | e      |
 //! | Ringback | Reply a 491, 500             | again after a wait                             | Ringback       | e, f   |
 //! | Ringback | Reply a 488, 606, other      | PRACK b refusing and CANCEL b; BYE a           | Ending         | d      |
 //! | Ringback | Reply a 481, 408, silence    | CANCEL b                                       | Ending         | g      |
@@ -119,6 +119,11 @@ impl Work<'_> {
                             self.ack(B, &tag, None);
                         }
                     }
+                    // linphone 5.1 does not find the description among parts, and takes the request for one without
+                    None if reply.is_ok() && reply.sdp.is_none() && has_tone(stage.form()) => {
+                        stage.form = without_tone(stage.form()).into();
+                        self.tell_first(stage);
+                    }
                     None if reply.is_ok() => self.ringback_failed(&reply),
                     None => self.on_ringback_refused(stage, &request, &reply),
                 }
@@ -155,8 +160,7 @@ impl Work<'_> {
         let form = match reply.status {
             405 | 501 | 504 if may_invite && has_tone => RingbackForm::InviteTone,
             405 | 501 | 504 if may_invite => RingbackForm::InvitePlain,
-            415 if has_tone && is_update => RingbackForm::UpdatePlain,
-            415 if has_tone => RingbackForm::InvitePlain,
+            415 if has_tone => without_tone(stage.form()),
             488 | 606 if self.call.policy.patient && !stage.repeated => {
                 stage.repeated = true;
                 if is_update { RingbackForm::UpdatePlain } else { RingbackForm::InvitePlain }
@@ -281,6 +285,13 @@ impl Work<'_> {
 
 fn has_tone(form: RingbackForm) -> bool {
     matches!(form, RingbackForm::UpdateTone | RingbackForm::InviteTone)
+}
+
+fn without_tone(form: RingbackForm) -> RingbackForm {
+    match form {
+        RingbackForm::UpdateTone | RingbackForm::UpdatePlain => RingbackForm::UpdatePlain,
+        RingbackForm::InviteTone | RingbackForm::InvitePlain => RingbackForm::InvitePlain,
+    }
 }
 
 /// Reason of the ringback request: what leg b answered.

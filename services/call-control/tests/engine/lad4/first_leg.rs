@@ -282,6 +282,26 @@ fn alice_does_not_know_the_tone() {
     );
 }
 
+/// LAD-4 e, TPC-13: linphone 5.1 does not see the session in a body of several parts, and answers as if there were none.
+#[test]
+fn alice_does_not_find_the_session_beside_the_tone() {
+    let mut t = bob_rings();
+    t.reply("a", "UPDATE", 200);
+    t.reply("a", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.expect(
+        "
+        A>C 200 UPDATE
+        C>A UPDATE 3 sdp2[audio:5000] Reason: SIP;cause=180;text=\"Ringing\"
+        A>C 200 UPDATE sdp1[audio:4000]
+        C>B PRACK 2 sdp1[audio:4000] RAck: 11 1 INVITE
+        ",
+    );
+    let mut t = bob_rings();
+    t.reply("a", "UPDATE", 200);
+    t.reply("a", "UPDATE", 200);
+    assert_eq!(t.call.outcome.expect("it is asked without the tone once").sip_status, 488);
+}
+
 /// LAD-4 e
 #[test]
 fn alice_asks_to_wait() {
