@@ -32,4 +32,5 @@ mod stopping;
 mod tier;
 mod torture;
 mod transports;
+mod trunks;
 mod wire;
