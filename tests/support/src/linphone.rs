@@ -26,6 +26,8 @@ impl Linphone {
     pub fn registered(user: &str, password: &str, carillon: &Carillon, transport: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
+        let aor = format!("sip:{user}@localhost");
+        let earlier = bindings(&aor, carillon);
         // Its database has its place there; without it linphonec stops working, without a word.
         fs::create_dir_all(path.join(".local/share/linphone")).expect("the folder is ours");
         fs::write(path.join("rc"), config(user, password, &carillon.sip, transport))
@@ -45,7 +47,7 @@ impl Linphone {
         let keyboard = child.stdin.take().expect("stdin is piped");
         let mut phone = Self { child, keyboard, _folder: folder, lines };
         phone.order("soundcard use files");
-        phone.wait_until_registered(&format!("sip:{user}@localhost"), carillon);
+        phone.wait_until_registered(&aor, carillon, &earlier);
         phone
     }
 
@@ -57,13 +59,21 @@ impl Linphone {
         writeln!(self.keyboard, "{order}").and_then(|()| self.keyboard.flush()).expect("linphonec runs");
     }
 
-    /// It says nothing of its registration, and does not get to it while it is asked: the registrar knows.
-    fn wait_until_registered(&self, aor: &str, carillon: &Carillon) {
+    /// It says nothing of its registration, and does not get to it while it is asked: the registrar knows. An earlier phone of
+    /// the same user is known there too until its time is over.
+    fn wait_until_registered(&self, aor: &str, carillon: &Carillon, earlier: &[String]) {
         let end = Instant::now() + PATIENCE;
-        while !String::from_utf8_lossy(&carillon.command(&["bindings", aor]).stdout).contains("Linphonec") {
+        while bindings(aor, carillon).iter().all(|binding| earlier.contains(binding)) {
             assert!(Instant::now() < end, "linphonec does not register: {:?}", self.lines.seen());
         }
     }
+}
+
+/// The contacts of linphonecs of this user, a line each.
+fn bindings(aor: &str, carillon: &Carillon) -> Vec<String> {
+    let known = carillon.command(&["bindings", aor]).stdout;
+    let known = String::from_utf8_lossy(&known);
+    known.lines().filter(|line| line.contains("Linphonec")).map(str::to_owned).collect()
 }
 
 impl Drop for Linphone {
