@@ -81,8 +81,12 @@ impl Dialog {
 
 /// Why, for the phones. RFC 3326 2; the words were checked to be one line without quotes to escape.
 pub(super) fn reason_value(words: &str) -> String {
-    let words = if words.is_empty() { "Ended by the application" } else { words };
-    sip_message::Reason::print_sip(200, words)
+    sip_message::Reason::print_sip(200, words_of(words))
+}
+
+/// What is said when the application said nothing.
+pub(super) fn words_of(words: &str) -> &str {
+    if words.is_empty() { "Ended by the application" } else { words }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use store::StoreError;
 use wire::call::State;
 
 use super::call::{Hangup, ProxiedCall};
-use super::dialog::reason_value;
+use super::dialog::{reason_value, words_of};
 use crate::edges::EdgeLife;
 use crate::engine::time::Moment;
 use crate::repository::{Known, Loaded, ProxiedChange, RequestUse};
@@ -68,7 +68,7 @@ impl Runner {
             {
                 self.end_on_the_wire(&before, call, hangup).await
             }
-            Some(hangup) => self.end_proxied(&before, "api", &hangup.reason).await,
+            Some(hangup) => self.end_proxied(&before, "api", words_of(&hangup.reason)).await,
             None if call.session_ends_ms > 0 => {
                 self.end_proxied(&before, "carillon", "the session was not refreshed").await
             }
@@ -100,7 +100,7 @@ impl Runner {
                 let view = self.edges().view();
                 let Some(edge) = view.choose(call_id) else { return Ok(()) };
                 let Some([toward_a, toward_b]) = dialog.byes(&call.call, &hangup.reason) else {
-                    return self.end_proxied(before, "api", &hangup.reason).await;
+                    return self.end_proxied(before, "api", words_of(&hangup.reason)).await;
                 };
                 let (a, b) =
                     join(self.edges().exchange(edge, toward_a), self.edges().exchange(edge, toward_b)).await;
@@ -108,7 +108,7 @@ impl Runner {
                     tracing::debug!(call_id, "an edge did not carry a BYE, it is tried again");
                     return Ok(());
                 }
-                self.end_proxied(before, "api", &hangup.reason).await
+                self.end_proxied(before, "api", words_of(&hangup.reason)).await
             }
             _ => {
                 let Some(edge) = call.depends_on() else { return Ok(()) };

@@ -80,7 +80,7 @@ impl Edge {
             && !target.cause.is_empty()
             && !matches!(ways, Ways::LookUp)
         {
-            self.ring.note(&fork.request, || fork.upstream.own(why::branch_started(branch, target, &ways)));
+            self.ring.note(&fork.request, || fork.own(why::branch_started(branch, target, &ways)));
         }
         match ways {
             Ways::Ready(way) => self.send_branch(cx, id, fork, branch, way),
@@ -231,7 +231,7 @@ impl Edge {
         };
         self.meters.failures.with_label_values(&[label]).inc();
         history::note_failure(fork, branch, failure);
-        self.ring.note(&fork.request, || fork.upstream.own(why::branch_failed(branch, label)));
+        self.ring.note(&fork.request, || fork.own(why::branch_failed(branch, label)));
         fork.context.handle_failure(cx.now(), branch, failure);
     }
 

@@ -17,7 +17,7 @@ use super::lineage::{self, Diverted};
 use super::record_route::Side;
 use super::target::Target;
 use super::upstream::Upstream;
-use crate::capture::why;
+use crate::capture::{Decided, why};
 use crate::edge::{Cx, Edge, ServerUse, Timer};
 use crate::seen::Seen;
 
@@ -66,6 +66,16 @@ pub(crate) struct NewFork {
     pub(crate) caller: Option<Side>,
     pub(crate) ring_time: Option<Duration>,
     pub(crate) seen: Option<Seen>,
+}
+
+impl Fork {
+    /// Marks a decision as one about the call that the request is for.
+    pub(crate) fn own(&self, decided: Decided) -> Decided {
+        match &self.seen {
+            Some(seen) => decided.of_call(&seen.call_id),
+            None => self.upstream.own(decided),
+        }
+    }
 }
 
 impl NewFork {
@@ -239,7 +249,7 @@ impl Edge {
 
     fn cancel_branch(&mut self, cx: &mut Cx<'_>, fork: &Fork, branch: BranchId, cause: CancelCause) {
         let Some(key) = fork.branches.get(branch.0 as usize).and_then(|branch| branch.key) else { return };
-        self.ring.note(&fork.request, || fork.upstream.own(why::branch_cancelled(branch, &cause)));
+        self.ring.note(&fork.request, || fork.own(why::branch_cancelled(branch, &cause)));
         // RFC 3326 2: why, in the words of the caller's CANCEL or our own.
         let own: [&[u8]; 1] = [match cause {
             CancelCause::AnsweredElsewhere => b"SIP;cause=200;text=\"Call completed elsewhere\"",

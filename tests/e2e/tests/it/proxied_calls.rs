@@ -48,6 +48,10 @@ async fn a_call_of_phones_is_told_to_the_application() {
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains(&connected.call_id) && listed.contains("bob@localhost"), "{listed}");
 
+    let drawn = carillon.command(&["ladder", &connected.call_id]);
+    let drawn = String::from_utf8_lossy(&drawn.stdout).into_owned();
+    assert!(drawn.contains("INVITE") && drawn.contains("200"), "{drawn}");
+
     bob.wait_for("the call", |h| *h == Happening::Connected).await;
     bob.act(Remote::Hangup).await;
     let ended = told(&mut watch, call_event::Type::Ended).await.outcome.expect("an outcome");
