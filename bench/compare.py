@@ -154,7 +154,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3, help="length of each point")
     parser.add_argument("--users", type=int, default=10000)
     parser.add_argument("--digest-users", type=int, default=2000)
-    parser.add_argument("--memory-users", type=int, default=50000, help="bindings of the memory measurement; 0 leaves it out")
+    parser.add_argument("--memory-users", type=int, default=100000, help="bindings of the memory measurement; 0 leaves it out")
     parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
     parser.add_argument("--only", nargs="+", choices=list(WORK), help="only this work")
     parser.add_argument("--servers", nargs="+", choices=["kamailio", "carillon"], default=["kamailio", "carillon"])

@@ -1,4 +1,4 @@
-//! mimalloc, asked in the way that is quickest for it: the only unsafe code of this crate.
+//! mimalloc, asked in the way that is quickest for it, and for no huge pages: the only unsafe code of this crate.
 //!
 //! The wrapper of the crate `mimalloc` names the alignment in every call. For what is larger than a kilobyte, and whenever the page
 //! at hand is full, mimalloc then looks for more than was asked for and aligns within, although all that it gives is aligned
@@ -13,6 +13,21 @@ const ALIGNED: usize = 8;
 
 /// The allocator of the executable.
 pub struct Mimalloc;
+
+/// Takes memory from the kernel in its usual pages alone.
+///
+/// mimalloc asks for huge ones. What bursts of transactions give back then stays with the process, or comes back as zeros when the
+/// kernel collects pages to a huge one: 18 MB of 79 after 50,000 registrations, another amount each time. Quicker by 3 % is only
+/// who touches memory for the first time. A kernel that refuses changes nothing but that.
+#[cfg(target_os = "linux")]
+pub fn without_huge_pages() {
+    // SAFETY: sets a flag of the process; the arguments are the documented ones, all as wide as the kernel reads them.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1_usize, 0_usize, 0_usize, 0_usize) };
+}
+
+/// Only Linux is told.
+#[cfg(not(target_os = "linux"))]
+pub fn without_huge_pages() {}
 
 // SAFETY: mimalloc gives memory of the size and alignment asked for, or null, and takes back what it gave, whichever of its
 // functions it was asked by; alignments up to `ALIGNED` hold for all that it gives.
@@ -59,6 +74,15 @@ unsafe impl GlobalAlloc for Mimalloc {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn huge_pages_are_refused() {
+        without_huge_pages();
+        // SAFETY: reads the flag.
+        let refused = unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0_usize, 0_usize, 0_usize, 0_usize) };
+        assert_eq!(refused, 1);
+    }
 
     #[test]
     fn memory_of_any_size_and_alignment_is_aligned_kept_when_it_grows_and_zeroed_when_asked() {

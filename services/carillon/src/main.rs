@@ -23,6 +23,7 @@ static ALLOCATOR: allocator::Mimalloc = allocator::Mimalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    allocator::without_huge_pages();
     let result = match Cli::parse().command {
         Command::Serve(args) => match Settings::load(&args, std::env::vars()) {
             Ok(_) if args.check => Ok(()),

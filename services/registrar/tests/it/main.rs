@@ -6,6 +6,7 @@ mod bindings;
 mod flow_end;
 mod forwarding;
 mod membership;
+mod memory;
 mod outbound;
 mod preferences;
 mod registering;
