@@ -183,6 +183,12 @@ impl<U: TransactionUser> Context<'_, U> {
         self.core.names.sent_by(transport, local, self.core.peer_of(to)?)
     }
 
+    /// The same for a peer that reaches another host of ours, which listens as this one does, by a connection of this kind.
+    pub fn shown_to(&self, transport: Transport, peer: SocketAddr) -> Option<&str> {
+        let local = self.core.names.toward(transport, peer)?;
+        self.core.names.sent_by(transport, local, peer)
+    }
+
     /// What carries the messages of this hop. `None` when the connection is gone.
     pub fn transport(&self, hop: Hop) -> Option<Transport> {
         self.core.transport_of(hop).map(|(transport, _)| transport)

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use sip_endpoint::{FlowId, Hop, SocketId};
+use sip_endpoint::{FlowId, Hop, SocketId, Transport};
 use sip_message::Uri;
 
 /// Key of the cluster that tokens are sealed with.
@@ -28,6 +28,8 @@ pub(crate) struct FlowToken {
     pub(crate) epoch: u64,
     /// The flow within that edge.
     pub(crate) hop: Hop,
+    /// Who is at the far end of a connection, and by what: so other edges know what to show them of this tier.
+    pub(crate) phone: Option<(Transport, SocketAddr)>,
 }
 
 /// A text that this cluster never sealed.
@@ -55,17 +57,16 @@ impl FlowKey {
         octets.extend_from_slice(&token.epoch.to_be_bytes()[2..]);
         match token.hop {
             Hop::Flow(FlowId(flow)) => {
-                octets.push(0);
+                octets.push(self::phone(token.phone));
                 octets.extend_from_slice(&flow.to_be_bytes());
+                if let Some((_, peer)) = token.phone {
+                    write_address(&mut octets, peer);
+                }
             }
             Hop::Udp { socket: SocketId(socket), peer } => {
-                octets.push(if peer.is_ipv4() { 4 } else { 6 });
+                octets.push(family(peer));
                 octets.extend_from_slice(&socket.to_be_bytes());
-                octets.extend_from_slice(&peer.port().to_be_bytes());
-                match peer.ip() {
-                    IpAddr::V4(ip) => octets.extend_from_slice(&ip.octets()),
-                    IpAddr::V6(ip) => octets.extend_from_slice(&ip.octets()),
-                }
+                write_address(&mut octets, peer);
             }
         }
         octets.extend_from_slice(token.edge_id.as_bytes());
@@ -124,6 +125,44 @@ pub(crate) fn flow_of(route: &[u8]) -> Option<String> {
     std::str::from_utf8(user).ok().map(str::to_owned)
 }
 
+/// What a token of a connection begins with: the transport in the upper half of the octet, what follows in the lower one; 0 when it does
+/// not say who is at the far end.
+fn phone(phone: Option<(Transport, SocketAddr)>) -> u8 {
+    phone.map_or(0, |(transport, peer)| number(transport) << 4 | family(peer))
+}
+
+fn number(transport: Transport) -> u8 {
+    match transport {
+        Transport::Udp => 0,
+        Transport::Tcp => 1,
+        Transport::Tls => 2,
+        Transport::Ws => 3,
+        Transport::Wss => 4,
+    }
+}
+
+fn family(address: SocketAddr) -> u8 {
+    if address.is_ipv4() { 4 } else { 6 }
+}
+
+fn write_address(octets: &mut Vec<u8>, address: SocketAddr) {
+    octets.extend_from_slice(&address.port().to_be_bytes());
+    match address.ip() {
+        IpAddr::V4(ip) => octets.extend_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => octets.extend_from_slice(&ip.octets()),
+    }
+}
+
+fn read_address(family: u8, body: &[u8]) -> Option<(SocketAddr, &[u8])> {
+    let (port, body) = body.split_first_chunk::<2>()?;
+    let (ip, rest) = match family {
+        4 => body.split_first_chunk::<4>().map(|(ip, rest)| (IpAddr::from(*ip), rest))?,
+        6 => body.split_first_chunk::<16>().map(|(ip, rest)| (IpAddr::from(*ip), rest))?,
+        _ => return None,
+    };
+    Some((SocketAddr::new(ip, u16::from_be_bytes(*port)), rest))
+}
+
 fn read(body: &[u8]) -> Option<FlowToken> {
     let (version, body) = body.split_first()?;
     if *version != VERSION {
@@ -131,30 +170,29 @@ fn read(body: &[u8]) -> Option<FlowToken> {
     }
     let (epoch, body) = body.split_first_chunk::<6>()?;
     let (kind, body) = body.split_first()?;
-    let (hop, rest) = match kind {
+    let flow_id = |flow: &[u8; 8]| Hop::Flow(FlowId(u64::from_be_bytes(*flow)));
+    let (hop, phone, rest) = match kind {
         0 => {
             let (flow, rest) = body.split_first_chunk::<8>()?;
-            (Hop::Flow(FlowId(u64::from_be_bytes(*flow))), rest)
+            (flow_id(flow), None, rest)
         }
         4 | 6 => {
             let (socket, body) = body.split_first_chunk::<2>()?;
-            let (port, body) = body.split_first_chunk::<2>()?;
-            let (ip, rest) = if *kind == 4 {
-                let (ip, rest) = body.split_first_chunk::<4>()?;
-                (IpAddr::from(*ip), rest)
-            } else {
-                let (ip, rest) = body.split_first_chunk::<16>()?;
-                (IpAddr::from(*ip), rest)
-            };
-            let peer = SocketAddr::new(ip, u16::from_be_bytes(*port));
-            (Hop::Udp { socket: SocketId(u16::from_be_bytes(*socket)), peer }, rest)
+            let (peer, rest) = read_address(*kind, body)?;
+            (Hop::Udp { socket: SocketId(u16::from_be_bytes(*socket)), peer }, None, rest)
         }
-        _ => return None,
+        connection => {
+            let carried = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+            let transport = carried.into_iter().find(|transport| number(*transport) == connection >> 4)?;
+            let (flow, body) = body.split_first_chunk::<8>()?;
+            let (peer, rest) = read_address(connection & 0xf, body)?;
+            (flow_id(flow), Some((transport, peer)), rest)
+        }
     };
     let mut wide = [0; 8];
     wide[2..].copy_from_slice(epoch);
     let edge_id = std::str::from_utf8(rest).ok()?.to_owned();
-    Some(FlowToken { edge_id, epoch: u64::from_be_bytes(wide), hop })
+    Some(FlowToken { edge_id, epoch: u64::from_be_bytes(wide), hop, phone })
 }
 
 #[cfg(test)]
@@ -162,9 +200,18 @@ mod tests {
     use super::*;
 
     fn tokens() -> Vec<FlowToken> {
-        let of = |hop| FlowToken { edge_id: "carillon-edge-0".into(), epoch: 1_763_700_000_123, hop };
+        let of =
+            |hop| FlowToken { edge_id: "carillon-edge-0".into(), epoch: 1_763_700_000_123, hop, phone: None };
+        let connected = |transport, peer: &str| FlowToken {
+            phone: Some((transport, peer.parse().unwrap())),
+            ..of(Hop::Flow(FlowId(8)))
+        };
         vec![
             of(Hop::Flow(FlowId(7))),
+            connected(Transport::Tcp, "192.0.2.1:40000"),
+            connected(Transport::Tls, "[2001:db8::1]:40000"),
+            connected(Transport::Ws, "192.0.2.1:1"),
+            connected(Transport::Wss, "[2001:db8::1]:65535"),
             of(Hop::Udp { socket: SocketId(3), peer: "192.0.2.1:5070".parse().unwrap() }),
             of(Hop::Udp { socket: SocketId(0), peer: "[2001:db8::1]:5060".parse().unwrap() }),
         ]

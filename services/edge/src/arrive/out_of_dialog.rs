@@ -135,8 +135,8 @@ impl Edge {
             return None;
         }
         let flow = pending.arrival.flow;
-        let token =
-            record_route::needs_flow(&pending.request, &pending.arrival, &self.own).then(|| self.token(flow));
+        let token = record_route::needs_flow(&pending.request, &pending.arrival, &self.own)
+            .then(|| self.token(&pending.arrival));
         Some(Side { transport: pending.arrival.transport, sent_by: cx.sent_by(flow)?.to_owned(), token })
     }
 
@@ -146,15 +146,20 @@ impl Edge {
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         let says = request.has(HeaderId::Contact) || !in_dialog;
         if says && record_route::needs_flow(request, arrival, &self.own) {
-            self.token(arrival.flow)
+            self.token(arrival)
         } else {
             String::new()
         }
     }
 
-    /// The token of a flow of ours.
-    pub(crate) fn token(&self, hop: sip_endpoint::Hop) -> String {
-        self.cluster.seal(&FlowToken { edge_id: self.config.id.clone(), epoch: self.config.epoch, hop })
+    /// The token of the flow that something came by.
+    pub(crate) fn token(&self, arrival: &Arrival) -> String {
+        self.cluster.seal(&FlowToken {
+            edge_id: self.config.id.clone(),
+            epoch: self.config.epoch,
+            hop: arrival.flow,
+            phone: arrival.transport.is_reliable().then_some((arrival.transport, arrival.source)),
+        })
     }
 
     // RFC 3261 22.3; the sender has not shown that it owns its address: nothing is remembered of it (26.3.2.4).

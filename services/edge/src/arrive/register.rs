@@ -117,7 +117,7 @@ impl Edge {
             require: tags(HeaderId::Require),
             path: request.values(HeaderId::Path).map(text).collect(),
             source: Some(self.source(arrival)),
-            flow: self.token(arrival.flow),
+            flow: self.token(arrival),
             user_agent: request.first(HeaderId::UserAgent).map_or(String::new(), text),
         }
     }

@@ -1,5 +1,7 @@
 //! Which way leads to a target: its flow here, its flow on another edge, its received address, or its URI.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use sip_endpoint::{Hop, Target as HostTarget, Transport};
 use sip_message::{Message, Scheme, Uri};
@@ -21,12 +23,14 @@ pub(crate) struct Way {
     /// How datagrams of ours reach the phone whose flow another edge has: what it is shown as our name, and the way that is left
     /// when that edge turns out to be gone.
     pub(crate) beyond: Option<Hop>,
+    /// The phone whose connection another edge has, and what carries it: what it is shown as our name.
+    pub(crate) phone: Option<(Transport, SocketAddr)>,
 }
 
 impl Way {
     /// To an address.
     pub(crate) fn to(hop: Hop) -> Self {
-        Self { hop, relay: None, on_flow: false, beyond: None }
+        Self { hop, relay: None, on_flow: false, beyond: None, phone: None }
     }
 
     /// Along a flow of a phone.
@@ -36,6 +40,9 @@ impl Way {
 
     /// What the phone at the end of this way is shown of us: the transport and the name that reach this tier from there.
     pub(crate) fn shown<'c>(&self, cx: &'c Cx<'_>) -> Option<(Transport, &'c str)> {
+        if let Some((transport, phone)) = self.phone {
+            return Some((transport, cx.shown_to(transport, phone)?));
+        }
         let toward = self.beyond.unwrap_or(self.hop);
         Some((cx.transport(toward)?, cx.sent_by(toward)?))
     }
@@ -119,7 +126,7 @@ impl Edge {
         match sip.and_then(|sip| Some((sip, cx.hop_to(Transport::Tcp, sip)?))) {
             Some((sip, hop)) => {
                 let relay = Bytes::from(format!("<sip:{token}@{sip};lr>"));
-                Some(Way { hop, relay: Some(relay), on_flow: false, beyond })
+                Some(Way { hop, relay: Some(relay), on_flow: false, beyond, phone: flow.phone })
             }
             None => beyond.map(Way::along),
         }

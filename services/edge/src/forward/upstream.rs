@@ -88,7 +88,7 @@ impl Edge {
             return flow.unwrap_or_default().to_owned();
         }
         match Sender::answering(response, arrival).reach(&uri, false) {
-            Reach::Flow => self.token(arrival.flow),
+            Reach::Flow => self.token(arrival),
             Reach::Uri => String::new(),
         }
     }

@@ -25,6 +25,7 @@ mod registration;
 mod rig;
 mod seen;
 mod services;
+mod shown;
 mod sizes;
 mod stream;
 mod tier;

@@ -10,7 +10,7 @@ use cluster_rpc::membership::View;
 use cluster_rpc::{EdgeDirectory, IntakeLink, LegEventsLink, LocationLink, ProxiedCallsLink, Wiring, remote};
 use edge::{CaptureService, Config, Deps, EdgesService, LegsService, RequestsService, TracesService};
 use lifecycle::{Drain, Tasks};
-use sip_endpoint::{DatagramSocket, Dns, SystemDns};
+use sip_endpoint::{DatagramSocket, Dns, SystemDns, Transport};
 use telemetry::Metrics;
 use tokio::sync::{oneshot, watch};
 
@@ -20,6 +20,7 @@ use crate::services::{FakeIntake, FakeLegEvents, FakeLocation, FakeProxiedCalls}
 /// An edge that runs until the rig is dropped.
 pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
+    streams: Vec<(Transport, SocketAddr)>,
     pub(crate) legs: LegsService,
     pub(crate) requests: RequestsService,
     pub(crate) capture: CaptureService,
@@ -97,6 +98,7 @@ impl Rig {
             Some(socket) => edge.bind_over(vec![socket]).expect("the names are fine"),
         };
         let (address, legs, requests) = (bound.listening()[0], bound.legs(), bound.requests());
+        let streams = bound.listening_streams();
         let (capture, traces, edges) =
             (bound.capture(), bound.traces(Some(others)), bound.edges_service(None));
         let (stop, stopped) = oneshot::channel();
@@ -106,6 +108,7 @@ impl Rig {
         tasks.spawn("edge", run).expect("there is room");
         Self {
             address,
+            streams,
             legs,
             requests,
             capture,
@@ -118,6 +121,12 @@ impl Rig {
             _stop: stop,
             members,
         }
+    }
+
+    /// Where it serves WebSocket.
+    pub(crate) fn websocket(&self) -> SocketAddr {
+        let found = self.streams.iter().find(|(transport, _)| *transport == Transport::Ws);
+        found.expect("the configuration has one").1
     }
 
     /// What one of its counters counted under this label.
