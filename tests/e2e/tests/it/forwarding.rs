@@ -72,6 +72,27 @@ async fn calls_of_phones_and_dialled_calls_are_forwarded() {
     dave.wait_for("the call to Bob, whose phone is gone", CONNECTED).await;
 }
 
+/// LAD-4 n, FWD-03: a dialled phone rings reliably and turns busy before its 180 is acknowledged. It knows nothing of the PRACK, and
+/// the call goes on to where its calls go then.
+#[tokio::test]
+async fn a_dialled_phone_that_rings_and_turns_busy_is_forwarded() {
+    let carillon = carillon();
+    let mut alice = phone(&carillon, "alice", Script::default()).await;
+    let busy = Script { answer: Answer::Refuse(Duration::ZERO, 486), ..Script::default() };
+    let mut carol = phone(&carillon, "carol", busy).await;
+    let mut dave = phone(&carillon, "dave", Script::default()).await;
+    forward(&carillon, &["set", "sip:carol@localhost", "--busy", "sip:dave@localhost"]);
+    let dialled =
+        carillon.command(&["dial", "sip:alice@localhost", "sip:carol@localhost", "--flow", "ringback"]);
+    assert!(dialled.status.success(), "{}", String::from_utf8_lossy(&dialled.stderr));
+    let is_prack = |h: &Happening| matches!(h, Happening::Received(line) if line.starts_with("PRACK"));
+    carol.wait_for("PRACK", is_prack).await;
+    dave.wait_for("the call", CONNECTED).await;
+    alice.wait_for("the call", CONNECTED).await;
+    dave.act(Remote::Hangup).await;
+    alice.wait_for("the end", |h| matches!(h, Happening::Ended { by_peer: true, .. })).await;
+}
+
 /// FWD-04: the phone rings as long as the rule says.
 #[tokio::test]
 async fn a_phone_that_nobody_answers_is_given_up() {
