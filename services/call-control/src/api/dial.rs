@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use cluster_api::callcontrol::v1 as wire;
-use cluster_rpc::{Reason, Refusal};
+use cluster_rpc::Reason;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
@@ -52,13 +52,6 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
         }
     };
     violations.check()?;
-    for (field, party) in [("from.trunk", &from), ("to.trunk", &to)] {
-        if !party.trunk.is_empty() {
-            let expected =
-                "no trunk of this name: this version has no trunks; leave it out to let routing decide";
-            return Err(Refusal::field(Reason::TrunkNotFound, field, expected).into());
-        }
-    }
     Ok(NewCall {
         call_id: String::new(),
         flow,
@@ -177,16 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn a_trunk_is_refused_while_there_are_none() {
-        for (n, field) in ["from.trunk", "to.trunk"].into_iter().enumerate() {
-            let mut named = request();
-            let party = if n == 0 { &mut named.from } else { &mut named.to };
-            party.as_mut().expect("a party").trunk = Some("carrier".into());
-            let status = new_call(named, &Config::default()).expect_err("no trunks");
-            let refusal = Refusal::read(&status).expect("a reason");
-            assert_eq!((status.code(), refusal.reason()), (tonic::Code::NotFound, Reason::TrunkNotFound));
-            assert!(status.message().starts_with(field), "{}", status.message());
-        }
+    fn a_party_keeps_the_trunk_that_it_names() {
+        let mut named = request();
+        named.to.as_mut().expect("a party").trunk = Some("carrier".into());
+        let call = new_call(named, &Config::default()).expect("valid");
+        assert_eq!((call.from.trunk.as_str(), call.to.trunk.as_str()), ("", "carrier"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn plain(subscriber: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// UAC-06: one number in all its spellings, and names that are none.
+    /// RFC 3966 5.1.1: one number in all its spellings, and names that are none.
     #[test]
     fn numbers_are_told_from_names() {
         let number = |uri: &str| number_of(&Uri::parse(uri.as_bytes()).unwrap());

@@ -44,7 +44,7 @@ fn reason(refused: Result<Trunk, Status>) -> Reason {
     Refusal::read(&refused.expect_err("a refusal")).expect("a reason").reason()
 }
 
-/// UAC-06: the longest prefix decides, and a number goes out as its rule says, whatever it was written like.
+/// The longest prefix decides, and a number goes out as its rule says, whatever it was written like.
 #[tokio::test]
 async fn a_number_goes_out_by_the_longest_prefix() {
     let rig = Rig::new();

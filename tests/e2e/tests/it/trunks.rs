@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::net::UdpSocket;
 
+use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
+use cluster_api::callcontrol::v1::{DialRequest, Flow, Party};
 use cluster_api::registrar::v1::trunks_client::TrunksClient;
 use cluster_api::registrar::v1::{CreateTrunkRequest, Trunk, TrunkPeer, TrunkPrefix};
 use scripted_phone::{Happening, Remote, Script};
@@ -49,7 +51,7 @@ async fn refused(phone: &mut TestPhone) -> u16 {
 const CONNECTED: fn(&Happening) -> bool = |happening| *happening == Happening::Connected;
 const ENDED: fn(&Happening) -> bool = |happening| matches!(happening, Happening::Ended { .. });
 
-/// UAC-06, PXY-27: an own user who has proved to be one calls a number, which goes out by the trunk of the longest prefix without the
+/// PXY-27: an own user who has proved to be one calls a number, which goes out by the trunk of the longest prefix without the
 /// user's credentials. A stranger's call does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_own_user_calls_a_number_by_a_trunk() {
@@ -98,6 +100,29 @@ async fn the_next_trunk_stands_in_for_one_that_does_not_serve() {
     busy.respond(&request, "486 Busy Here", &[]);
     assert_eq!(refused(&mut alice).await, 486);
     unused.expect_nothing();
+}
+
+/// A dialled party is reached by the trunk that the application names, whatever routing would choose.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dialled_party_is_reached_by_the_trunk_that_it_names() {
+    let carillon = Carillon::all_in_one();
+    let [usual, named] = ["127.0.0.2", "127.0.0.3"].map(|ip| Wire::at(ip, &carillon));
+    create(&carillon, trunk("usual", usual.address(), "")).await;
+    create(&carillon, trunk("named", named.address(), "+999")).await;
+    let mut alice = alice(&carillon).await;
+    let mut client = CallControlClient::connect(carillon.api.clone()).await.expect("the API answers");
+    let to = Party { uri: "tel:+49-30-1234".into(), trunk: Some("named".into()), ..Party::default() };
+    let from = Party { uri: alice.aor.clone(), ..Party::default() };
+    let flow = Flow::Iii.into();
+    let request = DialRequest { from: Some(from), to: Some(to), flow, ..DialRequest::default() };
+    client.dial(request).await.expect("a good call");
+    let request = named.receive_request("INVITE");
+    let start = format!("INVITE sip:+49301234@{};transport=udp;user=phone SIP/2.0\r\n", named.address());
+    assert!(request.starts_with(&start), "{request}");
+    named.respond(&request, "486 Busy Here", &[]);
+    named.receive_request("ACK");
+    alice.wait_for("the end", ENDED).await;
+    usual.expect_nothing();
 }
 
 /// PXY-27, PXY-12: calls between the users of two servers, Kamailio being the other one, in both directions and ended from either side;
