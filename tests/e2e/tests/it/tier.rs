@@ -51,7 +51,7 @@ async fn a_phone_stops_ringing_when_its_own_edge_dies() {
     let alice = tier.alice();
     let (id, invite) = tier.dialled(&alice);
     alice.respond(&invite, "180 Ringing", &[CONTACT]);
-    let mut watch = Watch::begin(&tier.call_control, &id, None).await;
+    let mut watch = Watch::begin(&tier.call_control, &id, Some(String::new())).await;
     watch.until(call_event::Type::LegRinging).await;
     tier.own.kill();
     let outcome = outcome(&tier.call_control, &id).await;
