@@ -2,12 +2,16 @@
 //!
 //! Flags of `serve` mirror the configuration file; `settings` merges flag, environment, file and default.
 
+pub mod trunk;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use cluster_api::callcontrol::v1::CallFilter;
+
+use self::trunk::TrunkCommand;
 
 /// SIP signaling that business applications control by gRPC.
 #[derive(Debug, Parser)]
@@ -33,6 +37,9 @@ pub enum Command {
     /// Where the calls of an account go instead
     #[command(subcommand)]
     Forward(ForwardCommand),
+    /// Ways out for telephone numbers and to other domains
+    #[command(subcommand)]
+    Trunk(TrunkCommand),
     /// Click-to-dial: ring FROM, then TO, and connect them
     Dial(DialArgs),
     /// List calls

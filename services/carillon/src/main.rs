@@ -37,6 +37,7 @@ async fn main() -> ExitCode {
         Command::Phone(args) => phone::run(args).await,
         Command::Account(command) => client::account(command).await,
         Command::Forward(command) => client::forward(command).await,
+        Command::Trunk(command) => client::trunk(command).await,
         Command::Dial(args) => client::dial(args).await,
         Command::Calls(args) => client::calls(args).await,
         Command::Call(CallCommand::Show(args)) => client::call_show(args).await,

@@ -10,6 +10,7 @@ mod edges;
 mod forward;
 mod ladder;
 mod refusal;
+mod trunk;
 
 pub use account::run as account;
 pub use bindings::run as bindings;
@@ -23,3 +24,4 @@ pub use forward::run as forward;
 pub use ladder::LadderMessage;
 pub use ladder::{Gathered, gather, run as ladder};
 pub use refusal::Refusal;
+pub use trunk::run as trunk;

@@ -163,3 +163,29 @@ async fn users_of_kamailio_and_ours_call_each_other_and_nobody_is_relayed() {
     let call_id = stranger.request("MESSAGE sip:alice@localhost", &["From: <sip:bob@peer.test>;tag=s"]);
     assert_eq!(status(&stranger.answer_to(&call_id)), 407);
 }
+
+/// What an operator does by commands.
+#[test]
+fn the_command_adds_shows_disables_and_deletes_trunks() {
+    let carillon = Carillon::all_in_one();
+    let trunk = |arguments: &[&str]| {
+        let done = carillon.command(&[&["trunk"], arguments].concat());
+        let text = String::from_utf8_lossy(if done.status.success() { &done.stdout } else { &done.stderr });
+        (done.status.code(), text.into_owned())
+    };
+    let peer = ["--peer", "sip:192.0.2.7;transport=tcp"];
+    let add =
+        [&["add", "carrier", "--prefix", "+49", "--prefix", "", "--domain", "peer.test"], &peer[..]].concat();
+    assert_eq!(trunk(&add).0, Some(0));
+    let (_, listed) = trunk(&["list"]);
+    for part in ["carrier", "sip:192.0.2.7;transport=tcp", "+49 *", "peer.test"] {
+        assert!(listed.contains(part), "{part} in {listed}");
+    }
+    let (status, refusal) = trunk(&add);
+    assert_eq!(status, Some(1));
+    assert!(refusal.contains("there is a trunk carrier"), "{refusal}");
+    assert!(trunk(&["set", "carrier", "--disabled", "true", "--json"]).1.contains("\"disabled\":true"));
+    assert_eq!(trunk(&["delete", "carrier"]).0, Some(0));
+    assert_eq!(trunk(&["delete", "carrier"]).0, Some(1));
+    assert!(!trunk(&["list"]).1.contains("carrier"));
+}
