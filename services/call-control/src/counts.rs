@@ -8,7 +8,7 @@ pub struct Counts {
     pub calls: Counter,
     /// Commits that another replica forestalled and that were tried again.
     pub conflicts: Counter,
-    /// Effects by what became of them: carried, not_carried.
+    /// Effects by what became of them: carried, not_carried, no_edge, unwanted, unknown.
     pub effects: Counters,
     /// Tries to hand an effect to an edge that failed.
     pub carry_failures: Counter,

@@ -48,6 +48,7 @@ pub fn step(call: &Call, event: &Event, now: Moment, context: &Context) -> Resul
         }
         Event::Carried(carried) => work.on_carried(carried),
         Event::NotCarried { effect } => work.on_not_carried(*effect),
+        Event::NoEdge { effect } => work.on_no_edge(*effect),
         Event::Due => work.on_due(),
         Event::EdgeLost { edge_id, edge_epoch } => work.on_edge_lost(edge_id, *edge_epoch),
         Event::Command(command) => work.on_command(command)?,
@@ -177,7 +178,10 @@ impl Work<'_> {
             match timer.kind() {
                 TimerKind::Ring => {
                     let leg_id = self.leg(leg).leg_id.clone();
-                    self.end(Cause::no_answer(&leg_id));
+                    match self.is_untaken(leg) {
+                        true => self.end(Cause::no_edge(&leg_id)),
+                        false => self.end(Cause::no_answer(&leg_id)),
+                    }
                 }
                 TimerKind::Guard => self.signals.push_back(Signal::Guard),
                 TimerKind::Retry => self.send_waiting(leg),

@@ -3,6 +3,7 @@
 //! | of a lost edge                              | what happens                                                          |
 //! |---------------------------------------------|-----------------------------------------------------------------------|
 //! | effect not taken on yet, any edge can do it | goes to any edge                                                      |
+//! | INVITE not taken on yet, of a call that ends | withdrawn, see `untaken`                                             |
 //! | CANCEL, response, release not taken on yet  | forgotten: what they are about died with the edge                     |
 //! | INVITE without final response               | the leg ends as 503, the call as FAILED by Carillon; early dialogs get BYE by another edge (RFC 3261 15) |
 //! | the connection that such an INVITE went on  | the same: another edge had the phone's flow and died, while the leg's own lives |
@@ -19,7 +20,9 @@
 use crate::engine::call::{EdgeRef, TimerKind};
 use crate::engine::effect::{Effect, SendRequest, What};
 use crate::engine::event::{Carried, FailureCause};
-use crate::engine::leg::{Dialog, DialogState, InvitePhase, LegState, OpenOffer, Pending, Purpose, Served};
+use crate::engine::leg::{
+    Dialog, DialogState, InvitePhase, Leg, LegState, OpenOffer, Pending, Purpose, Served,
+};
 use crate::engine::signal::{LegIndex, Reply};
 use crate::engine::work::Work;
 
@@ -30,7 +33,7 @@ impl Work<'_> {
     /// An edge took an effect on: it leaves the outbox.
     pub fn on_carried(&mut self, carried: &Carried) {
         let Some(at) = self.call.outbox.iter().position(|effect| effect.number == carried.effect) else {
-            return;
+            return self.on_late_word(carried);
         };
         let effect = self.call.outbox.remove(at);
         let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == effect.leg_id) else { return };
@@ -63,6 +66,12 @@ impl Work<'_> {
     /// The edge did not take an effect on.
     pub fn on_not_carried(&mut self, number: u64) {
         let Some(at) = self.call.outbox.iter().position(|effect| effect.number == number) else { return };
+        let is_invite = |leg: &Leg| leg.invite.as_ref().is_some_and(|invite| invite.effect == number);
+        if self.call.outcome.is_some()
+            && let Some(leg) = self.call.legs.iter().position(is_invite)
+        {
+            return self.drop_untaken(leg);
+        }
         let mut effect = self.call.outbox.remove(at);
         let is_bound = effect.is_bound_to_edge();
         if !is_bound
@@ -104,6 +113,9 @@ impl Work<'_> {
             !(effect.is_bound_to_edge() && effect.edge_id == edge_id && effect.edge_epoch == edge_epoch)
         });
         for leg in 0..self.call.legs.len() {
+            if self.call.outcome.is_some() && self.is_untaken_by(leg, edge_id, edge_epoch) {
+                self.drop_untaken(leg);
+            }
             self.repeat_acks(leg, edge_id, edge_epoch);
         }
         let mut outbox = std::mem::take(&mut self.call.outbox);

@@ -69,6 +69,11 @@ pub struct Effect {
 }
 
 impl Effect {
+    /// Whether it begins a leg.
+    pub fn is_first_invite(&self) -> bool {
+        matches!(&self.what, Some(What::Send(request)) if request.method == "INVITE" && request.to_tag.is_empty())
+    }
+
     /// Whether only the named edge can carry this effect, because it refers to a transaction that lives there.
     pub fn is_bound_to_edge(&self) -> bool {
         matches!(self.what, Some(What::Cancel(_) | What::Respond(_) | What::Release(_)))

@@ -17,6 +17,12 @@ pub enum Event {
         /// The effect's number.
         effect: u64,
     },
+    /// For some time there was no edge at all that could take the INVITE of this effect on; whether one that is gone has it may be
+    /// unknown.
+    NoEdge {
+        /// The effect's number.
+        effect: u64,
+    },
     /// The due time of the call came.
     Due,
     /// A boot epoch of an edge is over: it died, or came back without its memory.

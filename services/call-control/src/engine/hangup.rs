@@ -2,6 +2,7 @@
 //!
 //! | leg                                  | what ends it                                                             |
 //! |--------------------------------------|--------------------------------------------------------------------------|
+//! | INVITE that no edge was found for    | nothing: it is withdrawn, see `untaken`                                  |
 //! | INVITE without final response        | CANCEL with Reason; over with the final response (a crossing 2xx: ACK, BYE) |
 //! | the same, an offer waits for PRACK   | by cause: PRACK that refuses, and CANCEL right after it (LAD-4 d, o)     |
 //! | 2xx not acknowledged                 | ACK (refusing an open offer), BYE with Reason                            |
@@ -62,6 +63,7 @@ impl Work<'_> {
     }
 
     fn drop_leg(&mut self, leg: LegIndex, cause: &Cause) {
+        let is_without_edge = self.is_without_edge(leg);
         let on = self.leg_mut(leg);
         on.retry = None;
         if on.state() == LegState::Ended {
@@ -74,6 +76,7 @@ impl Work<'_> {
             on.sip_reason = cause.reason.clone();
         }
         match phase {
+            InvitePhase::Calling if is_without_edge => self.drop_untaken(leg),
             InvitePhase::Calling | InvitePhase::Proceeding => {
                 let waiting = on.dialogs.iter().find(|dialog| dialog.unpracked);
                 let tag = waiting.map(|dialog| dialog.remote_tag.clone()).filter(|_| cause.refuse_early);

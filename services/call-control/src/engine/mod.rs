@@ -45,6 +45,7 @@ pub mod stage;
 mod talking;
 mod text;
 pub mod time;
+mod untaken;
 mod work;
 
 pub use dispatch::{create, step};

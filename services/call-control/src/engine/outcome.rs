@@ -74,6 +74,11 @@ impl Cause {
         Cause::failed(503, "Edge lost")
     }
 
+    /// Nobody asked this leg's phone: there was no edge that took the INVITE on.
+    pub fn no_edge(leg: &str) -> Cause {
+        Cause { leg: leg.to_owned(), ..Cause::failed(503, "No edge takes new work") }
+    }
+
     /// The parties were connected for as long as allowed.
     pub fn too_long() -> Cause {
         let header = Reason::print_q850(31, "Maximum duration");

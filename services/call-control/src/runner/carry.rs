@@ -17,6 +17,9 @@ use crate::wire::effects::carry_request;
 /// First pause after a failed try; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long an INVITE waits for any edge to be there: longer than an edge takes to be listed again after a hiccup, and less than
+/// people wait for a sign that they are being called.
+const EDGE_WAIT: Duration = Duration::from_secs(3);
 /// Tries to commit what edges said, while the store fails; after that the due work brings the effects up again.
 const TELL_ATTEMPTS: u32 = 6;
 
@@ -92,6 +95,11 @@ impl Runner {
                     slot.drop_effect(effect);
                     "unwanted"
                 }
+                End::NoEdge => {
+                    tracing::warn!(call_id, effect = number, "there is no edge that could send an INVITE");
+                    slot.add_result(Event::NoEdge { effect: number });
+                    "no_edge"
+                }
                 End::Unknown => {
                     tracing::warn!(call_id, effect = number, edge, "no word from the edge yet");
                     slot.drop_effect(effect);
@@ -99,7 +107,7 @@ impl Runner {
                 }
             };
             self.counts.effects.with_label_values(&[outcome]).inc();
-            if outcome == "unknown" {
+            if matches!(outcome, "unknown" | "no_edge") {
                 break;
             }
         }
@@ -122,6 +130,7 @@ impl Runner {
         // Whether an edge may have it although it did not say so.
         let mut is_sent = job.is_sent;
         let mut pause = FIRST_PAUSE;
+        let mut last_edge = Instant::now();
         loop {
             if !slot.is_wanted(effect) {
                 return End::Unwanted;
@@ -141,7 +150,14 @@ impl Runner {
                 };
                 self.counts.carry_failures.inc();
                 tracing::debug!(call_id, effect = effect.number, edge = %edge.id, %status, "not carried yet");
-                is_sent |= !is_unreached(&status);
+                if !is_unreached(&status) {
+                    is_sent = true;
+                    last_edge = Instant::now();
+                }
+            }
+            let is_bare_invite = effect.edge_id.is_empty() && effect.is_first_invite();
+            if is_bare_invite && last_edge.elapsed() >= EDGE_WAIT {
+                return End::NoEdge;
             }
             if !effect.edge_id.is_empty() && !is_sent && Instant::now() >= unreached {
                 return End::NotCarried;
@@ -173,6 +189,8 @@ enum End {
     NotCarried,
     /// The call has no use for it any more, or wants it from another edge, or another replica was faster.
     Unwanted,
+    /// It is an INVITE, and there is no edge that can be reached.
+    NoEdge,
     /// The edge may have it or not. It is asked again after the lease, until it says so or is lost.
     Unknown,
 }

@@ -192,7 +192,7 @@ fn edge_of(effect: &Effect) -> EdgeLife {
 fn effect_number(event: &Event) -> Option<u64> {
     match event {
         Event::Carried(carried) => Some(carried.effect),
-        Event::NotCarried { effect } => Some(*effect),
+        Event::NotCarried { effect } | Event::NoEdge { effect } => Some(*effect),
         Event::Leg(_) | Event::Due | Event::EdgeLost { .. } | Event::Command(_) => None,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use call_control::Config;
-use call_control::engine::call::{Call, Flow, NewCall, Party, Policy};
+use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party, Policy};
 use call_control::engine::effect::{Body, Effect, Header, SendRequest, What};
 use call_control::engine::event::{
     Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived,
@@ -30,6 +30,8 @@ pub struct Ladder {
     pub due: Option<Moment>,
     pub edge: (String, u64),
     pub finished: bool,
+    /// No edge takes anything on.
+    pub edges_away: bool,
     numbers: HashMap<(String, u64), u64>,
     transactions: HashMap<String, String>,
     peer_cseq: HashMap<String, u32>,
@@ -131,6 +133,21 @@ impl Ladder {
 
     /// The same between any two.
     pub fn dial_to(from: &str, to: &str, flow: Flow, change: impl FnOnce(&mut Policy)) -> Ladder {
+        Ladder::begin(from, to, flow, change, None)
+    }
+
+    /// A call of which no edge takes anything on, while these are there.
+    pub fn dial_untaken(flow: Flow, edges: Vec<EdgeRef>) -> Ladder {
+        Ladder::begin("sip:alice@example.com", "sip:bob@example.com", flow, |_| {}, Some(edges))
+    }
+
+    fn begin(
+        from: &str,
+        to: &str,
+        flow: Flow,
+        change: impl FnOnce(&mut Policy),
+        untaken_by: Option<Vec<EdgeRef>>,
+    ) -> Ladder {
         let party = |uri: &str| Party { uri: uri.into(), ..Party::default() };
         let config = Config {
             controller_uri: "sip:controller@example.com".into(),
@@ -157,7 +174,7 @@ impl Ladder {
                 username: "carillon".into(),
                 password: "secret".into(),
             }],
-            edges: Vec::new(),
+            edges: untaken_by.clone().unwrap_or_default(),
             redirects: Redirects::Anywhere,
         };
         let made = create(new, now, &context);
@@ -172,6 +189,7 @@ impl Ladder {
             due: None,
             edge: ("e1".into(), 7),
             finished: false,
+            edges_away: untaken_by.is_some(),
             numbers: HashMap::new(),
             transactions: HashMap::new(),
             peer_cseq: HashMap::new(),
@@ -326,7 +344,7 @@ impl Ladder {
         );
     }
 
-    fn take(&mut self, event: &Event) -> Result<(), StepError> {
+    pub fn take(&mut self, event: &Event) -> Result<(), StepError> {
         let taken = step(&self.call, event, self.now, &self.context)?;
         self.commit(taken);
         Ok(())
@@ -362,6 +380,9 @@ impl Ladder {
             self.sent.push((effect.leg_id.clone(), effect.number, request.clone()));
         }
         self.effects.push(effect.clone());
+        if self.edges_away {
+            return;
+        }
         let (edge_id, edge_epoch) = self.edge.clone();
         let carried = Event::Carried(Carried { effect: effect.number, edge_id, edge_epoch });
         self.take(&carried).expect("carrying is always taken");

@@ -21,3 +21,4 @@ mod session_changes;
 mod sim;
 mod table;
 mod ua;
+mod untaken;

@@ -91,6 +91,11 @@ impl World {
         self.state.lock().living.retain(|edge| edge.id != id);
     }
 
+    /// This edge is in the member list from now on.
+    pub fn add_edge(&self, id: &str) {
+        self.state.lock().living.push(EdgeLife { id: id.to_owned(), epoch: 1 });
+    }
+
     /// Whether member lists are complete from now on.
     pub fn set_complete(&self, complete: bool) {
         self.state.lock().incomplete = !complete;

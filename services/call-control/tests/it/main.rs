@@ -9,6 +9,7 @@ mod faults;
 mod linked;
 mod list;
 mod lost_edge;
+mod no_edge;
 mod over_redis;
 mod promises;
 mod proxied;
