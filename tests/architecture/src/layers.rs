@@ -167,10 +167,10 @@ pub const PURE_MAY_USE: &[&str] = &[
 pub const BELONGS_TO: &[(&str, &[&str])] = &[
     ("redis", &["store"]),
     ("socket2", &["sip-endpoint"]),
-    ("libc", &["sip-endpoint", "lifecycle"]),
+    ("libc", &["sip-endpoint", "lifecycle", "carillon"]),
     ("hickory-resolver", &["sip-endpoint", "cluster-rpc"]),
     ("rand", &["ambient"]),
-    ("mimalloc", &["carillon"]),
+    ("libmimalloc-sys", &["carillon"]),
     ("clap", &["carillon"]),
     ("axum", &["carillon", "lifecycle"]),
     ("prometheus", &["telemetry"]),
