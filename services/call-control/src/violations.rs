@@ -53,6 +53,15 @@ impl Violations {
         }
     }
 
+    /// Whose call it is about.
+    pub fn call_id(&mut self, call_id: &str) {
+        if call_id.is_empty() {
+            self.add(Reason::BadField, "call_id", "the id of a call");
+        } else {
+            self.line("call_id", call_id, 64);
+        }
+    }
+
     /// A sip, sips or tel URI that can be dialled.
     pub fn uri(&mut self, field: &str, uri: &str) {
         if let Err(expected) = check_uri(uri) {

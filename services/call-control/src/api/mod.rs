@@ -100,7 +100,7 @@ impl CallControlApi {
     ) -> Result<wire::Call, Status> {
         let mut violations = Violations::default();
         violations.line("request_id", request_id, 64);
-        violations.line("call_id", call_id, 64);
+        violations.call_id(call_id);
         violations.check()?;
         let request = (!request_id.is_empty()).then(|| RequestUse {
             request_id: request_id.to_owned(),
@@ -184,9 +184,9 @@ impl CallControlApi {
     }
 
     async fn get_call(&self, request: wire::GetCallRequest) -> Result<wire::Call, Status> {
-        if request.call_id.is_empty() || request.call_id.len() > 256 {
-            return Err(refusal::unknown_call());
-        }
+        let mut violations = Violations::default();
+        violations.call_id(&request.call_id);
+        violations.check()?;
         let loaded = self.runner.look(&request.call_id).await.map_err(|error| refusal::of(&error))?;
         Ok(loaded.public())
     }

@@ -142,10 +142,16 @@ async fn what_does_not_exist_or_is_not_there_yet_is_said_clearly() {
     let (replica, _world) = single();
     for status in [
         replica.get("nobody").await.expect_err("unknown"),
-        replica.get("").await.expect_err("unknown"),
         replica.hangup("", "nobody").await.expect_err("unknown"),
     ] {
         assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "CALL_NOT_FOUND"));
+    }
+    for status in [
+        replica.get("").await.expect_err("no id"),
+        replica.hangup("", "").await.expect_err("no id"),
+        replica.get(&"x".repeat(65)).await.expect_err("no id of ours is that long"),
+    ] {
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "BAD_FIELD"));
     }
     let status = replica.service.api.transfer(Request::new(cc::TransferRequest::default())).await;
     let status = status.expect_err("not there yet");
