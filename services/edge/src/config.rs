@@ -69,8 +69,8 @@ pub struct Limits {
     pub remember_released: Duration,
     /// Servers that are remembered to have failed. Default 10,000; 0 remembers none.
     pub failed_servers: usize,
-    /// Events of proxied calls that wait until call-control has committed them; those above it are not told, and such calls
-    /// end in the list by their longest time. Default 100,000: 25,000 calls while call-control is away, in some 50 MB.
+    /// Events of proxied calls that wait until call-control has committed them. Above half of it further calls are not told at
+    /// all, so that those that were told are told whole. Default 100,000: 12,500 calls while call-control is away, in some 50 MB.
     pub call_reports: usize,
     /// Messages and decisions that are kept to be looked at. Default 20,000: some thousand calls back; 0 keeps none.
     pub captured_messages: usize,

@@ -43,7 +43,7 @@ pub struct Limits {
     pub events_per_call: usize,
     /// Effects of one call that an edge remembers.
     pub effects_per_call: usize,
-    /// Events of proxied calls that wait in one edge for call-control; those beyond it are not told.
+    /// Events of proxied calls that wait in one edge for call-control; above half of it further calls are not told.
     pub call_reports: usize,
     /// Servers of other domains that one edge remembers to have failed; 0 remembers none.
     pub failed_servers: usize,

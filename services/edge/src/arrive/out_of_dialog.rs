@@ -19,7 +19,6 @@ use crate::forward::target::Target;
 use crate::forward::upstream::Upstream;
 use crate::reject::Reject;
 use crate::report::text;
-use crate::seen::Seen;
 
 /// A request that waits for a decision.
 pub(crate) struct Pending {
@@ -112,7 +111,7 @@ impl Edge {
         }
         let caller = self.caller_side(cx, &pending);
         let in_dialog = pending.request.to().is_ok_and(|to| to.tag().is_some());
-        let seen = Seen::begins(&pending.request).filter(|_| !in_dialog);
+        let seen = if in_dialog { None } else { self.seen_beginning(&pending.request) };
         let upstream = Upstream::Server { key: pending.key, hop: pending.arrival.hop };
         let new = NewFork {
             upstream,

@@ -80,6 +80,11 @@ impl Reports {
         pause
     }
 
+    /// Whether the events of a further call will find room: those of the calls told so far come first, so that each of them ends.
+    pub(super) fn has_room_for_calls(&self) -> bool {
+        self.waiting.len() < self.most / 2
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -143,6 +148,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_takes_nothing_more() {
+        assert!(reports_of(499).has_room_for_calls() && !reports_of(500).has_room_for_calls());
         let mut reports = reports_of(1000);
         assert!(!reports.push(ProxiedCallEvent::default()));
         assert_eq!(reports.len(), 1000);

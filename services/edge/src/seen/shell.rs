@@ -15,6 +15,16 @@ use crate::forward::fork::{Fork, ForkId};
 use crate::refusal::{bad_field, not_here};
 
 impl Edge {
+    /// What an INVITE tells; nothing while call-control is far behind, so that calls are told whole or not at all.
+    pub(crate) fn seen_beginning(&self, request: &Message) -> Option<Seen> {
+        let seen = Seen::begins(request)?;
+        if !self.seen.reports.has_room_for_calls() {
+            self.meters.call_reports.with_label_values(&["call_left_out"]).inc();
+            return None;
+        }
+        Some(seen)
+    }
+
     /// The INVITE of a call is being forwarded.
     pub(crate) fn see_start(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &Fork) {
         let Some(Seen { call_id, what: What::Begins { .. } }) = fork.seen.as_deref() else { return };
