@@ -27,6 +27,7 @@ mod edge;
 mod exchange;
 mod flow_token;
 mod forward;
+mod gathered;
 mod legs;
 mod operate;
 mod reach;

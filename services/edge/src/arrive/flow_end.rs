@@ -57,14 +57,14 @@ impl Edge {
     }
 
     fn arm_ended(&mut self, cx: &mut Cx<'_>) {
-        if let Some(after) = self.registered.arm() {
+        if let Some(after) = self.registered.ended().arm() {
             cx.set_timer(after, Timer::EndedFlows);
         }
     }
 
     /// It is time to tell.
     pub(crate) fn tell_ended(&mut self, cx: &mut Cx<'_>) {
-        let batch = self.registered.take_batch();
+        let batch = self.registered.ended().take_batch();
         self.tell_batch(cx, batch);
     }
 
@@ -90,14 +90,14 @@ impl Edge {
             }
         };
         self.meters.ended_flows.with_label_values(&[outcome]).inc();
-        let next = self.registered.acknowledge();
+        let next = self.registered.ended().acknowledge();
         self.count_registered();
         self.tell_batch(cx, next);
         self.arm_ended(cx);
     }
 
     fn tell_later(&mut self, cx: &mut Cx<'_>) {
-        let pause = self.registered.fail();
+        let pause = self.registered.ended().fail();
         cx.set_timer(pause, Timer::EndedFlows);
     }
 

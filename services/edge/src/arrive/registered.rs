@@ -4,11 +4,13 @@
 //! from then on, and callers are better told so than kept waiting. What ended is told in order, at least once, one batch at a time: when
 //! an access network fails with all its phones, the registrar's store sees a steady stream and not a wave.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_api::registrar::v1::EndedFlow;
 use sip_endpoint::FlowId;
+
+use crate::gathered::Gathered;
 
 /// Addresses of record that are known or wait to be told: beyond it a binding stays until it expires, and its calls fail one by one.
 /// Ten for each of 50,000 connections, in some 100 MB.
@@ -17,21 +19,19 @@ const MOST: usize = 500_000;
 const BATCH: usize = 256;
 /// How long ends are gathered. Who calls in that time is told 480 by the flow itself.
 const GATHER: Duration = Duration::from_millis(50);
-/// First pause after a batch that was not taken.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Pure: the shell asks for a batch, tells it, and says how that went.
-#[derive(Debug, Default)]
+/// Pure: the shell tells what has ended.
+#[derive(Debug)]
 pub(crate) struct Registered {
     /// The flow token of the last 200 to REGISTER, by connection and To.
     known: BTreeMap<(FlowId, Box<str>), Box<str>>,
-    ended: VecDeque<EndedFlow>,
-    offered: usize,
-    failures: u32,
-    /// A timer is set for the next batch.
-    armed: bool,
+    ended: Gathered<EndedFlow>,
+}
+
+impl Default for Registered {
+    fn default() -> Self {
+        Self { known: BTreeMap::new(), ended: Gathered::new(GATHER, BATCH) }
+    }
 }
 
 impl Registered {
@@ -60,44 +60,13 @@ impl Registered {
         while let Some((place, _)) = self.known.range(first()..).next().filter(|((at, _), _)| *at == flow) {
             let place = place.clone();
             let Some(token) = self.known.remove(&place) else { return };
-            self.ended.push_back(EndedFlow { to_uri: place.1.into(), flow: token.into() });
+            self.ended.push(EndedFlow { to_uri: place.1.into(), flow: token.into() });
         }
     }
 
-    /// When a timer has to be set for the next batch: once for each, as soon as there is something to tell.
-    pub(crate) fn arm(&mut self) -> Option<Duration> {
-        if self.armed || self.offered > 0 || self.ended.is_empty() {
-            return None;
-        }
-        self.armed = true;
-        Some(GATHER)
-    }
-
-    /// What to tell when the timer has fired.
-    pub(crate) fn take_batch(&mut self) -> Vec<EndedFlow> {
-        self.armed = false;
-        if self.offered > 0 {
-            return Vec::new();
-        }
-        self.offered = self.ended.len().min(BATCH);
-        self.ended.iter().take(self.offered).cloned().collect()
-    }
-
-    /// What was told is done. Gives the next batch at once when as much waits as fits.
-    pub(crate) fn acknowledge(&mut self) -> Vec<EndedFlow> {
-        self.ended.drain(..self.offered);
-        self.offered = 0;
-        self.failures = 0;
-        if self.ended.len() >= BATCH { self.take_batch() } else { Vec::new() }
-    }
-
-    /// What was told is perhaps not done: in how long to tell it again.
-    pub(crate) fn fail(&mut self) -> Duration {
-        self.offered = 0;
-        self.armed = true;
-        let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(16));
-        self.failures = self.failures.saturating_add(1);
-        pause.min(LONGEST_PAUSE)
+    /// What waits to be told.
+    pub(crate) fn ended(&mut self) -> &mut Gathered<EndedFlow> {
+        &mut self.ended
     }
 
     /// What is known and what waits.
@@ -135,8 +104,8 @@ mod tests {
         registered.forget(TWO, "c");
         registered.end(TWO);
         registered.end(TWO);
-        assert_eq!(told(&registered.take_batch()), [("a", "2"), ("b", "2x")]);
-        assert_eq!(registered.acknowledge(), []);
+        assert_eq!(told(&registered.ended().take_batch()), [("a", "2"), ("b", "2x")]);
+        assert_eq!(registered.ended().acknowledge(), []);
         assert_eq!(registered.len(), 2, "the other connections are as they were");
     }
 
@@ -150,16 +119,24 @@ mod tests {
         for flow in 0..10_000 {
             registered.end(FlowId(flow));
         }
-        assert_eq!((registered.arm(), registered.arm()), (Some(GATHER), None), "one timer is enough");
-        let (mut batches, mut batch) = (0, registered.take_batch());
+        assert_eq!(
+            (registered.ended().arm(), registered.ended().arm()),
+            (Some(GATHER), None),
+            "one timer is enough"
+        );
+        let (mut batches, mut batch) = (0, registered.ended().take_batch());
         while !batch.is_empty() {
             assert!(batch.len() <= BATCH);
-            assert_eq!((registered.arm(), registered.take_batch()), (None, Vec::new()), "one is out");
+            assert_eq!(
+                (registered.ended().arm(), registered.ended().take_batch()),
+                (None, Vec::new()),
+                "one is out"
+            );
             batches += 1;
-            batch = registered.acknowledge();
+            batch = registered.ended().acknowledge();
         }
-        assert_eq!((batches, registered.arm()), (10_000 / BATCH, Some(GATHER)));
-        assert_eq!(registered.take_batch().len(), 10_000 % BATCH);
+        assert_eq!((batches, registered.ended().arm()), (10_000 / BATCH, Some(GATHER)));
+        assert_eq!(registered.ended().take_batch().len(), 10_000 % BATCH);
     }
 
     #[test]
@@ -169,12 +146,12 @@ mod tests {
         registered.end(ONE);
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            assert_eq!(registered.take_batch().len(), 1);
-            pauses.push(registered.fail().as_millis());
-            assert_eq!(registered.arm(), None, "the pause has its timer");
+            assert_eq!(registered.ended().take_batch().len(), 1);
+            pauses.push(registered.ended().fail().as_millis());
+            assert_eq!(registered.ended().arm(), None, "the pause has its timer");
         }
         assert_eq!(pauses, [200, 400, 800, 1600, 3200, 5000, 5000]);
-        assert_eq!(told(&registered.take_batch()), [("a", "1")]);
+        assert_eq!(told(&registered.ended().take_batch()), [("a", "1")]);
     }
 
     #[test]
@@ -187,6 +164,6 @@ mod tests {
         assert!(registered.note(FlowId(0), "a", "u"));
         registered.end(FlowId(0));
         assert_eq!(registered.len(), MOST, "what waits counts too");
-        assert_eq!(told(&registered.take_batch()), [("a", "u")]);
+        assert_eq!(told(&registered.ended().take_batch()), [("a", "u")]);
     }
 }

@@ -126,19 +126,21 @@ impl Edge {
     }
 
     fn arm_report(&mut self, cx: &mut Cx<'_>) {
-        if let Some(after) = self.seen.reports.arm(cx.now()) {
+        if let Some(after) = self.seen.reports.waiting().arm() {
             cx.set_timer(after, Timer::Report);
         }
     }
 
     /// It is time for the next report.
     pub(crate) fn report_calls(&mut self, cx: &mut Cx<'_>) {
-        if let Some(events) = self.seen.reports.take_batch() {
-            self.report_batch(cx, events);
-        }
+        let events = self.seen.reports.waiting().take_batch();
+        self.report_batch(cx, events);
     }
 
     fn report_batch(&mut self, cx: &mut Cx<'_>, events: Vec<ProxiedCallEvent>) {
+        if events.is_empty() {
+            return;
+        }
         let request =
             ReportRequest { edge_id: self.config.id.clone(), edge_epoch: self.config.epoch, events };
         let link = self.deps.proxied_calls.clone();
@@ -152,10 +154,9 @@ impl Edge {
         match result {
             Ok(_) => {
                 self.meters.call_reports.with_label_values(&["delivered"]).inc();
-                match self.seen.reports.acknowledge() {
-                    Some(events) => self.report_batch(cx, events),
-                    None => self.arm_report(cx),
-                }
+                let next = self.seen.reports.waiting().acknowledge();
+                self.report_batch(cx, next);
+                self.arm_report(cx);
             }
             Err(Status { .. }) => {
                 self.meters.call_reports.with_label_values(&["failed"]).inc();
@@ -165,7 +166,7 @@ impl Edge {
     }
 
     fn report_later(&mut self, cx: &mut Cx<'_>) {
-        let pause = self.seen.reports.fail(cx.now());
+        let pause = self.seen.reports.waiting().fail();
         cx.set_timer(pause, Timer::Report);
     }
 
