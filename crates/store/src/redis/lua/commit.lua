@@ -39,7 +39,8 @@ local version = string.format('%016.0f', version_number)
 redis.call('HSET', meta, 'v', version)
 
 local reply = { 1, version }
-local records_changed, logs = false, {}
+-- What a log remembers is read and written once, however many entries it gets.
+local records_changed, logs, written = false, {}, {}
 k, a = 2, 4
 while ARGV[a] do
   local op = ARGV[a]
@@ -71,20 +72,27 @@ while ARGV[a] do
     redis.call('ZREM', KEYS[k], ARGV[a + 1])
     redis.call('HDEL', KEYS[k + 1], ARGV[a + 1])
   elseif op == 'L' then
-    local log = ARGV[a + 1]
-    local number = redis.call('HINCRBY', meta, 'n:' .. log, 1)
-    local ms = math.max(tonumber(redis.call('HGET', meta, 't:' .. log)) or 0, now_ms)
-    redis.call('HSET', meta, 't:' .. log, string.format('%.0f', ms))
-    local cursor = string.format('%.0f-%.0f', ms, number)
-    redis.call('XADD', KEYS[k], 'MAXLEN', '~', ARGV[2], cursor, 'e', ARGV[a + 2])
-    redis.call('PEXPIRE', KEYS[k], ARGV[3])
-    if number % 16 == 0 then
-      redis.call('XTRIM', KEYS[k], 'MINID', '~', string.format('%.0f', math.max(ms - ARGV[3], 0)))
+    local name = ARGV[a + 1]
+    local log = written[name]
+    if not log then
+      local last = redis.call('HMGET', meta, 'n:' .. name, 't:' .. name)
+      log = { key = KEYS[k], number = tonumber(last[1]) or 0, ms = math.max(tonumber(last[2]) or 0, now_ms) }
+      written[name] = log
+    end
+    log.number = log.number + 1
+    local cursor = string.format('%.0f-%.0f', log.ms, log.number)
+    redis.call('XADD', log.key, 'MAXLEN', '~', ARGV[2], cursor, 'e', ARGV[a + 2])
+    if log.number % 16 == 0 then
+      redis.call('XTRIM', log.key, 'MINID', '~', string.format('%.0f', math.max(log.ms - ARGV[3], 0)))
     end
     reply[#reply + 1] = cursor
-    logs[#logs + 1] = log
+    logs[#logs + 1] = name
   end
   k, a = k + keys_of[op], a + 1 + args_of[op]
+end
+for name, log in pairs(written) do
+  redis.call('HSET', meta, 'n:' .. name, string.format('%.0f', log.number), 't:' .. name, string.format('%.0f', log.ms))
+  redis.call('PEXPIRE', log.key, ARGV[3])
 end
 if records_changed or #logs > 0 then
   redis.call('PUBLISH', ARGV[1], table.concat(logs, '\n'))
