@@ -54,11 +54,32 @@ impl Work<'_> {
         self.call.outcome = Some(cause.outcome());
         self.call.stage = Some(Stage::Ending(Ending {}));
         self.call.timers.retain(|timer| matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing));
-        // The leg that caused it first, so that the events tell the story in its order
         let mut legs: Vec<LegIndex> = (0..self.call.legs.len()).collect();
-        legs.sort_by_key(|&leg| self.leg(leg).leg_id != cause.leg);
+        // What waits for an ACK is told before anybody is hung up on (LAD-1 g, LAD-3 d)
+        for &leg in &legs {
+            self.ack_accepted(leg);
+        }
+        // Who rings stops ringing first, before it can answer; then the leg that caused it, so that the events tell the story in
+        // its order
+        legs.sort_by_key(|&leg| (!self.is_unanswered(leg), self.leg(leg).leg_id != cause.leg));
         for leg in legs {
             self.drop_leg(leg, &cause);
+        }
+    }
+
+    fn is_unanswered(&self, leg: LegIndex) -> bool {
+        let invite = self.leg(leg).invite.as_ref();
+        invite.is_some_and(|invite| matches!(invite.phase(), InvitePhase::Calling | InvitePhase::Proceeding))
+    }
+
+    /// Acknowledges the 2xx with which a leg waits, refusing an offer in it.
+    fn ack_accepted(&mut self, leg: LegIndex) {
+        let on = self.leg(leg);
+        let is_accepted = on.invite.as_ref().is_some_and(|invite| invite.phase() == InvitePhase::Accepted);
+        if is_accepted && on.chosen().is_some_and(|dialog| dialog.unacked != 0) {
+            let tag = on.remote_tag.clone();
+            let answer = self.reject_answer(leg, &tag);
+            self.ack(leg, &tag, answer);
         }
     }
 

@@ -523,8 +523,8 @@ fn the_guard_covers_relayed_offers() {
         ! LegEnded a 504
         ! LegEnded b 504
         ! Ended 504
-        C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B ACK 2 sdp2[audio:0]
+        C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         ",
     );

@@ -23,25 +23,25 @@ fn the_application_hangs_up_in_every_stage() {
         C>A CANCEL
         -- IV: bob is dialled
         ! LegEnded a 487
-        C>A BYE 2
         C>B CANCEL
+        C>A BYE 2
         -- IV: bob rings
         ! LegEnded a 487
-        C>A BYE 2
         C>B CANCEL
+        C>A BYE 2
         -- IV: alice is asked
         ! LegEnded a 487
         ! LegEnded b 487
         ! Ended 487
-        C>A BYE 3
         C>B ACK 1 sdp1[audio:0]
+        C>A BYE 3
         C>B BYE 2
         -- IV: alice is asked again later
         ! LegEnded a 487
         ! LegEnded b 487
         ! Ended 487
-        C>A BYE 3
         C>B ACK 1 sdp1[audio:0]
+        C>A BYE 3
         C>B BYE 2
         -- a change is relayed
         ! LegEnded a 200
@@ -58,16 +58,16 @@ fn the_application_hangs_up_in_every_stage() {
         C>B BYE 2
         -- ringback: alice is updated
         ! LegEnded a 487
-        C>A BYE 3
         C>B CANCEL
+        C>A BYE 3
         -- ringback: PRACK is out
         ! LegEnded a 487
-        C>A BYE 3
         C>B CANCEL
+        C>A BYE 3
         -- ringback: the session is early
         ! LegEnded a 487
-        C>A BYE 3
         C>B CANCEL
+        C>A BYE 3
         -- ringback: another fork is asked for an offer
         ! LegEnded a 487
         ! LegEnded b 487
@@ -77,8 +77,8 @@ fn the_application_hangs_up_in_every_stage() {
         -- I: the automaton is dialled
         ! LegEnded a 487
         C>A ACK 1 sdp1[audio:0]
-        C>A BYE 2
         C>B CANCEL
+        C>A BYE 2
         ",
     );
 }
@@ -248,8 +248,8 @@ fn the_edge_dies_in_every_stage() {
         ! LegEnded b 503
         ! Ended 503
         C>A ACK 1
-        C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         C>B ACK 1 sdp1[audio:0]
+        C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         C>B BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         -- IV: alice is asked again later
         C>A ACK 1

@@ -83,8 +83,8 @@ fn without_a_common_codec_alice_is_not_asked() {
         ! LegEnded a 488
         ! LegEnded b 488
         ! Ended 488
-        C>A BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B ACK 1 sdp1[video:0]
+        C>A BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         ",
     );
@@ -269,8 +269,8 @@ fn alice_refuses_the_session() {
         ! LegEnded a 488
         ! LegEnded b 488
         ! Ended 488
-        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B ACK 1 sdp1[audio:0]
+        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         ",
     );
@@ -296,8 +296,8 @@ fn alice_refuses_the_session() {
         ! LegEnded a 504
         ! LegEnded b 504
         ! Ended 504
-        C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B ACK 1 sdp1[audio:0]
+        C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B BYE 2 Reason: SIP;cause=504;text=\"Guard time passed\"
         ",
     );

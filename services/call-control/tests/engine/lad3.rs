@@ -163,8 +163,8 @@ fn the_guard_fires_while_the_automaton_only_rings() {
         ... 20000 ms
         ! LegEnded a 480
         C>A ACK 1 sdp1[audio:0]
-        C>A BYE 2 Reason: SIP;cause=480;text=\"No answer\"
         C>B CANCEL Reason: SIP;cause=480;text=\"No answer\"
+        C>A BYE 2 Reason: SIP;cause=480;text=\"No answer\"
         B>C 487 INVITE
         ! LegEnded b 480
         ! Ended 480
@@ -202,8 +202,8 @@ fn the_automaton_answers_while_it_is_cancelled() {
         ... 20000 ms
         ! LegEnded a 480
         C>A ACK 1 sdp1[audio:0]
-        C>A BYE 2 Reason: SIP;cause=480;text=\"No answer\"
         C>B CANCEL Reason: SIP;cause=480;text=\"No answer\"
+        C>A BYE 2 Reason: SIP;cause=480;text=\"No answer\"
         B>C 200 INVITE sdp1[audio:5000]
         ! LegEnded b 480
         ! Ended 480

@@ -99,8 +99,8 @@ fn an_offer_in_a_2xx_is_answered_and_the_leg_ended() {
         ! LegEnded a 488
         ! LegEnded b 488
         ! Ended 488
-        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B ACK 1 sdp1[audio:0]
+        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         ",
     );
@@ -119,9 +119,9 @@ fn an_offer_in_a_reliable_response_is_answered_in_prack_and_the_leg_cancelled() 
         "
         A>C 488 UPDATE
         ! LegEnded a 488
-        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B PRACK 2 sdp1[audio:0] RAck: 1 1 INVITE
         C>B CANCEL Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         B>C 200 PRACK
         B>C 487 INVITE
         ! LegEnded b 488

@@ -110,8 +110,8 @@ fn a_stale_nonce_is_replaced_and_the_realm_is_remembered() {
         C>B INVITE 1
         API Hangup { reason: \"\" }
         ! LegEnded a 487
-        C>A BYE 4 Proxy-Authorization: nc=00000002
         C>B CANCEL
+        C>A BYE 4 Proxy-Authorization: nc=00000002
         B>C 487 INVITE
         ! LegEnded b 487
         ! Ended 487

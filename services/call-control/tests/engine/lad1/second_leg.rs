@@ -190,8 +190,8 @@ fn alice_refuses_the_session() {
             ! LegEnded a {status}
             ! LegEnded b {status}
             ! Ended {status}
-            C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
             C>B ACK 1 sdp1[audio:0]
+            C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
             C>B BYE 2 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
             "
         ));
@@ -282,8 +282,8 @@ fn the_guard_fires_when_alice_does_not_answer_the_session() {
         ! LegEnded a 504
         ! LegEnded b 504
         ! Ended 504
-        C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B ACK 1 sdp1[audio:0]
+        C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B BYE 2 Reason: SIP;cause=504;text=\"Guard time passed\"
         A>C 200 INVITE sdp1[audio:4000]
         C>A ACK 2

@@ -47,8 +47,8 @@ fn prack_fails() {
         C>B PRACK 2 sdp1[audio:4000] RAck: 11 1 INVITE
         B>C 488 PRACK
         ! LegEnded a 500
-        C>A BYE 3 Reason: SIP;cause=500;text=\"PRACK failed\"
         C>B CANCEL Reason: SIP;cause=500;text=\"PRACK failed\"
+        C>A BYE 3 Reason: SIP;cause=500;text=\"PRACK failed\"
         B>C 487 INVITE
         ! LegEnded b 500
         ! Ended 500
@@ -130,9 +130,9 @@ fn the_guard_comes_before_bobs_own_failure() {
         "
         ... 20000 ms
         ! LegEnded a 504
-        C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B PRACK 2 sdp1[audio:0] RAck: 11 1 INVITE
         C>B CANCEL Reason: SIP;cause=504;text=\"Guard time passed\"
+        C>A BYE 3 Reason: SIP;cause=504;text=\"Guard time passed\"
         B>C 200 PRACK
         B>C 487 INVITE
         ! LegEnded b 504

@@ -168,9 +168,9 @@ fn the_reinvite_is_not_answered_in_time() {
         C>A INVITE 3 tone+sdp2[audio:5000] Reason: SIP;cause=180;text=\"Ringing\"
         ... 20000 ms
         ! LegEnded a 504
-        C>A BYE 4 Reason: SIP;cause=504;text=\"Guard time passed\"
         C>B PRACK 2 sdp1[audio:0] RAck: 11 1 INVITE
         C>B CANCEL Reason: SIP;cause=504;text=\"Guard time passed\"
+        C>A BYE 4 Reason: SIP;cause=504;text=\"Guard time passed\"
         B>C 200 PRACK
         B>C 487 INVITE
         ! LegEnded b 504
@@ -192,9 +192,9 @@ fn alice_cannot_take_the_session() {
             "
             A>C {status} UPDATE
             ! LegEnded a {status}
-            C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
             C>B PRACK 2 sdp1[audio:0] RAck: 11 1 INVITE
             C>B CANCEL Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+            C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
             B>C 200 PRACK
             B>C 487 INVITE
             ! LegEnded b {status}
@@ -243,9 +243,9 @@ fn a_patient_controller_asks_once_more() {
         C>A UPDATE 3 sdp2[audio:5000, video:5002] Reason: SIP;cause=180;text=\"Ringing\"
         A>C 488 UPDATE
         ! LegEnded a 488
-        C>A BYE 4 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B PRACK 2 sdp1[audio:0, video:0] RAck: 11 1 INVITE
         C>B CANCEL Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+        C>A BYE 4 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         ",
     );
 }
@@ -259,9 +259,9 @@ fn alice_refuses_every_stream() {
         "
         A>C 200 UPDATE sdp1[audio:0]
         ! LegEnded a 488
-        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         C>B PRACK 2 sdp1[audio:0] RAck: 11 1 INVITE
         C>B CANCEL Reason: SIP;cause=488;text=\"Not Acceptable Here\"
+        C>A BYE 3 Reason: SIP;cause=488;text=\"Not Acceptable Here\"
         ",
     );
 }
