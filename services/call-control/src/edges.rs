@@ -9,7 +9,7 @@ use cluster_api::edge::v1::{
 };
 pub use cluster_rpc::membership::Listed;
 use cluster_rpc::membership::View;
-use cluster_rpc::{EDGE_ROLE, LegsLink, RequestsLink};
+use cluster_rpc::{EDGE_ROLE, LegsLink, Membership, RequestsLink};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -88,6 +88,9 @@ pub trait Edges: Send + Sync + 'static {
     /// Returns when the list has changed since it was called; may return without a change.
     async fn changed(&self);
 
+    /// Has the list made anew at once: something is to be done and nobody is known who could. Cheap.
+    fn look_again(&self) {}
+
     /// Hands one effect to this edge.
     ///
     /// # Errors
@@ -117,12 +120,21 @@ pub struct LinkedEdges {
     link: LegsLink,
     requests: RequestsLink,
     view: watch::Receiver<View>,
+    membership: Option<Membership>,
 }
 
 impl LinkedEdges {
     /// The edges of this member list.
     pub fn new(link: LegsLink, requests: RequestsLink, view: watch::Receiver<View>) -> LinkedEdges {
-        LinkedEdges { link, requests, view }
+        LinkedEdges { link, requests, view, membership: None }
+    }
+
+    /// The edges in the member list of this membership, which is asked for a new list when no edge is in it.
+    pub fn of_membership(link: LegsLink, requests: RequestsLink, membership: Membership) -> LinkedEdges {
+        LinkedEdges {
+            membership: Some(membership.clone()),
+            ..LinkedEdges::new(link, requests, membership.watch())
+        }
     }
 }
 
@@ -144,6 +156,12 @@ impl Edges for LinkedEdges {
         if view.changed().await.is_err() {
             // The lease was given up: there will be no further list.
             std::future::pending().await
+        }
+    }
+
+    fn look_again(&self) {
+        if let Some(membership) = &self.membership {
+            membership.renew_now();
         }
     }
 

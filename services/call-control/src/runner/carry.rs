@@ -1,5 +1,6 @@
 //! Handing effects to edges.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long an INVITE waits for any edge to be there: longer than an edge takes to be listed again after a hiccup, and less than
 /// people wait for a sign that they are being called.
 const EDGE_WAIT: Duration = Duration::from_secs(3);
+/// How long an effect waits for earlier ones of other legs to be offered to their edges: far more than an edge takes to say that
+/// it has one, and less than anybody notices.
+const TURN: Duration = Duration::from_millis(250);
 /// Tries to commit what edges said, while the store fails; after that the due work brings the effects up again.
 const TELL_ATTEMPTS: u32 = 6;
 
@@ -42,7 +46,8 @@ impl Runner {
         }
     }
 
-    /// Carries whatever is queued for a leg, in order, until nothing is. Legs do not wait for each other.
+    /// Carries whatever is queued for a leg, in order, until nothing is. What one leg gets leaves before what another one gets
+    /// later, as the ladders have it, but no leg waits for one whose edge does not answer: see `take_turn`.
     async fn carry_leg(self: Arc<Self>, call_id: String, leg_id: String, slot: Arc<Slot>) {
         while let Some(jobs) = slot.next(&leg_id) {
             self.carry_in_order(&call_id, &slot, jobs).await;
@@ -79,7 +84,10 @@ impl Runner {
         for job in jobs.by_ref() {
             let effect = &job.effect;
             let (number, edge) = (effect.number, effect.edge_id.as_str());
-            let outcome = match self.carry_one(call_id, slot, &job, carrier.as_ref(), give_up).await {
+            take_turn(slot, effect).await;
+            let end = self.carry_one(call_id, slot, &job, carrier.as_ref(), give_up).await;
+            slot.was_offered(effect);
+            let outcome = match end {
                 End::Carried(edge) => {
                     carrier = Some(edge.clone());
                     let carried = Carried { effect: number, edge_id: edge.id, edge_epoch: edge.epoch };
@@ -112,7 +120,10 @@ impl Runner {
             }
         }
         // What follows on the leg must not overtake an effect of unknown fate; the due work brings all of it up again.
-        jobs.for_each(|job| slot.drop_effect(&job.effect));
+        for job in jobs {
+            slot.was_offered(&job.effect);
+            slot.drop_effect(&job.effect);
+        }
     }
 
     /// Tries until the edge takes the effect on or surely did not, nobody wants it any more, or the time is up.
@@ -135,7 +146,12 @@ impl Runner {
             if !slot.is_wanted(effect) {
                 return End::Unwanted;
             }
-            if let Some(edge) = self.edge_for(call_id, effect, carrier) {
+            let edge = self.edge_for(call_id, effect, carrier);
+            let is_without_edge = edge.is_none() && effect.edge_id.is_empty();
+            if is_without_edge {
+                self.edges.look_again();
+            }
+            if let Some(edge) = edge {
                 let answer = self.edges.carry(&edge, request.clone());
                 let status = match timeout(self.config.carry_timeout, answer).await {
                     Ok(Ok(taken)) => {
@@ -155,6 +171,7 @@ impl Runner {
                     last_edge = Instant::now();
                 }
             }
+            slot.is_stuck(&effect.leg_id);
             let is_bare_invite = effect.edge_id.is_empty() && effect.is_first_invite();
             if is_bare_invite && last_edge.elapsed() >= EDGE_WAIT {
                 return End::NoEdge;
@@ -162,7 +179,13 @@ impl Runner {
             if !effect.edge_id.is_empty() && !is_sent && Instant::now() >= unreached {
                 return End::NotCarried;
             }
-            if timeout_at(give_up, sleep(pause)).await.is_err() {
+            let again = async {
+                match is_without_edge {
+                    true => drop(timeout(pause, self.edges.changed()).await),
+                    false => sleep(pause).await,
+                }
+            };
+            if timeout_at(give_up, again).await.is_err() {
                 return End::Unknown;
             }
             pause = (2 * pause).min(LONGEST_PAUSE);
@@ -178,6 +201,23 @@ impl Runner {
             (false, _) => view.has(&named).then_some(named),
             (true, Some(carrier)) => Some(carrier.clone()),
             (true, None) => view.choose(call_id).cloned(),
+        }
+    }
+}
+
+/// Waits until earlier effects of other legs are with their edges: the ACK to one phone leaves before the INVITE to the next,
+/// CANCEL before BYE. An edge says that it has an effect when it is on the wire, so that the order holds also where the legs are
+/// on two edges; only what an edge must first resolve or relay to the edge of the flow may come later.
+async fn take_turn(slot: &Slot, effect: &Effect) {
+    let patience = Instant::now() + TURN;
+    loop {
+        let mut offered = pin!(slot.another_offered());
+        offered.as_mut().enable();
+        if !slot.is_behind(effect) {
+            return;
+        }
+        if timeout_at(patience, offered).await.is_err() {
+            return slot.overtake(effect);
         }
     }
 }

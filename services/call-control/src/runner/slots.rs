@@ -1,11 +1,13 @@
 //! What a replica remembers about the calls it works on: the record as last seen, and effects under way. All of it is a
 //! convenience; the store is the truth.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::edges::EdgeLife;
 use crate::engine::effect::Effect;
@@ -28,6 +30,8 @@ pub(super) struct Slot {
     /// The record as last read or written; locked while the call is stepped, so that one replica does not compete with itself.
     pub(super) state: tokio::sync::Mutex<Option<Arc<Loaded>>>,
     carrier: Mutex<Carrier>,
+    /// Effects were offered to their edges: others may have their turn.
+    offered: Notify,
 }
 
 #[derive(Default)]
@@ -45,6 +49,8 @@ struct Carrier {
 struct LegQueue {
     jobs: Vec<Job>,
     running: bool,
+    /// Effects that no edge was asked to take yet, and that later ones of other legs let go first.
+    unoffered: BTreeSet<u64>,
 }
 
 /// An effect to carry.
@@ -108,6 +114,7 @@ impl Slot {
             if !std::mem::replace(&mut leg.running, true) {
                 start.push(effect.leg_id.clone());
             }
+            leg.unoffered.insert(effect.number);
             leg.jobs.push(Job { effect, is_sent });
         }
         start
@@ -120,7 +127,46 @@ impl Slot {
         let mut jobs = std::mem::take(&mut leg.jobs);
         jobs.sort_by_key(|job| job.effect.number);
         leg.running = !jobs.is_empty();
+        if !leg.running {
+            leg.unoffered.clear();
+        }
         leg.running.then_some(jobs)
+    }
+
+    /// Whether an earlier effect of another leg waits to be offered to its edge.
+    pub(super) fn is_behind(&self, effect: &Effect) -> bool {
+        let carrier = self.carrier.lock();
+        let mut others = carrier.legs.iter().filter(|(leg_id, _)| **leg_id != effect.leg_id);
+        others.any(|(_, leg)| leg.unoffered.first().is_some_and(|first| *first < effect.number))
+    }
+
+    /// Returns when effects were offered after it was first polled.
+    pub(super) fn another_offered(&self) -> Notified<'_> {
+        self.offered.notified()
+    }
+
+    /// The edge of an effect took it on, or nobody asks it any more.
+    pub(super) fn was_offered(&self, effect: &Effect) {
+        if let Some(leg) = self.carrier.lock().legs.get_mut(&effect.leg_id) {
+            leg.unoffered.remove(&effect.number);
+        }
+        self.offered.notify_waiters();
+    }
+
+    /// The leg does not get on: no other one waits for it.
+    pub(super) fn is_stuck(&self, leg_id: &str) {
+        if let Some(leg) = self.carrier.lock().legs.get_mut(leg_id) {
+            leg.unoffered.clear();
+        }
+        self.offered.notify_waiters();
+    }
+
+    /// Effects before this one were waited for long enough.
+    pub(super) fn overtake(&self, effect: &Effect) {
+        for leg in self.carrier.lock().legs.values_mut() {
+            leg.unoffered = leg.unoffered.split_off(&effect.number);
+        }
+        self.offered.notify_waiters();
     }
 
     /// The carrier of a leg could not be started.
@@ -130,6 +176,8 @@ impl Slot {
         for job in dropped.jobs {
             carrier.known.remove(&job.effect.number);
         }
+        drop(carrier);
+        self.offered.notify_waiters();
     }
 
     /// An effect is not carried any more, without a result.

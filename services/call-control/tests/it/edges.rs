@@ -46,6 +46,10 @@ struct State {
     /// Replicas to which edges deliver, in turn; `None` is one that is dead.
     replicas: Vec<Option<Service>>,
     deliver_twice: bool,
+    /// How long edges take to take something on.
+    hesitation: HashMap<String, Duration>,
+    /// It is in the member list as soon as a new one is asked for.
+    unlisted: Option<EdgeLife>,
     /// Effects taken on, in order, repetitions included.
     taken: Vec<(EdgeLife, CarryRequest)>,
     known: HashSet<(String, u64)>,
@@ -96,6 +100,16 @@ impl World {
         self.state.lock().living.push(EdgeLife { id: id.to_owned(), epoch: 1 });
     }
 
+    /// This edge is there, but in no list before a new one is asked for.
+    pub fn add_unlisted(&self, id: &str) {
+        self.state.lock().unlisted = Some(EdgeLife { id: id.to_owned(), epoch: 1 });
+    }
+
+    /// Edges are this late with everything of this leg and kind, such as `a ACK`.
+    pub fn hesitate(&self, what: &str, time: Duration) {
+        self.state.lock().hesitation.insert(what.to_owned(), time);
+    }
+
     /// Whether member lists are complete from now on.
     pub fn set_complete(&self, complete: bool) {
         self.state.lock().incomplete = !complete;
@@ -110,6 +124,13 @@ impl World {
         asked.sort_by_key(|(_, request)| request.effect);
         let first = asked.into_iter().filter(|(_, request)| seen.insert(request.effect));
         first.map(|(_, request)| format!("{} {}", request.leg_id, verb(request))).collect()
+    }
+
+    /// The same in the order of the wire.
+    pub fn wire(&self, call_id: &str) -> Vec<String> {
+        let state = self.state.lock();
+        let of_call = state.taken.iter().filter(|(_, request)| request.call_id == call_id);
+        of_call.map(|(_, request)| format!("{} {}", request.leg_id, verb(request))).collect()
     }
 
     /// How often edges were asked to take an effect of this call on, repetitions included.
@@ -271,7 +292,18 @@ impl Edges for Way {
         }
     }
 
+    fn look_again(&self) {
+        let mut state = self.world.state.lock();
+        let listed = state.unlisted.take();
+        state.living.extend(listed);
+    }
+
     async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status> {
+        let what = format!("{} {}", request.leg_id, verb(&request));
+        let hesitation = self.world.state.lock().hesitation.get(&what).copied();
+        if let Some(time) = hesitation {
+            tokio::time::sleep(time).await;
+        }
         if *self.hangs.lock() {
             std::future::pending::<()>().await;
         }

@@ -10,6 +10,7 @@ mod linked;
 mod list;
 mod lost_edge;
 mod no_edge;
+mod order;
 mod over_redis;
 mod promises;
 mod proxied;

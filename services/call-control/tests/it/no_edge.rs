@@ -80,6 +80,16 @@ async fn a_call_waits_a_little_for_an_edge() {
     replica.wait_for(&call.call_id, State::Answered).await;
 }
 
+/// An edge that began after the last list was made is found as soon as it is needed.
+#[tokio::test(start_paused = true)]
+async fn a_new_list_is_asked_for_when_no_edge_is_known() {
+    let (world, store) = (World::new(&[]), store());
+    let replica = replica(store, &world, Config::default());
+    world.add_unlisted("edge-0");
+    let call = replica.dial(dial_request("alice", "bob")).await.expect("committed");
+    replica.wait_for(&call.call_id, State::Answered).await;
+}
+
 async fn is_never_carried(world: &World, call_id: &str) {
     world.add_edge("edge-0");
     sleep(LATER).await;
