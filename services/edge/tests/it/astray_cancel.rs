@@ -12,7 +12,7 @@ use crate::services::{FakeLocation, fork_to};
 
 const LINES: [&str; 3] = ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", "Call-ID: c1"];
 
-/// PXY-22, LAD-10 R5: it is confirmed, the phone stops ringing, and the caller gets 487 from the edge that has the INVITE.
+/// PXY-22, LAD-10 R8: it is confirmed, the phone stops ringing, and the caller gets 487 from the edge that has the INVITE.
 #[tokio::test]
 async fn a_cancel_at_another_edge_reaches_its_invite() {
     let bob = Peer::unbound().await;
@@ -42,7 +42,7 @@ async fn a_cancel_at_another_edge_reaches_its_invite() {
     drop(third);
 }
 
-/// PXY-22, UAC-09: who has no INVITE of it says so, and what a sibling passed on goes no further.
+/// PXY-22, UAC-09, LAD-10 R8: who has no INVITE of it says so, and what a sibling passed on goes no further.
 #[tokio::test]
 async fn a_cancel_of_nothing_is_481_from_a_tier_too() {
     let edges = tier(|_| fork_to(&["sip:bob@127.0.0.1:9".to_owned()])).await;
@@ -88,7 +88,7 @@ async fn a_cancel_from_another_address_reaches_nothing() {
     bob.receive_request("CANCEL").await;
 }
 
-/// PXY-22: the caller of a call that Carillon answers itself, too.
+/// PXY-22, LAD-10 R8: the caller of a call that Carillon answers itself, too.
 #[tokio::test]
 async fn call_control_is_told_of_a_cancel_at_another_edge() {
     let [has_it, other, _third] = tier(|_| Plan::CallControl(HandToCallControl {})).await;

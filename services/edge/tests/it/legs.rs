@@ -229,7 +229,7 @@ async fn a_2xx_that_is_never_acknowledged_is_reported() {
     }
 }
 
-/// LAD-10 R2
+/// LAD-10 R9
 #[tokio::test]
 async fn a_cancel_of_the_peer_is_confirmed_and_reported() {
     let (rig, bob) = one_phone().await;
@@ -383,7 +383,7 @@ impl Rig {
     }
 
     /// Effect and cause of the next event, which is a failure.
-    async fn failure(&self) -> (u64, Cause) {
+    pub(crate) async fn failure(&self) -> (u64, Cause) {
         match self.events.next_what().await {
             What::Failed(failed) => (failed.effect, failed.cause()),
             other => panic!("{other:?}"),

@@ -21,6 +21,7 @@ mod merged;
 mod off_limits;
 mod operation;
 mod peer;
+mod races;
 mod registration;
 mod rig;
 mod seen;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sip_endpoint::{Backlog, DatagramSocket, Outgoing, Returned, SystemDns};
+use sip_endpoint::{Backlog, DatagramSocket, Dns, Outgoing, Returned, SystemDns};
 use sip_message::{Limits, Message};
 use tokio::time::Instant;
 
@@ -42,6 +42,15 @@ impl Rig {
         location: Arc<FakeLocation>,
         configure: impl FnOnce(&mut edge::Config),
     ) -> (Self, Wires) {
+        Self::on_wires_resolving(location, Arc::new(SystemDns), configure).await
+    }
+
+    /// The same with a name server of the test.
+    pub(crate) async fn on_wires_resolving(
+        location: Arc<FakeLocation>,
+        dns: Arc<dyn Dns>,
+        configure: impl FnOnce(&mut edge::Config),
+    ) -> (Self, Wires) {
         let wires = Wires::default();
         let configure = |config: &mut edge::Config| {
             // The endpoint resolves nothing of its socket's address.
@@ -49,7 +58,7 @@ impl Rig {
             configure(config);
         };
         let socket = Box::new(wires.clone());
-        (Self::over(location, Arc::new(SystemDns), configure, Some(socket)).await, wires)
+        (Self::over(location, dns, configure, Some(socket)).await, wires)
     }
 }
 
@@ -81,8 +90,13 @@ impl Wires {
 
     /// Everything that the edge has sent and nobody has looked at, with the time it was sent.
     pub(crate) fn take_sent(&self) -> Vec<(Instant, Message)> {
+        self.take_all().into_iter().map(|(at, _, message)| (at, message)).collect()
+    }
+
+    /// The same with the receiver of each.
+    pub(crate) fn take_all(&self) -> Vec<(Instant, SocketAddr, Message)> {
         let sent = std::mem::take(&mut self.inner.lock().unwrap().sent);
-        sent.into_iter().map(|(at, _, bytes)| (at, read(bytes))).collect()
+        sent.into_iter().map(|(at, peer, bytes)| (at, peer, read(bytes))).collect()
     }
 }
 
