@@ -1,6 +1,6 @@
 # The commands of this repository. `make` alone lists them.
 .DEFAULT_GOAL := list
-.PHONY: list test conformance speed bench lint doc image demo chart compose-config
+.PHONY: list test conformance loss speed bench lint doc image demo chart compose-config
 
 list: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ doc: ## the documentation of every crate, under target/doc
 
 lint: ## formatting, clippy, docs, shell scripts: what CI refuses
 	scripts/lint
+
+loss: ## how requests and calls end when 1, 5 and 20 % of all datagrams are lost (LOSS_SEEDS=100)
+	LOSS_SEEDS=$${LOSS_SEEDS:-100} cargo test -q -p sim --test it loss -- --nocapture
 
 speed: ## instructions and time of forwarding one INVITE
 	@scripts/speed-gate

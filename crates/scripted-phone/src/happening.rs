@@ -25,6 +25,10 @@ pub enum Happening {
     Ended { by_peer: bool, reason: String },
     /// A call of ours was refused.
     Refused { status: u16, reason: String },
+    /// A short message came.
+    Message { from: String, words: String },
+    /// A short message of ours was answered; 408 when it was not.
+    Messaged { status: u16 },
     /// A message left; its first line.
     Sent(String),
     /// A message came; its first line.

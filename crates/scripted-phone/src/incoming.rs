@@ -29,6 +29,7 @@ impl Phone {
             Method::Update if in_dialog && self.script.update => self.handle_update(request, from),
             Method::Update if in_dialog => self.answer_plainly(request, from, 405),
             Method::Info if in_dialog => self.answer_plainly(request, from, 200),
+            Method::Message => self.take_message(request, from),
             Method::Options => {
                 self.answer_plainly(request, from, if self.call.is_some() { 486 } else { 200 })
             }
@@ -245,7 +246,7 @@ impl Phone {
         }
     }
 
-    fn answer_plainly(&mut self, request: &Message, from: SocketAddr, status: u16) {
+    pub(crate) fn answer_plainly(&mut self, request: &Message, from: SocketAddr, status: u16) {
         let message = self.draft(request, status).answer(request);
         self.reply(from, request, &message);
     }

@@ -10,6 +10,7 @@ mod credentials;
 mod happening;
 mod incoming;
 mod line;
+mod message;
 mod outgoing;
 mod phone;
 mod retransmit;

@@ -185,6 +185,7 @@ impl Phone {
         match response.method() {
             Method::Register => self.handle_registered(now, response, status),
             Method::Invite => self.handle_invited(now, response, status, from),
+            Method::Message => self.handle_messaged(now, response, status),
             Method::Bye if status >= 200 => self.end(false, "hung up"),
             Method::Cancel if status >= 200 => self.stop(Until::HungUp),
             _ => {}

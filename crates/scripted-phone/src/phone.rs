@@ -9,6 +9,7 @@ use sip_message::{HeaderId, Limits, Message};
 
 use crate::call::{Call, Stage, text};
 use crate::happening::Happening;
+use crate::message::Outgoing;
 use crate::outgoing::Registration;
 use crate::retransmit::{Repeat, Until};
 use crate::script::{Identity, Script};
@@ -38,6 +39,7 @@ pub struct Phone {
     pub(crate) server: SocketAddr,
     pub(crate) registration: Registration,
     pub(crate) call: Option<Call>,
+    pub(crate) message: Option<Outgoing>,
     pub(crate) repeats: Vec<Repeat>,
     seed: u64,
     minted: u64,
@@ -58,6 +60,7 @@ impl Phone {
             server,
             registration: Registration::default(),
             call: None,
+            message: None,
             repeats: Vec::new(),
             seed,
             minted: 0,
@@ -156,6 +159,10 @@ impl Phone {
                 self.registration.refresh_at = Some(now + Duration::from_secs(5));
                 self.tell(Happening::RegisterFailed { status: 408, reason: "no answer".into() });
             }
+            Until::Messaged => {
+                self.message = None;
+                self.tell(Happening::Messaged { status: 408 });
+            }
             Until::Ringing | Until::HungUp | Until::RefusalAcked => self.end(false, "no answer"),
             Until::Pracked => self.refuse(now, 504),
             // RFC 3261 13.3.1.4: no ACK for the 2xx, so hang up.
@@ -196,7 +203,7 @@ impl Phone {
     }
 
     pub(crate) fn end(&mut self, by_peer: bool, reason: &str) {
-        self.repeats.retain(|r| matches!(r.until, Until::Registered | Until::RefusalAcked));
+        self.repeats.retain(|r| matches!(r.until, Until::Registered | Until::RefusalAcked | Until::Messaged));
         if self.call.take().is_some() {
             self.tell(Happening::Ended { by_peer, reason: reason.into() });
         }

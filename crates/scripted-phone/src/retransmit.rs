@@ -15,6 +15,8 @@ pub const T2: Duration = Duration::from_secs(4);
 pub enum Until {
     /// A final response to REGISTER.
     Registered,
+    /// A final response to MESSAGE.
+    Messaged,
     /// Any response to our INVITE.
     Ringing,
     /// A final response to our BYE or CANCEL.

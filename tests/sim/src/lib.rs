@@ -4,7 +4,7 @@
 //! **Here:** the real services, linked in-process, over one store in memory that takes its time ([`store`]); scripted phones
 //! ([`phones`]); a network that loses, repeats, delays and reorders datagrams ([`network`]); random work ([`workload`]) while
 //! processes of every role die, stop, lose their links or their store ([`disturbance`], [`trouble`]); and what must hold when it
-//! is over ([`invariants`]). All chance comes from the seed, all time from the runtime, so that a seed that fails once fails
+//! is over ([`invariants`]). [`loss`] counts what a bad network alone does to requests and calls. All chance comes from the seed, all time from the runtime, so that a seed that fails once fails
 //! always. [`sabotage`] puts mistakes in on purpose: each invariant is seen to fail.
 //!
 //! **Deliberately absent:** TCP, TLS, gRPC encoding and Redis, which real processes are tested with elsewhere.
@@ -19,6 +19,7 @@ pub mod cluster;
 pub mod disturbance;
 pub mod invariants;
 pub mod links;
+pub mod loss;
 pub mod network;
 pub mod phones;
 pub mod records;

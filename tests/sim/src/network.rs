@@ -51,6 +51,8 @@ struct State {
     /// By time of arrival, and among those of one time by the order in which they were sent.
     under_way: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
+    /// What was sent, when somebody wants to look at it.
+    kept: Option<Vec<(SocketAddr, Bytes)>>,
     inboxes: BTreeMap<SocketAddr, Inbox>,
 }
 
@@ -80,6 +82,7 @@ impl Network {
             chance,
             under_way: BTreeMap::new(),
             sent: 0,
+            kept: None,
             inboxes: BTreeMap::new(),
         };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), sooner: Notify::new(), trace, saboteur }) }
@@ -88,6 +91,16 @@ impl Network {
     /// Changes the weather for what is sent from now on.
     pub fn set_weather(&self, weather: Weather) {
         self.shared.state.lock().weather = weather;
+    }
+
+    /// Keeps everything that is sent from now on, with its receiver.
+    pub fn keep(&self) {
+        self.shared.state.lock().kept = Some(Vec::new());
+    }
+
+    /// What was kept.
+    pub fn kept(&self) -> Vec<(SocketAddr, Bytes)> {
+        self.shared.state.lock().kept.clone().unwrap_or_default()
     }
 
     /// A socket at this address.
@@ -118,6 +131,9 @@ impl Network {
         let mut state = self.shared.state.lock();
         let state = &mut *state;
         let Weather { lost, repeated, overtaken } = state.weather;
+        if let Some(kept) = &mut state.kept {
+            kept.push((to, bytes.clone()));
+        }
         let is_sabotaged =
             bytes.starts_with(b"CANCEL ") && self.shared.saboteur.does(Sabotage::LosesCancels, 100);
         let lost = if is_sabotaged { 100 } else { lost };

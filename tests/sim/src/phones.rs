@@ -32,6 +32,8 @@ pub struct VirtualPhone {
     came: Arc<Mutex<Option<(String, Instant)>>>,
     /// Calls for which it rang until it lost patience.
     rang_out: Arc<Mutex<Vec<String>>>,
+    /// What it told its holder, and when.
+    news: Arc<Mutex<Vec<(Instant, Happening)>>>,
     bindings: Bindings,
     tasks: Tasks,
 }
@@ -75,6 +77,7 @@ impl VirtualPhone {
             asked: Arc::default(),
             came: Arc::default(),
             rang_out: Arc::default(),
+            news: Arc::default(),
             bindings,
             tasks: tasks.clone(),
         };
@@ -117,6 +120,11 @@ impl VirtualPhone {
     /// Whether it rings, is in a call, or ends one.
     pub fn has_call(&self) -> bool {
         self.phone.lock().has_call()
+    }
+
+    /// What it told its holder from this moment on, but for single messages.
+    pub fn news_since(&self, from: Instant) -> Vec<(Instant, Happening)> {
+        self.news.lock().iter().filter(|(at, _)| *at >= from).cloned().collect()
     }
 
     /// The Call-IDs of the calls for which it rang until it lost patience.
@@ -172,6 +180,7 @@ impl VirtualPhone {
                         _ => {}
                     }
                     trace.note(format_args!("{} {what:?}", self.user));
+                    self.news.lock().push((Instant::now(), what));
                 }
             }
         }

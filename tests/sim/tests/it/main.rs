@@ -1,6 +1,7 @@
 //! Runs of the whole cluster. `SEED=7 cargo nextest run -p sim` repeats one seed, `SEEDS=400` runs so many, `TRACE=1` shows what
 //! happened; a run that fails shows it by itself.
 
+mod loss;
 mod sabotage;
 
 use std::collections::{BTreeMap, BTreeSet};
