@@ -66,6 +66,24 @@ impl View {
     }
 }
 
+/// What the roles of one process have together.
+#[derive(Default)]
+struct Process {
+    /// What they say of registrars that are away.
+    outage: Outage,
+    /// How each of them is made to renew at once.
+    hurries: parking_lot::Mutex<Vec<Arc<Notify>>>,
+}
+
+impl Process {
+    /// A role has its first lease: the lists of the others, which may be older, know nothing of it before their next renewal.
+    fn has_joined(&self, role: &Arc<Notify>) {
+        for other in self.hurries.lock().iter().filter(|other| !Arc::ptr_eq(other, role)) {
+            other.notify_one();
+        }
+    }
+}
+
 /// This process's membership in one role. Clones are the same.
 #[derive(Clone)]
 pub struct Membership {
@@ -73,8 +91,7 @@ pub struct Membership {
     link: MembershipLink,
     myself: Arc<dyn Fn() -> Member + Send + Sync>,
     hurry: Arc<Notify>,
-    /// What the roles of a process say together of registrars that are away.
-    outage: Arc<Outage>,
+    process: Arc<Process>,
     /// Whether the lease was given up. Held during every call, so that no renewal arrives after the end.
     left: Arc<Mutex<bool>>,
 }
@@ -117,25 +134,20 @@ impl Membership {
         known: impl Future<Output = ()> + Send + 'static,
         myself: impl Fn() -> Member + Send + Sync + 'static,
     ) -> Result<Self, TooManyTasks> {
-        Self::start(self.link.clone(), self.outage.clone(), tasks, known, myself)
+        Self::start(self.link.clone(), self.process.clone(), tasks, known, myself)
     }
 
     fn start(
         link: MembershipLink,
-        outage: Arc<Outage>,
+        process: Arc<Process>,
         tasks: &Tasks,
         known: impl Future<Output = ()> + Send + 'static,
         myself: impl Fn() -> Member + Send + Sync + 'static,
     ) -> Result<Self, TooManyTasks> {
         let (views, view) = watch::channel(View { current: false, ..View::fixed(Vec::new(), Bytes::new()) });
-        let membership = Self {
-            view,
-            link,
-            myself: Arc::new(myself),
-            hurry: Arc::default(),
-            outage,
-            left: Arc::default(),
-        };
+        let hurry: Arc<Notify> = Arc::default();
+        process.hurries.lock().push(hurry.clone());
+        let membership = Self { view, link, myself: Arc::new(myself), hurry, process, left: Arc::default() };
         let renewals = membership.clone().renewals(views);
         tasks.spawn_loop("membership", async move {
             known.await;
@@ -160,7 +172,7 @@ impl Membership {
         let _ = self.view.clone().wait_for(|view| !view.flow_key.is_empty() || view.current).await;
     }
 
-    /// Renews at once, so that others learn soon that this process drains.
+    /// Renews at once, so that others learn soon that this process drains, or this one soon of others.
     pub fn renew_now(&self) {
         self.hurry.notify_one();
     }
@@ -179,10 +191,11 @@ impl Membership {
 
     async fn renewals(self, views: watch::Sender<View>) {
         // `views` and the receiver in `self` live here, so only the other receivers tell whether anybody listens.
-        let Self { view, link, myself, hurry, outage, left } = self;
+        let Self { view, link, myself, hurry, process, left } = self;
         drop(view);
         let mut failures = 0_u32;
         let mut steady: Option<(Instant, Instant)> = None;
+        let mut has_joined = false;
         while views.receiver_count() > 0 {
             let left = left.lock().await;
             if *left {
@@ -196,7 +209,7 @@ impl Membership {
             let pause = match renewed {
                 Ok(granted) => {
                     failures = 0;
-                    if outage.found(&role) {
+                    if process.outage.found(&role) {
                         tracing::info!("leases are renewed again");
                     }
                     let ttl = ttl(&granted);
@@ -206,12 +219,15 @@ impl Membership {
                     let steady_since = unbroken.map_or(answered, |(since, _)| since);
                     steady = Some((steady_since, answered));
                     views.send_if_modified(|view| replace(view, granted, Listed { asked, steady_since }));
+                    if !std::mem::replace(&mut has_joined, true) {
+                        process.has_joined(&hurry);
+                    }
                     ttl / 3
                 }
                 Err(status) => {
                     failures += 1;
                     steady = None;
-                    if outage.missed(&role, Instant::now().into_std()) {
+                    if process.outage.missed(&role, Instant::now().into_std()) {
                         tracing::warn!(
                             role,
                             why = status.message(),

@@ -15,6 +15,7 @@ use cluster_api::cluster::v1::{
 use cluster_rpc::{Membership, MembershipLink};
 use lifecycle::Tasks;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, async_trait};
 
 const TTL: Duration = Duration::from_secs(3);
@@ -72,6 +73,52 @@ async fn what_others_must_know_soon_is_told_at_once() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let leases = registrar.leases.lock();
     assert!(leases.last().expect("a lease").draining, "{leases:?}");
+}
+
+/// The first Dial after a start finds the edge of its own process.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_joins_later_is_known_to_the_others_of_its_process_at_once() {
+    let registrar = Arc::new(Listing::default());
+    let tasks = Tasks::new("test", 10);
+    let in_role = |role: &str| {
+        let role = role.to_owned();
+        move || Member { role: role.clone(), ..me() }
+    };
+    let link = MembershipLink::Local(registrar.clone());
+    let call_control = Membership::join(link, &tasks, in_role("call-control")).expect("there is room");
+    call_control.joined().await;
+    let begun = Instant::now();
+    let (bound, is_bound) = tokio::sync::oneshot::channel::<()>();
+    let known = async { drop(is_bound.await) };
+    let edge = call_control.join_also(&tasks, known, in_role("edge")).expect("there is room");
+    bound.send(()).expect("the edge waits for it");
+    edge.joined().await;
+    let mut views = call_control.watch();
+    views.wait_for(|view| view.find("edge", "edge-0").is_some()).await.expect("a further list");
+    assert!(begun.elapsed() < TTL / 3, "virtual time: not by the next renewal");
+    let leases = registrar.0.lock().len();
+    tokio::time::sleep(TTL / 6).await;
+    assert_eq!(registrar.0.lock().len(), leases, "and that was that");
+}
+
+/// A registrar that lists whoever asked.
+#[derive(Default)]
+struct Listing(Mutex<Vec<Member>>);
+
+#[async_trait]
+impl MembershipService for Listing {
+    async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
+        self.0.lock().push(request.into_inner().member.expect("who asks"));
+        let mut members = self.0.lock().clone();
+        members.sort_by(|a, b| a.role.cmp(&b.role));
+        members.dedup();
+        let ttl = Some(TTL.try_into().expect("a short time"));
+        Ok(Response::new(LeaseResponse { members, ttl, flow_key: b"key".as_slice().into() }))
+    }
+
+    async fn leave(&self, _: Request<LeaveRequest>) -> Result<Response<LeaveResponse>, Status> {
+        Ok(Response::new(LeaveResponse {}))
+    }
 }
 
 fn join(registrar: &Arc<Registrar>) -> Membership {
