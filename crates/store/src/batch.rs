@@ -88,6 +88,8 @@ pub enum Op {
         log: String,
         /// The entry.
         entry: Bytes,
+        /// How many things it tells of: it takes as many numbers of the log. At least 1.
+        count: u16,
     },
 }
 
@@ -108,7 +110,7 @@ pub struct CommitOutcome {
     /// The version that every record put by the batch now has. Larger than any version the partition had before;
     /// a version never comes back, not even after a delete.
     pub version: u64,
-    /// The cursors of the appended log entries, in the order of the batch.
+    /// The cursors behind the appended log entries, in the order of the batch.
     pub cursors: Vec<Cursor>,
 }
 
@@ -180,9 +182,19 @@ impl Batch {
         self.push(Op::DueRemove { queue: queue.into(), id: due.id.clone(), token: Some(due.token) })
     }
 
-    /// Adds a [`Op::LogAppend`].
+    /// Adds a [`Op::LogAppend`] that tells of one thing.
     pub fn log_append(&mut self, log: impl Into<String>, entry: impl Into<Bytes>) -> &mut Batch {
-        self.push(Op::LogAppend { log: log.into(), entry: entry.into() })
+        self.log_append_many(log, entry, 1)
+    }
+
+    /// Adds a [`Op::LogAppend`] that tells of several things: a reader may stop and begin between any two of them.
+    pub fn log_append_many(
+        &mut self,
+        log: impl Into<String>,
+        entry: impl Into<Bytes>,
+        count: u16,
+    ) -> &mut Batch {
+        self.push(Op::LogAppend { log: log.into(), entry: entry.into(), count })
     }
 
     /// Adds an operation.
@@ -213,7 +225,8 @@ pub(crate) fn check_limits(batch: &Batch) -> Result<(), StoreError> {
             Op::IndexRemove { index, member } => ([index, member], &[]),
             Op::DueAdd { queue, id, payload, .. } => ([queue, id], payload),
             Op::DueRemove { queue, id, .. } => ([queue, id], &[]),
-            Op::LogAppend { log, entry } => ([log, log], entry),
+            Op::LogAppend { count: 0, .. } => return invalid("an entry of a log that tells of nothing"),
+            Op::LogAppend { log, entry, .. } => ([log, log], entry),
         };
         if names.iter().any(|name| name.is_empty() || name.len() > MAX_NAME) {
             return invalid("a name is empty or longer than 2048 octets");
@@ -221,6 +234,17 @@ pub(crate) fn check_limits(batch: &Batch) -> Result<(), StoreError> {
         if value.len() > MAX_VALUE {
             return invalid("a value is larger than 1 MiB");
         }
+    }
+    Ok(())
+}
+
+/// Records that are read at once at most.
+const MAX_NAMES: usize = 1000;
+
+/// Refuses to read so much at once that others wait.
+pub(crate) fn check_names(names: &[String]) -> Result<(), StoreError> {
+    if names.len() > MAX_NAMES {
+        return Err(StoreError::Invalid { reason: "more than 1000 records at once" });
     }
     Ok(())
 }

@@ -56,6 +56,13 @@ pub trait Store: Send + Sync + 'static {
     /// Reads a record; `None` when it is absent or has expired.
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError>;
 
+    /// Reads several records of one partition at once, at most 1000: the answers are in the order of the names.
+    async fn get_many(
+        &self,
+        partition: &Partition,
+        names: &[String],
+    ) -> Result<Vec<Option<Versioned>>, StoreError>;
+
     /// Applies a batch, all or nothing. `Ok` means: as durable as this store was configured to make it.
     ///
     /// # Errors

@@ -6,14 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-/// A place in a log: right after one entry.
+/// A place in a log: right after one entry, or after one of the several things that an entry tells of.
 ///
-/// Entries of one log are numbered without gaps, so that a reader sees whether it missed one.
+/// What the entries of one log tell of is numbered without gaps, so that a reader sees whether it missed anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     /// Store time of the entry in milliseconds since 1970; never decreases within a log.
     pub millis: u64,
-    /// Number of the entry in its log, from 1; 0 is the place before the first.
+    /// Number of the entry in its log, from 1; 0 is the place before the first. An entry that tells of several things has the
+    /// number of the last of them, and those before it belong to the others.
     pub number: u64,
 }
 
@@ -59,6 +60,9 @@ impl FromStr for Cursor {
 pub struct LogEntry {
     /// The place right after it.
     pub cursor: Cursor,
+    /// How many things it tells of; the numbers up to that of the cursor are theirs. A reader who comes from between them gets
+    /// the whole entry, and passes over what it knows.
+    pub count: u16,
     /// What was appended.
     pub entry: Bytes,
 }

@@ -345,7 +345,7 @@ pub(crate) fn note(aor: &str, kind: Type, binding: &BindingRecord) -> Op {
     // Nobody who watches can read the token of the flow.
     let shown = BindingRecord { flow: String::new(), ..binding.clone() };
     let change = BindingChange { aor: aor.to_owned(), kind: kind.into(), binding: Some(shown) };
-    Op::LogAppend { log: CHANGE_LOG.to_owned(), entry: change.encode_to_vec().into() }
+    Op::LogAppend { log: CHANGE_LOG.to_owned(), entry: change.encode_to_vec().into(), count: 1 }
 }
 
 /// Name of the record of an address of record.

@@ -80,6 +80,14 @@ impl<H: Hook> Store for HookedStore<H> {
         self.read(Read::Record, self.memory.get(key), |_| false).await
     }
 
+    async fn get_many(
+        &self,
+        partition: &Partition,
+        names: &[String],
+    ) -> Result<Vec<Option<Versioned>>, StoreError> {
+        self.read(Read::Record, self.memory.get_many(partition, names), |_| false).await
+    }
+
     async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
         self.hook.commit(&self.memory, batch).await
     }

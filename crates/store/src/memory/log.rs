@@ -10,33 +10,55 @@ use crate::{Cursor, LogEntry, LogLimits, StoreError};
 #[derive(Default)]
 pub(super) struct Log {
     tail: Cursor,
-    /// The millisecond of each entry, and the entry. Numbers have no gaps: the last one's is that of the tail.
-    entries: VecDeque<(u64, Box<[u8]>)>,
+    entries: VecDeque<Kept>,
+    /// How many things they tell of. Numbers have no gaps: the last one is that of the tail.
+    count: u64,
     octets: usize,
 }
 
+/// An entry.
+struct Kept {
+    /// Its millisecond, and in the lowest 16 bits how many things it tells of: there are many entries.
+    time_and_count: u64,
+    octets: Box<[u8]>,
+}
+
+impl Kept {
+    fn millis(&self) -> u64 {
+        self.time_and_count >> 16
+    }
+
+    fn count(&self) -> u16 {
+        self.time_and_count as u16
+    }
+}
+
 impl Log {
-    pub(super) fn append(&mut self, entry: Bytes, now: SystemTime, limits: &LogLimits) -> Cursor {
-        self.tail = Cursor { millis: self.tail.millis.max(millis(now)), number: self.tail.number + 1 };
+    pub(super) fn append(&mut self, entry: Bytes, count: u16, now: SystemTime, limits: &LogLimits) -> Cursor {
+        let number = self.tail.number + u64::from(count);
+        self.tail = Cursor { millis: self.tail.millis.max(millis(now)), number };
         self.octets += entry.len();
+        self.count += u64::from(count);
         if self.entries.len() == self.entries.capacity() {
             // Not twice as much: there are many entries, and seldom suddenly more.
             self.entries.reserve_exact(self.entries.len() / 8 + 4);
         }
-        self.entries.push_back((self.tail.millis, Vec::from(entry).into_boxed_slice()));
+        let time_and_count = self.tail.millis << 16 | u64::from(count);
+        self.entries.push_back(Kept { time_and_count, octets: Vec::from(entry).into_boxed_slice() });
         self.trim(now, limits);
         self.tail
     }
 
     fn trim(&mut self, now: SystemTime, limits: &LogLimits) {
         let oldest = millis(now).saturating_sub(limits.retention.as_millis() as u64);
-        while let Some((millis, entry)) = self.entries.front() {
+        while let Some(first) = self.entries.front() {
             let is_much = self.entries.len() > limits.max_entries
                 || (self.octets > limits.max_octets && self.entries.len() > 1);
-            if !is_much && *millis >= oldest {
+            if !is_much && first.millis() >= oldest {
                 return;
             }
-            self.octets -= entry.len();
+            self.octets -= first.octets.len();
+            self.count -= u64::from(first.count());
             self.entries.pop_front();
         }
     }
@@ -49,22 +71,34 @@ impl Log {
         limits: &LogLimits,
     ) -> Result<Vec<LogEntry>, StoreError> {
         self.trim(now, limits);
-        let first_number = self.tail.number + 1 - self.entries.len() as u64;
-        let skip = match after {
-            None => 0,
-            Some(after) => {
-                let oldest = self.entries.front().map(|&(millis, _)| Cursor { millis, number: first_number });
-                if after.number + 1 < first_number || after.number > self.tail.number {
-                    return Err(StoreError::Trimmed { oldest });
-                }
-                (after.number + 1 - first_number) as usize
+        let before_first = self.tail.number - self.count;
+        let after = match after {
+            None => before_first,
+            Some(after) if after.number < before_first || after.number > self.tail.number => {
+                let first = self.entries.front();
+                let oldest = first.map(|first| Cursor {
+                    millis: first.millis(),
+                    number: before_first + u64::from(first.count()),
+                });
+                return Err(StoreError::Trimmed { oldest });
             }
+            Some(after) => after.number,
         };
-        let shown = |(number, (millis, entry)): (u64, &(u64, Box<[u8]>))| LogEntry {
-            cursor: Cursor { millis: *millis, number },
-            entry: Bytes::copy_from_slice(entry),
-        };
-        Ok((first_number..).zip(&self.entries).skip(skip).take(limit).map(shown).collect())
+        // Who reads is mostly near the end.
+        let (mut begin, mut number) = (self.entries.len(), self.tail.number);
+        while number > after && begin > 0 {
+            begin -= 1;
+            number -= u64::from(self.entries[begin].count());
+        }
+        let shown = self.entries.range(begin..).take(limit).map(|kept| {
+            number += u64::from(kept.count());
+            LogEntry {
+                cursor: Cursor { millis: kept.millis(), number },
+                count: kept.count(),
+                entry: Bytes::copy_from_slice(&kept.octets),
+            }
+        });
+        Ok(shown.collect())
     }
 
     pub(super) fn tail(&self) -> Cursor {
@@ -87,8 +121,8 @@ mod tests {
         let limits = LogLimits { retention: Duration::from_secs(10), max_entries: 100, max_octets: 1000 };
         let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
         let mut log = Log::default();
-        let first = log.append("1".into(), at(0), &limits);
-        let second = log.append("2".into(), at(5), &limits);
+        let first = log.append("1".into(), 1, at(0), &limits);
+        let second = log.append("2".into(), 1, at(5), &limits);
 
         let kept = log.read(Some(first), 10, at(12), &limits).expect("nothing is missing after the first");
         assert_eq!(kept.len(), 1);
@@ -103,10 +137,10 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
         let mut log = Log::default();
         for _ in 0..50 {
-            log.append(vec![0; 300].into(), now, &limits);
+            log.append(vec![0; 300].into(), 1, now, &limits);
         }
         assert_eq!(log.read(None, 100, now, &limits).map(|entries| entries.len()), Ok(3));
-        log.append(vec![0; 5000].into(), now, &limits);
+        log.append(vec![0; 5000].into(), 1, now, &limits);
         assert_eq!(log.read(None, 100, now, &limits).map(|entries| entries.len()), Ok(1), "the newest stays");
     }
 }

@@ -67,6 +67,15 @@ impl Store for MemoryStore {
         Ok(self.with(&key.partition, |state, now| state.get(&key.name, now)))
     }
 
+    async fn get_many(
+        &self,
+        partition: &Partition,
+        names: &[String],
+    ) -> Result<Vec<Option<Versioned>>, StoreError> {
+        crate::batch::check_names(names)?;
+        Ok(self.with(partition, |state, now| names.iter().map(|name| state.get(name, now)).collect()))
+    }
+
     async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
         crate::batch::check_limits(&batch)?;
         let Batch { partition, ops } = batch;

@@ -107,11 +107,11 @@ impl PartitionState {
                     queue.remove(&id);
                 }
             }
-            Op::LogAppend { log, entry } => {
+            Op::LogAppend { log, entry, count } => {
                 if let Some(watched) = self.watched.get(&log) {
                     watched.send_modify(|count| *count = count.wrapping_add(1));
                 }
-                cursors.push(self.logs.entry(log).or_default().append(entry, now, limits));
+                cursors.push(self.logs.entry(log).or_default().append(entry, count, now, limits));
             }
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn log(partition: &Partition, log: &str) -> String {
     format!("carillon:{{{partition}}}:l:{log}")
 }
 
-/// The commit script's form of a batch.
+/// The commit script's form of a batch. What follows one another in the same index or queue is one command of the server.
 pub(super) fn commit(batch: Batch, limits: &LogLimits) -> Invocation {
     let Batch { partition, ops } = batch;
     let mut keys = Vec::with_capacity(1 + 2 * ops.len());
@@ -44,50 +44,98 @@ pub(super) fn commit(batch: Batch, limits: &LogLimits) -> Invocation {
     args.push(Arg::Text(channel(&partition)));
     args.push(Arg::Text(limits.max_entries.to_string()));
     args.push(Arg::Text(limits.retention.as_millis().to_string()));
+    let mut runs = Runs { keys, args, last: None };
     for op in ops {
+        runs.add(&partition, op);
+    }
+    let Runs { keys, args, .. } = runs;
+    Invocation { script: &COMMIT, keys, args }
+}
+
+/// Keys and arguments of the script.
+struct Runs {
+    keys: Vec<String>,
+    args: Vec<Arg>,
+    last: Option<Run>,
+}
+
+/// Operations on one index or queue that one command carries out.
+struct Run {
+    what: &'static str,
+    name: String,
+    /// Where its length stands among the arguments.
+    at: usize,
+    length: usize,
+}
+
+impl Runs {
+    fn add(&mut self, partition: &Partition, op: Op) {
         match op {
             Op::Put { name, value, expect: expected, ttl } => {
-                keys.push(record(&partition, &name));
-                args.extend([Arg::Short("P"), expect(expected), lifetime(ttl), Arg::Octets(value)]);
+                let args = [Arg::Short("P"), expect(expected), lifetime(ttl), Arg::Octets(value)];
+                self.single([record(partition, &name)], args);
             }
             Op::Delete { name, expect: expected } => {
-                keys.push(record(&partition, &name));
-                args.extend([Arg::Short("D"), expect(expected)]);
+                self.single([record(partition, &name)], [Arg::Short("D"), expect(expected)]);
             }
             Op::Check { name, expect: expected } => {
-                keys.push(record(&partition, &name));
-                args.extend([Arg::Short("C"), expect(expected)]);
+                self.single([record(partition, &name)], [Arg::Short("C"), expect(expected)]);
             }
             Op::IndexAdd { index: name, member, value } => {
-                keys.extend(index(&partition, &name));
-                args.extend([Arg::Short("I"), Arg::Text(member), Arg::Octets(value)]);
+                // Members with a value and members without one are two commands.
+                let what = if value.is_empty() { "I" } else { "I with values" };
+                self.run(what, name, |name| index(partition, name), [Arg::Text(member), Arg::Octets(value)]);
             }
             Op::IndexRemove { index: name, member } => {
-                keys.extend(index(&partition, &name));
-                args.extend([Arg::Short("i"), Arg::Text(member)]);
+                self.run("i", name, |name| index(partition, name), [Arg::Text(member)]);
             }
             Op::DueAdd { queue: name, id, at, payload } => {
-                keys.extend(queue(&partition, &name));
                 let millis = at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis());
-                args.extend([
-                    Arg::Short("Q"),
-                    Arg::Text(id),
-                    Arg::Text(millis.to_string()),
-                    Arg::Octets(payload),
-                ]);
+                let args = [Arg::Text(id), Arg::Text(millis.to_string()), Arg::Octets(payload)];
+                self.run("Q", name, |name| queue(partition, name), args);
             }
-            Op::DueRemove { queue: name, id, token } => {
-                keys.extend(queue(&partition, &name));
-                let token = token.map_or(Arg::Short("*"), |token| Arg::Text(sixteen(token)));
-                args.extend([Arg::Short("q"), Arg::Text(id), token]);
+            Op::DueRemove { queue: name, id, token: None } => {
+                self.run("r", name, |name| queue(partition, name), [Arg::Text(id)]);
             }
-            Op::LogAppend { log: name, entry } => {
-                keys.push(log(&partition, &name));
-                args.extend([Arg::Short("L"), Arg::Text(name), Arg::Octets(entry)]);
+            Op::DueRemove { queue: name, id, token: Some(token) } => {
+                let args = [Arg::Short("q"), Arg::Text(id), Arg::Text(sixteen(token))];
+                self.single(queue(partition, &name), args);
+            }
+            Op::LogAppend { log: name, entry, count } => {
+                let key = log(partition, &name);
+                let args =
+                    [Arg::Short("L"), Arg::Text(name), Arg::Octets(entry), Arg::Text(count.to_string())];
+                self.single([key], args);
             }
         }
     }
-    Invocation { script: &COMMIT, keys, args }
+
+    fn single<const K: usize, const A: usize>(&mut self, keys: [String; K], args: [Arg; A]) {
+        self.last = None;
+        self.keys.extend(keys);
+        self.args.extend(args);
+    }
+
+    fn run<const A: usize>(
+        &mut self,
+        what: &'static str,
+        name: String,
+        keys: impl FnOnce(&str) -> [String; 2],
+        args: [Arg; A],
+    ) {
+        match &mut self.last {
+            Some(run) if run.what == what && run.name == name => {
+                run.length += 1;
+                self.args[run.at] = Arg::Text(run.length.to_string());
+            }
+            _ => {
+                self.keys.extend(keys(&name));
+                self.args.extend([Arg::Short(&what[..1]), Arg::Short("1")]);
+                self.last = Some(Run { what, name, at: self.args.len() - 1, length: 1 });
+            }
+        }
+        self.args.extend(args);
+    }
 }
 
 /// How many digits precede a value.

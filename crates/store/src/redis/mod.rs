@@ -1,8 +1,8 @@
 //! The Redis engine.
 //!
 //! Reads and claims go over one connection, commits over [`lane`]s, wakeups over a subscription ([`notify`]). Needs
-//! Redis 6.2 or later, and of its commands: EVAL, EVALSHA, GET, DEL, HMGET, ZRANGE, TIME, WAIT, INFO, PUBLISH, SUBSCRIBE, PING and what
-//! the scripts in `lua/` call. Never KEYS or SCAN.
+//! Redis 6.2 or later, and of its commands: EVAL, EVALSHA, GET, MGET, DEL, HMGET, ZRANGE, TIME, WAIT, INFO, PUBLISH, SUBSCRIBE, PING and
+//! what the scripts in `lua/` call. Never KEYS or SCAN.
 
 mod advice;
 mod clock;
@@ -170,6 +170,21 @@ impl Store for RedisStore {
         let mut command = Cmd::with_capacity(2, name.len() + 8);
         command.arg("GET").arg(&name);
         reply::record(self.ask(command, &name).await?)
+    }
+
+    async fn get_many(
+        &self,
+        partition: &Partition,
+        names: &[String],
+    ) -> Result<Vec<Option<Versioned>>, StoreError> {
+        crate::batch::check_names(names)?;
+        let Some(first) = names.first() else { return Ok(Vec::new()) };
+        let mut command = Cmd::with_capacity(1 + names.len(), names.len() * 64);
+        command.arg("MGET");
+        for name in names {
+            command.arg(layout::record(partition, name));
+        }
+        reply::records(self.ask(command, &layout::record(partition, first)).await?)
     }
 
     async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {

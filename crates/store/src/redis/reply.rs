@@ -81,6 +81,10 @@ pub(super) fn record(value: Value) -> Result<Option<Versioned>, StoreError> {
     }
 }
 
+pub(super) fn records(value: Value) -> Result<Vec<Option<Versioned>>, StoreError> {
+    items(value)?.into_iter().map(record).collect()
+}
+
 pub(super) fn claims(value: Value) -> Result<Vec<Due>, StoreError> {
     let mut items = items(value)?.into_iter();
     let mut claims = Vec::with_capacity(items.len() / 3);
@@ -109,14 +113,20 @@ pub(super) fn entries(value: Value, after: Option<Cursor>) -> Result<Vec<LogEntr
     let newest = number(&octets(items.next())?)?;
     let oldest = octets(items.next())?;
     let oldest = if oldest.is_empty() { None } else { Some(cursor(&oldest)?) };
-    let mut entries: Vec<LogEntry> = Vec::with_capacity(items.len() / 2);
+    let mut entries: Vec<LogEntry> = Vec::with_capacity(items.len() / 3);
     while let Some(id) = items.next() {
-        entries.push(LogEntry { cursor: cursor(&octets(Some(id))?)?, entry: octets(items.next())? });
+        let (cursor, entry) = (cursor(&octets(Some(id))?)?, octets(items.next())?);
+        let count = u16::try_from(number(&octets(items.next())?)?);
+        let count = count.map_err(|_| corrupt("an entry of a log tells of too much"))?;
+        entries.push(LogEntry { cursor, count, entry });
     }
     if let Some(after) = after {
         // Numbers have no gaps: what comes next, or where the log ends, shows whether something is missing.
         let follows = match entries.first() {
-            Some(first) => first.cursor.number == after.number + 1,
+            Some(first) => {
+                let last = after.number + u64::from(first.count);
+                (after.number + 1..=last).contains(&first.cursor.number)
+            }
             None => newest == after.number,
         };
         if !follows {

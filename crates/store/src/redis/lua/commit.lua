@@ -1,10 +1,11 @@
 -- One batch, all or nothing.
 -- KEYS[1] the partition's meta hash; then the keys of each operation, in order.
 -- ARGV[1] change channel, [2] longest log, [3] log retention in ms; then the operations:
---   P key      expect ttl value    put            I zset hash  member value     add to index
---   D key      expect              delete         i zset hash  member           remove from index
---   C key      expect              check          Q zset hash  id at payload    add due entry
---   L stream   log entry           append         q zset hash  id token         remove due entry
+--   P key      expect ttl value    put            I zset hash  n (member value)*n     add to index
+--   D key      expect              delete         i zset hash  n member*n             remove from index
+--   C key      expect              check          Q zset hash  n (id at payload)*n    add due entries
+--   L stream   log entry count     append         q zset hash  id token               remove a claimed due entry
+--                                                 r zset hash  n id*n                 remove due entries
 -- expect: "*" anything, "-" absent, else the version. A record is its version in 16 digits, then the value; the
 -- payload of a due entry is preceded by its claim token in 16 digits, 0 when unclaimed.
 -- Returns {1, version, cursor, ...}, or {0} when an expectation fails.
@@ -15,8 +16,14 @@ local function holds(key, expect)
   return redis.call('GETRANGE', key, 0, 15) == expect
 end
 
-local keys_of = { P = 1, D = 1, C = 1, I = 2, i = 2, Q = 2, q = 2, L = 1 }
-local args_of = { P = 3, D = 1, C = 1, I = 2, i = 1, Q = 3, q = 2, L = 2 }
+local keys_of = { P = 1, D = 1, C = 1, I = 2, i = 2, Q = 2, q = 2, r = 2, L = 1 }
+local args_of = { P = 3, D = 1, C = 1, q = 2, L = 3 }
+-- Arguments of each of the n, after the n.
+local each_of = { I = 2, i = 1, Q = 3, r = 1 }
+
+local function behind(op, a)
+  return a + 1 + (args_of[op] or 1 + ARGV[a + 1] * each_of[op])
+end
 
 local k, a = 2, 4
 while ARGV[a] do
@@ -27,7 +34,7 @@ while ARGV[a] do
     local claimed = redis.call('HGET', KEYS[k + 1], ARGV[a + 1])
     if not claimed or string.sub(claimed, 1, 16) ~= ARGV[a + 2] then return { 0 } end
   end
-  k, a = k + keys_of[op], a + 1 + args_of[op]
+  k, a = k + keys_of[op], behind(op, a)
 end
 
 local time = redis.call('TIME')
@@ -56,18 +63,29 @@ while ARGV[a] do
     redis.call('DEL', KEYS[k])
     records_changed = true
   elseif op == 'I' then
-    redis.call('ZADD', KEYS[k], 0, ARGV[a + 1])
-    if ARGV[a + 2] == '' then
-      redis.call('HDEL', KEYS[k + 1], ARGV[a + 1])
-    else
-      redis.call('HSET', KEYS[k + 1], ARGV[a + 1], ARGV[a + 2])
+    -- All of them have a value, or none has.
+    local places, fields, values = {}, {}, ARGV[a + 3] ~= ''
+    for n = a + 2, behind(op, a) - 1, 2 do
+      places[#places + 1] = 0
+      places[#places + 1] = ARGV[n]
+      fields[#fields + 1] = ARGV[n]
+      if values then fields[#fields + 1] = ARGV[n + 1] end
     end
-  elseif op == 'i' then
-    redis.call('ZREM', KEYS[k], ARGV[a + 1])
-    redis.call('HDEL', KEYS[k + 1], ARGV[a + 1])
+    redis.call('ZADD', KEYS[k], unpack(places))
+    redis.call(values and 'HSET' or 'HDEL', KEYS[k + 1], unpack(fields))
+  elseif op == 'i' or op == 'r' then
+    redis.call('ZREM', KEYS[k], unpack(ARGV, a + 2, behind(op, a) - 1))
+    redis.call('HDEL', KEYS[k + 1], unpack(ARGV, a + 2, behind(op, a) - 1))
   elseif op == 'Q' then
-    redis.call('ZADD', KEYS[k], ARGV[a + 2], ARGV[a + 1])
-    redis.call('HSET', KEYS[k + 1], ARGV[a + 1], '0000000000000000' .. ARGV[a + 3])
+    local times, entries = {}, {}
+    for n = a + 2, behind(op, a) - 1, 3 do
+      times[#times + 1] = ARGV[n + 1]
+      times[#times + 1] = ARGV[n]
+      entries[#entries + 1] = ARGV[n]
+      entries[#entries + 1] = '0000000000000000' .. ARGV[n + 2]
+    end
+    redis.call('ZADD', KEYS[k], unpack(times))
+    redis.call('HSET', KEYS[k + 1], unpack(entries))
   elseif op == 'q' then
     redis.call('ZREM', KEYS[k], ARGV[a + 1])
     redis.call('HDEL', KEYS[k + 1], ARGV[a + 1])
@@ -79,16 +97,21 @@ while ARGV[a] do
       log = { key = KEYS[k], number = tonumber(last[1]) or 0, ms = math.max(tonumber(last[2]) or 0, now_ms) }
       written[name] = log
     end
-    log.number = log.number + 1
+    local count = tonumber(ARGV[a + 3])
+    log.number = log.number + count
     local cursor = string.format('%.0f-%.0f', log.ms, log.number)
-    redis.call('XADD', log.key, 'MAXLEN', '~', ARGV[2], cursor, 'e', ARGV[a + 2])
-    if log.number % 16 == 0 then
+    if count == 1 then
+      redis.call('XADD', log.key, 'MAXLEN', '~', ARGV[2], cursor, 'e', ARGV[a + 2])
+    else
+      redis.call('XADD', log.key, 'MAXLEN', '~', ARGV[2], cursor, 'e', ARGV[a + 2], 'n', count)
+    end
+    if log.number % 16 < count then
       redis.call('XTRIM', log.key, 'MINID', '~', string.format('%.0f', math.max(log.ms - ARGV[3], 0)))
     end
     reply[#reply + 1] = cursor
     logs[#logs + 1] = name
   end
-  k, a = k + keys_of[op], a + 1 + args_of[op]
+  k, a = k + keys_of[op], behind(op, a)
 end
 for name, log in pairs(written) do
   redis.call('HSET', meta, 'n:' .. name, string.format('%.0f', log.number), 't:' .. name, string.format('%.0f', log.ms))

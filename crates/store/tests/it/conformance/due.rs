@@ -47,6 +47,19 @@ on_every_engine! {
         assert_eq!(ids(&claim(&rig, LONG, 2).await), ["a", "b"]);
     }
 
+    async fn what_a_batch_does_to_one_queue_is_done_in_order(rig) {
+        let now = rig.store.now();
+        let at = |age: u64| now - Duration::from_secs(age);
+        let mut batch = Batch::new(&rig.partition);
+        batch.due_add("work", "a", at(10), "1").due_add("work", "b", at(20), "2").due_add("work", "a", at(30), "3");
+        batch.due_add("work", "c", at(40), "").due_remove("work", "b").due_remove("work", "c");
+        batch.due_add("work", "b", at(50), "4");
+        rig.store.commit(batch).await.expect("commit");
+        let claimed = claim(&rig, LONG, 10).await;
+        assert_eq!(ids(&claimed), ["b", "a"]);
+        assert_eq!(claimed.iter().map(|due| &due.payload[..]).collect::<Vec<_>>(), [b"4", b"3"]);
+    }
+
     async fn the_payload_comes_with_the_claim(rig) {
         let mut batch = Batch::new(&rig.partition);
         batch.due_add("work", "x", rig.store.now(), &b"\x00\xff payload"[..]);

@@ -37,6 +37,17 @@ on_every_engine! {
         assert_eq!(pages, 3);
     }
 
+    async fn what_a_batch_does_to_one_index_is_done_in_order(rig) {
+        let mut batch = Batch::new(&rig.partition);
+        batch.index_add("all", "a", "1").index_add("all", "b", "2").index_add("other", "z", "26");
+        batch.index_add("all", "c", "3").index_add("all", "d", "").index_add("all", "c", "");
+        batch.index_remove("all", "a").index_remove("all", "d").index_add("all", "a", "4").index_add("all", "a", "5");
+        rig.store.commit(batch).await.expect("commit");
+        let expected = [("a", "5"), ("b", "2"), ("c", "")].map(own);
+        assert_eq!(list(&rig, "all", None, 10).await, (expected.to_vec(), None));
+        assert_eq!(list(&rig, "other", None, 10).await, (vec![own(("z", "26"))], None));
+    }
+
     async fn the_last_full_page_has_no_next(rig) {
         let mut batch = Batch::new(&rig.partition);
         batch.index_add("all", "a", "").index_add("all", "b", "");

@@ -32,6 +32,43 @@ on_every_engine! {
         assert_eq!(numbers(&rig, None, 10).await, Ok(vec![0, 1]));
     }
 
+    async fn an_entry_that_tells_of_several_things_takes_their_numbers_and_is_found_from_between_them(rig) {
+        let mut batch = Batch::new(&rig.partition);
+        batch.log_append("events", "0").log_append_many("events", "1", 3).log_append_many("events", "2", 40);
+        let cursors = rig.store.commit(batch).await.expect("commit").cursors;
+        assert_eq!(cursors.iter().map(|cursor| cursor.number).collect::<Vec<_>>(), [1, 4, 44]);
+        let entries = rig.store.log_read(&rig.partition, "events", None, 10).await.expect("read");
+        assert_eq!(entries.iter().map(|entry| entry.count).collect::<Vec<_>>(), [1, 3, 40]);
+        assert_eq!(entries.iter().map(|entry| entry.cursor).collect::<Vec<_>>(), cursors);
+        let from = |number: u64| Some(Cursor { number, ..cursors[0] });
+        assert_eq!(numbers(&rig, from(1), 10).await, Ok(vec![1, 2]));
+        assert_eq!(numbers(&rig, from(2), 1).await, Ok(vec![1]), "the rest of it is still to come");
+        assert_eq!(numbers(&rig, from(3), 10).await, Ok(vec![1, 2]));
+        assert_eq!(numbers(&rig, from(4), 10).await, Ok(vec![2]));
+        assert_eq!(numbers(&rig, from(43), 10).await, Ok(vec![2]));
+        assert_eq!(numbers(&rig, from(44), 10).await, Ok(vec![]));
+        assert_eq!(rig.store.log_tail(&rig.partition, "events").await, Ok(cursors[2]));
+        let mut batch = Batch::new(&rig.partition);
+        batch.log_append_many("events", "3", 0);
+        assert!(matches!(rig.store.commit(batch).await, Err(StoreError::Invalid { .. })));
+    }
+
+    async fn a_trimmed_log_of_large_and_small_entries_says_what_is_missing(rig) {
+        let mut cursors = Vec::new();
+        for n in 0..600_u64 {
+            let mut batch = Batch::new(&rig.partition);
+            batch.log_append_many("events", n.to_string(), 1 + u16::try_from(n % 7).expect("small"));
+            cursors.extend(rig.store.commit(batch).await.expect("append").cursors);
+        }
+        let entries = rig.store.log_read(&rig.partition, "events", None, 1000).await.expect("read");
+        let first = number(&entries[0].entry) as usize;
+        assert!(first > 0 && entries.len() == 600 - first, "{} of 600 are kept", entries.len());
+        let expected: Vec<_> = (first as u64..600).collect();
+        assert_eq!(numbers(&rig, Some(cursors[first - 1]), 1000).await, Ok(expected));
+        let before = Cursor { number: cursors[first - 1].number - 1, ..cursors[first - 1] };
+        assert!(matches!(numbers(&rig, Some(before), 10).await, Err(StoreError::Trimmed { .. })));
+    }
+
     async fn the_tail_of_an_empty_log_sees_everything_that_follows(rig) {
         let tail = rig.store.log_tail(&rig.partition, "events").await.expect("tail");
         assert_eq!(tail, Cursor::ZERO);

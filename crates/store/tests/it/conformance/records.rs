@@ -19,6 +19,21 @@ on_every_engine! {
         assert_eq!(rig.get("empty").await, Some((version, String::new())));
     }
 
+    async fn several_records_are_read_at_once_in_the_order_asked_for(rig) {
+        let mut batch = Batch::new(&rig.partition);
+        batch.put("x", "one", Expect::Any).put("y", "two", Expect::Any);
+        let version = rig.store.commit(batch).await.expect("commit").version;
+        let names = ["y", "nobody", "x", "y"].map(str::to_owned);
+        let found = rig.store.get_many(&rig.partition, &names).await.expect("read");
+        let read = found.iter().map(|found| found.as_ref().map(|found| (found.version, &found.value[..])));
+        let (x, y) = (Some((version, &b"one"[..])), Some((version, &b"two"[..])));
+        assert_eq!(read.collect::<Vec<_>>(), [y, None, x, y]);
+        assert_eq!(rig.store.get_many(&rig.partition, &[]).await, Ok(vec![]));
+        let many = vec!["x".to_owned(); 1001];
+        let refused = rig.store.get_many(&rig.partition, &many).await;
+        assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
+    }
+
     async fn values_are_octets(rig) {
         let octets: Vec<u8> = (0..=255).collect();
         let mut batch = Batch::new(&rig.partition);
