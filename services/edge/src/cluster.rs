@@ -7,6 +7,7 @@ use std::time::Duration;
 use cluster_rpc::EDGE_ROLE;
 use cluster_rpc::membership::{Listed, View};
 
+use crate::dialog_mark::{Dialog, Mark};
 use crate::flow_token::{BadToken, FlowKey, FlowToken};
 
 /// The cluster as this edge saw it last.
@@ -104,13 +105,13 @@ impl Cluster {
     }
 
     /// The mark of a dialog for Record-Route.
-    pub(crate) fn mark(&self, call_id: &[u8]) -> String {
-        self.key.mark(call_id)
+    pub(crate) fn mark(&self, dialog: &Dialog, hour: u32) -> String {
+        self.key.mark(dialog, hour)
     }
 
-    /// Was the mark made by an edge of this cluster?
-    pub(crate) fn made_mark(&self, call_id: &[u8], mark: &str) -> bool {
-        std::iter::once(&self.key).chain(&self.older).any(|key| key.made_mark(call_id, mark))
+    /// What the mark says, when an edge of this cluster made it for this dialog.
+    pub(crate) fn read_mark(&self, dialog: &Dialog, mark: &str) -> Option<Mark> {
+        std::iter::once(&self.key).chain(&self.older).find_map(|key| key.read_mark(dialog, mark))
     }
 
     /// Reads a flow token.

@@ -45,6 +45,9 @@ pub struct Config {
     /// How long a server found by name that did not answer is tried last. Default 60 s: the caller who finds out waits for 32 s
     /// (64*T1), so that at most one in so long a time does.
     pub avoid_failed: Duration,
+    /// How long after it began the mark of a dialog opens it to requests that could begin something: re-INVITE, REFER, SUBSCRIBE,
+    /// NOTIFY, MESSAGE. Later their sender is asked who it is. Default 7 days: longer than calls last.
+    pub dialog_lifetime: Duration,
     /// Bounds.
     pub limits: Limits,
 }
@@ -115,6 +118,7 @@ impl Config {
             overload_delay: Duration::from_millis(10),
             overload_interval: Duration::from_millis(500),
             avoid_failed: Duration::from_secs(60),
+            dialog_lifetime: Duration::from_secs(7 * 24 * 3600),
             limits: Limits::default(),
         }
     }

@@ -39,10 +39,7 @@ pub(crate) struct BadToken;
 
 const VERSION: u8 = 1;
 /// Octets of the seal: 80 bits, as in the example of RFC 5626 5.2.
-const SEAL: usize = 10;
-
-/// What begins the text under a dialog's mark; the text under a token begins with its version.
-const DIALOG: &[u8] = b"dialog ";
+pub(crate) const SEAL: usize = 10;
 
 impl FlowKey {
     /// Wraps a key.
@@ -87,19 +84,8 @@ impl FlowKey {
         read(body).ok_or(BadToken)
     }
 
-    /// The mark of a dialog in the Record-Route of this tier. Who has not seen the dialog cannot write it.
-    pub(crate) fn mark(&self, call_id: &[u8]) -> String {
-        let mark = self.mac(DIALOG).chain_update(call_id).finalize().into_bytes();
-        URL_SAFE_NO_PAD.encode(&mark[..SEAL])
-    }
-
-    /// Was this mark made with this key, for this dialog?
-    pub(crate) fn made_mark(&self, call_id: &[u8], mark: &str) -> bool {
-        let mark = URL_SAFE_NO_PAD.decode(mark).unwrap_or_default();
-        mark.len() == SEAL && self.mac(DIALOG).chain_update(call_id).verify_truncated_left(&mark).is_ok()
-    }
-
-    fn mac(&self, octets: &[u8]) -> Hmac<Sha256> {
+    /// The text under a seal begins with these octets.
+    pub(crate) fn mac(&self, octets: &[u8]) -> Hmac<Sha256> {
         self.mac.clone().chain_update(octets)
     }
 }
@@ -263,32 +249,6 @@ mod tests {
                 assert_eq!(key.open(&format!("{more}{text}")), Err(BadToken));
             }
         }
-    }
-
-    /// PXY-27: who has not seen a dialog does not guess its mark: no part of it is enough, nor that of another dialog.
-    #[test]
-    fn a_mark_is_good_whole_and_for_its_dialog() {
-        let key = FlowKey::new([7; 32]);
-        let mark = key.mark(b"c1");
-        assert!(key.made_mark(b"c1", &mark));
-        assert!(!key.made_mark(b"c2", &mark));
-        assert!(!FlowKey::new([8; 32]).made_mark(b"c1", &mark));
-        let octets = URL_SAFE_NO_PAD.decode(&mark).unwrap();
-        assert_eq!(octets.len(), SEAL);
-        for length in 0..SEAL {
-            assert!(!key.made_mark(b"c1", &URL_SAFE_NO_PAD.encode(&octets[..length])), "{length} octets");
-        }
-        let whole = key.mac(DIALOG).chain_update(b"c1").finalize().into_bytes();
-        for length in SEAL + 1..=whole.len() {
-            assert!(!key.made_mark(b"c1", &URL_SAFE_NO_PAD.encode(&whole[..length])), "{length} octets");
-        }
-        for at in 0..SEAL {
-            let mut altered = octets.clone();
-            altered[at] ^= 1;
-            assert!(!key.made_mark(b"c1", &URL_SAFE_NO_PAD.encode(&altered)), "octet {at}");
-        }
-        assert!(!key.made_mark(b"c1", "not base64!"));
-        assert_eq!(key.open(&mark), Err(BadToken), "a mark is no token");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod cluster;
 mod compose;
 mod config;
 mod deps;
+mod dialog_mark;
 mod edge;
 mod exchange;
 mod flow_token;

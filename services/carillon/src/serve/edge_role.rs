@@ -72,6 +72,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     config.endpoint.local_nets = networks("edge.local_nets", &settings.edge.local_nets)?;
     config.ring_timeout = settings.edge.ring_timeout;
     config.avoid_failed = settings.edge.avoid_failed;
+    config.dialog_lifetime = settings.edge.dialog_lifetime;
     config.limits = edge::Limits {
         forks: settings.limits.forks,
         branches: settings.limits.branches,

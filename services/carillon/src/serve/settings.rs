@@ -159,6 +159,10 @@ pub struct Edge {
     /// How long a server of another domain that did not answer is tried last.
     #[serde(with = "humantime_serde")]
     pub avoid_failed: Duration,
+    /// How long after its beginning the route of a dialog lets in what could begin something (re-INVITE, REFER, SUBSCRIBE, NOTIFY,
+    /// MESSAGE); later its sender is asked who it is.
+    #[serde(with = "humantime_serde")]
+    pub dialog_lifetime: Duration,
     /// Networks (CIDR) that see the inside address.
     pub local_nets: Vec<String>,
     /// Networks (CIDR) whose peers are not challenged.
@@ -304,6 +308,7 @@ impl Default for Edge {
         Self {
             ring_timeout: own.ring_timeout,
             avoid_failed: own.avoid_failed,
+            dialog_lifetime: own.dialog_lifetime,
             local_nets,
             trusted,
             trusted_domains: Vec::new(),

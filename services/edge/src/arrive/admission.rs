@@ -122,8 +122,7 @@ impl Edge {
         // A request along a route that we recorded needs no decision: the one that opened the dialog had it. PXY-27
         let flow = pending.arrived.own_routes.last().and_then(|route| flow_of(route));
         // The token of a flow is known to whoever was called from it: without the mark it opens nothing.
-        let method = pending.request.method();
-        let may_continue = (in_dialog || flow.is_some()) && method != Method::Register;
+        let may_continue = in_dialog || flow.is_some();
         let is_forged = flow.as_deref().is_some_and(|flow| self.cluster.open(flow).is_err());
         if is_forged || (may_continue && self.was_let_in(&pending.request, &pending.arrived)) {
             self.forward_routed(cx, pending, flow)

@@ -75,6 +75,15 @@ impl Edge {
         Ok(())
     }
 
+    /// The same for a request that had to be decided on first.
+    pub(crate) fn resume(&mut self, cx: &mut Cx<'_>, pending: Pending) {
+        let flow = pending.arrived.own_routes.last().and_then(|route| flow_of(route));
+        let key = pending.key;
+        if let Err(refused) = self.forward_routed(cx, pending, flow) {
+            self.reject(cx, key, &refused.request, &refused.reject);
+        }
+    }
+
     /// Forwards an ACK for a 2xx, which has no transaction.
     pub(crate) fn forward_stray(&mut self, cx: &mut Cx<'_>, stray: Stray) {
         if stray.message.max_forwards().is_ok_and(|hops| hops == Some(0)) {

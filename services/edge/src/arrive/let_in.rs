@@ -1,36 +1,51 @@
-//! The mark of a dialog: what shows any edge of the tier that one of them let the dialog in, and that a URI was given to it by
-//! one of them, whatever address that had and whether it lives or not.
+//! What the mark of a dialog opens: it shows any edge of the tier that one of them let the dialog in, and that a URI was given to it
+//! by one of them, whatever address that had and whether it lives or not.
 //!
 //! It stands in the Record-Route of a dialog that passes and in the Contact of one that ends here, so in every later request
-//! of the dialog, which cannot be challenged (ACK) or need not be.
+//! of the dialog, which cannot be challenged (ACK) or need not be. Both sides know it, so it is good for no more than the dialog:
+//!
+//! | request | passes by a mark of |
+//! |---|---|
+//! | ACK, BYE, INFO, PRACK, UPDATE: nothing outside a dialog, 481 | this Call-ID and tag |
+//! | any other: what could ring, notify or begin a dialog | this Call-ID and tag, both names, and at most `edge.dialog_lifetime` ago |
+//! | REGISTER | none |
+//!
+//! What does not pass is decided on as outside a dialog; who proves to be somebody goes on along the route. ADR 10
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use sip_message::{HeaderError, HeaderId, Message, Uri};
+use sip_message::{HeaderError, HeaderId, Message, Method, Uri};
 use sip_proxy::Arrived;
 
 use crate::compose::{MARK, RELAYED};
+use crate::dialog_mark::{Dialog, Mark};
 use crate::edge::Edge;
 use crate::forward::record_route::mark_of;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 impl Edge {
-    /// The mark that a request gives to the dialog that it begins: over its Call-ID and its sender's tag.
+    /// The mark that a request gives to the dialog that it begins.
     pub(crate) fn mark(&self, request: &Message) -> String {
-        let tag = request.from().ok().and_then(|from| from.tag());
-        self.cluster.mark(&of_dialog(request, tag))
+        self.cluster.mark(&Dialog::begun_by_sender(request), self.hour())
     }
 
     /// Has an edge of this tier given the URI to the dialog of this request? Either side may have begun it.
     pub(crate) fn is_marked(&self, request: &Message, uri: &Uri<'_>) -> bool {
-        let Some(mark) = mark_of(uri) else { return false };
-        let from = request.from().ok().map(|from| from.tag());
-        // Without a tag there is no dialog yet, and nobody who could have begun it.
-        let to = request.to().ok().map(|to| to.tag()).filter(Option::is_some);
-        from.into_iter().chain(to).any(|tag| self.cluster.made_mark(&of_dialog(request, tag), mark))
+        self.read_mark(request, uri).is_some()
     }
 
-    /// Has an edge of this tier given the URI to this dialog, begun by the side with this tag?
-    pub(crate) fn is_marked_by(&self, request: &Message, uri: &Uri<'_>, tag: &str) -> bool {
-        mark_of(uri).is_some_and(|mark| self.cluster.made_mark(&of_dialog(request, Some(tag)), mark))
+    /// Has an edge of this tier given the URI to the dialog of this request, which its sender began?
+    pub(crate) fn is_marked_by_sender(&self, request: &Message, uri: &Uri<'_>) -> bool {
+        let mark = mark_of(uri);
+        mark.is_some_and(|mark| self.cluster.read_mark(&Dialog::begun_by_sender(request), mark).is_some())
+    }
+
+    /// Has an edge of this tier given the URI to the dialog of this request, which its receiver began?
+    pub(crate) fn is_marked_by_receiver(&self, request: &Message, uri: &Uri<'_>) -> bool {
+        let found = Dialog::begun_by_receiver(request).zip(mark_of(uri));
+        found.is_some_and(|(dialog, mark)| self.cluster.read_mark(&dialog, mark).is_some())
     }
 
     /// The Route value for a sibling that has the flow, with the mark that lets the request in there.
@@ -49,16 +64,50 @@ impl Edge {
         Arrived::read_by(request, &self.own, |uri| self.is_marked(request, uri))
     }
 
-    /// Does a route show that an edge of this tier let the dialog of this request in before?
+    /// Does the route let the request in without a question? An edge of this tier let its dialog in before. PXY-27
     pub(crate) fn was_let_in(&self, request: &Message, arrived: &Arrived) -> bool {
-        let is_marked = |route: &[u8]| Uri::parse(route).is_ok_and(|uri| self.is_marked(request, &uri));
+        let method = request.method();
+        let (now, lifetime) = (self.hour(), hours(self.config.dialog_lifetime));
+        let is_recent = |mark: Mark| now.saturating_sub(mark.hour) <= lifetime;
+        let is_enough = |mark: Mark| acts_within(&method) || (mark.same_names && is_recent(mark));
+        method != Method::Register && self.has_mark(request, arrived, is_enough)
+    }
+
+    /// Is the route that of the request's dialog, whoever sends it and whenever?
+    pub(crate) fn is_along_dialog(&self, request: &Message, arrived: &Arrived) -> bool {
+        request.method() != Method::Register && self.has_mark(request, arrived, |_| true)
+    }
+
+    fn has_mark(&self, request: &Message, arrived: &Arrived, is_enough: impl Fn(Mark) -> bool) -> bool {
+        let passes = |route: &[u8]| {
+            let uri = Uri::parse(route).ok();
+            uri.and_then(|uri| self.read_mark(request, &uri)).is_some_and(&is_enough)
+        };
         // Behind a route of somebody else ours may be a later one.
-        arrived.own_routes.iter().any(|route| is_marked(route))
-            || request.addresses(HeaderId::Route).flatten().any(|route| is_marked(route.uri))
+        arrived.own_routes.iter().any(|route| passes(route))
+            || request.addresses(HeaderId::Route).flatten().any(|route| passes(route.uri))
+    }
+
+    /// What the mark in a URI says of this request, whichever side began the dialog.
+    fn read_mark(&self, request: &Message, uri: &Uri<'_>) -> Option<Mark> {
+        let mark = mark_of(uri)?;
+        let by_sender = self.cluster.read_mark(&Dialog::begun_by_sender(request), mark);
+        by_sender.or_else(|| self.cluster.read_mark(&Dialog::begun_by_receiver(request)?, mark))
+    }
+
+    fn hour(&self) -> u32 {
+        let seconds = self.deps.clock.unix_millis() / 1000;
+        u32::try_from(seconds / HOUR.as_secs()).unwrap_or(u32::MAX)
     }
 }
 
-/// What a mark is made over. The separator stands in no Call-ID.
-fn of_dialog(request: &Message, tag: Option<&str>) -> Vec<u8> {
-    [request.call_id().unwrap_or_default(), b" ", tag.unwrap_or_default().as_bytes()].concat()
+/// Requests that only a dialog gives a meaning: who does not have it answers 481 and does nothing. RFC 3261 12.2.2, 15.1.2; 3262 3; 3311
+/// 5.2; 6086 4.2.2. They come under another name too (RFC 4916), and an ACK cannot be challenged.
+fn acts_within(method: &Method) -> bool {
+    matches!(method, Method::Ack | Method::Bye | Method::Info | Method::Prack | Method::Update)
+}
+
+/// Whole hours, begun ones counted.
+fn hours(span: Duration) -> u32 {
+    u32::try_from(span.as_secs().div_ceil(HOUR.as_secs())).unwrap_or(u32::MAX)
 }

@@ -78,9 +78,17 @@ impl Edge {
                 let contacts = redirect.contacts.iter().map(|contact| ("Contact", contact.as_str()));
                 self.conclude(cx, &pending, status, "", contacts);
             }
+            // It would have passed but for its sender's name or its dialog's age, and its sender is known now. RFC 4916, PXY-27
+            Plan::Fork(_) | Plan::Relay(_)
+                if self.is_known(&pending, &response.identity)
+                    && in_dialog(&pending.request)
+                    && self.is_along_dialog(&pending.request, &pending.arrived) =>
+            {
+                self.resume(cx, pending);
+            }
             // A Route further on is obeyed, but only for somebody we know: we relay for nobody else. PXY-27
             Plan::Fork(_) if pending.arrived.next_route.is_some() => {
-                if response.identity.is_empty() && !self.is_trusted(&pending.arrival) {
+                if !self.is_known(&pending, &response.identity) {
                     return self.reject(cx, pending.key, &pending.request, &Reject::RelayingDenied);
                 }
                 self.fork_to(cx, pending, vec![plan::only(Target::of_uri(None))], false);
@@ -110,8 +118,7 @@ impl Edge {
             return self.reject(cx, pending.key, &pending.request, &Reject::Full);
         }
         let caller = self.caller_side(cx, &pending);
-        let in_dialog = pending.request.to().is_ok_and(|to| to.tag().is_some());
-        let seen = if in_dialog { None } else { self.seen_beginning(&pending.request) };
+        let seen = if in_dialog(&pending.request) { None } else { self.seen_beginning(&pending.request) };
         let upstream = Upstream::Server { key: pending.key, hop: pending.arrival.hop };
         let new = NewFork {
             upstream,
@@ -129,8 +136,7 @@ impl Edge {
 
     /// The caller's side of the Record-Route, for requests that can form a dialog. PXY-12
     fn caller_side(&self, cx: &Cx<'_>, pending: &Pending) -> Option<Side> {
-        let in_dialog = pending.request.to().is_ok_and(|to| to.tag().is_some());
-        if in_dialog || !pending.request.method().forms_dialog() {
+        if in_dialog(&pending.request) || !pending.request.method().forms_dialog() {
             return None;
         }
         let flow = pending.arrival.flow;
@@ -142,8 +148,7 @@ impl Edge {
     /// The flow by which the sender of a request is reached later. Empty when its Contact or its route leads there, and when a
     /// request inside a dialog does not say.
     pub(crate) fn flow_to_sender(&self, request: &Message, arrival: &Arrival) -> String {
-        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-        let says = request.has(HeaderId::Contact) || !in_dialog;
+        let says = request.has(HeaderId::Contact) || !in_dialog(request);
         if says && record_route::needs_flow(request, arrival, &self.own) {
             self.token(arrival)
         } else {
@@ -281,7 +286,7 @@ impl Edge {
                 .map(|(id, value)| sip_api::Header { name: id.as_str().to_owned(), value: text(value) })
                 .collect(),
             event: request.first(HeaderId::Event).map_or(String::new(), text),
-            in_dialog: request.to().is_ok_and(|to| to.tag().is_some()),
+            in_dialog: in_dialog(request),
             forwards: lineage::forwards_before(request),
         }
     }
@@ -292,10 +297,20 @@ impl Edge {
         sip_api::Source::new(&transport, arrival.source, self.is_trusted(arrival))
     }
 
+    /// Has the sender proved to be somebody, or is it trusted to be?
+    fn is_known(&self, pending: &Pending, identity: &str) -> bool {
+        !identity.is_empty() || self.is_trusted(&pending.arrival)
+    }
+
     fn is_trusted(&self, arrival: &Arrival) -> bool {
         self.config.trusted.iter().any(|network| network.contains(arrival.source.ip()))
             || self.proved.is_trusted(arrival.flow)
     }
+}
+
+/// Does the request say that it belongs to a dialog?
+fn in_dialog(request: &Message) -> bool {
+    request.to().is_ok_and(|to| to.tag().is_some())
 }
 
 fn label(plan: &Plan) -> &'static str {

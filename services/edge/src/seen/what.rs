@@ -77,8 +77,8 @@ impl Edge {
             if uri.has_param(RELAYED) {
                 return None;
             }
-            party = party.or_else(|| self.is_marked_by(request, &uri, from).then_some(Party::Caller));
-            party = party.or_else(|| self.is_marked_by(request, &uri, to).then_some(Party::Callee));
+            party = party.or_else(|| self.is_marked_by_sender(request, &uri).then_some(Party::Caller));
+            party = party.or_else(|| self.is_marked_by_receiver(request, &uri).then_some(Party::Callee));
         }
         let party = party?;
         let began = match party {

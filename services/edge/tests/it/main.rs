@@ -17,6 +17,7 @@ mod ladders;
 mod leg_flows;
 mod leg_times;
 mod legs;
+mod let_in;
 mod merged;
 mod off_limits;
 mod operation;

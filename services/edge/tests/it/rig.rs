@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
-use ambient::{SeededEntropy, SystemClock};
+use ambient::{SeededEntropy, SystemClock, WallClock};
 use cluster_api::cluster::v1::Member;
 use cluster_rpc::membership::View;
 use cluster_rpc::{EdgeDirectory, IntakeLink, LegEventsLink, LocationLink, ProxiedCallsLink, Wiring, remote};
@@ -29,6 +30,7 @@ pub(crate) struct Rig {
     pub(crate) events: Arc<FakeLegEvents>,
     pub(crate) calls: Arc<FakeProxiedCalls>,
     pub(crate) drain: Drain,
+    clock: Arc<LaterClock>,
     metrics: Metrics,
     _stop: oneshot::Sender<()>,
     members: watch::Sender<View>,
@@ -73,6 +75,7 @@ impl Rig {
         config.domains = vec!["example.com".into()];
         configure(&mut config);
         let (members, view) = watch::channel(View::fixed(Vec::new(), vec![9; 32]));
+        let clock = Arc::new(LaterClock::default());
         let (events, drain) = (Arc::new(FakeLegEvents::default()), Drain::new());
         let calls = Arc::new(FakeProxiedCalls::default());
         let tasks = Tasks::new("edge", 1000);
@@ -86,7 +89,7 @@ impl Rig {
             intake: IntakeLink::Local(Arc::new(FakeIntake)),
             members: view,
             dns,
-            clock: Arc::new(SystemClock),
+            clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(1)),
             metrics: metrics.clone(),
             drain: drain.clone(),
@@ -117,10 +120,16 @@ impl Rig {
             events,
             calls,
             drain,
+            clock,
             metrics,
             _stop: stop,
             members,
         }
+    }
+
+    /// Makes its time of day later.
+    pub(crate) fn goes_on(&self, by: Duration) {
+        self.clock.0.fetch_add(by.as_secs(), Ordering::SeqCst);
     }
 
     /// Where it serves WebSocket.
@@ -140,6 +149,16 @@ impl Rig {
 
     pub(crate) async fn peer(&self) -> Peer {
         Peer::of(self.address).await
+    }
+}
+
+/// The time of day, so many seconds later.
+#[derive(Debug, Default)]
+struct LaterClock(AtomicU64);
+
+impl WallClock for LaterClock {
+    fn now(&self) -> SystemTime {
+        SystemClock.now() + Duration::from_secs(self.0.load(Ordering::SeqCst))
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct FakeLocation {
     pub(crate) routed: Mutex<Vec<RouteRequest>>,
     pub(crate) registered: Mutex<Vec<RegisterRequest>>,
     ended: Mutex<Vec<EndedFlow>>,
+    /// Whom the sender of each request has proved to be.
+    pub(crate) identity: Mutex<String>,
     /// So many batches of ended flows fail first.
     pub(crate) failing: std::sync::atomic::AtomicUsize,
     news: Notify,
@@ -68,6 +70,7 @@ impl FakeLocation {
             routed: Mutex::default(),
             registered: Mutex::default(),
             ended: Mutex::default(),
+            identity: Mutex::default(),
             failing: Default::default(),
             news: Notify::new(),
         })
@@ -105,7 +108,8 @@ impl Location for FakeLocation {
         let request = request.into_inner();
         let plan = (self.plan)(&request)?;
         self.routed.lock().unwrap().push(request);
-        Ok(Response::new(RouteResponse { plan: Some(plan), identity: String::new() }))
+        let identity = self.identity.lock().unwrap().clone();
+        Ok(Response::new(RouteResponse { plan: Some(plan), identity }))
     }
 
     async fn end_flows(
