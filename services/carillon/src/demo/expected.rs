@@ -109,13 +109,20 @@ type Place = (&'static str, usize);
 /// Pairs of which the first comes before the second.
 fn order(flow: Flow) -> &'static [(Place, Place)] {
     match flow {
-        Flow::Auto | Flow::Ringback => {
-            &[(("alice", 2), ("bob", 0)), (("bob", 1), ("alice", 4)), (("alice", 5), ("bob", 2))]
-        }
-        Flow::Iv | Flow::Iii => {
-            &[(("alice", 2), ("bob", 0)), (("bob", 2), ("alice", 4)), (("alice", 5), ("bob", 3))]
-        }
-        Flow::I => &[(("alice", 2), ("bob", 0)), (("bob", 2), ("alice", 3))],
+        Flow::Auto | Flow::Ringback => &[
+            (("alice", 3), ("bob", 0)),
+            (("bob", 1), ("alice", 4)),
+            (("alice", 5), ("bob", 2)),
+            (("alice", 6), ("bob", 6)),
+        ],
+        Flow::Iv | Flow::Iii => &[
+            (("alice", 3), ("bob", 0)),
+            (("bob", 2), ("alice", 4)),
+            (("alice", 5), ("bob", 3)),
+            (("bob", 3), ("alice", 6)),
+            (("alice", 7), ("bob", 4)),
+        ],
+        Flow::I => &[(("alice", 2), ("bob", 0)), (("bob", 3), ("alice", 3)), (("alice", 4), ("bob", 4))],
     }
 }
 
@@ -194,6 +201,26 @@ mod tests {
         all.extend(alice[3..].iter().map(|l| ("alice", *l)));
         all.extend(bob[4..].iter().map(|l| ("bob", *l)));
         all
+    }
+
+    /// LAD-1 … LAD-4: what goes to one phone after something went to the other is held to that order too.
+    #[test]
+    fn two_messages_of_carillon_to_different_phones_that_changed_places_are_told() {
+        for flow in [Flow::Ringback, Flow::Iv, Flow::Iii] {
+            let (alice, bob) = legs(flow);
+            let mut all: Vec<_> = alice[..3].iter().map(|l| ("alice", *l)).collect();
+            all.extend([("bob", bob[0]), ("alice", alice[3])]);
+            let differences = compare(flow, &seen(&all));
+            assert!(
+                differences.contains(&"step 4 of alice came after step 1 of bob".into()),
+                "{differences:?}"
+            );
+        }
+        let mut acks = flow_i();
+        let (to_bob, to_alice) = (6, 7);
+        assert_eq!((acks[to_bob], acks[to_alice].0), (("bob", "> ACK"), "alice"));
+        acks.swap(to_bob, to_alice);
+        assert_eq!(compare(Flow::I, &seen(&acks)), ["step 4 of bob came after step 4 of alice"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
 use anyhow::{Context, anyhow};
+use call_control::edges::LinkedEdges;
 use cluster_rpc::{
     Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink,
     ProxiedCallsLink, Replicas, RequestsLink, Wiring,
@@ -192,8 +193,8 @@ impl Parts {
         late: &Arc<LateEdge>,
     ) -> anyhow::Result<Option<call_control::Service>> {
         let Some(store) = store.filter(|_| self.roles.contains(&Role::CallControl)) else { return Ok(None) };
-        let view = joined.view(Role::CallControl)?;
-        let directory = EdgeDirectory::new(view.clone(), self.wiring.clone());
+        let membership = joined.membership(Role::CallControl)?;
+        let directory = EdgeDirectory::new(membership.watch(), self.wiring.clone());
         let id = super::members::process_id(settings);
         let (legs, requests) = match self.roles.contains(&Role::Edge) {
             true => (
@@ -204,7 +205,7 @@ impl Parts {
         };
         let deps = call_control::Deps {
             store,
-            edges: Arc::new(call_control::edges::LinkedEdges::new(legs, requests, view)),
+            edges: Arc::new(LinkedEdges::of_membership(legs, requests, membership.clone())),
             entropy: self.entropy.clone(),
             metrics: self.metrics.clone(),
             drain: self.drain.clone(),

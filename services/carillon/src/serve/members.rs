@@ -108,8 +108,16 @@ impl Joined {
     /// # Errors
     /// When the process does not run the role.
     pub fn view(&self, role: Role) -> anyhow::Result<watch::Receiver<View>> {
+        Ok(self.membership(role)?.watch())
+    }
+
+    /// The membership in one role.
+    ///
+    /// # Errors
+    /// When the process does not run the role.
+    pub fn membership(&self, role: Role) -> anyhow::Result<&Membership> {
         let found = self.0.iter().find(|(r, _)| *r == role);
-        Ok(found.with_context(|| format!("this process does not run {role}"))?.1.watch())
+        Ok(&found.with_context(|| format!("this process does not run {role}"))?.1)
     }
 
     /// Returns once every role has its first lease: then the registrar and the store behind it answer.
