@@ -53,10 +53,29 @@ def register_everybody(options, server, callee, kind, users):
     raise SystemExit(f"bench: {server.name} takes longer than {seconds:.0f} s to register {users} users")
 
 
+# What a server does later for what it was asked (telling of calls, writing behind) is part of its cost, and none of the next point's.
+QUIET_SECONDS, QUIET_SHARE, PATIENCE_SECONDS = 0.3, 0.1, 30
+
+
+def wait_until_quiet(server):
+    """Returns when all processes of the server together took less than a tenth of a core for a moment."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    before = sum(server.cpu_ns().values())
+    while time.monotonic() < end:
+        time.sleep(QUIET_SECONDS)
+        now = sum(server.cpu_ns().values())
+        if now - before < QUIET_SHARE * QUIET_SECONDS * 1e9:
+            return
+        before = now
+    raise SystemExit(f"bench: {server.name} is still busy {PATIENCE_SECONDS} s after the load")
+
+
 def measure(options, server, callee, point, users):
     mode, kind, rate, window = point
+    wait_until_quiet(server)
     before = server.cpu_ns()
     told = load(options, server, callee, kind, rate, window, options.seconds, users)
+    wait_until_quiet(server)
     after = server.cpu_ns()
     answered = max(told["done"], 1)
     cost = {part: (after[part] - before[part]) / 1000 / answered for part in after}

@@ -29,6 +29,6 @@ pub use api::{CallControlApi, TONES};
 pub use config::Config;
 pub use deliver::Deliver;
 pub use proxied::Reports;
-pub use repository::{EVENTS, Known, Loaded, Repository};
+pub use repository::{EVENTS, Known, Loaded, Repository, read_events};
 pub use service::{Deps, Service, build};
 pub use wire::effects::carry_request;

@@ -6,7 +6,6 @@ use call_control::{Known, Loaded, Repository};
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::edge::v1::CarryRequest;
 use parking_lot::Mutex;
-use prost::Message as _;
 use store::MemoryStore;
 
 use crate::cluster::call_control_config;
@@ -58,7 +57,8 @@ impl Records {
         for partition in self.repository.partitions() {
             let entries = self.repository.store().log_read(partition, call_control::EVENTS, None, MOST);
             for entry in entries.await.expect("memory answers") {
-                events.push(cc::CallEvent::decode(entry.entry).expect("an event"));
+                let read = call_control::read_events(entry).expect("events");
+                events.extend(read.into_iter().map(|(_, event)| event));
             }
         }
         events

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cluster_api::callcontrol::v1 as wire;
+use cluster_api::callcontrol::v1::proxied_call_event::Type;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -12,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::engine::time::Moment;
 use crate::refusal;
-use crate::repository::{Known, Loaded, ProxiedChange};
+use crate::repository::{CALLS_AT_ONCE, Known, Loaded, ProxiedChange, Repository};
 use crate::runner::{ApplyError, Runner};
 
 use super::call::ProxiedCall;
@@ -20,7 +21,7 @@ use super::fold::{Reporter, fold};
 
 /// Events of one report at most.
 const MAX_EVENTS: usize = 1000;
-/// Calls of one report that are committed at a time.
+/// Commits of one report that are under way at a time.
 const AT_A_TIME: usize = 32;
 
 /// The server of `ProxiedCalls`.
@@ -35,36 +36,92 @@ impl Reports {
         Reports { runner }
     }
 
-    /// Commits the events of one call.
-    async fn take(
-        &self,
-        reporter: &Reporter,
-        call_id: &str,
-        events: &[wire::ProxiedCallEvent],
-    ) -> Result<(), ApplyError> {
+    /// Commits what happened to some calls of one partition.
+    async fn take(&self, reporter: &Reporter, number: usize, told: &[Told]) -> Result<(), ApplyError> {
         let repository = &self.runner.repository;
-        for _ in 0..self.runner.config().commit_attempts {
-            let before = repository.load(call_id).await?;
-            let mut call = match before.as_ref().map(|before| &before.known) {
-                None => None,
-                Some(Known::Proxied(call)) => Some((**call).clone()),
-                // Ended long ago, or a call of ours: nothing to learn.
-                Some(Known::Over(_) | Known::Live(_)) => return Ok(()),
-            };
-            let now = Moment::from(repository.now());
-            let mut public = Vec::new();
-            for event in events {
-                public.extend(fold(&mut call, reporter, event, now));
+        for attempt in 0..self.runner.config().commit_attempts {
+            // What begins here is nearly always new, and the commit shows it; a report that comes again is found out by it.
+            let is_known = |told: &&Told| attempt > 0 || !told.begins();
+            let ids: Vec<_> = told.iter().filter(is_known).map(|told| told.call_id.as_str()).collect();
+            let mut loaded = match ids.is_empty() {
+                true => Vec::new(),
+                false => repository.load_many(number, &ids).await?,
             }
-            let Some(call) = call.filter(|call| has_changed(before.as_ref(), call)) else { return Ok(()) };
-            let change = ProxiedChange { before: before.as_ref(), call, events: public, request: None };
-            match repository.save_proxied(change).await {
+            .into_iter();
+            let found: Vec<_> = told
+                .iter()
+                .map(|told| if is_known(&told) { loaded.next().unwrap_or(Ok(None)) } else { Ok(None) })
+                .collect();
+            let now = Moment::from(repository.now());
+            let changes = told.iter().zip(&found).filter_map(|(told, found)| {
+                let before = found.as_ref().ok()?.as_ref();
+                change(reporter, told, before, now)
+            });
+            let changes: Vec<_> = changes.collect();
+            let saved = match changes.is_empty() {
+                true => Ok(()),
+                false => repository.save_all_proxied(number, changes).await,
+            };
+            match saved {
                 Err(StoreError::Conflict) => self.runner.counts.conflicts.inc(),
-                result => return Ok(result?),
+                Err(error) => return Err(error.into()),
+                // A record that cannot be read is in nobody's way; its call is reported again.
+                Ok(()) => return found.into_iter().try_for_each(|found| Ok(found.map(drop)?)),
             }
         }
         Err(ApplyError::Contended)
     }
+}
+
+/// What a report tells of one call, in order.
+struct Told {
+    call_id: String,
+    events: Vec<wire::ProxiedCallEvent>,
+}
+
+impl Told {
+    fn begins(&self) -> bool {
+        self.events.first().is_some_and(|event| event.r#type() == Type::Started)
+    }
+}
+
+/// What becomes of a call; nothing when that is what it was.
+fn change<'a>(
+    reporter: &Reporter,
+    told: &Told,
+    before: Option<&'a Loaded>,
+    now: Moment,
+) -> Option<ProxiedChange<'a>> {
+    let mut call = match before.map(|before| &before.known) {
+        None => None,
+        Some(Known::Proxied(call)) => Some((**call).clone()),
+        // Ended long ago, or a call of ours: nothing to learn.
+        Some(Known::Over(_) | Known::Live(_)) => return None,
+    };
+    let events = told.events.iter().flat_map(|event| fold(&mut call, reporter, event, now)).collect();
+    let call = call.filter(|call| has_changed(before, call))?;
+    Some(ProxiedChange { before, call, events, request: None })
+}
+
+/// The calls of a report by partition, in commits.
+fn commits(repository: &Repository, events: Vec<wire::ProxiedCallEvent>) -> Vec<(usize, Vec<Told>)> {
+    let mut by_call: HashMap<String, Vec<wire::ProxiedCallEvent>> = HashMap::new();
+    for event in events {
+        by_call.entry(event.call_id.clone()).or_default().push(event);
+    }
+    let mut by_partition: HashMap<usize, Vec<Told>> = HashMap::new();
+    for (call_id, events) in by_call {
+        let number = repository.partition_number(&call_id);
+        by_partition.entry(number).or_default().push(Told { call_id, events });
+    }
+    let mut commits = Vec::with_capacity(by_partition.len());
+    for (number, mut calls) in by_partition {
+        while calls.len() > CALLS_AT_ONCE {
+            commits.push((number, calls.split_off(calls.len() - CALLS_AT_ONCE)));
+        }
+        commits.push((number, calls));
+    }
+    commits
 }
 
 #[async_trait::async_trait]
@@ -80,12 +137,9 @@ impl ProxiedCalls for Reports {
             return Err(Status::invalid_argument("expected edge_id and at most 1000 events with a call_id"));
         }
         let reporter = Reporter { edge_id, edge_epoch };
-        let mut by_call: HashMap<String, Vec<wire::ProxiedCallEvent>> = HashMap::new();
-        for event in events {
-            by_call.entry(event.call_id.clone()).or_default().push(event);
-        }
+        let commits = commits(&self.runner.repository, events);
         let calls: Vec<_> =
-            by_call.iter().map(|(call_id, events)| self.take(&reporter, call_id, events)).collect();
+            commits.iter().map(|(number, told)| self.take(&reporter, *number, told)).collect();
         let failed = stream::iter(calls)
             .buffer_unordered(AT_A_TIME)
             .filter_map(|result| std::future::ready(result.err()))

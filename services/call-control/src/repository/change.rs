@@ -8,14 +8,14 @@ use prost::Message as _;
 use store::{Batch, Expect, StoreError};
 
 use super::Repository;
+use super::events;
 use super::listing::{Position, Summary};
-use super::names::{self, DUE, EVENTS};
+use super::names::{self, DUE};
 use super::requests::RequestUse;
 use super::stored::{Head, Known, Loaded};
 use crate::edges::EdgeLife;
 use crate::engine::DueChange;
 use crate::engine::call::Call;
-use crate::proxied::call::ProxiedCall;
 
 /// A step, or several in a row, ready to be committed.
 #[derive(Debug)]
@@ -34,34 +34,23 @@ pub struct Change<'a> {
     pub request: Option<&'a RequestUse>,
 }
 
-/// A change of a proxied call.
-#[derive(Debug)]
-pub struct ProxiedChange<'a> {
-    /// The call before; `None` for a new one.
-    pub before: Option<&'a Loaded>,
-    /// The call after.
-    pub call: ProxiedCall,
-    /// What the application learns, in order.
-    pub events: Vec<wire::CallEvent>,
-    /// The request id that is used by this change.
-    pub request: Option<&'a RequestUse>,
-}
-
 impl Repository {
     /// Commits a change; returns the call as it now is.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when another replica was faster, or the request id is used already.
-    pub async fn save(&self, change: Change<'_>) -> Result<Loaded, StoreError> {
+    pub async fn save(&self, mut change: Change<'_>) -> Result<Loaded, StoreError> {
         let now = self.store.now();
+        let number = self.partition_number(&change.after.call_id);
         let begin = match change.before {
             Some(before) => before.begin,
-            None => Some(self.place_before(&change.after.call_id).await?),
+            None => Some(self.place_before(number).await?),
         };
         let head = Head { revision: revision(&change), begin };
-        let batch = self.batch(&change, head, now);
+        let mut batch = self.batch(&change, head, now);
+        events::append(&mut batch, std::mem::take(&mut change.events));
         let outcome = self.store.commit(batch).await?;
-        self.passed(&change.after.call_id, &outcome.cursors);
+        self.passed(number, &outcome.cursors);
         let (version, Head { revision, begin }) = (outcome.version, head);
         Ok(Loaded { version, revision, begin, known: known(change.after, revision, change.finished) })
     }
@@ -101,9 +90,6 @@ impl Repository {
         } else if had_effects && !has_effects {
             batch.due_remove(DUE, names::due_effects(call_id));
         }
-        for event in &change.events {
-            batch.log_append(EVENTS, event.encode_to_vec());
-        }
         batch
     }
 
@@ -121,7 +107,7 @@ impl Repository {
         }
     }
 
-    fn put_listing(
+    pub(super) fn put_listing(
         &self,
         batch: &mut Batch,
         position: &Position,
@@ -136,67 +122,24 @@ impl Repository {
             batch.index_add(names::LIVE, position.as_str(), new.encode_to_vec());
             return;
         }
-        if !old.is_some_and(Summary::is_ended) {
+        if old.is_some_and(|old| !old.is_ended()) {
             batch.index_remove(names::LIVE, position.as_str());
+        }
+        if !old.is_some_and(Summary::is_ended) {
             let forget = names::due_forget(position.as_str());
             batch.due_add(DUE, forget, now + self.ended_retention, "");
         }
         batch.index_add(names::ENDED, position.as_str(), new.encode_to_vec());
     }
-
-    /// Commits a change of a proxied call.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when another report was faster.
-    pub async fn save_proxied(&self, change: ProxiedChange<'_>) -> Result<(), StoreError> {
-        let ProxiedChange { before, mut call, mut events, request } = change;
-        let now = self.store.now();
-        let revision = before.map_or(0, |before| before.revision) + 1;
-        let begin = match before {
-            Some(before) => before.begin,
-            None => Some(self.place_before(&call.call.call_id).await?),
-        };
-        let head = Head { revision, begin };
-        let old = before.map(|before| Summary::of_public(&before.public()));
-        let new = Summary::of_public(&call.call);
-        call.call.etag = revision.to_string();
-        for public in events.iter_mut().filter_map(|event| event.call.as_mut()) {
-            public.etag.clone_from(&call.call.etag);
-        }
-        let call_id = call.call.call_id.clone();
-        let position = Position::of(crate::wire::moment(call.call.create_time.as_ref()).millis(), &call_id);
-        let expect = before.map_or(Expect::Absent, |before| Expect::Version(before.version));
-        let old_edges: BTreeSet<_> = match before.map(|before| &before.known) {
-            Some(Known::Proxied(before)) => before.depends_on().into_iter().collect(),
-            Some(Known::Live(_) | Known::Over(_)) | None => BTreeSet::new(),
-        };
-        let new_edges: BTreeSet<_> = call.depends_on().into_iter().collect();
-        let mut batch = Batch::new(self.partition(&call_id));
-        if new.is_ended() {
-            let value = head.over(call.call);
-            batch.put_for(names::call(&call_id), value, expect, self.ended_retention);
-            batch.due_remove(DUE, names::due_timer(&call_id));
-        } else {
-            batch.due_add(DUE, names::due_timer(&call_id), SystemTime::from(call.due(now.into())), "");
-            batch.put(names::call(&call_id), head.proxied(call), expect);
-        }
-        put_edges(&mut batch, &call_id, &old_edges, &new_edges);
-        if let Some(request) = request {
-            let name = names::request(&request.request_id);
-            batch.put_for(name, request.encode_to_vec(), Expect::Absent, self.request_retention);
-        }
-        self.put_listing(&mut batch, &position, old.as_ref(), &new, now);
-        for event in &events {
-            batch.log_append(EVENTS, event.encode_to_vec());
-        }
-        let outcome = self.store.commit(batch).await?;
-        self.passed(&call_id, &outcome.cursors);
-        Ok(())
-    }
 }
 
 /// Keeps the list of calls that depend on each edge.
-fn put_edges(batch: &mut Batch, call_id: &str, old: &BTreeSet<EdgeLife>, new: &BTreeSet<EdgeLife>) {
+pub(super) fn put_edges(
+    batch: &mut Batch,
+    call_id: &str,
+    old: &BTreeSet<EdgeLife>,
+    new: &BTreeSet<EdgeLife>,
+) {
     for edge in new.difference(old) {
         batch.index_add(names::EDGES, names::edge(edge), "");
         batch.index_add(names::calls_of(edge), call_id, "");

@@ -9,15 +9,17 @@
 //! | index `edge/EDGE/EPOCH`     | calls that depend on this life of an edge                                               |
 //! | index `edges`               | the lives of edges for which there is such an index                                     |
 //! | queue `due`                 | `t/CALL` the engine's timer, `o/CALL` effects not carried yet, `x/…` an ended call to be dropped from its index, `l/EDGE/EPOCH` a lost edge |
-//! | log `events`                | call events in their public form                                                        |
+//! | log `events`                | call events in their public form; those of one call and commit are one entry ([`events`]) |
 //!
 //! A call id ends with the number of its partition, so that a call and the request id that made it commit together.
 
 mod change;
+mod events;
 mod filter;
 mod listing;
 mod merge;
 mod names;
+mod proxied;
 mod requests;
 mod stored;
 
@@ -28,10 +30,12 @@ use ambient::Entropy;
 use parking_lot::Mutex;
 use store::{Cursor, Partition, Partitions, Store, StoreError};
 
-pub use self::change::{Change, ProxiedChange};
+pub use self::change::Change;
+pub use self::events::read as read_events;
 pub use self::filter::Filter;
 pub use self::listing::{Listed, Position, Summary, address_of_record};
 pub use self::names::{DUE, DueWork, EVENTS};
+pub use self::proxied::{CALLS_AT_ONCE, ProxiedChange};
 pub use self::requests::RequestUse;
 pub use self::stored::{Known, Loaded};
 use crate::config::Config;
@@ -111,10 +115,9 @@ impl Repository {
         self.store.now()
     }
 
-    /// A place in the event log before everything that is appended from now on about this call: where this replica saw the
-    /// log last, if that was just now, else where it ends.
-    async fn place_before(&self, call_id: &str) -> Result<Cursor, StoreError> {
-        let number = self.partition_number(call_id);
+    /// A place in the event log of a partition before everything that is appended from now on: where this replica saw the log
+    /// last, if that was just now, else where it ends.
+    async fn place_before(&self, number: usize) -> Result<Cursor, StoreError> {
         let recent = self.now().checked_sub(RECENT).unwrap_or(SystemTime::UNIX_EPOCH);
         let seen = *self.tails[number].lock();
         if let Some(seen) = seen.filter(|seen| seen.time() >= recent) {
@@ -124,9 +127,9 @@ impl Repository {
     }
 
     /// The log was at least so far.
-    fn passed(&self, call_id: &str, cursors: &[Cursor]) {
+    fn passed(&self, number: usize, cursors: &[Cursor]) {
         if let Some(last) = cursors.last() {
-            let mut seen = self.tails[self.partition_number(call_id)].lock();
+            let mut seen = self.tails[number].lock();
             *seen = (*seen).max(Some(*last));
         }
     }
@@ -161,18 +164,18 @@ impl Repository {
         self.store.commit(batch).await.map(drop)
     }
 
-    /// Drops an ended call from the index.
+    /// Drops ended calls from the index: their positions, at most a hundred.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn forget_ended(
-        &self,
-        partition: &Partition,
-        position: &str,
-        due_id: &str,
-    ) -> Result<(), StoreError> {
+    pub async fn forget_ended(&self, partition: &Partition, positions: &[&str]) -> Result<(), StoreError> {
         let mut batch = store::Batch::new(partition);
-        batch.index_remove(names::ENDED, position).due_remove(DUE, due_id);
+        for position in positions {
+            batch.index_remove(names::ENDED, *position);
+        }
+        for position in positions {
+            batch.due_remove(DUE, names::due_forget(position));
+        }
         self.store.commit(batch).await.map(drop)
     }
 

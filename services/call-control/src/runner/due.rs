@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use store::Partition;
+use store::{Due, Partition};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ApplyError, How, Runner};
@@ -44,31 +44,47 @@ impl Runner {
             }
         };
         let count = claimed.len();
-        for due in claimed {
+        let is_forgetting = |due: &Due| matches!(DueWork::parse(&due.id), Some(DueWork::Forget(_)));
+        let (forgotten, others): (Vec<_>, Vec<_>) = claimed.into_iter().partition(is_forgetting);
+        if !forgotten.is_empty() {
+            let (runner, partition) = (Arc::clone(self), partition.clone());
+            // What is not begun is claimed again after the lease.
+            let _ = self.tasks.spawn("due", async move { runner.forget(&partition, &forgotten).await });
+        }
+        for due in others {
             let (runner, partition) = (Arc::clone(self), partition.clone());
             let work = async move { runner.work_on(&partition, &due.id).await };
             if self.tasks.spawn("due", work).is_err() {
-                // Claimed again after the lease.
                 break;
             }
         }
         count
     }
 
+    /// Drops ended calls from the index: all that one claim found at once.
+    async fn forget(&self, partition: &Partition, claimed: &[Due]) {
+        let position = |due: &'_ Due| match DueWork::parse(&due.id) {
+            Some(DueWork::Forget(position)) => Some(position.to_owned()),
+            _ => None,
+        };
+        let positions: Vec<_> = claimed.iter().filter_map(position).collect();
+        let positions: Vec<_> = positions.iter().map(String::as_str).collect();
+        self.counts.due.with_label_values(&["forget"]).inc_by(positions.len() as u64);
+        if let Err(error) = self.repository.forget_ended(partition, &positions).await {
+            tracing::debug!(%error, "ended calls are left to the next claim");
+        }
+    }
+
     async fn work_on(self: Arc<Self>, partition: &Partition, due_id: &str) {
         let result = match DueWork::parse(due_id) {
             Some(DueWork::Timer(call_id)) => self.timer_fired(partition, due_id, call_id).await,
             Some(DueWork::Effects(call_id)) => self.take_effects_over(partition, due_id, call_id).await,
-            Some(DueWork::Forget(position)) => {
-                self.counts.due.with_label_values(&["forget"]).inc();
-                self.repository.forget_ended(partition, position, due_id).await.map_err(ApplyError::from)
-            }
             Some(DueWork::LostEdge(edge)) => {
                 self.counts.due.with_label_values(&["lost_edge"]).inc();
                 self.tell_lost(partition, &edge).await
             }
-            // Of a later version: its replicas will claim it.
-            None => Ok(()),
+            // Of a later version: its replicas will claim it. Ended calls are forgotten together.
+            None | Some(DueWork::Forget(_)) => Ok(()),
         };
         if let Err(error) = result {
             tracing::debug!(%error, due_id, "due work is left to the next claim");

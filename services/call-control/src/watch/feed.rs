@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use cluster_api::callcontrol::v1 as wire;
 use parking_lot::Mutex;
-use prost::Message as _;
 use store::{Cursor, LogEntry, Partition, Store, StoreError};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
-use crate::repository::EVENTS;
+use crate::repository::{EVENTS, read_events};
 
 /// Entries read at once.
 const CHUNK: usize = 500;
@@ -130,12 +129,14 @@ impl Feed {
     }
 
     pub(super) async fn run(self: Arc<Self>, store: Arc<dyn Store>) {
-        let mut wakeups = store.watch_log(&self.partition, EVENTS);
+        // While nobody ever listened, nobody is to be woken by every commit.
+        let mut wakeups = None;
         loop {
             let Some(position) = self.position() else {
                 self.wake.notified().await;
                 continue;
             };
+            let wakeups = wakeups.get_or_insert_with(|| store.watch_log(&self.partition, EVENTS));
             match store.log_read(&self.partition, EVENTS, Some(position), CHUNK).await {
                 Ok(entries) if entries.is_empty() => {
                     wakeups.recv().await;
@@ -164,19 +165,11 @@ impl Feed {
     fn give(&self, entries: Vec<LogEntry>) {
         let decoded: Vec<_> = entries.into_iter().map(decode).collect();
         let mut state = self.state.lock();
-        for (cursor, entry) in decoded {
-            state.position = Some(cursor);
-            let Some(entry) = entry else { continue };
-            let State { listeners, of_call, .. } = &mut *state;
-            let of_this = of_call.get(&entry.event.call_id).into_iter().flatten();
-            for listener in listeners.iter().chain(of_this).filter(|listener| listener.after < cursor) {
-                let Subscriber { buffer, ended, .. } = &listener.subscriber;
-                if let Err(mpsc::error::TrySendError::Full(_)) =
-                    buffer.try_send((listener.number, Arc::clone(&entry)))
-                {
-                    ended.set(Reason::Slow);
-                }
+        for (behind, events) in decoded {
+            for entry in events {
+                state.give(&entry);
             }
+            state.position = Some(behind);
         }
         state.drop_listeners(|listener| {
             listener.subscriber.buffer.is_closed() || listener.subscriber.ended.reason().is_some()
@@ -194,6 +187,20 @@ impl Feed {
 }
 
 impl State {
+    /// Gives an event to who has not seen it: a listener, as the feed, may have begun between the events of one entry.
+    fn give(&self, entry: &Arc<Entry>) {
+        let of_this = self.of_call.get(&entry.event.call_id).into_iter().flatten();
+        let all = self.listeners.iter().chain(of_this);
+        for listener in all.filter(|listener| listener.after < entry.cursor) {
+            let Subscriber { buffer, ended, .. } = &listener.subscriber;
+            if let Err(mpsc::error::TrySendError::Full(_)) =
+                buffer.try_send((listener.number, Arc::clone(entry)))
+            {
+                ended.set(Reason::Slow);
+            }
+        }
+    }
+
     fn drop_listeners(&mut self, mut is_over: impl FnMut(&Listener) -> bool) {
         self.listeners.retain(|listener| !is_over(listener));
         self.of_call.retain(|_, listeners| {
@@ -203,14 +210,18 @@ impl State {
     }
 }
 
-/// What cannot be read is skipped: it was written by a later version.
-pub(super) fn decode(entry: LogEntry) -> (Cursor, Option<Arc<Entry>>) {
-    let cursor = entry.cursor;
-    match wire::CallEvent::decode(entry.entry) {
-        Ok(event) => (cursor, Some(Arc::new(Entry { cursor, event }))),
+/// The events of an entry of the log, and the place behind them. What cannot be read is skipped: it was written by a later
+/// version.
+pub(super) fn decode(entry: LogEntry) -> (Cursor, Vec<Arc<Entry>>) {
+    let behind = entry.cursor;
+    match read_events(entry) {
+        Ok(events) => {
+            let entries = events.into_iter().map(|(cursor, event)| Arc::new(Entry { cursor, event }));
+            (behind, entries.collect())
+        }
         Err(error) => {
-            tracing::warn!(%error, %cursor, "an event cannot be read");
-            (cursor, None)
+            tracing::warn!(%error, cursor = %behind, "an event cannot be read");
+            (behind, Vec::new())
         }
     }
 }

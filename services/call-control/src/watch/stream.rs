@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cluster_api::callcontrol::v1 as wire;
 use cluster_api::convert::timestamp;
 use futures_util::future::try_join_all;
-use store::{Cursor, StoreError};
+use store::{Cursor, LogEntry, StoreError};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -183,10 +183,7 @@ impl Pump {
             let store = Arc::clone(self.watches.runner.repository.store());
             let entries = store.log_read(feed.partition(), EVENTS, Some(self.cursors[number]), CHUNK).await?;
             for entry in entries {
-                match decode(entry) {
-                    (_, Some(entry)) => self.give(number, &entry).await?,
-                    (cursor, None) => self.cursors[number] = cursor,
-                }
+                self.give_all(number, entry).await?;
             }
         }
         if let Scope::Call { is_over: true, .. } = self.scope {
@@ -206,10 +203,7 @@ impl Pump {
                 return Ok(());
             }
             for entry in entries {
-                match decode(entry) {
-                    (_, Some(entry)) => self.give(number, &entry).await?,
-                    (cursor, None) => self.cursors[number] = cursor,
-                }
+                self.give_all(number, entry).await?;
             }
         }
     }
@@ -248,7 +242,19 @@ impl Pump {
         }
     }
 
-    /// Passes an entry on if the client wants it. Log and feed give each entry once, and none from before the cursor.
+    /// Passes on what an entry of the log tells of behind the cursor.
+    async fn give_all(&mut self, number: usize, entry: LogEntry) -> Result<(), Stop> {
+        let (behind, events) = decode(entry);
+        for event in events {
+            if event.cursor.number > self.cursors[number].number {
+                self.give(number, &event).await?;
+            }
+        }
+        self.cursors[number] = behind;
+        Ok(())
+    }
+
+    /// Passes an event on if the client wants it. Log and feed give each event once, and none from before the cursor.
     async fn give(&mut self, number: usize, entry: &Entry) -> Result<(), Stop> {
         self.cursors[number] = entry.cursor;
         let event = &entry.event;

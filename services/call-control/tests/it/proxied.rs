@@ -1,5 +1,7 @@
 //! Calls that edges merely proxy.
 
+mod cost;
+
 use std::time::Duration;
 
 use call_control::Config;
