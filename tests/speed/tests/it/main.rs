@@ -1,5 +1,7 @@
 //! What forwarding costs, as far as it can be counted exactly.
 
+mod linear;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
