@@ -74,6 +74,11 @@ impl World {
             steps = vec![Saying::Final(200)];
         }
         let (edge, leg, effect, invite) = (phone.edge, phone.leg, phone.invite_effect, phone.invite.clone());
+        let may_update = phone.state == State::Ringing && phone.has_early_session && !phone.unpracked;
+        if may_update && self.chance.percent(10) {
+            self.ask(at, "UPDATE"); // LAD-4 k
+        }
+        let phone = &mut self.phones[at];
         let step = steps[0];
         let is_reliable =
             matches!(step, Saying::Provisional { is_reliable: true, .. } | Saying::Final(200..=299));
@@ -170,6 +175,11 @@ impl World {
             .into_iter()
             .filter(|at| matches!(self.phones[*at].state, State::Called | State::Ringing))
             .collect();
+        if let Some(at) = ringing.first().copied().filter(|at| !self.phones[*at].unpracked)
+            && self.chance.percent(15)
+        {
+            return self.follow_plan(at, vec![Saying::Final(200)]); // LAD-10 R3: it has just answered
+        }
         for at in &ringing {
             self.phones[*at].state = State::Over;
         }

@@ -3,12 +3,14 @@
 //! `CARILLON_SIM_SEED=n` runs one seed, `CARILLON_SIM_RUNS=n` so many from `CARILLON_SIM_FROM` on; a failure prints its seed and
 //! its history.
 
+mod branches;
 mod called;
 mod edge;
 mod phone;
 mod rules;
 mod shell;
 mod talk;
+mod walk;
 mod wire;
 mod world;
 
@@ -23,7 +25,6 @@ const FLOWS: [Flow; 5] = [Flow::Iv, Flow::Ringback, Flow::Iii, Flow::I, Flow::Au
 /// open, every 2xx is acknowledged or ended, and nobody keeps ringing.
 #[test]
 fn every_call_ends_once_and_completely() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     if let Some(seed) = number("CARILLON_SIM_SEED") {
         return run(seed);
     }
@@ -76,13 +77,25 @@ fn the_runs_reach_every_stage() {
 
 fn run(seed: u64) {
     let mut world = World::new(seed, FLOWS[(seed % 5) as usize]);
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        world.run();
-        rules::check(&world);
-    }));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| checked(&mut world)));
     if let Err(panic) = outcome {
-        println!("{}", world.history.join("\n"));
         println!("CARILLON_SIM_SEED={seed}");
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Runs, and shows what happened when something of it must not be.
+fn checked(world: &mut World) {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        world.run();
+        rules::check(world);
+    }));
+    if let Err(panic) = outcome {
+        println!("{}", world.history.join("\n"));
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use call_control::engine::effect::Effect;
-use call_control::engine::event::{Carried, EdgeEvent, Event, LegEvent};
+use call_control::engine::event::{Carried, Command, EdgeEvent, Event, LegEvent};
 use call_control::engine::{DueChange, Step, StepError, step};
 use call_control::record;
 
 use super::phone::lines_of;
-use super::world::{START_MS, Todo, World};
+use super::walk::Interruption;
+use super::world::{LEASE_MS, START_MS, Todo, World};
 
 impl World {
     pub fn carry(&mut self) {
@@ -38,6 +39,9 @@ impl World {
                 continue;
             }
             self.take_on(edge, &effect);
+            if self.is_dying {
+                continue; // nothing that edges say is committed
+            }
             if self.chance.percent(8) {
                 blocked.insert(effect.leg_id.clone()); // the confirmation is lost, it is carried again later
                 continue;
@@ -45,8 +49,26 @@ impl World {
             let (edge_id, edge_epoch) = (self.edges[edge].id.clone(), self.edges[edge].epoch);
             self.take(&Event::Carried(Carried { effect: effect.number, edge_id, edge_epoch }));
         }
+        if std::mem::take(&mut self.is_dying) {
+            self.die_for_a_while();
+        }
         if !self.call.outbox.is_empty() {
             self.after(300, Todo::Carry);
+        }
+    }
+
+    fn die_for_a_while(&mut self) {
+        self.log("the replica dies".into());
+        self.dead_until = self.now + LEASE_MS;
+    }
+
+    fn interrupt(&mut self, interruption: Interruption) {
+        let hang_up = || Todo::Command(Command::Hangup { reason: String::new() });
+        match interruption {
+            Interruption::HangUp => self.after(0, hang_up()),
+            Interruption::HangUpLater => self.after(2, hang_up()),
+            Interruption::Dies => self.die_for_a_while(),
+            Interruption::DiesLater => self.is_dying = true,
         }
     }
 
@@ -114,6 +136,10 @@ impl World {
         }
         if !taken.effects.is_empty() {
             self.after(1, Todo::Carry);
+        }
+        self.commits += 1;
+        if let Some((_, interruption)) = self.interruption.filter(|(step, _)| *step == self.commits) {
+            self.interrupt(interruption);
         }
     }
 }

@@ -83,7 +83,7 @@ impl World {
                 if chance.percent(2) {
                     return None;
                 }
-                let refusal = [488, 491, 500, 504, 405, 481, 606, 603][chance.below(8) as usize];
+                let refusal = [488, 491, 500, 504, 405, 481, 606, 603, 415][chance.below(9) as usize];
                 if chance.percent(25) {
                     if refusal == 481 {
                         phone.state = State::Over;

@@ -12,11 +12,14 @@ use call_control::engine::{Context, Credential, Redirects, StepError, create, st
 
 use super::edge::Edge;
 use super::phone::Phone;
+use super::walk::Interruption;
 
 pub const START_MS: u64 = 1_700_000_000_000;
 pub const TRANSACTION_MS: u64 = 32_000;
 /// After this time the application hangs up, if it has not before.
 const HANGUP_MS: u64 = 150_000;
+/// How long work lies before another replica takes it over.
+pub const LEASE_MS: u64 = 2_000;
 /// A run that is not over by then never is.
 const LIMIT_MS: u64 = 900_000;
 
@@ -114,10 +117,22 @@ pub struct World {
     pub due: Option<u64>,
     pub adapted: u32,
     pub last_arrival: [u64; 2],
+    /// How often the call was committed.
+    pub commits: u32,
+    /// What comes after which commit.
+    pub interruption: Option<(u32, Interruption)>,
+    /// No replica works before.
+    pub dead_until: u64,
+    /// The replica dies before it commits what edges say to what it carries next.
+    pub is_dying: bool,
 }
 
 impl World {
     pub fn new(seed: u64, flow: Flow) -> World {
+        World::interrupted(seed, flow, None)
+    }
+
+    pub fn interrupted(seed: u64, flow: Flow, interruption: Option<(u32, Interruption)>) -> World {
         let mut chance = Chance(seed);
         let party = |name: &str| Party { uri: format!("sip:{name}@example.com"), ..Party::default() };
         let config = Config {
@@ -166,6 +181,10 @@ impl World {
             due: None,
             adapted: 0,
             last_arrival: [0; 2],
+            commits: 0,
+            interruption,
+            dead_until: 0,
+            is_dying: false,
         };
         world.commit(made);
         let hang_up = if world.chance.percent(30) { world.chance.below(HANGUP_MS) } else { HANGUP_MS };
@@ -195,6 +214,11 @@ impl World {
     }
 
     pub fn happen(&mut self, todo: Todo) {
+        let needs_replica =
+            matches!(todo, Todo::Carry | Todo::Deliver(_) | Todo::Due | Todo::Command(_) | Todo::Lost(_));
+        if needs_replica && self.now < self.dead_until {
+            return self.at(self.dead_until, todo);
+        }
         match todo {
             Todo::Carry => self.carry(),
             Todo::Deliver(edge) => self.deliver(edge),
