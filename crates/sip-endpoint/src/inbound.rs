@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use sip_message::{
-    HeaderId, Limits, Message, ParseError, ParseErrorKind, ResponseBuilder, Rport, Via, Warning, host_ip,
+    HeaderError, HeaderId, Limits, Message, ParseError, ParseErrorKind, ResponseBuilder, Rport, Via, Warning,
+    host_ip,
 };
 
 use crate::counters::{Counter, Counters};
@@ -46,9 +47,12 @@ pub(crate) fn admit(
     tags: &RandomState,
     counters: &Counters,
 ) -> Verdict {
-    let Ok(essentials) = message.essentials() else {
-        counters.malformed_mandatory.one_more();
-        return refuse(&message, 400, None, way, tags, counters);
+    let essentials = match message.essentials() {
+        Ok(essentials) => essentials,
+        Err(error) => {
+            counters.malformed_mandatory.one_more();
+            return refuse(&message, 400, Some(error.into()), way, tags, counters);
+        }
     };
     if !message.is_request() {
         if !names.wrote(&essentials.via) {
@@ -87,7 +91,7 @@ pub(crate) fn refuse_unparsed(
     let (counter, status) = meaning(error.kind, counters);
     counter.one_more();
     match Message::salvage(bytes, limits) {
-        Some(message) => refuse(&message, status, Some(error), way, tags, counters),
+        Some(message) => refuse(&message, status, Some(error.into()), way, tags, counters),
         None => {
             counters.malformed_unanswered.one_more();
             Verdict::Drop
@@ -116,7 +120,7 @@ fn meaning(kind: ParseErrorKind, counters: &Counters) -> (&Counter, u16) {
 fn refuse(
     message: &Message,
     status: u16,
-    error: Option<ParseError>,
+    fault: Option<Fault>,
     way: Way,
     tags: &RandomState,
     counters: &Counters,
@@ -137,7 +141,7 @@ fn refuse(
     let hop = reply_hop(&via, way);
     // MSG-13: a tag that is the same for each repetition of the request, because nothing is remembered of it.
     let tag = format!("{:016x}", tags.hash_one((via.branch, from, call_id)));
-    let response = explained(ResponseBuilder::to(message, status), error);
+    let response = explained(ResponseBuilder::to(message, status), fault);
     let response = match response.clone().to_tag(&tag) {
         Ok(tagged) => tagged.build(),
         Err(_) => response.build(),
@@ -149,14 +153,41 @@ fn refuse(
 
 /// The answer with what was wrong, for the person who looks at it: RFC 3261 21.4.1 wants the syntax problem in the reason phrase, 20.43 has
 /// a warning for texts. Both are ours, word for word.
-fn explained(response: ResponseBuilder<'_>, error: Option<ParseError>) -> ResponseBuilder<'_> {
-    let Some(error) = error else { return response };
-    let warning = Warning::print(399, "carillon", &error.to_string());
+fn explained(response: ResponseBuilder<'_>, fault: Option<Fault>) -> ResponseBuilder<'_> {
+    let Some(fault) = fault else { return response };
+    let warning = Warning::print(399, "carillon", &fault.to_string());
     let response = match response.clone().header(HeaderId::Warning, warning) {
         Ok(warned) => warned,
         Err(_) => response,
     };
-    let reason = match error.kind {
+    match fault.reason().map(|reason| response.clone().reason(&reason)) {
+        Some(Ok(explained)) => explained,
+        Some(Err(_)) | None => response,
+    }
+}
+
+/// What is wrong with a request.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    /// It is no message.
+    #[error(transparent)]
+    Message(#[from] ParseError),
+    /// A header that it needs is not as it has to be.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+}
+
+impl Fault {
+    fn reason(&self) -> Option<String> {
+        match self {
+            Self::Message(error) => reason(error),
+            Self::Header(error) => Some(error.reason()),
+        }
+    }
+}
+
+fn reason(error: &ParseError) -> Option<String> {
+    match error.kind {
         ParseErrorKind::TooMany => {
             error.expected.strip_prefix("fewer ").map(|what| format!("Too Many {what}"))
         }
@@ -172,10 +203,6 @@ fn explained(response: ResponseBuilder<'_>, error: Option<ParseError>) -> Respon
         | ParseErrorKind::Version
         | ParseErrorKind::RequestUriTooLong
         | ParseErrorKind::TooLarge => None,
-    };
-    match reason.map(|reason| response.clone().reason(&reason)) {
-        Some(Ok(explained)) => explained,
-        Some(Err(_)) | None => response,
     }
 }
 

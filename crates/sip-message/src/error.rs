@@ -83,6 +83,16 @@ pub enum HeaderFault {
 }
 
 impl HeaderError {
+    /// The reason phrase of an answer to a request that has this header so. RFC 3261 21.4.1
+    pub fn reason(&self) -> String {
+        let header = self.header;
+        match self.fault {
+            HeaderFault::Missing => format!("Missing {header}"),
+            HeaderFault::Repeated => format!("More Than One {header}"),
+            HeaderFault::Syntax(_) | HeaderFault::Contradiction(_) => format!("Bad {header}"),
+        }
+    }
+
     pub(crate) fn missing(header: HeaderId) -> Self {
         HeaderError { header, fault: HeaderFault::Missing }
     }

@@ -28,6 +28,7 @@ async fn a_message_that_drips_is_not_waited_for() {
             if tokio::io::AsyncWriteExt::write_all(&mut peer.stream, &[byte]).await.is_err() {
                 break;
             }
+            // The pace of the peer itself, far below that of a socket: a whole message takes longer than is waited for one.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         std::future::pending::<()>().await;

@@ -64,6 +64,53 @@ async fn an_answer_to_what_cannot_be_read_says_what_is_wrong_with_it() {
             Some("expected "),
         ),
         (contacts(3), 200, "OK", None),
+        (
+            good.replace("From: ", "From: <sip:x@y>;tag=x\r\nFrom: "),
+            400,
+            "More Than One From",
+            Some("From: more than one value"),
+        ),
+        (
+            good.replace("To: ", "t: <sip:x@y>\r\nTo: "),
+            400,
+            "More Than One To",
+            Some("To: more than one value"),
+        ),
+        (
+            good.replace("Call-ID: ", "i: x\r\nCall-ID: "),
+            400,
+            "More Than One Call-ID",
+            Some("Call-ID: more than one value"),
+        ),
+        (
+            good.replace("CSeq: ", "CSeq: 1 OPTIONS\r\nCSeq: "),
+            400,
+            "More Than One CSeq",
+            Some("CSeq: more than one value"),
+        ),
+        (
+            good.replace("Max-Forwards: ", "Max-Forwards: 1\r\nMax-Forwards: "),
+            400,
+            "More Than One Max-Forwards",
+            Some("Max-Forwards: more than one value"),
+        ),
+        (
+            good.replace("Max-Forwards: 70", "Max-Forwards: 256"),
+            400,
+            "Bad Max-Forwards",
+            Some("Max-Forwards: expected a number up to 255 at offset 0"),
+        ),
+        (
+            good.replace("Max-Forwards: 70", "Max-Forwards: many"),
+            400,
+            "Bad Max-Forwards",
+            Some("Max-Forwards: "),
+        ),
+        (good.replace("Max-Forwards: 70", "Max-Forwards: 255"), 200, "OK", None),
+        // RFC 3261 25.1 has NUL in no header but behind the backslash of a quoted string (RFC 4475 3.1.1.2).
+        (good.replace("From: ", "From: \"a\0b\" "), 400, "Bad From", Some("From: expected ")),
+        (good.replace("Call-ID: ", "Call-ID: a\0b"), 400, "Bad Call-ID", Some("Call-ID: expected ")),
+        (good.replace("From: ", "From: \"a\\\0b\" "), 200, "OK", None),
     ] {
         peer.send(&text, us.address).await;
         let (response, _) = peer.receive().await;
@@ -74,6 +121,33 @@ async fn an_answer_to_what_cannot_be_read_says_what_is_wrong_with_it() {
             warned.map_or_else(String::new, |warned| String::from_utf8_lossy(&warned.text()).into_owned());
         assert!(text.starts_with(warning.unwrap_or_default()), "{text}");
     }
+}
+
+/// MSG-10: what an answer is made of may stand behind more lines than a message may have.
+#[tokio::test]
+async fn a_request_with_too_many_lines_is_told_so_wherever_its_headers_stand() {
+    let us = Running::new().await;
+    let peer = UdpPeer::new().await;
+    let good = request_of_peer("OPTIONS", VIA);
+    let many = "X: 1\r\n".repeat(300);
+    for text in [
+        good.replacen("Via: ", &format!("{many}Via: "), 1),
+        good.replacen("From: ", &format!("{many}From: "), 1),
+        good.replacen("Content-Length: ", &format!("{many}Content-Length: "), 1),
+    ] {
+        peer.send(&text, us.address).await;
+        let (response, _) = peer.receive().await;
+        assert_eq!((response.status(), response.reason()), (Some(400), &b"Too Many header lines"[..]));
+        let warned = Warning::parse(response.first(HeaderId::Warning).expect("a warning")).unwrap();
+        assert!(warned.text().starts_with(b"expected fewer header lines at offset "));
+        assert_eq!(response.call_id().unwrap(), message(good.clone()).call_id().unwrap());
+    }
+    // No more of them are looked for than a message may have.
+    let vias = format!("Via: {VIA}\r\n").repeat(400);
+    peer.send(good.replacen("Via: ", &format!("{vias}Via: "), 1), us.address).await;
+    let (response, _) = peer.receive().await;
+    assert_eq!(response.status(), Some(400));
+    assert!(response.values(HeaderId::Via).count() < 400);
 }
 
 /// MSG-10

@@ -50,7 +50,7 @@ impl Message {
             call_id: call_id.read(HeaderId::CallId, whole_call_id)?,
             cseq: cseq.read(HeaderId::CSeq, CSeq::parse)?,
             max_forwards: match max_forwards.value {
-                Some(_) => Some(max_forwards.read(HeaderId::MaxForwards, number)?),
+                Some(_) => Some(max_forwards.read(HeaderId::MaxForwards, hops)?),
                 None => None,
             },
         };
@@ -81,6 +81,12 @@ pub(super) fn whole_call_id(value: &[u8]) -> Result<&[u8], SyntaxError> {
     } else {
         Err(SyntaxError { expected: "a Call-ID without white space", offset: length })
     }
+}
+
+/// One octet of hops. RFC 3261 20.22; RFC 4475 3.1.2.4 leaves it to us what becomes of more
+fn hops(value: &[u8]) -> Result<u32, SyntaxError> {
+    let fault = SyntaxError { expected: "a number up to 255", offset: 0 };
+    number(value).ok().filter(|hops| *hops <= 255).ok_or(fault)
 }
 
 /// Letters of a Call-ID: more than RFC 3261 25.1 lists.

@@ -36,6 +36,9 @@ struct Line<'a> {
     next: usize,
 }
 
+/// Headers beside Via that an answer copies.
+const COPIED: usize = 4;
+
 impl<'a> Head<'a> {
     pub(super) fn new(datagram: &'a [u8], limits: &'a Limits, lenient: bool) -> Self {
         Head {
@@ -148,8 +151,10 @@ impl<'a> Head<'a> {
                 [b' ' | b'\t', ..] if left_out => {}
                 [b' ' | b'\t', ..] => self.continue_value(start, &line)?,
                 _ => match entry(start, &line) {
+                    // What an answer copies is looked for behind the limit too, as many as a message may have of it.
+                    Ok(entry) if self.lenient && self.is_full(&entry) => left_out = true,
                     // Before it is kept: what is read so far ends before this line.
-                    Ok(_) if self.entries.len() >= self.limits.header_lines => {
+                    Ok(_) if !self.lenient && self.entries.len() >= self.limits.header_lines => {
                         return Err(fail(ParseErrorKind::TooMany, "fewer header lines", start));
                     }
                     Ok(entry) => {
@@ -162,6 +167,17 @@ impl<'a> Head<'a> {
             }
             self.position = line.next;
         }
+    }
+
+    /// Is there no room for this line in what is salvaged?
+    fn is_full(&self, entry: &Entry) -> bool {
+        let beyond = self.entries.len().saturating_sub(self.limits.header_lines);
+        let is_copied = matches!(
+            entry.id,
+            HeaderId::Via | HeaderId::From | HeaderId::To | HeaderId::CallId | HeaderId::CSeq
+        );
+        self.entries.len() >= self.limits.header_lines
+            && (!is_copied || beyond >= COPIED.saturating_add(self.limits.via_values))
     }
 
     /// A line that begins with white space belongs to the header before it. RFC 3261 7.3.1
