@@ -10,8 +10,8 @@ use sip_message::{BuildError, HeaderId, Message, ResponseBuilder};
 pub(crate) const ALLOW: &str = "OPTIONS, REGISTER";
 /// Body types it reads.
 pub(crate) const ACCEPT: &str = "application/sdp";
-/// Extensions it knows.
-pub(crate) const SUPPORTED: &str = "path, gruu, outbound";
+/// Extensions of this tier: what is registered here, and what calls that end here do.
+pub(crate) const SUPPORTED: &str = "path, gruu, outbound, 100rel, timer";
 
 /// Makes the To tags of our own answers: the same for every repetition of a request, and not to be guessed by others.
 // RFC 3261 8.2.6.2, 19.3

@@ -1,7 +1,7 @@
 //! The one table that turns the edge's own refusals into SIP answers. Other statuses come from peers, from the plan of the
 //! registrar, from call-control, or from the response context of `sip-proxy`.
 
-use sip_message::{HeaderError, HeaderId, Message, Method};
+use sip_message::{HeaderError, HeaderId, Message, Method, Warning};
 use sip_proxy::Refusal;
 
 use crate::answer::{ACCEPT, ALLOW};
@@ -25,6 +25,8 @@ pub(crate) enum Reject {
     NotAcceptable,
     /// A flow token that this cluster did not seal. OBD-01
     ForgedFlow,
+    /// A Contact is an address of this tier: what it is called for would come back. REG-19
+    ContactLeadsBack,
     /// The request goes on to somebody else, and its sender is nobody we know. PXY-27
     RelayingDenied,
     /// It came before by another way. UAC-07
@@ -41,7 +43,10 @@ pub(crate) enum Reject {
     /// A table is full.
     Full,
     /// The service that decides did not answer.
-    DecisionUnavailable,
+    DecisionUnavailable {
+        /// Seconds, random for each answer.
+        retry_after: u32,
+    },
     /// The caller gave up while we were deciding.
     Cancelled,
     /// It went wrong here.
@@ -66,10 +71,10 @@ impl Reject {
             Self::BadExtension(_) => 420,
             Self::UnsupportedMediaType => 415,
             Self::NotAcceptable => 406,
-            Self::ForgedFlow | Self::RelayingDenied => 403,
+            Self::ForgedFlow | Self::ContactLeadsBack | Self::RelayingDenied => 403,
             Self::DoesNotExist => 481,
             Self::Merged => 482,
-            Self::Overloaded | Self::Draining { .. } | Self::Full | Self::DecisionUnavailable => 503,
+            Self::Overloaded | Self::Draining { .. } | Self::Full | Self::DecisionUnavailable { .. } => 503,
             Self::Cancelled => 487,
             Self::Internal => 500,
         }
@@ -78,8 +83,9 @@ impl Reject {
     /// A reason phrase that says more than the usual one, free of anything that the peer sent.
     pub(crate) fn reason(&self) -> Option<String> {
         match self {
-            Self::Malformed(error) => Some(format!("Bad {}", error.header)),
+            Self::Malformed(error) => Some(error.reason()),
             Self::Proxy(Refusal::Malformed(what)) => Some((*what).to_owned()),
+            Self::ContactLeadsBack => Some("Contact Leads Back To This Server".to_owned()),
             Self::Merged => Some("Merged Request".to_owned()),
             _ => None,
         }
@@ -88,6 +94,10 @@ impl Reject {
     /// Headers that belong to the answer.
     pub(crate) fn headers(&self, request: &Message) -> Vec<(HeaderId, String)> {
         match self {
+            // RFC 3261 20.43, 21.4.1: for the person who looks at it; both texts are ours, word for word.
+            Self::Malformed(error) => {
+                vec![(HeaderId::Warning, Warning::print(399, "carillon", &error.to_string()))]
+            }
             Self::MethodNotAllowed => vec![(HeaderId::Allow, ALLOW.to_owned())],
             Self::BadExtension(tags) | Self::Proxy(Refusal::BadExtension(tags)) => {
                 vec![(HeaderId::Unsupported, tags.join(", "))]
@@ -97,7 +107,9 @@ impl Reject {
                 (HeaderId::AcceptEncoding, "identity".to_owned()),
                 (HeaderId::AcceptLanguage, "en".to_owned()),
             ],
-            Self::Draining { retry_after } => vec![(HeaderId::RetryAfter, retry_after.to_string())],
+            Self::Draining { retry_after } | Self::DecisionUnavailable { retry_after } => {
+                vec![(HeaderId::RetryAfter, retry_after.to_string())]
+            }
             Self::Proxy(Refusal::TooManyHops) if request.method() == Method::Options => {
                 vec![(HeaderId::Allow, ALLOW.to_owned())]
             }
@@ -123,13 +135,14 @@ impl Reject {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::NotAcceptable => "not_acceptable",
             Self::ForgedFlow => "forged_flow",
+            Self::ContactLeadsBack => "contact_leads_back",
             Self::RelayingDenied => "relaying_denied",
             Self::DoesNotExist => "does_not_exist",
             Self::Merged => "merged",
             Self::Overloaded => "overloaded",
             Self::Draining { .. } => "draining",
             Self::Full => "full",
-            Self::DecisionUnavailable => "decision_unavailable",
+            Self::DecisionUnavailable { .. } => "decision_unavailable",
             Self::Cancelled => "cancelled",
             Self::Internal => "internal",
         }

@@ -136,11 +136,21 @@ impl Edge {
     /// Refuses new work before it costs anything: the least important first, and never what belongs to a dialog.
     fn check_load(&self, cx: &Cx<'_>, request: &Message) -> Result<(), Reject> {
         if self.deps.drain.is_draining() {
-            return Err(Reject::Draining { retry_after: 1 + self.deps.entropy.below(10) as u32 });
+            return Err(Reject::Draining { retry_after: self.retry_after() });
         }
         let (delay, interval) = (self.config.overload_delay, self.config.overload_interval);
         let is_refused = self.pressure.refuses(cx.now(), Importance::of(request), delay, interval);
         if is_refused { Err(Reject::Overloaded) } else { Ok(()) }
+    }
+
+    /// The service that decides did not answer: it has gone, or waits for what has.
+    pub(crate) fn decision_unavailable(&self) -> Reject {
+        Reject::DecisionUnavailable { retry_after: self.retry_after() }
+    }
+
+    /// Another time for each, so that they do not come back together.
+    fn retry_after(&self) -> u32 {
+        1 + self.deps.entropy.below(10) as u32
     }
 
     /// Answers a request without success.

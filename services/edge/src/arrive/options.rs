@@ -84,7 +84,8 @@ mod tests {
     #[test]
     fn unknown_extensions_are_named_and_known_ones_are_not() {
         assert_eq!(check_with("Require: foo, path\r\n", ""), Err(Reject::BadExtension(vec!["foo".into()])));
-        assert_eq!(check_with("Require: gruu\r\n", ""), Ok(()));
+        assert_eq!(check_with("Require: foo, 100rel\r\n", ""), Err(Reject::BadExtension(vec!["foo".into()])));
+        assert_eq!(check_with("Require: gruu, timer\r\n", ""), Ok(()));
     }
 
     /// UAC-03

@@ -60,7 +60,7 @@ impl Edge {
         }
         let response = match result {
             Ok(response) => response,
-            Err(_) => return self.reject(cx, pending.key, &pending.request, &Reject::DecisionUnavailable),
+            Err(_) => return self.reject(cx, pending.key, &pending.request, &self.decision_unavailable()),
         };
         let Some(plan) = response.plan else {
             return self.reject(cx, pending.key, &pending.request, &Reject::Internal);

@@ -60,7 +60,7 @@ impl Edge {
             return;
         }
         let Ok(decision) = result else {
-            return self.reject(cx, key, &request, &Reject::DecisionUnavailable);
+            return self.reject(cx, key, &request, &self.decision_unavailable());
         };
         match self.presence_response(cx, &request, &arrival, &decision) {
             Some(response) => {

@@ -1,10 +1,13 @@
 //! REGISTER: its fields to the registrar, the registrar's answer to the phone. RFC 3261 10.3
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
 use cluster_api::registrar::v1 as api;
 use sip_endpoint::{Arrival, ServerKey};
-use sip_message::{HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Uri, Written};
+use sip_message::{
+    HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Scheme, Uri, Written,
+};
 use tonic::Status;
 
 use super::flow_end::Over;
@@ -47,6 +50,9 @@ impl Edge {
             Ok(contacts) => contacts,
             Err(error) => return Err(Refused::new(request, error)),
         };
+        if contacts.iter().any(|contact| self.leads_back(contact, request.expires())) {
+            return Err(Refused::new(request, Reject::ContactLeadsBack));
+        }
         let by_flow = contacts.iter().any(|contact| !contact.by_uri);
         let question = self.registration(&request, [from, to], contacts, arrival);
         let over = Over::of(&request, arrival, &question.to_uri, &question.flow, by_flow);
@@ -71,7 +77,7 @@ impl Edge {
             return;
         }
         let Ok(decision) = result else {
-            return self.reject(cx, key, &request, &Reject::DecisionUnavailable);
+            return self.reject(cx, key, &request, &self.decision_unavailable());
         };
         self.ring.note(&request, || why::registered(&decision));
         match self.register_response(&request, &decision) {
@@ -89,6 +95,19 @@ impl Edge {
             }
             None => self.reject(cx, key, &request, &Reject::Internal),
         }
+    }
+
+    /// Is the contact an address of this tier? One that is taken back does no harm. The domains are the registrar's to tell apart.
+    fn leads_back(&self, contact: &api::RegisterContact, expires: Option<u32>) -> bool {
+        let is_bound = contact.expires.or(expires) != Some(0);
+        let Some(uri) = Uri::parse(contact.uri.as_bytes()).ok().filter(|_| is_bound) else { return false };
+        let port = match uri.scheme {
+            Scheme::Sip => uri.port.unwrap_or(5060),
+            Scheme::Sips => uri.port.unwrap_or(5061),
+            Scheme::Tel | Scheme::Other(_) => return false,
+        };
+        let is_sibling = |ip: IpAddr| self.cluster.serves_at(&SocketAddr::new(ip.to_canonical(), port));
+        self.own.is_address(uri.host, port) || uri.host_ip().is_some_and(is_sibling)
     }
 
     fn registration(

@@ -21,6 +21,7 @@ mod let_in;
 mod merged;
 mod off_limits;
 mod operation;
+mod passing;
 mod peer;
 mod races;
 mod registration;

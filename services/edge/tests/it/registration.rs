@@ -1,10 +1,11 @@
 //! REGISTER through the edge.
 
 use cluster_api::registrar::v1::{RegisterResponse, RegisteredContact};
+use cluster_rpc::membership::View;
 use sip_message::HeaderId;
 
 use crate::peer::values;
-use crate::rig::Rig;
+use crate::rig::{Rig, only_member};
 use crate::services::FakeLocation;
 
 /// REG-12, REG-15, OBD-01
@@ -92,6 +93,42 @@ async fn a_register_makes_no_route() {
     phone.request("REGISTER sip:example.com", "r1", &lines).await;
     let answer = phone.receive_status(200).await;
     assert!(!answer.has(HeaderId::RecordRoute));
+}
+
+/// REG-19: a contact that is an address of the tier would bring every call back; taking one back is no such thing.
+#[tokio::test]
+async fn a_contact_that_is_an_address_of_the_tier_is_refused() {
+    let location =
+        FakeLocation::registering(|_| RegisterResponse { status: 200, ..RegisterResponse::default() });
+    let rig =
+        Rig::configured(location.clone(), |config| config.aliases = vec!["sip.example.net".into()]).await;
+    let sibling = "192.0.2.9:5070".parse().expect("an address");
+    rig.learns(View::fixed([only_member(("edge-2", sibling))].to_vec(), vec![9; 32]));
+    let phone = rig.peer().await;
+    let mut number = 0;
+    let own = format!("<sip:alice@{}>", rig.address);
+    for (contact, status) in [
+        (own.as_str(), 403),
+        (&format!("{own};expires=0"), 200),
+        (&format!("<sip:alice@192.0.2.7>, {own}"), 403),
+        (&format!("<sip:alice@{};transport=tcp>", rig.address), 403),
+        ("<sip:alice@SIP.example.net>", 403),
+        ("<sip:alice@sip.example.net:5099>", 200),
+        ("<sip:alice@192.0.2.9:5070>", 403),
+        ("<sip:alice@192.0.2.9>", 200),
+        ("<tel:+1555>", 200),
+    ] {
+        number += 1;
+        let (call_id, contact) = (format!("Call-ID: loop-{number}"), format!("Contact: {contact}"));
+        let lines =
+            ["From: <sip:alice@example.com>;tag=f", "To: <sip:alice@example.com>", &call_id, &contact];
+        phone.request("REGISTER sip:example.com", &format!("l{number}"), &lines).await;
+        let answer = phone.receive_status(status).await;
+        if status == 403 {
+            assert_eq!(answer.reason(), b"Contact Leads Back To This Server");
+        }
+    }
+    assert_eq!(location.registered.lock().unwrap().len(), 4);
 }
 
 /// REG-10

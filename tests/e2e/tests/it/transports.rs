@@ -8,6 +8,7 @@ use scripted_phone::{Answer, Happening, Remote, Script, Wire};
 use test_support::{Authority, Baresip, Carillon, PATIENCE, Redis, Starting, TestPhone, binary};
 
 use crate::calls::{dial, hang_up};
+use crate::wire::{Wire as Datagrams, status};
 
 /// Every listener, with a certificate for `localhost`.
 fn serving(authority: &Authority, variables: &[(&str, &str)]) -> Carillon {
@@ -198,6 +199,27 @@ async fn a_call_to_sips_does_not_reach_a_phone_in_clear() {
     let invites =
         bob.seen().iter().filter(|h| matches!(h, Happening::Received(line) if line.starts_with("INVITE")));
     assert_eq!(invites.count(), 1);
+}
+
+/// TRN-09: nor where the registrar knows nothing of who is called: what goes along a Route in clear is held by the edge.
+#[test]
+fn a_request_to_sips_does_not_follow_a_route_in_clear() {
+    let authority = Authority::new();
+    let carillon = serving(&authority, &[("CARILLON_EDGE_TRUSTED", "127.0.0.0/8")]);
+    let (neighbour, next) = (Datagrams::of(&carillon), Datagrams::of(&carillon));
+    let route = format!("Route: <sip:{};lr>", next.address());
+    for method in ["INVITE", "MESSAGE"] {
+        let call_id = neighbour.request(&format!("{method} sips:bob@example.org"), &[&route]);
+        assert_eq!(status(&neighbour.answer_to(&call_id)), 480);
+        next.expect_nothing();
+        // The way is open but for that.
+        let call_id = neighbour.request(&format!("{method} sip:bob@example.org"), &[&route]);
+        next.respond(&next.receive_request(method), "486 Busy Here", &[]);
+        if method == "INVITE" {
+            next.receive_request("ACK");
+        }
+        assert_eq!(status(&neighbour.answer_to(&call_id)), 486);
+    }
 }
 
 /// SEC-04: a new certificate is shown after SIGHUP, a broken one never; the metric tells when it ends.
