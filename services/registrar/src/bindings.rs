@@ -21,7 +21,7 @@ use crate::{
     listing::page_size,
     record::{BindingRecord, NEVER_MS},
     refusal::{of_change, of_store},
-    register::gruu,
+    register::{gruu, itself},
 };
 
 const MAX_PARAMS: usize = 50;
@@ -37,12 +37,13 @@ impl Shared {
             })?,
         };
         let now_ms = self.aors.now_ms();
+        let is_open = self.domains.of_aor(&aor).is_some_and(|domain| domain.auth == Auth::None);
         let all = self.aors.read(&aor, |record| {
             let mut all: Vec<Binding> = record.live(now_ms).map(|binding| show(&aor, binding)).collect();
             all.sort_by_key(|binding| std::cmp::Reverse(binding.q_milli));
-            all
+            (is_open || record.account.is_some() || !all.is_empty()).then_some(all)
         });
-        let all = all.await.map_err(of_store)?;
+        let all = all.await.map_err(of_store)?.ok_or_else(|| not_found(&aor))?;
         let end = skip.saturating_add(size);
         let next_page_token = if end < all.len() { end.to_string() } else { String::new() };
         let bindings = all.into_iter().skip(skip).take(size).collect();
@@ -51,11 +52,17 @@ impl Shared {
 
     async fn add_binding(&self, request: AddBindingRequest) -> Result<Binding, Refusal> {
         let aor = self.served_aor(&request.aor, "aor")?;
-        let bad_uri =
-            || Refusal::field(Reason::BadUri, "contact_uri", "a URI other than the address of record");
-        let uri = Uri::parse(request.contact_uri.as_bytes()).map_err(|_| bad_uri())?;
-        if is_same(&aor, &uri) || request.contact_uri.contains(['<', '>', '"', ' ']) {
-            return Err(bad_uri());
+        let bad_uri = |expected: &str| Refusal::field(Reason::BadUri, "contact_uri", expected);
+        let uri = Uri::parse(request.contact_uri.as_bytes()).map_err(|_| bad_uri("a URI"))?;
+        if request.contact_uri.contains(['<', '>', '"', ' ']) {
+            return Err(bad_uri("a URI"));
+        }
+        // REG-19
+        if itself::is_itself(&uri, &aor) {
+            return Err(bad_uri("a URI other than the address of record, which would lead back here"));
+        }
+        if itself::is_of_tier(&uri, &self.living_members().await.map_err(of_store)?) {
+            return Err(bad_uri("a URI other than an address of an edge, which would lead back here"));
         }
         text(&request.display_name, "display_name")?;
         check_params(&request.params)?;

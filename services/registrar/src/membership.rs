@@ -44,6 +44,11 @@ impl Shared {
         Ok(LeaseResponse { members, ttl, flow_key: secrets.flow_key.to_vec().into() })
     }
 
+    /// Who lives now.
+    pub(crate) async fn living_members(&self) -> Result<Vec<Member>, StoreError> {
+        living(self.aors.store(), &self.members).await
+    }
+
     async fn leave(&self, request: &LeaveRequest) -> Result<(), Refusal> {
         let (store, name) = (self.aors.store(), name_of(&request.role, &request.id));
         for _ in 0..ATTEMPTS {

@@ -5,6 +5,7 @@
 pub(crate) mod ended;
 mod granted;
 pub(crate) mod gruu;
+pub(crate) mod itself;
 mod order;
 pub(crate) mod outbound;
 
@@ -217,19 +218,7 @@ impl Plan<'_> {
 }
 
 fn check_contact(uri: &Uri<'_>, asked: Asked<'_>) -> Result<(), Refusal> {
-    // RFC 5627 5.1; the default port and sips name the same user in the same place, although URI equality tells them apart
-    // (RFC 3261 19.1.4)
-    let mut plain = *uri;
-    plain.port = uri.port.filter(|port| *port != if uri.is_secure() { 5061 } else { 5060 });
-    if uri.is_secure() {
-        plain.scheme = Scheme::Sip;
-    }
-    let is_of_domain = || {
-        // In normal form an IPv6 address is the only host that has other spellings.
-        let host = asked.aor.rsplit_once('@').map_or("", |(_, host)| host);
-        host.starts_with('[') || host.eq_ignore_ascii_case(plain.host)
-    };
-    if is_of_domain() && Uri::parse(asked.aor.as_bytes()).is_ok_and(|aor| plain.equivalent(&aor)) {
+    if itself::is_itself(uri, asked.aor) {
         return Err(Refusal::Self_);
     }
     // RFC 5630 5.2

@@ -220,7 +220,15 @@ fn expired_bindings_are_gone() {
 #[test]
 fn the_address_of_record_is_no_contact() {
     let mut record = AorRecord::new();
-    for itself in ["sip:bob@d", "sip:%62ob@D", "sip:bob@d;x=1", "sip:bob@d:5060"] {
+    for itself in [
+        "sip:bob@d",
+        "sip:%62ob@D",
+        "sip:bob@d;x=1",
+        "sip:bob@d:5060",
+        "sip:bob@d.",
+        "sip:bob@d;transport=tcp",
+        "sip:bob@d;gr=1",
+    ] {
         assert_eq!(
             register(&mut record, asked(&[contact(itself)], "a", 1), NOW),
             Err(Refusal::Self_),
@@ -232,7 +240,11 @@ fn the_address_of_record_is_no_contact() {
         let secure = Asked { is_secure: true, ..asked(&contacts, "a", 1) };
         assert_eq!(register(&mut record, secure, NOW), Err(Refusal::Self_), "{itself}");
     }
-    assert!(register(&mut record, asked(&[contact("sip:bob@d:5070")], "a", 1), NOW).is_ok());
+    // A phone at the host that the domain is called by, and somebody else.
+    for other in ["sip:bob@d:5070", "sip:carol@d", "sip:bob@e", "sip:Bob@d"] {
+        let done = register(&mut AorRecord::new(), asked(&[contact(other)], "a", 1), NOW);
+        assert!(done.is_ok(), "{other}: {done:?}");
+    }
 }
 
 /// REG-22: a sips contact needs sips everywhere.

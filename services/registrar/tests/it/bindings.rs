@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cluster_api::cluster::v1::{LeaseRequest, Member, membership_server::Membership as _};
 use cluster_api::registrar::v1::{
     AddBindingRequest, BindingEvent, ListBindingsRequest, RemoveBindingRequest, WatchBindingsRequest,
     binding_event::Type, bindings_server::Bindings as _,
@@ -57,6 +58,9 @@ async fn bad_static_contacts_are_refused() {
     };
     let good = fixed("sip:bob@open", "sip:gw@h");
     assert_eq!(refusal(fixed("sip:bob@open", "sip:bob@open")).await, Reason::BadUri);
+    for itself in ["sip:bob@open;transport=tcp", "sip:bob@OPEN:5060", "sips:bob@open", "sip:bob@open;gr=1"] {
+        assert_eq!(refusal(fixed("sip:bob@open", itself)).await, Reason::BadUri, "{itself}");
+    }
     assert_eq!(refusal(fixed("sip:bob@open", "sip:x@h>\r\nVia: y")).await, Reason::BadUri);
     assert_eq!(refusal(fixed("sip:bob@d", "sip:gw@h")).await, Reason::AccountNotFound);
     for param in ["a b", "x=\"y\r\n\"", "expires=5", "Q=0.1", "", "x=y;z", "x=\"a\"b\""] {
@@ -69,6 +73,43 @@ async fn bad_static_contacts_are_refused() {
         rig.registrar().add_binding(Request::new(request)).await.unwrap();
     }
     assert_eq!(refusal(good).await, Reason::TooManyBindings);
+}
+
+/// REG-19: an edge is where calls come from: led there, they would come back.
+#[tokio::test]
+async fn an_address_of_an_edge_is_no_contact() {
+    let rig = Rig::new();
+    let member = Member {
+        role: "edge".into(),
+        id: "e1".into(),
+        sip: "192.0.2.9:5070".into(),
+        epoch: 1,
+        ..Member::default()
+    };
+    let lease = LeaseRequest { member: Some(member) };
+    rig.registrar().lease(Request::new(lease)).await.unwrap();
+    let add = async |contact: &str| {
+        let request = Request::new(fixed("sip:bob@open", contact));
+        rig.registrar().add_binding(request).await.map_err(|status| reason(&status))
+    };
+    assert_eq!(add("sip:bob@192.0.2.9:5070").await.unwrap_err(), Reason::BadUri);
+    assert_eq!(add("sip:bob@[::ffff:192.0.2.9]:5070;transport=tcp").await.unwrap_err(), Reason::BadUri);
+    assert!(add("sip:bob@192.0.2.9").await.is_ok());
+}
+
+/// Who does not exist is told apart from who is nowhere.
+#[tokio::test]
+async fn the_bindings_of_nobody_are_not_found() {
+    let rig = Rig::new();
+    let list = async |aor: &str| {
+        let request = ListBindingsRequest { aor: aor.into(), ..ListBindingsRequest::default() };
+        let listed = rig.registrar().list_bindings(Request::new(request)).await;
+        listed.map(|listed| listed.into_inner().bindings.len()).map_err(|status| reason(&status))
+    };
+    rig.account("alice").await;
+    assert_eq!(list("sip:nobody@d").await.unwrap_err(), Reason::AccountNotFound);
+    assert_eq!(list("sip:alice@d").await.unwrap(), 0);
+    assert_eq!(list("sip:anybody@open").await.unwrap(), 0, "a domain without accounts");
 }
 
 #[tokio::test]
