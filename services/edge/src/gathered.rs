@@ -20,11 +20,26 @@ pub(crate) struct Gathered<T> {
     gather: Duration,
     /// Most of one batch.
     batch: usize,
+    /// How large an item is, and how large a batch may be: whoever takes it takes no more at once.
+    size: (fn(&T) -> usize, usize),
 }
 
 impl<T: Clone> Gathered<T> {
     pub(crate) fn new(gather: Duration, batch: usize) -> Self {
-        Self { waiting: VecDeque::new(), offered: 0, failures: 0, armed: false, gather, batch }
+        Self {
+            waiting: VecDeque::new(),
+            offered: 0,
+            failures: 0,
+            armed: false,
+            gather,
+            batch,
+            size: (|_| 0, 0),
+        }
+    }
+
+    /// Bounds the size of a batch; an item by itself may be larger.
+    pub(crate) fn within(self, most: usize, size: fn(&T) -> usize) -> Self {
+        Self { size: (size, most), ..self }
     }
 
     pub(crate) fn push(&mut self, item: T) {
@@ -46,8 +61,16 @@ impl<T: Clone> Gathered<T> {
         if self.offered > 0 {
             return Vec::new();
         }
-        self.offered = self.waiting.len().min(self.batch);
-        self.waiting.iter().take(self.offered).cloned().collect()
+        let (size, most) = self.size;
+        let mut octets = 0;
+        let fits = |item: &&T| {
+            let is_first = octets == 0;
+            octets += size(item);
+            octets <= most || is_first
+        };
+        let batch: Vec<_> = self.waiting.iter().take(self.batch).take_while(fits).cloned().collect();
+        self.offered = batch.len();
+        batch
     }
 
     /// What was offered is committed. Gives the next batch at once when as much waits as fits.

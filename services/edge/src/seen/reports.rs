@@ -16,12 +16,14 @@ pub(super) struct Reports {
 
 /// Events of one report: call-control takes a thousand.
 const BATCH: usize = 500;
+/// Octets of one report: a server of gRPC takes 4 MiB, and what a caller writes into its request must not hold up the reports.
+const LARGEST: usize = 1 << 20;
 /// How long events are gathered: what happens to a call within it is one commit.
 const GATHER: Duration = Duration::from_millis(100);
 
 impl Reports {
     pub(super) fn new(most: usize) -> Self {
-        Self { last_number: 0, waiting: Gathered::new(GATHER, BATCH), most }
+        Self { last_number: 0, waiting: Gathered::new(GATHER, BATCH).within(LARGEST, octets), most }
     }
 
     /// Numbers an event and queues it. `false` when the queue is full; the event is lost then.
@@ -49,6 +51,24 @@ impl Reports {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
+}
+
+/// What an event takes in a report, a little more or less: what phones write decides.
+fn octets(event: &ProxiedCallEvent) -> usize {
+    let texts = [
+        &event.sip_call_id,
+        &event.from_uri,
+        &event.from_display,
+        &event.from_tag,
+        &event.to_uri,
+        &event.to_tag,
+        &event.target,
+        &event.sip_reason,
+        &event.from_contact,
+        &event.to_contact,
+    ];
+    let routes = event.from_route.iter().chain(&event.to_route);
+    texts.into_iter().chain(routes).map(|text| text.len() + 4).sum::<usize>() + 100
 }
 
 #[cfg(test)]
@@ -89,6 +109,26 @@ mod tests {
         let mut reports = reports_of(2 * BATCH);
         assert_eq!(numbers(&reports.waiting().take_batch()).len(), BATCH);
         assert_eq!(numbers(&reports.waiting().acknowledge()).first(), Some(&(BATCH as u64 + 1)));
+    }
+
+    #[test]
+    fn a_batch_of_large_events_is_short_enough_to_be_taken() {
+        let mut reports = Reports::new(1000);
+        for size in [60_000, LARGEST + 1, 10] {
+            for _ in 0..20 {
+                let from_uri = "x".repeat(size);
+                assert!(reports.push(ProxiedCallEvent { from_uri, ..ProxiedCallEvent::default() }));
+            }
+        }
+        let mut sizes = Vec::new();
+        while reports.len() > 0 {
+            let batch = reports.waiting().take_batch();
+            assert!(batch.len() == 1 || batch.iter().map(octets).sum::<usize>() <= LARGEST);
+            sizes.push(batch.len());
+            reports.waiting().acknowledge();
+        }
+        assert_eq!(sizes.iter().sum::<usize>(), 60);
+        assert_eq!((sizes[0], sizes[2], sizes.last()), (17, 1, Some(&20)));
     }
 
     #[test]
