@@ -87,6 +87,8 @@ link! {
     route(RouteRequest) -> RouteResponse, Idempotent, Spoken { rpc: "Route", open: location_stream };
     /// Removes the bindings of flows that have ended.
     end_flows(EndFlowsRequest) -> EndFlowsResponse, Idempotent;
+    /// Answers a challenge of a trunk; another answer to the same challenge is as good.
+    answer_challenge(AnswerChallengeRequest) -> AnswerChallengeResponse, Idempotent;
 }
 
 link! {

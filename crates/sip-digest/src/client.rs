@@ -1,4 +1,4 @@
-//! Answering challenges (RFC 3261 22.2, 22.3; RFC 8760 2.4): used for call-control's own legs and by scripted phones.
+//! Answering challenges (RFC 3261 22.2, 22.3; RFC 8760 2.4): used for call-control's own legs, for trunks, and by scripted phones.
 
 use std::borrow::Cow;
 
@@ -42,6 +42,24 @@ pub fn answer<'a>(
     cnonce: &'a str,
     count: u32,
 ) -> Credentials<'a> {
+    let hash = challenge.algorithm.hash;
+    let ha1 = Ha1::of_password(hash, login.user.as_bytes(), &challenge.realm, login.password.as_bytes());
+    answer_by_digest(challenge, login.user, &ha1, method, uri, body, cnonce, count)
+}
+
+/// As [`answer`], for whoever keeps the digest of the password and not the password. The digest must be of the challenge's
+/// function and realm, or the answer is a wrong one.
+#[expect(clippy::too_many_arguments, reason = "each is one parameter of RFC 7616 3.4")]
+pub fn answer_by_digest<'a>(
+    challenge: &Challenge<'a>,
+    user: &'a str,
+    ha1: &Ha1,
+    method: &str,
+    uri: &'a str,
+    body: &[u8],
+    cnonce: &'a str,
+    count: u32,
+) -> Credentials<'a> {
     let qop = match (challenge.auth, challenge.auth_int) {
         (true, _) => Some(Qop::Auth),
         (false, true) => Some(Qop::AuthInt),
@@ -49,7 +67,7 @@ pub fn answer<'a>(
     };
     let text = |text: &'a str| Cow::Borrowed(text.as_bytes());
     let mut credentials = Credentials {
-        username: text(login.user),
+        username: text(user),
         realm: challenge.realm.clone(),
         nonce: challenge.nonce.clone(),
         uri: text(uri),
@@ -58,8 +76,6 @@ pub fn answer<'a>(
         opaque: challenge.opaque.clone(),
         protection: qop.map(|qop| Protection { qop, count, cnonce: text(cnonce) }),
     };
-    let hash = challenge.algorithm.hash;
-    let ha1 = Ha1::of_password(hash, login.user.as_bytes(), &challenge.realm, login.password.as_bytes());
-    credentials.response = Cow::Owned(credentials.expected(&ha1, method, body).as_bytes().to_vec());
+    credentials.response = Cow::Owned(credentials.expected(ha1, method, body).as_bytes().to_vec());
     credentials
 }

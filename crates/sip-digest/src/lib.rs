@@ -23,7 +23,7 @@ mod replay;
 
 pub use algorithm::{Algorithm, Hash, Qop};
 pub use challenge::Challenge;
-pub use client::{Login, answer, answerable};
+pub use client::{Login, answer, answer_by_digest, answerable};
 pub use credentials::{Credentials, Protection, realm};
 pub use ha1::{BadDigest, Ha1};
 pub use nonce::{Nonce, NonceKey, NonceState};

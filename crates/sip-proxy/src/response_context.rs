@@ -241,6 +241,11 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
         self.stage != Stage::Trying && !self.branches.iter().any(Branch::is_active)
     }
 
+    /// Whether a branch is still to be answered: it has no final response, and nobody has given it up.
+    pub fn is_wanted(&self, branch: BranchId) -> bool {
+        self.position(branch).is_some_and(|at| self.branches[at].is_wanted())
+    }
+
     /// The target of a branch.
     pub fn target(&self, branch: BranchId) -> Option<&T> {
         self.position(branch).map(|at| &self.branches[at].target)

@@ -59,6 +59,12 @@ pub(crate) fn own_contact(user: &str, transport: Transport, sent_by: &str, mark:
     format!("<{scheme}:{user}@{sent_by}{param};{MARK}={mark}>")
 }
 
+/// A Contact value for a REGISTER of ours: this user, at this edge.
+pub(crate) fn registered_contact(user: &str, transport: Transport, sent_by: &str) -> String {
+    let (scheme, param) = uri_form(transport);
+    format!("<{scheme}:{user}@{sent_by}{param}>")
+}
+
 /// The scheme of a URI that is reached by this transport, and the parameter that says so.
 pub(crate) fn uri_form(transport: Transport) -> (&'static str, &'static str) {
     match transport {

@@ -39,6 +39,7 @@ use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
+use crate::forward::answered::Challenged;
 use crate::forward::astray_cancel::Asked;
 use crate::forward::avoided::Avoided;
 use crate::forward::branch_name::BranchNames;
@@ -107,6 +108,8 @@ pub(crate) enum Completion {
     Routed(Box<Pending>, Result<registrar_api::RouteResponse, Status>),
     /// The registrar decided about a further target of a request.
     LookedUp(ForkId, BranchId, Result<registrar_api::RouteResponse, Status>),
+    /// The registrar answered the challenge of a trunk.
+    Answered(Box<Challenged>, Result<registrar_api::AnswerChallengeResponse, Status>),
     /// The host of a branch's next hop was resolved.
     Located(ForkId, BranchId, Result<Vec<Destination>, DnsError>),
     /// The host of a message's next hop was resolved that goes outside any transaction.
@@ -248,6 +251,7 @@ impl TransactionUser for Edge {
             Completion::FlowsEnded(result) => self.take_told(cx, result),
             Completion::Routed(pending, result) => self.take_plan(cx, *pending, result),
             Completion::LookedUp(fork, branch, result) => self.take_lookup(cx, fork, branch, result),
+            Completion::Answered(challenged, result) => self.take_credentials(cx, *challenged, result),
             Completion::Located(fork, branch, result) => self.take_location(cx, fork, branch, result),
             Completion::StrayLocated(stray, result) => self.send_stray(cx, *stray, result),
             Completion::StrayLookedUp(stray, result) => self.place_stray(cx, *stray, result),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cluster_api::edge::v1::requests_server::Requests;
-use cluster_api::edge::v1::{CancelProxiedRequest, CancelProxiedResponse, ExchangeRequest, ExchangeResponse};
+use cluster_api::edge::v1::{
+    CancelProxiedRequest, CancelProxiedResponse, ExchangeRequest, ExchangeResponse, SendRequest,
+};
 use cluster_rpc::{Reason, Refusal};
 use hashbrown::HashMap;
 use sip_endpoint::{Handle, Transport};
@@ -106,6 +108,7 @@ impl Edge {
                 id: id.clone(),
                 trunk: send.trunk.as_str().into(),
                 flow: String::new(),
+                contact: Contact::of(&send),
             }),
             request,
             arrived,
@@ -180,6 +183,27 @@ pub(crate) struct Asker {
     pub(crate) trunk: Arc<str>,
     /// Token of the flow by which the sender of the last response is reached.
     pub(crate) flow: String,
+    contact: Contact,
+}
+
+/// What a REGISTER of ours binds.
+#[derive(Debug, Clone)]
+enum Contact {
+    Nothing,
+    /// This user at this edge.
+    User(String),
+    /// What it says.
+    Whole(String),
+}
+
+impl Contact {
+    fn of(send: &SendRequest) -> Self {
+        match (send.contact.as_str(), send.contact_user.as_str()) {
+            ("", "") => Self::Nothing,
+            ("", user) => Self::User(user.to_owned()),
+            (whole, _) => Self::Whole(whole.to_owned()),
+        }
+    }
 }
 
 impl Asker {
@@ -187,7 +211,8 @@ impl Asker {
         Unique::Derived { origin: digest(self.id.as_bytes()), number: 0, branch, attempt }
     }
 
-    /// Requests that make or refresh a subscription name presence; a MESSAGE has no Contact (RFC 3428 4).
+    /// Requests that make or refresh a subscription name presence; a MESSAGE has no Contact (RFC 3428 4). That of a REGISTER
+    /// stays the same for as long as this edge is reached by the same name, so that a refresh is one (RFC 3261 10.2.4).
     pub(crate) fn contact(
         &self,
         method: &Method,
@@ -196,9 +221,14 @@ impl Asker {
         mark: &str,
     ) -> Option<String> {
         match method {
-            Method::Subscribe | Method::Notify | Method::Refer | Method::Register => {
+            Method::Subscribe | Method::Notify | Method::Refer => {
                 Some(compose::own_contact(compose::PRESENCE, transport, sent_by, mark))
             }
+            Method::Register => match &self.contact {
+                Contact::Nothing => None,
+                Contact::User(user) => Some(compose::registered_contact(user, transport, sent_by)),
+                Contact::Whole(contact) => Some(contact.clone()),
+            },
             _ => None,
         }
     }

@@ -1,7 +1,8 @@
 //! The registrar service: accounts, bindings, and routing plans.
 //!
 //! **Here:** the answer to every REGISTER ([`registration`], with RFC 3261 10.3 as a pure function in [`register`]), the plan
-//! for every request outside a dialog ([`routing`], [`plan`]), accounts, static contacts and [`trunks`] over gRPC, and the
+//! for every request outside a dialog ([`routing`], [`plan`]), accounts, static contacts and [`trunks`] over gRPC, what
+//! trunks need by time ([`trunks`]), and the
 //! membership that edges lease through us. One record holds all of one address of record ([`record`], [`aors`]).
 //!
 //! **Deliberately absent:** sockets toward phones, SIP text, and other services: an edge composes every message.
@@ -170,7 +171,11 @@ impl Registrar {
                     return;
                 }
                 // the copy in memory stays as it is while the store is away
-                _ = trunk_changes.recv() => drop(self.shared.trunks.refresh().await),
+                _ = trunk_changes.recv() => {
+                    if let Ok(table) = self.shared.trunks.refresh().await {
+                        self.shared.meters.stand(&table);
+                    }
+                }
                 _ = rhythm.tick() => {
                     let result = self.shared.expire().await;
                     if let (Err(error), false) = (&result, failing) {

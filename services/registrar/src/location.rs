@@ -1,12 +1,12 @@
 //! The gRPC face of `Location`.
 
 use cluster_api::registrar::v1::{
-    EndFlowsRequest, EndFlowsResponse, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
-    location_server::Location,
+    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
+    RegisterResponse, RouteRequest, RouteResponse, location_server::Location,
 };
 use tonic::{Request, Response, Status};
 
-use crate::Registrar;
+use crate::{Registrar, refusal::of_store};
 
 #[tonic::async_trait]
 impl Location for Registrar {
@@ -26,5 +26,12 @@ impl Location for Registrar {
         request: Request<EndFlowsRequest>,
     ) -> Result<Response<EndFlowsResponse>, Status> {
         Ok(Response::new(self.shared.end_flows(request.into_inner()).await?))
+    }
+    async fn answer_challenge(
+        &self,
+        request: Request<AnswerChallengeRequest>,
+    ) -> Result<Response<AnswerChallengeResponse>, Status> {
+        let answered = self.shared.answer_challenge(request.into_inner()).await;
+        Ok(Response::new(answered.map_err(of_store)?))
     }
 }

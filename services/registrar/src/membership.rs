@@ -97,7 +97,8 @@ async fn write(
     Err(Refusal::new(Reason::Contention, "another life of the same name renews at the same time"))
 }
 
-async fn living(store: &dyn Store, partition: &Partition) -> Result<Vec<Member>, StoreError> {
+/// Everybody whose lease runs.
+pub(crate) async fn living(store: &dyn Store, partition: &Partition) -> Result<Vec<Member>, StoreError> {
     let page = store.index(partition, INDEX, None, MAX_MEMBERS).await?;
     let now_ms = millis(store.now());
     let mut members = Vec::with_capacity(page.entries.len());

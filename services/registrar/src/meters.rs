@@ -3,6 +3,8 @@
 use cluster_api::registrar::v1::route_response::Plan;
 use telemetry::{Counter, Counters, Gauge, Metrics};
 
+use crate::trunks::Table;
+
 /// The counters of one registrar.
 pub(crate) struct Meters {
     /// The two answers that storms consist of.
@@ -18,6 +20,14 @@ pub(crate) struct Meters {
     pub flows_failed: Counter,
     /// Records kept decoded in memory.
     pub cached: Gauge,
+    /// Challenges of trunks to calls, by what was answered.
+    pub trunk_challenges: Counters,
+    /// Attempts to register at trunks, by status.
+    pub trunk_registers: Counters,
+    /// OPTIONS to peers of trunks, by what came back.
+    pub trunk_probes: Counters,
+    trunk_peers_down: Gauge,
+    trunks_unregistered: Gauge,
 }
 
 impl Meters {
@@ -37,6 +47,25 @@ impl Meters {
                 "registrar_flows_failed_total",
                 "Bindings removed because the connection to their phone ended",
             ),
+            trunk_challenges: metrics.counters(
+                "registrar_trunk_challenges_total",
+                "Challenges of trunks to calls, by what was answered",
+                &["outcome"],
+            ),
+            trunk_registers: metrics.counters(
+                "registrar_trunk_registers_total",
+                "Attempts to register at trunks, by status",
+                &["status"],
+            ),
+            trunk_probes: metrics.counters(
+                "registrar_trunk_probes_total",
+                "OPTIONS to peers of trunks, by what came back",
+                &["outcome"],
+            ),
+            trunk_peers_down: metrics
+                .gauge("registrar_trunk_peers_down", "Peers of trunks that do not serve"),
+            trunks_unregistered: metrics
+                .gauge("registrar_trunks_unregistered", "Trunks whose last REGISTER did not succeed"),
             cached: metrics.gauge("registrar_cached_aors", "Addresses of record kept in memory"),
         }
     }
@@ -47,6 +76,13 @@ impl Meters {
             401 => self.challenged.inc(),
             other => self.registers.with_label_values(&[&other.to_string()]).inc(),
         }
+    }
+
+    /// How the trunks stand, as this replica knows it.
+    pub(crate) fn stand(&self, table: &Table) {
+        let (down, unregistered) = table.troubles();
+        self.trunk_peers_down.set(i64::try_from(down).unwrap_or(i64::MAX));
+        self.trunks_unregistered.set(i64::try_from(unregistered).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn routed(&self, plan: Option<&Plan>) {

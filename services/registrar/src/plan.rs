@@ -180,6 +180,7 @@ fn target(binding: &BindingRecord, aor: &str) -> Target {
         aor: aor.to_owned(),
         instance: binding.instance().to_owned(),
         expire_time,
+        trunk: String::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     domains::{Domain, user_aor},
     plan::{Asking, Callee, Looking, callee_plan, refuse, unwanted},
     preferences::Preferences,
-    trunks::{Table, number_of},
+    trunks::{Table, by_trunk, is_probe, number_of},
 };
 
 /// Packages whose notifier is the presence service; all others are the phone's own.
@@ -49,6 +49,23 @@ impl Shared {
     }
 
     async fn try_route(&self, request: &RouteRequest) -> Result<RouteResponse, ChangeError> {
+        let trunks = self.trunks.table().await?;
+        // The contact that is registered at a trunk stands for one of our users.
+        match self.registered_callee(&trunks, &request.request_uri) {
+            Some(callee) => {
+                let request = RouteRequest { request_uri: callee, ..request.clone() };
+                self.decide(&request, &trunks, true).await
+            }
+            None => self.decide(request, &trunks, false).await,
+        }
+    }
+
+    async fn decide(
+        &self,
+        request: &RouteRequest,
+        trunks: &Table,
+        is_to_contact: bool,
+    ) -> Result<RouteResponse, ChangeError> {
         let stop = |plan| Ok(RouteResponse { plan: Some(plan), identity: String::new() });
         let Ok(target) = Uri::parse(request.request_uri.as_bytes()) else {
             return stop(refuse(400, "Bad Request-URI"));
@@ -64,7 +81,6 @@ impl Shared {
             let from = Uri::parse(request.from_uri.as_bytes()).ok();
             from.as_ref().and_then(user_aor).unwrap_or_default()
         });
-        let trunks = self.trunks.table().await?;
         // both need the store at most once, so they go together
         let callee = async {
             match &callee_aor {
@@ -74,14 +90,17 @@ impl Shared {
                 None => Ok(None),
             }
         };
-        let (caller, callee) = future::join(self.admit(request, &target, &trunks), callee).await;
+        let (caller, callee) =
+            future::join(self.admit(request, &target, trunks, is_to_contact), callee).await;
         let caller = match caller? {
             Ok(caller) => caller,
             Err(refusal) => return stop(refusal),
         };
         let plan = match callee? {
+            // whether one peer answers is asked of that one
+            _ if is_probe(request) => Plan::Relay(Relay {}),
             // RFC 3261 16.5 leaves it to us: who names a trunk wants that one, also where the name is a user's
-            _ if request.internal && !request.trunk.is_empty() => by_trunk(request, &target, &trunks),
+            _ if request.internal && !request.trunk.is_empty() => by_trunk(request, &target, trunks),
             // a number that nobody here has
             Some(callee) if !callee.is_known && caller.may_leave && !self.is_service(&target) => {
                 let number = number_of(&target);
@@ -112,6 +131,7 @@ impl Shared {
         request: &RouteRequest,
         target: &Uri<'_>,
         trunks: &Table,
+        is_to_contact: bool,
     ) -> Result<Result<Caller, Plan>, ChangeError> {
         let free = |identity: String, may_leave| Caller { identity, may_leave, ..Caller::default() };
         if request.internal || request.source.as_ref().is_some_and(|source| source.trusted) {
@@ -121,7 +141,8 @@ impl Shared {
             return Ok(Err(refuse(400, "Bad From")));
         };
         // PXY-27: a trunk reaches our users, and nobody else by way of us
-        if request.source.as_ref().is_some_and(|source| trunks.is_peer(&source.address)) {
+        let is_peer = request.source.as_ref().is_some_and(|source| trunks.is_peer(&source.address));
+        if is_to_contact || (is_peer && !self.is_user_behind(request, &from, target).await?) {
             return Ok(Ok(free(String::new(), false)));
         }
         // who is not ours proves to be somebody of the domain that is called, or is let in by its policy
@@ -249,13 +270,6 @@ impl Shared {
     fn plan_for_domain(&self, request: &RouteRequest) -> Plan {
         service_plan(request).unwrap_or_else(|| refuse(404, ""))
     }
-}
-
-/// The way by the trunk that the asker named.
-fn by_trunk(request: &RouteRequest, target: &Uri<'_>, trunks: &Table) -> Plan {
-    let number = number_of(target);
-    let fork = trunks.by_name(&request.trunk, number.as_deref(), &request.request_uri, &request.sip_call_id);
-    fork.map_or_else(|| refuse(404, "No Such Trunk"), Plan::Fork)
 }
 
 /// Requests that a service of ours answers for its users.

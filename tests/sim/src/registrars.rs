@@ -5,7 +5,8 @@ use cluster_api::cluster::v1::membership_server::Membership;
 use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, LeaveResponse};
 use cluster_api::registrar::v1::location_server::Location;
 use cluster_api::registrar::v1::{
-    EndFlowsRequest, EndFlowsResponse, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
+    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
+    RegisterResponse, RouteRequest, RouteResponse,
 };
 use lifecycle::Tasks;
 use registrar::Registrar;
@@ -62,6 +63,14 @@ impl Location for Registrars {
     ) -> Result<Response<EndFlowsResponse>, Status> {
         let replica = self.any()?;
         replica.ask(replica.service.end_flows(request)).await
+    }
+
+    async fn answer_challenge(
+        &self,
+        request: Request<AnswerChallengeRequest>,
+    ) -> Result<Response<AnswerChallengeResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.answer_challenge(request)).await
     }
 }
 

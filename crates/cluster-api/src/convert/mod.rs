@@ -3,6 +3,7 @@
 mod fault;
 mod header;
 mod page;
+mod secret;
 mod source;
 mod time;
 

@@ -736,6 +736,12 @@ pub struct SendRequest {
     /// INVITE outside a dialog: after this time the edge itself cancels (safety net of the engine's own ring timer).
     #[prost(message, optional, tag = "16")]
     pub ring_limit: ::core::option::Option<::prost_types::Duration>,
+    /// REGISTER: user part of the Contact by which this edge is registered; empty for none of its own.
+    #[prost(string, tag = "18")]
+    pub contact_user: ::prost::alloc::string::String,
+    /// REGISTER: a whole Contact value instead, of a registration through whatever edge.
+    #[prost(string, tag = "19")]
+    pub contact: ::prost::alloc::string::String,
 }
 /// Cancel of an INVITE. Held back until a provisional response came (RFC 3261 9.1).
 #[derive(Clone, PartialEq, ::prost::Message)]

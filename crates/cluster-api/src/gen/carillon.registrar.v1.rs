@@ -1929,6 +1929,35 @@ pub mod forwarding_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A challenge of a trunk to one request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnswerChallengeRequest {
+    /// The trunk, as the plan named it.
+    #[prost(string, tag = "1")]
+    pub trunk: ::prost::alloc::string::String,
+    /// Method of the request.
+    #[prost(string, tag = "2")]
+    pub method: ::prost::alloc::string::String,
+    /// Request-URI as it leaves.
+    #[prost(string, tag = "3")]
+    pub request_uri: ::prost::alloc::string::String,
+    /// Body, needed for qop=auth-int only.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub body: ::prost::bytes::Bytes,
+    /// Values of Proxy-Authenticate (407) or WWW-Authenticate (401), top first.
+    #[prost(string, repeated, tag = "5")]
+    pub challenges: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether credentials for this request were given before: then only a stale nonce is worth another answer.
+    #[prost(bool, tag = "6")]
+    pub again: bool,
+}
+/// The answer to a challenge.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnswerChallengeResponse {
+    /// Values of Proxy-Authorization (407) or Authorization (401), one for each realm; empty when there are none to give.
+    #[prost(string, repeated, tag = "1")]
+    pub credentials: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Questions that were asked at about the same time.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AskRequest {
@@ -2227,6 +2256,9 @@ pub struct Target {
     /// When the binding expires.
     #[prost(message, optional, tag = "7")]
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The trunk whose peer it is, when there are credentials for its challenges; empty otherwise.
+    #[prost(string, tag = "8")]
+    pub trunk: ::prost::alloc::string::String,
 }
 /// Forward to the Request-URI by RFC 3263.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2422,6 +2454,34 @@ pub mod location_client {
                 .insert(GrpcMethod::new("carillon.registrar.v1.Location", "EndFlows"));
             self.inner.unary(req, path, codec).await
         }
+        /// Answers the challenge of a trunk with its credentials, which no edge has. Nothing is given where they are for another realm, and where
+        /// the same request was refused with them before.
+        pub async fn answer_challenge(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AnswerChallengeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AnswerChallengeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Location/AnswerChallenge",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("carillon.registrar.v1.Location", "AnswerChallenge"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2457,6 +2517,15 @@ pub mod location_server {
             request: tonic::Request<super::EndFlowsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::EndFlowsResponse>,
+            tonic::Status,
+        >;
+        /// Answers the challenge of a trunk with its credentials, which no edge has. Nothing is given where they are for another realm, and where
+        /// the same request was refused with them before.
+        async fn answer_challenge(
+            &self,
+            request: tonic::Request<super::AnswerChallengeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AnswerChallengeResponse>,
             tonic::Status,
         >;
     }
@@ -2651,6 +2720,51 @@ pub mod location_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EndFlowsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Location/AnswerChallenge" => {
+                    #[allow(non_camel_case_types)]
+                    struct AnswerChallengeSvc<T: Location>(pub Arc<T>);
+                    impl<
+                        T: Location,
+                    > tonic::server::UnaryService<super::AnswerChallengeRequest>
+                    for AnswerChallengeSvc<T> {
+                        type Response = super::AnswerChallengeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AnswerChallengeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Location>::answer_challenge(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AnswerChallengeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3063,6 +3177,9 @@ pub struct Trunk {
     /// Changes with every change. In UpdateTrunk: when set, the trunk must still be this version.
     #[prost(string, tag = "16")]
     pub etag: ::prost::alloc::string::String,
+    /// How the registration stands. Absent when none is kept up. Output only.
+    #[prost(message, optional, tag = "17")]
+    pub registration_state: ::core::option::Option<TrunkRegistrationState>,
 }
 /// One address of a trunk.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3090,39 +3207,68 @@ pub struct TrunkPrefix {
     #[prost(string, tag = "3")]
     pub prepend: ::prost::alloc::string::String,
 }
-/// Credentials for challenges of the peer.
+/// Credentials for challenges of the peer, to calls and to its registration.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct TrunkCredentials {
     /// User name.
     #[prost(string, tag = "1")]
     pub username: ::prost::alloc::string::String,
-    /// Password. Write only: never returned.
+    /// Password. Write only: never returned. Where the realm is named only digests of it are stored, one for each algorithm (RFC 8760). In
+    /// UpdateTrunk it may be empty where user name and realm stay as they are.
     #[prost(string, tag = "2")]
     pub password: ::prost::alloc::string::String,
-    /// Realm they are for; empty means any.
+    /// Realm they are for; empty means any. With a realm no other challenger is answered.
     #[prost(string, tag = "3")]
     pub realm: ::prost::alloc::string::String,
 }
-/// An outbound registration.
+/// An outbound registration. One replica at a time keeps it up; the contact is a name that only the registrar at the peer is told, and
+/// calls to it are the trunk's, from wherever they come.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrunkRegistration {
-    /// Where to register, for example "sip:carrier.example".
+    /// Where to register, for example "sip:carrier.example". Where its host is one of `domains`, the way leads through the peers.
     #[prost(string, tag = "1")]
     pub registrar_uri: ::prost::alloc::string::String,
     /// The address of record registered there.
     #[prost(string, tag = "2")]
     pub aor: ::prost::alloc::string::String,
-    /// Asked registration time; absent means one hour.
+    /// Asked registration time, 10 s to 24 h; absent means one hour. Refreshed after four fifths to nine tenths of what was granted.
     #[prost(message, optional, tag = "3")]
     pub expires: ::core::option::Option<::prost_types::Duration>,
+    /// Own user who gets the calls that come to the registered contact; empty means the user part of `aor` in the first served domain.
+    #[prost(string, tag = "4")]
+    pub callee: ::prost::alloc::string::String,
+}
+/// How a registration stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrunkRegistrationState {
+    /// SIP status of the latest answer: 200 when registered, 408 when nobody answered, 503 when there was no way; 0 before the first.
+    #[prost(uint32, tag = "1")]
+    pub sip_status: u32,
+    /// Reason phrase as received; empty when the status is ours.
+    #[prost(string, tag = "2")]
+    pub sip_reason: ::prost::alloc::string::String,
+    /// Since when it is registered, or is not.
+    #[prost(message, optional, tag = "3")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the registration ends unless it is refreshed; absent when there is none.
+    #[prost(message, optional, tag = "4")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it is refreshed or tried again.
+    #[prost(message, optional, tag = "5")]
+    pub next_attempt_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The edge that its contact leads to.
+    #[prost(string, tag = "6")]
+    pub edge_id: ::prost::alloc::string::String,
 }
 /// Health checks by OPTIONS.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrunkProbe {
-    /// Time between two OPTIONS, 5 s at least; absent means 30 s.
+    /// Time between two OPTIONS, 5 s to 1 h; absent means 30 s.
     #[prost(message, optional, tag = "1")]
     pub interval: ::core::option::Option<::prost_types::Duration>,
-    /// Failures in a row after which a peer counts as down, 0 means 2.
+    /// Failures in a row after which a peer counts as down, at most 10, 0 means 2. Down means: no answer within 5 s, no way, 408 or 503.
+    /// It is tried by calls only where no other peer is left, and counts as up with the first answer.
     #[prost(uint32, tag = "2")]
     pub failures: u32,
 }

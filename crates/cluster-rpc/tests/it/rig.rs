@@ -11,7 +11,8 @@ use std::{
 
 use ambient::SeededEntropy;
 use cluster_api::registrar::v1::{
-    EndFlowsRequest, EndFlowsResponse, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
+    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
+    RegisterResponse, RouteRequest, RouteResponse,
     location_server::{Location, LocationServer},
     location_stream_server::LocationStreamServer,
 };
@@ -84,6 +85,14 @@ impl Location for Registrar {
     async fn end_flows(&self, _: Request<EndFlowsRequest>) -> Result<Response<EndFlowsResponse>, Status> {
         self.act().await?;
         Ok(Response::new(EndFlowsResponse::default()))
+    }
+
+    async fn answer_challenge(
+        &self,
+        _: Request<AnswerChallengeRequest>,
+    ) -> Result<Response<AnswerChallengeResponse>, Status> {
+        self.act().await?;
+        Ok(Response::new(AnswerChallengeResponse::default()))
     }
 }
 

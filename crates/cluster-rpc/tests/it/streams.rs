@@ -10,8 +10,8 @@ use std::{
 };
 
 use cluster_api::registrar::v1::{
-    EndFlowsRequest, EndFlowsResponse, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse,
-    location_server::Location,
+    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
+    RegisterResponse, RouteRequest, RouteResponse, location_server::Location,
 };
 use cluster_rpc::{Address, LocationLink, Reason, Refusal, Replicas, Wiring};
 use futures_util::future::join_all;
@@ -81,6 +81,13 @@ impl Location for Registrar {
 
     async fn end_flows(&self, _: Request<EndFlowsRequest>) -> Result<Response<EndFlowsResponse>, Status> {
         Ok(Response::new(EndFlowsResponse::default()))
+    }
+
+    async fn answer_challenge(
+        &self,
+        _: Request<AnswerChallengeRequest>,
+    ) -> Result<Response<AnswerChallengeResponse>, Status> {
+        Ok(Response::new(AnswerChallengeResponse::default()))
     }
 }
 

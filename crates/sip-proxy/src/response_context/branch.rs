@@ -59,6 +59,18 @@ impl<R, T> Branch<R, T> {
         }
     }
 
+    /// No final response came, and nobody has given it up.
+    pub(super) fn is_wanted(&self) -> bool {
+        match self.state {
+            State::Calling { cancel: None, .. } | State::Proceeding { .. } => true,
+            State::Calling { cancel: Some(_), .. }
+            | State::Cancelling { .. }
+            | State::Redirecting { .. }
+            | State::Ended { .. }
+            | State::Answered => false,
+        }
+    }
+
     pub(super) fn ending(&self) -> Option<&Ending<R>> {
         match &self.state {
             State::Ended { ending, .. } => Some(ending),

@@ -29,6 +29,8 @@ pub fn carry_request(call_id: &str, effect: &Effect) -> Option<edge::CarryReques
             max_forwards: send.max_forwards,
             ring_limit: (send.ring_limit_ms > 0)
                 .then(|| proto_duration(Duration::from_millis(send.ring_limit_ms))),
+            // Legs have a Contact of their own
+            ..edge::SendRequest::default()
         }),
         What::Cancel(cancel) => edge::carry_request::What::Cancel(edge::CancelInvite {
             invite_effect: cancel.invite_effect,

@@ -11,7 +11,9 @@ pub enum TrunkCommand {
     Add(TrunkAddArgs),
     /// List trunks
     List(ApiArgs),
-    /// Take a trunk out of use, or back
+    /// Show what is known of each peer of a trunk and of the registration there
+    Show(TrunkNameArgs),
+    /// Change a trunk: take it out of use or back, its credentials, registration or probe
     Set(TrunkSetArgs),
     /// Delete a trunk; its calls go on
     Delete(TrunkNameArgs),
@@ -38,7 +40,38 @@ pub struct TrunkAddArgs {
     #[arg(long, default_value_t = 1)]
     pub weight: u32,
     #[command(flatten)]
+    pub service: TrunkServiceArgs,
+    #[command(flatten)]
     pub api: ApiArgs,
+}
+
+/// What a trunk asks of us and we of it.
+#[derive(Debug, Args)]
+pub struct TrunkServiceArgs {
+    /// User name for its challenges
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// Password for its challenges; without it, it is read from standard input
+    #[arg(long, value_name = "TEXT", requires = "username")]
+    pub password: Option<String>,
+    /// Realm that the credentials are for; without it they are for any, and the password itself is stored
+    #[arg(long, value_name = "TEXT", requires = "username")]
+    pub realm: Option<String>,
+    /// Register there, for example sip:carrier.example
+    #[arg(long, value_name = "URI", requires = "aor")]
+    pub registrar: Option<String>,
+    /// Address of record to register, for example sip:+49301234@carrier.example
+    #[arg(long, value_name = "AOR", requires = "registrar")]
+    pub aor: Option<String>,
+    /// Own user who gets the calls that come to the registered contact [default: the user part of --aor in the first domain]
+    #[arg(long, value_name = "AOR", requires = "registrar")]
+    pub callee: Option<String>,
+    /// Registration time to ask for, in seconds [default: 3600]
+    #[arg(long, value_name = "SECONDS", requires = "registrar")]
+    pub expires: Option<u32>,
+    /// Ask each peer by OPTIONS whether it answers, every so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub probe: Option<u32>,
 }
 
 /// Flags of `trunk set`.
@@ -47,8 +80,10 @@ pub struct TrunkSetArgs {
     /// Name
     pub name: String,
     /// Whether it carries no new calls in either direction
-    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
-    pub disabled: bool,
+    #[arg(long, value_name = "true|false")]
+    pub disabled: Option<bool>,
+    #[command(flatten)]
+    pub service: TrunkServiceArgs,
     #[command(flatten)]
     pub api: ApiArgs,
 }

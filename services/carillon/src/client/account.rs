@@ -110,7 +110,7 @@ fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
     say!("{table}")
 }
 
-fn read_password() -> anyhow::Result<String> {
+pub(super) fn read_password() -> anyhow::Result<String> {
     if std::io::stdin().is_terminal() {
         // Nobody can be asked where standard error is closed; the line is read all the same.
         let _ = write!(std::io::stderr(), "password: ");

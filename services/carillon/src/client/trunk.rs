@@ -2,16 +2,17 @@
 
 use cluster_api::registrar::v1::trunks_client::TrunksClient;
 use cluster_api::registrar::v1::{
-    CreateTrunkRequest, DeleteTrunkRequest, ListTrunksRequest, Trunk, TrunkPeer, TrunkPrefix,
-    UpdateTrunkRequest,
+    CreateTrunkRequest, DeleteTrunkRequest, GetTrunkRequest, ListTrunksRequest, Trunk, TrunkCredentials,
+    TrunkPeer, TrunkPrefix, TrunkProbe, TrunkRegistration, UpdateTrunkRequest, trunk_peer_health::State,
 };
 use comfy_table::{Table, presets};
 use serde_json::json;
 
+use super::account::read_password;
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::ApiArgs;
-use crate::cli::trunk::{TrunkAddArgs, TrunkCommand, TrunkSetArgs};
+use crate::cli::trunk::{TrunkAddArgs, TrunkCommand, TrunkNameArgs, TrunkServiceArgs, TrunkSetArgs};
 use crate::out::{OutputError, say, shown};
 
 /// Runs a trunk command.
@@ -22,6 +23,7 @@ pub async fn run(command: TrunkCommand) -> anyhow::Result<()> {
     match command {
         TrunkCommand::Add(args) => add(args).await,
         TrunkCommand::List(args) => list(args).await,
+        TrunkCommand::Show(args) => show(args).await,
         TrunkCommand::Set(args) => set(args).await,
         TrunkCommand::Delete(args) => {
             let mut client = TrunksClient::new(connect(&args.api).await?);
@@ -45,6 +47,7 @@ async fn add(args: TrunkAddArgs) -> anyhow::Result<()> {
         weight: args.weight,
         ..Trunk::default()
     };
+    let trunk = with_service(trunk, args.service)?;
     let request = CreateTrunkRequest { request_id: request_id(), trunk: Some(trunk) };
     let trunk = client.create_trunk(request).await.map_err(Refusal)?.into_inner();
     Ok(print(&[trunk], args.api.json)?)
@@ -52,14 +55,81 @@ async fn add(args: TrunkAddArgs) -> anyhow::Result<()> {
 
 async fn set(args: TrunkSetArgs) -> anyhow::Result<()> {
     let mut client = TrunksClient::new(connect(&args.api).await?);
-    let trunk = Trunk { trunk_id: args.name, disabled: args.disabled, ..Trunk::default() };
+    let trunk = Trunk { trunk_id: args.name, ..Trunk::default() };
+    let mut trunk = with_service(trunk, args.service)?;
+    let named = [
+        ("disabled", args.disabled.is_some()),
+        ("credentials", trunk.credentials.is_some()),
+        ("registration", trunk.registration.is_some()),
+        ("probe", trunk.probe.is_some()),
+    ];
+    trunk.disabled = args.disabled.unwrap_or_default();
+    let paths: Vec<String> =
+        named.into_iter().filter(|(_, is_named)| *is_named).map(|(name, _)| name.to_owned()).collect();
+    anyhow::ensure!(!paths.is_empty(), "nothing to change: see carillon trunk set --help");
     let request = UpdateTrunkRequest {
         request_id: request_id(),
         trunk: Some(trunk),
-        update_mask: Some(prost_types::FieldMask { paths: vec!["disabled".to_owned()] }),
+        update_mask: Some(prost_types::FieldMask { paths }),
     };
     let trunk = client.update_trunk(request).await.map_err(Refusal)?.into_inner();
     Ok(print(&[trunk], args.api.json)?)
+}
+
+/// The trunk with what the flags say of credentials, registration and probe.
+fn with_service(mut trunk: Trunk, args: TrunkServiceArgs) -> anyhow::Result<Trunk> {
+    let seconds = |seconds: u32| prost_types::Duration { seconds: seconds.into(), nanos: 0 };
+    if let Some(username) = args.username {
+        let password = args.password.map_or_else(read_password, Ok)?;
+        let realm = args.realm.unwrap_or_default();
+        trunk.credentials = Some(TrunkCredentials { username, password, realm });
+    }
+    if let (Some(registrar_uri), Some(aor)) = (args.registrar, args.aor) {
+        let (expires, callee) = (args.expires.map(seconds), args.callee.unwrap_or_default());
+        trunk.registration = Some(TrunkRegistration { registrar_uri, aor, expires, callee });
+    }
+    let probe = |interval| TrunkProbe { interval: Some(seconds(interval)), failures: 0 };
+    trunk.probe = args.probe.map(probe);
+    Ok(trunk)
+}
+
+/// Everything that is known of one trunk, a line for each peer and one for the registration.
+async fn show(args: TrunkNameArgs) -> anyhow::Result<()> {
+    let mut client = TrunksClient::new(connect(&args.api).await?);
+    let request = GetTrunkRequest { trunk_id: args.name };
+    let trunk = client.get_trunk(request).await.map_err(Refusal)?.into_inner();
+    if args.api.json {
+        return Ok(print(&[trunk], true)?);
+    }
+    for peer in &trunk.health {
+        let since = peer.since.map(|at| at.to_string()).unwrap_or_default();
+        say!("peer {} {} {} {}", shown(&peer.uri), word(peer.state()), peer.sip_status, since)?;
+    }
+    if let Some(state) = &trunk.registration_state {
+        let (status, reason) = (state.sip_status, shown(&state.sip_reason));
+        let [until, next] =
+            [state.expire_time, state.next_attempt_time].map(|at| at.map(|at| at.to_string()));
+        let [until, next] = [until, next].map(Option::unwrap_or_default);
+        say!("registration {status} {reason} edge {} until {until} next {next}", shown(&state.edge_id))?;
+    }
+    Ok(())
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Unspecified | State::Unknown => "unknown",
+        State::Up => "up",
+        State::Down => "down",
+    }
+}
+
+/// How the registration stands: its status, when one is kept up.
+fn registered(trunk: &Trunk) -> String {
+    match (&trunk.registration, &trunk.registration_state) {
+        (None, _) => String::new(),
+        (Some(_), None) => "pending".to_owned(),
+        (Some(_), Some(state)) => state.sip_status.to_string(),
+    }
 }
 
 async fn list(args: ApiArgs) -> anyhow::Result<()> {
@@ -86,12 +156,22 @@ fn print(trunks: &[Trunk], as_json: bool) -> Result<(), OutputError> {
                 "{}",
                 json!({"trunk": trunk.trunk_id, "peers": peers(trunk), "prefixes": prefixes(trunk),
                        "domains": trunk.domains, "priority": trunk.priority, "weight": trunk.weight,
-                       "disabled": trunk.disabled})
+                       "disabled": trunk.disabled, "registration": registered(trunk),
+                       "health": trunk.health.iter().map(|peer| json!({"peer": peer.uri,
+                           "state": word(peer.state()), "status": peer.sip_status})).collect::<Vec<_>>()})
             )
         });
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["TRUNK", "PEERS", "PREFIXES", "DOMAINS", "DISABLED"]);
+    table.load_style(presets::NOTHING).set_header([
+        "TRUNK",
+        "PEERS",
+        "PREFIXES",
+        "DOMAINS",
+        "REGISTERED",
+        "DOWN",
+        "DISABLED",
+    ]);
     for trunk in trunks {
         // the empty prefix is the one of all numbers
         let all: Vec<String> =
@@ -101,6 +181,8 @@ fn print(trunks: &[Trunk], as_json: bool) -> Result<(), OutputError> {
             shown(&peers(trunk).join(" ")),
             shown(&all.join(" ")),
             shown(&trunk.domains.join(" ")),
+            registered(trunk),
+            trunk.health.iter().filter(|peer| peer.state() == State::Down).count().to_string(),
             if trunk.disabled { "yes" } else { "" }.to_owned(),
         ]);
     }

@@ -11,11 +11,13 @@ use cluster_rpc::{
     Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink,
     ProxiedCallsLink, Replicas, RequestsLink, Wiring,
 };
+use cluster_rpc::membership::View;
 use lifecycle::{Drain, Health, Shutdown, Tasks};
 use presence::Presence;
 use registrar::Registrar;
 use store::Store;
 use telemetry::Metrics;
+use tokio::sync::watch;
 
 use super::api_server::ApiServer;
 use super::elsewhere::Elsewhere;
@@ -90,6 +92,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     }
     if let Some(registrar) = registrar.filter(|_| parts.roles.contains(&Role::Registrar)) {
         parts.tasks.spawn("registrar", registrar.clone().run(parts.end.clone()))?;
+        let requests = parts.requests_link(settings, joined.view(Role::Registrar)?, &late);
+        parts.tasks.spawn_loop("trunks", registrar.clone().keep_trunks(requests, parts.end.clone()))?;
         registrar.add_routes(&mut api.routes);
     }
     if parts.roles.contains(&Role::Presence) {
@@ -211,6 +215,20 @@ impl Parts {
             drain: self.drain.clone(),
         };
         Ok(Some(call_control::build(services::call_control_config(settings), deps)))
+    }
+
+    /// How the registrar sends through edges.
+    fn requests_link(
+        &self,
+        settings: &Settings,
+        view: watch::Receiver<View>,
+        late: &Arc<LateEdge>,
+    ) -> RequestsLink {
+        let directory = EdgeDirectory::new(view, self.wiring.clone());
+        match self.roles.contains(&Role::Edge) {
+            true => RequestsLink::mixed(super::members::process_id(settings), late.clone(), directory),
+            false => RequestsLink::remote(directory),
+        }
     }
 
     fn membership_link(&self, s: &Settings, local: Option<&Registrar>) -> anyhow::Result<MembershipLink> {

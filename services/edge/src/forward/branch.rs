@@ -8,6 +8,7 @@ use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
 use sip_message::{Edit, HeaderId, Message, Method};
 use sip_proxy::{BranchFailure, BranchId, Forwarding};
 
+use super::answered::Answers;
 use super::credentials;
 use super::diversion;
 use super::fork::{ClientUse, Fork, ForkId};
@@ -42,6 +43,10 @@ pub(crate) struct Branch {
     on_flow: bool,
     /// The way that is left when the edge that has the flow is gone.
     beyond: Option<Hop>,
+    /// The way of the current attempt.
+    pub(crate) way: Option<Way>,
+    /// Answers to challenges of its trunk.
+    pub(crate) answers: Answers,
 }
 
 impl Edge {
@@ -72,6 +77,8 @@ impl Edge {
             outcome: None,
             on_flow: false,
             beyond: None,
+            way: None,
+            answers: Answers::default(),
         });
         self.announce(cx, fork, branch);
         self.meters.branches.with_label_values(&[ways.label()]).inc();
@@ -146,6 +153,10 @@ impl Edge {
                 Ok(_) | Err(_) => self.avoided.note_answer(&at),
             }
         }
+        if self.ask_for_credentials(cx, id, fork, branch, &response) {
+            return;
+        }
+        let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
         // RFC 3263 4.3: a 503 is an address that failed, also when a provisional response came before it.
         if is_unavailable && !running.left.is_empty() {
             running.heard = false;
@@ -222,7 +233,13 @@ impl Edge {
         }
     }
 
-    fn fail_branch(&mut self, cx: &mut Cx<'_>, fork: &mut Fork, branch: BranchId, failure: BranchFailure) {
+    pub(crate) fn fail_branch(
+        &mut self,
+        cx: &mut Cx<'_>,
+        fork: &mut Fork,
+        branch: BranchId,
+        failure: BranchFailure,
+    ) {
         let label = match failure {
             BranchFailure::Timeout => "timeout",
             BranchFailure::Transport => "transport",
@@ -235,7 +252,14 @@ impl Edge {
         fork.context.handle_failure(cx.now(), branch, failure);
     }
 
-    fn send_branch(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &mut Fork, branch: BranchId, way: Way) {
+    pub(crate) fn send_branch(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        way: Way,
+    ) {
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
         let unique = match &fork.upstream {
             Upstream::Server { .. } | Upstream::Nobody => self.names.forwarded(),
@@ -245,6 +269,7 @@ impl Edge {
         running.attempts += 1;
         running.on_flow = way.on_flow || way.relay.is_some();
         running.beyond = way.beyond;
+        running.way = Some(way.clone());
         let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
         let may_leave = may_leave_flow(&running.target, uri, way.hop);
         let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(unique));
@@ -308,6 +333,7 @@ impl Edge {
             }
             diversion::add(edit, &fork.request, target);
             history::add(edit, fork, branch, &self.own);
+            running.answers.add_to(edit);
             if let Upstream::Server { .. } = &fork.upstream {
                 credentials::consume(edit, &fork.request, &self.config.realms);
             }

@@ -4,6 +4,7 @@
 //! - `plan.rs`, `target.rs`: where it may go; `next_hop.rs`, `size.rs`: the way to one target; `avoided.rs`: servers that failed.
 //! - `secure.rs`: what `sips` forbids, and for whom a connection is made; `off_limits.rs`: where nobody is led.
 //! - `record_route.rs`, `diversion.rs`, `history.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
+//! - `answered.rs`: challenges of trunks, which the registrar answers;
 //! - `lineage.rs`: how a request came to a target, whose it is and by which forwardings; `announce.rs`: what the caller hears of it.
 //! - `upstream.rs`: who gets the responses; `ack_and_cancel.rs`: the two requests that are never answered, or at once;
 //!   `astray_cancel.rs`: a CANCEL for an INVITE of another edge.
@@ -11,6 +12,7 @@
 
 mod ack_and_cancel;
 mod announce;
+pub(crate) mod answered;
 pub(crate) mod astray_cancel;
 pub(crate) mod avoided;
 mod branch;

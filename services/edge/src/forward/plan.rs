@@ -41,6 +41,7 @@ fn target(target: api::Target, cause: &Arc<str>) -> Target {
         instance: (!target.instance.is_empty()).then(|| Arc::from(target.instance)),
         cause: cause.clone(),
         lineage: Lineage::default(),
+        trunk: Arc::from(target.trunk),
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Target {
     pub(crate) look_up: LookUp,
     /// How the request came to it.
     pub(crate) lineage: Lineage,
+    /// The trunk whose challenges the registrar answers for it; empty when it is none.
+    pub(crate) trunk: Arc<str>,
 }
 
 /// When the registrar is asked about a target.
@@ -54,6 +56,7 @@ impl Target {
             cause: Arc::from(""),
             look_up: LookUp::Never,
             lineage: Lineage::default(),
+            trunk: Arc::from(""),
         }
     }
 }

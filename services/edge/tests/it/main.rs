@@ -32,5 +32,6 @@ mod shown;
 mod sizes;
 mod stream;
 mod tier;
+mod trunk_challenges;
 mod two_edges;
 mod wires;

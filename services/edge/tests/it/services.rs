@@ -16,8 +16,8 @@ use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use cluster_api::registrar::v1::location_server::Location;
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{
-    EndFlowsRequest, EndFlowsResponse, EndedFlow, Fork, Group, RegisterRequest, RegisterResponse,
-    RouteRequest, RouteResponse, Target,
+    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, EndedFlow, Fork,
+    Group, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse, Target,
 };
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
@@ -34,6 +34,9 @@ pub(crate) struct FakeLocation {
     ended: Mutex<Vec<EndedFlow>>,
     /// Whom the sender of each request has proved to be.
     pub(crate) identity: Mutex<String>,
+    /// Challenges of trunks that it was asked about, and what it has to say to the next ones.
+    pub(crate) challenged: Mutex<Vec<AnswerChallengeRequest>>,
+    pub(crate) credentials: Mutex<VecDeque<Vec<String>>>,
     /// So many batches of ended flows fail first.
     pub(crate) failing: std::sync::atomic::AtomicUsize,
     news: Notify,
@@ -71,6 +74,8 @@ impl FakeLocation {
             registered: Mutex::default(),
             ended: Mutex::default(),
             identity: Mutex::default(),
+            challenged: Mutex::default(),
+            credentials: Mutex::default(),
             failing: Default::default(),
             news: Notify::new(),
         })
@@ -124,6 +129,15 @@ impl Location for FakeLocation {
         self.ended.lock().expect("no test panics with it").extend(request.into_inner().flows);
         self.news.notify_waiters();
         Ok(Response::new(EndFlowsResponse {}))
+    }
+
+    async fn answer_challenge(
+        &self,
+        request: Request<AnswerChallengeRequest>,
+    ) -> Result<Response<AnswerChallengeResponse>, Status> {
+        self.challenged.lock().unwrap().push(request.into_inner());
+        let credentials = self.credentials.lock().unwrap().pop_front().unwrap_or_default();
+        Ok(Response::new(AnswerChallengeResponse { credentials }))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a trunk may say of itself, and its normal form.
 
-use cluster_api::registrar::v1::{Trunk, TrunkPeer, TrunkPrefix};
+use cluster_api::registrar::v1::{
+    Trunk, TrunkCredentials, TrunkPeer, TrunkPrefix, TrunkProbe, TrunkRegistration,
+};
 use cluster_rpc::{Reason, Refusal};
 use sip_message::{Scheme, Uri};
 
@@ -25,6 +27,7 @@ const MAX_NAME: usize = 64;
 const MAX_PEERS: usize = 16;
 const MAX_DOMAINS: usize = 100;
 const MAX_PREFIXES: usize = 1_000;
+const MOST_FAILURES: u32 = 10;
 
 /// A name: letters, digits, '-', '_' and '.'.
 pub(super) fn name(given: &str, field: &str) -> Result<String, Refusal> {
@@ -87,6 +90,16 @@ pub(super) fn with_fields(
     if is_named("weight") {
         known.weight = given.weight;
     }
+    if is_named("credentials") {
+        known.credentials = given.credentials.as_ref().map(credentials).transpose()?;
+    }
+    if is_named("registration") {
+        let read = |given| registration(domains, given);
+        known.registration = given.registration.as_ref().map(read).transpose()?;
+    }
+    if is_named("probe") {
+        known.probe = given.probe.as_ref().map(probe).transpose()?;
+    }
     if is_named("disabled") {
         known.disabled = given.disabled;
     }
@@ -95,19 +108,73 @@ pub(super) fn with_fields(
 
 /// What is part of the API and not carried out is refused, so that nobody relies on it.
 fn refuse_absent(given: &Trunk, is_named: &impl Fn(&str) -> bool) -> Result<(), Refusal> {
-    let absent = [
-        ("credentials", given.credentials.is_some(), "this version answers no challenge of a trunk"),
-        ("registration", given.registration.is_some(), "this version registers at no trunk"),
-        ("probe", given.probe.is_some(), "this version sends a trunk no OPTIONS"),
-        ("max_calls", given.max_calls != 0, "this version does not count the calls of a trunk"),
-    ];
-    match absent.into_iter().find(|(field, is_given, _)| *is_given && is_named(field)) {
-        Some((field, _, why)) => {
-            let expected = format!("nothing: {why}");
-            Err(Refusal::not_implemented(&format!("The {field} of a trunk"))
-                .violation(format!("trunk.{field}"), expected))
+    if given.max_calls == 0 || !is_named("max_calls") {
+        return Ok(());
+    }
+    Err(Refusal::not_implemented("The max_calls of a trunk")
+        .violation("trunk.max_calls", "nothing: this version does not count the calls of a trunk"))
+}
+
+fn credentials(given: &TrunkCredentials) -> Result<TrunkCredentials, Refusal> {
+    if given.username.is_empty() {
+        return Err(Refusal::field(Reason::BadField, "trunk.credentials.username", "a user name"));
+    }
+    Ok(TrunkCredentials {
+        username: text(&given.username, "trunk.credentials.username")?,
+        password: text(&given.password, "trunk.credentials.password")?,
+        realm: text(&given.realm, "trunk.credentials.realm")?,
+    })
+}
+
+fn registration(served: &Domains, given: &TrunkRegistration) -> Result<TrunkRegistration, Refusal> {
+    let bad = |field: &str, expected: &str| {
+        Err(Refusal::field(Reason::BadUri, format!("trunk.registration.{field}"), expected))
+    };
+    let is_clean = |uri: &str| !uri.contains(['<', '>', '"', ' ', '?', ',']);
+    let of_others = |uri: &Uri<'_>| {
+        matches!(uri.scheme, Scheme::Sip | Scheme::Sips)
+            && served.of(uri).is_none()
+            && uri.param("lr").is_none()
+    };
+    let registrar = text(&given.registrar_uri, "trunk.registration.registrar_uri")?;
+    let parsed = Uri::parse(registrar.as_bytes());
+    if !is_clean(&registrar) || !parsed.is_ok_and(|uri| of_others(&uri) && uri.user.is_none()) {
+        return bad("registrar_uri", "a sip or sips URI of a domain of others like sip:carrier.example");
+    }
+    let aor = text(&given.aor, "trunk.registration.aor")?;
+    let parsed = Uri::parse(aor.as_bytes());
+    if !is_clean(&aor) || !parsed.is_ok_and(|uri| of_others(&uri) && uri.user.is_some()) {
+        return bad("aor", "an address of record of others like sip:+49301234@carrier.example");
+    }
+    let callee = text(&given.callee, "trunk.registration.callee")?;
+    let is_own = |uri: &Uri<'_>| served.of(uri).is_some() && uri.user.is_some();
+    if !callee.is_empty() && !Uri::parse(callee.as_bytes()).is_ok_and(|uri| is_own(&uri) && is_clean(&callee))
+    {
+        return bad("callee", "the address of record of an own user, or nothing");
+    }
+    within(given.expires, 10..=86_400, "trunk.registration.expires", "10 s to 24 h")?;
+    Ok(given.clone())
+}
+
+fn probe(given: &TrunkProbe) -> Result<TrunkProbe, Refusal> {
+    within(given.interval, 5..=3_600, "trunk.probe.interval", "5 s to 1 h")?;
+    if given.failures > MOST_FAILURES {
+        return Err(Refusal::field(Reason::BadField, "trunk.probe.failures", "at most 10"));
+    }
+    Ok(*given)
+}
+
+fn within(
+    given: Option<prost_types::Duration>,
+    seconds: std::ops::RangeInclusive<i64>,
+    field: &str,
+    expected: &str,
+) -> Result<(), Refusal> {
+    match given {
+        Some(given) if !seconds.contains(&given.seconds) || given.nanos != 0 => {
+            Err(Refusal::field(Reason::BadField, field, format!("{expected}, in whole seconds")))
         }
-        None => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where trunks are kept: one record with all of them, and a copy of it in the memory of every replica, which follows the store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use cluster_api::registrar::v1::Trunk;
@@ -8,6 +9,8 @@ use parking_lot::RwLock;
 use prost::Message as _;
 use store::{Batch, Expect, Op, Partition, Store, StoreError, Wakeups};
 
+use super::secret::Secret;
+use super::standing::{INDEX, Standings};
 use super::table::Table;
 use crate::aors::ChangeError;
 
@@ -15,6 +18,8 @@ const NAME: &str = "all";
 const SCHEMA: u32 = 1;
 /// Attempts of one change, when others change trunks at the same time.
 const ATTEMPTS: usize = 10;
+/// Two for each trunk, and some of trunks that are being taken leave of.
+const MOST_STANDINGS: usize = 2_000;
 
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
@@ -26,6 +31,9 @@ struct TrunksRecord {
     /// Counts the changes of all trunks: no etag comes again, not even that of a trunk made anew.
     #[prost(uint64, tag = "3")]
     revision: u64,
+    /// What of them nobody is shown.
+    #[prost(message, repeated, tag = "4")]
+    secrets: Vec<Secret>,
 }
 
 /// Shows no trunk: they have passwords.
@@ -39,14 +47,27 @@ impl std::fmt::Debug for TrunksRecord {
 pub(crate) struct Trunks {
     store: Arc<dyn Store>,
     partition: Partition,
-    /// The version that the table was made of, 0 for a store without trunks; nothing before the first reading.
-    known: RwLock<Option<(u64, Arc<Table>)>>,
+    known: RwLock<Option<Known>>,
+    /// Counts the readings, so that an earlier one never replaces a later one.
+    readings: AtomicU64,
+}
+
+/// What the table was made of.
+#[derive(Clone)]
+struct Known {
+    reading: u64,
+    /// 0 for a store without trunks.
+    version: u64,
+    standings: Vec<(String, Bytes)>,
+    table: Arc<Table>,
 }
 
 /// What a change of the trunks is allowed to see and do.
 pub(crate) struct Draft<'a> {
     /// By name.
     pub trunks: &'a mut Vec<Trunk>,
+    /// What belongs to them, in any order.
+    pub secrets: &'a mut Vec<Secret>,
     /// The etag of what is changed now.
     pub revision: u64,
     /// What is committed with it.
@@ -55,7 +76,8 @@ pub(crate) struct Draft<'a> {
 
 impl Trunks {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, partition: Partition::new("trunks", 0), known: RwLock::new(None) }
+        let partition = Partition::new("trunks", 0);
+        Self { store, partition, known: RwLock::new(None), readings: AtomicU64::new(1) }
     }
 
     pub(crate) fn partition(&self) -> &Partition {
@@ -69,7 +91,7 @@ impl Trunks {
 
     /// The table as this replica knows it; read from the store when it was not yet.
     pub(crate) async fn table(&self) -> Result<Arc<Table>, StoreError> {
-        let known = self.known.read().as_ref().map(|(_, table)| table.clone());
+        let known = self.known.read().as_ref().map(|known| known.table.clone());
         match known {
             Some(table) => Ok(table),
             None => self.refresh().await,
@@ -78,21 +100,27 @@ impl Trunks {
 
     /// Takes over what the store has.
     pub(crate) async fn refresh(&self) -> Result<Arc<Table>, StoreError> {
+        let reading = self.readings.fetch_add(1, Ordering::Relaxed);
         let found = self.store.get(&self.partition.key(NAME)).await?;
+        let standings = self.store.index(&self.partition, INDEX, None, MOST_STANDINGS).await?.entries;
         let version = found.as_ref().map_or(0, |found| found.version);
-        if let Some((known, table)) = &*self.known.read()
-            && *known == version
+        if let Some(known) = &mut *self.known.write()
+            && known.version == version
+            && known.standings == standings
         {
-            return Ok(table.clone());
+            known.reading = known.reading.max(reading);
+            return Ok(known.table.clone());
         }
         let record = found.map_or(Ok(TrunksRecord::default()), |found| read(found.value))?;
-        Ok(self.learn(version, record.trunks))
+        Ok(self.learn(reading, version, record, standings))
     }
 
-    /// All trunks as stored, by name.
-    pub(crate) async fn all(&self) -> Result<Vec<Trunk>, StoreError> {
+    /// All trunks as stored, by name, and how they stand.
+    pub(crate) async fn all(&self) -> Result<(Vec<Trunk>, Standings), StoreError> {
         let found = self.store.get(&self.partition.key(NAME)).await?;
-        Ok(found.map_or(Ok(TrunksRecord::default()), |found| read(found.value))?.trunks)
+        let standings = self.store.index(&self.partition, INDEX, None, MOST_STANDINGS).await?;
+        let trunks = found.map_or(Ok(TrunksRecord::default()), |found| read(found.value))?.trunks;
+        Ok((trunks, Standings::read(&standings.entries)))
     }
 
     /// Changes the trunks together with what else the draft wants committed. An error of `act` changes nothing.
@@ -107,7 +135,8 @@ impl Trunks {
             record.schema = SCHEMA;
             record.revision += 1;
             let mut batch = Batch::new(&self.partition);
-            let draft = Draft { trunks: &mut record.trunks, revision: record.revision, ops: &mut batch.ops };
+            let TrunksRecord { trunks, secrets, revision, .. } = &mut record;
+            let draft = Draft { trunks, secrets, revision: *revision, ops: &mut batch.ops };
             let done = match act(draft) {
                 Ok(done) => done,
                 Err(refused) => return Ok(Err(refused)),
@@ -116,7 +145,9 @@ impl Trunks {
             batch.put(NAME, record.encode_to_vec(), expect);
             match self.store.commit(batch).await {
                 Ok(outcome) => {
-                    self.learn(outcome.version, record.trunks);
+                    let reading = self.readings.fetch_add(1, Ordering::Relaxed);
+                    let standings = self.known.read().as_ref().map(|known| known.standings.clone());
+                    self.learn(reading, outcome.version, record, standings.unwrap_or_default());
                     return Ok(Ok(done));
                 }
                 Err(StoreError::Conflict) => {}
@@ -126,14 +157,21 @@ impl Trunks {
         Err(ChangeError::Store(StoreError::Conflict))
     }
 
-    fn learn(&self, version: u64, trunks: Vec<Trunk>) -> Arc<Table> {
-        let table = Arc::new(Table::of(trunks));
+    fn learn(
+        &self,
+        reading: u64,
+        version: u64,
+        record: TrunksRecord,
+        standings: Vec<(String, Bytes)>,
+    ) -> Arc<Table> {
+        let table = Arc::new(Table::of(record.trunks, record.secrets, Standings::read(&standings)));
         let mut known = self.known.write();
         match &*known {
             // versions of one record only grow; a store that lost it begins again at nothing
-            Some((newer, table)) if *newer > version && version != 0 => table.clone(),
+            Some(newer) if newer.version > version && version != 0 => newer.table.clone(),
+            Some(newer) if newer.reading > reading => newer.table.clone(),
             Some(_) | None => {
-                *known = Some((version, table.clone()));
+                *known = Some(Known { reading, version, standings, table: table.clone() });
                 table
             }
         }

@@ -1,20 +1,29 @@
 //! Trunks: peers and gateways that calls go out to and come in from.
 //!
 //! **Here:** the Trunks API ([`fields`] says what a trunk may be), the record of all of them ([`kept`]), the table that routing asks
-//! ([`table`]), what is a telephone number ([`number`]), and the order among equals ([`draw`]).
-//! **Deliberately absent:** credentials, registration, health checks and a bound on calls; a trunk that names them is refused.
+//! ([`table`]), what is a telephone number ([`number`]), and the order among equals ([`draw`]); what is done for them by time ([`work`]):
+//! our registrations there ([`registering`], [`reply`]) and OPTIONS to their peers ([`probe`]), and how both stand ([`standing`]); what
+//! their challenges are answered with ([`secret`], [`challenge`]); and what they change in routing ([`routed`]).
+//! **Deliberately absent:** a bound on calls; a trunk that names one is refused.
 
+mod challenge;
 mod draw;
 mod fields;
 mod kept;
 mod number;
+mod probe;
+mod registering;
+mod reply;
+mod routed;
+mod secret;
+mod standing;
 mod table;
+mod work;
 
 use cluster_api::convert::timestamp;
 use cluster_api::registrar::v1::{
     CreateTrunkRequest, DeleteTrunkRequest, DeleteTrunkResponse, GetTrunkRequest, ListTrunksRequest,
-    ListTrunksResponse, Trunk, TrunkPeerHealth, UpdateTrunkRequest, trunk_peer_health::State,
-    trunks_server::Trunks as TrunksApi,
+    ListTrunksResponse, Trunk, UpdateTrunkRequest, trunks_server::Trunks as TrunksApi,
 };
 use cluster_rpc::{Reason, Refusal};
 use tonic::{Request, Response, Status};
@@ -27,7 +36,11 @@ use crate::{
 
 pub(crate) use kept::{Draft, Trunks};
 pub(crate) use number::number_of;
+pub(crate) use routed::{by_trunk, is_probe};
 pub(crate) use table::Table;
+
+use secret::Secret;
+use standing::Standings;
 
 /// Every replica has all of them in memory.
 const MOST_TRUNKS: usize = 500;
@@ -44,7 +57,8 @@ impl Shared {
             return Ok(earlier);
         }
         let now = timestamp(store.now());
-        let change = |Draft { trunks, revision, ops }: Draft<'_>| {
+        let (at, token) = (store.now(), self.contact_user());
+        let change = |Draft { trunks, secrets, revision, ops }: Draft<'_>| {
             if trunks.iter().any(|known| known.trunk_id == fresh.trunk_id) {
                 let message = format!("there is a trunk {}", fresh.trunk_id);
                 return Err(Refusal::new(Reason::TrunkExists, message));
@@ -54,9 +68,13 @@ impl Shared {
                 return Err(Refusal::field(Reason::BadField, "trunk", expected));
             }
             let (create_time, update_time) = (Some(now), Some(now));
-            let made = Trunk { create_time, update_time, etag: revision.to_string(), ..fresh.clone() };
+            let mut made = Trunk { create_time, update_time, etag: revision.to_string(), ..fresh.clone() };
+            let mut secret = Secret { contact: token.clone(), ..Secret::default() };
+            secret.seal(&mut made)?;
+            secrets.push(secret);
             trunks.push(made.clone());
-            let shown = show(made);
+            work::plan(None, Some(&made), at, ops);
+            let shown = Standings::default().show(made);
             claimed.keep(&shown, ops);
             Ok(shown)
         };
@@ -83,7 +101,9 @@ impl Shared {
             return Ok(earlier);
         }
         let now = timestamp(store.now());
-        let change = |Draft { trunks, revision, ops }: Draft<'_>| {
+        let standings = self.trunks.all().await.map_err(of_store)?.1;
+        let (at, token) = (store.now(), self.contact_user());
+        let change = |Draft { trunks, secrets, revision, ops }: Draft<'_>| {
             let known = trunks.iter_mut().find(|known| known.trunk_id == given.trunk_id);
             let known = known.ok_or_else(|| not_found(&given.trunk_id))?;
             if !given.etag.is_empty() && given.etag != known.etag {
@@ -91,8 +111,18 @@ impl Shared {
                 return Err(Refusal::new(Reason::EtagMismatch, message));
             }
             let changed = fields::with_fields(&self.domains, known.clone(), &given, is_named)?;
-            *known = Trunk { update_time: Some(now), etag: revision.to_string(), ..changed };
-            let shown = show(known.clone());
+            let mut changed = Trunk { update_time: Some(now), etag: revision.to_string(), ..changed };
+            let place = match secrets.iter().position(|secret| secret.trunk_id == given.trunk_id) {
+                Some(place) => place,
+                None => {
+                    secrets.push(Secret { contact: token.clone(), ..Secret::default() });
+                    secrets.len() - 1
+                }
+            };
+            secrets[place].seal(&mut changed)?;
+            work::plan(Some(known), Some(&changed), at, ops);
+            *known = changed;
+            let shown = standings.show(known.clone());
             claimed.keep(&shown, ops);
             Ok(shown)
         };
@@ -100,9 +130,9 @@ impl Shared {
     }
 
     async fn get_trunk(&self, request: GetTrunkRequest) -> Result<Trunk, Refusal> {
-        let trunks = self.trunks.all().await.map_err(of_store)?;
+        let (trunks, standings) = self.trunks.all().await.map_err(of_store)?;
         let found = trunks.into_iter().find(|known| known.trunk_id == request.trunk_id);
-        found.map(show).ok_or_else(|| not_found(&request.trunk_id))
+        found.map(|trunk| standings.show(trunk)).ok_or_else(|| not_found(&request.trunk_id))
     }
 
     /// The token is the name of the last trunk that was shown.
@@ -114,11 +144,11 @@ impl Shared {
             })?;
         }
         let domain = request.filter.unwrap_or_default().domain.to_ascii_lowercase();
-        let all = self.trunks.all().await.map_err(of_store)?;
+        let (all, standings) = self.trunks.all().await.map_err(of_store)?;
         let is_wanted = |trunk: &Trunk| {
             trunk.trunk_id > request.page_token && (domain.is_empty() || trunk.domains.contains(&domain))
         };
-        let mut trunks: Vec<Trunk> = all.into_iter().filter(is_wanted).map(show).collect();
+        let mut trunks: Vec<Trunk> = all.into_iter().filter(is_wanted).map(|trunk| standings.show(trunk)).collect();
         let has_more = trunks.len() > size;
         trunks.truncate(size);
         let last = trunks.last().filter(|_| has_more).map(|trunk| trunk.trunk_id.clone());
@@ -131,25 +161,22 @@ impl Shared {
         if let Some(earlier) = claimed.result(store, partition).await? {
             return Ok(earlier);
         }
-        let change = |Draft { trunks, ops, .. }: Draft<'_>| {
+        let now = store.now();
+        let change = |Draft { trunks, secrets, ops, .. }: Draft<'_>| {
             let at = trunks.iter().position(|known| known.trunk_id == request.trunk_id);
-            trunks.remove(at.ok_or_else(|| not_found(&request.trunk_id))?);
+            let gone = trunks.remove(at.ok_or_else(|| not_found(&request.trunk_id))?);
+            secrets.retain(|secret| secret.trunk_id != gone.trunk_id);
+            work::plan(Some(&gone), None, now, ops);
             claimed.keep(&DeleteTrunkResponse {}, ops);
             Ok(DeleteTrunkResponse {})
         };
         self.trunks.change(change).await.map_err(of_change)?
     }
-}
 
-/// What callers see. No peer is asked how it is, so nobody knows.
-fn show(trunk: Trunk) -> Trunk {
-    let unknown = |uri: &String| TrunkPeerHealth {
-        uri: uri.clone(),
-        state: State::Unknown.into(),
-        ..TrunkPeerHealth::default()
-    };
-    let health = trunk.peers.iter().map(|peer| unknown(&peer.uri)).collect();
-    Trunk { health, ..trunk }
+    /// A name for the contact that is registered at a trunk: nobody guesses it, so that calls to it come from there.
+    fn contact_user(&self) -> String {
+        format!("trunk-{}", self.entropy.token(12))
+    }
 }
 
 fn not_found(trunk_id: &str) -> Refusal {

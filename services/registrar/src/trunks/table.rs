@@ -7,6 +7,8 @@ use cluster_api::registrar::v1::{Fork, Group, Target, Trunk, TrunkPrefix};
 use sip_message::Uri;
 
 use super::draw::Draw;
+use super::secret::Secret;
+use super::standing::Standings;
 
 /// Peers that are tried for one call.
 const MOST_TARGETS: usize = 8;
@@ -21,11 +23,16 @@ pub(crate) struct Table {
     longest_prefix: usize,
     by_domain: HashMap<String, Vec<usize>>,
     peers: HashSet<IpAddr>,
+    secrets: HashMap<String, Secret>,
+    /// Trunks by the user part of the contact that is registered there.
+    by_contact: HashMap<String, usize>,
+    pub(super) standings: Standings,
 }
 
 impl Table {
-    pub(crate) fn of(trunks: Vec<Trunk>) -> Self {
-        let mut table = Self::default();
+    pub(crate) fn of(trunks: Vec<Trunk>, secrets: Vec<Secret>, standings: Standings) -> Self {
+        let secrets = secrets.into_iter().map(|secret| (secret.trunk_id.clone(), secret)).collect();
+        let mut table = Self { secrets, standings, ..Self::default() };
         for trunk in trunks.into_iter().filter(|trunk| !trunk.disabled) {
             let at = table.trunks.len();
             for rule in &trunk.prefixes {
@@ -38,6 +45,10 @@ impl Table {
             for peer in &trunk.peers {
                 table.peers.extend(Uri::parse(peer.uri.as_bytes()).ok().and_then(|uri| uri.host_ip()));
             }
+            let contact = table.secrets.get(&trunk.trunk_id).map(|secret| &secret.contact);
+            if let Some(contact) = contact.filter(|name| !name.is_empty() && trunk.registration.is_some()) {
+                table.by_contact.insert(contact.clone(), at);
+            }
             table.by_name.insert(trunk.trunk_id.clone(), at);
             table.trunks.push(trunk);
         }
@@ -48,6 +59,36 @@ impl Table {
     pub(crate) fn is_peer(&self, address: &str) -> bool {
         !self.peers.is_empty()
             && address.parse::<IpAddr>().is_ok_and(|address| self.peers.contains(&address.to_canonical()))
+    }
+
+    /// Peers that do not serve, and registrations that do not stand.
+    pub(crate) fn troubles(&self) -> (usize, usize) {
+        let peers = self.trunks.iter().flat_map(|trunk| trunk.peers.iter().map(move |peer| (trunk, peer)));
+        let down = peers.filter(|(trunk, peer)| self.standings.is_down(&trunk.trunk_id, &peer.uri)).count();
+        let wanted = self.trunks.iter().filter(|trunk| trunk.registration.is_some());
+        let stands = |trunk: &&Trunk| self.standings.is_registered(&trunk.trunk_id);
+        (down, wanted.filter(|trunk| !stands(trunk)).count())
+    }
+
+    /// A trunk that is in use.
+    pub(super) fn trunk(&self, name: &str) -> Option<&Trunk> {
+        self.by_name.get(name).map(|at| &self.trunks[*at])
+    }
+
+    /// What its challenges are answered with, of a trunk that is in use.
+    pub(super) fn secret(&self, name: &str) -> Option<&Secret> {
+        self.trunk(name).and_then(|trunk| self.secrets.get(&trunk.trunk_id))
+    }
+
+    /// The trunk to which a request comes that is for the contact registered there.
+    pub(crate) fn registered(&self, request_uri: &str) -> Option<&Trunk> {
+        // asked of every request
+        if self.by_contact.is_empty() {
+            return None;
+        }
+        let target = Uri::parse(request_uri.as_bytes()).ok()?;
+        let user = std::str::from_utf8(target.user?).ok()?;
+        self.by_contact.get(user).map(|at| &self.trunks[*at])
     }
 
     /// The way of a number: the trunks of its longest prefix.
@@ -62,7 +103,8 @@ impl Table {
         });
         let ordered = draw.order(ways.collect());
         let targets = ordered.into_iter().flat_map(|(trunk, number)| {
-            peers(trunk, &mut draw).into_iter().map(move |peer| to_number_at(peer, &number))
+            let peers = self.peers(trunk, &mut draw);
+            peers.into_iter().map(move |peer| peer.way(|uri| to_number_at(uri, &number)))
         });
         fork(targets.collect())
     }
@@ -77,7 +119,8 @@ impl Table {
         let ways = self.by_domain.get(&host)?.iter().map(|at| &self.trunks[*at]);
         let ordered = draw.order(ways.map(|trunk| (trunk.priority, trunk.weight, trunk)).collect());
         let targets = ordered.into_iter().flat_map(|trunk| {
-            peers(trunk, &mut draw).into_iter().map(|peer| through(peer, request_uri)).collect::<Vec<_>>()
+            let peers = self.peers(trunk, &mut draw);
+            peers.into_iter().map(|peer| peer.way(|uri| through(uri, request_uri))).collect::<Vec<_>>()
         });
         fork(targets.collect())
     }
@@ -91,19 +134,44 @@ impl Table {
         call_id: &str,
     ) -> Option<Fork> {
         let trunk = &self.trunks[*self.by_name.get(name)?];
-        let peers = peers(trunk, &mut Draw::of_call(call_id));
+        let peers = self.peers(trunk, &mut Draw::of_call(call_id)).into_iter();
         let Some(number) = number else {
-            return fork(peers.into_iter().map(|peer| through(peer, request_uri)).collect());
+            return fork(peers.map(|peer| peer.way(|uri| through(uri, request_uri))).collect());
         };
         let rules = trunk.prefixes.iter().filter(|rule| number.starts_with(&rule.prefix));
         let rule = rules.max_by_key(|rule| rule.prefix.len());
         let number = rule.map_or_else(|| number.to_owned(), |rule| rewritten(number, rule));
-        fork(peers.into_iter().map(|peer| to_number_at(peer, &number)).collect())
+        fork(peers.map(|peer| peer.way(|uri| to_number_at(uri, &number))).collect())
+    }
+
+    /// The peers of a trunk in the order of this call.
+    pub(super) fn peers<'t>(&self, trunk: &'t Trunk, draw: &mut Draw) -> Vec<Peer<'t>> {
+        let has_credentials = trunk.credentials.is_some();
+        let peer = |uri: &'t str| Peer {
+            uri,
+            is_down: self.standings.is_down(&trunk.trunk_id, uri),
+            trunk: if has_credentials { &trunk.trunk_id } else { "" },
+        };
+        let peers = trunk.peers.iter().map(|known| (known.priority, known.weight, peer(&known.uri)));
+        draw.order(peers.collect())
     }
 }
 
-fn peers<'t>(trunk: &'t Trunk, draw: &mut Draw) -> Vec<&'t str> {
-    draw.order(trunk.peers.iter().map(|peer| (peer.priority, peer.weight, peer.uri.as_str())).collect())
+/// A peer for one call.
+pub(super) struct Peer<'t> {
+    pub(super) uri: &'t str,
+    pub(super) is_down: bool,
+    /// Whose challenges we can answer; empty when we cannot.
+    trunk: &'t str,
+}
+
+/// A target, and whether it is known not to answer.
+type Way = (Target, bool);
+
+impl Peer<'_> {
+    fn way(&self, target: impl FnOnce(&str) -> Target) -> Way {
+        (Target { trunk: self.trunk.to_owned(), ..target(self.uri) }, self.is_down)
+    }
 }
 
 fn rewritten(number: &str, rule: &TrunkPrefix) -> String {
@@ -122,14 +190,18 @@ fn through(peer: &str, request_uri: &str) -> Target {
     Target { uri: request_uri.to_owned(), route: vec![format!("<{peer};lr>")], ..Target::default() }
 }
 
-/// One after the other, the next one when the one before did not serve.
-fn fork(targets: Vec<Target>) -> Option<Fork> {
+/// One after the other, the next one when the one before did not serve. Who is down is left out; where all are, a call that is refused
+/// for certain is worth less than one that tries, so that all are tried in their own order.
+fn fork(ways: Vec<Way>) -> Option<Fork> {
+    let is_any_up = ways.iter().any(|(_, is_down)| !is_down);
+    let ways = ways.into_iter().filter(|(_, is_down)| !(is_any_up && *is_down));
+    let targets = ways.map(|(target, _)| target);
     let group = |(index, target)| Group {
         targets: vec![target],
         ring_time: None,
         cause: if index == 0 { "trunk" } else { "trunk-failover" }.to_owned(),
     };
-    let groups: Vec<Group> = targets.into_iter().take(MOST_TARGETS).enumerate().map(group).collect();
+    let groups: Vec<Group> = targets.take(MOST_TARGETS).enumerate().map(group).collect();
     // what a trunk answers leads nobody anywhere at our expense
     (!groups.is_empty()).then_some(Fork { groups, recurse: false })
 }

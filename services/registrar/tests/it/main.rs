@@ -3,6 +3,7 @@
 mod accounts;
 mod authentication;
 mod bindings;
+mod far_side;
 mod flow_end;
 mod forwarding;
 mod membership;
@@ -13,4 +14,7 @@ mod registering;
 mod rig;
 mod routing;
 mod store_faults;
+mod trunk_callers;
+mod trunk_probes;
+mod trunk_registrations;
 mod trunks;

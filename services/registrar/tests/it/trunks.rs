@@ -2,18 +2,19 @@
 
 use cluster_api::{
     registrar::v1::{
-        CreateTrunkRequest, DeleteTrunkRequest, GetTrunkRequest, ListTrunksRequest, RouteRequest, Trunk,
-        TrunkCredentials, TrunkPeer, TrunkPrefix, UpdateTrunkRequest, route_response::Plan,
-        trunks_server::Trunks as _,
+        AnswerChallengeRequest, CreateTrunkRequest, DeleteTrunkRequest, GetTrunkRequest, ListTrunksRequest,
+        RouteRequest, Trunk, TrunkCredentials, TrunkPeer, TrunkPrefix, TrunkProbe, TrunkRegistration,
+        UpdateTrunkRequest, location_server::Location as _, route_response::Plan, trunks_server::Trunks as _,
     },
     sip::v1::Source,
 };
 use cluster_rpc::{Reason, Refusal};
+use sip_digest::{Credentials, Ha1, Hash};
 use tonic::{Code, Request, Status};
 
 use crate::rig::{Phone, Rig, contact, source, status, targets};
 
-fn peer(uri: &str) -> TrunkPeer {
+pub fn peer(uri: &str) -> TrunkPeer {
     TrunkPeer { uri: uri.into(), ..TrunkPeer::default() }
 }
 
@@ -21,7 +22,7 @@ fn prefix(prefix: &str, strip: u32, prepend: &str) -> TrunkPrefix {
     TrunkPrefix { prefix: prefix.into(), strip, prepend: prepend.into() }
 }
 
-fn trunk(name: &str, peers: &[&str], prefixes: &[&str]) -> Trunk {
+pub fn trunk(name: &str, peers: &[&str], prefixes: &[&str]) -> Trunk {
     Trunk {
         trunk_id: name.into(),
         peers: peers.iter().map(|uri| peer(uri)).collect(),
@@ -30,12 +31,12 @@ fn trunk(name: &str, peers: &[&str], prefixes: &[&str]) -> Trunk {
     }
 }
 
-async fn create(rig: &Rig, trunk: Trunk) -> Result<Trunk, Status> {
+pub async fn create(rig: &Rig, trunk: Trunk) -> Result<Trunk, Status> {
     let request = CreateTrunkRequest { trunk: Some(trunk), ..CreateTrunkRequest::default() };
     Ok(rig.registrar().create_trunk(Request::new(request)).await?.into_inner())
 }
 
-async fn update(rig: &Rig, trunk: Trunk) -> Result<Trunk, Status> {
+pub async fn update(rig: &Rig, trunk: Trunk) -> Result<Trunk, Status> {
     let request = UpdateTrunkRequest { trunk: Some(trunk), ..UpdateTrunkRequest::default() };
     Ok(rig.registrar().update_trunk(Request::new(request)).await?.into_inner())
 }
@@ -217,6 +218,62 @@ async fn trunks_are_created_changed_listed_and_deleted() {
     assert_eq!(gone.code(), Code::NotFound);
 }
 
+fn login(password: &str) -> TrunkCredentials {
+    TrunkCredentials { username: "u".into(), password: password.into(), realm: "r".into() }
+}
+
+fn probe(seconds: i64, failures: u32) -> TrunkProbe {
+    TrunkProbe { interval: Some(prost_types::Duration { seconds, nanos: 0 }), failures }
+}
+
+fn at(registrar_uri: &str, aor: &str, callee: &str) -> TrunkRegistration {
+    let (registrar_uri, aor, callee) = (registrar_uri.into(), aor.into(), callee.into());
+    TrunkRegistration { registrar_uri, aor, callee, expires: None }
+}
+
+/// T19, AUT-13: no reply and no log shows a password; a change of something else keeps it; challenges are answered with it, once.
+#[tokio::test]
+async fn a_password_goes_in_and_never_out() {
+    let rig = Rig::new();
+    let given = Trunk { credentials: Some(login("zanzibar")), ..trunk("t", &["sip:a.example"], &["+49"]) };
+    let made = create(&rig, given.clone()).await.unwrap();
+    let changed = Trunk { display_name: "T".into(), credentials: Some(login("")), ..trunk("t", &[], &[]) };
+    let changed = update(&rig, changed).await.unwrap();
+    let get = GetTrunkRequest { trunk_id: "t".into() };
+    let shown = rig.replicas[1].get_trunk(Request::new(get)).await.unwrap().into_inner();
+    for trunk in [&made, &changed, &shown] {
+        assert_eq!(trunk.credentials.as_ref(), Some(&login("")));
+        assert!(!format!("{trunk:?}").contains("zanzibar"));
+    }
+    assert!(!format!("{given:?}").contains("zanzibar"), "not even on its way in");
+    let other = Trunk {
+        credentials: Some(TrunkCredentials { username: "v".into(), ..login("") }),
+        ..trunk("t", &[], &[])
+    };
+    assert_eq!(reason(update(&rig, other).await), Reason::BadField, "a new name needs its password");
+
+    let mut phone = Phone::of(&rig, "alice", "d");
+    rig.account("alice").await;
+    let Some(Plan::Fork(fork)) = phone.route("sip:+49301@d").await.plan else { panic!() };
+    let target = &fork.groups[0].targets[0];
+    let ask = |again| AnswerChallengeRequest {
+        trunk: target.trunk.clone(),
+        method: "INVITE".into(),
+        request_uri: target.uri.clone(),
+        challenges: vec!["Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256".into()],
+        again,
+        ..AnswerChallengeRequest::default()
+    };
+    let answer = async |again| {
+        rig.replicas[1].answer_challenge(Request::new(ask(again))).await.unwrap().into_inner().credentials
+    };
+    let given = answer(false).await;
+    let ha1 = Ha1::of_password(Hash::Sha256, b"u", b"r", b"zanzibar");
+    let credentials = Credentials::parse(given[0].as_bytes()).expect("credentials");
+    assert!(credentials.matches(&ha1, "INVITE", b""), "{given:?}");
+    assert!(answer(true).await.is_empty(), "refused once is refused");
+}
+
 /// T19: nothing that is stored can be more than it says, and what is not carried out is refused.
 #[tokio::test]
 async fn unusable_trunks_are_refused() {
@@ -237,9 +294,20 @@ async fn unusable_trunks_are_refused() {
         (Trunk { domains: vec!["open".into()], ..good() }, Reason::BadDomain),
         (Trunk { domains: vec!["x;y".into()], ..good() }, Reason::BadDomain),
         (Trunk { max_calls: 1, ..good() }, Reason::NotImplemented),
-        (Trunk { credentials: Some(TrunkCredentials::default()), ..good() }, Reason::NotImplemented),
-        (Trunk { probe: Some(Default::default()), ..good() }, Reason::NotImplemented),
-        (Trunk { registration: Some(Default::default()), ..good() }, Reason::NotImplemented),
+        (Trunk { credentials: Some(TrunkCredentials::default()), ..good() }, Reason::BadField),
+        (Trunk { credentials: Some(login("")), ..good() }, Reason::BadField),
+        (Trunk { probe: Some(probe(4, 0)), ..good() }, Reason::BadField),
+        (Trunk { probe: Some(probe(30, 11)), ..good() }, Reason::BadField),
+        (Trunk { registration: Some(Default::default()), ..good() }, Reason::BadUri),
+        (
+            Trunk { registration: Some(at("sip:x@c.example", "sip:a@c.example", "")), ..good() },
+            Reason::BadUri,
+        ),
+        (Trunk { registration: Some(at("sip:c.example", "sip:alice@d", "")), ..good() }, Reason::BadUri),
+        (
+            Trunk { registration: Some(at("sip:c.example", "sip:a@c.example", "sip:x@y")), ..good() },
+            Reason::BadUri,
+        ),
     ] {
         let shown = format!("{spoiled:?}");
         assert_eq!(reason(create(&rig, spoiled).await), expected, "{shown}");

@@ -1,0 +1,141 @@
+//! Challenges of a trunk: its credentials are the registrar's, so that the edge asks for an answer and sends the request again.
+//!
+//! RFC 3261 22.3 leaves challenges to the UAC, because an answer belongs into a request with a higher CSeq. Nobody but us has the
+//! credentials for a trunk; the request goes again as it was, with them, on a new branch: for the trunk a fork of the same request,
+//! whose first branch is over. The caller hears nothing of it, and its sequence numbers stay its own.
+//!
+//! | the trunk says | what follows |
+//! |---|---|
+//! | 401 or 407 | the same request with credentials, the same way |
+//! | the same again, with `stale=true` | once more (RFC 7616 3.5) |
+//! | the same again | 503: the trunk does not serve us, and the next one is tried |
+//!
+//! A service that has us send its REGISTER is a UAC, and answers for itself.
+
+use cluster_api::registrar::v1::{AnswerChallengeRequest, AnswerChallengeResponse};
+use sip_message::{Edit, HeaderId, Message};
+use sip_proxy::{BranchFailure, BranchId};
+use tonic::Status;
+
+use super::fork::{Fork, ForkId};
+use super::upstream::Upstream;
+use crate::edge::{Completion, Cx, Edge};
+use crate::report::{text, texts};
+
+/// Answers to one request: one, and one more for a nonce that had become stale.
+const MOST: u32 = 2;
+
+/// What a branch answers the challenges of its trunk with.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    given: u32,
+    /// Header values; no `Debug` of a branch is ever printed with more than their number.
+    credentials: Vec<(HeaderId, Credentials)>,
+}
+
+/// A header value that is no text for logs.
+struct Credentials(String);
+
+/// Shows nothing.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+/// A branch that waits for an answer of the registrar.
+pub(crate) struct Challenged {
+    fork: ForkId,
+    branch: BranchId,
+    header: HeaderId,
+}
+
+impl Answers {
+    /// Puts them on the copy that goes out.
+    pub(crate) fn add_to(&self, edit: &mut Edit<'_>) {
+        for (header, value) in &self.credentials {
+            edit.append(*header, value.0.as_bytes());
+        }
+    }
+}
+
+impl Edge {
+    /// Takes a response that is a challenge of a trunk, and asks for an answer; whether it is one.
+    pub(crate) fn ask_for_credentials(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        response: &Message,
+    ) -> bool {
+        let (offered, header) = match response.status() {
+            Some(401) => (HeaderId::WwwAuthenticate, HeaderId::Authorization),
+            Some(407) => (HeaderId::ProxyAuthenticate, HeaderId::ProxyAuthorization),
+            Some(_) | None => return false,
+        };
+        let is_ours_to_answer = match &fork.upstream {
+            Upstream::Server { .. } | Upstream::Leg(_) => true,
+            Upstream::Exchange(_) | Upstream::Nobody => false,
+        };
+        let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return false };
+        if running.target.trunk.is_empty() || !is_ours_to_answer || !fork.context.is_wanted(branch) {
+            return false;
+        }
+        // the transaction that was challenged is over: its ACK is sent below
+        if let Some(key) = running.key.take() {
+            self.clients.remove(&key);
+        }
+        if running.answers.given >= MOST {
+            self.fail_branch(cx, fork, branch, BranchFailure::Refused(503));
+            return true;
+        }
+        let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        let challenges = texts(response, offered);
+        let covers_body = |value: &String| value.to_ascii_lowercase().contains("auth-int");
+        let question = AnswerChallengeRequest {
+            trunk: running.target.trunk.as_ref().to_owned(),
+            method: fork.request.method_str().to_owned(),
+            request_uri: text(uri),
+            body: if challenges.iter().any(covers_body) {
+                fork.request.body_bytes()
+            } else {
+                Default::default()
+            },
+            challenges,
+            again: running.answers.given > 0,
+        };
+        running.answers.given += 1;
+        let location = self.deps.location.clone();
+        let challenged = Box::new(Challenged { fork: id, branch, header });
+        let work = async move { Completion::Answered(challenged, location.answer_challenge(question).await) };
+        if cx.spawn(work).is_err() {
+            self.fail_branch(cx, fork, branch, BranchFailure::Refused(503));
+        }
+        true
+    }
+
+    /// The registrar has answered: the request goes again, or the branch has failed.
+    pub(crate) fn take_credentials(
+        &mut self,
+        cx: &mut Cx<'_>,
+        challenged: Challenged,
+        result: Result<AnswerChallengeResponse, Status>,
+    ) {
+        let Challenged { fork, branch, header } = challenged;
+        self.with_fork(cx, fork, |edge, cx, context| {
+            // RFC 3261 9.1: nothing is under way that a CANCEL could end
+            if !context.context.is_wanted(branch) {
+                return edge.fail_branch(cx, context, branch, BranchFailure::Refused(487));
+            }
+            let given = result.map(|answer| answer.credentials).unwrap_or_default();
+            let Some(running) = context.branches.get_mut(branch.0 as usize) else { return };
+            let (false, Some(way)) = (given.is_empty(), running.way.clone()) else {
+                return edge.fail_branch(cx, context, branch, BranchFailure::Refused(503));
+            };
+            running.answers.credentials.retain(|(known, _)| *known != header);
+            running.answers.credentials.extend(given.into_iter().map(|value| (header, Credentials(value))));
+            edge.send_branch(cx, fork, context, branch, way);
+        });
+    }
+}
