@@ -28,6 +28,11 @@ pub struct Config {
     pub credentials: Vec<Credential>,
     /// Where the 3xx of a phone may lead. Default users of the default domain (LAD-1 a: by policy).
     pub redirects: Redirects,
+    /// Whether Carillon sends reliable provisional responses to callers that take them (RFC 3262). Default true.
+    pub reliable_provisional: bool,
+    /// Whether callers of anchored accounts must have session timers (RFC 4028); others get 421. Default false: Carillon refreshes
+    /// their sessions itself.
+    pub demand_timer: bool,
     /// How long an ended call can be read. Default 24 h (API: "ended less than a day ago").
     pub ended_retention: Duration,
     /// How long a request id is remembered. Default 24 h (API 1).
@@ -71,6 +76,8 @@ impl Default for Config {
             ringback_tone: String::new(),
             credentials: Vec::new(),
             redirects: Redirects::within(["localhost"]),
+            reliable_provisional: true,
+            demand_timer: false,
             ended_retention: Duration::from_secs(24 * 3600),
             request_retention: Duration::from_secs(24 * 3600),
             partitions: 16,
@@ -108,6 +115,9 @@ impl Config {
             t1_ms: millis(self.t1),
             max_forwards: 0,
             session_expires_s: 1_800, // RFC 4028 4.2
+            unreliable: !self.reliable_provisional,
+            demands_timer: self.demand_timer,
+            max_breadth: 0,
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use ambient::Entropy;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
-use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event};
+use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse};
 use tonic::{Request, Response, Status};
 
 use crate::engine::StepError;
+use crate::engine::event::{Event, LegEvent};
 use crate::refusal;
 use crate::runner::{ApplyError, How, Runner};
 use crate::wire::events;
@@ -18,12 +20,13 @@ const MAX_EVENTS: usize = 256;
 #[derive(Clone)]
 pub struct Deliver {
     runner: Arc<Runner>,
+    entropy: Arc<dyn Entropy>,
 }
 
 impl Deliver {
     /// Serves with this runner.
-    pub fn new(runner: Arc<Runner>) -> Deliver {
-        Deliver { runner }
+    pub fn new(runner: Arc<Runner>, entropy: Arc<dyn Entropy>) -> Deliver {
+        Deliver { runner, entropy }
     }
 }
 
@@ -34,16 +37,19 @@ impl LegEvents for Deliver {
         if call_id.is_empty() || edge_id.is_empty() || events.is_empty() || events.len() > MAX_EVENTS {
             return Err(Status::invalid_argument("expected call_id, edge_id and 1 to 256 events"));
         }
-        let is_incoming = |event: &LegEvent| matches!(event.what, Some(leg_event::What::Incoming(_)));
-        if events.iter().any(is_incoming) {
-            // This version makes no calls from INVITEs that come in: the edge answers them at once instead of asking for ever.
-            return Ok(Response::new(DeliverResponse { gone: true }));
-        }
         let events: Result<Vec<_>, _> =
             events.into_iter().map(|event| events::leg_event(&edge_id, edge_epoch, event)).collect();
         let events = events.map_err(|unknown| Status::unimplemented(unknown.to_string()))?;
         let how = How { acknowledged: true, ..How::default() };
-        match self.runner.apply(&call_id, &events, how).await {
+        let applied = match events.first() {
+            Some(Event::Leg(first)) if matches!(first.what, LegEvent::Incoming(_)) => {
+                let mut seed = vec![0; 32];
+                self.entropy.fill(&mut seed);
+                self.runner.receive(&call_id, seed, &events).await
+            }
+            _ => self.runner.apply(&call_id, &events, how).await,
+        };
+        match applied {
             Ok(_) => Ok(Response::new(DeliverResponse { gone: false })),
             Err(ApplyError::Unknown | ApplyError::NotControlled | ApplyError::Over(_)) => {
                 Ok(Response::new(DeliverResponse { gone: true }))

@@ -57,8 +57,9 @@ pub fn build(config: Config, deps: Deps) -> Service {
     let counts = Counts::new(&deps.metrics);
     let runner = Runner::new(repository, deps.edges, config, tasks.clone(), counts);
     let watches = Watches::new(Arc::clone(&runner));
+    let entropy = Arc::clone(&deps.entropy);
     let api = CallControlApi::new(Arc::clone(&runner), Arc::clone(&watches), deps.entropy, deps.drain);
-    let leg_events = Deliver::new(Arc::clone(&runner));
+    let leg_events = Deliver::new(Arc::clone(&runner), entropy);
     let proxied_calls = Reports::new(Arc::clone(&runner));
     Service { runner, watches, tasks, api, leg_events, proxied_calls }
 }

@@ -2928,7 +2928,7 @@ pub struct LegEvent {
     #[prost(string, tag = "4")]
     pub flow: ::prost::alloc::string::String,
     /// What happened.
-    #[prost(oneof = "leg_event::What", tags = "5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "leg_event::What", tags = "5, 6, 7, 8, 9, 10, 11, 12")]
     pub what: ::core::option::Option<leg_event::What>,
 }
 /// Nested message and enum types in `LegEvent`.
@@ -2957,6 +2957,9 @@ pub mod leg_event {
         /// A new call that a routing plan handed to call-control: the first event of leg "a" of a call id that the edge made.
         #[prost(message, tag = "11")]
         Incoming(super::CallReceived),
+        /// No PRACK for a reliable 1xx of ours within 64\*T1; it is not repeated any more.
+        #[prost(message, tag = "12")]
+        PrackMissing(super::PrackMissing),
     }
 }
 /// A response, 100 excepted. Retransmissions of the same response are not repeated as events.
@@ -3139,6 +3142,16 @@ pub struct AckMissing {
     #[prost(string, tag = "1")]
     pub transaction: ::prost::alloc::string::String,
 }
+/// 64\*T1 passed without PRACK.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrackMissing {
+    /// Handle of the INVITE's server transaction.
+    #[prost(string, tag = "1")]
+    pub transaction: ::prost::alloc::string::String,
+    /// RSeq of the response.
+    #[prost(uint32, tag = "2")]
+    pub rseq: u32,
+}
 /// CANCEL for a pending request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CancelReceived {
@@ -3209,6 +3222,9 @@ pub struct CallReceived {
     /// Where it came from.
     #[prost(message, optional, tag = "19")]
     pub source: ::core::option::Option<super::super::sip::v1::Source>,
+    /// Max-Breadth that is left, for further legs (RFC 7332 6).
+    #[prost(uint32, tag = "20")]
+    pub max_breadth: u32,
 }
 /// Generated client implementations.
 pub mod leg_events_client {

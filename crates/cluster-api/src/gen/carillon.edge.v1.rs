@@ -736,6 +736,9 @@ pub struct SendRequest {
     /// INVITE outside a dialog: after this time the edge itself cancels (safety net of the engine's own ring timer).
     #[prost(message, optional, tag = "16")]
     pub ring_limit: ::core::option::Option<::prost_types::Duration>,
+    /// Max-Breadth to send and to divide among branches; 0 means 60 (RFC 5393 5.3.3).
+    #[prost(uint32, tag = "17")]
+    pub max_breadth: u32,
     /// REGISTER: user part of the Contact by which this edge is registered; empty for none of its own.
     #[prost(string, tag = "18")]
     pub contact_user: ::prost::alloc::string::String,
@@ -753,7 +756,7 @@ pub struct CancelInvite {
     #[prost(message, repeated, tag = "2")]
     pub headers: ::prost::alloc::vec::Vec<super::super::sip::v1::Header>,
 }
-/// Response to a request that came in on a leg.
+/// Response to a request that came in on a leg. A 1xx with RSeq is repeated until its PRACK comes, a 2xx to INVITE until its ACK.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SendResponse {
     /// Handle of the server transaction, from the event.

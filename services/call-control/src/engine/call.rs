@@ -60,7 +60,7 @@ pub struct Call {
     #[prost(message, repeated, tag = "15")]
     pub legs: Vec<Leg>,
     /// Where in its flow the call is.
-    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39")]
+    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40")]
     pub stage: Option<Stage>,
     /// How the call ended or is about to end; set once, by the first cause.
     #[prost(message, optional, tag = "16")]
@@ -162,6 +162,15 @@ pub struct Policy {
     /// Name that goes with `caller_id`; empty for none.
     #[prost(string, tag = "17")]
     pub caller_name: String,
+    /// Carillon sends no reliable provisional responses, and refuses who requires them.
+    #[prost(bool, tag = "18")]
+    pub unreliable: bool,
+    /// Callers that have no session timer are refused.
+    #[prost(bool, tag = "19")]
+    pub demands_timer: bool,
+    /// Max-Breadth for new legs; 0 means the most that there is. Set when the call was caused by another SIP request.
+    #[prost(uint32, tag = "20")]
+    pub max_breadth: u32,
 }
 
 /// How the legs are brought together.
@@ -302,6 +311,10 @@ pub enum TimerKind {
     Refresh = 7,
     /// The session was not refreshed (RFC 4028).
     Expiry = 8,
+    /// A caller has heard nothing new for a while (RFC 3261 13.3.1.1).
+    Repeat = 9,
+    /// A caller does not want to wait any longer (RFC 3261 13.3.1).
+    Expires = 10,
 }
 
 /// What the business application asked for: the input of [`create`](super::create).

@@ -1,7 +1,8 @@
 //! One step: the event goes to its leg, the leg's signals go to the flow, and then the call is settled.
 
+use crate::engine::anchor::across;
 use crate::engine::call::{Call, CallState, NewCall, SCHEMA, Seen, Timer, TimerKind};
-use crate::engine::effect::Effect;
+use crate::engine::effect::{Effect, Header};
 use crate::engine::event::{Carried, Command, EdgeEvent, Event, FailureCause, LegEvent};
 use crate::engine::leg::{LegState, Purpose};
 use crate::engine::outcome::Cause;
@@ -73,7 +74,7 @@ impl Step {
 
 impl Work<'_> {
     /// Whether the event was taken before.
-    fn is_duplicate(&mut self, event: &EdgeEvent) -> Result<bool, StepError> {
+    pub fn is_duplicate(&mut self, event: &EdgeEvent) -> Result<bool, StepError> {
         let seen = &mut self.call.seen;
         let known = |seen: &&mut Seen| seen.edge_id == event.edge_id && seen.edge_epoch == event.edge_epoch;
         let expected = 1 + seen.iter_mut().find(known).map_or(0, |seen| seen.number);
@@ -108,6 +109,8 @@ impl Work<'_> {
             | LegEvent::Failed(_)
             | LegEvent::Ack { .. }
             | LegEvent::AckMissing { .. }
+            | LegEvent::PrackMissing { .. }
+            | LegEvent::Incoming(_)
             | LegEvent::Cancel { .. } => (None, false),
         };
         if moves || !event.flow.is_empty() {
@@ -123,12 +126,15 @@ impl Work<'_> {
             LegEvent::Request(_)
             | LegEvent::Ack { .. }
             | LegEvent::AckMissing { .. }
+            | LegEvent::PrackMissing { .. }
+            | LegEvent::Incoming(_)
             | LegEvent::Cancel { .. } => None,
         };
         if let Some(effect) = answered {
             let (edge_id, edge_epoch) = (event.edge_id.clone(), event.edge_epoch);
             self.on_carried(&Carried { effect, edge_id, edge_epoch });
         }
+        self.said = said(&event.what);
         let on = self.leg_mut(leg);
         match &event.what {
             LegEvent::Response(response) => {
@@ -152,6 +158,9 @@ impl Work<'_> {
             LegEvent::Ack { transaction, body, .. } => self.on_ack(leg, transaction, body.as_ref()),
             LegEvent::AckMissing { transaction } => self.on_ack_missing(leg, transaction),
             LegEvent::Cancel { transaction, .. } => self.on_cancel(leg, transaction),
+            LegEvent::PrackMissing { rseq, .. } => self.on_prack_missing(leg, *rseq),
+            // Only the first event of a call makes one
+            LegEvent::Incoming(_) => {}
         }
     }
 
@@ -189,6 +198,8 @@ impl Work<'_> {
                 TimerKind::Closing => self.on_closing(leg),
                 TimerKind::Refresh => self.refresh_session(leg),
                 TimerKind::Expiry => self.session_expired(leg),
+                TimerKind::Repeat => self.repeat_to_caller(),
+                TimerKind::Expires => self.invite_expired(),
                 TimerKind::Accepted | TimerKind::Unspecified => {}
             }
             self.handle_signals();
@@ -196,7 +207,7 @@ impl Work<'_> {
     }
 
     /// Gives the legs' signals to the flow, each to the stage as it then is.
-    fn handle_signals(&mut self) {
+    pub fn handle_signals(&mut self) {
         while let Some(signal) = self.signals.pop_front() {
             match self.call.stage.clone() {
                 Some(Stage::DialA(stage)) => self.on_dial_a(stage, signal),
@@ -208,6 +219,7 @@ impl Work<'_> {
                 Some(Stage::AskOffer(_)) => self.on_ask_offer(signal),
                 Some(Stage::OfferB(stage)) => self.on_offer_b(stage, signal),
                 Some(Stage::Talking(_)) => self.on_talking(signal),
+                Some(Stage::Anchored(stage)) => self.on_anchored(stage, signal),
                 Some(Stage::Ending(_)) | None => self.on_ending(signal),
             }
         }
@@ -216,7 +228,8 @@ impl Work<'_> {
     /// What a signal means in every stage that has no use of its own for it.
     pub fn on_any_stage(&mut self, signal: Signal) {
         match signal {
-            Signal::Progress { .. } | Signal::EarlyAnswer { .. } => {}
+            Signal::Progress { .. } | Signal::EarlyAnswer { .. } | Signal::CallerAnswered { .. } => {}
+            Signal::CallerLost => self.caller_lost(),
             Signal::EarlyOffer { leg, tag, .. } => self.refuse_early_offer(leg, &tag, Purpose::PrackPlain),
             Signal::Answered { leg, .. } => {
                 let tag = self.leg(leg).remote_tag.clone();
@@ -270,17 +283,20 @@ impl Work<'_> {
             }
             Signal::PeerAck { leg, transaction, .. } => {
                 self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
+                self.end_caller_if_waiting(leg);
             }
+            Signal::CallerLost => self.caller_lost(),
             Signal::Progress { .. }
             | Signal::EarlyOffer { .. }
             | Signal::EarlyAnswer { .. }
             | Signal::Answered { .. }
             | Signal::Reply { .. }
+            | Signal::CallerAnswered { .. }
             | Signal::Guard => {}
         }
     }
 
-    fn finish(mut self, before: Option<&Call>) -> Step {
+    pub fn finish(mut self, before: Option<&Call>) -> Step {
         for leg in 0..self.call.legs.len() {
             self.send_waiting(leg);
         }
@@ -321,12 +337,31 @@ impl Work<'_> {
                 Some(LegState::Ringing) => CallState::Ringing,
                 _ => CallState::Progressing,
             },
+            Some(Stage::Anchored(_)) => match ringing(self.call.legs.get(B)) {
+                Some(LegState::Ringing) => CallState::Ringing,
+                Some(LegState::Progressing | LegState::Answered) => CallState::Progressing,
+                _ => CallState::Dialing,
+            },
             Some(Stage::Talking(_)) if self.call.held => CallState::Held,
             Some(Stage::Talking(_)) => CallState::Answered,
             Some(Stage::Ending(_)) if self.call.end_ms != 0 => CallState::Ended,
             Some(Stage::Ending(_)) => CallState::Ending,
         };
         self.call.state = state.into();
+    }
+}
+
+/// What of an event is for the other party.
+fn said(what: &LegEvent) -> Vec<Header> {
+    match what {
+        LegEvent::Response(response) => across::of_response(response),
+        LegEvent::Cancel { reason, .. } => reason.iter().map(|value| Header::new("Reason", value)).collect(),
+        LegEvent::Request(_)
+        | LegEvent::Failed(_)
+        | LegEvent::Ack { .. }
+        | LegEvent::AckMissing { .. }
+        | LegEvent::PrackMissing { .. }
+        | LegEvent::Incoming(_) => Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@
 //! | BYE without response                        | sent again by another edge                                            |
 //! | ACK of the last 64*T1                       | sent again by another edge                                            |
 //! | other request without response              | fails as 503                                                          |
+//! | INVITE of a caller, before its ACK          | the call ends: nobody else has its transaction                        |
 //! | request of the peer                         | forgotten: the peer repeats it through another edge                   |
 //! | confirmed dialog                            | goes on by any edge                                                   |
 //!
@@ -23,7 +24,7 @@ use crate::engine::event::{Carried, FailureCause};
 use crate::engine::leg::{
     Dialog, DialogState, InvitePhase, Leg, LegState, OpenOffer, Pending, Purpose, Served,
 };
-use crate::engine::signal::{LegIndex, Reply};
+use crate::engine::signal::{LegIndex, Reply, Signal};
 use crate::engine::work::Work;
 
 /// How many lost edge epochs a record remembers.
@@ -188,6 +189,10 @@ impl Work<'_> {
             .drain(..)
             .partition(|served| served.edge_id == edge_id && served.edge_epoch == edge_epoch);
         on.served = kept;
+        if gone.iter().any(|served| served.initial) {
+            self.signals.push_back(Signal::CallerLost);
+        }
+        let on = self.leg_mut(leg);
         for served in gone.iter().filter(|served| served.offer && !served.answered) {
             if let Some(dialog) = on.dialog_mut(&served.remote_tag) {
                 dialog.open_offer = OpenOffer::None.into();

@@ -148,6 +148,9 @@ pub struct SendRequest {
     /// INVITE outside a dialog: the edge itself cancels after this many milliseconds; 0 means never.
     #[prost(uint64, tag = "16")]
     pub ring_limit_ms: u64,
+    /// Max-Breadth to send; 0 means the most that there is.
+    #[prost(uint32, tag = "17")]
+    pub max_breadth: u32,
 }
 
 /// Cancel of an INVITE; the edge holds it back until a provisional response came (RFC 3261 9.1).

@@ -96,6 +96,58 @@ pub enum LegEvent {
         /// Values of Reason.
         reason: Vec<String>,
     },
+    /// An INVITE outside a dialog that is Carillon's to answer: the first event of its call.
+    Incoming(Box<CallReceived>),
+    /// No PRACK for a reliable provisional response of ours within 64*T1.
+    PrackMissing {
+        /// Handle of the INVITE's server transaction.
+        transaction: String,
+        /// RSeq of the response.
+        rseq: u32,
+    },
+}
+
+/// An INVITE that begins a call. The edge holds the server transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallReceived {
+    /// Handle for responses.
+    pub transaction: String,
+    /// Request-URI.
+    pub request_uri: String,
+    /// URI of From.
+    pub from_uri: String,
+    /// Display name of From, unquoted; empty for none.
+    pub from_display: String,
+    /// Tag of From: the peer's.
+    pub from_tag: String,
+    /// URI of To.
+    pub to_uri: String,
+    /// Display name of To.
+    pub to_display: String,
+    /// Call-ID.
+    pub sip_call_id: String,
+    /// CSeq number.
+    pub cseq: u32,
+    /// URI of Contact.
+    pub contact: String,
+    /// Record-Route values, top first.
+    pub record_route: Vec<String>,
+    /// Max-Forwards as received.
+    pub max_forwards: u32,
+    /// Max-Breadth that is left; 0 for the most that there is.
+    pub max_breadth: u32,
+    /// It came from a neighbour whose word about the caller counts.
+    pub is_trusted: bool,
+    /// Option tags of Require.
+    pub require: Vec<String>,
+    /// Option tags of Supported.
+    pub supported: Vec<String>,
+    /// Methods of Allow.
+    pub allow: Vec<String>,
+    /// Other headers, Accept among them, in order.
+    pub headers: Vec<Header>,
+    /// Body when there is one.
+    pub body: Option<Body>,
 }
 
 /// A response to a request of ours.

@@ -36,7 +36,7 @@ impl Work<'_> {
     /// Stage OfferB.
     pub fn on_offer_b(&mut self, mut stage: OfferB, signal: Signal) {
         match signal {
-            Signal::EarlyAnswer { leg: B, tag, sdp } if stage.tag.is_empty() => {
+            Signal::EarlyAnswer { leg: B, tag, sdp, .. } if stage.tag.is_empty() => {
                 stage.tag = tag;
                 self.call.stage = Some(Stage::OfferB(stage.clone()));
                 self.pass_answer(&stage, &sdp);

@@ -98,7 +98,7 @@ impl Work<'_> {
     /// Stage DialB.
     pub fn on_dial_b(&mut self, stage: DialB, signal: Signal) {
         match signal {
-            Signal::Progress { leg: B, status } => self.on_plain_ringing(stage, status),
+            Signal::Progress { leg: B, status, .. } => self.on_plain_ringing(stage, status),
             Signal::EarlyOffer { leg: B, tag, status, sdp } => self.begin_ringback(tag, status, sdp),
             Signal::Answered { leg: B, sdp: Some(offer) } => self.connect(&offer),
             // The offer of its reliable 18x was refused for that of a fork that is over (LAD-4 l)
@@ -201,7 +201,7 @@ impl Work<'_> {
             true => Cause::unreached(leg_id, status, reason, rang),
             false => Cause::refused(leg_id, status, reason, rang),
         };
-        self.end(cause);
+        self.end(Cause { told: self.said.clone(), ..cause });
     }
 
     /// The phone of a leg that was up no longer knows the dialog, or no longer answers.

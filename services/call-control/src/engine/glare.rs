@@ -1,7 +1,7 @@
 //! Requests that the peer could not take now and that are sent again (RFC 3261 14.1, RFC 3311 5.3).
 //!
 //! Carillon made the Call-ID of every leg that it dialled, so it waits 2.1 to 4.0 s after 491, in steps of 10 ms; the peer
-//! waits 0 to 2 s.
+//! waits 0 to 2 s, as does Carillon where it was called.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Work<'_> {
     /// Sends the request again later when the reply says that only the moment was wrong. GUARD still runs meanwhile.
     pub fn retry_later(&mut self, leg: LegIndex, request: &Pending, reply: &Reply) -> bool {
         let wait = match (reply.status, reply.retry_after) {
-            (491, _) => self.glare_wait(),
+            (491, _) => self.glare_wait(leg),
             (500, after) if request.request.method == "UPDATE" || after.is_some() => {
                 Duration::from_secs(u64::from(after.unwrap_or(RETRY_AFTER_500)))
             }
@@ -28,8 +28,11 @@ impl Work<'_> {
         true
     }
 
-    /// How long the owner of the Call-ID waits after 491.
-    pub fn glare_wait(&mut self) -> Duration {
+    /// How long to wait after 491: the owner of the Call-ID waits longer.
+    pub fn glare_wait(&mut self, leg: LegIndex) -> Duration {
+        if self.leg(leg).incoming.is_some() {
+            return Duration::from_millis(10 * self.draw(201));
+        }
         Duration::from_millis(2_100 + 10 * self.draw(191))
     }
 }

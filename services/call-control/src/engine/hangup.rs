@@ -87,9 +87,10 @@ impl Work<'_> {
         let is_without_edge = self.is_without_edge(leg);
         let on = self.leg_mut(leg);
         on.retry = None;
-        if on.state() == LegState::Ended {
+        if on.state() == LegState::Ended || self.drop_caller(leg, cause) {
             return;
         }
+        let on = self.leg_mut(leg);
         on.end_reason = cause.header.clone();
         let phase = on.invite.as_ref().map_or(InvitePhase::Failed, |invite| invite.phase());
         if phase != InvitePhase::Failed {

@@ -1,5 +1,6 @@
 //! A leg: one dialog (or several forks of one INVITE) between Carillon and a phone, as the record keeps it.
 
+use crate::engine::anchor::record::Incoming;
 use crate::engine::call::Party;
 use crate::engine::effect::{Body, Header, SendRequest};
 
@@ -81,6 +82,9 @@ pub struct Leg {
     /// What the initial INVITE offered; every dialog that it makes begins with a copy.
     #[prost(message, optional, tag = "25")]
     pub history: Option<History>,
+    /// The INVITE by which the leg's peer called; none when Carillon dialled.
+    #[prost(message, optional, tag = "26")]
+    pub incoming: Option<Incoming>,
 }
 
 /// Public state of a leg.
@@ -413,6 +417,9 @@ pub struct Served {
     /// And where each of its m= lines went, -1 for nowhere.
     #[prost(sint32, repeated, tag = "10")]
     pub lines: Vec<i32>,
+    /// It is the INVITE that made the leg.
+    #[prost(bool, tag = "11")]
+    pub initial: bool,
 }
 
 /// A challenge met on a leg.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! create(new call, now, context)         -> Step
+//! receive(new anchored call, first event, now, context) -> Step
 //! step(&call, &event, now, &context)     -> Step { call, effects, due, events, finished }
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! Start reading at [`call`] (the record), [`stage`] (where a call is) and `flow_iv` (the default flow).
 
 mod adapt;
+pub mod anchor;
 mod auth;
 pub mod call;
 mod commands;
@@ -48,6 +50,7 @@ pub mod time;
 mod untaken;
 mod work;
 
+pub use anchor::begin::{NewAnchored, receive};
 pub use dispatch::{create, step};
 pub use redirects::Redirects;
 

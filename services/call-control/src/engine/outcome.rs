@@ -3,6 +3,7 @@
 use sip_message::{Reason, standard_reason};
 
 use crate::engine::call::{Outcome, OutcomeKind};
+use crate::engine::effect::Header;
 
 /// Who ended the call, when it was no leg: the business application.
 pub const BY_API: &str = "api";
@@ -26,6 +27,8 @@ pub struct Cause {
     pub header: String,
     /// Refuse an offer in a reliable 18x before its INVITE is cancelled (LAD-4 d).
     pub refuse_early: bool,
+    /// What a caller that is refused is told besides.
+    pub told: Vec<Header>,
 }
 
 impl Cause {
@@ -34,7 +37,7 @@ impl Cause {
         let reason = if reason.is_empty() { phrase(status).to_owned() } else { reason.to_owned() };
         let (header, kind) = (reason_value(status, &reason), kind_of(status, rang));
         let (by, leg) = (by.to_owned(), by.to_owned());
-        Cause { kind, status, reason, by, leg, header, refuse_early: false }
+        Cause { kind, status, reason, by, leg, header, refuse_early: false, told: Vec::new() }
     }
 
     /// A leg was not reached: no response came at all, and Carillon's own timer or transport said so. One that rang was reached:
@@ -56,6 +59,7 @@ impl Cause {
             leg: String::new(),
             header,
             refuse_early: false,
+            told: Vec::new(),
         }
     }
 

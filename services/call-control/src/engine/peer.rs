@@ -15,7 +15,7 @@
 //! | UPDATE without SDP                 | 200 (UPD-02)                                                             |
 //! | INFO, MESSAGE                      | to the other party; INFO of an unknown package: 469 (IMI-04)             |
 //! | OPTIONS                            | 200                                                                      |
-//! | PRACK                              | 481: Carillon sent nothing reliable (PRK-04)                             |
+//! | PRACK                              | 481, but for a caller that was told something reliably: see `anchor::prack` (PRK-04) |
 //! | NOTIFY                             | 481: there is no subscription                                            |
 //! | REFER, SUBSCRIBE, PUBLISH, REGISTER | 405 with Allow: known, and not served on a leg (UAC-01)                 |
 //! | other                              | 501                                                                      |
@@ -79,7 +79,8 @@ impl Work<'_> {
                 headers.extend(accepted());
                 self.respond(leg, transaction, 200, headers, None);
             }
-            "PRACK" | "NOTIFY" => self.respond(leg, transaction, 481, Vec::new(), None),
+            "PRACK" => self.on_caller_prack(leg, request),
+            "NOTIFY" => self.respond(leg, transaction, 481, Vec::new(), None),
             "REFER" | "SUBSCRIBE" | "PUBLISH" | "REGISTER" => {
                 self.respond(leg, transaction, 405, vec![Header::new("Allow", ALLOW)], None);
             }
@@ -139,11 +140,13 @@ impl Work<'_> {
         let is_exchange = is_invite || sdp.is_some();
         let earlier = |served: &&Served| served.transaction != transaction && served.remote_tag == tag;
         // RFC 3311 5.2: without SDP an UPDATE meets nothing but another UPDATE
-        let theirs_runs = on
-            .served
-            .iter()
-            .filter(earlier)
-            .any(|served| served.method == "UPDATE" || (is_exchange && served.method == "INVITE"));
+        let theirs_runs = on.served.iter().filter(earlier).any(|served| match served.method.as_str() {
+            "UPDATE" => true,
+            // Before it is answered, whether it may be changed is for its offer and answer to say (RFC 3311 5.2)
+            "INVITE" if served.initial && !is_invite => false,
+            "INVITE" => is_exchange,
+            _ => false,
+        });
         let is_ours_open = dialog.open_offer() == OpenOffer::Ours
             || on.served.iter().filter(earlier).any(|served| !served.relayed_offer.is_empty());
         let ours_runs = dialog.unacked != 0
@@ -213,13 +216,15 @@ impl Work<'_> {
             return;
         }
         self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
-        let leg = self.leg(leg).leg_id.clone();
-        self.end(Cause { leg, ..Cause::failed(408, "No ACK") });
+        let leg_id = self.leg(leg).leg_id.clone();
+        self.end(Cause { leg: leg_id, ..Cause::failed(408, "No ACK") });
+        self.end_caller_if_waiting(leg);
     }
 
-    /// The peer cancelled its re-INVITE.
+    /// The peer cancelled its INVITE.
     pub fn on_cancel(&mut self, leg: LegIndex, transaction: &str) {
-        if self.is_served(leg, transaction) {
+        let is_open = |served: &Served| served.transaction == transaction && !served.answered;
+        if self.leg(leg).served.iter().any(is_open) {
             self.signals.push_back(Signal::PeerCancel { leg, transaction: transaction.to_owned() });
         }
     }
@@ -258,7 +263,7 @@ impl Work<'_> {
 }
 
 /// What a body may be (RFC 3261 11.2, 21.4.13).
-fn accepted() -> [Header; 3] {
+pub fn accepted() -> [Header; 3] {
     [("Accept", ACCEPT), ("Accept-Encoding", "identity"), ("Accept-Language", "en")]
         .map(|(name, value)| Header::new(name, value))
 }
@@ -271,6 +276,6 @@ fn is_encoded(request: &RequestReceived) -> bool {
 }
 
 /// Why a session description is refused (RFC 3261 20.43; UAC-11).
-fn not_acceptable(host: &str) -> Header {
+pub fn not_acceptable(host: &str) -> Header {
     Header::new("Warning", Warning::print(399, host, "The session description cannot be read"))
 }

@@ -57,7 +57,7 @@ impl Work<'_> {
         }
         let is_reliable = response.rseq.is_some() && lists(&response.require, "100rel");
         if response.to_tag.is_empty() {
-            return self.on_progress(leg, response.status, response.phrase());
+            return self.on_progress(leg, "", response.status, response.phrase(), None);
         }
         if on.dialog(&response.to_tag).is_none() {
             if on.dialogs.len() >= MAX_DIALOGS {
@@ -73,14 +73,22 @@ impl Work<'_> {
         if is_reliable {
             self.on_reliable(leg, response);
         } else {
-            self.on_progress(leg, response.status, response.phrase());
+            let preview = session_of(response.body.as_ref());
+            self.on_progress(leg, &response.to_tag, response.status, response.phrase(), preview);
         }
     }
 
     /// A provisional response that needs no answer.
-    pub fn on_progress(&mut self, leg: LegIndex, status: u32, reason: &str) {
+    pub fn on_progress(
+        &mut self,
+        leg: LegIndex,
+        tag: &str,
+        status: u32,
+        reason: &str,
+        preview: Option<Vec<u8>>,
+    ) {
         self.note_progress(leg, status, reason);
-        self.signals.push_back(Signal::Progress { leg, status });
+        self.signals.push_back(Signal::Progress { leg, status, tag: tag.to_owned(), sdp: preview });
     }
 
     /// Reports a provisional response. Unknown ones count as 183 (RFC 3261 8.1.3.2).

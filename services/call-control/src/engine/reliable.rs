@@ -8,7 +8,7 @@
 //! | beyond last + 1            | kept back, neither acknowledged nor used, until the gap is closed  |
 //!
 //! A taken response with the peer's offer waits for the flow (`EarlyOffer`); every other one is acknowledged at once.
-//! The role of the sender (PRK-01, 03, 04, 06) does not occur: Carillon is never the one called in these flows.
+//! The role of the sender (PRK-01, 03, 04, 06) is that of a leg whose peer called, see `anchor::caller` and `anchor::prack`.
 
 use crate::engine::event::ResponseReceived;
 use crate::engine::leg::{Ahead, OpenOffer, Purpose};
@@ -59,11 +59,11 @@ impl Work<'_> {
         dialog.rseq = response.rseq;
         if dialog.unpracked {
             dialog.deferred.push(response.rseq); // RFC 3262 4: in order only
-            return self.on_progress(leg, response.status, reason);
+            return self.on_progress(leg, tag, response.status, reason, None);
         }
         if response.sdp.is_empty() || dialog.agreed {
             self.prack(leg, tag, response.rseq, None, Purpose::PrackPlain);
-            return self.on_progress(leg, response.status, reason);
+            return self.on_progress(leg, tag, response.status, reason, None);
         }
         if has_offered {
             dialog.agreed = true;
@@ -72,9 +72,9 @@ impl Work<'_> {
             if self.leg(leg).remote_tag.is_empty() {
                 self.leg_mut(leg).remote_tag = tag.to_owned();
             }
-            self.on_progress(leg, response.status, reason);
-            let tag = tag.to_owned();
-            return self.signals.push_back(Signal::EarlyAnswer { leg, tag, sdp: response.sdp });
+            self.note_progress(leg, response.status, reason);
+            let (tag, status, sdp) = (tag.to_owned(), response.status, response.sdp);
+            return self.signals.push_back(Signal::EarlyAnswer { leg, tag, status, sdp });
         }
         dialog.open_offer = OpenOffer::Theirs.into();
         dialog.remote_sdp = response.sdp.clone();

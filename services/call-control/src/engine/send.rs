@@ -5,16 +5,20 @@ use std::time::Duration;
 use crate::engine::call::{Party, TimerKind};
 use crate::engine::derive;
 use crate::engine::effect::{Body, CancelInvite, Header, SendRequest, SendResponse, What};
-use crate::engine::leg::{DialogState, Invite, InvitePhase, Leg, LegState, OpenOffer, Pending, Purpose};
+use crate::engine::leg::{
+    DialogState, Invite, InvitePhase, Leg, LegState, OpenOffer, Pending, Purpose, Served,
+};
 use crate::engine::offer_answer::{self, is_readable, tone_body};
 use crate::engine::report::CallEventType;
 use crate::engine::signal::{B, LegIndex};
+use crate::engine::stage::Stage;
 use crate::engine::work::Work;
 
 /// The methods that Carillon understands on its legs.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE";
 /// The extensions that Carillon supports on its legs: what Supported lists, and all that Require may name.
 pub const SUPPORTED: &str = "100rel, timer";
+const WITHOUT_RELIABLE: &str = "timer";
 
 /// How much later than the engine's own ring timer the edge cancels by itself.
 const RING_MARGIN_MS: u64 = 5_000;
@@ -72,7 +76,7 @@ impl Work<'_> {
         let on = self.leg(leg);
         let mut headers = vec![
             Header::new("Allow", ALLOW),
-            Header::new("Supported", SUPPORTED),
+            Header::new("Supported", self.supported_toward(leg)),
             Header::new("Accept", accept),
         ];
         if leg == B && self.call.policy.no_fork {
@@ -91,10 +95,27 @@ impl Work<'_> {
         self.report(leg, CallEventType::LegDialing, 0, "");
     }
 
+    /// The extensions that Carillon supports in this call.
+    pub fn supported(&self) -> &'static str {
+        if self.call.policy.unreliable { WITHOUT_RELIABLE } else { SUPPORTED }
+    }
+
+    /// The same toward the peer of a leg: an offer in a reliable 1xx must be answered in PRACK, and a caller that does not take it
+    /// reliably gives no answer.
+    fn supported_toward(&self, leg: LegIndex) -> &'static str {
+        let caller = self.call.legs.first().and_then(|caller| caller.incoming.as_ref());
+        let leaves_offer = matches!(&self.call.stage, Some(Stage::Anchored(stage)) if stage.offer.is_empty());
+        match caller {
+            Some(caller) if leg == B && leaves_offer && !caller.takes_reliable => WITHOUT_RELIABLE,
+            _ => self.supported(),
+        }
+    }
+
     /// Sends the initial INVITE as its record describes it: the first time, or again with CSeq + 1.
     pub fn send_invite(&mut self, leg: LegIndex) {
-        let (ring_timeout_ms, max_forwards) =
-            (self.call.policy.ring_timeout_ms, self.call.policy.max_forwards);
+        let policy = &self.call.policy;
+        let (ring_timeout_ms, max_forwards, max_breadth) =
+            (policy.ring_timeout_ms, policy.max_forwards, policy.max_breadth);
         let Some(invite) = self.leg(leg).invite.clone() else { return };
         let on = self.leg_mut(leg);
         on.last_cseq += 1;
@@ -112,6 +133,7 @@ impl Work<'_> {
             body: invite.body.clone(),
             trunk: on.party.trunk.clone(),
             max_forwards,
+            max_breadth,
             ring_limit_ms: ring_timeout_ms + RING_MARGIN_MS,
             ..SendRequest::default()
         };
@@ -357,10 +379,26 @@ impl Leg {
     pub fn is_busy(&self, tag: &str) -> bool {
         self.dialog(tag).is_some_and(|dialog| dialog.open_offer() != OpenOffer::None || dialog.unacked != 0)
             || self.pending.iter().any(|pending| pending.request.to_tag == tag && is_exchange(pending))
-            || self
-                .served
-                .iter()
-                .any(|served| served.remote_tag == tag && (served.method == "INVITE" || served.offer))
+            || self.served.iter().any(|served| served.remote_tag == tag && served.is_exchange())
+    }
+
+    /// The edge that holds a server transaction of the leg.
+    pub fn served_at(&self, transaction: &str) -> (String, u64) {
+        let served = self.served.iter().find(|served| served.transaction == transaction);
+        served.map_or((self.edge_id.clone(), self.edge_epoch), |served| {
+            (served.edge_id.clone(), served.edge_epoch)
+        })
+    }
+}
+
+impl Served {
+    /// Whether it is one of which only one may run. The offer of a caller's INVITE is told by its dialog, as it may be answered
+    /// long before the INVITE is.
+    fn is_exchange(&self) -> bool {
+        match self.initial {
+            true => self.answered,
+            false => self.method == "INVITE" || self.offer,
+        }
     }
 }
 

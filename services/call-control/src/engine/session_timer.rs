@@ -149,7 +149,7 @@ impl Work<'_> {
         }
         let Some(left) = self.time_left(TimerKind::Expiry, leg) else { return };
         let wait = match (reply.status, reply.retry_after) {
-            (491, _) => self.glare_wait(),
+            (491, _) => self.glare_wait(leg),
             (_, Some(after)) => Duration::from_secs(u64::from(after)).max(LEAST_WAIT),
             _ => (left / 2).max(LEAST_WAIT),
         };
@@ -172,9 +172,29 @@ fn session_expires(headers: &[Header]) -> Option<SessionExpires> {
 
 /// What a 422 says when a request asks for too short a session and its sender knows how to take that. RFC 4028 9
 pub fn too_short(request: &RequestReceived) -> Option<Header> {
-    let knows = request.supported.iter().any(|tag| tag.eq_ignore_ascii_case("timer"));
-    let asked = session_expires(&request.headers).filter(|asked| knows && asked.seconds < FLOOR_S);
+    least_interval(&request.headers, &request.supported)
+}
+
+/// The same for any request.
+pub fn least_interval(headers: &[Header], supported: &[String]) -> Option<Header> {
+    let knows = supported.iter().any(|tag| tag.eq_ignore_ascii_case("timer"));
+    let asked = session_expires(headers).filter(|asked| knows && asked.seconds < FLOOR_S);
     asked.map(|_| Header::new("Min-SE", FLOOR_S.to_string()))
+}
+
+/// Session-Expires of the 2xx to a caller's INVITE (RFC 4028 9): what it asks for, else what Carillon wishes. A caller that does not know
+/// session timers is never the refresher. Empty for none.
+pub fn session_for_caller(headers: &[Header], knows: bool, wish_s: u32) -> String {
+    let least = headers.iter().find(|header| header.name.eq_ignore_ascii_case("Min-SE"));
+    let least = least.and_then(|least| SessionExpires::parse(least.value.as_bytes()).ok());
+    let floor = least.map_or(FLOOR_S, |least| least.seconds.max(FLOOR_S));
+    let (seconds, asked) = match session_expires(headers) {
+        Some(SessionExpires { seconds, refresher }) => (seconds.max(FLOOR_S), refresher),
+        None if wish_s == 0 => return String::new(),
+        None => (wish_s.max(floor), Some(Refresher::Uas)),
+    };
+    let refresher = if knows { asked.unwrap_or(Refresher::Uac) } else { Refresher::Uas };
+    SessionExpires { seconds, refresher: Some(refresher) }.to_string()
 }
 
 /// The least interval that a 422 names.

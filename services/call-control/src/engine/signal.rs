@@ -15,11 +15,12 @@ pub const B: LegIndex = 1;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
     /// A provisional response came that is neither an offer nor an answer.
-    Progress { leg: LegIndex, status: u32 },
+    /// With what it previews of the session: an answer that counts once it comes reliably.
+    Progress { leg: LegIndex, status: u32, tag: String, sdp: Option<Vec<u8>> },
     /// A reliable provisional response brought the peer's offer and waits for PRACK.
     EarlyOffer { leg: LegIndex, tag: String, status: u32, sdp: Vec<u8> },
     /// A reliable provisional response brought the answer to our offer; PRACK is sent.
-    EarlyAnswer { leg: LegIndex, tag: String, sdp: Vec<u8> },
+    EarlyAnswer { leg: LegIndex, tag: String, status: u32, sdp: Vec<u8> },
     /// The first 2xx to the initial INVITE: the dialog is the leg's, and waits for ACK. With SDP when it is an answer or offer.
     Answered { leg: LegIndex, sdp: Option<Vec<u8>> },
     /// The initial INVITE failed for good; silent when no response said so.
@@ -36,6 +37,10 @@ pub enum Signal {
     PeerMessage { leg: LegIndex, transaction: String, message: Message },
     /// GUARD fired.
     Guard,
+    /// The caller answered the offer in our reliable provisional response; `lines` says where each m= line of it had gone.
+    CallerAnswered { leg: LegIndex, offer: Vec<u8>, lines: Vec<i32>, sdp: Vec<u8> },
+    /// The INVITE by which the leg's peer called is gone with its edge.
+    CallerLost,
 }
 
 /// The essence of a final response.

@@ -33,6 +33,9 @@ pub enum Stage {
     /// Another fork than the one that rang answered; it is asked for an offer.
     #[prost(message, tag = "39")]
     AskOffer(AskOffer),
+    /// Leg a called, leg b is dialled for it.
+    #[prost(message, tag = "40")]
+    Anchored(Anchored),
 }
 
 /// See [`Stage::DialA`].
@@ -151,3 +154,23 @@ pub struct Ending {}
 /// See [`Stage::AskOffer`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct AskOffer {}
+
+/// See [`Stage::Anchored`].
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Anchored {
+    /// The caller's offer; empty when it leaves that to the other party.
+    #[prost(bytes = "vec", tag = "1")]
+    pub offer: Vec<u8>,
+    /// Where each of its m= lines went on leg b, -1 for nowhere.
+    #[prost(sint32, repeated, tag = "2")]
+    pub lines: Vec<i32>,
+    /// Tag of the fork of leg b whose session the caller was shown; empty before.
+    #[prost(string, tag = "3")]
+    pub fork: String,
+    /// The answer to the caller's offer, once it is known.
+    #[prost(bytes = "vec", tag = "4")]
+    pub answer: Vec<u8>,
+    /// Offer and answer are exchanged: our 2xx has no session description.
+    #[prost(bool, tag = "5")]
+    pub settled: bool,
+}

@@ -190,10 +190,13 @@ impl Work<'_> {
         if method == "INFO" {
             self.note_info(from, body.clone());
         }
-        let relay = Some((from, transaction));
+        let relay = Some((from, transaction.clone()));
         let headers = headers.into_iter().filter(|header| is_end_to_end(&header.name)).collect();
         let ask = Ask { method, headers, body, purpose: Purpose::Relay, relay, ..Ask::default() };
-        self.ask(other(from), ask);
+        if !self.ask(other(from), ask) {
+            // The other party has no dialog yet
+            self.respond(from, &transaction, 480, Vec::new(), None);
+        }
     }
 
     /// Reports INFO to the application.

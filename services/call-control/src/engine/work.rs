@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::call::{Call, EdgeRef, Timer, TimerKind};
-use crate::engine::effect::{Body, Effect, What};
+use crate::engine::effect::{Body, Effect, Header, What};
 use crate::engine::leg::{Dialog, DialogState, Leg};
 use crate::engine::report::{CallEvent, CallEventType};
 use crate::engine::signal::{LegIndex, Signal};
@@ -21,12 +21,14 @@ pub struct Work<'a> {
     pub signals: VecDeque<Signal>,
     /// The step is about the loss of an edge: whatever ends the call in it, the edge is why.
     pub edge_lost: bool,
+    /// What the response or CANCEL that the step is about says to the other party.
+    pub said: Vec<Header>,
 }
 
 impl<'a> Work<'a> {
     pub fn new(call: Call, now: Moment, context: &'a Context) -> Work<'a> {
         let (effects, events, signals) = Default::default();
-        Work { call, now, context, effects, events, signals, edge_lost: false }
+        Work { call, now, context, effects, events, signals, edge_lost: false, said: Vec::new() }
     }
 
     pub fn leg(&self, leg: LegIndex) -> &Leg {

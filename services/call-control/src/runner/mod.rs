@@ -11,6 +11,7 @@ mod carry;
 mod chain;
 mod due;
 mod lost;
+mod receive;
 mod slots;
 
 use std::sync::Arc;

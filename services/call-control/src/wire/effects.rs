@@ -27,6 +27,7 @@ pub fn carry_request(call_id: &str, effect: &Effect) -> Option<edge::CarryReques
             flow: send.flow,
             trunk: send.trunk,
             max_forwards: send.max_forwards,
+            max_breadth: send.max_breadth,
             ring_limit: (send.ring_limit_ms > 0)
                 .then(|| proto_duration(Duration::from_millis(send.ring_limit_ms))),
             // Legs have a Contact of their own

@@ -4,7 +4,7 @@ use cluster_api::callcontrol::v1 as wire;
 
 use super::{body_in, headers_in, moment};
 use crate::engine::event::{
-    EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived, ResponseReceived,
+    CallReceived, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived, ResponseReceived,
 };
 
 /// The event does not say what happened: it comes from an edge that this version does not know yet.
@@ -38,8 +38,10 @@ pub fn leg_event(edge_id: &str, edge_epoch: u64, event: wire::LegEvent) -> Resul
             LegEvent::Ack { transaction: ack.transaction, cseq: ack.cseq, body: ack.body.map(body_in) }
         }
         What::AckMissing(missing) => LegEvent::AckMissing { transaction: missing.transaction },
-        // Answered by the server of LegEvents before it comes here.
-        What::Incoming(_) => return Err(UnknownEvent { number: event.number }),
+        What::Incoming(received) => LegEvent::Incoming(Box::new(call_received(received))),
+        What::PrackMissing(missing) => {
+            LegEvent::PrackMissing { transaction: missing.transaction, rseq: missing.rseq }
+        }
         What::Cancel(cancel) => LegEvent::Cancel { transaction: cancel.transaction, reason: cancel.reason },
     };
     Ok(Event::Leg(EdgeEvent {
@@ -91,5 +93,29 @@ fn request_received(request: wire::RequestReceived) -> RequestReceived {
         allow: request.allow,
         headers: headers_in(request.headers),
         body: request.body.map(body_in),
+    }
+}
+
+fn call_received(received: wire::CallReceived) -> CallReceived {
+    CallReceived {
+        transaction: received.transaction,
+        request_uri: received.request_uri,
+        from_uri: received.from_uri,
+        from_display: received.from_display,
+        from_tag: received.from_tag,
+        to_uri: received.to_uri,
+        to_display: received.to_display,
+        sip_call_id: received.sip_call_id,
+        cseq: received.cseq,
+        contact: received.contact,
+        record_route: received.record_route,
+        max_forwards: received.max_forwards,
+        max_breadth: received.max_breadth,
+        is_trusted: received.source.is_some_and(|source| source.trusted),
+        require: received.require,
+        supported: received.supported,
+        allow: received.allow,
+        headers: headers_in(received.headers),
+        body: received.body.map(body_in),
     }
 }

@@ -13,7 +13,7 @@ pub fn call(call: &Call, revision: u64) -> wire::Call {
     wire::Call {
         call_id: call.call_id.clone(),
         state: state(call.state()).into(),
-        kind: wire::call::Kind::Dialed.into(),
+        kind: kind(call).into(),
         legs: call.legs.iter().map(leg).collect(),
         from: Some(party(&call.from)),
         to: Some(party(&call.to)),
@@ -24,6 +24,13 @@ pub fn call(call: &Call, revision: u64) -> wire::Call {
         outcome: call.outcome.as_ref().filter(|_| call.end_ms > 0).map(outcome),
         metadata: call.metadata.clone(),
         etag: revision.to_string(),
+    }
+}
+
+fn kind(call: &Call) -> wire::call::Kind {
+    match call.legs.first().is_some_and(|leg| leg.incoming.is_some()) {
+        true => wire::call::Kind::Incoming,
+        false => wire::call::Kind::Dialed,
     }
 }
 

@@ -47,6 +47,7 @@ fn headers(headers: &[Header]) -> String {
         "Recv-Info",
         "Warning",
         "Min-SE",
+        "RSeq",
     ];
     let mut out = String::new();
     for header in headers.iter().filter(|header| shown.contains(&header.name.as_str())) {

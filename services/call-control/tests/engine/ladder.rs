@@ -7,12 +7,14 @@ use call_control::Config;
 use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party, Policy};
 use call_control::engine::effect::{Body, Effect, Header, SendRequest, What};
 use call_control::engine::event::{
-    Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived,
+    CallReceived, Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived,
     ResponseReceived,
 };
 use call_control::engine::report::CallEvent;
 use call_control::engine::time::Moment;
-use call_control::engine::{Context, Credential, DueChange, Redirects, Step, StepError, create, step};
+use call_control::engine::{
+    Context, Credential, DueChange, NewAnchored, Redirects, Step, StepError, create, receive, step,
+};
 use call_control::record;
 
 use crate::draw;
@@ -149,13 +151,7 @@ impl Ladder {
         untaken_by: Option<Vec<EdgeRef>>,
     ) -> Ladder {
         let party = |uri: &str| Party { uri: uri.into(), ..Party::default() };
-        let config = Config {
-            controller_uri: "sip:controller@example.com".into(),
-            controller_name: "controller".into(),
-            host: "192.0.2.1".into(),
-            ..Config::default()
-        };
-        let mut policy = config.policy();
+        let mut policy = policy();
         change(&mut policy);
         let new = NewCall {
             call_id: "call-1".into(),
@@ -167,20 +163,47 @@ impl Ladder {
             metadata: HashMap::new(),
             seed: vec![42; 16],
         };
-        let now = Moment::from_millis(1_700_000_000_000);
-        let context = Context {
-            credentials: vec![Credential {
-                realm: "example.com".into(),
-                username: "carillon".into(),
-                password: "secret".into(),
-            }],
-            edges: untaken_by.clone().unwrap_or_default(),
-            redirects: Redirects::Anywhere,
+        let context = context(untaken_by.clone().unwrap_or_default());
+        let made = create(new, START, &context);
+        Ladder::over(made, context, untaken_by.is_some())
+    }
+
+    /// A call that alice's phone made.
+    pub fn called(invite: CallReceived, change: impl FnOnce(&mut Policy)) -> Ladder {
+        let mut policy = policy();
+        change(&mut policy);
+        let new = NewAnchored { call_id: "in-1".into(), policy, seed: vec![42; 16] };
+        let context = context(Vec::new());
+        let first = EdgeEvent {
+            edge_id: "e1".into(),
+            edge_epoch: 7,
+            number: 1,
+            leg_id: "a".into(),
+            time: START,
+            flow: "flow".into(),
+            what: LegEvent::Incoming(Box::new(invite.clone())),
         };
-        let made = create(new, now, &context);
-        let mut ladder = Ladder {
+        let made = receive(new, &first, START, &context).expect("a call begins");
+        let mut ladder = Ladder::empty(&made, context, false);
+        ladder.numbers.insert(ladder.edge.clone(), 1);
+        ladder.transactions.insert(invite.transaction.clone(), "INVITE".into());
+        ladder.lines.push(format!("A>C INVITE{}", draw::body(invite.body.as_ref())));
+        ladder.commit(made);
+        let again = step(&ladder.call, &Event::Leg(first), START, &ladder.context).expect("no error");
+        assert!(again.unchanged, "the INVITE was delivered again");
+        ladder
+    }
+
+    fn over(made: Step, context: Context, edges_away: bool) -> Ladder {
+        let mut ladder = Ladder::empty(&made, context, edges_away);
+        ladder.commit(made);
+        ladder
+    }
+
+    fn empty(made: &Step, context: Context, edges_away: bool) -> Ladder {
+        Ladder {
             call: made.call.clone(),
-            now,
+            now: START,
             context,
             lines: Vec::new(),
             sent: Vec::new(),
@@ -189,13 +212,11 @@ impl Ladder {
             due: None,
             edge: ("e1".into(), 7),
             finished: false,
-            edges_away: untaken_by.is_some(),
+            edges_away,
             numbers: HashMap::new(),
             transactions: HashMap::new(),
             peer_cseq: HashMap::new(),
-        };
-        ladder.commit(made);
-        ladder
+        }
     }
 
     /// The phone answers the last request of this method on the leg.
@@ -276,6 +297,29 @@ impl Ladder {
         };
         self.lines.push(format!("{}>C {method}{}", leg.to_uppercase(), draw::body(request.body.as_ref())));
         self.transactions.insert(transaction.clone(), method.to_owned());
+        self.event(leg, LegEvent::Request(request));
+        transaction
+    }
+
+    /// The phone acknowledges a reliable provisional response of ours.
+    pub fn prack(&mut self, leg: &str, rack: &str, sdp: Option<&str>) -> String {
+        let on = self.call.legs.iter().find(|on| on.leg_id == leg).expect("the leg");
+        let cseq = self.peer_cseq.entry(leg.to_owned()).or_insert(100);
+        *cseq += 1;
+        let transaction = format!("{leg}-{cseq}");
+        let request = RequestReceived {
+            transaction: transaction.clone(),
+            method: "PRACK".into(),
+            cseq: *cseq,
+            sip_call_id: on.sip_call_id.clone(),
+            from_tag: on.remote_tag.clone(),
+            to_tag: on.local_tag.clone(),
+            rack: Some(rack.into()),
+            body: sdp.map(|sdp| Body::sdp(sdp.as_bytes().to_vec())),
+            ..RequestReceived::default()
+        };
+        self.lines.push(format!("{}>C PRACK{}", leg.to_uppercase(), draw::body(request.body.as_ref())));
+        self.transactions.insert(transaction.clone(), "PRACK".into());
         self.event(leg, LegEvent::Request(request));
         transaction
     }
@@ -395,6 +439,24 @@ impl Ladder {
         let (_, effect, request) = found.unwrap_or_else(|| panic!("no {method} was sent on leg {leg}"));
         (*effect, request.clone())
     }
+}
+
+const START: Moment = Moment::from_millis(1_700_000_000_000);
+
+fn policy() -> Policy {
+    let config = Config {
+        controller_uri: "sip:controller@example.com".into(),
+        controller_name: "controller".into(),
+        host: "192.0.2.1".into(),
+        ..Config::default()
+    };
+    config.policy()
+}
+
+fn context(edges: Vec<EdgeRef>) -> Context {
+    let (realm, username, password) = ("example.com".into(), "carillon".into(), "secret".into());
+    let credentials = vec![Credential { realm, username, password }];
+    Context { credentials, edges, redirects: Redirects::Anywhere }
 }
 
 /// A session description of a phone: `audio 4000`, `video 0`, `audio 4000 sendonly`, ...

@@ -3,6 +3,7 @@
 //! Start reading at `ladder.rs` (the test's side of the wire), then `lad1/happy.rs`. A ladder is a folder when it has many branches, and
 //! a file in it for where they begin.
 
+mod anchored;
 mod connected;
 mod draw;
 mod ends;

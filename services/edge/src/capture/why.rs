@@ -105,6 +105,13 @@ pub(crate) fn caller_is_gone() -> Decided {
     Decided::new(EDGE, "cancel for the caller", "its connection has ended, and it takes no other one")
 }
 
+/// A request begins a call of call-control.
+pub(crate) fn call_began(address: &Address, identity: &str) -> Decided {
+    let whose = if identity.is_empty() { String::new() } else { format!("the caller is {identity}") };
+    let what = format!("leg {}: call-control is told", address.leg_id);
+    Decided::new(EDGE, what, whose).of_call(&address.call_id)
+}
+
 /// Call-control has a leg send a request.
 pub(crate) fn asked_to_send(address: &Address, effect: u64, method: &str) -> Decided {
     let what = format!("leg {}: send {method}", address.leg_id);

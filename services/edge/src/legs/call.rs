@@ -8,6 +8,7 @@ use sip_message::Message;
 use sip_proxy::Arrived;
 
 use super::outbox::Outbox;
+use super::reliable::Unpracked;
 use crate::forward::fork::ForkId;
 use crate::forward::target::Target;
 
@@ -68,6 +69,8 @@ pub(super) struct Served {
     pub(super) answered: bool,
     /// The 2xx to an INVITE, until its ACK came.
     pub(super) unacknowledged: Option<Unacknowledged>,
+    /// A reliable provisional response, until its PRACK came.
+    pub(super) unpracked: Option<Unpracked>,
 }
 
 /// A 2xx of ours without ACK. RFC 3261 13.3.1.4

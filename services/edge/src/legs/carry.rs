@@ -125,8 +125,13 @@ impl Edge {
         });
         self.ring.note(&request, || why::asked_to_send(address, effect, &send.method));
         let ring_limit = send.ring_limit.and_then(|limit| Duration::try_from(limit).ok());
+        let max_breadth = match send.max_breadth {
+            0 => sip_proxy::MAX_BREADTH,
+            given => given.min(sip_proxy::MAX_BREADTH),
+        };
         let new = NewFork {
             ring_time: Some(ring_limit.unwrap_or(UNLIMITED)),
+            max_breadth,
             ..NewFork::of_ours(upstream, request, arrived)
         };
         let invite = send.method == "INVITE";
@@ -206,6 +211,8 @@ impl Edge {
         if respond.status >= 200 {
             let repeat = invite && respond.status < 300;
             self.note_answer(cx, &address.call_id, key, repeat.then_some(response));
+        } else {
+            self.note_provisional(cx, &address.call_id, key, response);
         }
         Ok(())
     }
@@ -254,6 +261,7 @@ impl Edge {
             call.legs.insert(address.leg_id.clone(), true);
             for served in call.served.values_mut().filter(|served| served.leg_id == address.leg_id) {
                 served.unacknowledged = None;
+                served.unpracked = None;
             }
         }
         self.forget_if_released(cx, &address.call_id);

@@ -106,6 +106,7 @@ impl Edge {
         match timer {
             Timer::Deliver(call) => self.deliver(cx, &call),
             Timer::Repeat(call, key) => self.repeat_success(cx, &call, key),
+            Timer::RepeatProvisional(call, key, rseq) => self.repeat_provisional(cx, &call, key, rseq),
             Timer::Forget(call) => {
                 // A leg that came back keeps the call.
                 if self.legs.calls.get(&call).is_some_and(Call::is_released) {
@@ -138,7 +139,10 @@ impl Edge {
         }
         for (key, served) in &call.served {
             if !served.answered {
-                self.reject(cx, *key, &served.request, &Reject::DoesNotExist);
+                // A call that was never taken on is no dialog that is gone: the caller may try again
+                let in_dialog = served.request.to().is_ok_and(|to| to.tag().is_some());
+                let reject = if in_dialog { Reject::DoesNotExist } else { Reject::DecisionUnavailable };
+                self.reject(cx, *key, &served.request, &reject);
             }
         }
         for fork in call.invites.into_values() {

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::{AckReceived, CancelReceived, leg_event::What};
-use cluster_api::sip::v1::Header;
 use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, Method};
 
 use super::Address;
 use super::call::{Call, Served};
-use crate::arrive::out_of_dialog::Pending;
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::reject::{Refused, Reject};
 use crate::report;
@@ -31,42 +29,22 @@ impl Edge {
         if let Method::Other(_) = request.method() {
             return Err(Refused::new(request, Reject::NotImplemented));
         }
-        self.serve(cx, key, request, arrival, address, Vec::new())
+        if request.method() == Method::Prack {
+            self.stop_repeating_provisional(&address.call_id, &request);
+        }
+        let event = What::Request(report::request(key.to_string(), &request));
+        self.serve(cx, key, request, arrival, &address, event)
     }
 
-    /// The plan made a request outside a dialog the beginning of a call.
-    pub(crate) fn begin_call(&mut self, cx: &mut Cx<'_>, pending: Pending, identity: String) {
-        let call_id: Arc<str> = format!("in-{}", self.deps.entropy.token(12)).into();
-        let address = Address { call_id, leg_id: "a".into() };
-        let header = |name: &str, value: String| Header { name: name.to_owned(), value };
-        let request = &pending.request;
-        let mut headers = vec![
-            header("Request-URI", text(pending.arrived.request_uri(request))),
-            header("From", request.first(HeaderId::From).map_or(String::new(), text)),
-            header("To", request.first(HeaderId::To).map_or(String::new(), text)),
-        ];
-        headers.extend(
-            report::texts(request, HeaderId::RecordRoute)
-                .into_iter()
-                .map(|value| header("Record-Route", value)),
-        );
-        if !identity.is_empty() {
-            headers.push(header("P-Asserted-Identity", format!("<{identity}>")));
-        }
-        let (key, arrival) = (pending.key, pending.arrival);
-        if let Err(refused) = self.serve(cx, key, pending.request, &arrival, address, headers) {
-            self.reject(cx, key, &refused.request, &refused.reject);
-        }
-    }
-
-    fn serve(
+    /// Keeps a request of the peer for its answer, and tells call-control of it.
+    pub(super) fn serve(
         &mut self,
         cx: &mut Cx<'_>,
         key: ServerKey,
         request: Message,
         arrival: &Arrival,
-        address: Address,
-        headers: Vec<Header>,
+        address: &Address,
+        event: What,
     ) -> Result<(), Box<Refused>> {
         let flow = self.flow_to_sender(&request, arrival);
         let most = self.config.limits.events_per_call;
@@ -75,18 +53,17 @@ impl Edge {
             return Err(Refused::new(request, Reject::Full));
         };
         call.legs.entry(address.leg_id.clone()).or_insert(false);
-        let mut event = report::request(key.to_string(), &request);
-        event.headers.splice(0..0, headers);
         let served = Served {
             leg_id: address.leg_id.clone(),
             request,
             flow: arrival.flow,
             answered: false,
             unacknowledged: None,
+            unpracked: None,
         };
         call.served.insert(key, served);
         self.servers.insert(key, ServerUse::Leg(address.call_id.clone()));
-        self.emit(cx, &address.call_id, &address.leg_id, flow, What::Request(event));
+        self.emit(cx, &address.call_id, &address.leg_id, flow, event);
         Ok(())
     }
 

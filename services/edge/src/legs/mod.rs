@@ -1,8 +1,10 @@
 //! The carrier of call-control's legs: its effects onto the wire, and what happens there back to it as numbered events.
 //!
 //! - `carry.rs`: one effect; known ones are confirmed and do nothing more.
+//! - `begin.rs`: a request whose plan hands it to call-control.
 //! - `incoming.rs`: requests of the peer inside a leg's dialog, ACK and CANCEL.
 //! - `success.rs`: what a user agent owes to a 2xx: repeating its own until the ACK comes, repeating the ACK for the peer's.
+//! - `reliable.rs`: what it owes to a reliable provisional response of its own: repeating it until the PRACK comes.
 //! - `outbox.rs`: the queue of one call's events; `delivery.rs`: how they reach call-control.
 //! - `orphan.rs`: the 2xx of a call that nobody knows any more.
 //! - `service.rs`: the gRPC face.
@@ -11,12 +13,14 @@
 //! recognise repetitions, and forgets it when call-control says so or does not know the call.
 
 mod address;
+mod begin;
 mod call;
 mod carry;
 mod delivery;
 mod incoming;
 mod orphan;
 mod outbox;
+mod reliable;
 mod service;
 mod success;
 
@@ -56,6 +60,8 @@ pub(crate) struct Request {
 pub(crate) enum Timer {
     /// Repeat a 2xx, or give up waiting for its ACK.
     Repeat(Arc<str>, ServerKey),
+    /// Repeat a reliable provisional response with this RSeq, or give up waiting for its PRACK.
+    RepeatProvisional(Arc<str>, ServerKey, u32),
     /// Offer events again.
     Deliver(Arc<str>),
     /// Forget a call whose legs were released.

@@ -28,6 +28,7 @@ impl Edge {
         let served = self.legs.calls.get_mut(call_id).and_then(|call| call.served.get_mut(&key));
         let Some(served) = served else { return };
         served.answered = true;
+        served.unpracked = None;
         if let Some(response) = success {
             let until = cx.now() + timing.timeout();
             served.unacknowledged = Some(Unacknowledged { response, pause: timing.t1, until });

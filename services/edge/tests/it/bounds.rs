@@ -88,7 +88,7 @@ async fn a_request_whose_transaction_is_over_may_begin_a_call_again() {
     for round in 0..2 {
         wires.ask_as("INVITE", round, 1, "");
         let (call_id, event) = rig.events.next().await;
-        let Some(What::Request(request)) = event.what else { panic!("a call begins: {event:?}") };
+        let Some(What::Incoming(request)) = event.what else { panic!("a call begins: {event:?}") };
         wires.ask_as("INVITE", 10 + round, 1, "");
         assert_eq!(wires.status().await, 482);
         let busy = SendResponse {

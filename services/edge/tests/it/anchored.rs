@@ -1,0 +1,187 @@
+//! Calls that a plan hands to call-control: how they are told, and what the edge does for it by itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cluster_api::callcontrol::v1::CallReceived;
+use cluster_api::callcontrol::v1::leg_event::What;
+use cluster_api::edge::v1::{CarryRequest, SendRequest, SendResponse, carry_request::What as Effect};
+use cluster_api::registrar::v1::HandToCallControl;
+use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::sip::v1::Header;
+use sip_message::HeaderId;
+
+use crate::rig::Rig;
+use crate::services::FakeLocation;
+use crate::wires::Wires;
+
+const ALICE: &str = "192.0.2.7:5060";
+
+/// UAC-25, UAC-15: everything that call-control decides on, and no more.
+#[tokio::test(start_paused = true)]
+async fn call_control_is_told_what_the_caller_asks() {
+    let (rig, wires) = edge().await;
+    wires.invite(
+        "Max-Forwards: 17\r\nMax-Breadth: 9\r\nRecord-Route: <sip:p2;lr>\r\nRecord-Route: <sip:p1;lr>\r\n\
+         Require: 100rel\r\nSupported: timer, replaces\r\nAccept: application/sdp\r\nExpires: 30\r\nSubject: lunch\r\n",
+    );
+    let (call_id, received) = begun(&rig).await;
+    assert!(call_id.starts_with("in-"), "{call_id}");
+    assert_eq!((received.max_forwards, received.max_breadth), (17, 9));
+    assert_eq!(received.record_route, ["<sip:p2;lr>", "<sip:p1;lr>"]);
+    assert_eq!(
+        (received.request_uri.as_str(), received.to_uri.as_str()),
+        ("sip:bob@example.com", "sip:bob@example.com")
+    );
+    assert_eq!((received.from_uri.as_str(), received.from_tag.as_str()), ("sip:alice@example.com", "at"));
+    assert_eq!(received.from_display, "Alice \"A\"");
+    assert_eq!((received.sip_call_id.as_str(), received.cseq), ("c", 1));
+    assert_eq!(received.contact, format!("sip:alice@{ALICE}"));
+    assert_eq!(
+        (received.require, received.supported),
+        (vec!["100rel".to_owned()], vec!["timer".into(), "replaces".into()])
+    );
+    let of = |name: &str| {
+        received.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
+    };
+    assert_eq!(
+        (of("Accept"), of("Expires"), of("Subject")),
+        (Some("application/sdp"), Some("30"), Some("lunch"))
+    );
+    assert!(received.source.is_some_and(|source| !source.trusted));
+}
+
+/// PRK-03: a reliable 1xx is repeated after T1, then after twice as long each time, for 64*T1; then call-control is told.
+#[tokio::test(start_paused = true)]
+async fn a_reliable_provisional_response_is_repeated() {
+    let (rig, wires) = edge().await;
+    wires.invite("");
+    let (call_id, received) = begun(&rig).await;
+    wires.take_sent();
+    rig.say(&call_id, 1, &received, 180, Some(7)).await;
+    let What::PrackMissing(missing) = rig.events.next_what().await else { panic!("it is given up") };
+    assert_eq!((missing.transaction, missing.rseq), (received.transaction.clone(), 7));
+    let sent = wires.take_sent();
+    let pauses: Vec<u128> = sent.windows(2).map(|two| (two[1].0 - two[0].0).as_millis()).collect();
+    assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 8_000, 16_000], "no cap, as for a 2xx");
+    assert!(sent.iter().all(|(_, message)| message.bytes() == sent[0].1.bytes()));
+    rig.say(&call_id, 2, &received, 504, None).await;
+    assert_eq!(wires.take_sent().last().map(|(_, message)| message.status()), Some(Some(504)));
+}
+
+/// PRK-03, PRK-04: its PRACK ends that, whatever call-control thinks of it; another one does not.
+#[tokio::test(start_paused = true)]
+async fn a_prack_ends_the_repetition() {
+    let (rig, wires) = edge().await;
+    wires.invite("");
+    let (call_id, received) = begun(&rig).await;
+    rig.say(&call_id, 1, &received, 180, Some(7)).await;
+    wires.take_sent();
+    for (rack, is_right) in [("6 1 INVITE", false), ("7 2 INVITE", false), ("7 1 INVITE", true)] {
+        wires.prack(&call_id, rack);
+        let What::Request(prack) = rig.events.next_what().await else { panic!("call-control answers it") };
+        assert_eq!((prack.method.as_str(), prack.rack.as_str()), ("PRACK", rack));
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let is_repeated = wires.take_sent().iter().any(|(_, message)| message.status() == Some(180));
+        assert_eq!(is_repeated, !is_right, "{rack}");
+    }
+}
+
+/// PRK-03: a final response ends it too, and so does the next one.
+#[tokio::test(start_paused = true)]
+async fn what_follows_takes_the_place_of_a_reliable_response() {
+    let (rig, wires) = edge().await;
+    wires.invite("");
+    let (call_id, received) = begun(&rig).await;
+    rig.say(&call_id, 1, &received, 180, Some(7)).await;
+    rig.say(&call_id, 2, &received, 183, Some(8)).await;
+    wires.take_sent();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let statuses: Vec<_> = wires.take_sent().iter().map(|(_, message)| message.status()).collect();
+    assert!(statuses.len() > 1 && statuses.iter().all(|status| *status == Some(183)), "{statuses:?}");
+    rig.say(&call_id, 3, &received, 486, None).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(wires.take_sent().iter().all(|(_, message)| message.status() == Some(486)));
+    assert!(rig.events.is_empty(), "nothing is missing");
+}
+
+/// UAC-25: the breadth that is left goes with a leg.
+#[tokio::test(start_paused = true)]
+async fn a_leg_has_the_breadth_that_is_left() {
+    let (rig, wires) = edge().await;
+    let send = SendRequest {
+        method: "INVITE".into(),
+        request_uri: format!("sip:bob@{ALICE}"),
+        from_uri: "sip:alice@example.com".into(),
+        from_tag: "f".into(),
+        to_uri: "sip:bob@example.com".into(),
+        sip_call_id: "c2".into(),
+        cseq: 1,
+        max_forwards: 16,
+        max_breadth: 9,
+        ..SendRequest::default()
+    };
+    rig.carry(1, Effect::Send(send)).await;
+    let (_, invite) = wires.sent().await;
+    assert_eq!(invite.max_forwards(), Ok(Some(16)));
+    assert_eq!(invite.first(HeaderId::MaxBreadth), Some(&b"9"[..]));
+}
+
+async fn edge() -> (Rig, Wires) {
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    Rig::on_wires(location, |_| {}).await
+}
+
+async fn begun(rig: &Rig) -> (String, CallReceived) {
+    let (call_id, event) = rig.events.next().await;
+    assert_eq!((event.leg_id.as_str(), event.number), ("a", 1));
+    match event.what {
+        Some(What::Incoming(received)) => (call_id, received),
+        other => panic!("a call begins: {other:?}"),
+    }
+}
+
+impl Rig {
+    /// Call-control says something to the caller.
+    async fn say(&self, call_id: &str, effect: u64, to: &CallReceived, status: u32, rseq: Option<u32>) {
+        let header = |name: &str, value: String| Header { name: name.into(), value };
+        let headers =
+            rseq.map(|rseq| vec![header("Require", "100rel".into()), header("RSeq", rseq.to_string())]);
+        let response = SendResponse {
+            transaction: to.transaction.clone(),
+            status,
+            to_tag: "ct".into(),
+            headers: headers.unwrap_or_default(),
+            ..SendResponse::default()
+        };
+        let carried = crate::legs::request(effect, Effect::Respond(response));
+        self.carry_request(CarryRequest { call_id: call_id.to_owned(), ..carried }).await;
+    }
+}
+
+impl Wires {
+    fn invite(&self, lines: &str) {
+        let max_forwards = if lines.contains("Max-Forwards") { "" } else { "Max-Forwards: 70\r\n" };
+        self.from_alice(&format!(
+            "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKi\r\n{max_forwards}\
+             From: \"Alice \\\"A\\\"\" <sip:alice@example.com>;tag=at\r\nTo: <sip:bob@example.com>\r\nCall-ID: c\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:alice@{ALICE}>\r\n{lines}Content-Length: 0\r\n\r\n"
+        ));
+    }
+
+    fn prack(&self, call_id: &str, rack: &str) {
+        let branch = rack.replace(' ', "");
+        self.from_alice(&format!(
+            "PRACK sip:cc.{call_id}.a@{} SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
+             From: <sip:alice@example.com>;tag=at\r\nTo: <sip:bob@example.com>;tag=ct\r\nCall-ID: c\r\n\
+             CSeq: 2 PRACK\r\nRAck: {rack}\r\nContent-Length: 0\r\n\r\n",
+            crate::wires::EDGE
+        ));
+    }
+
+    fn from_alice(&self, text: &str) {
+        let alice: SocketAddr = ALICE.parse().unwrap();
+        self.bring(vec![(alice, Bytes::from(text.to_owned()))]);
+    }
+}
