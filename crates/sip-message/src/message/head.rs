@@ -171,13 +171,26 @@ impl<'a> Head<'a> {
 
     /// Is there no room for this line in what is salvaged?
     fn is_full(&self, entry: &Entry) -> bool {
-        let beyond = self.entries.len().saturating_sub(self.limits.header_lines);
-        let is_copied = matches!(
-            entry.id,
-            HeaderId::Via | HeaderId::From | HeaderId::To | HeaderId::CallId | HeaderId::CSeq
-        );
-        self.entries.len() >= self.limits.header_lines
-            && (!is_copied || beyond >= COPIED.saturating_add(self.limits.via_values))
+        let vias = self.limits.via_values;
+        let room = match entry.id {
+            HeaderId::Via => vias,
+            HeaderId::From | HeaderId::To | HeaderId::CallId | HeaderId::CSeq => vias.saturating_add(COPIED),
+            _ => 0,
+        };
+        self.entries.len() >= self.limits.header_lines.saturating_add(room)
+    }
+
+    /// A NUL stands in no header but behind the backslash of a quoted pair: who copies it as text copies less. RFC 3261 25.1
+    pub(super) fn check_octets(&self) -> Result<(), ParseError> {
+        let head = &self.input[..self.position];
+        let is_bare = |at: &usize| {
+            let backslashes = head[..*at].iter().rev().take_while(|byte| **byte == b'\\').count();
+            backslashes % 2 == 0
+        };
+        match memchr::memchr_iter(0, head).find(is_bare) {
+            Some(at) => Err(fail(ParseErrorKind::HeaderLine, "no NUL", at)),
+            None => Ok(()),
+        }
     }
 
     /// A line that begins with white space belongs to the header before it. RFC 3261 7.3.1

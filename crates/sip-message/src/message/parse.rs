@@ -21,6 +21,7 @@ impl Message {
         let mut head = Head::new(&datagram, limits, false);
         let start = head.start_line()?;
         head.header_lines()?;
+        head.check_octets()?;
         let announced = head.check_values()?;
         let Head { entries, head_end, position: body_start, clean_lines, .. } = head;
         let present = datagram.len() - body_start;
