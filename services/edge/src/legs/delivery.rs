@@ -141,7 +141,7 @@ impl Edge {
             if !served.answered {
                 // A call that was never taken on is no dialog that is gone: the caller may try again
                 let in_dialog = served.request.to().is_ok_and(|to| to.tag().is_some());
-                let reject = if in_dialog { Reject::DoesNotExist } else { Reject::DecisionUnavailable };
+                let reject = if in_dialog { Reject::DoesNotExist } else { self.decision_unavailable() };
                 self.reject(cx, *key, &served.request, &reject);
             }
         }
