@@ -7,6 +7,7 @@ use ambient::Entropy;
 use cluster_api::callcontrol::v1::call_control_server::CallControlServer;
 use cluster_api::callcontrol::v1::leg_events_server::LegEventsServer;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCallsServer;
+use cluster_rpc::LocationLink;
 use lifecycle::{Drain, Tasks, TooManyTasks};
 use store::Store;
 use telemetry::Metrics;
@@ -65,6 +66,13 @@ pub fn build(config: Config, deps: Deps) -> Service {
 }
 
 impl Service {
+    /// The same service, which asks this registrar whether the trunks that applications name are there.
+    #[must_use]
+    pub fn asking(mut self, location: LocationLink) -> Self {
+        self.api.asks(location);
+        self
+    }
+
     /// Adds the gRPC services of call-control to a server.
     pub fn add_routes(&self, routes: &mut RoutesBuilder) {
         routes

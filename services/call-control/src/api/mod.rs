@@ -3,12 +3,13 @@
 mod dial;
 mod list;
 mod rpcs;
+mod trunk;
 
 use std::sync::Arc;
 
 use ambient::Entropy;
 use cluster_api::callcontrol::v1 as wire;
-use cluster_rpc::{Reason, Refusal};
+use cluster_rpc::{LocationLink, Reason, Refusal};
 use lifecycle::Drain;
 use tonic::Status;
 
@@ -27,6 +28,7 @@ pub struct CallControlApi {
     watches: Arc<Watches>,
     entropy: Arc<dyn Entropy>,
     drain: Drain,
+    location: Option<LocationLink>,
 }
 
 impl CallControlApi {
@@ -37,7 +39,12 @@ impl CallControlApi {
         entropy: Arc<dyn Entropy>,
         drain: Drain,
     ) -> CallControlApi {
-        CallControlApi { runner, watches, entropy, drain }
+        CallControlApi { runner, watches, entropy, drain, location: None }
+    }
+
+    /// Asks this registrar about the trunks that parties name.
+    pub(crate) fn asks(&mut self, location: LocationLink) {
+        self.location = Some(location);
     }
 
     async fn dial(&self, request: wire::DialRequest) -> Result<wire::Call, Status> {
@@ -56,6 +63,16 @@ impl CallControlApi {
             fingerprint: fingerprint.clone(),
             call_id: new.call_id.clone(),
         });
+        if let Err(refusal) = trunk::check(self.location.as_ref(), &new).await {
+            // The trunk may have gone since this very request began its call. API 1
+            return match request {
+                Some(RequestUse { request_id, call_id, .. }) => {
+                    let used = self.request_use(&call_id, &request_id).await?;
+                    self.result_of(used.ok_or(refusal)?, &fingerprint).await
+                }
+                None => Err(refusal),
+            };
+        }
         match self.runner.create(new, request.as_ref()).await {
             Ok(loaded) => Ok(loaded.public()),
             Err(ApplyError::RequestUsed(used)) => self.result_of(used, &fingerprint).await,

@@ -4,6 +4,7 @@ use cluster_api::registrar::v1::ListBindingsRequest;
 use cluster_api::registrar::v1::bindings_client::BindingsClient;
 use comfy_table::{Table, presets};
 use serde_json::json;
+use tonic::Code;
 
 use super::account;
 use super::call_view::time;
@@ -19,6 +20,7 @@ use crate::out::{say, shown};
 pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
     let connection = connect(&args.api).await?;
     let mut client = BindingsClient::new(connection.clone());
+    let asked = args.aor.clone();
     let aors = match args.aor {
         Some(aor) => vec![aor],
         None => account::all(connection).await?.into_iter().map(|a| a.aor).collect(),
@@ -28,7 +30,12 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
         let mut page_token = String::new();
         loop {
             let request = ListBindingsRequest { aor: aor.clone(), page_size: 0, page_token };
-            let page = client.list_bindings(request).await.map_err(Refusal)?.into_inner();
+            let page = match client.list_bindings(request).await {
+                Ok(page) => page.into_inner(),
+                // Deleted since the accounts were listed.
+                Err(status) if asked.is_none() && status.code() == Code::NotFound => break,
+                Err(status) => return Err(Refusal(status).into()),
+            };
             bindings.extend(page.bindings);
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -45,6 +52,12 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
             )?;
         }
         return Ok(());
+    }
+    if bindings.is_empty() {
+        return Ok(match asked {
+            Some(aor) => say!("no bindings of {}", shown(&aor))?,
+            None => say!("no bindings")?,
+        });
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header([

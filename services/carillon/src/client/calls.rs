@@ -1,14 +1,21 @@
 //! `carillon calls`, `call show`, `hangup`.
 
+use std::time::Duration;
+
 use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
-use cluster_api::callcontrol::v1::{Call, CallFilter, GetCallRequest, HangupRequest, ListCallsRequest, call};
+use cluster_api::callcontrol::v1::{
+    Call, CallFilter, GetCallRequest, HangupRequest, ListCallsRequest, WatchCallsRequest, call,
+};
 use comfy_table::{Table, presets};
 
 use super::call_view::{call_json, leg_state, outcome_text, state, time};
-use super::connect::connect;
+use super::connect::{Connection, connect};
 use super::refusal::Refusal;
 use crate::cli::{CallIdArgs, CallsArgs, HangupArgs};
 use crate::out::{OutputError, say, shown};
+
+/// How long a hangup waits for phones to answer: most do so at once, and one that is gone is given up after 32 s (64*T1).
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lists calls.
 ///
@@ -70,7 +77,30 @@ pub async fn hangup(args: HangupArgs) -> anyhow::Result<()> {
         reason: (!args.reason.is_empty()).then_some(args.reason),
     };
     let call = client.hangup(request).await.map_err(Refusal)?.into_inner();
+    // What ends a call between phones is told by the edges when the phones have answered.
+    let call = match call.kind() {
+        call::Kind::Proxied if call.end_time.is_none() => after_hangup(&mut client, call).await,
+        _ => call,
+    };
     Ok(print_call(&call, args.api.json)?)
+}
+
+/// The call once it has ended, or as it is when that takes longer than anybody waits.
+async fn after_hangup(client: &mut CallControlClient<Connection>, mut call: Call) -> Call {
+    let request = WatchCallsRequest { call_id: Some(call.call_id.clone()), ..WatchCallsRequest::default() };
+    let told = async {
+        let Ok(events) = client.watch_calls(request).await else { return };
+        let mut events = events.into_inner();
+        while let Ok(Some(event)) = events.message().await {
+            call = event.call.unwrap_or_else(|| call.clone());
+            if call.end_time.is_some() {
+                return;
+            }
+        }
+    };
+    // Whoever is not told in time looks again; the call was asked to end all the same.
+    let _ = tokio::time::timeout(PATIENCE, told).await;
+    call
 }
 
 fn print_call(call: &Call, json: bool) -> Result<(), OutputError> {

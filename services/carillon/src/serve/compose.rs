@@ -50,13 +50,14 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let membership = parts.membership_link(settings, registrar.as_ref())?;
     let joined = Joined::all(&parts.roles, &membership, &parts.tasks, &myself)?;
     let late = Arc::new(LateEdge::default());
-    let calls = parts.call_control(settings, store, &joined, &late)?;
+    let location = parts.location_link(settings, registrar.as_ref())?;
+    let calls = parts.call_control(settings, store, &joined, &late, location.clone())?;
     let presence = Presence::default();
 
     let (mut listening, mut streams) = (Vec::new(), Vec::new());
     if parts.roles.contains(&Role::Edge) {
         let deps = edge::Deps {
-            location: parts.location_link(settings, registrar.as_ref())?,
+            location,
             leg_events: parts.leg_events_link(settings, calls.as_ref())?,
             proxied_calls: parts.proxied_calls_link(settings, calls.as_ref())?,
             intake: parts.intake_link(settings, &presence)?,
@@ -195,6 +196,7 @@ impl Parts {
         store: Option<Arc<dyn Store>>,
         joined: &Joined,
         late: &Arc<LateEdge>,
+        location: LocationLink,
     ) -> anyhow::Result<Option<call_control::Service>> {
         let Some(store) = store.filter(|_| self.roles.contains(&Role::CallControl)) else { return Ok(None) };
         let membership = joined.membership(Role::CallControl)?;
@@ -214,7 +216,7 @@ impl Parts {
             metrics: self.metrics.clone(),
             drain: self.drain.clone(),
         };
-        Ok(Some(call_control::build(services::call_control_config(settings), deps)))
+        Ok(Some(call_control::build(services::call_control_config(settings), deps).asking(location)))
     }
 
     /// How the registrar sends through edges.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cluster_api::callcontrol::v1::{Call, call, call_event, outcome};
 use scripted_phone::{Answer, Happening, Remote, Script};
+use serde_json::Value;
 use test_support::{Carillon, Redis, TestPhone};
 
 use crate::calls::{Watch, hang_up};
@@ -58,8 +59,8 @@ async fn a_call_of_phones_is_told_to_the_application() {
     assert_eq!((ended.kind(), ended.ended_by.as_str()), (outcome::Kind::Completed, "b"));
 }
 
-/// API 2 (Hangup): CANCEL while it rings, BYE to both once it is answered.
-#[tokio::test]
+/// API 2 (Hangup): CANCEL while it rings, BYE to both once it is answered; who asked is told how it ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_of_phones_is_ended_by_the_application() {
     let carillon = Carillon::all_in_one();
     accounts(&carillon);
@@ -80,7 +81,13 @@ async fn a_call_of_phones_is_ended_by_the_application() {
     let mut bob = phone(&carillon, "bob", at_once()).await;
     alice.act(Remote::Dial("sip:bob@localhost".into())).await;
     let connected = told(&mut watch, call_event::Type::Connected).await;
-    hang_up(&carillon, &connected.call_id);
+    let shown = carillon.command(&["hangup", &connected.call_id, "--json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("the call");
+    assert_eq!(
+        (&shown["state"], &shown["outcome"]["kind"]),
+        (&"ENDED".into(), &"COMPLETED".into()),
+        "{shown}"
+    );
     ended_by_peer(&mut alice).await;
     ended_by_peer(&mut bob).await;
     let ended = told(&mut watch, call_event::Type::Ended).await.outcome.expect("an outcome");

@@ -18,7 +18,14 @@ async fn a_phone_registers_is_listed_and_leaves() {
         .wait_for("the end of the registration", |h| matches!(h, Happening::Registered(t) if t.is_zero()))
         .await;
     let listed = carillon.command(&["bindings", "sip:alice@localhost", "--json"]);
-    assert_eq!(String::from_utf8_lossy(&listed.stdout), "");
+    assert!(listed.status.success() && listed.stdout.is_empty(), "{listed:?}");
+    let listed = carillon.command(&["bindings", "sip:alice@localhost"]);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "no bindings of sip:alice@localhost\n");
+    // Who does not exist has none either, but that is another thing to be told.
+    let unknown = carillon.command(&["bindings", "sip:nobody@localhost"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(told.contains("no account sip:nobody@localhost"), "{told}");
 }
 
 /// AUT-10: a wrong password and an unknown user hear the same.

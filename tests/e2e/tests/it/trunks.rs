@@ -4,11 +4,13 @@ use std::io::Write;
 use std::net::UdpSocket;
 
 use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
-use cluster_api::callcontrol::v1::{DialRequest, Flow, Party};
+use cluster_api::callcontrol::v1::{DialRequest, Flow, ListCallsRequest, Party};
 use cluster_api::registrar::v1::trunks_client::TrunksClient;
 use cluster_api::registrar::v1::{CreateTrunkRequest, Trunk, TrunkPeer, TrunkPrefix};
 use scripted_phone::{Happening, Remote, Script};
 use test_support::{Carillon, Kamailio, TestPhone};
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::wire::{Wire, header, status};
 
@@ -123,6 +125,38 @@ async fn a_dialled_party_is_reached_by_the_trunk_that_it_names() {
     named.receive_request("ACK");
     alice.wait_for("the end", ENDED).await;
     usual.expect_nothing();
+}
+
+/// API 1, 2: who names a trunk that is not there, or not in use, is told so at once, and no phone rings for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_that_is_not_in_use_is_no_way_to_dial() {
+    let carillon = Carillon::all_in_one();
+    let gateway = Wire::at("127.0.0.2", &carillon);
+    create(&carillon, Trunk { disabled: true, ..trunk("closed", gateway.address(), "") }).await;
+    let alice = alice(&carillon).await;
+    let mut client = CallControlClient::connect(carillon.api.clone()).await.expect("the API answers");
+    let party = |uri: &str, trunk: Option<&str>| {
+        Some(Party { uri: uri.into(), trunk: trunk.map(str::to_owned), ..Party::default() })
+    };
+    for (from, to, told) in [
+        (None, Some("misspelt"), "to.trunk: there is no trunk \"misspelt\" in use"),
+        (None, Some("closed"), "to.trunk: there is no trunk \"closed\" in use"),
+        (Some("misspelt"), None, "from.trunk: there is no trunk \"misspelt\" in use"),
+    ] {
+        let request = DialRequest {
+            from: party(&alice.aor, from),
+            to: party("tel:+4930", to),
+            request_id: "the-same".into(),
+            ..DialRequest::default()
+        };
+        let refused = client.dial(request).await.expect_err(told);
+        assert_eq!((refused.code(), refused.message()), (Code::NotFound, told));
+        let reason = refused.get_details_error_info().expect("a reason");
+        assert_eq!(reason.reason, "TRUNK_NOT_FOUND");
+    }
+    let listed = client.list_calls(ListCallsRequest::default()).await.expect("listed").into_inner();
+    assert_eq!(listed.calls, []);
+    gateway.expect_nothing();
 }
 
 /// PXY-27, PXY-12: calls between the users of two servers, Kamailio being the other one, in both directions and ended from either side;
