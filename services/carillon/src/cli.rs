@@ -200,13 +200,17 @@ pub struct AccountAddArgs {
     /// Display name
     #[arg(long, default_value = "")]
     pub display_name: String,
+    /// Carry the account's calls on through call-control, so that they can be held and ended like dialled ones
+    #[arg(long)]
+    pub anchor: bool,
     #[command(flatten)]
     pub api: ApiArgs,
 }
 
 /// Flags of `account set`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["password", "display_name", "disabled"]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true)
+    .args(["password", "display_name", "disabled", "anchor"]))]
 pub struct AccountSetArgs {
     /// Address of record
     pub aor: String,
@@ -219,6 +223,9 @@ pub struct AccountSetArgs {
     /// Disable or enable the account
     #[arg(long, value_name = "true|false")]
     pub disabled: Option<bool>,
+    /// Carry the account's new calls on through call-control, or proxy them
+    #[arg(long, value_name = "true|false")]
+    pub anchor: Option<bool>,
     #[command(flatten)]
     pub api: ApiArgs,
 }

@@ -217,12 +217,6 @@ impl Shared {
             known.redirect_only = given.redirect_only;
         }
         if is_named("anchor") {
-            if given.anchor && !self.config.anchoring {
-                let expected = "false: this version has no calls that run through call-control";
-                return Err(
-                    Refusal::not_implemented("An anchored account").violation("account.anchor", expected)
-                );
-            }
             known.anchor = given.anchor;
         }
         if is_named("registrars") {

@@ -32,8 +32,6 @@ pub struct Config {
     pub expiry_interval: Duration,
     /// User parts that belong to call-control (callback, conference factory): none.
     pub call_control_users: Vec<String>,
-    /// Whether call-control takes the calls of anchored accounts: not yet, and without it none can be made.
-    pub anchoring: bool,
     /// Follow 3xx answers of own users' phones (RFC 3261 16.5): off, the caller sees them.
     pub recurse: bool,
     /// Tells watchers of bindings about every refresh too: off, most of the log would be refreshes.
@@ -119,7 +117,6 @@ impl Default for Config {
             membership_lease: Duration::from_secs(2),
             expiry_interval: Duration::from_millis(500),
             call_control_users: Vec::new(),
-            anchoring: false,
             recurse: false,
             watch_refreshes: false,
             cached_aors: 100_000,

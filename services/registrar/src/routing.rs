@@ -122,6 +122,10 @@ impl Shared {
                 None => refuse(403, "Relaying Denied"),
             },
         };
+        // An anchored account's calls to elsewhere; those to our users were told apart before
+        let leaves = matches!(plan, Plan::Fork(_) | Plan::Relay(_));
+        let is_handed = leaves && caller.is_anchored && is_new_call(request);
+        let plan = if is_handed { Plan::CallControl(HandToCallControl {}) } else { plan };
         Ok(RouteResponse { plan: Some(plan), identity: caller.identity })
     }
 
@@ -252,8 +256,7 @@ impl Shared {
         if callee.is_caller_refused {
             return unwanted();
         }
-        let is_call = request.method == "INVITE" && !request.internal;
-        if is_call && !callee.is_disabled && (is_anchored || callee.is_anchored) {
+        if is_new_call(request) && !callee.is_disabled && (is_anchored || callee.is_anchored) {
             return Plan::CallControl(HandToCallControl {});
         }
         let is_call = request.method == "INVITE" && !request.in_dialog;
@@ -270,6 +273,11 @@ impl Shared {
     fn plan_for_domain(&self, request: &RouteRequest) -> Plan {
         service_plan(request).unwrap_or_else(|| refuse(404, ""))
     }
+}
+
+/// Whether a call of somebody else begins: Carillon's own legs were decided about when the call was.
+fn is_new_call(request: &RouteRequest) -> bool {
+    request.method == "INVITE" && !request.internal && !request.in_dialog
 }
 
 /// Requests that a service of ours answers for its users.

@@ -38,7 +38,7 @@ async fn add(args: AccountAddArgs) -> anyhow::Result<()> {
         Some(password) => password,
         None => read_password()?,
     };
-    let account = Account { aor: args.aor, password, display_name: args.display_name, ..Account::default() };
+    let account = Account { aor: args.aor, password, display_name: args.display_name, anchor: args.anchor, ..Account::default() };
     let request = CreateAccountRequest { request_id: request_id(), account: Some(account) };
     let account = client.create_account(request).await.map_err(Refusal)?.into_inner();
     Ok(print(&[account], args.api.json)?)
@@ -59,6 +59,10 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
     if let Some(disabled) = args.disabled {
         account.disabled = disabled;
         paths.push("disabled".into());
+    }
+    if let Some(anchor) = args.anchor {
+        account.anchor = anchor;
+        paths.push("anchor".into());
     }
     let request = UpdateAccountRequest {
         request_id: request_id(),
@@ -95,16 +99,18 @@ pub async fn all(connection: Connection) -> anyhow::Result<Vec<Account>> {
 fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
     if as_json {
         return accounts.iter().try_for_each(|a| {
-            say!("{}", json!({"aor": a.aor, "display_name": a.display_name, "disabled": a.disabled}))
+            let (name, disabled) = (&a.display_name, a.disabled);
+            say!("{}", json!({"aor": a.aor, "display_name": name, "disabled": disabled, "anchor": a.anchor}))
         });
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED"]);
+    table.load_style(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED", "ANCHORED"]);
     for a in accounts {
         table.add_row([
             shown(&a.aor),
             shown(&a.display_name),
             if a.disabled { "yes" } else { "" }.to_string(),
+            if a.anchor { "yes" } else { "" }.to_string(),
         ]);
     }
     say!("{table}")

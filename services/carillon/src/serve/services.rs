@@ -52,6 +52,8 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
         ringback_tone: settings.call_control.ringback_tone.clone(),
         credentials: settings.call_control.credentials.iter().map(credential).collect(),
         redirects,
+        reliable_provisional: settings.call_control.reliable_provisional,
+        demand_timer: settings.call_control.demand_timer,
         watch_buffer: settings.limits.watch_buffer,
         cached_calls: settings.limits.cached_calls,
         tasks: settings.limits.call_tasks,

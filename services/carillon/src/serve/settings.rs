@@ -209,6 +209,10 @@ pub struct CallControl {
     pub credentials: Vec<Credential>,
     /// Where a phone that answers 3xx may lead a dialled leg. Whoever registers can answer so, hence only to our own users.
     pub redirects: Redirects,
+    /// Tell callers of anchored accounts reliably that it rings, where they take that (RFC 3262). Without it, who requires it gets 420.
+    pub reliable_provisional: bool,
+    /// Refuse callers of anchored accounts that have no session timers (RFC 4028) with 421, instead of refreshing for them.
+    pub demand_timer: bool,
 }
 
 /// Targets of 3xx that are followed.
@@ -327,8 +331,15 @@ impl Default for Registrar {
 
 impl Default for CallControl {
     fn default() -> Self {
-        let call_control::Config { ring_timeout, guard, inactive_first, ringback_tone, .. } =
-            call_control::Config::default();
+        let call_control::Config {
+            ring_timeout,
+            guard,
+            inactive_first,
+            ringback_tone,
+            reliable_provisional,
+            demand_timer,
+            ..
+        } = call_control::Config::default();
         Self {
             ring_timeout,
             guard,
@@ -336,6 +347,8 @@ impl Default for CallControl {
             ringback_tone,
             credentials: Vec::new(),
             redirects: Redirects::default(),
+            reliable_provisional,
+            demand_timer,
         }
     }
 }

@@ -47,7 +47,6 @@ impl Rig {
         let domain = |name: &str, auth| DomainConfig { name: name.to_owned(), auth, realm: None };
         let config = Config {
             domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)],
-            anchoring: true,
             ..config
         };
         let replica = |seed| {

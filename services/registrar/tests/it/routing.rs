@@ -127,6 +127,23 @@ async fn anchored_calls_go_to_call_control() {
     let mut message = Phone::of(&rig, "alice", "d");
     let request = RouteRequest { method: "MESSAGE".into(), ..message.route_request("sip:bob@d") };
     assert_eq!(targets(&message.route_as(request).await), [["sip:b@h"]]);
+    let mut known = Phone::of(&rig, "alice", "d");
+    let changed = RouteRequest { in_dialog: true, ..known.route_request("sip:bob@d") };
+    assert_eq!(targets(&known.route_as(changed).await), [["sip:b@h"]], "a re-INVITE begins no call");
+}
+
+/// What an anchored account calls elsewhere is call-control's too; what others call there is not.
+#[tokio::test]
+async fn anchored_calls_to_elsewhere_go_to_call_control() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    rig.account_with(Account { aor: "sip:bob@d".into(), anchor: true, ..Account::default() }).await;
+    let plan = Phone::of(&rig, "bob", "d").route("sip:carol@elsewhere.example").await.plan;
+    assert!(matches!(plan, Some(Plan::CallControl(_))), "{plan:?}");
+    let plan = Phone::of(&rig, "alice", "d").route("sip:carol@elsewhere.example").await.plan;
+    assert!(matches!(plan, Some(Plan::Relay(_))), "{plan:?}");
+    let refused = Phone::of(&rig, "bob", "d").route("sip:nobody@d").await;
+    assert_eq!(status(&refused), 404, "nobody is called for nothing");
 }
 
 /// Services of ours are found by method, event package and user part.

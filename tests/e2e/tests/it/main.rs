@@ -1,5 +1,6 @@
 //! Carillon as a process, driven over SIP, gRPC and the command line by things that nobody here wrote where possible.
 
+mod anchored;
 mod bad_input;
 mod burst;
 mod calls;

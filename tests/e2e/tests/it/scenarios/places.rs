@@ -54,6 +54,11 @@ impl Places {
         self.others.get(1).unwrap_or(&self.registrar)
     }
 
+    /// Whom applications ask.
+    pub fn calls(&self) -> &Carillon {
+        self.others.last().unwrap_or(&self.registrar)
+    }
+
     /// What an operator sees of a user's phones.
     pub fn bindings(&self, name: &str) -> String {
         let listed = self.registrar.command(&["bindings", &format!("sip:{name}@localhost"), "--json"]);
