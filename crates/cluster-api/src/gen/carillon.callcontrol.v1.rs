@@ -3594,7 +3594,7 @@ pub struct ProxiedCallEvent {
     /// Route set of a request of ours toward the caller, in sending order: from this tier's own value on. Set with ANSWERED.
     #[prost(string, repeated, tag = "17")]
     pub from_route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Route set of a request of ours toward the callee. Set with ANSWERED.
+    /// Route set of a request of ours toward the callee. Set with ANSWERED, and with RINGING for the early dialog.
     #[prost(string, repeated, tag = "18")]
     pub to_route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Session interval that both sides agreed on (RFC 4028); absent when the session has no timer.
@@ -3621,7 +3621,7 @@ pub mod proxied_call_event {
         Unspecified = 0,
         /// The first INVITE was forwarded.
         Started = 1,
-        /// The first 18x was forwarded.
+        /// The first 18x of a phone was forwarded: one for each tag of To, for a few of them.
         Ringing = 2,
         /// A 2xx was forwarded.
         Answered = 3,

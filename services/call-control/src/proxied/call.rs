@@ -6,7 +6,7 @@ use cluster_api::callcontrol::v1 as wire;
 use wire::call::State;
 use wire::proxied_call_event::Type as Reported;
 
-use super::dialog::Dialog;
+use super::dialog::{Dialog, Early};
 use super::fold::{Reporter, end};
 use crate::edges::EdgeLife;
 use crate::engine::call::Seen;
@@ -36,6 +36,9 @@ pub struct ProxiedCall {
     /// Last report.
     #[prost(uint64, tag = "7")]
     pub reported_ms: u64,
+    /// Phones that ring.
+    #[prost(message, repeated, tag = "8")]
+    pub ringing: Vec<Early>,
 }
 
 /// The request to end a call.
@@ -49,6 +52,8 @@ pub struct Hangup {
     pub asked_ms: u64,
 }
 
+/// Phones of one call that are remembered while they ring; edges tell of no more.
+const MOST_RINGING: usize = 8;
 /// The longest time that a proxied call is believed to go on without a report.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// What a report may need from the end of a session to here.
@@ -102,13 +107,20 @@ impl ProxiedCall {
         self.reported_ms = time.millis();
         match event.r#type() {
             Reported::Started => self.edge_epoch = reporter.edge_epoch,
-            Reported::Answered => self.dialog = Some(Dialog::of(event)),
+            Reported::Ringing => {
+                let early = Early::of(event).filter(|early| !self.ringing.contains(early));
+                self.ringing.extend(early.filter(|_| self.ringing.len() < MOST_RINGING));
+            }
+            Reported::Answered => {
+                self.ringing.clear();
+                self.dialog = Some(Dialog::of(event));
+            }
             Reported::Refreshed => {
                 if let Some(dialog) = &mut self.dialog {
                     dialog.moved(event);
                 }
             }
-            Reported::Unspecified | Reported::Ringing | Reported::Ended => return,
+            Reported::Unspecified | Reported::Ended => return,
         }
         if matches!(event.r#type(), Reported::Answered | Reported::Refreshed) {
             let interval = event.session_interval.as_ref().map_or(0, |interval| interval.seconds);

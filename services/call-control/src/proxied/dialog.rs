@@ -21,6 +21,37 @@ pub struct Dialog {
     pub callee_route: Vec<String>,
 }
 
+/// A phone that rings, as the edge that proxies the INVITE saw it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Early {
+    /// Its tag.
+    #[prost(string, tag = "1")]
+    pub tag: String,
+    /// Its remote target.
+    #[prost(string, tag = "2")]
+    pub target: String,
+    /// Route set toward it, in sending order.
+    #[prost(string, repeated, tag = "3")]
+    pub route: Vec<String>,
+}
+
+impl Early {
+    /// `None` for a 18x that makes no dialog. RFC 3261 12.1
+    pub(super) fn of(event: &wire::ProxiedCallEvent) -> Option<Early> {
+        let (tag, target) = (event.to_tag.clone(), event.to_contact.clone());
+        let is_dialog = !tag.is_empty() && !target.is_empty();
+        is_dialog.then(|| Early { tag, target, route: event.to_route.clone() })
+    }
+
+    /// The BYE that stops it, as if from the caller, who may end an early dialog so. RFC 3261 15, 15.1.2
+    pub(super) fn bye(&self, call: &wire::Call) -> Option<ExchangeRequest> {
+        let [a, b] = &call.legs[..] else { return None };
+        let request = SendRequest { to_tag: self.tag.clone(), ..bye((a, b), &self.target, &self.route) };
+        let exchange_id = format!("{}.{}.{}", call.call_id, b.leg_id, self.tag);
+        Some(ExchangeRequest { exchange_id, request: Some(request) })
+    }
+}
+
 /// The highest sequence number (RFC 3261 8.1.1.5). Nobody here knows how far the phones have counted between themselves; this one
 /// is above whatever the other side sent, a gap is no error (12.2.2), and a BYE is the last request of its side.
 const LAST_CSEQ: u32 = (1 << 31) - 1;
@@ -61,21 +92,26 @@ impl Dialog {
         target: &str,
         route: &[String],
     ) -> ExchangeRequest {
-        let uri = |leg: &wire::Leg| leg.party.as_ref().map_or(String::new(), |party| party.uri.clone());
-        let request = SendRequest {
-            method: "BYE".into(),
-            request_uri: target.into(),
-            route: route.to_vec(),
-            from_uri: uri(from),
-            from_tag: from.remote_tag.clone(),
-            to_uri: uri(to),
-            to_tag: to.remote_tag.clone(),
-            sip_call_id: to.sip_call_id.clone(),
-            cseq: LAST_CSEQ,
-            headers: vec![Header { name: "Reason".into(), value: reason_value(reason) }],
-            ..SendRequest::default()
-        };
+        let headers = vec![Header { name: "Reason".into(), value: reason_value(reason) }];
+        let request = SendRequest { headers, ..bye((from, to), target, route) };
         ExchangeRequest { exchange_id: format!("{}.{}", call.call_id, to.leg_id), request: Some(request) }
+    }
+}
+
+/// A BYE of one side for the other.
+fn bye((from, to): (&wire::Leg, &wire::Leg), target: &str, route: &[String]) -> SendRequest {
+    let uri = |leg: &wire::Leg| leg.party.as_ref().map_or(String::new(), |party| party.uri.clone());
+    SendRequest {
+        method: "BYE".into(),
+        request_uri: target.into(),
+        route: route.to_vec(),
+        from_uri: uri(from),
+        from_tag: from.remote_tag.clone(),
+        to_uri: uri(to),
+        to_tag: to.remote_tag.clone(),
+        sip_call_id: to.sip_call_id.clone(),
+        cseq: LAST_CSEQ,
+        ..SendRequest::default()
     }
 }
 

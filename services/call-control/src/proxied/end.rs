@@ -3,6 +3,7 @@
 use cluster_api::callcontrol::v1 as wire;
 use cluster_api::edge::v1::CancelProxiedRequest;
 use futures_util::future::join;
+use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
 use wire::call::State;
@@ -77,13 +78,37 @@ impl Runner {
     }
 
     /// The edge that proxies its INVITE is gone.
-    pub(crate) async fn proxied_lost_edge(&self, call_id: &str, edge: &EdgeLife) -> Result<(), ApplyError> {
+    pub(crate) async fn proxied_lost_edge(
+        self: &Arc<Self>,
+        call_id: &str,
+        edge: &EdgeLife,
+    ) -> Result<(), ApplyError> {
         let before = self.look(call_id).await?;
         match &before.known {
             Known::Proxied(call) if call.depends_on().as_ref() == Some(edge) => {
+                self.stop_ringing(call);
                 self.end_proxied(&before, "carillon", "the edge that forwarded it is lost").await
             }
             Known::Proxied(_) | Known::Live(_) | Known::Over(_) => Ok(()),
+        }
+    }
+
+    /// Nobody can cancel the INVITE of a dead edge any more: each phone that rings is told by BYE, through a living one. Nothing waits
+    /// for it: the end is told within seconds, and a phone that is not reached rings no longer than its own limit. Interrupted
+    /// before the end is committed, it is done again, by the same requests.
+    fn stop_ringing(self: &Arc<Self>, call: &ProxiedCall) {
+        let view = self.edges().view();
+        let Some(edge) = view.choose(&call.call.call_id).cloned() else { return };
+        for bye in call.ringing.iter().filter_map(|early| early.bye(&call.call)) {
+            let (runner, edge) = (Arc::clone(self), edge.clone());
+            let work = async move {
+                if let Err(status) = runner.edges().exchange(&edge, bye).await {
+                    tracing::debug!(%status, edge = %edge.id, "a phone could not be told to stop ringing");
+                }
+            };
+            if let Err(error) = self.tasks().spawn("stop-ringing", work) {
+                tracing::warn!(%error, "a phone is not told to stop ringing");
+            }
         }
     }
 

@@ -98,6 +98,40 @@ async fn a_call_whose_end_is_never_reported_is_given_up_after_a_day() {
     assert_eq!(store.record_count(), 0);
 }
 
+/// TXN-17, F1: nobody can cancel what a dead edge began: each phone that rings is told by BYE, through a living edge.
+#[tokio::test(start_paused = true)]
+async fn phones_that_ring_are_told_when_the_edge_that_called_them_dies() {
+    let (world, store) = (World::new(&["edge-0", "edge-1"]), store());
+    let replica = replica(store, &world, Config::default());
+    let ringing = |number, tag: &str| cc::ProxiedCallEvent {
+        to_tag: tag.into(),
+        to_contact: format!("sip:bob@{tag}.example.net"),
+        to_route: vec!["<sip:edge.example.com;lr>".into()],
+        ..event(number, "p1", Type::Ringing)
+    };
+    let without_dialog = event(2, "p1", Type::Ringing);
+    let rings = [event(1, "p1", Type::Started), without_dialog, ringing(3, "desk"), ringing(4, "mobile")];
+    report(&replica, rings.to_vec()).await;
+    let answer = cc::ProxiedCallEvent { call_id: "p2".into(), ..ringing(2, "desk") };
+    let up = answered("p2");
+    report(&replica, vec![up[0].clone(), answer, cc::ProxiedCallEvent { number: 3, ..up[1].clone() }]).await;
+    let mut watch = replica.watch_call("p1").await;
+    world.lose_edge("edge-0");
+    while watch.event().await.r#type() != cc::call_event::Type::Ended {}
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut sent: Vec<_> =
+        world.exchanged.lock().iter().map(|asked| asked.request.clone().expect("one")).collect();
+    sent.sort_by_key(|bye| bye.to_tag.clone());
+    let told: Vec<_> = sent.iter().map(|bye| (&*bye.method, &*bye.to_tag, &*bye.request_uri)).collect();
+    let expected =
+        [("BYE", "desk", "sip:bob@desk.example.net"), ("BYE", "mobile", "sip:bob@mobile.example.net")];
+    assert_eq!(told, expected, "and none of the call that is answered");
+    let bye = &sent[0];
+    assert_eq!((bye.from_uri.as_str(), bye.from_tag.as_str()), ("sip:alice@example.com", "1"));
+    assert_eq!((bye.sip_call_id.as_str(), bye.route.len()), ("x@phone", 1));
+    assert_eq!(replica.get("p2").await.expect("it goes on").state(), State::Answered);
+}
+
 /// The first events of an answered call between alice and bob.
 fn answered(call_id: &str) -> Vec<cc::ProxiedCallEvent> {
     let answer = cc::ProxiedCallEvent {

@@ -13,6 +13,7 @@ use super::credentials;
 use super::diversion;
 use super::fork::{ClientUse, Fork, ForkId};
 use super::history;
+use super::lost_way::note_ringing;
 use super::next_hop::{Way, Ways, draw};
 use super::record_route::{self, Side};
 use super::secure::{self, Toward};
@@ -43,6 +44,8 @@ pub(crate) struct Branch {
     on_flow: bool,
     /// The way that is left when the edge that has the flow is gone.
     beyond: Option<Hop>,
+    /// What phones said that ring there.
+    pub(super) ringing: Vec<Message>,
     /// The way of the current attempt.
     pub(crate) way: Option<Way>,
     /// Answers to challenges of its trunk.
@@ -77,6 +80,7 @@ impl Edge {
             outcome: None,
             on_flow: false,
             beyond: None,
+            ringing: Vec::new(),
             way: None,
             answers: Answers::default(),
         });
@@ -143,6 +147,9 @@ impl Edge {
     ) {
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
         running.heard = true;
+        if running.beyond.is_some() {
+            note_ringing(running, &response);
+        }
         let is_unavailable = response.status() == Some(503);
         if let Some(at) = running.at {
             match response.retry_after() {
@@ -197,6 +204,9 @@ impl Edge {
         };
         // RFC 4320 4.2: whoever sent this has given up as well, and a further server would answer nobody.
         if running.heard || is_late {
+            if failure != BranchFailure::Timeout {
+                self.stop_ringing(cx, fork, branch);
+            }
             self.fail_branch(cx, fork, branch, failure);
         } else if let (BranchFailure::Transport, Some(hop)) = (failure, running.beyond.take()) {
             self.send_branch(cx, id, fork, branch, Way::along(hop));

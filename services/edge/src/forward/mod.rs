@@ -8,7 +8,7 @@
 //! - `lineage.rs`: how a request came to a target, whose it is and by which forwardings; `announce.rs`: what the caller hears of it.
 //! - `upstream.rs`: who gets the responses; `ack_and_cancel.rs`: the two requests that are never answered, or at once;
 //!   `astray_cancel.rs`: a CANCEL for an INVITE of another edge.
-//! - `callers.rs`: callers whose connection ends while it rings.
+//! - `callers.rs`: callers whose connection ends while it rings; `lost_way.rs`: phones whose edge dies while they ring.
 
 mod ack_and_cancel;
 mod announce;
@@ -24,6 +24,7 @@ pub(crate) mod fork;
 mod history;
 mod history_entry;
 pub(crate) mod lineage;
+mod lost_way;
 pub(crate) mod next_hop;
 pub(crate) mod off_limits;
 pub(crate) mod plan;

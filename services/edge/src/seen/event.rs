@@ -9,7 +9,7 @@ use super::what::Party;
 use crate::report::{text, texts};
 
 /// What a request of one side says of the call: both names, as the caller's side has them.
-pub(super) fn of_request(request: &Message, sender: Party, kind: Type) -> ProxiedCallEvent {
+pub(crate) fn of_request(request: &Message, sender: Party, kind: Type) -> ProxiedCallEvent {
     let (from, to) = match sender {
         Party::Caller => (request.from(), request.to()),
         Party::Callee => (request.to(), request.from()),
@@ -35,7 +35,7 @@ pub(super) fn of_request(request: &Message, sender: Party, kind: Type) -> Proxie
 }
 
 /// Adds what the answer to that request says.
-pub(super) fn answered(event: &mut ProxiedCallEvent, response: &Message, sender: Party) {
+pub(crate) fn answered(event: &mut ProxiedCallEvent, response: &Message, sender: Party) {
     event.sip_status = response.status().unwrap_or_default().into();
     event.sip_reason = text(response.reason());
     if event.to_tag.is_empty() {
@@ -60,7 +60,7 @@ pub(super) fn moved(event: &mut ProxiedCallEvent, request: &Message, sender: Par
 }
 
 /// Adds the ways from this tier to both sides. In a response Record-Route has the callee's neighbour on top.
-pub(super) fn routes(event: &mut ProxiedCallEvent, response: &Message, is_ours: impl Fn(&Uri<'_>) -> bool) {
+pub(crate) fn routes(event: &mut ProxiedCallEvent, response: &Message, is_ours: impl Fn(&Uri<'_>) -> bool) {
     let all = texts(response, HeaderId::RecordRoute);
     let ours = |value: &String| {
         let uri = NameAddr::parse(value.as_bytes()).ok().and_then(|address| Uri::parse(address.uri).ok());

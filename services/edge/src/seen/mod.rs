@@ -7,7 +7,7 @@
 //! Only the edge that a request of a phone reaches first tells it: what a sibling relays here it has told itself. An established
 //! call is nothing that an edge keeps; any edge tells its end by the mark of the dialog.
 
-mod event;
+pub(crate) mod event;
 mod reports;
 mod shell;
 mod what;
@@ -20,7 +20,7 @@ use tonic::Status;
 
 use crate::forward::fork::ForkId;
 use reports::Reports;
-pub(crate) use what::Seen;
+pub(crate) use what::{Party, Seen};
 
 /// What this edge tells of the calls that it proxies.
 pub(crate) struct SeenCalls {

@@ -8,7 +8,7 @@ use sip_message::{HeaderId, Message, Reason};
 use sip_proxy::Best;
 use tonic::Status;
 
-use super::what::{Party, Seen, What};
+use super::what::{Party, Seen, What, is_first_of_phone};
 use super::{Reported, event};
 use crate::edge::{Completion, Cx, Edge, Timer};
 use crate::forward::fork::{Fork, ForkId};
@@ -40,8 +40,10 @@ impl Edge {
         let Some(seen) = fork.seen.as_deref_mut() else { return };
         let status = response.status().unwrap_or_default();
         let (kind, party) = match &mut seen.what {
-            What::Begins { rang, .. } if (180..190).contains(&status) && !*rang => {
-                *rang = true;
+            What::Begins { rang, .. } if (180..190).contains(&status) => {
+                if !is_first_of_phone(rang, response) {
+                    return;
+                }
                 (Type::Ringing, Party::Caller)
             }
             What::Begins { ended_by: None, .. } if (200..300).contains(&status) => {
@@ -54,13 +56,15 @@ impl Edge {
         let call_id = seen.call_id.clone();
         let mut told = event::of_request(&fork.request, party, kind);
         event::answered(&mut told, response, party);
+        if matches!(kind, Type::Ringing | Type::Answered) {
+            event::routes(&mut told, response, |uri| {
+                self.own.is_ours(uri) || self.is_marked(&fork.request, uri)
+            });
+        }
         match kind {
             Type::Answered => {
                 event::moved(&mut told, &fork.request, party);
                 told.target.clone_from(&told.to_contact);
-                event::routes(&mut told, response, |uri| {
-                    self.own.is_ours(uri) || self.is_marked(&fork.request, uri)
-                });
             }
             Type::Refreshed => event::moved(&mut told, &fork.request, party),
             Type::Ended => end_by(&mut told, party, &fork.request),

@@ -39,8 +39,8 @@ pub(crate) struct Seen {
 pub(crate) enum What {
     /// It begins the call.
     Begins {
-        /// A 18x was told.
-        rang: bool,
+        /// Tags of the phones that were told to ring: each has a dialog of its own.
+        rang: Vec<Box<str>>,
         /// It was answered, or cancelled by the caller or by an application.
         ended_by: Option<&'static str>,
     },
@@ -48,6 +48,20 @@ pub(crate) enum What {
     Refreshes(Party),
     /// It ends the call.
     Ends(Party),
+}
+
+/// Phones of one call that are told to ring: as many as are ended one by one when this edge dies.
+const MOST_RINGING: usize = 8;
+
+/// Whether a 18x comes from a phone of which none came yet. RFC 3261 12.1
+pub(super) fn is_first_of_phone(rang: &mut Vec<Box<str>>, ringing: &Message) -> bool {
+    let to = ringing.to().ok();
+    let tag = to.as_ref().and_then(|to| to.tag()).unwrap_or_default();
+    let is_first = rang.len() < MOST_RINGING && rang.iter().all(|known| **known != *tag);
+    if is_first {
+        rang.push(tag.into());
+    }
+    is_first
 }
 
 impl Seen {
@@ -58,7 +72,7 @@ impl Seen {
         }
         let tag = request.from().ok()?.tag()?;
         let call_id = call_id(request, tag)?;
-        Some(Self { call_id, what: What::Begins { rang: false, ended_by: None } })
+        Some(Self { call_id, what: What::Begins { rang: Vec::new(), ended_by: None } })
     }
 }
 

@@ -76,7 +76,8 @@ async fn a_bye_reaches_a_ringing_datagram_phone_whose_edge_is_gone() {
     }
 }
 
-/// F1, PXY-19: the caller of a proxied call to such a phone does not wait for Timer C.
+/// F1, TXN-17, PXY-19: the caller of a proxied call to such a phone does not wait for Timer C, and the phone is told by BYE, whatever
+/// the caller has counted to.
 #[tokio::test]
 async fn a_call_to_a_ringing_datagram_phone_whose_edge_dies_ends_at_once() {
     let tier = Tier::of_two().await;
@@ -84,10 +85,14 @@ async fn a_call_to_a_ringing_datagram_phone_whose_edge_dies_ends_at_once() {
     let bob = tier.registered(NOWHERE).await;
     alice.request("INVITE sip:bob@example.com", "a1", &lines(&alice)).await;
     let invite = bob.receive_request("INVITE").await;
-    bob.respond(&invite, "180 Ringing", "bt", &[]).await;
+    bob.respond(&invite, "180 Ringing", "bt", &[&format!("Contact: <{NOWHERE}>")]).await;
     alice.receive_status(180).await;
     drop(tier.holder);
     alice.receive_status(500).await;
+    let bye = bob.receive_request("BYE").await;
+    let (from, to) = (bye.from().expect("From"), bye.to().expect("To"));
+    assert_eq!((from.tag(), to.tag()), (Some("at"), Some("bt")), "{}", text(&bye));
+    assert!(bye.cseq().expect("CSeq").number > 1_000_000, "{}", text(&bye));
 }
 
 /// F1, PXY-19: a host that lost its power, or its network, closes no connection; the list of members says that it is gone.

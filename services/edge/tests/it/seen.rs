@@ -70,6 +70,26 @@ async fn a_call_is_told_from_its_invite_to_its_bye() {
     assert_eq!((end.from_tag.as_str(), end.to_tag.as_str()), ("at", "bt"), "as the caller's side has them");
 }
 
+/// TXN-17: whoever is to stop a phone that rings must know its dialog; each phone is told once.
+#[tokio::test]
+async fn each_phone_that_rings_is_told_with_its_dialog() {
+    let (rig, alice, bob, _) = two_phones().await;
+    let invite = ring(&alice, &bob).await;
+    let contact = format!("Contact: <{}>", uri_of(&bob));
+    for tag in ["bt1", "bt1", "bt2"] {
+        bob.respond(&invite, "180 Ringing", tag, &[&contact]).await;
+        alice.receive_status(180).await;
+    }
+    bob.respond(&invite, "486 Busy Here", "bt1", &[]).await;
+    alice.receive_status(486).await;
+    let events = rig.calls.at_least(4).await;
+    assert_eq!(kinds(&events), [Type::Started, Type::Ringing, Type::Ringing, Type::Ended]);
+    for (event, tag) in events[1..3].iter().zip(["bt1", "bt2"]) {
+        assert_eq!((event.to_tag.as_str(), event.to_contact.as_str()), (tag, uri_of(&bob).as_str()));
+        assert_eq!(event.to_route.len(), 1, "the way from this tier: {:?}", event.to_route);
+    }
+}
+
 #[tokio::test]
 async fn a_call_that_fails_is_told_with_its_status_and_one_that_is_given_up_with_who_did() {
     let (rig, alice, bob, _) = two_phones().await;
