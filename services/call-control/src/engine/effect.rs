@@ -44,7 +44,8 @@ impl Body {
     }
 }
 
-/// One thing to do on one leg. Effects of one leg are carried out in the order in which they stand in the outbox.
+/// One thing to do on one leg. Effects of one leg are carried out in the order in which they stand in the outbox, and those of several in
+/// that of their numbers, unless an edge does not answer.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Effect {
     /// Number within the call: 1, 2, 3, ...
