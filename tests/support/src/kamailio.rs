@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::Lines;
 
-/// A running Kamailio with the users of one domain, who need no password. All that is not its own goes to one neighbour.
+/// A running Kamailio with the users of one domain. All that is not its own goes to one neighbour.
 pub struct Kamailio {
     child: Child,
     _folder: TempDir,
@@ -18,18 +18,30 @@ pub struct Kamailio {
 }
 
 impl Kamailio {
-    /// Serves a domain at an address of loopback; `neighbour` is "127.0.0.1:PORT".
+    /// Serves a domain, whose users need no password, at an address of loopback; `neighbour` is "127.0.0.1:PORT".
     ///
     /// # Panics
     /// When it is not installed (`make test` installs it), or does not start.
     pub fn serving(domain: &str, ip: &str, neighbour: &str) -> Self {
+        Self::configured(domain, ip, neighbour, None)
+    }
+
+    /// Serves a domain whose users, and whoever else calls them, prove that they know a password by this algorithm: "MD5" or "SHA-256".
+    ///
+    /// # Panics
+    /// As [`Kamailio::serving`].
+    pub fn challenging(domain: &str, ip: &str, neighbour: &str, password: &str, algorithm: &str) -> Self {
+        Self::configured(domain, ip, neighbour, Some((password, algorithm)))
+    }
+
+    fn configured(domain: &str, ip: &str, neighbour: &str, digest: Option<(&str, &str)>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // free a moment ago: it takes a number and nothing else
         let socket = UdpSocket::bind((ip, 0)).expect("loopback has ports");
         let address = socket.local_addr().expect("a bound socket has an address");
         drop(socket);
         let file = folder.path().join("kamailio.cfg");
-        std::fs::write(&file, configuration(domain, address, neighbour)).expect("the folder is ours");
+        std::fs::write(&file, configuration(domain, address, neighbour, digest)).expect("the folder is ours");
         let mut child = Command::new(program())
             .args(["-E", "-DD", "-m", "32", "-M", "4", "-w", "/", "-f"])
             .arg(&file)
@@ -56,9 +68,27 @@ impl Drop for Kamailio {
     }
 }
 
-fn configuration(domain: &str, address: SocketAddr, neighbour: &str) -> String {
+fn configuration(domain: &str, address: SocketAddr, neighbour: &str, digest: Option<(&str, &str)>) -> String {
     let modules = ["tm", "sl", "rr", "pv", "maxfwd", "usrloc", "registrar", "textops", "siputils", "xlog"];
     let modules: String = modules.iter().map(|name| format!("loadmodule \"{name}.so\"\n")).collect();
+    let (auth, prove, prove_registering) = match digest {
+        None => Default::default(),
+        Some((password, algorithm)) => (
+            format!(
+                "loadmodule \"auth.so\"\nmodparam(\"auth\", \"algorithm\", \"{algorithm}\")\n\
+                 modparam(\"registrar\", \"max_expires\", 20)\n"
+            ),
+            format!(
+                "if (is_method(\"INVITE\") && !pv_proxy_authenticate(\"{domain}\", \"{password}\", \"0\")) {{\n        \
+                     proxy_challenge(\"{domain}\", \"1\");\n        exit;\n    }}\n    \
+                 if (is_method(\"INVITE\")) {{ consume_credentials(); }}\n    "
+            ),
+            format!(
+                "if (!pv_www_authenticate(\"{domain}\", \"{password}\", \"0\")) {{\n            \
+                     www_challenge(\"{domain}\", \"1\");\n            exit;\n        }}\n        "
+            ),
+        ),
+    };
     format!(
         r#"#!KAMAILIO
 debug=1
@@ -70,7 +100,7 @@ dns=no
 rev_dns=no
 alias="{domain}"
 listen=udp:{address}
-{modules}
+{modules}{auth}
 request_route {{
     if (!mf_process_maxfwd_header("20")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
     if (is_method("CANCEL")) {{
@@ -84,8 +114,11 @@ request_route {{
         exit;
     }}
     t_check_trans();
-    if (is_method("REGISTER")) {{ save("location"); exit; }}
-    if (loose_route()) {{ xlog("L_ALERT", "a route led here\n"); }}
+    if (is_method("REGISTER")) {{
+        {prove_registering}save("location");
+        exit;
+    }}
+    {prove}    if (loose_route()) {{ xlog("L_ALERT", "a route led here\n"); }}
     if (is_method("INVITE")) {{ record_route(); }}
     if (uri == myself) {{
         if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}

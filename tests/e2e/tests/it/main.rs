@@ -33,5 +33,6 @@ mod stopping;
 mod tier;
 mod torture;
 mod transports;
+mod trunk_service;
 mod trunks;
 mod wire;

@@ -22,14 +22,14 @@ fn impatient() -> Carillon {
     Carillon::serve(&["--config", file.path().to_str().unwrap()])
 }
 
-async fn create(carillon: &Carillon, trunk: Trunk) {
+pub async fn create(carillon: &Carillon, trunk: Trunk) {
     let mut client = TrunksClient::connect(carillon.api.clone()).await.expect("the API answers");
     let request = CreateTrunkRequest { request_id: trunk.trunk_id.clone(), trunk: Some(trunk) };
     client.create_trunk(request).await.expect("a good trunk");
 }
 
 /// A trunk at one address for the numbers of one prefix.
-fn trunk(name: &str, place: impl std::fmt::Display, prefix: &str) -> Trunk {
+pub fn trunk(name: &str, place: impl std::fmt::Display, prefix: &str) -> Trunk {
     Trunk {
         trunk_id: name.into(),
         peers: vec![TrunkPeer { uri: format!("sip:{place};transport=udp"), ..TrunkPeer::default() }],
@@ -38,20 +38,20 @@ fn trunk(name: &str, place: impl std::fmt::Display, prefix: &str) -> Trunk {
     }
 }
 
-async fn alice(carillon: &Carillon) -> TestPhone {
+pub async fn alice(carillon: &Carillon) -> TestPhone {
     carillon.account("sip:alice@localhost", "secret");
     TestPhone::registered(&carillon.sip, "sip:alice@localhost", "secret", Script::plain()).await
 }
 
-async fn refused(phone: &mut TestPhone) -> u16 {
+pub async fn refused(phone: &mut TestPhone) -> u16 {
     match phone.wait_for("the refusal", |h| matches!(h, Happening::Refused { .. })).await {
         Happening::Refused { status, .. } => status,
         other => panic!("{other:?}"),
     }
 }
 
-const CONNECTED: fn(&Happening) -> bool = |happening| *happening == Happening::Connected;
-const ENDED: fn(&Happening) -> bool = |happening| matches!(happening, Happening::Ended { .. });
+pub const CONNECTED: fn(&Happening) -> bool = |happening| *happening == Happening::Connected;
+pub const ENDED: fn(&Happening) -> bool = |happening| matches!(happening, Happening::Ended { .. });
 
 /// PXY-27: an own user who has proved to be one calls a number, which goes out by the trunk of the longest prefix without the
 /// user's credentials. A stranger's call does not.
