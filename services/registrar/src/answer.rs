@@ -10,7 +10,7 @@ use store::StoreError;
 use crate::{
     aors::ChangeError,
     record::{AorRecord, BindingRecord},
-    register::{Asked, Refusal, gruu},
+    register::{Asked, Refusal, gruu, temporary::temporary},
 };
 
 /// An answer without anything but its status.
@@ -28,10 +28,11 @@ pub(crate) fn accepted(record: &AorRecord, asked: Asked<'_>, now_ms: u64) -> Reg
     let path = asked.path;
     let shown = |binding: &BindingRecord| {
         let mut params = binding.params.clone();
-        if asked.gruu
-            && let Some(public) = gruu::public(asked.aor, binding)
-        {
-            params.push(format!("pub-gruu=\"{public}\""));
+        if let Some(gruus) = asked.gruus {
+            let public = gruu::public(asked.aor, binding);
+            params.extend(public.map(|gruu| format!("pub-gruu=\"{gruu}\"")));
+            let temporary = temporary(asked.aor, binding, gruus);
+            params.extend(temporary.map(|gruu| format!("temp-gruu=\"{gruu}\"")));
         }
         RegisteredContact {
             uri: binding.uri.clone(),

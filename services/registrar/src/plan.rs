@@ -40,10 +40,32 @@ pub(crate) struct Looking<'a> {
     /// A sips request reaches sips contacts only (RFC 5630 5.3).
     pub is_secure: bool,
     /// One device (RFC 5627 6.1).
-    pub instance: Option<&'a str>,
+    pub device: Option<Device<'a>>,
     pub preferences: &'a Preferences,
     /// The address of record that calls, empty when it has none; `None` for requests of our own.
     pub caller: Option<&'a str>,
+}
+
+/// How a GRUU names a device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Device<'a> {
+    /// By its instance, whether it is registered or not.
+    Instance(&'a str),
+    /// By the life of its registration, which is good for nothing once that is over.
+    Life(u64),
+}
+
+impl<'a> Device<'a> {
+    /// The instance, as it stands among these bindings. `None`: nothing of that life is left.
+    fn instance(self, record: &'a AorRecord, now_ms: u64) -> Option<&'a str> {
+        match self {
+            Self::Instance(instance) => Some(instance),
+            Self::Life(life) => {
+                let alive = record.live(now_ms).find(|binding| binding.gruu_life == life && life != 0);
+                alive.map(|binding| binding.instance().trim_start_matches('<').trim_end_matches('>'))
+            }
+        }
+    }
 }
 
 /// What a plan takes into account besides the callee.
@@ -60,7 +82,13 @@ pub(crate) struct Asking {
 impl Callee {
     /// Reads a record for one request.
     pub(crate) fn reached(record: &AorRecord, aor: &str, looking: Looking<'_>, now_ms: u64) -> Self {
-        let Looking { is_secure, instance, preferences, caller } = looking;
+        let Looking { is_secure, device, preferences, caller } = looking;
+        let found = device.map(|device| device.instance(record, now_ms));
+        if found == Some(None) {
+            // RFC 5627 5.3: as if it had never been
+            return Self::default();
+        }
+        let instance = found.flatten();
         let wanted = record.live(now_ms).filter_map(|binding| {
             let is_meant = instance.is_none_or(|instance| names_device(binding, instance));
             Some((binding, preferences.rank(&binding.params).filter(|_| is_meant)?))
@@ -219,7 +247,8 @@ mod tests {
     impl Callee {
         fn of(record: &AorRecord, aor: &str, is_secure: bool, instance: Option<&str>, now_ms: u64) -> Self {
             let preferences = &Preferences::default();
-            Self::reached(record, aor, Looking { is_secure, instance, preferences, caller: None }, now_ms)
+            let device = instance.map(Device::Instance);
+            Self::reached(record, aor, Looking { is_secure, device, preferences, caller: None }, now_ms)
         }
     }
 

@@ -158,6 +158,9 @@ pub(crate) struct BindingRecord {
     /// Which flow of its device it is (RFC 5626 4.2); 0 when it is none.
     #[prost(uint32, tag = "14")]
     pub reg_id: u32,
+    /// Which life of its device's registration its temporary GRUUs name (RFC 5627 5.1); 0 when it was given none.
+    #[prost(fixed64, tag = "15")]
+    pub gruu_life: u64,
 }
 
 /// One nonce that the user has used.

@@ -17,6 +17,7 @@ use crate::{
         Asked, Policy,
         outbound::{Outbound, outbound},
         plan,
+        temporary::Gruus,
     },
 };
 
@@ -91,7 +92,7 @@ impl Shared {
             flow: &request.flow,
             user_agent: &request.user_agent,
             outbound,
-            gruu: supports("gruu"),
+            gruus: if supports("gruu") { Some(self.gruus().await?) } else { None },
         };
         // step 3
         if request.source.as_ref().is_some_and(|source| source.trusted) {
@@ -117,6 +118,13 @@ impl Shared {
             }
             Some(claim) => self.register_for_another(key, &claim, demand, asked, from_aor).await,
         }
+    }
+
+    async fn gruus(&self) -> Result<Gruus<'_>, ChangeError> {
+        let key = &self.secrets.load().await?.gruu_key;
+        let mut nonce = [0; 12];
+        self.authority.entropy.fill(&mut nonce);
+        Ok(Gruus { key, nonce, fresh: self.authority.entropy.number() })
     }
 
     /// A peer that is not challenged may register for everybody who exists.

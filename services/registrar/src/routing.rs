@@ -14,8 +14,9 @@ use crate::{
     auth::{Demand, Proof},
     config::Auth,
     domains::{Domain, user_aor},
-    plan::{Asking, Callee, Looking, callee_plan, refuse, unwanted},
+    plan::{Asking, Callee, Device, Looking, callee_plan, refuse, unwanted},
     preferences::Preferences,
+    register::temporary::{Opened, is_temporary},
     trunks::{Table, by_trunk, is_probe, number_of},
 };
 
@@ -73,7 +74,10 @@ impl Shared {
         if matches!(target.scheme, Scheme::Other(_)) {
             return stop(refuse(416, ""));
         }
-        let callee_aor = self.callee_aor(&target, request);
+        let callee_aor = match self.behind_temporary(&target).await? {
+            Some((aor, life)) => Some((aor, Some(life))),
+            None => self.callee_aor(&target, request).map(|aor| (aor, None)),
+        };
         let preferences = Preferences::of(request);
         // a call that we were asked for by gRPC is wanted; one that was forwarded here is still its caller's
         let is_ours = request.in_dialog || (request.internal && request.forwards == 0);
@@ -205,6 +209,17 @@ impl Shared {
             .await
     }
 
+    /// Whose registration a temporary GRUU names; `None` for what is none, or was not given out here.
+    async fn behind_temporary(&self, target: &Uri<'_>) -> Result<Option<(String, u64)>, ChangeError> {
+        let Some((user, domain)) = target.user.zip(self.domains.of(target)).filter(|_| is_temporary(target))
+        else {
+            return Ok(None);
+        };
+        let key = &self.secrets.load().await?.gruu_key;
+        let named = key.open(user, &domain.name);
+        Ok(named.map(|Opened { user, life }| (["sip:", &user, "@", &domain.name].concat(), life)))
+    }
+
     /// The own user that is called, if the target names one.
     fn callee_aor(&self, target: &Uri<'_>, request: &RouteRequest) -> Option<String> {
         if target.scheme == Scheme::Tel {
@@ -224,14 +239,15 @@ impl Shared {
 
     async fn read_callee(
         &self,
-        aor: &str,
+        (aor, life): &(String, Option<u64>),
         target: &Uri<'_>,
         preferences: &Preferences,
         caller: Option<&str>,
     ) -> Result<Callee, ChangeError> {
         let now_ms = self.aors.now_ms();
         let instance = target.param("gr").filter(|value| !value.is_empty());
-        let looking = Looking { is_secure: target.is_secure(), instance, preferences, caller };
+        let device = life.map(Device::Life).or(instance.map(Device::Instance));
+        let looking = Looking { is_secure: target.is_secure(), device, preferences, caller };
         let callee = self.aors.read(aor, |record| Callee::reached(record, aor, looking, now_ms)).await?;
         Ok(callee)
     }

@@ -9,6 +9,8 @@ use sip_digest::NonceKey;
 use store::{Batch, Expect, Partition, Store, StoreError};
 use tokio::sync::OnceCell;
 
+use crate::register::temporary::GruuKey;
+
 const NAME: &str = "keys";
 const SCHEMA: u32 = 1;
 
@@ -19,6 +21,8 @@ pub(crate) struct Secrets {
     pub flow_key: [u8; 32],
     /// Mints and checks nonces.
     pub nonce_key: NonceKey,
+    /// Seals temporary GRUUs; derived from that of the nonces, which no edge has.
+    pub gruu_key: GruuKey,
     stored: bytes::Bytes,
 }
 
@@ -104,7 +108,8 @@ fn read(value: bytes::Bytes) -> Result<Secrets, StoreError> {
         return Err(corrupt());
     }
     let flow_key = record.flow_key.try_into().map_err(|_| corrupt())?;
-    let nonce_key = record.nonce_key.try_into().map_err(|_| corrupt())?;
+    let nonce_key: [u8; 32] = record.nonce_key.try_into().map_err(|_| corrupt())?;
+    let gruu_key = GruuKey::derived(&nonce_key);
     let id = u8::try_from(record.nonce_key_id).map_err(|_| corrupt())?;
-    Ok(Secrets { flow_key, nonce_key: NonceKey::new(id, nonce_key), stored: value })
+    Ok(Secrets { flow_key, nonce_key: NonceKey::new(id, nonce_key), gruu_key, stored: value })
 }

@@ -8,6 +8,7 @@ pub(crate) mod gruu;
 pub(crate) mod itself;
 mod order;
 pub(crate) mod outbound;
+pub(crate) mod temporary;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use sip_message::{Scheme, Uri};
 use crate::record::{AorRecord, BindingRecord, NEVER_MS};
 
 use granted::{Granted, granted};
+use temporary::Gruus;
 
 /// Which times are granted, and how much.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +49,8 @@ pub(crate) struct Asked<'a> {
     pub user_agent: &'a str,
     /// Whether instance and reg-id name the flow that is registered (RFC 5626 6).
     pub outbound: bool,
-    /// Whether the answer shows GRUUs (RFC 5627 5.1).
-    pub gruu: bool,
+    /// What the GRUUs in the answer are made with; `None` when it shows none (RFC 5627 5.1).
+    pub gruus: Option<Gruus<'a>>,
 }
 
 /// Why a REGISTER changes nothing.
@@ -168,18 +170,23 @@ impl Plan<'_> {
                     }
                 }
                 Step::Bind(contact, granted, Some(id)) => {
+                    let life = temporary::life(record, self.asked, &contact.params, now_ms);
                     if let Some(binding) = record.bindings.iter_mut().find(|binding| binding.id == id) {
                         if binding.call_id != self.asked.call_id {
                             overtaken.push((binding.call_id.clone(), binding.cseq));
                         }
                         self.fill(binding, contact, granted, now_ms);
+                        binding.gruu_life = life;
                         note(Type::Refreshed, binding);
                     }
                 }
                 Step::Bind(contact, granted, None) => {
                     record.last_binding_id += 1;
-                    let mut binding =
-                        BindingRecord { id: record.last_binding_id, ..BindingRecord::default() };
+                    let (id, gruu_life) = (
+                        record.last_binding_id,
+                        temporary::life(record, self.asked, &contact.params, now_ms),
+                    );
+                    let mut binding = BindingRecord { id, gruu_life, ..BindingRecord::default() };
                     self.fill(&mut binding, contact, granted, now_ms);
                     note(Type::Registered, &binding);
                     record.bindings.push(binding);

@@ -57,7 +57,7 @@ pub(crate) fn is_flow(binding: &BindingRecord, (instance, reg_id): (&str, u32)) 
 }
 
 /// Instances are URNs, compared as RFC 4122 3 has it for UUIDs.
-fn same_instance(one: &str, other: &str) -> bool {
+pub(crate) fn same_instance(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 

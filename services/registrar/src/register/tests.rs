@@ -31,7 +31,7 @@ fn asked<'a>(contacts: &'a [RegisterContact], call_id: &'a str, cseq: u32) -> As
         flow: "flow",
         user_agent: "phone",
         outbound: false,
-        gruu: false,
+        gruus: None,
     }
 }
 

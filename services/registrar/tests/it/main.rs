@@ -14,6 +14,7 @@ mod registering;
 mod rig;
 mod routing;
 mod store_faults;
+mod temporary_gruus;
 mod trunk_callers;
 mod trunk_probes;
 mod trunk_registrations;

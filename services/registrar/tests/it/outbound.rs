@@ -97,8 +97,11 @@ async fn a_device_has_a_gruu() {
         let mut again = flow("sip:b1@h", 1, 1);
         again.params.push("pub-gruu=\"sip:forged@d;gr\"".into());
         let told = register(&mut phone, &[again], both).await;
+        let params = &told.contacts[0].params;
+        let (temporary, others) = params.split_last().expect("they are there");
+        assert!(temporary.starts_with("temp-gruu=\"sip:tgruu."), "{temporary}");
         assert_eq!(
-            told.contacts[0].params,
+            others,
             ["+sip.instance=\"<urn:uuid:1>\"", "reg-id=1", "pub-gruu=\"sip:bob@d;gr=urn:uuid:1\""]
         );
         assert_eq!(header(&told, "Require"), Some("outbound"));
