@@ -17,6 +17,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Where to listen for TLS and WebSocket, each on a port of its own. Default nowhere.
     pub streams: Vec<ListenStream>,
+    /// How the hosts of one tier pass each other what may not travel in clear. Default not at all.
+    pub siblings: Option<Siblings>,
     /// Certificates, for TLS and WSS; without them neither is served nor used.
     pub tls: Option<Arc<Tls>>,
     /// Pages that browsers may connect from, as `https://host`; empty means all of them, which is no danger as long as phones
@@ -98,11 +100,22 @@ pub struct ListenStream {
     pub advertise: Option<String>,
 }
 
+/// TLS between the hosts of one tier. Both ends prove the same domain, the first one of their own certificate, by an authority that
+/// is believed: so no host has to know the names of the others, and nobody else gets in.
+#[derive(Debug, Clone)]
+pub struct Siblings {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// What is shown and believed; a set of its own, or that of the peers when it has authorities.
+    pub tls: Arc<Tls>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
             streams: Vec::new(),
+            siblings: None,
             tls: None,
             origins: Vec::new(),
             own_names: Vec::new(),

@@ -223,6 +223,12 @@ impl<U: TransactionUser> Context<'_, U> {
         }
     }
 
+    /// The same for another host of the tier, where [`Siblings`](crate::Siblings) says how they prove it to each other. `None` where
+    /// it does not.
+    pub fn hop_to_sibling(&mut self, peer: SocketAddr) -> Option<Hop> {
+        self.core.connect_sibling(peer).map(Hop::Flow)
+    }
+
     /// The SIP domains that the peer of a connection has proved to be by its certificate (RFC 5922 7.4); none for datagrams,
     /// without TLS, and for a client that showed no certificate.
     pub fn proved_domains(&self, hop: Hop) -> Arc<[Box<str>]> {

@@ -80,6 +80,8 @@ counters! {
     tls_handshakes_failed,
     /// Connections that we closed because the server's certificate is not that of the domain we looked for.
     tls_foreign_servers,
+    /// Connections that we closed because who came to the listener of the tier did not prove to be of it.
+    tls_foreign_siblings,
     /// Handshakes of WebSocket that failed: no HTTP, not the subprotocol `sip`, an origin that is not allowed.
     websocket_handshakes_failed,
     /// Handshakes that took too long.

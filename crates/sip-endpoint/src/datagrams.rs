@@ -66,4 +66,6 @@ pub struct Returned {
     pub peer: SocketAddr,
     /// Its beginning.
     pub head: Bytes,
+    /// The far host says that nobody listens at the port; any other reason may pass by itself. RFC 792, RFC 4443 3.1
+    pub refused: bool,
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use crate::context::Core;
-use crate::flow::FlowEnd;
+use crate::flow::{FlowEnd, Kind};
 use crate::hop::{FlowId, Hop, Transport};
 use crate::inbound::{self, Verdict, Way};
 use crate::stream::{Event, Parcel, What};
@@ -31,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Listener {
     pub(crate) io: TcpListener,
     pub(crate) local: std::net::SocketAddr,
-    pub(crate) transport: Transport,
+    pub(crate) kind: Kind,
 }
 
 pub(crate) struct Driver<U: TransactionUser> {
@@ -94,12 +94,16 @@ impl<U: TransactionUser> Driver<U> {
                 Undelivered::Refused(key) => Some(key),
                 Undelivered::Returned(returned) => {
                     self.core.counters.datagrams_unreachable.one_more();
-                    let key = self.core.transactions.find_by_fragment(&returned.head).map(Key::Client);
+                    let key = self.core.transactions.find_by_fragment(&returned.head);
                     // Anybody can send an ICMP error; only the far end of the transaction can have caused one.
-                    key.filter(|key| {
-                        matches!(self.core.transactions.hop(*key),
+                    let key = key.filter(|key| {
+                        matches!(self.core.transactions.hop(Key::Client(*key)),
                             Some(Hop::Udp { peer, .. }) if peer == returned.peer)
-                    })
+                    });
+                    if let Some(key) = key.filter(|_| returned.refused) {
+                        self.guarded(|user, cx| user.on_refused(cx, key));
+                    }
+                    key.map(Key::Client)
                 }
             };
             self.core.failed.extend(key);
@@ -291,17 +295,17 @@ impl<U: TransactionUser> Driver<U> {
         self.accept_again_at = None;
         let mut busy = false;
         for at in 0..self.listeners.len() {
-            let Listener { io, local, transport } = &self.listeners[at];
+            let Listener { io, local, kind } = &self.listeners[at];
             match io.poll_accept(cx) {
                 Poll::Ready(Ok((stream, peer))) => {
                     busy = true;
                     // Messages are small and each matters: do not wait to fill a segment.
                     let _ = stream.set_nodelay(true);
                     let local = stream.local_addr().unwrap_or(*local);
-                    let (now, transport) = (self.core.now, *transport);
-                    let flow = self.core.flows.accept(stream, transport, peer, local, now);
+                    let (now, kind) = (self.core.now, *kind);
+                    let flow = self.core.flows.accept(stream, kind, peer, local, now);
                     // The others are there when they have shaken hands.
-                    if let Some(flow) = flow.filter(|_| transport == Transport::Tcp) {
+                    if let Some(flow) = flow.filter(|_| kind.transport == Transport::Tcp) {
                         self.guarded(|user, cx| user.on_flow_opened(cx, flow));
                         self.drain(None);
                     }

@@ -22,7 +22,7 @@ use crate::counters::Counters;
 use crate::datagrams::DatagramSocket;
 use crate::dns::Dns;
 use crate::driver::{Driver, Listener};
-use crate::flow::Flows;
+use crate::flow::{Flows, Kind};
 use crate::hop::Transport;
 use crate::kernel::KernelSocket;
 use crate::names::Names;
@@ -92,7 +92,7 @@ impl<U: TransactionUser> Endpoint<U> {
             let (socket, io) = bound.map_err(named(listen.address))?;
             let local = socket.local();
             sockets.push(Box::new(socket));
-            listeners.push(Listener { io, local, transport: Transport::Tcp });
+            listeners.push(Listener { io, local, kind: Kind::of(Transport::Tcp) });
         }
         let streams = config.streams.clone();
         let has_certificate = config.tls.is_some();
@@ -110,7 +110,13 @@ impl<U: TransactionUser> Endpoint<U> {
             let io = listen_on(address).map_err(named(address))?;
             let local = io.local_addr()?;
             endpoint.names.add_of(transport, local, advertise.as_ref())?;
-            listeners.push(Listener { io, local, transport });
+            listeners.push(Listener { io, local, kind: Kind::of(transport) });
+        }
+        if let Some(address) = endpoint.config.siblings.as_ref().map(|siblings| siblings.address) {
+            let io = listen_on(address).map_err(named(address))?;
+            let local = io.local_addr()?;
+            let kind = Kind { transport: Transport::Tls, of_siblings: true };
+            listeners.push(Listener { io, local, kind });
         }
         Ok(Self { listeners, ..endpoint })
     }
@@ -144,8 +150,14 @@ impl<U: TransactionUser> Endpoint<U> {
 
     /// The addresses that are bound for connections of other kinds than TCP, in the order of the configuration.
     pub fn listening_streams(&self) -> impl Iterator<Item = (Transport, SocketAddr)> {
-        let others = self.listeners.iter().filter(|listener| listener.transport != Transport::Tcp);
-        others.map(|listener| (listener.transport, listener.local))
+        let is_other = |kind: Kind| kind.transport != Transport::Tcp && !kind.of_siblings;
+        let others = self.listeners.iter().filter(move |listener| is_other(listener.kind));
+        others.map(|listener| (listener.kind.transport, listener.local))
+    }
+
+    /// The address that is bound for the other hosts of the tier.
+    pub fn listening_siblings(&self) -> Option<SocketAddr> {
+        self.listeners.iter().find(|listener| listener.kind.of_siblings).map(|listener| listener.local)
     }
 
     /// What peers are shown of the listeners, `host:port`: the advertised names and the inside addresses.

@@ -66,6 +66,21 @@ pub struct FlowView {
     pub since: Instant,
 }
 
+/// What comes to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) transport: Transport,
+    /// Only the other hosts of the tier.
+    pub(crate) of_siblings: bool,
+}
+
+impl Kind {
+    /// Of whoever comes.
+    pub(crate) fn of(transport: Transport) -> Self {
+        Self { transport, of_siblings: false }
+    }
+}
+
 /// A request that goes by TCP only because of its size, as it would go by UDP. RFC 3261 18.1.1
 #[derive(Debug)]
 pub(crate) struct Fallback {
@@ -146,11 +161,12 @@ impl Flows {
     pub(crate) fn accept(
         &mut self,
         stream: TcpStream,
-        transport: Transport,
+        listener: Kind,
         peer: SocketAddr,
         local: SocketAddr,
         now: Instant,
     ) -> Option<FlowId> {
+        let transport = listener.transport;
         let from_there = self.accepted_from.get(&peer.ip()).copied().unwrap_or(0);
         if self.is_full() || from_there >= self.config.max_connections_per_address {
             self.counters.connections_refused.one_more();
@@ -161,7 +177,10 @@ impl Flows {
             self.counters.handshakes_refused.one_more();
             return None;
         }
-        let live = self.config.tls.as_ref().map(|tls| tls.live());
+        let live = match listener.of_siblings {
+            true => self.config.siblings.as_ref().map(|siblings| siblings.tls.live()),
+            false => self.config.tls.as_ref().map(|tls| tls.live()),
+        };
         let line = self.enter(FlowView { transport, peer, local, accepted: true, open, since: now });
         let (id, opening) = (line.flow, self.opening());
         match (transport, live) {
@@ -170,6 +189,9 @@ impl Flows {
                 self.start(id, stream::run(stream, line))?;
             }
             (Transport::Ws, _) => self.start(id, opening.accept_websocket(stream, line))?,
+            (Transport::Tls, Some(live)) if listener.of_siblings => {
+                self.start(id, opening.accept_sibling(stream, live, line))?;
+            }
             (Transport::Tls, Some(live)) => self.start(id, opening.accept_tls(stream, live, line))?,
             (Transport::Wss, Some(live)) => {
                 self.start(id, opening.accept_secure_websocket(stream, live, line))?;
@@ -215,6 +237,25 @@ impl Flows {
             return Some(id);
         }
         let toward = Toward { domain: reached.domain.clone(), ours, connector };
+        let (id, line, opening) = self.begin(reached, local, now)?;
+        self.start(id, opening.connect_tls(peer, toward, line))?;
+        Some(id)
+    }
+
+    /// The same to another host of the tier. The empty name for what we are keeps these apart from connections to the same domain
+    /// that are for everybody.
+    pub(crate) fn connect_sibling(
+        &mut self,
+        peer: SocketAddr,
+        local: SocketAddr,
+        now: Instant,
+    ) -> Option<FlowId> {
+        let (domain, connector) = self.config.siblings.as_ref()?.tls.live().sibling()?;
+        let reached = Reached::as_domain(peer, &domain, "")?;
+        if let Some(id) = self.reused.get(&reached) {
+            return Some(id);
+        }
+        let toward = Toward { domain, ours: Box::default(), connector };
         let (id, line, opening) = self.begin(reached, local, now)?;
         self.start(id, opening.connect_tls(peer, toward, line))?;
         Some(id)

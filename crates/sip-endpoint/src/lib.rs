@@ -61,7 +61,7 @@ mod websocket;
 mod witness;
 mod work;
 
-pub use config::{Config, Listen, ListenStream};
+pub use config::{Config, Listen, ListenStream, Siblings};
 pub use context::{Context, Load};
 pub use counters::{Counter, Counters};
 pub use datagrams::{Backlog, DatagramSocket, Outgoing, Returned};

@@ -189,7 +189,34 @@ pub(crate) fn take_returned(socket: BorrowedFd<'_>) -> io::Result<Option<Returne
     let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
     // SAFETY: the kernel has written an address of msg_namelen bytes.
     let peer = unsafe { read_address(&name, header.msg_namelen) };
-    Ok(peer.map(|peer| Returned { peer, head: Bytes::copy_from_slice(&head[..length]) }))
+    // SAFETY: the kernel has filled the header and the control area, which both live.
+    let refused = unsafe { is_refused(&header) };
+    Ok(peer.map(|peer| Returned { peer, head: Bytes::copy_from_slice(&head[..length]), refused }))
+}
+
+/// Did a host on the way back say, by ICMP, that nobody listens at the port?
+///
+/// # Safety
+/// The header is one that `recvmsg` has filled, and its control area lives.
+unsafe fn is_refused(header: &libc::msghdr) -> bool {
+    let ours = [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)];
+    // SAFETY: the caller vouches for the header and its area.
+    let mut at = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !at.is_null() {
+        // SAFETY: the macro gives only headers that lie within the area.
+        let control = unsafe { at.read_unaligned() };
+        // SAFETY: only the length is computed.
+        let least = unsafe { libc::CMSG_LEN(size_of::<libc::sock_extended_err>() as libc::c_uint) };
+        if ours.contains(&(control.cmsg_level, control.cmsg_type)) && control.cmsg_len >= least as _ {
+            // SAFETY: by its length the data begins with that struct, for which every value of its bytes is valid.
+            let error = unsafe { libc::CMSG_DATA(at).cast::<libc::sock_extended_err>().read_unaligned() };
+            let by_icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6].contains(&error.ee_origin);
+            return by_icmp && error.ee_errno == libc::ECONNREFUSED as u32;
+        }
+        // SAFETY: as for the first one.
+        at = unsafe { libc::CMSG_NXTHDR(header, at) };
+    }
+    false
 }
 
 /// The queue of what has come to a socket.
@@ -342,7 +369,7 @@ mod tests {
         let text = Bytes::from_static(b"hello");
         assert_eq!(send(near.as_fd(), std::iter::once((closed, &text))).unwrap(), 1);
         let returned = take_returned(near.as_fd()).unwrap();
-        assert_eq!(returned, Some(Returned { peer: closed, head: text }));
+        assert_eq!(returned, Some(Returned { peer: closed, head: text, refused: true }));
         assert_eq!(take_returned(near.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -48,6 +48,17 @@ impl Opening {
         }
     }
 
+    /// TLS that another host of the tier began.
+    pub(crate) async fn accept_sibling(self, stream: TcpStream, live: Arc<Live>, line: Line) {
+        match self.in_time(Box::pin(self.sibling(stream, live))).await {
+            Ok((stream, secured)) => {
+                line.opened(Some(secured)).await;
+                stream::run(stream, line).await;
+            }
+            Err(end) => line.end(end, Vec::new()).await,
+        }
+    }
+
     /// WebSocket that a peer began.
     pub(crate) async fn accept_websocket(self, stream: TcpStream, line: Line) {
         match self.in_time(Box::pin(self.upgrade(stream, &line))).await {
@@ -116,6 +127,21 @@ impl Opening {
         let stream = stream.map_err(|error| self.not_secured(&error))?;
         let session = stream.get_ref().1;
         let secured = live.client(session.server_name(), session.peer_certificates());
+        Ok((Box::new(stream), secured))
+    }
+
+    /// Who comes to the listener of the siblings has to be one: what is asked there is asked within the tier.
+    async fn sibling(
+        &self,
+        stream: TcpStream,
+        live: Arc<Live>,
+    ) -> Result<(Box<server::TlsStream<TcpStream>>, Secured), FlowEnd> {
+        let stream = TlsAcceptor::from(live.acceptor()).accept(stream).await;
+        let stream = stream.map_err(|error| self.not_secured(&error))?;
+        let Some(secured) = live.as_sibling(stream.get_ref().1.peer_certificates()) else {
+            self.counters.tls_foreign_siblings.one_more();
+            return Err(FlowEnd::Handshake);
+        };
         Ok((Box::new(stream), secured))
     }
 

@@ -116,6 +116,12 @@ impl<U: TransactionUser> Core<U> {
         self.flows.connect_tls(peer, domain, ours, local, self.now)
     }
 
+    /// A TLS connection to another host of the tier.
+    pub(crate) fn connect_sibling(&mut self, peer: SocketAddr) -> Option<FlowId> {
+        let local = self.names.toward(Transport::Tls, peer).filter(|_| self.connects)?;
+        self.flows.connect_sibling(peer, local, self.now)
+    }
+
     /// Forgets a connection; the user hears of it in the same round.
     pub(crate) fn close_flow(&mut self, id: FlowId, end: FlowEnd) {
         if let Some(flow) = self.flows.remove(id) {

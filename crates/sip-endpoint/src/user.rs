@@ -57,6 +57,12 @@ pub trait TransactionUser: Send + Sized + 'static {
     /// A request of ours, or a response to a request of theirs, did not get through.
     fn on_failure(&mut self, cx: &mut Context<'_, Self>, failure: Failure);
 
+    /// The far host says by ICMP that nobody listens where a request of ours went by datagram. The failure of the request
+    /// follows. The ICMP error held the beginning of the request: who sent it has seen that, or has guessed its branch.
+    fn on_refused(&mut self, cx: &mut Context<'_, Self>, key: ClientKey) {
+        let _ = (cx, key);
+    }
+
     /// A server transaction is over: its key means nothing any more.
     fn on_server_ended(&mut self, cx: &mut Context<'_, Self>, key: ServerKey) {
         let _ = (cx, key);

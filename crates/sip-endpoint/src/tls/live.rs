@@ -111,6 +111,26 @@ impl Live {
         }
     }
 
+    /// Who we are to those that ask for nobody.
+    pub(super) fn domain(&self) -> Box<str> {
+        self.by_name.default.1.clone()
+    }
+
+    /// How another host of the tier is called, and whom it has to prove to be: what we are. `None` without a name.
+    pub(crate) fn sibling(&self) -> Option<(Box<str>, Arc<ClientConfig>)> {
+        let domain = self.domain();
+        let connector = self.connectors.get(&domain).filter(|_| !domain.is_empty())?;
+        Some((domain, connector.clone()))
+    }
+
+    /// Is the client of a connection another host of the tier? What is known of it then; it has no alias.
+    pub(crate) fn as_sibling(&self, shown: Option<&[CertificateDer<'_>]>) -> Option<Secured> {
+        let peer = identities(shown);
+        let domain = self.domain();
+        let is_it = !domain.is_empty() && peer.iter().any(|name| **name == *domain);
+        is_it.then(|| Secured { peer, ours: Box::default() })
+    }
+
     fn default_name(&self) -> Box<str> {
         let first = self.read.client.as_ref().and_then(|chain| domains(chain).into_iter().next());
         first.map_or_else(|| self.by_name.default.1.clone(), String::into_boxed_str)

@@ -59,6 +59,11 @@ impl Tls {
         self.files.authorities.is_some()
     }
 
+    /// The domain that this process is to those that ask for none: the first of the first certificate. Empty when that has none.
+    pub fn domain(&self) -> Box<str> {
+        self.live.load().domain()
+    }
+
     pub(crate) fn live(&self) -> Arc<Live> {
         self.live.load_full()
     }

@@ -4,6 +4,7 @@ mod bounds;
 mod certificates;
 mod datagrams;
 mod malformed;
+mod siblings;
 mod streams;
 mod support;
 mod tls;

@@ -165,6 +165,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where TLS and WebSocket are served.
     pub streams: Vec<(Transport, SocketAddr)>,
+    /// Where the other hosts of the tier come to.
+    pub siblings: Option<SocketAddr>,
     pub handle: Handle<Command>,
     pub counters: Arc<Counters>,
     /// How often the loop went round because there was something to do.
@@ -189,14 +191,14 @@ impl Running {
         let tasks = Tasks::new("endpoint", 1000);
         let endpoint = Endpoint::<Obedient>::bind(config, dns, tasks).await.unwrap();
         let address = endpoint.listening().next().unwrap();
-        let streams = endpoint.listening_streams().collect();
+        let (streams, siblings) = (endpoint.listening_streams().collect(), endpoint.listening_siblings());
         let (sender, told) = mpsc::unbounded_channel();
         let (handle, counters) = (endpoint.handle(), endpoint.counters().clone());
         let rounds = Arc::new(AtomicU32::new(0));
         let watcher = Arc::new(Watcher::default());
         let user = Obedient { told: sender, rounds: rounds.clone(), watcher: watcher.clone() };
         tokio::spawn(endpoint.run(user, std::future::pending()));
-        Self { address, streams, handle, counters, rounds, watcher, told }
+        Self { address, streams, siblings, handle, counters, rounds, watcher, told }
     }
 
     /// The next thing that the user is told.
