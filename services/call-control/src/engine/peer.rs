@@ -204,7 +204,7 @@ impl Work<'_> {
 
     /// ACK for a 2xx of ours.
     pub fn on_ack(&mut self, leg: LegIndex, transaction: &str, body: Option<&Body>) {
-        if self.is_served(leg, transaction) {
+        if self.is_answered(leg, transaction) {
             let sdp = session_of(body);
             self.signals.push_back(Signal::PeerAck { leg, transaction: transaction.to_owned(), sdp });
         }
@@ -212,7 +212,7 @@ impl Work<'_> {
 
     /// The peer never acknowledged a 2xx of ours: the session is to end (RFC 3261 13.3.1.4).
     pub fn on_ack_missing(&mut self, leg: LegIndex, transaction: &str) {
-        if !self.is_served(leg, transaction) {
+        if !self.is_answered(leg, transaction) {
             return;
         }
         self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
@@ -247,6 +247,12 @@ impl Work<'_> {
         for transaction in waiting {
             self.respond(leg, &transaction, 487, Vec::new(), None);
         }
+    }
+
+    /// Whether our 2xx to it waits for its ACK.
+    fn is_answered(&self, leg: LegIndex, transaction: &str) -> bool {
+        let mut served = self.leg(leg).served.iter();
+        served.any(|served| served.transaction == transaction && served.answered)
     }
 
     /// Whether the server transaction is still open.

@@ -91,6 +91,7 @@ async fn an_effect_arrives_at_its_edge_field_by_field() {
             trunk: "trunk".into(),
             max_forwards: 69,
             ring_limit_ms: 65_500,
+            max_breadth: 9,
         })),
         ..Effect::default()
     };
@@ -119,6 +120,10 @@ async fn an_effect_arrives_at_its_edge_field_by_field() {
             trunk: "trunk".into(),
             max_forwards: 69,
             ring_limit: Some(prost_types::Duration { seconds: 65, nanos: 500_000_000 }),
+            max_breadth: 9,
+            // A REGISTER's own Contact, which no leg has
+            contact_user: String::new(),
+            contact: String::new(),
         })),
     };
     assert_eq!(*legs.taken.lock(), [expected]);

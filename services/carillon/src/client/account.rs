@@ -38,7 +38,13 @@ async fn add(args: AccountAddArgs) -> anyhow::Result<()> {
         Some(password) => password,
         None => read_password()?,
     };
-    let account = Account { aor: args.aor, password, display_name: args.display_name, anchor: args.anchor, ..Account::default() };
+    let account = Account {
+        aor: args.aor,
+        password,
+        display_name: args.display_name,
+        anchor: args.anchor,
+        ..Account::default()
+    };
     let request = CreateAccountRequest { request_id: request_id(), account: Some(account) };
     let account = client.create_account(request).await.map_err(Refusal)?.into_inner();
     Ok(print(&[account], args.api.json)?)

@@ -175,8 +175,7 @@ impl Work<'_> {
                 (incoming.unpracked, incoming.held) = (None, None);
                 incoming.waiting.clear();
                 on.end_reason = cause.header.clone();
-                on.sip_status = cause.status;
-                on.sip_reason = cause.reason.clone();
+                (on.sip_status, on.sip_reason) = (cause.status, cause.reason.clone());
                 if let Some(dialog) = on.dialog_mut(&tag) {
                     dialog.state = DialogState::Ended.into();
                 }
@@ -188,6 +187,7 @@ impl Work<'_> {
             }
             CallerPhase::Answered => {
                 on.end_reason = cause.header.clone();
+                (on.sip_status, on.sip_reason) = (cause.status, cause.reason.clone());
                 let is_over = on.dialog(&tag).is_none_or(|dialog| dialog.state() == DialogState::Ended);
                 if self.is_served(leg, &transaction) && !is_over {
                     // UAC-18: not before the ACK or its timeout

@@ -6,6 +6,7 @@ mod happy;
 mod late_offer;
 mod refused;
 mod reliable;
+mod table;
 mod talking;
 
 use call_control::engine::call::Policy;
