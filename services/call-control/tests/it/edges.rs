@@ -29,6 +29,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::{Request, Status};
 
+/// The transaction of a phone that calls in.
+const CALLER: &str = "caller";
+/// What it offers.
+const SESSION: &str =
+    "v=0\r\no=alice 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+
 /// Everything outside call-control.
 pub struct World {
     state: Mutex<State>,
@@ -73,6 +79,29 @@ impl World {
             exchanged: Mutex::default(),
             cancelled: Mutex::default(),
         })
+    }
+
+    /// A phone at this edge calls a user.
+    pub fn call_in(self: &Arc<Self>, edge_id: &str, call_id: &str, user: &str) {
+        let received = cc::CallReceived {
+            transaction: CALLER.to_owned(),
+            request_uri: format!("sip:{user}@example.com"),
+            from_uri: "sip:alice@example.com".to_owned(),
+            from_tag: "at".to_owned(),
+            to_uri: format!("sip:{user}@example.com"),
+            sip_call_id: "call-of-alice".to_owned(),
+            cseq: 1,
+            contact: "sip:alice@phone.example".to_owned(),
+            max_forwards: 70,
+            body: Some(Body {
+                content_type: "application/sdp".to_owned(),
+                content: SESSION.into(),
+                ..Body::default()
+            }),
+            ..cc::CallReceived::default()
+        };
+        let edge = EdgeLife { id: edge_id.to_owned(), epoch: 1 };
+        self.state.lock().tell(self, call_id, "a", &edge, Seen::Incoming(received));
     }
 
     /// Adds a replica to which edges deliver.
@@ -157,26 +186,14 @@ impl World {
                 Some(invite) => vec![response(&invite, cancel.invite_effect, 487, None)],
                 None => Vec::new(),
             },
+            What::Respond(answer) if answer.transaction == CALLER && answer.status == 200 => {
+                let (transaction, cseq, body) = (answer.transaction, 1, None);
+                vec![Seen::Ack(cc::AckReceived { transaction, cseq, body })]
+            }
             What::Respond(_) | What::Release(_) => Vec::new(),
         };
         for what in happenings {
-            let queue = state.queue(self, &call_id, edge);
-            queue.last += 1;
-            let event = cc::LegEvent {
-                leg_id: leg_id.clone(),
-                number: queue.last,
-                flow: format!("flow-of-{leg_id}"),
-                what: Some(what),
-                ..cc::LegEvent::default()
-            };
-            let delivery = cc::DeliverRequest {
-                call_id: call_id.clone(),
-                edge_id: edge.id.clone(),
-                edge_epoch: edge.epoch,
-                events: vec![event],
-            };
-            // The receiver lives as long as the runtime.
-            let _ = queue.sender.send(delivery);
+            state.tell(self, &call_id, &leg_id, edge, what);
         }
     }
 
@@ -204,6 +221,26 @@ impl World {
 }
 
 impl State {
+    fn tell(&mut self, world: &Arc<World>, call_id: &str, leg_id: &str, edge: &EdgeLife, what: Seen) {
+        let queue = self.queue(world, call_id, edge);
+        queue.last += 1;
+        let event = cc::LegEvent {
+            leg_id: leg_id.to_owned(),
+            number: queue.last,
+            flow: format!("flow-of-{leg_id}"),
+            what: Some(what),
+            ..cc::LegEvent::default()
+        };
+        let delivery = cc::DeliverRequest {
+            call_id: call_id.to_owned(),
+            edge_id: edge.id.clone(),
+            edge_epoch: edge.epoch,
+            events: vec![event],
+        };
+        // The receiver lives as long as the runtime.
+        let _ = queue.sender.send(delivery);
+    }
+
     fn queue(&mut self, world: &Arc<World>, call_id: &str, edge: &EdgeLife) -> &mut Queue {
         self.queues.entry((call_id.to_owned(), edge.clone())).or_insert_with(|| {
             let (sender, mut deliveries) = mpsc::unbounded_channel();

@@ -3,6 +3,7 @@
 //!
 //! Start reading at `rig.rs` (replicas), `edges.rs` (edges and phones), then `dial.rs`.
 
+mod anchored;
 mod dial;
 mod edges;
 mod faults;

@@ -1,0 +1,131 @@
+//! Calls that phones begin, over replicas that die and events that come twice.
+
+use std::time::Duration;
+
+use call_control::Config;
+use cluster_api::callcontrol::v1 as cc;
+use cluster_api::callcontrol::v1::call::{Kind as Origin, State};
+use cluster_api::callcontrol::v1::outcome::Kind;
+
+use crate::edges::World;
+use crate::rig::{Replica, Watch, replica, store, story};
+
+const CALL: &str = "in-0190abcdef";
+
+/// TPC-15: whichever replica gets an event, and how often: one call, each thing told once.
+#[tokio::test(start_paused = true)]
+async fn an_invite_that_is_delivered_twice_makes_one_call() {
+    let (world, store) = (World::new(&["edge-0", "edge-1"]), store());
+    let replicas: Vec<_> = (0..3).map(|_| replica(store.clone(), &world, Config::default())).collect();
+    world.deliver_twice();
+    for n in 0..6 {
+        let call_id = format!("{CALL}{n}");
+        world.call_in("edge-0", &call_id, "bob");
+        let mut watch = begun(&replicas[n % 3], &call_id).await;
+        let answered = replicas[(n + 1) % 3].wait_for(&call_id, State::Answered).await;
+        assert_eq!(answered.kind(), Origin::Incoming);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        replicas[(n + 2) % 3].hangup("", &call_id).await.expect("hung up");
+        let story = story(&watch.rest().await);
+        let expected = [
+            "b LEG_RINGING",
+            "b LEG_ANSWERED",
+            "a LEG_ANSWERED",
+            "CONNECTED",
+            "a LEG_ENDED",
+            "b LEG_ENDED",
+            "ENDED",
+        ];
+        assert_eq!(
+            story.iter().filter(|told| expected.contains(&told.as_str())).collect::<Vec<_>>(),
+            expected
+        );
+        let asked = world.asked(&call_id);
+        assert_eq!(asked.iter().filter(|asked| asked.ends_with("INVITE")).count(), 1, "{asked:?}");
+    }
+}
+
+/// TPC-15, F4, at every step: the replica that takes an event dies right after its commit.
+#[tokio::test(start_paused = true)]
+async fn an_anchored_call_connects_whichever_step_its_replica_dies_after() {
+    for step in 0..6 {
+        let (world, store) = (World::new(&["edge-0"]), store());
+        let first = replica(store.clone(), &world, Config::default());
+        let second = replica(store, &world, Config::default());
+        if step == 0 {
+            first.way.cut();
+        }
+        world.call_in("edge-0", CALL, "bob");
+        let mut watch = begun(&second, CALL).await;
+        for _ in 1..step {
+            watch.event().await;
+        }
+        first.kill(&world, 0).await;
+        second.wait_for(CALL, State::Answered).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        second.hangup("", CALL).await.expect("hung up");
+        let ended = second.wait_for(CALL, State::Ended).await;
+        assert_eq!(ended.outcome.expect("outcome").kind(), Kind::Completed, "step {step}");
+        let asked = world.asked(CALL);
+        for once in ["b INVITE", "b ACK", "a BYE", "b BYE"] {
+            assert_eq!(asked.iter().filter(|asked| *asked == once).count(), 1, "step {step}: {asked:?}");
+        }
+    }
+}
+
+/// F1: the edge with the caller's INVITE is lost while it rings: a clear event within the takeover time.
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_with_the_edge_that_holds_its_invite() {
+    let (world, store) = (World::new(&["edge-0", "edge-1"]), store());
+    let replica = replica(store, &world, Config::default());
+    world.call_in("edge-0", CALL, "ring");
+    drop(begun(&replica, CALL).await);
+    replica.wait_for(CALL, State::Ringing).await;
+    let lost = tokio::time::Instant::now();
+    world.lose_edge("edge-0");
+    let ended = replica.wait_for(CALL, State::Ended).await;
+    let outcome = ended.outcome.expect("outcome");
+    assert_eq!(
+        (outcome.kind(), outcome.sip_status, outcome.ended_by.as_str()),
+        (Kind::Failed, 503, "carillon")
+    );
+    assert!(lost.elapsed() < Duration::from_secs(4), "virtual time: {:?}", lost.elapsed());
+    assert!(world.asked(CALL).contains(&"b BYE".to_owned()), "bob is told by the other edge");
+}
+
+/// A call that is over stays over, whatever an edge delivers again.
+#[tokio::test(start_paused = true)]
+async fn the_invite_of_a_call_that_is_over_begins_none() {
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let replica = replica(store, &world, Config::default());
+    world.call_in("edge-0", CALL, "busy");
+    drop(begun(&replica, CALL).await);
+    replica.wait_for(CALL, State::Ended).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let again = cc::DeliverRequest {
+        call_id: CALL.into(),
+        edge_id: "edge-0".into(),
+        edge_epoch: 1,
+        events: vec![cc::LegEvent {
+            leg_id: "a".into(),
+            number: 1,
+            what: Some(cc::leg_event::What::Incoming(cc::CallReceived::default())),
+            ..cc::LegEvent::default()
+        }],
+    };
+    use cluster_api::callcontrol::v1::leg_events_server::LegEvents as _;
+    let delivered = replica.service.leg_events.deliver(tonic::Request::new(again)).await.expect("an answer");
+    assert!(delivered.into_inner().gone);
+}
+
+/// Watches a call as soon as it is there.
+async fn begun(replica: &Replica, call_id: &str) -> Watch {
+    loop {
+        let request =
+            cc::WatchCallsRequest { call_id: Some(call_id.to_owned()), ..cc::WatchCallsRequest::default() };
+        match replica.watch(request).await {
+            Ok(watch) => return watch,
+            Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
