@@ -229,6 +229,11 @@ impl Phone {
         format!("SIP/2.0/{name} {};branch={branch}{parameter}", self.sent_by)
     }
 
+    /// The Call-ID of every REGISTER of this phone.
+    pub fn registration_call_id(&self) -> &str {
+        &self.registration.call_id
+    }
+
     /// Whether it rings, is in a call, or waits for the end of one.
     pub fn has_call(&self) -> bool {
         self.call.is_some()

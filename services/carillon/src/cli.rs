@@ -366,6 +366,9 @@ pub struct LadderArgs {
     /// Leave the decisions between the messages out of the drawing
     #[arg(long, conflicts_with = "json")]
     pub arrows: bool,
+    /// Write the messages to this file for Wireshark, tshark or sngrep instead of drawing them; - is standard output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "arrows"])]
+    pub pcap: Option<PathBuf>,
     #[command(flatten)]
     pub api: ApiArgs,
 }

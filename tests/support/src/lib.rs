@@ -16,6 +16,7 @@ mod port;
 mod redis;
 mod sipp;
 mod store;
+mod tshark;
 mod web;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use port::free_port;
 pub use redis::Redis;
 pub use sipp::Sipp;
 pub use store::{Hook, HookedStore, Read};
+pub use tshark::{Capture, read_capture};
 pub use web::WebSocket;
 
 /// How long a test waits for something that should happen at once, on the slowest machine.

@@ -19,6 +19,8 @@ pub struct TestPhone {
     pub aor: String,
     /// Its socket.
     pub address: SocketAddr,
+    /// The Call-ID of its REGISTERs.
+    pub registration: String,
     remote: mpsc::Sender<Remote>,
     happenings: mpsc::UnboundedReceiver<(Instant, Happening)>,
     seen: Vec<Happening>,
@@ -33,8 +35,12 @@ impl TestPhone {
         let (send, happenings) = mpsc::unbounded_channel();
         let identity = Identity::new(aor, password).expect("tests use good addresses");
         let server = server.parse().expect("tests use numeric servers");
-        tokio::spawn(scripted_phone::run(socket, server, identity, script, seed(), commands, send));
-        Self { aor: aor.into(), address, remote, happenings, seen: Vec::new() }
+        let seed = seed();
+        // A phone makes the same names of the same seed.
+        let twin = Phone::new(identity.clone(), script.clone(), address, server, seed);
+        let registration = twin.registration_call_id().to_owned();
+        tokio::spawn(scripted_phone::run(socket, server, identity, script, seed, commands, send));
+        Self { aor: aor.into(), address, registration, remote, happenings, seen: Vec::new() }
     }
 
     /// A phone that has registered over this wire, believing this authority; by WebSocket it is a page of `https://phone.example`.
@@ -81,8 +87,9 @@ impl TestPhone {
     fn over(line: impl Line, phone: Phone, aor: &str, address: SocketAddr) -> Self {
         let (remote, commands) = mpsc::channel(16);
         let (send, happenings) = mpsc::unbounded_channel();
+        let registration = phone.registration_call_id().to_owned();
         tokio::spawn(scripted_phone::run_on(line, phone, commands, send));
-        Self { aor: aor.into(), address, remote, happenings, seen: Vec::new() }
+        Self { aor: aor.into(), address, registration, remote, happenings, seen: Vec::new() }
     }
 
     /// A phone that has registered.

@@ -1,7 +1,11 @@
 //! `carillon ladder`: what passed in a call and why, as a drawing or as JSON lines.
 
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use cluster_api::trace::v1::traces_client::TracesClient;
 use cluster_api::trace::v1::{Arrow as Passed, Decision, GetLadderRequest, Ladder, LadderStep, ladder_step};
 use prost_types::Timestamp;
@@ -9,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::call_view::time;
 use super::connect::{Connection, connect};
+use super::pcap;
 use super::refusal::Refusal;
 use crate::cli::LadderArgs;
 use crate::ladder::{Arrow, Entry, draw, summarise};
@@ -143,6 +148,9 @@ pub async fn gather(connection: Connection, call: &str) -> anyhow::Result<Gather
 /// A refused rpc.
 pub async fn run(args: LadderArgs) -> anyhow::Result<()> {
     let ladder = fetch(connect(&args.api).await?, &args.call).await?;
+    if let Some(file) = &args.pcap {
+        return write_pcap(&ladder, file);
+    }
     match args.api.json {
         true => Ok(ladder.steps.iter().try_for_each(|step| say!("{}", step_json(step)))?),
         false => {
@@ -155,6 +163,21 @@ pub async fn run(args: LadderArgs) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Says how many messages the file has where that is not what it is written to.
+fn write_pcap(ladder: &Ladder, file: &Path) -> anyhow::Result<()> {
+    if file == Path::new("-") {
+        pcap::write(ladder, &mut std::io::stdout().lock()).context("standard output")?;
+        return Ok(());
+    }
+    let shown = file.display();
+    let written = File::create(file).and_then(|open| pcap::write(ladder, &mut BufWriter::new(open)));
+    let count = written.with_context(|| shown.to_string())?;
+    if ladder.truncated {
+        complain!("older steps have left the rings, or an edge did not answer");
+    }
+    Ok(say!("{count} messages in {shown}")?)
 }
 
 async fn fetch(connection: Connection, call: &str) -> anyhow::Result<Ladder> {

@@ -9,6 +9,7 @@ mod dial;
 mod edges;
 mod forward;
 mod ladder;
+mod pcap;
 mod refusal;
 mod trunk;
 

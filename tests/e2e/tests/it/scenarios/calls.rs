@@ -16,6 +16,15 @@ async fn phones(places: &Places, answer: Answer) -> (TestPhone, TestPhone) {
     (alice, bob)
 }
 
+/// The Call-ID of the call that came last.
+fn call_of(phone: &TestPhone) -> String {
+    let of = |h: &Happening| match h {
+        Happening::Incoming { call_id, .. } => Some(call_id.clone()),
+        _ => None,
+    };
+    phone.seen().iter().rev().find_map(of).expect("a call came")
+}
+
 /// SCN-06, SCN-07: to a user of another edge, ended by the callee.
 #[tokio::test]
 async fn a_call_is_answered_and_ended() {
@@ -28,6 +37,10 @@ async fn a_call_is_answered_and_ended() {
         bob.act(Remote::Hangup).await;
         alice.wait_for("the BYE", |h| matches!(h, Happening::Ended { by_peer: true, .. })).await;
         bob.wait_for("the end", |h| matches!(h, Happening::Ended { by_peer: false, .. })).await;
+        let messages = places.read_by_tshark(&[&call_of(&bob)]);
+        for message in ["INVITE", "407", "180", "200", "ACK", "BYE"] {
+            assert!(messages.iter().any(|found| found == message), "{message} in {messages:?}");
+        }
     }
 }
 
@@ -36,13 +49,15 @@ async fn a_call_is_answered_and_ended() {
 async fn a_refusal_reaches_the_caller() {
     for places in Places::all(&[]) {
         for status in [486, 480] {
-            let (mut alice, _bob) = phones(&places, Answer::Refuse(Duration::ZERO, status)).await;
+            let (mut alice, mut bob) = phones(&places, Answer::Refuse(Duration::ZERO, status)).await;
             alice.act(Remote::Dial("sip:bob@localhost".into())).await;
             let refused = alice.wait_for("a refusal", |h| matches!(h, Happening::Refused { .. })).await;
             assert!(
                 matches!(refused, Happening::Refused { status: said, .. } if said == status),
                 "{refused:?}"
             );
+            bob.wait_for("the call", |h| matches!(h, Happening::Incoming { .. })).await;
+            assert!(places.read_by_tshark(&[&call_of(&bob)]).contains(&status.to_string()));
         }
     }
 }
@@ -57,6 +72,7 @@ async fn a_caller_gives_up() {
         alice.act(Remote::Hangup).await;
         bob.wait_for("the CANCEL", |h| matches!(h, Happening::Ended { by_peer: true, .. })).await;
         alice.wait_for("487", |h| matches!(h, Happening::Refused { status: 487, .. })).await;
+        assert!(places.read_by_tshark(&[&call_of(&bob)]).contains(&"CANCEL".to_owned()));
     }
 }
 
@@ -118,5 +134,7 @@ fn a_party_changes_its_address_by_re_invite() {
         alice.request(&format!("BYE {target}"), &[&from, &to, &same_call, &route, "CSeq: 2 BYE"]);
         let bye = moved.receive_request("BYE");
         moved.respond(&bye, "200 OK", &[]);
+        alice.answer_to(&call_id);
+        places.read_by_tshark(&[&registered, &call_id]);
     }
 }

@@ -1,6 +1,6 @@
 //! Where a scenario runs.
 
-use test_support::{Carillon, Redis, Starting};
+use test_support::{Carillon, Redis, Starting, read_capture};
 
 /// Carillon in one of its forms, with the accounts alice and bob.
 pub struct Places {
@@ -52,6 +52,25 @@ impl Places {
     /// The edge that the other one uses: another one where there are two.
     pub fn far(&self) -> &Carillon {
         self.others.get(1).unwrap_or(&self.registrar)
+    }
+
+    /// Has tshark read what passed under these Call-IDs, at all edges: every message is whole, and nothing is wrong with any. Says the
+    /// method or status of each.
+    pub fn read_by_tshark(&self, call_ids: &[&str]) -> Vec<String> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("ladder.pcap");
+        let path = file.to_str().expect("an UTF-8 path");
+        let mut messages = Vec::new();
+        for call_id in call_ids {
+            let done = self.near().command(&["ladder", call_id, "--pcap", path]);
+            assert!(done.status.success(), "{call_id}: {}", String::from_utf8_lossy(&done.stderr));
+            let capture = read_capture(&file);
+            assert!(capture.faults.is_empty(), "{call_id}: {:#?}", capture.faults);
+            let told = String::from_utf8_lossy(&done.stdout).into_owned();
+            assert_eq!(told, format!("{} messages in {path}\n", capture.messages.len()));
+            messages.extend(capture.messages);
+        }
+        messages
     }
 
     /// Whom applications ask.

@@ -15,10 +15,11 @@ fn contacts(answer: &str) -> Vec<&str> {
 }
 
 /// A REGISTER for bob; the answer.
-fn register(from: &Wire, lines: &[&str]) -> String {
+fn register(places: &Places, from: &Wire, lines: &[&str]) -> String {
     let call_id = from.request("REGISTER sip:localhost", &[&BOB[..], lines].concat());
     let answer = from.answer_to(&call_id);
     assert_eq!(status(&answer), 200, "{answer}");
+    places.read_by_tshark(&[&call_id]);
     answer
 }
 
@@ -33,6 +34,8 @@ async fn a_phone_registers_and_cancels_its_registration() {
         bob.act(Remote::Unregister).await;
         bob.wait_for("the end", |h| matches!(h, Happening::Registered(time) if time.is_zero())).await;
         assert_eq!(places.bindings("bob"), "");
+        let messages = places.read_by_tshark(&[&bob.registration]);
+        assert_eq!(messages, ["REGISTER", "401", "REGISTER", "200"].repeat(2));
     }
 }
 
@@ -43,15 +46,15 @@ fn a_contact_list_is_updated_queried_and_cancelled() {
     for places in Places::all(&NO_QUESTIONS) {
         let (near, far) = (Wire::of(places.near()), Wire::of(places.far()));
         let phone = format!("<sip:bob@{}>", near.address());
-        register(&near, &[&format!("Contact: {phone};expires=600")]);
-        let updated = register(&far, &["Contact: <mailto:bob@biloxi.example.com>;expires=300"]);
+        register(&places, &near, &[&format!("Contact: {phone};expires=600")]);
+        let updated = register(&places, &far, &["Contact: <mailto:bob@biloxi.example.com>;expires=300"]);
         let both = contacts(&updated);
         assert_eq!(both.len(), 2, "{updated}");
         assert!(both.iter().any(|value| value.starts_with(&phone)), "{updated}");
         assert!(both.iter().any(|value| value.starts_with("<mailto:bob@biloxi.example.com>")), "{updated}");
 
         let before = places.bindings("bob");
-        let queried = register(&near, &[]);
+        let queried = register(&places, &near, &[]);
         let seconds = |value: &str| -> u32 {
             let found = value.split(";expires=").nth(1).expect("an expiry");
             found.split(';').next().and_then(|digits| digits.parse().ok()).expect("a number")
@@ -63,7 +66,7 @@ fn a_contact_list_is_updated_queried_and_cancelled() {
         let uris = |list: &str| list.matches("bob@").count();
         assert_eq!(uris(&places.bindings("bob")), uris(&before));
 
-        let cancelled = register(&far, &["Contact: *", "Expires: 0"]);
+        let cancelled = register(&places, &far, &["Contact: *", "Expires: 0"]);
         assert_eq!(header(&cancelled, "Contact"), None, "{cancelled}");
         assert_eq!(places.bindings("bob"), "");
     }
@@ -79,5 +82,6 @@ async fn a_wrong_password_is_not_registered() {
         let failed = bob.wait_for("a refusal", |h| matches!(h, Happening::RegisterFailed { .. })).await;
         assert!(matches!(failed, Happening::RegisterFailed { status: 401, .. }), "{failed:?}");
         assert_eq!(places.bindings("bob"), "");
+        assert_eq!(places.read_by_tshark(&[&bob.registration]), ["REGISTER", "401"].repeat(2));
     }
 }
