@@ -1,8 +1,9 @@
 //! baresip as a phone: its own configuration folder, and sound without hardware.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -11,6 +12,7 @@ use crate::Lines;
 /// A running baresip that answers every call.
 pub struct Baresip {
     child: Child,
+    keyboard: ChildStdin,
     _folder: TempDir,
     /// What it prints.
     pub lines: Lines,
@@ -59,14 +61,23 @@ impl Baresip {
         let mut child = Command::new("stdbuf")
             .args(["-oL", "-eL", "baresip", "-4", "-f"])
             .arg(path)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("baresip is installed (make test installs it)");
         let lines = Lines::of(&format!("baresip {user}"), child.stdout.take().expect("stdout is piped"));
         lines.wait_for("200 to REGISTER", |l| l.contains("200 OK"));
-        Self { child, _folder: folder, lines }
+        let keyboard = child.stdin.take().expect("stdin is piped");
+        Self { child, keyboard, _folder: folder, lines }
+    }
+
+    /// Types an order, such as `dial sip:bob@localhost`, `hold` or `hangup`.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn order(&mut self, order: &str) {
+        writeln!(self.keyboard, "/{order}").and_then(|()| self.keyboard.flush()).expect("baresip runs");
     }
 }
 
@@ -121,7 +132,7 @@ fn config(sound: Sound, loudspeaker: &str) -> String {
     format!(
         "poll_method epoll\nsip_listen 127.0.0.1:0\nsip_trans_bsize 128\ncall_local_timeout 120\n\
          audio_path /usr/share/baresip\naudio_level no\nrtp_tos 184\nrtcp_mux no\njitter_buffer_delay 5-10\n\
-         module_path /usr/lib/baresip/modules\n{}module_tmp account.so\nmodule_app menu.so\n",
+         module_path /usr/lib/baresip/modules\n{}module stdio.so\nmodule_tmp account.so\nmodule_app menu.so\n",
         sound.settings(loudspeaker)
     )
 }

@@ -1,5 +1,7 @@
 //! Holds the claims of all tests against `docs/conformance.md`.
 
+mod threats;
+
 use compliance::report::Report;
 use compliance::{claims, rows, table_path, workspace_root};
 

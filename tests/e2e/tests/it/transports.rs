@@ -11,7 +11,7 @@ use crate::calls::{dial, hang_up};
 use crate::wire::{Wire as Datagrams, status};
 
 /// Every listener, with a certificate for `localhost`.
-fn serving(authority: &Authority, variables: &[(&str, &str)]) -> Carillon {
+pub fn serving(authority: &Authority, variables: &[(&str, &str)]) -> Carillon {
     let arguments = listeners(authority);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let carillon = Starting::with(&arguments, variables).ready();
