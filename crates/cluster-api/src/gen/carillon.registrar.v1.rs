@@ -3257,7 +3257,7 @@ pub struct TrunkRegistrationState {
     /// When it is refreshed or tried again.
     #[prost(message, optional, tag = "5")]
     pub next_attempt_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The edge that its contact leads to.
+    /// The edge that its contact leads to; empty while it moves to another one.
     #[prost(string, tag = "6")]
     pub edge_id: ::prost::alloc::string::String,
 }

@@ -127,6 +127,7 @@ fn word(state: State) -> &'static str {
 fn registered(trunk: &Trunk) -> String {
     match (&trunk.registration, &trunk.registration_state) {
         (None, _) => String::new(),
+        (Some(_), _) if trunk.disabled => String::new(),
         (Some(_), None) => "pending".to_owned(),
         (Some(_), Some(state)) => state.sip_status.to_string(),
     }

@@ -2,14 +2,16 @@
 //!
 //! **Here:** the Trunks API ([`fields`] says what a trunk may be), the record of all of them ([`kept`]), the table that routing asks
 //! ([`table`]), what is a telephone number ([`number`]), and the order among equals ([`draw`]); what is done for them by time ([`work`]):
-//! our registrations there ([`registering`], [`reply`]) and OPTIONS to their peers ([`probe`]), and how both stand ([`standing`]); what
-//! their challenges are answered with ([`secret`], [`challenge`]); and what they change in routing ([`routed`]).
+//! our registrations there ([`registering`], [`conversing`], [`reply`], [`moving`]) and OPTIONS to their peers ([`probe`]), and how both
+//! stand ([`standing`]); what their challenges are answered with ([`secret`], [`challenge`]); and what they change in routing ([`routed`]).
 //! **Deliberately absent:** a bound on calls; a trunk that names one is refused.
 
 mod challenge;
+mod conversing;
 mod draw;
 mod fields;
 mod kept;
+mod moving;
 mod number;
 mod probe;
 mod registering;

@@ -3,34 +3,26 @@
 //! Whoever sends a REGISTER reserves its sequence numbers first, so that whoever comes after a replica that died in the middle counts on
 //! from there, and what the dead one sent is older than what follows.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use cluster_api::cluster::v1::Member;
-use cluster_api::edge::v1::{ExchangeRequest, ExchangeResponse, SendRequest};
 use cluster_api::registrar::v1::{Trunk, TrunkRegistration};
-use cluster_api::sip::v1::Header;
-use cluster_rpc::{EDGE_ROLE, RequestsLink};
+use cluster_rpc::RequestsLink;
 use prost::Message as _;
 use sip_message::Uri;
 use store::{Batch, Due, Expect, Op, StoreError};
 use tokio::time::timeout;
 
+use super::conversing::{Ask, PATIENCE, SENDS};
 use super::draw::Draw;
-use super::reply::{MOST_ASKED, granted, longer, pause, refresh_after};
-use super::secret::Challenged;
+use super::reply::{MOST_ASKED, granted, pause, refresh_after};
 use super::standing::{INDEX, RegistrationRecord, of_registration};
 use super::table::Table;
-use super::work::{LEASE, QUEUE, forget};
+use super::work::{LEASE, forget};
 use crate::{
     Shared,
     aors::{millis, time},
-    membership::living,
 };
 
-/// Messages of one attempt at most: three for the asked time, and three for the time that a 423 asks for.
-const SENDS: u32 = 6;
-/// All of one attempt: less than the lease, with time to commit.
-const PATIENCE: Duration = Duration::from_secs(36);
 /// For the contact of an edge that is gone.
 const FAREWELL: Duration = Duration::from_secs(5);
 const _: () = assert!(PATIENCE.as_secs() + FAREWELL.as_secs() < LEASE.as_secs());
@@ -209,7 +201,7 @@ impl Shared {
         trunk_id: &str,
         ended: &RegistrationRecord,
         version: u64,
-        now: std::time::SystemTime,
+        now: SystemTime,
     ) -> Result<(), StoreError> {
         let finding = kept(trunk_id, ended, Expect::Version(version));
         self.settle(due, Some(now), finding).await.map(drop)
@@ -233,161 +225,9 @@ impl Shared {
         batch.put(of_registration(trunk_id), record.encode_to_vec(), expect);
         self.aors.store().commit(batch).await.map(|outcome| outcome.version)
     }
-
-    /// The edge that the contact leads to while it lives and stays, else another one.
-    async fn edge_for(&self, record: &RegistrationRecord) -> Result<Option<Member>, StoreError> {
-        let members = living(self.aors.store(), &self.members).await?;
-        let mut open: Vec<Member> =
-            members.into_iter().filter(|member| member.role == EDGE_ROLE && !member.draining).collect();
-        let same = open.iter().position(|edge| edge.id == record.edge_id);
-        let at = same.or_else(|| {
-            let count = u64::try_from(open.len()).unwrap_or(0);
-            (count > 0).then(|| usize::try_from(self.entropy.below(count)).unwrap_or(0))
-        });
-        Ok(at.map(|at| open.swap_remove(at)))
-    }
-
-    /// Sends REGISTERs until there is an answer to keep.
-    async fn exchange_register(
-        &self,
-        requests: &RequestsLink,
-        record: &RegistrationRecord,
-        ask: Ask<'_>,
-    ) -> ExchangeResponse {
-        let local = |status| ExchangeResponse { status, local: true, ..ExchangeResponse::default() };
-        timeout(PATIENCE, self.converse(requests, record, ask)).await.unwrap_or_else(|_| local(408))
-    }
-
-    async fn converse(
-        &self,
-        requests: &RequestsLink,
-        record: &RegistrationRecord,
-        ask: Ask<'_>,
-    ) -> ExchangeResponse {
-        let (mut expires, mut answers, mut header) = (ask.expires, 0, None);
-        let mut last = ExchangeResponse { status: 503, local: true, ..ExchangeResponse::default() };
-        for cseq in ask.first..ask.first + SENDS {
-            let request = register(record, &ask, cseq, expires, header.take(), self.entropy.token(6));
-            last = match requests.exchange(Some(&record.edge_id), request).await {
-                Ok(response) => response,
-                Err(status) => {
-                    tracing::debug!(%status, edge = record.edge_id, "the edge has no answer to a REGISTER");
-                    let is_silence = status.code() == tonic::Code::DeadlineExceeded;
-                    let status = if is_silence { 408 } else { 503 };
-                    return ExchangeResponse { status, local: true, ..ExchangeResponse::default() };
-                }
-            };
-            if let (401 | 407, false, Some(secret)) = (last.status, last.local, &record.secret) {
-                let request = Challenged {
-                    method: "REGISTER",
-                    request_uri: &record.registrar_uri,
-                    body: b"",
-                    again: answers > 0,
-                };
-                let given = secret.answer(&last.challenges, request, &self.entropy.token(8));
-                answers += 1;
-                let name = if last.status == 401 { "Authorization" } else { "Proxy-Authorization" };
-                match given.into_iter().next().filter(|_| answers <= 2) {
-                    Some(value) => header = Some(Header { name: name.to_owned(), value }),
-                    None => return last,
-                }
-            } else if let Some(least) =
-                longer(&last, expires).filter(|_| expires == ask.expires && expires > 0)
-            {
-                (expires, answers) = (least, 0);
-            } else {
-                return last;
-            }
-        }
-        last
-    }
-
-    /// Registrations whose contact leads to an edge that is gone, or about to go, are made anew through another one at once.
-    pub(super) async fn move_from_lost_edges(&self) -> Result<(), StoreError> {
-        let table = self.trunks.table().await?;
-        if table.standings.registrations.is_empty() {
-            return Ok(());
-        }
-        let members = living(self.aors.store(), &self.members).await?;
-        let stays = |id: &str, epoch: u64| {
-            let edge = |member: &&Member| member.role == EDGE_ROLE && member.id == id;
-            members.iter().find(edge).is_some_and(|edge| edge.epoch == epoch && !edge.draining)
-        };
-        if !members.iter().any(|member| member.role == EDGE_ROLE && !member.draining) {
-            return Ok(());
-        }
-        for (trunk_id, view) in &table.standings.registrations {
-            let edge_id = view.state.as_ref().map_or("", |state| &state.edge_id);
-            if !edge_id.is_empty() && !stays(edge_id, view.edge_epoch) {
-                self.hurry(trunk_id, edge_id, view.edge_epoch).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the refresh due, by whoever comes first and once.
-    async fn hurry(&self, trunk_id: &str, edge_id: &str, epoch: u64) -> Result<(), StoreError> {
-        let (store, name) = (self.aors.store(), of_registration(trunk_id));
-        let Some(found) = store.get(&self.trunks.partition().key(&name)).await? else { return Ok(()) };
-        let mut record = RegistrationRecord::decode(found.value).unwrap_or_default();
-        if (record.edge_id.as_str(), record.edge_epoch) != (edge_id, epoch) {
-            return Ok(());
-        }
-        (record.edge_id, record.edge_epoch) = (String::new(), 0);
-        let mut batch = Batch::new(self.trunks.partition());
-        batch.ops = kept(trunk_id, &record, Expect::Version(found.version));
-        batch.due_add(QUEUE, name, store.now(), "");
-        match store.commit(batch).await {
-            Ok(_) => {
-                tracing::info!(trunk = trunk_id, edge = edge_id, "a registration moves to another edge");
-                Ok(())
-            }
-            Err(StoreError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
 }
 
-/// One attempt.
-struct Ask<'a> {
-    /// The first sequence number that is reserved for it.
-    first: u32,
-    /// 0 to take leave.
-    expires: u32,
-    /// A whole Contact value, where it is known.
-    contact: String,
-    /// User part of the contact otherwise.
-    user: &'a str,
-}
-
-fn register(
-    record: &RegistrationRecord,
-    ask: &Ask<'_>,
-    cseq: u32,
-    expires: u32,
-    credentials: Option<Header>,
-    tag: String,
-) -> ExchangeRequest {
-    let mut headers = vec![Header { name: "Expires".to_owned(), value: expires.to_string() }];
-    headers.extend(credentials);
-    let request = SendRequest {
-        method: "REGISTER".to_owned(),
-        request_uri: record.registrar_uri.clone(),
-        route: record.route.clone(),
-        from_uri: record.aor.clone(),
-        from_tag: tag,
-        to_uri: record.aor.clone(),
-        sip_call_id: record.call_id.clone(),
-        cseq,
-        headers,
-        contact_user: ask.user.to_owned(),
-        contact: ask.contact.clone(),
-        ..SendRequest::default()
-    };
-    ExchangeRequest { exchange_id: format!("{}-{cseq}", record.call_id), request: Some(request) }
-}
-
-fn kept(trunk_id: &str, record: &RegistrationRecord, expect: Expect) -> Vec<Op> {
+pub(super) fn kept(trunk_id: &str, record: &RegistrationRecord, expect: Expect) -> Vec<Op> {
     let (name, value) = (of_registration(trunk_id), bytes::Bytes::from(record.encode_to_vec()));
     let view = bytes::Bytes::from(record.view().encode_to_vec());
     vec![
