@@ -77,20 +77,20 @@ pub(crate) fn refused(refusal: &Refusal) -> RegisterResponse {
 
 /// A change that was not acknowledged. The phone comes back after `retry_after` seconds.
 ///
-/// A store that is not there, one that too few replicas confirm, or that does not answer in time, and a record that others overtook again
-/// and again are 503: nothing was refused, it may even have happened, and it means no more than to try again. What the store refused for
-/// good is 500 (REG-10). RFC 3261 10.3 step 7, 21.5.4
+/// A commit that failed is 500 (REG-10, RFC 3261 10.3 step 7): the store was away or refused it. One that others overtook again and again,
+/// that too few replicas confirmed (as in a failover, F6), or that was not answered in time has not failed: it may even have happened.
+/// That is 503, which means no more than to try again, and is what a store that is merely slow deserves too.
 pub(crate) fn failed(error: &ChangeError, retry_after: u64) -> RegisterResponse {
     let status = match error {
         ChangeError::Contended
         | ChangeError::Store(
-            StoreError::Conflict
-            | StoreError::Unreplicated { .. }
-            | StoreError::Timeout { .. }
-            | StoreError::Unavailable { .. },
+            StoreError::Conflict | StoreError::Unreplicated { .. } | StoreError::Timeout { .. },
         ) => 503,
         ChangeError::Store(
-            StoreError::Trimmed { .. } | StoreError::Invalid { .. } | StoreError::Corrupt { .. },
+            StoreError::Unavailable { .. }
+            | StoreError::Trimmed { .. }
+            | StoreError::Invalid { .. }
+            | StoreError::Corrupt { .. },
         ) => 500,
     };
     RegisterResponse { headers: vec![header("Retry-After", retry_after.to_string())], ..bare(status, "") }
