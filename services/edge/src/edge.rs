@@ -204,6 +204,7 @@ impl TransactionUser for Edge {
 
     fn on_server_ended(&mut self, _: &mut Cx<'_>, key: ServerKey) {
         self.begun.forget(key);
+        self.legs.forget_caller(key);
         if let Some(ServerUse::Leg(call)) = self.servers.remove(&key) {
             self.legs.forget_served(&call, key);
         }
@@ -224,6 +225,7 @@ impl TransactionUser for Edge {
     fn on_flow_closed(&mut self, cx: &mut Cx<'_>, flow: FlowId, _: FlowEnd) {
         self.proved.forget(flow);
         self.leave_callers(cx, flow);
+        self.leave_leg_callers(cx, flow);
         self.end_flow(cx, flow);
     }
 

@@ -25,7 +25,7 @@ use crate::edge::{Cx, Edge, Timer};
 
 /// How long a caller may be without a connection, in T1: 5 s by default. A phone that changes its network has opened another
 /// one by then, and nobody likes to answer a call that nobody makes any more.
-const PATIENCE: u32 = 10;
+pub(crate) const PATIENCE: u32 = 10;
 
 /// The INVITEs that are being forwarded, by the connection that their callers are at. As many as there are forks at most.
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ impl Edge {
 
 /// The connection by which the responses to this request go when its own is gone, opened when there is none.
 // RFC 3261 18.2.2
-fn way_back(cx: &mut Cx<'_>, request: &Message) -> Option<FlowId> {
+pub(crate) fn way_back(cx: &mut Cx<'_>, request: &Message) -> Option<FlowId> {
     let via = request.top_via().ok()?;
     if !via.transport.eq_ignore_ascii_case(Transport::Tcp.as_str()) {
         return None;

@@ -31,8 +31,9 @@ impl Edge {
         self.ring.note(&pending.request, || why::call_began(&address, &identity));
         let event = What::Incoming(self.call_received(&pending, identity));
         let (key, arrival) = (pending.key, pending.arrival);
-        if let Err(refused) = self.serve(cx, key, pending.request, &arrival, &address, event) {
-            self.reject(cx, key, &refused.request, &refused.reject);
+        match self.serve(cx, key, pending.request, &arrival, &address, event) {
+            Ok(()) => self.watch_leg_caller(cx, key, arrival.hop, address.call_id),
+            Err(refused) => self.reject(cx, key, &refused.request, &refused.reject),
         }
     }
 

@@ -107,6 +107,7 @@ impl Edge {
             Timer::Deliver(call) => self.deliver(cx, &call),
             Timer::Repeat(call, key) => self.repeat_success(cx, &call, key),
             Timer::RepeatProvisional(call, key, rseq) => self.repeat_provisional(cx, &call, key, rseq),
+            Timer::Absent(call, key) => self.look_for_leg_caller(cx, &call, key),
             Timer::Forget(call) => {
                 // A leg that came back keeps the call.
                 if self.legs.calls.get(&call).is_some_and(Call::is_released) {

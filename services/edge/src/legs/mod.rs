@@ -2,6 +2,7 @@
 //!
 //! - `carry.rs`: one effect; known ones are confirmed and do nothing more.
 //! - `begin.rs`: a request whose plan hands it to call-control.
+//! - `absent.rs`: callers whose connection ends before they are answered.
 //! - `incoming.rs`: requests of the peer inside a leg's dialog, ACK and CANCEL.
 //! - `success.rs`: what a user agent owes to a 2xx: repeating its own until the ACK comes, repeating the ACK for the peer's.
 //! - `reliable.rs`: what it owes to a reliable provisional response of its own: repeating it until the PRACK comes.
@@ -12,6 +13,7 @@
 //! An edge knows nothing of calls: not who talks to whom, nor what an answer means. It keeps for each call what it needs to
 //! recognise repetitions, and forgets it when call-control says so or does not know the call.
 
+mod absent;
 mod address;
 mod begin;
 mod call;
@@ -41,6 +43,7 @@ use crate::forward::branch_name::{Unique, digest};
 #[derive(Default)]
 pub(crate) struct Legs {
     calls: HashMap<Arc<str>, Call>,
+    callers: absent::Callers,
 }
 
 /// A request of ours on behalf of an effect.
@@ -62,6 +65,8 @@ pub(crate) enum Timer {
     Repeat(Arc<str>, ServerKey),
     /// Repeat a reliable provisional response with this RSeq, or give up waiting for its PRACK.
     RepeatProvisional(Arc<str>, ServerKey, u32),
+    /// Look whether a caller without a connection is back.
+    Absent(Arc<str>, ServerKey),
     /// Offer events again.
     Deliver(Arc<str>),
     /// Forget a call whose legs were released.
@@ -80,6 +85,11 @@ impl Legs {
         if let Some(call) = self.calls.get_mut(&request.call_id) {
             call.invites.remove(&request.effect);
         }
+    }
+
+    /// A server transaction is over.
+    pub(crate) fn forget_caller(&mut self, key: ServerKey) {
+        self.callers.forget(key);
     }
 
     /// A server transaction of a leg is over.

@@ -1,7 +1,8 @@
 //! Callers whose connection ends while it rings.
 
+use cluster_api::callcontrol::v1::leg_event::What;
 use cluster_api::registrar::v1::route_response::Plan;
-use cluster_api::registrar::v1::{Fork, Group, Target};
+use cluster_api::registrar::v1::{Fork, Group, HandToCallControl, Target};
 use sip_message::Message;
 use tokio::net::TcpListener;
 
@@ -62,6 +63,42 @@ async fn a_caller_that_leaves_after_the_answer_costs_its_call_nothing() {
     drop(other);
     until_requested(&bob, "CANCEL").await;
     assert_eq!(rig.counted("edge_absent_callers_total", "gone"), 1);
+}
+
+/// PXY-22, SCN-10: a caller that call-control is to answer, and that is gone, is cancelled for; one that is answered is not.
+#[tokio::test]
+async fn a_caller_of_call_control_that_is_gone_is_cancelled_for() {
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let rig = Rig::configured(location, fast).await;
+    let alice = calling(&rig, &nobody().await).await;
+    let What::Incoming(received) = rig.events.next_what().await else { panic!("a call begins") };
+    drop(alice);
+    let What::Cancel(cancel) = rig.events.next_what().await else { panic!("it is cancelled") };
+    assert_eq!(cancel.transaction, received.transaction);
+    assert_eq!(rig.counted("edge_absent_callers_total", "cancelled"), 1);
+
+    let listening = listener().await;
+    let first = calling(&rig, &listening.local_addr().expect("it is bound").to_string()).await;
+    rig.events.next_what().await;
+    drop(first);
+    let second = accepted(&listening).await;
+    until_counted(&rig, "back").await;
+    drop((listening, second));
+    assert!(matches!(rig.events.next_what().await, What::Cancel(_)), "the second time, too");
+}
+
+/// Alice calls by a connection, from who listens there.
+async fn calling(rig: &Rig, sent_by: &str) -> Connection {
+    let mut alice = Connection::to(rig.address).await;
+    let call = format!("Call-ID: {sent_by}");
+    let lines = [
+        "From: <sip:alice@example.com>;tag=at",
+        "To: <sip:bob@example.com>",
+        &call,
+        "Contact: <sip:alice@phone.invalid;transport=tcp>",
+    ];
+    alice.request_from(sent_by, "INVITE sip:bob@example.com", &sent_by.replace(':', "x"), &lines).await;
+    alice
 }
 
 /// An edge with short times, and bob, who is found there.
