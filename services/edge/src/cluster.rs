@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use cluster_api::cluster::v1::Member;
 use cluster_rpc::EDGE_ROLE;
 use cluster_rpc::membership::{Listed, View};
 
@@ -30,6 +31,14 @@ pub(crate) struct Sibling {
     epoch: u64,
     /// Its internal SIP listener.
     pub(crate) sip: Option<SocketAddr>,
+    /// The one for what may not come in clear.
+    pub(crate) sip_tls: Option<SocketAddr>,
+}
+
+impl Sibling {
+    fn listeners(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        [self.sip, self.sip_tls].into_iter().flatten()
+    }
 }
 
 /// The key that only this process has is replaced by the cluster's with the first lease; tokens made before stay valid.
@@ -51,17 +60,19 @@ impl Cluster {
         }
     }
 
-    /// Takes over who is alive; where edges listened that are gone for certain.
-    pub(crate) fn learn(&mut self, view: &View) -> Vec<SocketAddr> {
-        let edges = view
-            .of_role(EDGE_ROLE)
-            .map(|member| (member.id.clone(), Sibling { epoch: member.epoch, sip: member.sip.parse().ok() }))
-            .collect();
+    /// Takes over who is alive; lives of edges that are over for certain, with the addresses that nobody took over.
+    pub(crate) fn learn(&mut self, view: &View) -> Vec<Sibling> {
+        let sibling = |member: &Member| Sibling {
+            epoch: member.epoch,
+            sip: member.sip.parse().ok(),
+            sip_tls: member.sip_tls.parse().ok(),
+        };
+        let edges = view.of_role(EDGE_ROLE).map(|member| (member.id.clone(), sibling(member))).collect();
         self.doubted.extend(std::mem::replace(&mut self.edges, edges));
         let gone = self.gone(view);
         // One that is named and not numbered is not known by address.
         let grpc = view.members.iter().filter_map(|member| member.grpc.split_once("://")?.1.parse().ok());
-        self.inside = self.edges.values().filter_map(|sibling| sibling.sip).chain(grpc).collect();
+        self.inside = self.edges.values().flat_map(Sibling::listeners).chain(grpc).collect();
         if let Ok(key) = <[u8; 32]>::try_from(view.flow_key.as_ref())
             && self.key != FlowKey::new(key)
         {
@@ -71,16 +82,20 @@ impl Cluster {
         gone
     }
 
-    /// Where edges listened of which the list proves that they are over, and nobody else does.
-    fn gone(&mut self, view: &View) -> Vec<SocketAddr> {
+    /// The edges of which the list proves that they are over.
+    fn gone(&mut self, view: &View) -> Vec<Sibling> {
         let steady = |listed: Listed| listed.asked.saturating_duration_since(listed.steady_since) >= STEADY;
         let is_proof = view.current && view.listed.is_some_and(steady);
         let edges = &self.edges;
         self.doubted.retain(|id, life| edges.get(id).is_none_or(|now| now.epoch != life.epoch));
         let over = self.doubted.extract_if(|id, _| is_proof || edges.contains_key(id));
-        over.filter_map(|(_, life)| life.sip)
-            .filter(|at| edges.values().all(|living| living.sip != Some(*at)))
-            .collect()
+        let is_free = |at: &SocketAddr| edges.values().flat_map(Sibling::listeners).all(|taken| taken != *at);
+        over.map(|(_, life)| Sibling {
+            sip: life.sip.filter(is_free),
+            sip_tls: life.sip_tls.filter(is_free),
+            ..life
+        })
+        .collect()
     }
 
     /// The living edge of this id, if it is still in this life.
@@ -126,7 +141,6 @@ impl Cluster {
 
 #[cfg(test)]
 mod tests {
-    use cluster_api::cluster::v1::Member;
     use sip_endpoint::{FlowId, Hop};
 
     use super::*;
@@ -137,6 +151,7 @@ mod tests {
             role: role.into(),
             epoch,
             sip: "192.0.2.1:5060".into(),
+            sip_tls: "192.0.2.1:5062".into(),
             grpc: "http://192.0.2.1:50051".into(),
             ..Member::default()
         };
@@ -160,19 +175,22 @@ mod tests {
     #[test]
     fn an_edge_is_gone_when_a_steady_list_or_its_next_life_says_so() {
         let asked = tokio::time::Instant::now() + Duration::from_secs(60);
+        let gone = |cluster: &mut Cluster, view: &View| {
+            cluster.learn(view).iter().flat_map(Sibling::listeners).collect::<Vec<_>>()
+        };
         let listed = |seconds| Some(Listed { asked, steady_since: asked - Duration::from_secs(seconds) });
         let nobody = View::fixed(Vec::new(), vec![1; 32]);
         let mut cluster = Cluster::alone(FlowKey::new([0; 32]));
-        let at = vec!["192.0.2.1:5060".parse().unwrap()];
-        assert_eq!(cluster.learn(&view(1)), []);
-        assert_eq!(cluster.learn(&View { listed: listed(1), ..nobody.clone() }), []);
-        assert_eq!(cluster.learn(&View { listed: listed(2), ..nobody.clone() }), at);
-        assert_eq!(cluster.learn(&View { listed: listed(3), ..nobody.clone() }), [], "once");
+        let at: Vec<SocketAddr> = ["192.0.2.1:5060", "192.0.2.1:5062"].map(|at| at.parse().unwrap()).to_vec();
+        assert_eq!(gone(&mut cluster, &view(1)), []);
+        assert_eq!(gone(&mut cluster, &View { listed: listed(1), ..nobody.clone() }), []);
+        assert_eq!(gone(&mut cluster, &View { listed: listed(2), ..nobody.clone() }), at);
+        assert_eq!(gone(&mut cluster, &View { listed: listed(3), ..nobody.clone() }), [], "once");
 
-        cluster.learn(&view(1));
-        cluster.learn(&nobody);
-        cluster.learn(&view(1));
-        assert_eq!(cluster.learn(&View { listed: listed(2), ..view(1) }), [], "it is back");
+        gone(&mut cluster, &view(1));
+        gone(&mut cluster, &nobody);
+        gone(&mut cluster, &view(1));
+        assert_eq!(gone(&mut cluster, &View { listed: listed(2), ..view(1) }), [], "it is back");
         let next = |sip: &str| {
             let members = view(1).members.iter().cloned().collect::<Vec<_>>();
             members
@@ -180,9 +198,13 @@ mod tests {
                 .map(|member| Member { epoch: 6, sip: sip.into(), ..member })
                 .collect::<Vec<_>>()
         };
-        assert_eq!(cluster.learn(&View::fixed(next("192.0.2.1:5060"), vec![1; 32])), [], "at the same place");
-        cluster.learn(&view(1));
-        assert_eq!(cluster.learn(&View::fixed(next("192.0.2.7:5060"), vec![1; 32])), at);
+        assert_eq!(
+            gone(&mut cluster, &View::fixed(next("192.0.2.1:5060"), vec![1; 32])),
+            [],
+            "at the same place"
+        );
+        gone(&mut cluster, &view(1));
+        assert_eq!(gone(&mut cluster, &View::fixed(next("192.0.2.7:5060"), vec![1; 32])), at[..1]);
     }
 
     /// OBD-01

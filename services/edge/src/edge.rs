@@ -19,8 +19,8 @@ use cluster_api::presence::v1 as presence_api;
 use cluster_api::registrar::v1 as registrar_api;
 use hashbrown::HashMap;
 use sip_endpoint::{
-    Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, FlowEnd, FlowId, Hop,
-    ServerKey, TimerId, TransactionUser, Transport, Witness,
+    Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, FlowEnd, FlowId, ServerKey,
+    TimerId, TransactionUser, Transport, Witness,
 };
 use sip_message::Message;
 use sip_proxy::{BranchId, Own};
@@ -202,6 +202,10 @@ impl TransactionUser for Edge {
         }
     }
 
+    fn on_refused(&mut self, cx: &mut Cx<'_>, key: ClientKey) {
+        self.take_refusal(cx, key);
+    }
+
     fn on_server_ended(&mut self, _: &mut Cx<'_>, key: ServerKey) {
         self.begun.forget(key);
         self.legs.forget_caller(key);
@@ -313,10 +317,12 @@ impl Edge {
         // The sender may be gone; then nobody is new.
         if self.deps.members.has_changed().unwrap_or(false) {
             let view = self.deps.members.borrow_and_update().clone();
-            for at in self.cluster.learn(&view) {
-                // A host that is cut off says nothing. What waits for an answer by its connection fails now, and not when its
+            for life in self.cluster.learn(&view) {
+                // A host that is cut off says nothing. What waits for an answer by its connections fails now, and not when its
                 // own time is over.
-                if let Some(Hop::Flow(flow)) = cx.hop_to(Transport::Tcp, at) {
+                let in_clear = life.sip.and_then(|at| cx.hop_to(Transport::Tcp, at));
+                let by_tls = life.sip_tls.and_then(|at| cx.hop_to_sibling(at));
+                for flow in [in_clear, by_tls].into_iter().flatten().filter_map(|hop| hop.flow()) {
                     cx.close_flow(flow);
                 }
             }

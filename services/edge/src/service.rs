@@ -103,6 +103,14 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     for (_, address) in endpoint.listening_streams() {
         own.add_address(&address.ip().to_string(), address.port());
     }
+    // Where siblings reach this edge by TLS: at the port of that listener, under any name of this host.
+    if let Some(address) = endpoint.listening_siblings() {
+        own.add_address(&address.ip().to_string(), address.port());
+        let named = endpoint.shown().chain(config.aliases.iter().map(String::as_str));
+        for host in named.filter_map(|name| sip_message::host_ip(host_of(name)).map(|_| host_of(name))) {
+            own.add_address(host, address.port());
+        }
+    }
     for name in endpoint.shown() {
         add_name(&mut own, name, 5060)?;
     }
@@ -119,6 +127,8 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     deps.metrics.mirror("edge_sip_total", help, "event", move || counters.snapshot());
     let mut key = [0; 32];
     deps.entropy.fill(&mut key);
+    let mut secret = [0; 32];
+    deps.entropy.fill(&mut secret);
     let mut cluster = Cluster::alone(FlowKey::new(key));
     // Nobody was known before, so nobody is gone.
     let _ = cluster.learn(&deps.members.borrow());
@@ -134,7 +144,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         asked: Asked::default(),
         meters: Meters::new(&deps.metrics),
         tags: LocalTags::new(deps.entropy.number()),
-        names: BranchNames::new(deps.entropy.number()),
+        names: BranchNames::new(secret),
         avoided: Avoided::new(config.avoid_failed, config.limits.failed_servers),
         config: Arc::new(config),
         own,
@@ -162,6 +172,11 @@ impl BoundEdge {
     /// The addresses that are bound for TLS and WebSocket.
     pub fn listening_streams(&self) -> Vec<(Transport, SocketAddr)> {
         self.endpoint.listening_streams().collect()
+    }
+
+    /// The address that is bound for what siblings may not send in clear.
+    pub fn listening_siblings(&self) -> Option<SocketAddr> {
+        self.endpoint.listening_siblings()
     }
 
     /// Adds the gRPC services of the edge to a server; `others` leads to the edges of the other processes.
@@ -279,7 +294,15 @@ fn known_as(config: &Config, endpoint: &Endpoint<Edge>) -> Vec<SocketAddr> {
         named.ok().or_else(|| Some(SocketAddr::new(sip_message::host_ip(name)?, port)))
     });
     let streams = endpoint.listening_streams().map(|(_, address)| address);
-    endpoint.listening().chain(streams).chain(numbers).collect()
+    endpoint.listening().chain(streams).chain(endpoint.listening_siblings()).chain(numbers).collect()
+}
+
+/// The host of `host` or `host:port`.
+fn host_of(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((host, _)) if !host.contains(':') || host.ends_with(']') => host,
+        Some(_) | None => name,
+    }
 }
 
 /// Adds `host` or `host:port`; without a port it is the one given and the default one.

@@ -78,6 +78,9 @@ pub struct Member {
     /// Load, 0 idle .. 1000 at its limit.
     #[prost(uint32, tag = "7")]
     pub load: u32,
+    /// Where it takes by TLS what other edges may not send in clear, "host:port"; edges only, empty when it has no such listener.
+    #[prost(string, tag = "8")]
+    pub sip_tls: ::prost::alloc::string::String,
 }
 /// A lease to write.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

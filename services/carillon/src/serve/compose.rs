@@ -7,11 +7,11 @@ use std::time::Instant;
 use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
 use anyhow::{Context, anyhow};
 use call_control::edges::LinkedEdges;
+use cluster_rpc::membership::View;
 use cluster_rpc::{
     Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink,
     ProxiedCallsLink, Replicas, RequestsLink, Wiring,
 };
-use cluster_rpc::membership::View;
 use lifecycle::{Drain, Health, Shutdown, Tasks};
 use presence::Presence;
 use registrar::Registrar;
@@ -28,7 +28,7 @@ use super::roles::{self, Role};
 use super::running::Running;
 use super::settings::Settings;
 use super::tls::{self, Renewal};
-use super::{admin, edge_role, inside, name_servers, services, store as stores};
+use super::{admin, edge_role, inside, internal_tls, name_servers, services, store as stores};
 
 /// Starts the services that the settings name, and returns once they serve.
 ///
@@ -75,11 +75,22 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             let renewal = Renewal::new(tls, settings.tls.reload, parts.metrics.clone());
             parts.tasks.spawn_loop("tls certificates", renewal.run())?;
         }
+        config.endpoint.siblings = settings.internal_tls.load().map_err(anyhow::Error::msg)?;
+        if let Some(siblings) = &config.endpoint.siblings {
+            let renewal = Renewal::new(siblings.tls.clone(), settings.tls.reload, parts.metrics.clone());
+            parts.tasks.spawn_loop("tls certificates between edges", renewal.run())?;
+        }
         config.inside = inside::addresses(settings, [api.address()?, admin]).await;
         let bound = edge::build(config, deps).bind().await;
         let edge = bound.map_err(|error| anyhow!("--sip: {}", unbound(&error)))?;
         (listening, streams) = (edge.listening(), edge.listening_streams());
-        myself.is_at(edge_role::internal(settings, &listening).await?);
+        let internal = edge_role::internal(settings, &listening).await?;
+        let by_tls = edge.listening_siblings().map(|at| internal_tls::reached(at, internal));
+        let by_tls = by_tls.transpose()?;
+        if let Some(at) = by_tls {
+            tracing::info!("other edges reach this one by TLS at {at}");
+        }
+        myself.is_at(internal, by_tls);
         late.is(&edge);
         let others = EdgeDirectory::new(joined.view(Role::Edge)?, parts.wiring.clone());
         edge.add_routes(&mut api.routes, &others);

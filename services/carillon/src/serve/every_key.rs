@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::{edge_role, name_servers, services, store};
 
 /// Keys that the composition itself uses: they are no setting of one service.
-const OF_THE_PROCESS: [&str; 20] = [
+const OF_THE_PROCESS: [&str; 24] = [
     "roles",
     "api",
     "admin",
@@ -29,6 +29,10 @@ const OF_THE_PROCESS: [&str; 20] = [
     "tls.client_cert",
     "tls.client_key",
     "tls.reload",
+    "internal_tls.listen",
+    "internal_tls.cert",
+    "internal_tls.key",
+    "internal_tls.ca",
 ];
 
 /// What the services are given.

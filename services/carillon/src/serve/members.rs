@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use cluster_api::cluster::v1::Member;
@@ -23,6 +24,8 @@ pub struct Myself {
     grpc: String,
     /// Empty until the edge is bound.
     sip: watch::Sender<String>,
+    /// Where it has one, set before that.
+    sip_tls: Arc<OnceLock<SocketAddr>>,
     drain: Drain,
 }
 
@@ -33,11 +36,15 @@ impl Myself {
             true => format!("http://{api}"),
             false => settings.cluster_url.clone(),
         };
-        Self { id: process_id(settings), epoch, grpc, sip: watch::Sender::default(), drain }
+        let (sip, sip_tls) = Default::default();
+        Self { id: process_id(settings), epoch, grpc, sip, sip_tls, drain }
     }
 
-    /// The SIP listener that other edges reach.
-    pub fn is_at(&self, sip: SocketAddr) {
+    /// The SIP listeners that other edges reach, in clear and by TLS.
+    pub fn is_at(&self, sip: SocketAddr, sip_tls: Option<SocketAddr>) {
+        if let Some(at) = sip_tls {
+            self.sip_tls.get_or_init(|| at);
+        }
         self.sip.send_replace(sip.to_string());
     }
 
@@ -62,6 +69,10 @@ impl Myself {
             sip: if role == Role::Edge { self.sip.borrow().clone() } else { String::new() },
             draining: self.drain.is_draining(),
             load: 0,
+            sip_tls: match self.sip_tls.get() {
+                Some(at) if role == Role::Edge => at.to_string(),
+                Some(_) | None => String::new(),
+            },
         }
     }
 }
@@ -144,8 +155,6 @@ impl Joined {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use cluster_api::cluster::v1::membership_server::Membership as MembershipRpc;
     use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, LeaveResponse};
     use tokio::sync::mpsc;
@@ -178,9 +187,10 @@ mod tests {
         let tasks = Tasks::new("test", 10);
         let joined = Joined::all(&roles, &link, &tasks, &myself).unwrap();
         assert_eq!(asked.recv().await.unwrap().role, "registrar");
-        myself.is_at("192.0.2.1:5060".parse().unwrap());
+        myself.is_at("192.0.2.1:5060".parse().unwrap(), "192.0.2.1:5063".parse().ok());
         joined.everywhere().await;
         let mut edges = std::iter::from_fn(|| asked.try_recv().ok()).filter(|member| member.role == "edge");
-        assert_eq!(edges.next().unwrap().sip, "192.0.2.1:5060");
+        let edge = edges.next().unwrap();
+        assert_eq!((&*edge.sip, &*edge.sip_tls), ("192.0.2.1:5060", "192.0.2.1:5063"));
     }
 }

@@ -14,6 +14,7 @@ mod elsewhere;
 mod environment;
 mod expected;
 mod inside;
+mod internal_tls;
 mod late;
 mod layers;
 mod limits;

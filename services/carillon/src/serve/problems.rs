@@ -147,6 +147,7 @@ impl Found {
         }
         if runs_edge(s) {
             self.note("tls", tls::load(s).map(drop));
+            self.note("internal_tls", s.internal_tls.load().map(drop));
         }
     }
 

@@ -11,6 +11,7 @@ use telemetry::Redacted;
 
 use super::credential::Credential;
 use super::environment;
+use super::internal_tls::InternalTls;
 use super::layers::{Layers, Problems};
 use super::limits::Limits;
 use super::name_servers::Dns;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub sip: Sip,
     /// Certificates for SIP.
     pub tls: Tls,
+    /// Certificates between edges.
+    pub internal_tls: InternalTls,
     /// The edge.
     pub edge: Edge,
     /// The registrar.
@@ -156,6 +159,8 @@ pub struct Edge {
     /// How long a branch or group may ring before the next step.
     #[serde(with = "humantime_serde")]
     pub ring_timeout: Duration,
+    /// Whether registered phones are told to send their requests by way of this tier (Service-Route, RFC 3608).
+    pub service_route: bool,
     /// How long a server of another domain that did not answer is tried last.
     #[serde(with = "humantime_serde")]
     pub avoid_failed: Duration,
@@ -260,6 +265,7 @@ impl Default for Settings {
             domain: vec![Domain { name: "localhost".into(), ..Domain::default() }],
             sip: Sip::default(),
             tls: Tls::default(),
+            internal_tls: InternalTls::default(),
             edge: Edge::default(),
             registrar: Registrar::default(),
             call_control: CallControl::default(),
@@ -311,6 +317,7 @@ impl Default for Edge {
         let (local_nets, trusted, danger_reach) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             ring_timeout: own.ring_timeout,
+            service_route: own.service_route,
             avoid_failed: own.avoid_failed,
             dialog_lifetime: own.dialog_lifetime,
             local_nets,

@@ -15,7 +15,7 @@ use crate::forward::credentials;
 use crate::forward::fork::NewFork;
 use crate::forward::next_hop::{Way, Ways, draw};
 use crate::forward::plan;
-use crate::forward::secure::{self, Toward};
+use crate::forward::secure::{self, Toward, is_sips};
 use crate::forward::target::{LookUp, Target};
 use crate::forward::upstream::Upstream;
 use crate::reject::{Refused, Reject};
@@ -42,8 +42,12 @@ impl Stray {
     fn next_hop(&self) -> &[u8] {
         match self.target.routes.first().or(self.arrived.next_route.as_ref()) {
             Some(route) => NameAddr::parse(route).map_or(&**route, |address| address.uri),
-            None => self.target.uri.as_deref().unwrap_or(self.arrived.request_uri(&self.message)),
+            None => self.request_uri(),
         }
+    }
+
+    fn request_uri(&self) -> &[u8] {
+        self.target.uri.as_deref().unwrap_or(self.arrived.request_uri(&self.message))
     }
 }
 
@@ -89,7 +93,8 @@ impl Edge {
         if stray.message.max_forwards().is_ok_and(|hops| hops == Some(0)) {
             return self.drop_stray();
         }
-        match self.ways(cx, &stray.target, stray.next_hop()) {
+        let (next_hop, uri) = (stray.next_hop(), stray.request_uri());
+        match self.ways(cx, &stray.target, next_hop, is_sips(uri) || is_sips(next_hop)) {
             Ways::Ready(way) => self.send_copy(cx, &stray, &way),
             Ways::Resolve(host) => {
                 let (dns, transports) = (cx.dns().clone(), cx.transports());
@@ -103,7 +108,7 @@ impl Edge {
                 }
             }
             Ways::LookUp => self.look_up_stray(cx, stray),
-            Ways::Failed(_) => self.drop_stray(),
+            Ways::InClear | Ways::Failed(_) => self.drop_stray(),
         }
     }
 

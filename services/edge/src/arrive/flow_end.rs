@@ -1,11 +1,15 @@
 //! The end of a connection over which phones registered: the registrar is told at once. RFC 5626 5.3, 7
 
 use cluster_api::registrar::v1::{EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterResponse};
-use sip_endpoint::{Arrival, FlowId, Hop};
+use sip_endpoint::{Arrival, ClientKey, FlowId, Hop, Key};
 use sip_message::{HeaderId, Message};
 use tonic::{Code, Status};
 
 use crate::edge::{Completion, Cx, Edge, Timer};
+use crate::flow_token::FlowToken;
+use crate::forward::fork::ClientUse;
+use crate::forward::obstacle::Obstacle;
+use crate::forward::target::Target;
 
 /// The connection that a REGISTER binds its contacts to.
 #[derive(Debug)]
@@ -53,6 +57,38 @@ impl Edge {
     /// A connection has ended.
     pub(crate) fn end_flow(&mut self, cx: &mut Cx<'_>, flow: FlowId) {
         self.registered.end(flow);
+        self.arm_ended(cx);
+    }
+
+    /// The port of a phone is closed: its flow by datagrams is over, and the target after it is tried at once. Who reports that has
+    /// quoted the request, whose branch nobody guesses; it is the phone's host, or somebody on the way to it, who could as
+    /// well have kept the request to himself.
+    pub(crate) fn take_refusal(&mut self, cx: &mut Cx<'_>, key: ClientKey) {
+        let Some(ClientUse::Branch(id, branch)) = self.clients.get(&key) else { return };
+        let Some(fork) = self.forks.get_mut(id) else { return };
+        let Some(running) = fork.branches.get(branch.0 as usize).filter(|running| running.on_flow) else {
+            return;
+        };
+        let Target { aor, flow, .. } = running.target.clone();
+        // It is the flow of the token, and not another way to the same phone.
+        let is_it = |token: FlowToken| {
+            token.edge_id == self.config.id && cx.hop_of(Key::Client(key)) == Some(token.hop)
+        };
+        if !self.cluster.open(&flow).is_ok_and(is_it) {
+            return;
+        }
+        fork.obstacle = Some(Obstacle::Refused);
+        self.lose_flow(cx, &aor, &flow);
+    }
+
+    /// A binding's flow by datagrams is over. Whoever has been told by a sibling does not know whose it is, and leaves that to it.
+    pub(crate) fn lose_flow(&mut self, cx: &mut Cx<'_>, aor: &str, flow: &str) {
+        if aor.is_empty() {
+            return;
+        }
+        let outcome = if self.registered.lose(aor, flow) { "refused" } else { "lost" };
+        self.meters.ended_flows.with_label_values(&[outcome]).inc();
+        self.count_registered();
         self.arm_ended(cx);
     }
 

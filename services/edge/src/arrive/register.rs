@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use cluster_api::registrar::v1 as api;
-use sip_endpoint::{Arrival, ServerKey};
+use sip_endpoint::{Arrival, Key, ServerKey};
 use sip_message::{
     HeaderError, HeaderFault, HeaderId, Message, NameAddr, ResponseBuilder, Scheme, Uri, Written,
 };
@@ -15,6 +15,7 @@ use super::options;
 use super::out_of_dialog::digested_body;
 use crate::answer::pairs;
 use crate::capture::why;
+use crate::compose::uri_form;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::forward::plan::q_milli;
 use crate::reach::{Reach, Sender};
@@ -80,7 +81,8 @@ impl Edge {
             return self.reject(cx, key, &request, &self.decision_unavailable());
         };
         self.ring.note(&request, || why::registered(&decision));
-        match self.register_response(&request, &decision) {
+        let service_route = self.service_route(cx, key, &request, &decision);
+        match self.register_response(&request, &decision, service_route.as_deref()) {
             Some(response) => {
                 self.servers.remove(&key);
                 // The sender of a request that is challenged has not shown that it owns its address.
@@ -141,11 +143,38 @@ impl Edge {
         }
     }
 
-    fn register_response(&self, request: &Message, decision: &api::RegisterResponse) -> Option<Written> {
+    /// The way that a registered phone's own requests take: by the tier, as it is reached by the transport of the phone. RFC 3608 5, 6.1
+    ///
+    /// Not for one that registers through other proxies: they lead its requests here, and we know no way around them.
+    fn service_route(
+        &self,
+        cx: &Cx<'_>,
+        key: ServerKey,
+        request: &Message,
+        decision: &api::RegisterResponse,
+    ) -> Option<String> {
+        let is_neighbour = !request.has(HeaderId::Path) && request.values(HeaderId::Via).nth(1).is_none();
+        if !self.config.service_route || decision.status != 200 || !is_neighbour {
+            return None;
+        }
+        let hop = cx.hop_of(Key::Server(key))?;
+        let (scheme, param) = uri_form(cx.transport(hop)?);
+        Some(format!("<{scheme}:{}{param};lr>", cx.sent_by(hop)?))
+    }
+
+    fn register_response(
+        &self,
+        request: &Message,
+        decision: &api::RegisterResponse,
+        service_route: Option<&str>,
+    ) -> Option<Written> {
         let status = u16::try_from(decision.status).ok().filter(|status| (200..700).contains(status))?;
         let mut response = self.tags.begin(request, status, &decision.reason).ok()?;
         for contact in &decision.contacts {
             response = response.header(HeaderId::Contact, contact_value(contact)).ok()?;
+        }
+        if let Some(route) = service_route {
+            response = response.header(HeaderId::ServiceRoute, route).ok()?;
         }
         let challenge = if status == 407 { HeaderId::ProxyAuthenticate } else { HeaderId::WwwAuthenticate };
         for value in &decision.challenges {

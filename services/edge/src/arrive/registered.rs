@@ -64,6 +64,16 @@ impl Registered {
         }
     }
 
+    /// A flow by datagrams is over, over which this address of record was registered. `false` when there is no room to tell.
+    #[must_use]
+    pub(crate) fn lose(&mut self, aor: &str, token: &str) -> bool {
+        let has_room = self.len() < MOST;
+        if has_room {
+            self.ended.push(EndedFlow { to_uri: aor.to_owned(), flow: token.to_owned() });
+        }
+        has_room
+    }
+
     /// What waits to be told.
     pub(crate) fn ended(&mut self) -> &mut Gathered<EndedFlow> {
         &mut self.ended

@@ -79,6 +79,7 @@ pub(crate) fn branch_started(branch: BranchId, target: &Target, ways: &Ways) -> 
         Ways::Ready(_) => "to its address",
         Ways::Resolve(_) => "to the addresses of its host",
         Ways::LookUp => "the registrar is asked first",
+        Ways::InClear => "there is no TLS to the edge that has the flow",
         Ways::Failed(_) => "there is no way to it",
     };
     Decided::new(EDGE, format!("branch {} to {uri}", branch.0), format!("{}, {by}", target.cause))

@@ -15,8 +15,9 @@ use super::fork::{ClientUse, Fork, ForkId};
 use super::history;
 use super::lost_way::note_ringing;
 use super::next_hop::{Way, Ways, draw};
+use super::obstacle::{Obstacle, says_refused};
 use super::record_route::{self, Side};
-use super::secure::{self, Toward};
+use super::secure::{self, Toward, is_sips};
 use super::size::may_leave_flow;
 use super::target::Target;
 use super::upstream::Upstream;
@@ -41,7 +42,9 @@ pub(crate) struct Branch {
     /// The status that it ended with, for whoever is tried next.
     pub(crate) outcome: Option<u16>,
     /// The attempt went along the phone's own flow, or to the edge that has it.
-    on_flow: bool,
+    pub(crate) on_flow: bool,
+    /// It went to the edge that has it.
+    is_relayed: bool,
     /// The way that is left when the edge that has the flow is gone.
     beyond: Option<Hop>,
     /// What phones said that ring there.
@@ -67,7 +70,9 @@ impl Edge {
             fork.branches.len(),
             "branches begin in the order of their numbers"
         );
-        let ways = self.ways(cx, &target, next_hop(fork, &target));
+        let next_hop = next_hop(fork, &target);
+        let uri = target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        let ways = self.ways(cx, &target, next_hop, is_sips(uri) || is_sips(next_hop));
         fork.branches.push(Branch {
             target,
             breadth,
@@ -79,6 +84,7 @@ impl Edge {
             heard: false,
             outcome: None,
             on_flow: false,
+            is_relayed: false,
             beyond: None,
             ringing: Vec::new(),
             way: None,
@@ -110,6 +116,10 @@ impl Edge {
                 }
             }
             Ways::LookUp => self.look_up(cx, id, fork, branch),
+            Ways::InClear => {
+                fork.obstacle = Some(Obstacle::EdgeInClear);
+                self.fail_branch(cx, fork, branch, BranchFailure::Refused(480));
+            }
             Ways::Failed(failure) => self.fail_branch(cx, fork, branch, failure),
         }
     }
@@ -149,6 +159,10 @@ impl Edge {
         running.heard = true;
         if running.beyond.is_some() {
             note_ringing(running, &response);
+        }
+        if running.is_relayed && says_refused(&response) {
+            let Target { aor, flow, .. } = &running.target;
+            self.lose_flow(cx, aor, flow);
         }
         let is_unavailable = response.status() == Some(503);
         if let Some(at) = running.at {
@@ -277,13 +291,15 @@ impl Edge {
             Upstream::Exchange(asker) => asker.branch(branch.0, running.attempts),
         };
         running.attempts += 1;
-        running.on_flow = way.on_flow || way.relay.is_some();
+        running.is_relayed = way.relay.is_some();
+        running.on_flow = way.on_flow || running.is_relayed;
         running.beyond = way.beyond;
         running.way = Some(way.clone());
         let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
         let may_leave = may_leave_flow(&running.target, uri, way.hop);
         let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(unique));
         if copy.as_ref().is_some_and(|copy| !secure::may_leave(cx, copy, way.hop)) {
+            fork.obstacle = Some(Obstacle::PhoneInClear);
             return self.fail_branch(cx, fork, branch, BranchFailure::Refused(480));
         }
         let sent = match copy {

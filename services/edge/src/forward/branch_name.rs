@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-/// Makes branch parameters that are never repeated, in this life or another. RFC 3261 8.1.1.7
-#[derive(Debug)]
+use sha2::{Digest, Sha256};
+
+/// Makes branch parameters that are never repeated, in this life or another (RFC 3261 8.1.1.7), and that nobody guesses who has seen
+/// others: an ICMP error that quotes one was sent by somebody who had the request.
 pub(crate) struct BranchNames {
-    life: u64,
+    secret: [u8; 32],
     next: u64,
 }
 
@@ -13,7 +15,7 @@ pub(crate) struct BranchNames {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unique {
     /// Of a request that we forward.
-    Forwarded { life: u64, number: u64 },
+    Forwarded { proof: u64, number: u64 },
     /// Of a request of ours on behalf of another service: derived from what it stands for, so that sending it twice is,
     /// on the wire, a retransmission.
     Derived { origin: u64, number: u64, branch: u32, attempt: u32 },
@@ -22,22 +24,32 @@ pub(crate) enum Unique {
 }
 
 impl BranchNames {
-    /// Names for the life that this random number stands for.
-    pub(crate) fn new(life: u64) -> Self {
-        Self { life: life & 0xffff_ffff_ffff, next: 0 }
+    /// Names for the life with this random secret.
+    pub(crate) fn new(secret: [u8; 32]) -> Self {
+        Self { secret, next: 0 }
     }
 
     /// A new one.
     pub(crate) fn forwarded(&mut self) -> Unique {
         self.next += 1;
-        Unique::Forwarded { life: self.life, number: self.next }
+        // Both parts have their fixed length, so that nothing can be appended to them.
+        let digest = Sha256::new().chain_update(self.secret).chain_update(self.next.to_be_bytes()).finalize();
+        let proof = digest.first_chunk().map_or(0, |octets| u64::from_be_bytes(*octets));
+        Unique::Forwarded { proof, number: self.next }
+    }
+}
+
+/// A secret never shows itself.
+impl fmt::Debug for BranchNames {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("BranchNames").field("next", &self.next).finish_non_exhaustive()
     }
 }
 
 impl fmt::Display for Unique {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Forwarded { life, number } => write!(formatter, "{life:012x}-{number:x}"),
+            Self::Forwarded { proof, number } => write!(formatter, "{proof:016x}-{number:x}"),
             Self::Derived { origin, number, branch, attempt } => {
                 write!(formatter, "cc{origin:016x}-{number:x}-{branch:x}-{attempt:x}")
             }
@@ -59,11 +71,18 @@ mod tests {
     /// MSG-12
     #[test]
     fn forwarded_branches_never_repeat_and_derived_ones_always_do() {
-        let mut names = BranchNames::new(7);
+        let mut names = BranchNames::new([7; 32]);
         let mut seen = std::collections::HashSet::new();
         for _ in 0..10_000 {
             assert!(seen.insert(names.forwarded().to_string()));
         }
+        let proof = |name: Unique| match name {
+            Unique::Forwarded { proof, .. } => proof,
+            Unique::Derived { .. } | Unique::Stateless { .. } => 0,
+        };
+        let others = [7, 8].map(|secret| proof(BranchNames::new([secret; 32]).forwarded()));
+        assert_ne!(others[0], others[1], "another secret proves another thing");
+        assert_ne!(proof(names.forwarded()), proof(names.forwarded()));
         let derived =
             || Unique::Derived { origin: digest(b"call-1"), number: 3, branch: 0, attempt: 0 }.to_string();
         assert_eq!(derived(), derived());

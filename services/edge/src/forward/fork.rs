@@ -14,6 +14,7 @@ use sip_proxy::{
 use super::branch::Branch;
 use super::history;
 use super::lineage::{self, Diverted};
+use super::obstacle::Obstacle;
 use super::record_route::Side;
 use super::target::Target;
 use super::upstream::Upstream;
@@ -52,6 +53,8 @@ pub(crate) struct Fork {
     pub(crate) seen: Option<Box<Seen>>,
     /// The last forwarding that the caller was told of.
     pub(crate) announced: Option<Arc<Diverted>>,
+    /// What kept a branch from its target.
+    pub(crate) obstacle: Option<Obstacle>,
     timer: Option<(TimerId, Instant)>,
 }
 
@@ -132,6 +135,7 @@ impl Edge {
             cancel_reasons: Vec::new(),
             seen: new.seen.map(Box::new),
             announced: None,
+            obstacle: None,
             timer: None,
         });
         self.meters.forks.inc();
@@ -230,7 +234,7 @@ impl Edge {
                 Output::Fail { best, challenges } => {
                     self.see_failure(cx, &fork, &best);
                     let best = history::failed(&fork, best);
-                    self.fail_up(cx, &fork.upstream, &fork.request, best, &challenges);
+                    self.fail_up(cx, &fork, best, &challenges);
                 }
                 Output::Redirected { branch, response } => {
                     let mut groups = super::plan::redirection(&response);

@@ -2,7 +2,8 @@
 //!
 //! - `fork.rs`: one request and its response context; `branch.rs`: one of its branches on the wire.
 //! - `plan.rs`, `target.rs`: where it may go; `next_hop.rs`, `size.rs`: the way to one target; `avoided.rs`: servers that failed.
-//! - `secure.rs`: what `sips` forbids, and for whom a connection is made; `off_limits.rs`: where nobody is led.
+//! - `secure.rs`: what `sips` forbids, and for whom a connection is made; `off_limits.rs`: where nobody is led; `obstacle.rs`: what
+//!   kept a request from a phone.
 //! - `record_route.rs`, `diversion.rs`, `history.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
 //! - `answered.rs`: challenges of trunks, which the registrar answers;
 //! - `lineage.rs`: how a request came to a target, whose it is and by which forwardings; `announce.rs`: what the caller hears of it.
@@ -26,6 +27,7 @@ mod history_entry;
 pub(crate) mod lineage;
 mod lost_way;
 pub(crate) mod next_hop;
+pub(crate) mod obstacle;
 pub(crate) mod off_limits;
 pub(crate) mod plan;
 pub(crate) mod record_route;

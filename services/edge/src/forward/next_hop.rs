@@ -57,6 +57,8 @@ pub(crate) enum Ways {
     Resolve(HostTarget),
     /// The target is an address of a domain of ours: the registrar knows more.
     LookUp,
+    /// The edge that has the flow is reached in clear only, and the request may not be. RFC 3261 26.2.2
+    InClear,
     /// There is none.
     Failed(BranchFailure),
 }
@@ -70,9 +72,19 @@ impl Ways {
             Self::Ready(_) => "address",
             Self::Resolve(_) => "name",
             Self::LookUp => "lookup",
+            Self::InClear => "no_tls_between_edges",
             Self::Failed(_) => "none",
         }
     }
+}
+
+/// Why a flow token leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoWay {
+    /// The flow is gone, or its edge.
+    Gone,
+    /// There is no TLS to the edge that has it.
+    InClear,
 }
 
 /// What decides among servers of equal standing: the same for all requests of a call and in every edge, also where no state is kept of
@@ -82,19 +94,22 @@ pub(crate) fn draw(request: &Message) -> u64 {
 }
 
 impl Edge {
-    /// The way to a target whose next hop by URI is `next_hop`.
-    pub(crate) fn ways(&self, cx: &mut Cx<'_>, target: &Target, next_hop: &[u8]) -> Ways {
+    /// The way to a target whose next hop by URI is `next_hop`; `secure`: by TLS alone.
+    pub(crate) fn ways(&self, cx: &mut Cx<'_>, target: &Target, next_hop: &[u8], secure: bool) -> Ways {
         if target.look_up == LookUp::First && target.flow.is_empty() {
             return Ways::LookUp;
         }
         if !target.flow.is_empty() {
-            match self.flow_way(cx, &target.flow) {
-                Some(way) => return Ways::Ready(way),
+            match self.flow_way(cx, &target.flow, secure) {
+                Ok(way) => return Ways::Ready(way),
+                Err(NoWay::InClear) => return Ways::InClear,
                 // A flow that is gone leaves the received address of a UDP binding, and nothing of a stream.
-                None if target.received.is_none_or(|(transport, _)| transport != Transport::Udp) => {
+                Err(NoWay::Gone)
+                    if target.received.is_none_or(|(transport, _)| transport != Transport::Udp) =>
+                {
                     return Ways::Failed(BranchFailure::FlowFailed);
                 }
-                None => {}
+                Err(NoWay::Gone) => {}
             }
         }
         if let Some((Transport::Udp, address)) = target.received
@@ -108,27 +123,39 @@ impl Edge {
         self.uri_ways(cx, target, next_hop)
     }
 
-    /// The way that a flow token stands for, if it is still there.
-    pub(crate) fn flow_way(&self, cx: &mut Cx<'_>, token: &str) -> Option<Way> {
-        let flow = self.cluster.open(token).ok()?;
+    /// The way that a flow token stands for. Between edges a request that has to be secure takes TLS, and any other one TCP.
+    ///
+    /// # Errors
+    /// When it is not there, or not for a request that has to be secure.
+    pub(crate) fn flow_way(&self, cx: &mut Cx<'_>, token: &str, secure: bool) -> Result<Way, NoWay> {
+        let flow = self.cluster.open(token).map_err(|_| NoWay::Gone)?;
         let ours = flow.edge_id == self.config.id && flow.epoch == self.config.epoch;
         if ours && cx.is_alive(flow.hop) {
-            return Some(Way::along(flow.hop));
+            return Ok(Way::along(flow.hop));
         }
         // Without the edge that has the flow, datagrams of this one may still get through to the phone.
         let beyond = match flow.hop {
-            Hop::Udp { peer, .. } => cx.hop_to(Transport::Udp, peer),
-            Hop::Flow(_) => None,
+            Hop::Udp { peer, .. } if !secure => cx.hop_to(Transport::Udp, peer),
+            Hop::Udp { .. } | Hop::Flow(_) => None,
         };
         // RFC 5626 5.3: the edge that has the flow delivers. A NAT lets datagrams of no other one in either.
         let sibling = self.cluster.sibling(&flow.edge_id, flow.epoch).filter(|_| !ours);
-        let sip = sibling.and_then(|sibling| sibling.sip);
-        match sip.and_then(|sip| Some((sip, cx.hop_to(Transport::Tcp, sip)?))) {
-            Some((sip, hop)) => {
-                let relay = Bytes::from(format!("<sip:{token}@{sip};lr>"));
-                Some(Way { hop, relay: Some(relay), on_flow: false, beyond, phone: flow.phone })
+        let (scheme, to) = match (sibling, secure) {
+            (None, _) => ("sip", None),
+            (Some(sibling), false) => {
+                ("sip", sibling.sip.and_then(|sip| Some((sip, cx.hop_to(Transport::Tcp, sip)?))))
             }
-            None => beyond.map(Way::along),
+            (Some(sibling), true) => {
+                let by_tls = sibling.sip_tls.and_then(|sip| Some((sip, cx.hop_to_sibling(sip)?)));
+                ("sips", Some(by_tls.ok_or(NoWay::InClear)?))
+            }
+        };
+        match to {
+            Some((sip, hop)) => {
+                let relay = Bytes::from(format!("<{scheme}:{token}@{sip};lr>"));
+                Ok(Way { hop, relay: Some(relay), on_flow: false, beyond, phone: flow.phone })
+            }
+            None => beyond.map(Way::along).ok_or(NoWay::Gone),
         }
     }
 
@@ -137,7 +164,7 @@ impl Edge {
     pub(crate) fn own_target(&self, cx: &mut Cx<'_>, flow: &str, arrived: &Arrived, initial: bool) -> Target {
         let own_flow = arrived.own_routes.last().and_then(|route| flow_of(route));
         let flow = own_flow.unwrap_or_else(|| flow.to_owned());
-        let alive = !flow.is_empty() && self.flow_way(cx, &flow).is_some();
+        let alive = !flow.is_empty() && self.flow_way(cx, &flow, false).is_ok();
         let look_up = if initial && !arrived.is_routed() { LookUp::First } else { LookUp::Ours };
         Target { flow: if alive { flow } else { String::new() }, look_up, ..Target::of_uri(None) }
     }

@@ -36,6 +36,7 @@ fn target(target: api::Target, cause: &Arc<str>) -> Target {
             () => LookUp::Never,
         },
         flow: target.flow,
+        aor: Arc::from(target.aor),
         routes: target.route.into_iter().map(Bytes::from).collect(),
         received: parse_received(&target.received),
         instance: (!target.instance.is_empty()).then(|| Arc::from(target.instance)),

@@ -33,8 +33,12 @@ pub(crate) fn may_leave(cx: &Cx<'_>, copy: &Message, hop: Hop) -> bool {
     !is_secure(copy) || cx.transport(hop).is_some_and(|transport| transport.is_secure())
 }
 
+/// Does the URI ask for TLS on every hop?
+pub(crate) fn is_sips(uri: &[u8]) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
+}
+
 fn is_secure(copy: &Message) -> bool {
-    let is_sips = |uri: &[u8]| uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"));
     let next = copy.addresses(HeaderId::Route).next().and_then(Result::ok);
     copy.request_uri().is_some_and(is_sips) || next.is_some_and(|route| is_sips(route.uri))
 }

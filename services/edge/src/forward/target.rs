@@ -17,6 +17,8 @@ pub(crate) struct Target {
     pub(crate) uri: Option<Bytes>,
     /// Flow token of the binding; empty when it has none.
     pub(crate) flow: String,
+    /// The address of record whose binding it is; empty when it is none.
+    pub(crate) aor: Arc<str>,
     /// Route values, top first.
     pub(crate) routes: Vec<Bytes>,
     /// Where UDP reaches it from any edge.
@@ -50,6 +52,7 @@ impl Target {
         Self {
             uri,
             flow: String::new(),
+            aor: Arc::from(""),
             routes: Vec::new(),
             received: None,
             instance: None,

@@ -4,6 +4,8 @@ use sip_endpoint::{Arrival, Hop, RespondError, ServerKey};
 use sip_message::{HeaderId, Message, Method, Uri};
 use sip_proxy::Best;
 
+use super::fork::Fork;
+use super::obstacle;
 use super::record_route;
 use super::target::Target;
 use crate::answer::challenges;
@@ -122,8 +124,7 @@ impl Edge {
     pub(crate) fn fail_up(
         &mut self,
         cx: &mut Cx<'_>,
-        upstream: &Upstream,
-        request: &Message,
+        Fork { upstream, request, arrived, obstacle, .. }: &Fork,
         best: Best<Message>,
         challenges: &[Message],
     ) {
@@ -137,12 +138,19 @@ impl Edge {
         if request.method() == Method::Cancel {
             return self.reject(cx, key, request, &Reject::DoesNotExist);
         }
-        let status = best.status_upstream();
+        let status = match best.status() {
+            430 if obstacle::is_relayed(&arrived.own_routes) => 430,
+            _ => best.status_upstream(),
+        };
         let response = match best {
             Best::Received(response) if response.status() == Some(status) => {
                 with_challenges(&response, challenges)
             }
-            Best::Received(_) | Best::Local(_) => self.tags.answer(request, status, "", []).ok(),
+            Best::Received(_) | Best::Local(_) => {
+                let warning = obstacle.and_then(|obstacle| obstacle.warning(status));
+                let warning = warning.iter().map(|warning| (HeaderId::Warning.as_str(), warning.as_str()));
+                self.tags.answer(request, status, "", warning).ok()
+            }
         };
         // RFC 4320 4.2: nobody waits for a 408 to another request than INVITE; the transaction ends by itself.
         if status == 408 && request.method() != Method::Invite {

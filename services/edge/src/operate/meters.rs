@@ -134,7 +134,7 @@ impl Meters {
             ),
             ended_flows: metrics.counters(
                 "edge_ended_flows_total",
-                "Batches of ended flows told to the registrar or failed, and registrations whose end is not told",
+                "Batches of ended flows told to the registrar or failed, flows by datagrams whose port is refused, and registrations whose end is not told",
                 &["outcome"],
             ),
             registered: metrics.gauge(

@@ -25,6 +25,7 @@ mod operation;
 mod passing;
 mod peer;
 mod races;
+mod refused_flow;
 mod registration;
 mod rig;
 mod seen;

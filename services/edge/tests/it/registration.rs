@@ -1,12 +1,14 @@
 //! REGISTER through the edge.
 
-use cluster_api::registrar::v1::{RegisterResponse, RegisteredContact};
+use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::registrar::v1::{Refuse, RegisterResponse, RegisteredContact};
 use cluster_rpc::membership::View;
 use sip_message::HeaderId;
 
 use crate::peer::values;
 use crate::rig::{Rig, only_member};
 use crate::services::FakeLocation;
+use crate::stream::Connection;
 
 /// REG-12, REG-15, OBD-01
 #[tokio::test]
@@ -152,4 +154,43 @@ async fn a_register_with_a_contact_that_cannot_be_read_is_refused_as_a_whole() {
         .await;
     phone.receive_status(400).await;
     assert!(location.registered.lock().unwrap().is_empty());
+}
+
+/// REG-21: each 200, that to a query too, names the tier as it is reached by the phone's transport, and a request along it is one like
+/// any other; who registers through another proxy is told nothing, nor is one that is refused.
+#[tokio::test]
+async fn a_registered_phone_is_told_the_way_of_its_requests() {
+    let location = FakeLocation::full(
+        |_| Ok(Plan::Refuse(Refuse { status: 404, ..Refuse::default() })),
+        |request| {
+            let status = if request.to_uri.contains("mallory") { 403 } else { 200 };
+            RegisterResponse { status, ..RegisterResponse::default() }
+        },
+    );
+    let rig = Rig::with(location.clone()).await;
+    let phone = rig.peer().await;
+    let told = async |branch: &str, user: &str, lines: &[&str], status: u16| {
+        let (from, to) =
+            (format!("From: <sip:{user}@example.com>;tag=f"), format!("To: <sip:{user}@example.com>"));
+        let call_id = format!("Call-ID: {branch}");
+        let all: Vec<&str> = [&*from, &*to, &*call_id].into_iter().chain(lines.iter().copied()).collect();
+        phone.request("REGISTER sip:example.com", branch, &all).await;
+        values(&phone.receive_status(status).await, HeaderId::ServiceRoute)
+    };
+    let route = format!("<sip:{};lr>", rig.address);
+    assert_eq!(told("r1", "alice", &["Contact: <sip:alice@192.0.2.7>"], 200).await, [route.clone()]);
+    assert_eq!(told("r2", "alice", &[], 200).await, [route.clone()]);
+    assert_eq!(told("r3", "alice", &["Path: <sip:p.example;lr>"], 200).await, [""; 0]);
+    assert_eq!(told("r4", "mallory", &[], 403).await, [""; 0]);
+    let along = format!("Route: {route}");
+    let lines = ["From: <sip:alice@example.com>;tag=f", "To: <sip:bob@example.com>", "Call-ID: c1", &along];
+    phone.request("INVITE sip:bob@example.com", "i1", &lines).await;
+    phone.receive_status(404).await;
+    assert_eq!(location.routed.lock().unwrap()[0].request_uri, "sip:bob@example.com");
+
+    let mut connected = Connection::to(rig.address).await;
+    let lines = ["From: <sip:alice@example.com>;tag=f", "To: <sip:alice@example.com>", "Call-ID: r5"];
+    connected.request("REGISTER sip:example.com", "r5", &lines).await;
+    let by_tcp = values(&connected.receive_status(200).await, HeaderId::ServiceRoute);
+    assert_eq!(by_tcp, [format!("<sip:{};transport=tcp;lr>", rig.address)]);
 }
