@@ -116,6 +116,15 @@ annotations:
 {{- join "," $listeners -}}
 {{- end -}}
 
+{{/* The Secrets of domains with a certificate of their own, separated by commas. */}}
+{{- define "carillon.domainSecrets" -}}
+{{- $secrets := list -}}
+{{- range .Values.sip.extraDomains -}}
+{{- with .tlsSecret -}}{{- $secrets = append $secrets . -}}{{- end -}}
+{{- end -}}
+{{- join "," ($secrets | uniq) -}}
+{{- end -}}
+
 {{/* Which of tls, ws and wss are open, separated by commas. */}}
 {{- define "carillon.streams" -}}
 {{- $edge := .Values.edge -}}

@@ -11,6 +11,14 @@
 {{- if and $edge.tls.caSecret (not $edge.tls.existingSecret) -}}
 {{- fail "edge.tls.caSecret says whom to believe, and there is nothing to show: say edge.tls.existingSecret." -}}
 {{- end -}}
+{{- range .Values.sip.extraDomains -}}
+{{- if and .tlsSecret (not $edge.tls.existingSecret) -}}
+{{- fail (printf "sip.extraDomains: %s has a certificate, and SIP over TLS is not served: say edge.tls.existingSecret, for those that ask for no domain." .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $edge.internalTls.existingSecret (has (int $edge.internalTls.port) (list (int $edge.ports.udp) (int $edge.ports.tcp) (int $edge.ports.tls) (int $edge.ports.ws) (int $edge.ports.wss))) -}}
+{{- fail "edge.internalTls.port is one of edge.ports: the edges reach each other at a port of its own, which no Service opens." -}}
+{{- end -}}
 {{- if and (contains "POD_INDEX" $udp) (ne $edge.exposure "perPod") -}}
 {{- fail "edge.advertise.udp holds {index}, which only pods of edge.exposure=perPod have." -}}
 {{- end -}}

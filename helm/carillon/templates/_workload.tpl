@@ -59,6 +59,13 @@ spec:
           hostPort: {{ index $values.ports . }}
           {{- end }}
         {{- end }}
+        {{- if $values.internalTls.existingSecret }}
+        - name: sip-internal
+          containerPort: {{ $values.internalTls.port }}
+          {{- if $hostNetwork }}
+          hostPort: {{ $values.internalTls.port }}
+          {{- end }}
+        {{- end }}
         {{- end }}
       env:
         - name: POD_NAME
@@ -116,6 +123,17 @@ spec:
         {{- if $values.tls.caSecret }}
         - name: CARILLON_TLS_CA
           value: /etc/carillon/tls-ca/ca.crt
+        {{- end }}
+        {{- if $values.internalTls.existingSecret }}
+        # In the family in which the pods reach each other.
+        - name: CARILLON_INTERNAL_TLS_LISTEN
+          value: {{ printf "%s:%d" (ternary "[::]" "0.0.0.0" (eq (first $root.Values.ipFamilies) "IPv6")) (int $values.internalTls.port) | quote }}
+        - name: CARILLON_INTERNAL_TLS_CERT
+          value: /etc/carillon/internal-tls/tls.crt
+        - name: CARILLON_INTERNAL_TLS_KEY
+          value: /etc/carillon/internal-tls/tls.key
+        - name: CARILLON_INTERNAL_TLS_CA
+          value: /etc/carillon/internal-tls/ca.crt
         {{- end }}
         {{- else if and $root.Values.redis.existingSecret (not $root.Values.redis.deploy) }}
         - name: CARILLON_REDIS
@@ -188,6 +206,21 @@ spec:
               name: {{ . }}
               items:
                 - {key: ca.crt, path: tls-ca/ca.crt}
+          {{- end }}
+          {{- range (include "carillon.domainSecrets" $root | splitList "," | compact) }}
+          - secret:
+              name: {{ . }}
+              items:
+                - {key: tls.crt, path: tls-domains/{{ . }}/tls.crt}
+                - {key: tls.key, path: tls-domains/{{ . }}/tls.key}
+          {{- end }}
+          {{- with $values.internalTls.existingSecret }}
+          - secret:
+              name: {{ . }}
+              items:
+                - {key: tls.crt, path: internal-tls/tls.crt}
+                - {key: tls.key, path: internal-tls/tls.key}
+                - {key: ca.crt, path: internal-tls/ca.crt}
           {{- end }}
           {{- end }}
     {{- with $values.extraVolumes }}
