@@ -83,6 +83,7 @@ impl Effect {
 
 /// The kinds of effect.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Oneof)]
+#[expect(clippy::large_enum_variant, reason = "most effects are requests")]
 pub enum What {
     /// Send a request.
     #[prost(message, tag = "5")]

@@ -154,7 +154,7 @@ impl Rig {
 impl Wires {
     fn invite(&self, lines: &str) {
         let max_forwards = if lines.contains("Max-Forwards") { "" } else { "Max-Forwards: 70\r\n" };
-        self.from_alice(&format!(
+        self.alice_sends(&format!(
             "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKi\r\n{max_forwards}\
              From: \"Alice \\\"A\\\"\" <sip:alice@example.com>;tag=at\r\nTo: <sip:bob@example.com>\r\nCall-ID: c\r\n\
              CSeq: 1 INVITE\r\nContact: <sip:alice@{ALICE}>\r\n{lines}Content-Length: 0\r\n\r\n"
@@ -163,7 +163,7 @@ impl Wires {
 
     fn prack(&self, call_id: &str, rack: &str) {
         let branch = rack.replace(' ', "");
-        self.from_alice(&format!(
+        self.alice_sends(&format!(
             "PRACK sip:cc.{call_id}.a@{} SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
              From: <sip:alice@example.com>;tag=at\r\nTo: <sip:bob@example.com>;tag=ct\r\nCall-ID: c\r\n\
              CSeq: 2 PRACK\r\nRAck: {rack}\r\nContent-Length: 0\r\n\r\n",
@@ -171,7 +171,7 @@ impl Wires {
         ));
     }
 
-    fn from_alice(&self, text: &str) {
+    fn alice_sends(&self, text: &str) {
         let alice: SocketAddr = ALICE.parse().unwrap();
         self.bring(vec![(alice, Bytes::from(text.to_owned()))]);
     }

@@ -37,7 +37,7 @@ fn every_stage_of_a_caller_knows_every_input() {
     assert_eq!(table.lines().count(), GOLDEN.lines().count());
 }
 
-fn stages() -> Vec<(&'static str, Ladder)> {
+pub fn stages() -> Vec<(&'static str, Ladder)> {
     let early = |tag: &str| Answer::new(183).tag(tag).reliable(1).sdp(&sdp(&["audio 5000"]));
     let mut stages = Vec::new();
     let mut keep = |name, t: &Ladder| {
