@@ -97,16 +97,7 @@ async fn a_call_of_phones_is_ended_by_the_application() {
 /// The same with each phone at an edge of its own, and the edge that took the INVITE dead by the time of the hangup.
 #[tokio::test]
 async fn an_answered_call_is_ended_by_another_edge_than_the_one_that_set_it_up() {
-    let redis = Redis::start();
-    let registrar =
-        Carillon::serve(&["--roles", "registrar", "--redis", &redis.url(), "--id", "registrar-1"]);
-    let at = format!("registrar={}", registrar.api);
-    let calls =
-        ["--roles", "call-control", "--redis", &redis.url(), "--id", "call-control-1", "--peers", &at];
-    let calls = Carillon::serve(&calls);
-    let engine = format!("call-control={}", calls.api);
-    let edge = |id| Carillon::serve(&["--roles", "edge", "--id", id, "--peers", &at, "--peers", &engine]);
-    let (mut first, second) = (edge("edge-1"), edge("edge-2"));
+    let Tier { mut first, second, registrar, calls, redis: _redis } = Tier::start();
     accounts(&registrar);
     let mut alice = phone(&first, "alice", at_once()).await;
     let mut bob = phone(&second, "bob", at_once()).await;
@@ -119,4 +110,45 @@ async fn an_answered_call_is_ended_by_another_edge_than_the_one_that_set_it_up()
     ended_by_peer(&mut bob).await;
     let ended = told(&mut watch, call_event::Type::Ended).await.outcome.expect("an outcome");
     assert_eq!(ended.ended_by, "api");
+}
+
+/// TXN-17, F1: the edge that took the INVITE dies while bob rings at another one: bob's phone stops ringing, the application learns why.
+#[tokio::test]
+async fn a_phone_stops_ringing_when_the_edge_that_called_it_dies() {
+    let Tier { mut first, second, registrar, calls, redis: _redis } = Tier::start();
+    accounts(&registrar);
+    let alice = phone(&first, "alice", at_once()).await;
+    let mut bob = phone(&second, "bob", Answer::After(Duration::from_secs(3600))).await;
+    let mut watch = Watch::begin_all(&calls).await;
+    alice.act(Remote::Dial("sip:bob@localhost".into())).await;
+    told(&mut watch, call_event::Type::LegRinging).await;
+    first.kill();
+    ended_by_peer(&mut bob).await;
+    let ended = told(&mut watch, call_event::Type::Ended).await.outcome.expect("an outcome");
+    assert_eq!(ended.ended_by, "carillon");
+}
+
+/// Two edges, and what they need.
+struct Tier {
+    first: Carillon,
+    second: Carillon,
+    registrar: Carillon,
+    calls: Carillon,
+    redis: Redis,
+}
+
+impl Tier {
+    fn start() -> Self {
+        let redis = Redis::start();
+        let registrar =
+            Carillon::serve(&["--roles", "registrar", "--redis", &redis.url(), "--id", "registrar-1"]);
+        let at = format!("registrar={}", registrar.api);
+        let calls =
+            ["--roles", "call-control", "--redis", &redis.url(), "--id", "call-control-1", "--peers", &at];
+        let calls = Carillon::serve(&calls);
+        let engine = format!("call-control={}", calls.api);
+        let edge = |id| Carillon::serve(&["--roles", "edge", "--id", id, "--peers", &at, "--peers", &engine]);
+        let (first, second) = (edge("edge-1"), edge("edge-2"));
+        Self { first, second, registrar, calls, redis }
+    }
 }
