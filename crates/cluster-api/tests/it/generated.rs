@@ -49,7 +49,7 @@ fn generate(target: &Path) {
         .out_dir(target)
         .bytes(".carillon")
         // their own `Debug` shows no password
-        .skip_debug([".carillon.registrar.v1.TrunkCredentials"])
+        .skip_debug([".carillon.registrar.v1.Account", ".carillon.registrar.v1.TrunkCredentials"])
         .compile_fds(files.clone())
         .expect("the proto files generate");
     for file in &mut files.file {

@@ -54,10 +54,11 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     if bindings.is_empty() {
-        return Ok(match asked {
+        match asked {
             Some(aor) => say!("no bindings of {}", shown(&aor))?,
             None => say!("no bindings")?,
-        });
+        }
+        return Ok(());
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header([

@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 
 use cluster_api::cluster::v1::Member;
-use sip_message::Uri;
-
-use crate::domains::user_aor;
+use sip_message::{Scheme, Uri};
 
 /// Does the contact name the address of record itself, however it is written, or a GRUU of it? RFC 5627 5.1
 ///
@@ -20,7 +18,9 @@ pub(crate) fn is_itself(contact: &Uri<'_>, aor: &str) -> bool {
     };
     contact.port.is_none_or(|port| port == default)
         && is_of_host()
-        && user_aor(contact).is_some_and(|named| named == aor)
+        && matches!(contact.scheme, Scheme::Sip | Scheme::Sips)
+        && contact.user.is_some()
+        && contact.aor().is_some_and(|named| named == aor)
 }
 
 /// Is it an address at which an edge of the tier is reached by the others?

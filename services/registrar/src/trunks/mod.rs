@@ -150,7 +150,8 @@ impl Shared {
         let is_wanted = |trunk: &Trunk| {
             trunk.trunk_id > request.page_token && (domain.is_empty() || trunk.domains.contains(&domain))
         };
-        let mut trunks: Vec<Trunk> = all.into_iter().filter(is_wanted).map(|trunk| standings.show(trunk)).collect();
+        let mut trunks: Vec<Trunk> =
+            all.into_iter().filter(is_wanted).map(|trunk| standings.show(trunk)).collect();
         let has_more = trunks.len() > size;
         trunks.truncate(size);
         let last = trunks.last().filter(|_| has_more).map(|trunk| trunk.trunk_id.clone());

@@ -45,10 +45,8 @@ impl Rig {
         }));
         let store = Arc::new(HookedStore::new(memory.clone(), Counting::default()));
         let domain = |name: &str, auth| DomainConfig { name: name.to_owned(), auth, realm: None };
-        let config = Config {
-            domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)],
-            ..config
-        };
+        let config =
+            Config { domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)], ..config };
         let replica = |seed| {
             let entropy = Arc::new(SeededEntropy::new(seed));
             let deps = Deps { store: store.clone(), entropy, metrics: telemetry::Metrics::new() };
