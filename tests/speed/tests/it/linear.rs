@@ -13,10 +13,13 @@ const SHORT: usize = 1_000;
 /// Short enough that most tries are over before another process has its turn.
 const LONG: usize = 20_000;
 
+/// So many octets of one kind.
+type Shape = fn(usize) -> String;
+
 /// T28: of the shapes that parsers stumble over.
 #[test]
 fn reading_takes_no_longer_for_each_octet_of_a_long_message() {
-    let shapes: [(&str, fn(usize) -> String); 8] = [
+    let shapes: [(&str, Shape); 8] = [
         ("many headers", |size| "X-A: b\r\n".repeat(size / 8)),
         ("one header", |size| format!("Subject: {}\r\n", "x".repeat(size))),
         ("one folded header", |size| format!("Subject: x{}\r\n", "\r\n x".repeat(size / 4))),
