@@ -210,7 +210,13 @@ mod tests {
     /// OBD-01
     #[test]
     fn tokens_outlive_a_change_of_the_key_and_others_read_the_new_ones() {
-        let token = FlowToken { edge_id: "e1".into(), epoch: 5, hop: Hop::Flow(FlowId(1)), phone: None };
+        let token = FlowToken {
+            edge_id: "e1".into(),
+            epoch: 5,
+            hop: Hop::Flow(FlowId(1)),
+            phone: None,
+            is_named: false,
+        };
         let (mut one, mut other) =
             (Cluster::alone(FlowKey::new([0; 32])), Cluster::alone(FlowKey::new([9; 32])));
         let early = one.seal(&token);

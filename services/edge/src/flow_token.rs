@@ -30,6 +30,8 @@ pub(crate) struct FlowToken {
     pub(crate) hop: Hop,
     /// Who is at the far end of a connection, and by what: so other edges know what to show them of this tier.
     pub(crate) phone: Option<(Transport, SocketAddr)>,
+    /// The phone named this very address: a URI of its that leads elsewhere since is where it has moved to. RFC 3261 12.2.1.2
+    pub(crate) is_named: bool,
 }
 
 /// A text that this cluster never sealed.
@@ -38,6 +40,8 @@ pub(crate) struct FlowToken {
 pub(crate) struct BadToken;
 
 const VERSION: u8 = 1;
+/// Stands beside the family of the address of datagrams.
+const NAMED: u8 = 8;
 /// Octets of the seal: 80 bits, as in the example of RFC 5626 5.2.
 pub(crate) const SEAL: usize = 10;
 
@@ -61,7 +65,7 @@ impl FlowKey {
                 }
             }
             Hop::Udp { socket: SocketId(socket), peer } => {
-                octets.push(family(peer));
+                octets.push(family(peer) | if token.is_named { NAMED } else { 0 });
                 octets.extend_from_slice(&socket.to_be_bytes());
                 write_address(&mut octets, peer);
             }
@@ -157,14 +161,15 @@ fn read(body: &[u8]) -> Option<FlowToken> {
     let (epoch, body) = body.split_first_chunk::<6>()?;
     let (kind, body) = body.split_first()?;
     let flow_id = |flow: &[u8; 8]| Hop::Flow(FlowId(u64::from_be_bytes(*flow)));
+    let is_named = *kind < 16 && kind & NAMED != 0;
     let (hop, phone, rest) = match kind {
         0 => {
             let (flow, rest) = body.split_first_chunk::<8>()?;
             (flow_id(flow), None, rest)
         }
-        4 | 6 => {
+        4 | 6 | 12 | 14 => {
             let (socket, body) = body.split_first_chunk::<2>()?;
-            let (peer, rest) = read_address(*kind, body)?;
+            let (peer, rest) = read_address(kind & !NAMED, body)?;
             (Hop::Udp { socket: SocketId(u16::from_be_bytes(*socket)), peer }, None, rest)
         }
         connection => {
@@ -178,7 +183,7 @@ fn read(body: &[u8]) -> Option<FlowToken> {
     let mut wide = [0; 8];
     wide[2..].copy_from_slice(epoch);
     let edge_id = std::str::from_utf8(rest).ok()?.to_owned();
-    Some(FlowToken { edge_id, epoch: u64::from_be_bytes(wide), hop, phone })
+    Some(FlowToken { edge_id, epoch: u64::from_be_bytes(wide), hop, phone, is_named })
 }
 
 #[cfg(test)]
@@ -186,8 +191,17 @@ mod tests {
     use super::*;
 
     fn tokens() -> Vec<FlowToken> {
-        let of =
-            |hop| FlowToken { edge_id: "carillon-edge-0".into(), epoch: 1_763_700_000_123, hop, phone: None };
+        let of = |hop| FlowToken {
+            edge_id: "carillon-edge-0".into(),
+            epoch: 1_763_700_000_123,
+            hop,
+            phone: None,
+            is_named: false,
+        };
+        let named = |peer: &str| FlowToken {
+            is_named: true,
+            ..of(Hop::Udp { socket: SocketId(3), peer: peer.parse().unwrap() })
+        };
         let connected = |transport, peer: &str| FlowToken {
             phone: Some((transport, peer.parse().unwrap())),
             ..of(Hop::Flow(FlowId(8)))
@@ -199,6 +213,8 @@ mod tests {
             connected(Transport::Ws, "192.0.2.1:1"),
             connected(Transport::Wss, "[2001:db8::1]:65535"),
             of(Hop::Udp { socket: SocketId(3), peer: "192.0.2.1:5070".parse().unwrap() }),
+            named("192.0.2.1:5070"),
+            named("[2001:db8::1]:5060"),
             of(Hop::Udp { socket: SocketId(0), peer: "[2001:db8::1]:5060".parse().unwrap() }),
         ]
     }

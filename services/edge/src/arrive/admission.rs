@@ -9,7 +9,6 @@ use super::out_of_dialog::Pending;
 use super::presence;
 use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse};
-use crate::flow_token::flow_of;
 use crate::legs;
 use crate::operate::pressure::Importance;
 use crate::reject::{Refused, Reject};
@@ -120,7 +119,7 @@ impl Edge {
             return Err(Refused::new(pending.request, Refusal::LoopDetected));
         }
         // A request along a route that we recorded needs no decision: the one that opened the dialog had it. PXY-27
-        let flow = pending.arrived.own_routes.last().and_then(|route| flow_of(route));
+        let flow = self.flow_of_route(&pending.request, &pending.arrived);
         // The token of a flow is known to whoever was called from it: without the mark it opens nothing.
         let may_continue = in_dialog || flow.is_some();
         let is_forged = flow.as_deref().is_some_and(|flow| self.cluster.open(flow).is_err());

@@ -9,7 +9,6 @@ use tonic::Status;
 
 use super::out_of_dialog::Pending;
 use crate::edge::{Completion, Cx, Edge};
-use crate::flow_token::flow_of;
 use crate::forward::branch_name::{Unique, digest};
 use crate::forward::credentials;
 use crate::forward::fork::NewFork;
@@ -31,10 +30,9 @@ pub(crate) struct Stray {
 
 impl Stray {
     /// An ACK that passes through. RFC 3261 16.11
-    pub(crate) fn passing(message: Message, arrived: Arrived) -> Self {
+    pub(crate) fn passing(message: Message, arrived: Arrived, flow: Option<String>) -> Self {
         let upstream = message.top_via().ok().and_then(|via| via.branch).unwrap_or_default();
         let unique = Unique::Stateless { origin: digest(upstream.as_bytes()) };
-        let flow = arrived.own_routes.last().and_then(|route| flow_of(route));
         Self { target: routed_target(flow), message, arrived, unique }
     }
 
@@ -81,7 +79,7 @@ impl Edge {
 
     /// The same for a request that had to be decided on first.
     pub(crate) fn resume(&mut self, cx: &mut Cx<'_>, pending: Pending) {
-        let flow = pending.arrived.own_routes.last().and_then(|route| flow_of(route));
+        let flow = self.flow_of_route(&pending.request, &pending.arrived);
         let key = pending.key;
         if let Err(refused) = self.forward_routed(cx, pending, flow) {
             self.reject(cx, key, &refused.request, &refused.reject);

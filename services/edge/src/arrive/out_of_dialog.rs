@@ -163,6 +163,7 @@ impl Edge {
             epoch: self.config.epoch,
             hop: arrival.flow,
             phone: arrival.transport.is_reliable().then_some((arrival.transport, arrival.source)),
+            is_named: false,
         })
     }
 

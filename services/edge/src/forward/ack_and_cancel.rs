@@ -36,7 +36,8 @@ impl Edge {
         if key.is_none() && !(in_dialog && self.was_let_in(&ack, &arrived)) {
             return self.drop_stray();
         }
-        self.forward_stray(cx, Stray::passing(ack, arrived));
+        let flow = self.flow_of_route(&ack, &arrived);
+        self.forward_stray(cx, Stray::passing(ack, arrived, flow));
     }
 
     /// A CANCEL. It is answered at once, never challenged, and reaches the branches of what it cancels.

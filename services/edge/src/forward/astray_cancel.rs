@@ -77,7 +77,8 @@ impl Edge {
     ) -> &'static str {
         let siblings = self.cluster.others(&self.config.id).take(self.config.limits.branches);
         let target = |(id, epoch): (&str, u64)| {
-            let itself = FlowToken { edge_id: id.to_owned(), epoch, hop: ITSELF, phone: None };
+            let itself =
+                FlowToken { edge_id: id.to_owned(), epoch, hop: ITSELF, phone: None, is_named: false };
             Target { flow: self.cluster.seal(&itself), ..Target::of_uri(None) }
         };
         let targets: Vec<Target> = siblings.map(target).collect();

@@ -16,7 +16,7 @@ use super::history;
 use super::lost_way::note_ringing;
 use super::next_hop::{Way, Ways, draw};
 use super::obstacle::{Obstacle, says_refused};
-use super::record_route::{self, Side};
+use super::record_route;
 use super::secure::{self, Toward, is_sips};
 use super::size::may_leave_flow;
 use super::target::Target;
@@ -330,7 +330,7 @@ impl Edge {
         let record_routes = match &fork.caller {
             Some(caller) => {
                 let mark = self.mark(&fork.request);
-                record_route::values(caller, &callee_side(cx, target, way)?, &mark)
+                record_route::values(caller, &self.callee_side(cx, target, way)?, &mark)
             }
             None => Vec::new(),
         };
@@ -379,15 +379,4 @@ fn next_hop<'a>(fork: &'a Fork, target: &'a Target) -> &'a [u8] {
         return sip_message::NameAddr::parse(route).map_or(route, |address| address.uri);
     }
     target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request))
-}
-
-/// The callee's side of the Record-Route: with the flow's token when nothing else leads back to the phone.
-fn callee_side(cx: &Cx<'_>, target: &Target, way: &Way) -> Option<Side> {
-    let (transport, sent_by) = way.shown(cx)?;
-    let peer = match way.hop {
-        Hop::Udp { peer, .. } => Some(peer),
-        Hop::Flow(_) => None,
-    };
-    let token = record_route::only_flow(target, transport, peer).map(str::to_owned);
-    Some(Side { transport, sent_by: sent_by.to_owned(), token })
 }

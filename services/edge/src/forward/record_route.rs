@@ -6,12 +6,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use sip_endpoint::{Arrival, Transport};
+use sip_endpoint::{Arrival, Hop, Transport};
 use sip_message::{HeaderId, Message, Uri};
-use sip_proxy::Own;
+use sip_proxy::{Arrived, Own};
 
+use super::next_hop::Way;
 use super::target::Target;
 use crate::compose::{MARK, uri_form};
+use crate::edge::{Cx, Edge};
+use crate::flow_token::{FlowToken, flow_of};
 use crate::reach::{Reach, Sender};
 
 /// One side of a dialog.
@@ -74,6 +77,52 @@ pub(crate) fn only_flow(target: &Target, transport: Transport, peer: Option<Sock
     (!target.flow.is_empty() && !plain).then_some(&*target.flow)
 }
 
+impl Edge {
+    /// The callee's side of the Record-Route: with the flow's token when nothing else leads back to the phone.
+    pub(super) fn callee_side(&self, cx: &Cx<'_>, target: &Target, way: &Way) -> Option<Side> {
+        let (transport, sent_by) = way.shown(cx)?;
+        let peer = match way.hop {
+            Hop::Udp { peer, .. } => Some(peer),
+            Hop::Flow(_) => None,
+        };
+        let token = only_flow(target, transport, peer).map(|flow| self.named(target, flow));
+        Some(Side { transport, sent_by: sent_by.to_owned(), token })
+    }
+
+    /// The token of a flow, with what the URI of its target says: that it leads to the same place.
+    fn named(&self, target: &Target, flow: &str) -> String {
+        let uri = target.uri.as_ref().and_then(|uri| Uri::parse(uri).ok());
+        match (uri, self.cluster.open(flow)) {
+            (Some(uri), Ok(token)) if leads_along(&uri, token.hop) => {
+                self.cluster.seal(&FlowToken { is_named: true, ..token })
+            }
+            (Some(_) | None, Ok(_) | Err(_)) => flow.to_owned(),
+        }
+    }
+
+    /// The flow that the last of our routes names. Not when the phone was where it said, and says now that it is elsewhere: the Route
+    /// of a dialog stays what it was, and its target does not (RFC 3261 12.2.1.2). `ob` asks for
+    /// the flow (RFC 5626 4.3), and a GRUU says nothing about where the phone is.
+    pub(crate) fn flow_of_route(&self, request: &Message, arrived: &Arrived) -> Option<String> {
+        let flow = arrived.own_routes.last().and_then(|route| flow_of(route))?;
+        let named = self.cluster.open(&flow).ok().filter(|token| token.is_named);
+        let has_moved =
+            named.zip(Uri::parse(arrived.request_uri(request)).ok()).is_some_and(|(token, uri)| {
+                let asks_for_flow = uri.has_param("ob") || self.own.is_ours(&uri);
+                !asks_for_flow && !leads_along(&uri, token.hop)
+            });
+        (!has_moved).then_some(flow)
+    }
+}
+
+/// Does the URI lead to where this flow does?
+fn leads_along(uri: &Uri<'_>, hop: Hop) -> bool {
+    match hop {
+        Hop::Udp { peer, .. } => is_reached(uri, Transport::Udp, peer),
+        Hop::Flow(_) => false,
+    }
+}
+
 /// Does the URI lead to this very address by datagram?
 pub(crate) fn is_reached(uri: &Uri<'_>, transport: Transport, address: SocketAddr) -> bool {
     transport == Transport::Udp
@@ -85,7 +134,7 @@ pub(crate) fn is_reached(uri: &Uri<'_>, transport: Transport, address: SocketAdd
 
 #[cfg(test)]
 mod tests {
-    use sip_endpoint::{Hop, SocketId};
+    use sip_endpoint::SocketId;
     use sip_message::Limits;
 
     use super::*;

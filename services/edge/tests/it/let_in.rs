@@ -104,7 +104,7 @@ impl Call {
         let bob = Peer::unbound().await;
         let contact = format!("sip:bob@{}", bob.address());
         let plan = move |request: &RouteRequest| match request.request_uri.as_str() {
-            "sip:bob@example.com" => fork_to(&[contact.clone()]),
+            "sip:bob@example.com" => fork_to(std::slice::from_ref(&contact)),
             _ if request.from_uri.contains("carol") => Plan::Relay(cluster_api::registrar::v1::Relay {}),
             _ => Plan::Refuse(Refuse { status: 403, ..Refuse::default() }),
         };

@@ -33,6 +33,7 @@ mod services;
 mod shown;
 mod sizes;
 mod stream;
+mod target_refresh;
 mod tier;
 mod trunk_challenges;
 mod two_edges;
