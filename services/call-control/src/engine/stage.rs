@@ -167,10 +167,10 @@ pub struct Anchored {
     /// Tag of the fork of leg b whose session the caller was shown; empty before.
     #[prost(string, tag = "3")]
     pub fork: String,
-    /// The answer to the caller's offer, once it is known.
+    /// The answer to the caller's offer as far as it is known: what the callee may only have previewed, its 2xx can still change.
     #[prost(bytes = "vec", tag = "4")]
     pub answer: Vec<u8>,
-    /// Offer and answer are exchanged: our 2xx has no session description.
+    /// Offer and answer have left reliably: our 2xx has no session description.
     #[prost(bool, tag = "5")]
     pub settled: bool,
 }

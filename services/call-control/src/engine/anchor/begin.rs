@@ -135,6 +135,7 @@ impl Work<'_> {
             transaction: invite.transaction.clone(),
             cseq: invite.cseq,
             takes_reliable: knows("100rel") && !self.call.policy.unreliable,
+            demands_reliable: lists(&invite.require, "100rel"),
             session_expires: session_for_caller(
                 &invite.headers,
                 knows("timer"),

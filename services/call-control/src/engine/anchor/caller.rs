@@ -3,8 +3,11 @@
 //! | what is to be said              | while a reliable 1xx waits for its PRACK     | else                                      |
 //! |---------------------------------|----------------------------------------------|-------------------------------------------|
 //! | a 1xx                           | waits too, in order                          | leaves: RSeq + 1, or unreliable           |
+//! | a 1xx with a preview            | leaves, unreliable                           | leaves, unreliable                        |
 //! | a 2xx                           | waits if that 1xx has a session description  | leaves; the edge repeats it until the ACK |
 //! | a refusal                       | leaves, and nothing else does                | leaves                                    |
+//!
+//! A caller that requires 100rel gets no preview: to it the same 1xx is one without.
 //!
 //! Nothing new for a minute (2.5 minutes when it is reliable): the last 1xx is said again, for proxies on the way that count
 //! (RFC 3261 13.3.1.1; UAC-26).
@@ -20,6 +23,7 @@ use crate::engine::report::CallEventType;
 use crate::engine::send::ALLOW;
 use crate::engine::session_timer::Role;
 use crate::engine::signal::{A, B, LegIndex};
+use crate::engine::stage::Stage;
 use crate::engine::work::Work;
 
 /// Provisional responses that may wait for a PRACK; what comes on top takes the place of the last one.
@@ -37,16 +41,23 @@ impl Work<'_> {
     }
 
     /// Says a 1xx, or keeps it until it may be said.
-    pub fn tell_caller(&mut self, said: Said) {
+    pub fn tell_caller(&mut self, mut said: Said) {
         let Some(incoming) = self.open_caller(A) else { return };
-        if incoming.takes_reliable {
+        if said.preview && incoming.demands_reliable {
+            said.sdp.clear();
+            said.preview = false;
+        }
+        if incoming.takes_reliable && !said.preview {
             let before = incoming.waiting.last().or(incoming.last.as_ref());
             if said.sdp.is_empty() && before.is_some_and(|before| before.status == said.status) {
                 return; // it is known, or about to be
             }
             if incoming.unpracked.is_some() {
-                if incoming.waiting.len() >= MAX_WAITING {
-                    incoming.waiting.pop();
+                if incoming.waiting.len() >= MAX_WAITING
+                    && let Some(last) = incoming.waiting.pop()
+                    && said.sdp.is_empty()
+                {
+                    (said.sdp, said.offer, said.lines) = (last.sdp, last.offer, last.lines);
                 }
                 return incoming.waiting.push(said);
             }
@@ -55,11 +66,11 @@ impl Work<'_> {
     }
 
     fn say_provisional(&mut self, said: Said) {
-        let first = self.first_rseq();
+        let first = if said.preview { 0 } else { self.first_rseq() };
         let Some(incoming) = self.open_caller(A) else { return };
         let transaction = incoming.transaction.clone();
         let mut headers = said.headers.clone();
-        let is_reliable = incoming.takes_reliable;
+        let is_reliable = incoming.takes_reliable && !said.preview;
         if is_reliable {
             incoming.rseq = if incoming.rseq == 0 { first } else { incoming.rseq + 1 };
             headers.push(Header::new("Require", "100rel"));
@@ -70,6 +81,13 @@ impl Work<'_> {
         let sdp = if is_reliable { Vec::new() } else { said.sdp.clone() };
         incoming.last = Some(Said { sdp, offer: Vec::new(), lines: Vec::new(), ..said.clone() });
         headers.push(Header::new("Allow", ALLOW)); // UPD-01
+        if is_reliable
+            && said.offer.is_empty()
+            && !said.sdp.is_empty()
+            && let Some(Stage::Anchored(stage)) = &mut self.call.stage
+        {
+            stage.settled = true;
+        }
         let on = self.leg_mut(A);
         on.sip_status = said.status;
         on.state = if said.status == 180 { LegState::Ringing } else { LegState::Progressing }.into();

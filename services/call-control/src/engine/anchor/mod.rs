@@ -6,6 +6,7 @@
 //! |----------|----------------------------------------|--------------------------------------------------|----------|
 //! | -        | INVITE, see `begin`                    | INVITE b with offer1' (or none), or a refusal    | Anchored |
 //! | Anchored | 1xx b                                  | the same 1xx to a; unknown ones as 183           | Anchored |
+//! | Anchored | 1xx b, preview of answer1              | the same to a, not reliably                      | Anchored |
 //! | Anchored | 1xx b, answer1 (reliable: PRACK b)     | the same to a with answer1'                      | Anchored |
 //! | Anchored | reliable 1xx b, offer1                 | reliable 1xx to a with offer1'                   | Anchored |
 //! | Anchored | PRACK a, answer1                       | PRACK b, answer1'                                | Anchored |
@@ -41,9 +42,11 @@ impl Work<'_> {
     /// Stage Anchored.
     pub fn on_anchored(&mut self, stage: Anchored, signal: Signal) {
         match signal {
-            Signal::Progress { leg: B, status, tag, sdp } => self.pass_progress(stage, status, &tag, sdp),
+            Signal::Progress { leg: B, status, tag, sdp } => {
+                self.pass_progress(stage, status, &tag, sdp, true);
+            }
             Signal::EarlyAnswer { leg: B, status, tag, sdp } => {
-                self.pass_progress(stage, status, &tag, Some(sdp));
+                self.pass_progress(stage, status, &tag, Some(sdp), false);
             }
             Signal::EarlyOffer { leg: B, tag, status, sdp } => self.pass_early_offer(stage, tag, status, sdp),
             Signal::CallerAnswered { leg: A, offer, lines, sdp } => {
@@ -70,8 +73,16 @@ impl Work<'_> {
         self.leg(A).incoming.as_ref().is_some_and(|incoming| incoming.transaction == transaction)
     }
 
-    /// Leg b rings, or says something else that is no end.
-    fn pass_progress(&mut self, mut stage: Anchored, status: u32, tag: &str, sdp: Option<Vec<u8>>) {
+    /// Leg b rings, or says something else that is no end. A preview of its session may still change: the answer is what comes
+    /// reliably, in a 1xx or in the 2xx (RFC 3261 13.2.1).
+    fn pass_progress(
+        &mut self,
+        mut stage: Anchored,
+        status: u32,
+        tag: &str,
+        sdp: Option<Vec<u8>>,
+        is_preview: bool,
+    ) {
         let status = match status {
             199 => return, // about one fork alone (RFC 6228), of which the caller was told nothing
             180..=183 => status,
@@ -79,21 +90,22 @@ impl Work<'_> {
         };
         let headers = self.said.clone();
         let mut given = Vec::new();
-        if let Some(answer) = sdp.filter(|_| !stage.offer.is_empty()) {
+        let is_shown = stage.fork.is_empty() || stage.fork == tag;
+        if let Some(sdp) = sdp.filter(|_| !stage.offer.is_empty() && is_shown) {
             let own = self.leg(A).remote_tag.clone();
-            if stage.fork.is_empty()
-                && let Some(fitted) = self.fit_answer(A, &own, &stage.offer, &answer, &stage.lines)
-            {
+            let is_known = is_preview && self.leg(B).dialog(tag).is_some_and(|dialog| dialog.agreed);
+            if is_known {
+                let is_said = self.open_caller(A).is_some_and(|caller| caller.takes_reliable);
+                given = if is_said { Vec::new() } else { stage.answer.clone() };
+            } else if let Some(fitted) = self.fit_answer(A, &own, &stage.offer, &sdp, &stage.lines) {
                 stage.fork = tag.to_owned();
                 stage.answer = fitted.clone();
-                stage.settled = self.open_caller(A).is_some_and(|caller| caller.takes_reliable);
                 given = fitted;
-            } else if stage.fork == tag && !stage.settled {
-                given = stage.answer.clone();
             }
             self.call.stage = Some(Stage::Anchored(stage));
         }
-        self.tell_caller(Said { status, headers, sdp: given, ..Said::default() });
+        let preview = is_preview && !given.is_empty();
+        self.tell_caller(Said { status, headers, sdp: given, preview, ..Said::default() });
     }
 
     /// Leg b makes its offer in a reliable 1xx: the caller answers it in PRACK.
@@ -110,7 +122,8 @@ impl Work<'_> {
         self.call.stage = Some(Stage::Anchored(stage));
         self.start_timer(TimerKind::Guard, B, Duration::from_millis(self.call.policy.guard_ms));
         let headers = self.said.clone();
-        self.tell_caller(Said { status, headers, sdp: fitted.sdp, offer, lines: fitted.lines });
+        let (sdp, lines) = (fitted.sdp, fitted.lines);
+        self.tell_caller(Said { status, headers, sdp, offer, lines, ..Said::default() });
     }
 
     /// The caller's answer to the offer in leg b's reliable 1xx.
@@ -138,11 +151,14 @@ impl Work<'_> {
             self.turn_to_other_fork();
             stage = Anchored { offer: stage.offer, lines: stage.lines, ..Anchored::default() };
         }
-        if !stage.offer.is_empty() && stage.answer.is_empty() {
+        if !stage.offer.is_empty() && !stage.settled {
             let own = self.leg(A).remote_tag.clone();
             let answer = sdp.or_else(|| is_other.then(|| self.agreed_with(&tag)).flatten());
-            let fitted =
-                answer.and_then(|answer| self.fit_answer(A, &own, &stage.offer, &answer, &stage.lines));
+            // Without one, what it said before stands
+            let fitted = answer.map_or_else(
+                || Some(stage.answer.clone()).filter(|known| !known.is_empty()),
+                |answer| self.fit_answer(A, &own, &stage.offer, &answer, &stage.lines),
+            );
             let Some(fitted) = fitted else { return self.end_by(B, 488, "No answer in 2xx") };
             stage.answer = fitted;
         } else if stage.offer.is_empty() && !stage.settled && !self.waits_for_prack() {
@@ -168,6 +184,7 @@ impl Work<'_> {
                     sdp: fitted.sdp,
                     offer,
                     lines: fitted.lines,
+                    ..Said::default()
                 });
             }
             None => self.end_by(B, 488, "Not Acceptable Here"),
@@ -200,7 +217,8 @@ impl Work<'_> {
     }
 
     fn waits_for_prack(&mut self) -> bool {
-        self.open_caller(A).is_some_and(|caller| caller.unpracked.is_some())
+        let is_offer = |said: &Said| !said.offer.is_empty();
+        self.open_caller(A).is_some_and(|caller| caller.unpracked.as_ref().is_some_and(is_offer))
     }
 
     fn caller_cancelled(&mut self) {

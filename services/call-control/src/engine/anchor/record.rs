@@ -41,6 +41,9 @@ pub struct Incoming {
     /// How many other forks than the one shown before have taken its place.
     #[prost(uint32, tag = "12")]
     pub turns: u32,
+    /// It takes them only reliably: it has 100rel in Require.
+    #[prost(bool, tag = "13")]
+    pub demands_reliable: bool,
 }
 
 /// How far the answer to a caller is.
@@ -73,4 +76,7 @@ pub struct Said {
     /// Where each m= line of that offer went, -1 for nowhere.
     #[prost(sint32, repeated, tag = "5")]
     pub lines: Vec<i32>,
+    /// The description is one that may still change: said reliably, it would be the answer.
+    #[prost(bool, tag = "6")]
+    pub preview: bool,
 }

@@ -1,5 +1,6 @@
 //! Calls that came in and are carried on as a back-to-back user agent: leg a is alice, who called.
 
+mod answers;
 mod complete;
 mod ends;
 mod forks;
