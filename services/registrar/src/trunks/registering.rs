@@ -126,8 +126,9 @@ impl Shared {
         self.meters.trunk_registers.with_label_values(&[&response.status.to_string()]).inc();
         let now = self.aors.store().now();
         let draw = self.entropy.below(1_000);
-        let next = if (200..300).contains(&response.status) {
-            let found = granted(&response, &user, expires, &before.bound);
+        let (mut status, mut reason) = (response.status, response.reason.clone());
+        let found = (200..300).contains(&status).then(|| granted(&response, &user, expires, &before.bound));
+        let next = if let Some(found) = found.filter(|found| found.expires > 0) {
             let is_elsewhere = !before.bound.is_empty() && found.contact != before.bound;
             if is_elsewhere && !found.contact.is_empty() {
                 self.remove_old(requests, &record, &before.bound).await;
@@ -138,10 +139,14 @@ impl Shared {
             record.expires_ms = millis(now) + u64::from(found.expires) * 1_000;
             now + refresh_after(found.expires, draw)
         } else {
+            if (200..300).contains(&status) {
+                tracing::warn!(trunk = trunk_id, status, "the trunk's registrar grants the contact no time");
+                (status, reason, record.expires_ms) = (503, String::new(), 0);
+            }
             record.failures = record.failures.saturating_add(1);
             now + pause(&response, record.failures, draw)
         };
-        (record.status, record.reason) = (response.status, response.reason);
+        (record.status, record.reason) = (status, reason);
         let was = before.status != 0 && before.is_registered(millis(now));
         let is = record.is_registered(millis(now));
         if is != was || before.since_ms == 0 {

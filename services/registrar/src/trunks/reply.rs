@@ -2,7 +2,8 @@
 //!
 //! | answer | what follows |
 //! |---|---|
-//! | 2xx | refreshed after four fifths to nine tenths of what was granted |
+//! | 2xx | refreshed after four fifths to nine tenths of what was granted, and no sooner than after 10 s |
+//! | 2xx that grants no time to our contact | it is not registered: as anything else |
 //! | 401, 407 | again with credentials, once more when the nonce was stale |
 //! | 423 with Min-Expires | again with that time, once |
 //! | anything else, 3xx too, or none | again after a pause that doubles (RFC 5626 4.5), and after Retry-After where it is longer |
@@ -17,6 +18,8 @@ use sip_message::NameAddr;
 /// The first pause at most, and the longest. RFC 5626 4.5 with no flow that works: 30 s and 1800 s.
 const BASE: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(1_800);
+/// Whatever is granted, no refresh comes sooner: who grants a second would have us send for ever.
+const SHORTEST: Duration = Duration::from_secs(10);
 /// A peer may ask for so long and not longer, by Retry-After and by Min-Expires.
 pub(super) const MOST_ASKED: u32 = 86_400;
 
@@ -24,6 +27,7 @@ pub(super) const MOST_ASKED: u32 = 86_400;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Granted {
     pub(super) contact: String,
+    /// 0 when the contact is not registered (RFC 3261 10.2.2).
     pub(super) expires: u32,
 }
 
@@ -39,12 +43,12 @@ pub(super) fn granted(response: &ExchangeResponse, user: &str, asked: u32, befor
     let parsed = NameAddr::parse(contact.as_bytes()).ok();
     let expires = parsed.and_then(|contact| contact.param("expires")?.trim().parse::<u32>().ok());
     let expires = expires.or_else(|| number(response, "Expires")).unwrap_or(asked);
-    Granted { contact: bracketed(uri_of(contact)), expires: expires.clamp(1, MOST_ASKED) }
+    Granted { contact: bracketed(uri_of(contact)), expires: expires.min(MOST_ASKED) }
 }
 
 /// Time from the grant to the refresh; `draw` is below 1000.
 pub(super) fn refresh_after(expires: u32, draw: u64) -> Duration {
-    Duration::from_millis(u64::from(expires) * (800 + draw.min(1_000) / 10))
+    Duration::from_millis(u64::from(expires) * (800 + draw.min(1_000) / 10)).max(SHORTEST)
 }
 
 /// The time that a 423 asks for, if it asks for more than was asked for.
@@ -109,6 +113,8 @@ mod tests {
         assert_eq!(silent, Granted { contact: String::new(), expires: 60 });
         let garbage = granted(&answer(200, &[], &["<sip:trunk-1@a>;expires=x", "<<<"]), "trunk-1", 3600, "");
         assert_eq!(garbage.expires, 3600);
+        let nothing = granted(&answer(200, &[], &["<sip:trunk-1@a>;expires=0"]), "trunk-1", 3600, "");
+        assert_eq!(nothing.expires, 0, "no time is no registration");
     }
 
     /// RFC 5626 4.5: between half and the whole of a time that doubles up to half an hour; Retry-After is obeyed, within a day.
@@ -131,6 +137,9 @@ mod tests {
             (refresh_after(3_600, 0).as_secs(), refresh_after(3_600, 1_000).as_secs()),
             (2_880, 3_240)
         );
+        for brief in [0, 1, 9] {
+            assert_eq!(refresh_after(brief, 0).as_secs(), 10, "{brief}");
+        }
         let brief = |value: &str| answer(423, &[("Min-Expires", value)], &[]);
         assert_eq!(longer(&brief("7200"), 3_600), Some(7_200));
         for useless in ["3600", "x", "-1", "999999999"] {

@@ -141,6 +141,32 @@ async fn a_refusal_is_tried_again_when_it_may_be() {
     assert_eq!(far.sent().len(), 5);
 }
 
+/// AUT-13, RFC 3261 10.2.2, 10.2.4: a grant of no time is a failure with a pause that doubles, and the shortest of grants is refreshed
+/// no sooner than after 10 s.
+#[tokio::test(start_paused = true)]
+async fn a_grant_of_no_time_is_no_registration_and_a_brief_one_no_flood() {
+    let rig = Rig::new();
+    let far = FarSide::new("e1", granting(0));
+    far.lives(&rig).await;
+    let _working = far.keeps(&rig.replicas[0]);
+    create(&rig, carrier("t")).await.unwrap();
+    let state = standing(&rig, 503).await;
+    let pause = state.next_attempt_time.expect("another attempt").seconds - 1_800_000_000;
+    assert!((15..=30).contains(&pause) && state.expire_time.is_none(), "{state:?}");
+    pass(5).await;
+    assert_eq!(far.sent().len(), 2);
+
+    far.answers(granting(1));
+    rig.clock.advance(Duration::from_secs(31));
+    far.lives(&rig).await;
+    let state = standing(&rig, 200).await;
+    assert_eq!(state.next_attempt_time.expect("a refresh").seconds, 1_800_000_041);
+    rig.clock.advance(Duration::from_secs(9));
+    far.lives(&rig).await;
+    pass(5).await;
+    assert_eq!(far.sent().len(), 4);
+}
+
 /// Rule "a dead replica's work is taken over": it dies between REGISTER and answer; another one registers after the lease, with a
 /// number that the dead one cannot have used.
 #[tokio::test(start_paused = true)]
