@@ -54,26 +54,41 @@ fn with_body(request: RequestBuilder, body: &sip_api::Body) -> Result<RequestBui
 
 /// A Contact value of ours: requests for this user reach us through any edge, which knows it by the mark of the dialog even when
 /// the one that it names is gone.
-pub(crate) fn own_contact(user: &str, transport: Transport, sent_by: &str, mark: &str) -> String {
-    let (scheme, param) = uri_form(transport);
+pub(crate) fn own_contact(
+    user: &str,
+    transport: Transport,
+    tls: TlsForm,
+    sent_by: &str,
+    mark: &str,
+) -> String {
+    let (scheme, param) = uri_form(transport, tls);
     format!("<{scheme}:{user}@{sent_by}{param};{MARK}={mark}>")
 }
 
 /// A Contact value for a REGISTER of ours: this user, at this edge.
 pub(crate) fn registered_contact(user: &str, transport: Transport, sent_by: &str) -> String {
-    let (scheme, param) = uri_form(transport);
+    let (scheme, param) = uri_form(transport, TlsForm::Scheme);
     format!("<{scheme}:{user}@{sent_by}{param}>")
 }
 
+/// How a URI of ours says that TLS leads to it. RFC 3263 leaves no third one to who gives a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsForm {
+    /// By `sips`: RFC 5630 3.1.3 makes no use of the other one. The rule for what belongs to `sips`.
+    Scheme,
+    /// By `transport=tls`, where the operator wants that for `sip`: for phones that send nothing to `sips`.
+    Parameter,
+}
+
 /// The scheme of a URI that is reached by this transport, and the parameter that says so.
-pub(crate) fn uri_form(transport: Transport) -> (&'static str, &'static str) {
-    match transport {
-        Transport::Udp => ("sip", ""),
-        Transport::Tcp => ("sip", ";transport=tcp"),
-        // `transport=tls` is not generated. RFC 5630 3.1.1
-        Transport::Tls => ("sips", ""),
-        Transport::Ws => ("sip", ";transport=ws"),
-        Transport::Wss => ("sips", ";transport=ws"),
+pub(crate) fn uri_form(transport: Transport, tls: TlsForm) -> (&'static str, &'static str) {
+    match (transport, tls) {
+        (Transport::Udp, _) => ("sip", ""),
+        (Transport::Tcp, _) => ("sip", ";transport=tcp"),
+        (Transport::Tls, TlsForm::Scheme) => ("sips", ""),
+        (Transport::Tls, TlsForm::Parameter) => ("sip", ";transport=tls"),
+        (Transport::Ws, _) => ("sip", ";transport=ws"),
+        (Transport::Wss, _) => ("sips", ";transport=ws"),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub danger_reach: Vec<Network>,
     /// Sockets, transactions and their bounds.
     pub endpoint: sip_endpoint::Config,
+    /// Whether URIs of ours are `sip` with `transport=tls`, instead of `sips`, in calls by TLS to `sip`. Default no.
+    pub transport_tls: bool,
     /// Whether phones that register are told to send their requests by way of this tier (RFC 3608). Default yes.
     pub service_route: bool,
     /// How long one branch or group may ring before the next step or the final answer. Default 60 s: three times what
@@ -116,6 +118,7 @@ impl Config {
             inside: Vec::new(),
             danger_reach: Vec::new(),
             endpoint,
+            transport_tls: false,
             service_route: true,
             ring_timeout: Duration::from_secs(60),
             overload_delay: Duration::from_millis(10),

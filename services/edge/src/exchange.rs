@@ -221,9 +221,13 @@ impl Asker {
         mark: &str,
     ) -> Option<String> {
         match method {
-            Method::Subscribe | Method::Notify | Method::Refer => {
-                Some(compose::own_contact(compose::PRESENCE, transport, sent_by, mark))
-            }
+            Method::Subscribe | Method::Notify | Method::Refer => Some(compose::own_contact(
+                compose::PRESENCE,
+                transport,
+                compose::TlsForm::Scheme,
+                sent_by,
+                mark,
+            )),
             Method::Register => match &self.contact {
                 Contact::Nothing => None,
                 Contact::User(user) => Some(compose::registered_contact(user, transport, sent_by)),

@@ -71,6 +71,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     config.danger_reach = networks("edge.danger_reach", &settings.edge.danger_reach)?;
     config.endpoint.local_nets = networks("edge.local_nets", &settings.edge.local_nets)?;
     config.ring_timeout = settings.edge.ring_timeout;
+    config.transport_tls = settings.edge.transport_tls;
     config.service_route = settings.edge.service_route;
     config.avoid_failed = settings.edge.avoid_failed;
     config.dialog_lifetime = settings.edge.dialog_lifetime;

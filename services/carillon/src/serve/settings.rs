@@ -159,6 +159,9 @@ pub struct Edge {
     /// How long a branch or group may ring before the next step.
     #[serde(with = "humantime_serde")]
     pub ring_timeout: Duration,
+    /// Whether Record-Route and Contact of a call to `sip` say `transport=tls` to who is on TLS, instead of `sips`: for phones that send
+    /// nothing to a `sips` URI, such as baresip. Calls to `sips` keep it.
+    pub transport_tls: bool,
     /// Whether registered phones are told to send their requests by way of this tier (Service-Route, RFC 3608).
     pub service_route: bool,
     /// How long a server of another domain that did not answer is tried last.
@@ -317,6 +320,7 @@ impl Default for Edge {
         let (local_nets, trusted, danger_reach) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             ring_timeout: own.ring_timeout,
+            transport_tls: own.transport_tls,
             service_route: own.service_route,
             avoid_failed: own.avoid_failed,
             dialog_lifetime: own.dialog_lifetime,

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::out_of_dialog::Pending;
 use crate::answer::{is_framing, pairs};
-use crate::compose::{PRESENCE, own_contact};
+use crate::compose::{PRESENCE, TlsForm, own_contact};
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::reject::Reject;
 use crate::report::text;
@@ -126,7 +126,13 @@ impl Edge {
             response = response
                 .header(
                     HeaderId::Contact,
-                    own_contact(PRESENCE, arrival.transport, cx.sent_by(arrival.flow)?, &self.mark(request)),
+                    own_contact(
+                        PRESENCE,
+                        arrival.transport,
+                        TlsForm::Scheme,
+                        cx.sent_by(arrival.flow)?,
+                        &self.mark(request),
+                    ),
                 )
                 .ok()?;
         }

@@ -15,7 +15,7 @@ use super::options;
 use super::out_of_dialog::digested_body;
 use crate::answer::pairs;
 use crate::capture::why;
-use crate::compose::uri_form;
+use crate::compose::{TlsForm, uri_form};
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::forward::plan::q_milli;
 use crate::reach::{Reach, Sender};
@@ -158,7 +158,7 @@ impl Edge {
             return None;
         }
         let hop = cx.hop_of(Key::Server(key))?;
-        let (scheme, param) = uri_form(cx.transport(hop)?);
+        let (scheme, param) = uri_form(cx.transport(hop)?, TlsForm::Scheme);
         Some(format!("<{scheme}:{}{param};lr>", cx.sent_by(hop)?))
     }
 

@@ -327,10 +327,12 @@ impl Edge {
         let running = fork.branches.get(branch.0 as usize)?;
         let target = &running.target;
         let via = cx.via(way.hop, name)?.to_string();
+        let uri = target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        let tls = self.tls_form(is_sips(uri) || is_sips(next_hop(fork, target)));
         let record_routes = match &fork.caller {
             Some(caller) => {
                 let mark = self.mark(&fork.request);
-                record_route::values(caller, &self.callee_side(cx, target, way)?, &mark)
+                record_route::values(caller, &self.callee_side(cx, target, way)?, tls, &mark)
             }
             None => Vec::new(),
         };
@@ -346,7 +348,7 @@ impl Edge {
         };
         let (transport, sent_by) = way.shown(cx)?;
         let contact = match &fork.upstream {
-            Upstream::Leg(leg) => Some(leg.contact(transport, sent_by, &self.mark(&fork.request))),
+            Upstream::Leg(leg) => Some(leg.contact(transport, tls, sent_by, &self.mark(&fork.request))),
             Upstream::Exchange(asker) => {
                 asker.contact(&fork.request.method(), transport, sent_by, &self.mark(&fork.request))
             }

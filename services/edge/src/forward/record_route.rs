@@ -12,7 +12,7 @@ use sip_proxy::{Arrived, Own};
 
 use super::next_hop::Way;
 use super::target::Target;
-use crate::compose::{MARK, uri_form};
+use crate::compose::{MARK, TlsForm, uri_form};
 use crate::edge::{Cx, Edge};
 use crate::flow_token::{FlowToken, flow_of};
 use crate::reach::{Reach, Sender};
@@ -28,11 +28,11 @@ pub(crate) struct Side {
 }
 
 /// The values in the order in which they stand in the forwarded request; `mark` proves later that the dialog was let in.
-pub(crate) fn values(caller: &Side, callee: &Side, mark: &str) -> Vec<String> {
+pub(crate) fn values(caller: &Side, callee: &Side, tls: TlsForm, mark: &str) -> Vec<String> {
     if caller.token.is_none() && callee.token.is_none() && caller.transport == callee.transport {
-        vec![callee.value(mark)]
+        vec![callee.value(tls, mark)]
     } else {
-        vec![callee.value(mark), caller.value(mark)]
+        vec![callee.value(tls, mark), caller.value(tls, mark)]
     }
 }
 
@@ -42,8 +42,8 @@ pub(crate) fn mark_of<'a>(uri: &Uri<'a>) -> Option<&'a str> {
 }
 
 impl Side {
-    fn value(&self, mark: &str) -> String {
-        let (scheme, param) = uri_form(self.transport);
+    fn value(&self, tls: TlsForm, mark: &str) -> String {
+        let (scheme, param) = uri_form(self.transport, tls);
         match &self.token {
             Some(token) => format!("<{scheme}:{token}@{}{param};lr;{MARK}={mark}>", self.sent_by),
             None => format!("<{scheme}:{}{param};lr;{MARK}={mark}>", self.sent_by),
@@ -78,6 +78,12 @@ pub(crate) fn only_flow(target: &Target, transport: Transport, peer: Option<Sock
 }
 
 impl Edge {
+    /// How URIs of ours say that TLS leads to them, in what is for a `sips` URI or along a `sips` Route, and in all else.
+    // RFC 3261 16.6 step 4 wants `sips` for the former, and none in Record-Route for the latter.
+    pub(crate) fn tls_form(&self, is_secure: bool) -> TlsForm {
+        if self.config.transport_tls && !is_secure { TlsForm::Parameter } else { TlsForm::Scheme }
+    }
+
     /// The callee's side of the Record-Route: with the flow's token when nothing else leads back to the phone.
     pub(super) fn callee_side(&self, cx: &Cx<'_>, target: &Target, way: &Way) -> Option<Side> {
         let (transport, sent_by) = way.shown(cx)?;
@@ -147,27 +153,29 @@ mod tests {
     #[test]
     fn sides_that_are_alike_share_one_value() {
         let plain = side(Transport::Udp, None);
-        assert_eq!(values(&plain, &plain, "m"), ["<sip:edge.example.com:5060;lr;d=m>"]);
+        assert_eq!(values(&plain, &plain, TlsForm::Scheme, "m"), ["<sip:edge.example.com:5060;lr;d=m>"]);
     }
 
     /// PXY-12
     #[test]
     fn a_change_of_transport_or_a_flow_makes_two_values_the_callees_on_top() {
         assert_eq!(
-            values(&side(Transport::Udp, None), &side(Transport::Ws, Some("tok")), "m"),
+            values(&side(Transport::Udp, None), &side(Transport::Ws, Some("tok")), TlsForm::Scheme, "m"),
             ["<sip:tok@edge.example.com:5060;transport=ws;lr;d=m>", "<sip:edge.example.com:5060;lr;d=m>"]
         );
-        assert_eq!(values(&side(Transport::Udp, Some("a")), &side(Transport::Udp, None), "m").len(), 2);
+        assert_eq!(
+            values(&side(Transport::Udp, Some("a")), &side(Transport::Udp, None), TlsForm::Scheme, "m").len(),
+            2
+        );
     }
 
     /// TRN-09
     #[test]
-    fn tls_is_named_by_the_scheme_alone() {
-        let values = values(&side(Transport::Tls, None), &side(Transport::Tcp, None), "m");
-        assert_eq!(
-            values,
-            ["<sip:edge.example.com:5060;transport=tcp;lr;d=m>", "<sips:edge.example.com:5060;lr;d=m>"]
-        );
+    fn tls_is_named_by_the_scheme_unless_the_operator_wants_the_parameter() {
+        let values = |tls| values(&side(Transport::Tls, None), &side(Transport::Tcp, None), tls, "m");
+        let tcp = "<sip:edge.example.com:5060;transport=tcp;lr;d=m>";
+        assert_eq!(values(TlsForm::Scheme), [tcp, "<sips:edge.example.com:5060;lr;d=m>"]);
+        assert_eq!(values(TlsForm::Parameter), [tcp, "<sip:edge.example.com:5060;transport=tls;lr;d=m>"]);
     }
 
     /// OBD-05, TRN-12

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sip_endpoint::Transport;
 use sip_message::Uri;
 
-use crate::compose::own_contact;
+use crate::compose::{TlsForm, own_contact};
 
 /// Which leg of which call a URI names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,8 +23,8 @@ impl Address {
     }
 
     /// The Contact value that leads to this leg.
-    pub(crate) fn contact(&self, transport: Transport, sent_by: &str, mark: &str) -> String {
-        own_contact(&format!("cc.{}.{}", self.call_id, self.leg_id), transport, sent_by, mark)
+    pub(crate) fn contact(&self, transport: Transport, tls: TlsForm, sent_by: &str, mark: &str) -> String {
+        own_contact(&format!("cc.{}.{}", self.call_id, self.leg_id), transport, tls, sent_by, mark)
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn a_leg_is_found_by_its_contact() {
         let address = Address { call_id: "0190-ab_c".into(), leg_id: "a".into() };
-        let contact = address.contact(Transport::Tcp, "edge.example.com:5060", "m");
+        let contact = address.contact(Transport::Tcp, TlsForm::Scheme, "edge.example.com:5060", "m");
         assert_eq!(contact, "<sip:cc.0190-ab_c.a@edge.example.com:5060;transport=tcp;d=m>");
         let uri = contact.trim_matches(['<', '>']).to_owned();
         assert_eq!(Address::of(&Uri::parse(uri.as_bytes()).unwrap()), Some(address));

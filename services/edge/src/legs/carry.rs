@@ -20,6 +20,7 @@ use crate::compose;
 use crate::edge::{Cx, Edge};
 use crate::forward::fork::NewFork;
 use crate::forward::plan::only;
+use crate::forward::secure::is_sips;
 use crate::forward::upstream::Upstream;
 use crate::refusal::{bad_field, not_here, overloaded};
 use crate::report;
@@ -239,7 +240,12 @@ impl Edge {
             && (request.method().forms_dialog() || request.method() == Method::Update)
             && let (Some(transport), Some(sent_by)) = (cx.transport(flow), cx.sent_by(flow))
         {
-            let contact = address.contact(transport, sent_by, &self.mark(request));
+            let contact = address.contact(
+                transport,
+                self.tls_form(request.request_uri().is_some_and(is_sips)),
+                sent_by,
+                &self.mark(request),
+            );
             response = response.header(HeaderId::Contact, contact).map_err(invalid)?;
         }
         for (name, value) in pairs(&respond.headers) {

@@ -37,6 +37,7 @@ pub(crate) use address::Address;
 use call::Call;
 pub use service::LegsService;
 
+use crate::compose::TlsForm;
 use crate::forward::branch_name::{Unique, digest};
 
 /// Everything this edge knows of call-control's calls.
@@ -125,8 +126,8 @@ impl Request {
     }
 
     /// The Contact by which the peer reaches this leg through any edge.
-    pub(crate) fn contact(&self, transport: Transport, sent_by: &str, mark: &str) -> String {
+    pub(crate) fn contact(&self, transport: Transport, tls: TlsForm, sent_by: &str, mark: &str) -> String {
         Address { call_id: self.call_id.clone(), leg_id: self.leg_id.clone() }
-            .contact(transport, sent_by, mark)
+            .contact(transport, tls, sent_by, mark)
     }
 }

@@ -20,6 +20,8 @@ async fn a_sips_call_reaches_a_phone_on_another_edge_by_tls_all_the_way() {
     assert_eq!(vias.len(), 3, "{came}");
     assert!(vias.iter().all(|via| via.starts_with("SIP/2.0/TLS ")), "{came}");
     assert!(came.starts_with("INVITE sips:bob@"), "{came}");
+    let recorded: Vec<&str> = values(&came, "Record-Route").collect();
+    assert!(!recorded.is_empty() && recorded.iter().all(|route| route.starts_with("<sips:")), "{came}");
     bob.send(&response(&came, "200 OK", &format!("Contact: {}\r\n", bob.contact("bob")))).await;
     let answer = alice.receive_final().await;
     assert_eq!(status(&answer), 200, "{answer}");
@@ -128,6 +130,8 @@ impl Tier {
                 ("CARILLON_INTERNAL_TLS_CERT", text(&between.certificate)),
                 ("CARILLON_INTERNAL_TLS_KEY", text(&between.key)),
                 ("CARILLON_INTERNAL_TLS_CA", ca.clone()),
+                // It is for calls to `sip` alone.
+                ("CARILLON_EDGE_TRANSPORT_TLS", "true".to_owned()),
             ];
             let variables: Vec<(&str, &str)> =
                 variables.iter().map(|(name, value)| (*name, &**value)).collect();
