@@ -18,6 +18,7 @@ impl Shared {
             request_uri: &request.request_uri,
             body: &request.body,
             again: request.again,
+            count: 1,
         };
         let cnonce = self.entropy.token(8);
         let secret = table.secret(&request.trunk);

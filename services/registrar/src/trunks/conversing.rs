@@ -5,15 +5,16 @@ use std::time::Duration;
 use cluster_api::edge::v1::{ExchangeRequest, ExchangeResponse, SendRequest};
 use cluster_api::sip::v1::Header;
 use cluster_rpc::RequestsLink;
+use sip_digest::Challengers;
 use tokio::time::timeout;
 
 use super::reply::longer;
-use super::secret::Challenged;
+use super::secret::{Challenged, Secret};
 use super::standing::RegistrationRecord;
 use crate::Shared;
 
-/// Messages of one attempt at most: three for the asked time, and three for the time that a 423 asks for.
-pub(super) const SENDS: u32 = 6;
+/// Messages of one attempt at most: four for the asked time, and four for the time that a 423 asks for.
+pub(super) const SENDS: u32 = 8;
 /// All of one attempt: less than the lease, with time to commit.
 pub(super) const PATIENCE: Duration = Duration::from_secs(36);
 
@@ -35,10 +36,14 @@ impl Shared {
         record: &RegistrationRecord,
         ask: Ask<'_>,
     ) -> ExchangeResponse {
-        let (mut expires, mut answers, mut header) = (ask.expires, 0, None);
+        let (mut expires, mut credentials) = (ask.expires, Credentials::default());
         let mut last = ExchangeResponse { status: 503, local: true, ..ExchangeResponse::default() };
         for cseq in ask.first..ask.first + SENDS {
-            let request = register(record, &ask, cseq, expires, header.take(), self.entropy.token(6));
+            let secret = record.secret.as_ref();
+            let given = secret
+                .map(|secret| credentials.headers(secret, &record.registrar_uri, &self.entropy.token(8)));
+            let given = given.unwrap_or_default();
+            let request = register(record, &ask, cseq, expires, given, self.entropy.token(6));
             last = match requests.exchange(Some(&record.edge_id), request).await {
                 Ok(response) => response,
                 Err(status) => {
@@ -48,29 +53,77 @@ impl Shared {
                     return ExchangeResponse { status, local: true, ..ExchangeResponse::default() };
                 }
             };
-            if let (401 | 407, false, Some(secret)) = (last.status, last.local, &record.secret) {
-                let request = Challenged {
-                    method: "REGISTER",
-                    request_uri: &record.registrar_uri,
-                    body: b"",
-                    again: answers > 0,
-                };
-                let given = secret.answer(&last.challenges, request, &self.entropy.token(8));
-                answers += 1;
-                let name = if last.status == 401 { "Authorization" } else { "Proxy-Authorization" };
-                match given.into_iter().next().filter(|_| answers <= 2) {
-                    Some(value) => header = Some(Header { name: name.to_owned(), value }),
-                    None => return last,
+            if let (401 | 407, false, Some(secret)) = (last.status, last.local, secret) {
+                if !credentials.learn(secret, &last) {
+                    return last;
                 }
             } else if let Some(least) =
                 longer(&last, expires).filter(|_| expires == ask.expires && expires > 0)
             {
-                (expires, answers) = (least, 0);
+                (expires, credentials) = (least, Credentials::default());
             } else {
                 return last;
             }
         }
         last
+    }
+}
+
+/// What the challengers on the way of a REGISTER are answered with: with each repetition all of them (RFC 3261 22.3).
+#[derive(Default)]
+struct Credentials {
+    challengers: Challengers,
+    /// Challenges with the names of their answers.
+    answered: Vec<Answered>,
+}
+
+struct Answered {
+    header: &'static str,
+    realm: Vec<u8>,
+    challenge: String,
+    /// Requests with its nonce (RFC 7616 3.4).
+    count: u32,
+}
+
+impl Credentials {
+    /// Takes over what a response asks for; whether there is an answer to any of it.
+    fn learn(&mut self, secret: &Secret, response: &ExchangeResponse) -> bool {
+        let is_proxy = response.status == 407;
+        let header = if is_proxy { "Proxy-Authorization" } else { "Authorization" };
+        let worth = self.challengers.worth(is_proxy, &response.challenges);
+        let can = worth.into_iter().filter(|challenge| secret.can_answer(challenge));
+        let fresh: Vec<Answered> = can
+            .filter_map(|challenge| {
+                let (realm, value) =
+                    (challenge.realm.to_vec(), String::from_utf8(challenge.to_bytes()).ok()?);
+                Some(Answered { header, realm, challenge: value, count: 0 })
+            })
+            .collect();
+        let is_old = |known: &Answered| {
+            fresh.iter().any(|fresh| (fresh.header, &fresh.realm) == (known.header, &known.realm))
+        };
+        self.answered.retain(|known| !is_old(known));
+        let is_answered = !fresh.is_empty();
+        self.answered.extend(fresh);
+        is_answered
+    }
+
+    /// The headers of the next request.
+    fn headers(&mut self, secret: &Secret, request_uri: &str, cnonce: &str) -> Vec<Header> {
+        let answers = self.answered.iter_mut().flat_map(|answered| {
+            answered.count += 1;
+            let request = Challenged {
+                method: "REGISTER",
+                request_uri,
+                body: b"",
+                again: false,
+                count: answered.count,
+            };
+            let values = secret.answer(std::slice::from_ref(&answered.challenge), request, cnonce);
+            let name = answered.header;
+            values.into_iter().map(move |value| Header { name: name.to_owned(), value })
+        });
+        answers.collect()
     }
 }
 
@@ -91,7 +144,7 @@ fn register(
     ask: &Ask<'_>,
     cseq: u32,
     expires: u32,
-    credentials: Option<Header>,
+    credentials: Vec<Header>,
     tag: String,
 ) -> ExchangeRequest {
     let mut headers = vec![Header { name: "Expires".to_owned(), value: expires.to_string() }];

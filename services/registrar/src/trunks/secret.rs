@@ -46,6 +46,8 @@ pub(crate) struct Challenged<'a> {
     pub body: &'a [u8],
     /// It had credentials: only a stale nonce is worth others.
     pub again: bool,
+    /// How often the nonce is used, with this time.
+    pub count: u32,
 }
 
 impl Secret {
@@ -84,18 +86,24 @@ impl Secret {
     }
 
     /// Values of Authorization or Proxy-Authorization: for each realm an answer to its topmost challenge that is understood
-    /// (RFC 8760 2.4). Each nonce is used once, so that its count is 1; a peer that gives one out twice calls it stale.
+    /// (RFC 8760 2.4).
     pub(crate) fn answer(&self, challenges: &[String], request: Challenged<'_>, cnonce: &str) -> Vec<String> {
         let offered = answerable(challenges.iter().map(String::as_bytes));
         let worth = offered.iter().filter(|challenge| !request.again || challenge.stale);
-        let answers = worth.filter_map(|challenge| {
-            let ha1 = self.ha1(challenge)?;
-            let Challenged { method, request_uri, body, .. } = request;
-            let answer =
-                answer_by_digest(challenge, &self.username, &ha1, method, request_uri, body, cnonce, 1);
-            String::from_utf8(answer.to_bytes()).ok()
-        });
-        answers.collect()
+        worth.filter_map(|challenge| self.answer_one(challenge, request, cnonce)).collect()
+    }
+
+    fn answer_one(&self, challenge: &Challenge<'_>, request: Challenged<'_>, cnonce: &str) -> Option<String> {
+        let ha1 = self.ha1(challenge)?;
+        let Challenged { method, request_uri, body, count, .. } = request;
+        let answer =
+            answer_by_digest(challenge, &self.username, &ha1, method, request_uri, body, cnonce, count);
+        String::from_utf8(answer.to_bytes()).ok()
+    }
+
+    /// Whether there are credentials for the realm of a challenge.
+    pub(super) fn can_answer(&self, challenge: &Challenge<'_>) -> bool {
+        self.ha1(challenge).is_some()
     }
 
     fn ha1(&self, challenge: &Challenge<'_>) -> Option<Ha1> {
@@ -139,7 +147,7 @@ mod tests {
     }
 
     const INVITE: Challenged<'_> =
-        Challenged { method: "INVITE", request_uri: "sip:+49@gw", body: b"", again: false };
+        Challenged { method: "INVITE", request_uri: "sip:+49@gw", body: b"", again: false, count: 1 };
 
     /// AUT-13, T19: with a realm no password is stored; without one it is in no `Debug`. The trunk that is shown never has it.
     #[test]

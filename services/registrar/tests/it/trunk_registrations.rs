@@ -167,6 +167,34 @@ async fn a_grant_of_no_time_is_no_registration_and_a_brief_one_no_flood() {
     assert_eq!(far.sent().len(), 4);
 }
 
+/// AUT-13, RFC 3261 22.3, 7616 3.4: a proxy and the registrar behind it both challenge, under one name; what the proxy is answered with
+/// stays, with the next count of its nonce. Who refuses is not answered again.
+#[tokio::test(start_paused = true)]
+async fn two_challengers_in_a_row_are_both_answered() {
+    let rig = Rig::new();
+    let mut grants = granting(600);
+    let far = FarSide::new("e1", move |send| {
+        let Some(given) = value(send, "Proxy-Authorization") else {
+            let challenge = "Digest realm=\"carrier\", nonce=\"p\", qop=\"auth\"".to_owned();
+            return Some(ExchangeResponse { challenges: vec![challenge], ..answer(407) });
+        };
+        let credentials = Credentials::parse(given.as_bytes()).expect("credentials");
+        let ha1 = Ha1::of_password(Hash::Md5, b"u", b"carrier", b"zanzibar");
+        let count = credentials.protection.as_ref().expect("qop").count;
+        let uses = if value(send, "Authorization").is_some() { 2 } else { 1 };
+        if !credentials.matches(&ha1, "REGISTER", b"") || count != uses {
+            return Some(answer(403));
+        }
+        grants(send)
+    });
+    far.lives(&rig).await;
+    let _working = far.keeps(&rig.replicas[0]);
+    create(&rig, carrier("t")).await.unwrap();
+    standing(&rig, 200).await;
+    let sent = far.sent();
+    assert!(sent.len() == 3 && strictly_rising(&sent), "{sent:?}");
+}
+
 /// Rule "a dead replica's work is taken over": it dies between REGISTER and answer; another one registers after the lease, with a
 /// number that the dead one cannot have used.
 #[tokio::test(start_paused = true)]
