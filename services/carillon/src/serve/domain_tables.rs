@@ -5,7 +5,14 @@ use toml::de::{DeArray, DeValue};
 use super::unknown;
 
 /// The keys of a domain, and whether each is a switch; the others are text.
-const KEYS: [(&str, bool); 4] = [("name", false), ("auth", false), ("realm", false), ("danger_open", true)];
+const KEYS: [(&str, bool); 6] = [
+    ("name", false),
+    ("auth", false),
+    ("realm", false),
+    ("danger_open", true),
+    ("tls_cert", false),
+    ("tls_key", false),
+];
 
 /// What is wrong with the kinds of these tables: where in the file, the key, and why.
 pub fn problems(tables: &DeArray<'_>) -> Vec<(usize, String, String)> {
@@ -35,6 +42,8 @@ mod tests {
     use std::io::Write;
 
     use super::super::layers::Layers;
+    use super::super::settings::Domain;
+    use super::KEYS;
 
     fn told(text: &str) -> Vec<String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -66,6 +75,21 @@ mod tests {
             assert_eq!(told.len(), 1, "{told:?}");
             assert!(told[0].contains(line) && told[0].contains(why), "{told:?}");
         }
+    }
+
+    /// Every key of a domain is taken from a file, with a value of its kind.
+    #[test]
+    fn each_key_of_a_domain_may_be_given() {
+        let toml::Value::Table(domain) = toml::Value::try_from(Domain::default()).unwrap() else { panic!() };
+        let known: Vec<_> = KEYS.iter().map(|(name, _)| *name).collect();
+        for (key, default) in &domain {
+            assert!(known.contains(&key.as_str()), "{key}");
+            let value = if key == "name" { "\"b\"".to_owned() } else { default.to_string() };
+            let name = if key == "name" { "" } else { "name = \"a\"\n" };
+            let all = told(&format!("[[domain]]\n{name}{key} = {value}\n"));
+            assert_eq!(all, Vec::<String>::new());
+        }
+        assert_eq!(domain.len(), KEYS.len());
     }
 
     #[test]

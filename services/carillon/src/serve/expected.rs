@@ -39,7 +39,9 @@ fn kind(path: &str, default: Option<&Value>) -> String {
         "call_control.credentials" => {
             "tables [[call_control.credentials]] with realm, username and password, in the file alone"
         }
-        "domain" => "tables [[domain]] with name = \"…\" and, if needed, auth, realm and danger_open",
+        "domain" => {
+            "tables [[domain]] with name = \"…\" and, if needed, auth, realm, danger_open, tls_cert and tls_key"
+        }
         "redis.wait_replicas" => "a whole number from 0 to 4294967295, or \"auto\"",
         "registrar.algorithms" => {
             "a list of SHA-512-256, SHA-256 and MD5, best first, as [\"SHA-256\", \"MD5\"]"

@@ -8,7 +8,8 @@ use sip_message::{Scheme, Uri};
 /// Does the contact name the address of record itself, however it is written, or a GRUU of it? RFC 5627 5.1
 ///
 /// The default port and sips name the same user in the same place, although URI equality tells them apart (RFC 3261 19.1.4), and so do
-/// all parameters: the request comes back here. Another port is that of a phone at the host that the domain is called by.
+/// all parameters: the request comes back here. Another port is that of a phone at the host that the domain is called by, and headers,
+/// which no comparison passes over, may lead elsewhere (RFC 4475 3.1.1.6).
 pub(crate) fn is_itself(contact: &Uri<'_>, aor: &str) -> bool {
     let default = if contact.is_secure() { 5061 } else { 5060 };
     let is_of_host = || {
@@ -16,7 +17,8 @@ pub(crate) fn is_itself(contact: &Uri<'_>, aor: &str) -> bool {
         let host = aor.rsplit_once('@').map_or("", |(_, host)| host);
         host.starts_with('[') || host.eq_ignore_ascii_case(contact.host.trim_end_matches('.'))
     };
-    contact.port.is_none_or(|port| port == default)
+    contact.headers.is_none()
+        && contact.port.is_none_or(|port| port == default)
         && is_of_host()
         && matches!(contact.scheme, Scheme::Sip | Scheme::Sips)
         && contact.user.is_some()

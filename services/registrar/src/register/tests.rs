@@ -241,7 +241,7 @@ fn the_address_of_record_is_no_contact() {
         assert_eq!(register(&mut record, secure, NOW), Err(Refusal::Self_), "{itself}");
     }
     // A phone at the host that the domain is called by, and somebody else.
-    for other in ["sip:bob@d:5070", "sip:carol@d", "sip:bob@e", "sip:Bob@d"] {
+    for other in ["sip:bob@d:5070", "sip:carol@d", "sip:bob@e", "sip:Bob@d", "sip:bob@d?Route=%3Csip:e%3E"] {
         let done = register(&mut AorRecord::new(), asked(&[contact(other)], "a", 1), NOW);
         assert!(done.is_ok(), "{other}: {done:?}");
     }

@@ -47,7 +47,7 @@ fn excesses() -> Vec<Excess> {
         excess("From", call, vec![format!("From: \"{}\" <sip:a@localhost>;tag=a", long(20_000))], 0),
         excess("Call-ID", call, vec![format!("Call-ID: {}", long(10_000))], 404),
         excess("CSeq", call, vec![format!("CSeq: {} MESSAGE", "9".repeat(400))], 400),
-        excess("Max-Forwards", call, vec![format!("Max-Forwards: {}", "9".repeat(400))], 404),
+        excess("Max-Forwards", call, vec![format!("Max-Forwards: {}", "9".repeat(400))], 400),
         excess("tag", call, vec![format!("From: <sip:alice@localhost>;tag={}", long(8_000))], 404),
         excess(
             "credentials",

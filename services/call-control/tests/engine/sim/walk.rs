@@ -68,7 +68,7 @@ fn seeds() -> Vec<u64> {
         let others = || runs.iter().enumerate().filter(|(other, _)| *other != at);
         let is_needed =
             |branch: &&str| !others().any(|(_, (_, taken))| taken.iter().any(|other| other == branch));
-        if !runs[at].1.iter().any(|branch| is_needed(&branch)) {
+        if !runs[at].1.iter().any(is_needed) {
             runs.remove(at);
         }
     }
