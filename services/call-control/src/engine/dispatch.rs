@@ -355,7 +355,10 @@ impl Work<'_> {
 fn said(what: &LegEvent) -> Vec<Header> {
     match what {
         LegEvent::Response(response) => across::of_response(response),
-        LegEvent::Cancel { reason, .. } => reason.iter().map(|value| Header::new("Reason", value)).collect(),
+        LegEvent::Cancel { reason, .. } => {
+            let reasons = reason.iter().map(|value| Header::new("Reason", value));
+            reasons.filter(across::is_sayable).collect()
+        }
         LegEvent::Request(_)
         | LegEvent::Failed(_)
         | LegEvent::Ack { .. }

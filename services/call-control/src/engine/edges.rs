@@ -16,7 +16,7 @@
 //! | confirmed dialog                            | goes on by any edge                                                   |
 //!
 //! An effect that an edge refused goes to another one. When there is none, the request counts as failed with 503; ACK and BYE
-//! wait for an edge.
+//! wait for an edge. A response can go nowhere else, see `unsaid`.
 
 use crate::engine::call::{EdgeRef, TimerKind};
 use crate::engine::effect::{Effect, SendRequest, What};
@@ -91,6 +91,9 @@ impl Work<'_> {
             return self.call.outbox.insert(at, effect);
         }
         let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == effect.leg_id) else { return };
+        if let Some(What::Respond(response)) = &effect.what {
+            return self.on_unsaid(leg, &effect, response);
+        }
         let on = self.leg_mut(leg);
         if on.invite.as_ref().is_some_and(|invite| invite.effect == number) {
             self.on_invite_silence(leg, FailureCause::Transport);

@@ -9,11 +9,13 @@
 //! The shell commits `call` (with its outbox), the due time and the events in one atomic commit, acknowledges the event, then
 //! carries the effects and reports each with [`Event::Carried`](event::Event::Carried). Everything may happen twice or on another replica.
 //!
-//! Here: the flows of third-party call control (RFC 3725 and LAD-1 … LAD-4), offer and answer between the legs, reliable
-//! provisional responses, forks, glare, credentials, hang-up in every state. Deliberately absent: clocks, sockets, stores,
-//! random numbers, SIP text (the edge composes and parses it) and session description text (crate `sip-body`).
+//! Here: the flows of third-party call control (RFC 3725 and LAD-1 … LAD-4), calls that phones begin and that are carried on as a
+//! back-to-back user agent, offer and answer between the legs, reliable provisional responses, forks, glare, credentials,
+//! hang-up in every state. Deliberately absent: clocks, sockets, stores, random numbers, SIP text (the edge composes and parses
+//! it) and session description text (crate `sip-body`).
 //!
-//! Start reading at [`call`] (the record), [`stage`] (where a call is) and `flow_iv` (the default flow).
+//! Start reading at [`call`] (the record), [`stage`] (where a call is), `flow_iv` (the default flow of `Dial`) and [`anchor`]
+//! (a call that came in).
 
 mod adapt;
 pub mod anchor;
@@ -47,6 +49,7 @@ pub mod stage;
 mod talking;
 mod text;
 pub mod time;
+mod unsaid;
 mod untaken;
 mod work;
 

@@ -23,6 +23,7 @@
 use sip_dialog::{sequence, target};
 use sip_message::{Method, Warning};
 
+use crate::engine::anchor::across::is_sayable;
 use crate::engine::call::OutcomeKind;
 use crate::engine::effect::{Body, Header};
 use crate::engine::event::RequestReceived;
@@ -104,7 +105,8 @@ impl Work<'_> {
             return; // a fork that is not the leg
         }
         let by = on.leg_id.clone();
-        let header = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Reason"));
+        let is_reason = |header: &&Header| header.name.eq_ignore_ascii_case("Reason") && is_sayable(header);
+        let header = request.headers.iter().find(is_reason);
         let header = header.map(|header| header.value.clone()).unwrap_or_default();
         let was_connected = self.call.answer_ms != 0;
         let mut cause = match leg {

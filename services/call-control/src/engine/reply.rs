@@ -13,6 +13,7 @@
 use sip_dialog::target;
 use sip_message::Method;
 
+use crate::engine::anchor::across::is_sayable;
 use crate::engine::effect::Header;
 use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived, standard_phrase};
 use crate::engine::leg::{DialogState, OpenOffer, Pending, Purpose};
@@ -147,5 +148,6 @@ fn explanation(response: &ResponseReceived) -> Vec<Header> {
     if response.status == 415 && !response.accept.is_empty() {
         kept.insert(0, Header::new("Accept", response.accept.join(", ")));
     }
+    kept.retain(is_sayable);
     kept
 }

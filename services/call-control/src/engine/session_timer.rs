@@ -10,7 +10,7 @@
 //! |-----------------------------|---------------------------------------------------------------------------------------------|
 //! | 2xx                         | as above                                                                                    |
 //! | 408, 481, silence           | the call ends, as after any request (RFC 4028 10)                                           |
-//! | 491                         | again after 2.1 to 4.0 s (RFC 3261 14.1)                                                    |
+//! | 491                         | again after 2.1 to 4.0 s, on a leg whose peer called after 0 to 2 s (RFC 3261 14.1)          |
 //! | other, with Retry-After     | again then                                                                                  |
 //! | other, or no way to send it | again after half of what is left, so that the same refusal is not provoked all the time     |
 //! | 422                         | the same, with the interval of Min-SE                                                       |

@@ -1,5 +1,5 @@
 //! What of a message goes across to the other leg: what is said to a person or about the call, never what is said to the next
-//! hop, about the dialog, or as proof of who one is.
+//! hop, about the dialog, or as proof of who one is; and never a value that an edge would not put into a message.
 
 use sip_message::HeaderId;
 
@@ -71,11 +71,12 @@ pub fn of_response(response: &ResponseReceived) -> Vec<Header> {
         0..300 => return kept,
         // RFC 3261 21.3, 21.4.23: where else the callee may be
         300..=399 | 485 => {
-            kept.extend(response.contacts.iter().map(|contact| Header::new("Contact", contact)));
+            let contacts = response.contacts.iter().map(|contact| Header::new("Contact", contact));
+            kept.extend(contacts.filter(is_sayable));
         }
         415 => {
             if !response.accept.is_empty() {
-                kept.push(Header::new("Accept", response.accept.join(", ")));
+                kept.extend(Some(Header::new("Accept", response.accept.join(", "))).filter(is_sayable));
             }
             let more = ["Accept-Encoding", "Accept-Language"];
             kept.extend(response.headers.iter().filter_map(|header| across(header, &[&more])));
@@ -97,7 +98,12 @@ fn across(header: &Header, kept: &[&[&str]]) -> Option<Header> {
     let is_private = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"));
     let is_kept =
         is_private || kept.iter().any(|names| names.iter().any(|one| one.eq_ignore_ascii_case(name)));
-    is_kept.then(|| Header::new(name, &header.value))
+    (is_kept && is_sayable(header)).then(|| Header::new(name, &header.value))
+}
+
+/// Whether an edge would put it into a message. A quoted string may come with NUL in it, behind a backslash (RFC 3261 25.1).
+pub fn is_sayable(header: &Header) -> bool {
+    !header.value.contains(['\r', '\n', '\0'])
 }
 
 #[cfg(test)]
@@ -137,6 +143,22 @@ mod tests {
             names(&of_invite(&came, true)),
             ["Subject", "Alert-Info", "X-Tenant", "P-Asserted-Identity"]
         );
+    }
+
+    /// One value that an edge refuses would keep the whole response from the caller.
+    #[test]
+    fn what_no_message_may_hold_does_not_go_across() {
+        let bad = |name: &str| Header::new(name, "399 h \"a\\\0b\"");
+        let response = |status| ResponseReceived {
+            status,
+            contacts: vec!["\"\\\0\" <sip:c@h>".into(), "<sip:d@h>".into()],
+            accept: vec!["a/b;c=\"\\\0\"".into()],
+            headers: vec![bad("Warning"), bad("X-Note"), bad("Accept-Language"), header("Subject")],
+            ..ResponseReceived::default()
+        };
+        assert_eq!(names(&of_response(&response(302))), ["Contact"]);
+        assert_eq!(names(&of_response(&response(415))), [""; 0]);
+        assert_eq!(names(&of_invite(&[bad("Subject"), header("Priority")], true)), ["Priority"]);
     }
 
     #[test]
