@@ -4,7 +4,7 @@
 //! |---------------------------------|----------------------------------------------|-------------------------------------------|
 //! | a 1xx                           | waits too, in order                          | leaves: RSeq + 1, or unreliable           |
 //! | a 1xx with a preview            | leaves, unreliable                           | leaves, unreliable                        |
-//! | a 2xx                           | waits if that 1xx has a session description  | leaves; the edge repeats it until the ACK |
+//! | a 2xx                           | waits, for GUARD at most, if that 1xx has a session description | leaves; the edge repeats it until the ACK |
 //! | a refusal                       | leaves, and nothing else does                | leaves                                    |
 //!
 //! A caller that requires 100rel gets no preview: to it the same 1xx is one without.
@@ -18,7 +18,7 @@ use crate::engine::anchor::record::{CallerPhase, Incoming, Said};
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, Header, SendResponse, What};
 use crate::engine::leg::{DialogState, LegState, OpenOffer};
-use crate::engine::outcome::{BY_API, Cause, reason_value};
+use crate::engine::outcome::{BY_CARILLON, Cause, reason_value};
 use crate::engine::report::CallEventType;
 use crate::engine::send::ALLOW;
 use crate::engine::session_timer::Role;
@@ -138,7 +138,8 @@ impl Work<'_> {
         incoming.waiting.clear();
         if incoming.unpracked.as_ref().is_some_and(|unpracked| !unpracked.sdp.is_empty()) {
             incoming.held = Some(said);
-            return;
+            // Leg b has its ACK and hears nothing: it does not wait for as long as the edge would
+            return self.start_timer(TimerKind::Guard, A, Duration::from_millis(self.call.policy.guard_ms));
         }
         self.say_success(said);
     }
@@ -165,6 +166,7 @@ impl Work<'_> {
         }
         self.stop_timer(TimerKind::Repeat, A);
         self.stop_timer(TimerKind::Expires, A);
+        self.stop_timer(TimerKind::Guard, A);
         if !session.is_empty() {
             self.note_session(A, &tag, &[Header::new("Session-Expires", session)], Role::Server);
         }
@@ -242,8 +244,8 @@ impl Work<'_> {
 fn refusal(cause: &Cause, caller: &str) -> (u32, Vec<Header>) {
     let is_own = cause.by == caller;
     let status = match cause.status {
-        // Nobody cancelled: the callee is not to be had now
-        487 if cause.by == BY_API => 480,
+        // The caller has not cancelled: the callee is not to be had now. That it did not want to wait any longer it said itself
+        487 if !is_own && cause.by != BY_CARILLON => 480,
         // About the INVITE that Carillon made, which the caller cannot change
         401 | 407 | 494 if !is_own => 403,
         414 | 416 | 420 | 421 | 422 if !is_own => 500,

@@ -13,7 +13,7 @@
 //! | Anchored | 2xx b, answer1 (or given before)       | ACK b; 200 to a with answer1' (unless given)     | Talking  |
 //! | Anchored | 2xx b, offer1                          | 200 to a with offer1'                            | Anchored |
 //! | Anchored | ACK a, answer1                         | ACK b, answer1'                                  | Talking  |
-//! | Anchored | refusal b                              | the same to a, see `caller`                      | Ending   |
+//! | Anchored | refusal b, or BYE of it                | the same to a (480 for 487), see `caller`        | Ending   |
 //! | Anchored | CANCEL or BYE a                        | 487 to a; CANCEL b with the caller's Reason      | Ending   |
 //! | Anchored | RING, Expires, Hangup                  | 480, 487, 480 to a; CANCEL b                     | Ending   |
 //! | Anchored | UPDATE, INFO of either                 | see `talking`                                    | Anchored |

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use call_control::engine::call::OutcomeKind;
-use call_control::engine::effect::Header;
-use call_control::engine::event::{CallReceived, Command, LegEvent};
+use call_control::engine::effect::{Effect, Header, What};
+use call_control::engine::event::{CallReceived, Command, Event, LegEvent};
+use call_control::engine::leg::LegState;
 
-use super::{called, connected, invite, reliable_invite, said};
+use super::{called, connected, invite, rack, reliable_invite, said};
 use crate::ladder::{Answer, Ladder, sdp};
 
 fn cancel(reason: &[&str]) -> LegEvent {
@@ -85,6 +86,38 @@ fn a_bye_before_the_answer_ends_the_call() {
         C>A (released)
         ",
     );
+}
+
+/// UAC-18: bob hangs up while alice's PRACK is awaited. She has cancelled nothing: to her he is not to be had.
+#[test]
+fn a_callee_that_hangs_up_before_the_2xx_leaves_is_not_to_be_had() {
+    let mut t = called(reliable_invite());
+    t.reply("b", "INVITE", Answer::new(183).reliable(1).sdp(&sdp(&["audio 5000"])));
+    t.reply("b", "INVITE", 200);
+    t.request("b", "BYE", None);
+    assert_eq!(said(&t, "a-invite").status, 480);
+    let mut t = ringing();
+    t.reply("b", "INVITE", 487);
+    assert_eq!(said(&t, "a-invite").status, 480);
+}
+
+/// PRK-06, TPC-09: bob has his ACK and waits for alice's PRACK: not longer than the guard.
+#[test]
+fn an_answer_does_not_wait_for_a_prack_for_ever() {
+    let mut t = called(reliable_invite());
+    t.reply("b", "INVITE", Answer::new(183).reliable(1).sdp(&sdp(&["audio 5000"])));
+    let right = rack(&t);
+    t.reply("b", "INVITE", 200);
+    let mut told = t.clone();
+    told.prack("a", &right, None);
+    told.ack("a", "a-invite", None);
+    told.wait(Duration::from_secs(60));
+    assert!(told.call.outcome.is_none(), "what has left is not waited for");
+    t.prack("a", "1 1 INVITE", None);
+    t.lines.clear();
+    t.wait(Duration::from_secs(20));
+    assert_eq!(said(&t, "a-invite").status, 504);
+    t.last("b", "BYE");
 }
 
 /// UAC-20: the caller said how long it waits.
@@ -171,7 +204,7 @@ fn a_caller_whose_edge_dies_is_no_caller() {
     t.lines.clear();
     t.lose_edge("e1", 7);
     assert_eq!(kind(&t), (OutcomeKind::Failed, "carillon".into()));
-    assert!(t.call.legs[0].state() == call_control::engine::leg::LegState::Ended);
+    assert!(t.call.legs[0].state() == LegState::Ended);
 }
 
 /// TPC-15: the same before the ACK came. The caller may or may not have got the 2xx: both are told that it is over.
@@ -212,4 +245,64 @@ fn a_caller_that_does_not_acknowledge_is_hung_up_on() {
     t.event("a", LegEvent::AckMissing { transaction: "a-invite".into() });
     t.last("a", "BYE");
     t.last("b", "BYE");
+}
+
+/// UAC-18: the edge refuses a response, whatever it has against it: the caller hears a plain 500, and nobody waits for anything.
+#[test]
+fn what_the_edge_refuses_to_say_is_said_plainly() {
+    let refused = |t: &mut Ladder, transaction: &str| {
+        let is_it = |effect: &&Effect| matches!(&effect.what, Some(What::Respond(one)) if one.transaction == transaction);
+        let number = t.call.outbox.iter().rev().find(is_it).expect("a response that no edge has").number;
+        t.take(&Event::NotCarried { effect: number }).expect("always taken");
+    };
+    let plain = |t: &Ladder, transaction: &str| {
+        let said = said(t, transaction);
+        (said.status, said.headers.is_empty(), said.body.is_none())
+    };
+    let answer = || Answer::new(200).sdp(&sdp(&["audio 5000"]));
+
+    let mut t = ringing();
+    t.edges_away = true;
+    t.reply("b", "INVITE", 486);
+    refused(&mut t, "a-invite");
+    assert_eq!(plain(&t, "a-invite"), (500, true, true));
+    let count = t.effects.len();
+    refused(&mut t, "a-invite");
+    assert_eq!(t.effects.len(), count, "one that refuses even that is not asked again");
+
+    let mut t = ringing();
+    t.edges_away = true;
+    t.reply("b", "INVITE", answer());
+    refused(&mut t, "a-invite");
+    assert_eq!(plain(&t, "a-invite"), (500, true, true));
+    assert_eq!(kind(&t), (OutcomeKind::Failed, "carillon".into()));
+    assert!(t.call.legs[0].served.is_empty(), "no ACK is waited for");
+    t.last("b", "BYE");
+
+    // It has ended meanwhile
+    let mut t = ringing();
+    t.edges_away = true;
+    t.reply("b", "INVITE", answer());
+    t.request("b", "BYE", None);
+    refused(&mut t, "a-invite");
+    assert_eq!(plain(&t, "a-invite"), (500, true, true));
+    assert_eq!(t.call.legs[0].state(), LegState::Ended);
+
+    let mut t = called(reliable_invite());
+    t.edges_away = true;
+    t.reply("b", "INVITE", 180);
+    refused(&mut t, "a-invite");
+    assert_eq!(said(&t, "a-invite").status, 500);
+
+    let mut t = called(invite());
+    t.edges_away = true;
+    t.reply("b", "INVITE", 180);
+    refused(&mut t, "a-invite");
+    assert!(t.call.outcome.is_none(), "the next one will do");
+
+    let mut t = connected();
+    t.edges_away = true;
+    let asked = t.request("a", "SUBSCRIBE", None);
+    refused(&mut t, &asked);
+    assert_eq!(plain(&t, &asked), (500, true, true));
 }
