@@ -9,7 +9,7 @@ use sip_message::{Scheme, Uri};
 ///
 /// The default port and sips name the same user in the same place, although URI equality tells them apart (RFC 3261 19.1.4), and so do
 /// all parameters: the request comes back here. Another port is that of a phone at the host that the domain is called by, and headers,
-/// which no comparison passes over, may lead elsewhere (RFC 4475 3.1.1.6).
+/// which no comparison passes over, may lead elsewhere (RFC 4475 3.3.14).
 pub(crate) fn is_itself(contact: &Uri<'_>, aor: &str) -> bool {
     let default = if contact.is_secure() { 5061 } else { 5060 };
     let is_of_host = || {
