@@ -206,9 +206,14 @@ impl Edge {
             .ok_or_else(unknown)?;
         let response = self.leg_response(cx, address, &served.request, served.flow, respond)?;
         let invite = served.request.method() == Method::Invite;
+        let is_taken = (200..300).contains(&respond.status);
+        let prack = (is_taken && served.request.method() == Method::Prack).then(|| served.request.clone());
         self.ring.note(&served.request, || why::asked_to_respond(address, respond));
         cx.respond(key, response.clone())
             .map_err(|error| Status::from(Refusal::new(Reason::WrongState, error.to_string())))?;
+        if let Some(prack) = prack {
+            self.end_provisional(&address.call_id, &prack);
+        }
         if respond.status >= 200 {
             let repeat = invite && respond.status < 300;
             self.note_answer(cx, &address.call_id, key, repeat.then_some(response));

@@ -110,9 +110,11 @@ impl Edge {
             Timer::Absent(call, key) => self.look_for_leg_caller(cx, &call, key),
             Timer::Forget(call) => {
                 // A leg that came back keeps the call.
-                if self.legs.calls.get(&call).is_some_and(Call::is_released) {
-                    self.legs.calls.remove(&call);
+                if self.legs.calls.get(&call).is_some_and(Call::is_released)
+                    && let Some(forgotten) = self.legs.calls.remove(&call)
+                {
                     self.meters.calls.set(self.legs.len() as i64);
+                    self.reject_unanswered(cx, &forgotten);
                 }
             }
         }
@@ -138,6 +140,17 @@ impl Edge {
         if let Some(timer) = call.forget {
             cx.cancel_timer(timer);
         }
+        self.reject_unanswered(cx, &call);
+        for fork in call.invites.into_values() {
+            self.with_fork(cx, fork, |_, cx, fork| fork.context.cancel(cx.now()));
+        }
+        for answer in &call.unconfirmed {
+            self.end_orphan(cx, &answer.response);
+        }
+    }
+
+    /// What call-control has not answered it never will: no server transaction stays open.
+    fn reject_unanswered(&mut self, cx: &mut Cx<'_>, call: &Call) {
         for (key, served) in &call.served {
             if !served.answered {
                 // A call that was never taken on is no dialog that is gone: the caller may try again
@@ -145,12 +158,6 @@ impl Edge {
                 let reject = if in_dialog { Reject::DoesNotExist } else { self.decision_unavailable() };
                 self.reject(cx, *key, &served.request, &reject);
             }
-        }
-        for fork in call.invites.into_values() {
-            self.with_fork(cx, fork, |_, cx, fork| fork.context.cancel(cx.now()));
-        }
-        for answer in &call.unconfirmed {
-            self.end_orphan(cx, &answer.response);
         }
     }
 }

@@ -29,11 +29,13 @@ impl Edge {
         if let Method::Other(_) = request.method() {
             return Err(Refused::new(request, Reject::NotImplemented));
         }
-        if request.method() == Method::Prack {
-            self.stop_repeating_provisional(&address.call_id, &request);
-        }
         let event = What::Request(report::request(key.to_string(), &request));
-        self.serve(cx, key, request, arrival, &address, event)
+        let prack = (request.method() == Method::Prack).then(|| request.clone());
+        self.serve(cx, key, request, arrival, &address, event)?;
+        if let Some(prack) = prack {
+            self.pause_provisional(&address.call_id, &prack);
+        }
+        Ok(())
     }
 
     /// Keeps a request of the peer for its answer, and tells call-control of it.

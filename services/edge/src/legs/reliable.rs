@@ -1,7 +1,8 @@
 //! What a user agent owes to a reliable provisional response of its own. RFC 3262 3
 //!
 //! It is repeated after T1, then after twice as long each time, until its PRACK or the final response; neither within 64*T1 is an
-//! event, after which call-control gives the call up. Whether a PRACK fits is call-control's to say: the edge only stops.
+//! event, after which call-control gives the call up. Whether a PRACK fits is call-control's to say: the edge only pauses, and
+//! goes on to count until a 2xx to it leaves.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub(super) struct Unpracked {
     rseq: u32,
     pause: Duration,
     until: Instant,
+    /// A PRACK came that call-control has not taken yet, or has refused.
+    paused: bool,
 }
 
 impl Edge {
@@ -36,7 +39,7 @@ impl Edge {
         let served = self.legs.calls.get_mut(call_id).and_then(|call| call.served.get_mut(&key));
         let Some(served) = served else { return };
         let until = cx.now() + timing.timeout();
-        served.unpracked = Some(Unpracked { response, rseq, pause: timing.t1, until });
+        served.unpracked = Some(Unpracked { response, rseq, pause: timing.t1, until, paused: false });
         cx.set_timer(timing.t1, edge::Timer::Leg(Timer::RepeatProvisional(call_id.clone(), key, rseq)));
     }
 
@@ -60,22 +63,35 @@ impl Edge {
         }
         unpracked.pause *= 2;
         let pause = unpracked.pause.min(unpracked.until - now);
-        // A response that cannot be sent now is sent again later; that is the point of repeating it.
-        let _ = cx.respond(key, unpracked.response.clone());
+        if !unpracked.paused {
+            // A response that cannot be sent now is sent again later; that is the point of repeating it.
+            let _ = cx.respond(key, unpracked.response.clone());
+        }
         cx.set_timer(pause, edge::Timer::Leg(Timer::RepeatProvisional(call_id.clone(), key, rseq)));
     }
 
     /// A PRACK came: what it acknowledges is not repeated any more, however long call-control takes.
-    pub(super) fn stop_repeating_provisional(&mut self, call_id: &Arc<str>, prack: &Message) {
-        let Some(rack) = prack.rack().ok().flatten() else { return };
-        let Some(call) = self.legs.calls.get_mut(call_id) else { return };
+    pub(super) fn pause_provisional(&mut self, call_id: &Arc<str>, prack: &Message) {
+        if let Some(unpracked) = self.meant(call_id, prack).and_then(|served| served.unpracked.as_mut()) {
+            unpracked.paused = true;
+        }
+    }
+
+    /// Call-control has taken a PRACK: what it acknowledges is not missed any more.
+    pub(super) fn end_provisional(&mut self, call_id: &Arc<str>, prack: &Message) {
+        if let Some(served) = self.meant(call_id, prack) {
+            served.unpracked = None;
+        }
+    }
+
+    /// The INVITE whose reliable provisional response the PRACK acknowledges.
+    fn meant(&mut self, call_id: &Arc<str>, prack: &Message) -> Option<&mut Served> {
+        let rack = prack.rack().ok().flatten()?;
         let is_meant = |served: &&mut Served| {
             served.unpracked.as_ref().is_some_and(|one| one.rseq == rack.rseq)
                 && served.request.call_id().ok() == prack.call_id().ok()
                 && served.request.cseq().is_ok_and(|invite| invite.number == rack.cseq)
         };
-        if let Some(served) = call.served.values_mut().find(is_meant) {
-            served.unpracked = None;
-        }
+        self.legs.calls.get_mut(call_id)?.served.values_mut().find(is_meant)
     }
 }

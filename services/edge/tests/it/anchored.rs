@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster_api::callcontrol::v1::CallReceived;
 use cluster_api::callcontrol::v1::leg_event::What;
-use cluster_api::edge::v1::{CarryRequest, SendRequest, SendResponse, carry_request::What as Effect};
+use cluster_api::edge::v1::{
+    CarryRequest, ReleaseLeg, SendRequest, SendResponse, carry_request::What as Effect,
+};
 use cluster_api::registrar::v1::HandToCallControl;
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::sip::v1::Header;
@@ -72,7 +74,7 @@ async fn a_reliable_provisional_response_is_repeated() {
     assert_eq!(wires.take_sent().last().map(|(_, message)| message.status()), Some(Some(504)));
 }
 
-/// PRK-03, PRK-04: its PRACK ends that, whatever call-control thinks of it; another one does not.
+/// PRK-03, PRK-04: its PRACK ends the repetition; another one does not.
 #[tokio::test(start_paused = true)]
 async fn a_prack_ends_the_repetition() {
     let (rig, wires) = edge().await;
@@ -81,13 +83,62 @@ async fn a_prack_ends_the_repetition() {
     rig.say(&call_id, 1, &received, 180, Some(7)).await;
     wires.take_sent();
     for (rack, is_right) in [("6 1 INVITE", false), ("7 2 INVITE", false), ("7 1 INVITE", true)] {
-        wires.prack(&call_id, rack);
-        let What::Request(prack) = rig.events.next_what().await else { panic!("call-control answers it") };
-        assert_eq!((prack.method.as_str(), prack.rack.as_str()), ("PRACK", rack));
+        let prack = take_prack(&rig, &wires, &call_id, rack).await;
         tokio::time::sleep(Duration::from_secs(8)).await;
         let is_repeated = wires.take_sent().iter().any(|(_, message)| message.status() == Some(180));
         assert_eq!(is_repeated, !is_right, "{rack}");
+        if is_right {
+            rig.answer(&call_id, 2, &prack, 200).await;
+        }
     }
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert!(rig.events.is_empty(), "nothing is missing");
+}
+
+/// PRK-03, PRK-04: a PRACK that call-control refuses acknowledges nothing: that the right one is missing is told in time.
+#[tokio::test(start_paused = true)]
+async fn a_refused_prack_is_none() {
+    for status in [420, 481, 500] {
+        let (rig, wires) = edge().await;
+        wires.invite("");
+        let (call_id, received) = begun(&rig).await;
+        rig.say(&call_id, 1, &received, 180, Some(7)).await;
+        let prack = take_prack(&rig, &wires, &call_id, "7 1 INVITE").await;
+        rig.answer(&call_id, 2, &prack, status).await;
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        let What::PrackMissing(missing) = rig.events.next_what().await else { panic!("it is given up") };
+        assert_eq!((missing.transaction, missing.rseq), (received.transaction, 7));
+    }
+}
+
+/// PRK-03: a PRACK for which there is no room is refused here, and ends nothing.
+#[tokio::test(start_paused = true)]
+async fn a_prack_without_room_does_not_end_the_repetition() {
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let (rig, wires) = Rig::on_wires(location, |config| config.limits.events_per_call = 1).await;
+    wires.invite("");
+    let (call_id, received) = begun(&rig).await;
+    rig.say(&call_id, 1, &received, 180, Some(7)).await;
+    wires.take_sent();
+    wires.prack(&call_id, "7 1 INVITE");
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let sent = wires.take_sent();
+    let statuses: Vec<_> = sent.iter().filter_map(|(_, message)| message.status()).collect();
+    assert!(statuses.contains(&503) && statuses.contains(&180), "{statuses:?}");
+}
+
+/// UAC-18: call-control lets go of a leg without an answer to its caller: the edge gives one.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_released_unanswered_is_answered() {
+    let (rig, wires) = edge().await;
+    wires.invite("");
+    let (call_id, _) = begun(&rig).await;
+    wires.take_sent();
+    let release = crate::legs::request(1, Effect::Release(ReleaseLeg {}));
+    rig.carry_request(CarryRequest { call_id, ..release }).await;
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    let sent = wires.take_sent();
+    assert!(sent.iter().any(|(_, message)| message.status().is_some_and(|status| status >= 400)));
 }
 
 /// PRK-03: a final response ends it too, and so does the next one.
@@ -124,6 +175,14 @@ async fn edge() -> (Rig, Wires) {
     Rig::on_wires(location, |_| {}).await
 }
 
+/// The PRACK as call-control is told of it.
+async fn take_prack(rig: &Rig, wires: &Wires, call_id: &str, rack: &str) -> String {
+    wires.prack(call_id, rack);
+    let What::Request(prack) = rig.events.next_what().await else { panic!("call-control answers it") };
+    assert_eq!((prack.method.as_str(), prack.rack.as_str()), ("PRACK", rack));
+    prack.transaction
+}
+
 async fn begun(rig: &Rig) -> (String, CallReceived) {
     let (call_id, event) = rig.events.next().await;
     assert_eq!((event.leg_id.as_str(), event.number), ("a", 1));
@@ -139,11 +198,27 @@ impl Rig {
         let header = |name: &str, value: String| Header { name: name.into(), value };
         let headers =
             rseq.map(|rseq| vec![header("Require", "100rel".into()), header("RSeq", rseq.to_string())]);
+        self.respond(call_id, effect, &to.transaction, status, headers.unwrap_or_default()).await;
+    }
+
+    /// Call-control answers a request of the caller.
+    async fn answer(&self, call_id: &str, effect: u64, transaction: &str, status: u32) {
+        self.respond(call_id, effect, transaction, status, Vec::new()).await;
+    }
+
+    async fn respond(
+        &self,
+        call_id: &str,
+        effect: u64,
+        transaction: &str,
+        status: u32,
+        headers: Vec<Header>,
+    ) {
         let response = SendResponse {
-            transaction: to.transaction.clone(),
+            transaction: transaction.to_owned(),
             status,
             to_tag: "ct".into(),
-            headers: headers.unwrap_or_default(),
+            headers,
             ..SendResponse::default()
         };
         let carried = crate::legs::request(effect, Effect::Respond(response));
