@@ -1,4 +1,5 @@
-//! Single requests that presence, registrar and call-control have this edge send for them: NOTIFY, MESSAGE, OPTIONS.
+//! Single requests that presence, registrar and call-control have this edge send for them: NOTIFY and MESSAGE, OPTIONS and REGISTER
+//! toward trunks, BYE into a forwarded dialog that is to end.
 
 use std::sync::Arc;
 

@@ -62,10 +62,14 @@ impl Edge {
     }
 
     fn await_leg_caller(&mut self, cx: &mut Cx<'_>, key: ServerKey, call_id: Arc<str>) {
-        let Some(request) = self.legs.request_of(&call_id, key) else { return };
+        let served = self.legs.calls.get(&call_id).and_then(|call| call.served.get(&key));
+        let Some(served) = served else { return };
+        // Begins to connect, for what is to be known by then; or for the 2xx that is repeated until its ACK.
+        way_back(cx, &served.request);
+        if served.answered {
+            return; // nobody who could be cancelled for
+        }
         self.meters.absent_callers.with_label_values(&["gone"]).inc();
-        // Begins to connect, for what is to be known by then.
-        way_back(cx, request);
         let patience = self.config.endpoint.transactions.timing.t1 * PATIENCE;
         cx.set_timer(patience, edge::Timer::Leg(Timer::Absent(call_id, key)));
     }

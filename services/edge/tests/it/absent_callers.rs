@@ -1,6 +1,7 @@
 //! Callers whose connection ends while it rings.
 
 use cluster_api::callcontrol::v1::leg_event::What;
+use cluster_api::edge::v1::{CarryRequest, SendResponse, carry_request::What as Effect};
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{Fork, Group, HandToCallControl, Target};
 use sip_message::Message;
@@ -85,6 +86,28 @@ async fn a_caller_of_call_control_that_is_gone_is_cancelled_for() {
     until_counted(&rig, "back").await;
     drop((listening, second));
     assert!(matches!(rig.events.next_what().await, What::Cancel(_)), "the second time, too");
+}
+
+/// One that is answered is no caller any more who could be gone: its 2xx only finds another connection.
+#[tokio::test]
+async fn an_answered_caller_of_call_control_is_not_counted() {
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let rig = Rig::configured(location, fast).await;
+    let listening = listener().await;
+    let first = calling(&rig, &listening.local_addr().expect("it is bound").to_string()).await;
+    let (call_id, event) = rig.events.next().await;
+    let Some(What::Incoming(received)) = event.what else { panic!("a call begins") };
+    let answer = SendResponse {
+        transaction: received.transaction,
+        status: 200,
+        to_tag: "ct".into(),
+        ..SendResponse::default()
+    };
+    let carried = crate::legs::request(1, Effect::Respond(answer));
+    rig.carry_request(CarryRequest { call_id, ..carried }).await;
+    drop(first);
+    let _second = accepted(&listening).await;
+    assert_eq!(rig.counted("edge_absent_callers_total", "gone"), 0);
 }
 
 /// Alice calls by a connection, from who listens there.
