@@ -117,8 +117,10 @@ impl Shared {
         let mut record = wanted;
         record.is_bound = true;
         (record.edge_id, record.edge_epoch) = (edge.id, edge.epoch);
-        let first = record.cseq + 1;
-        record.cseq += SENDS;
+        record.farewells = 0;
+        // those after them are for the contact of an edge that is gone
+        let (first, after) = (record.cseq + 1, record.cseq + 1 + SENDS);
+        record.cseq += if before.bound.is_empty() { SENDS } else { 2 * SENDS };
         let version = self.reserve(trunk_id, &record, version).await?;
         let user = record.secret.as_ref().map(|secret| secret.contact.clone()).unwrap_or_default();
         let ask = Ask { first, expires, contact: String::new(), user: &user };
@@ -131,8 +133,7 @@ impl Shared {
         let next = if let Some(found) = found.filter(|found| found.expires > 0) {
             let is_elsewhere = !before.bound.is_empty() && found.contact != before.bound;
             if is_elsewhere && !found.contact.is_empty() {
-                self.remove_old(requests, &record, &before.bound).await;
-                record.cseq += SENDS;
+                self.remove_old(requests, &record, after, &before.bound).await;
             }
             record.bound = found.contact;
             record.failures = 0;
@@ -189,12 +190,12 @@ impl Shared {
         let response = self.exchange_register(requests, &record, ask).await;
         self.meters.trunk_registers.with_label_values(&[&response.status.to_string()]).inc();
         let now = self.aors.store().now();
-        record.failures = record.failures.saturating_add(1);
-        if (200..300).contains(&response.status) || record.failures >= FAREWELLS {
+        record.farewells = record.farewells.saturating_add(1);
+        if (200..300).contains(&response.status) || record.farewells >= FAREWELLS {
             tracing::info!(trunk = trunk_id, status = response.status, "took leave of the trunk's registrar");
             return self.left(due, trunk_id, &ended, version, now).await;
         }
-        let next = now + pause(&response, record.failures, self.entropy.below(1_000));
+        let next = now + pause(&response, record.farewells, self.entropy.below(1_000));
         record.next_ms = millis(next);
         self.settle(due, Some(next), kept(trunk_id, &record, Expect::Version(version))).await.map(drop)
     }
@@ -212,9 +213,15 @@ impl Shared {
         self.settle(due, Some(now), finding).await.map(drop)
     }
 
-    /// Removes the contact of an edge that is gone, once: it ends by itself otherwise.
-    async fn remove_old(&self, requests: &RequestsLink, record: &RegistrationRecord, contact: &str) {
-        let ask = Ask { first: record.cseq + 1, expires: 0, contact: contact.to_owned(), user: "" };
+    /// Removes the contact of an edge that is gone, once: it ends by itself otherwise. `first` is reserved for it.
+    async fn remove_old(
+        &self,
+        requests: &RequestsLink,
+        record: &RegistrationRecord,
+        first: u32,
+        contact: &str,
+    ) {
+        let ask = Ask { first, expires: 0, contact: contact.to_owned(), user: "" };
         // no answer changes anything
         let _ = timeout(FAREWELL, self.converse(requests, record, ask)).await;
     }

@@ -52,8 +52,12 @@ pub(super) struct RegistrationRecord {
     pub expires_ms: u64,
     #[prost(uint64, tag = "15")]
     pub next_ms: u64,
+    /// To register, in a row.
     #[prost(uint32, tag = "16")]
     pub failures: u32,
+    /// Attempts to take leave since it was last wanted.
+    #[prost(uint32, tag = "17")]
+    pub farewells: u32,
 }
 
 /// Shows no secret.

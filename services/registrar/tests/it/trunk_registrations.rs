@@ -237,6 +237,68 @@ async fn a_registration_moves_from_an_edge_that_is_gone() {
     assert!(two.sent()[0].cseq > one.sent()[1].cseq);
 }
 
+/// Rule "a dead replica's work is taken over": it dies while it removes the contact of an edge that is gone; the numbers of that are
+/// reserved too.
+#[tokio::test(start_paused = true)]
+async fn the_numbers_of_a_removal_are_not_used_again() {
+    let rig = Rig::new();
+    let far = FarSide::new("e1", granting(3_600));
+    far.lives(&rig).await;
+    let dying = far.keeps(&rig.replicas[0]);
+    create(&rig, carrier("t")).await.unwrap();
+    standing(&rig, 200).await;
+    let mut grants = granting(3_600);
+    far.answers(move |send| {
+        let answer = grants(send).filter(|_| value(send, "Expires") != Some("0"))?;
+        let contacts = answer.contacts.iter().map(|contact| contact.replace("@edge", "@other")).collect();
+        Some(ExchangeResponse { contacts, ..answer })
+    });
+    rig.clock.advance(Duration::from_secs(3_241));
+    far.lives(&rig).await;
+    let is_removal = |send: &SendRequest| value(send, "Expires") == Some("0");
+    until("the removal", async || far.sent().iter().any(is_removal).then_some(())).await;
+    drop(dying);
+    let last = FarSide::new("e1", granting(3_600));
+    let _working = last.keeps(&rig.replicas[1]);
+    rig.clock.advance(Duration::from_secs(46));
+    last.lives(&rig).await;
+    until("the takeover", async || (!last.sent().is_empty()).then_some(())).await;
+    let sent: Vec<SendRequest> = far.sent().into_iter().chain(last.sent()).collect();
+    assert!(strictly_rising(&sent), "{sent:?}");
+}
+
+/// AUT-13: how often registering failed does not count when leave is taken: a refused farewell is tried again.
+#[tokio::test(start_paused = true)]
+async fn a_farewell_is_tried_again_however_registering_went() {
+    let rig = Rig::new();
+    let far = FarSide::new("e1", granting(3_600));
+    far.lives(&rig).await;
+    let _working = far.keeps(&rig.replicas[0]);
+    create(&rig, carrier("t")).await.unwrap();
+    standing(&rig, 200).await;
+    far.answers(|_| Some(answer(503)));
+    rig.clock.advance(Duration::from_secs(3_241));
+    // the time of day goes on with the other one
+    let has_sent = async |count: usize| {
+        until("another REGISTER", async || {
+            rig.clock.advance(Duration::from_millis(200));
+            far.lives(&rig).await;
+            (far.sent().len() >= count).then_some(())
+        })
+        .await;
+    };
+    has_sent(5).await;
+    let delete = DeleteTrunkRequest { request_id: "1".into(), trunk_id: "t".into() };
+    rig.registrar().delete_trunk(Request::new(delete)).await.unwrap();
+    has_sent(8).await;
+    rig.clock.advance(Duration::from_secs(200));
+    far.lives(&rig).await;
+    pass(5).await;
+    let sent = far.sent();
+    assert!(sent[5..].iter().all(|send| value(send, "Expires") == Some("0")), "{sent:?}");
+    assert_eq!(sent.len(), 8, "three farewells are enough");
+}
+
 /// One trunk that is silent delays no other.
 #[tokio::test(start_paused = true)]
 async fn a_silent_registrar_delays_nobody() {
