@@ -7,12 +7,14 @@
 //! | the trunk says | what follows |
 //! |---|---|
 //! | 401 or 407 | the same request with credentials, the same way |
-//! | the same again, with `stale=true` | once more (RFC 7616 3.5) |
-//! | the same again | 503: the trunk does not serve us, and the next one is tried |
+//! | another one of them, or another realm | once more, with the earlier credentials too (RFC 3261 22.3) |
+//! | the same again, with `stale=true` or after another one has challenged | once more (RFC 7616 3.3) |
+//! | the same again, or any after three answers | 503: the trunk does not serve us, and the next one is tried |
 //!
 //! A service that has us send its REGISTER is a UAC, and answers for itself.
 
 use cluster_api::registrar::v1::{AnswerChallengeRequest, AnswerChallengeResponse};
+use sip_digest::{Challengers, realm};
 use sip_message::{Edit, HeaderId, Message};
 use sip_proxy::{BranchFailure, BranchId};
 use tonic::Status;
@@ -22,19 +24,22 @@ use super::upstream::Upstream;
 use crate::edge::{Completion, Cx, Edge};
 use crate::report::{text, texts};
 
-/// Answers to one request: one, and one more for a nonce that had become stale.
-const MOST: u32 = 2;
-
 /// What a branch answers the challenges of its trunk with.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    given: u32,
+    challengers: Challengers,
     /// Header values; no `Debug` of a branch is ever printed with more than their number.
     credentials: Vec<(HeaderId, Credentials)>,
 }
 
 /// A header value that is no text for logs.
 struct Credentials(String);
+
+impl Credentials {
+    fn realm(&self) -> Option<std::borrow::Cow<'_, [u8]>> {
+        realm(self.0.as_bytes())
+    }
+}
 
 /// Shows nothing.
 impl std::fmt::Debug for Credentials {
@@ -86,12 +91,17 @@ impl Edge {
         if let Some(key) = running.key.take() {
             self.clients.remove(&key);
         }
-        if running.answers.given >= MOST {
-            self.fail_branch(cx, fork, branch, BranchFailure::Refused(503));
-            return true;
-        }
         let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
-        let challenges = texts(response, offered);
+        let mut challenges = texts(response, offered);
+        let offered = challenges.clone();
+        let worth = running.answers.challengers.worth(header == HeaderId::ProxyAuthorization, &offered);
+        // where none is worth an answer the registrar is told so, and counts a refusal
+        let is_refused = worth.is_empty() && !running.answers.credentials.is_empty();
+        let is_worth = |value: &String| {
+            let realm = realm(value.as_bytes());
+            worth.iter().any(|challenge| realm.as_ref() == Some(&challenge.realm))
+        };
+        challenges.retain(is_worth);
         let covers_body = |value: &String| value.to_ascii_lowercase().contains("auth-int");
         let question = AnswerChallengeRequest {
             trunk: running.target.trunk.as_ref().to_owned(),
@@ -103,9 +113,8 @@ impl Edge {
                 Default::default()
             },
             challenges,
-            again: running.answers.given > 0,
+            again: is_refused,
         };
-        running.answers.given += 1;
         let location = self.deps.location.clone();
         let challenged = Box::new(Challenged { fork: id, branch, header });
         let work = async move { Completion::Answered(challenged, location.answer_challenge(question).await) };
@@ -133,7 +142,9 @@ impl Edge {
             let (false, Some(way)) = (given.is_empty(), running.way.clone()) else {
                 return edge.fail_branch(cx, context, branch, BranchFailure::Refused(503));
             };
-            running.answers.credentials.retain(|(known, _)| *known != header);
+            // RFC 3261 22.3: what the others on the way were answered with stays
+            let is_new = |old: &Credentials| given.iter().any(|new| realm(new.as_bytes()) == old.realm());
+            running.answers.credentials.retain(|(known, old)| *known != header || !is_new(old));
             running.answers.credentials.extend(given.into_iter().map(|value| (header, Credentials(value))));
             edge.send_branch(cx, fork, context, branch, way);
         });

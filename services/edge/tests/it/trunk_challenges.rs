@@ -83,21 +83,48 @@ async fn a_challenge_of_a_trunk_is_answered_for_the_caller() {
 #[tokio::test]
 async fn a_trunk_that_refuses_our_credentials_is_passed_over() {
     let (_rig, location, alice, [trunk, other]) = two_trunks().await;
-    credentials(&location, &["Digest one", "Digest two", "Digest three"]);
+    credentials(&location, &["Digest realm=\"carrier\", one", "Digest realm=\"carrier\", two"]);
     invite(&alice).await;
-    for (value, again) in [(None, false), (Some("Digest one"), true), (Some("Digest two"), true)] {
+    let stale = format!("{CHALLENGE}, stale=true");
+    for (number, challenge) in [(None, CHALLENGE), (Some("one"), &stale), (Some("two"), &stale)] {
         let request = trunk.receive_request("INVITE").await;
-        assert_eq!(header(&request, HeaderId::ProxyAuthorization).as_deref(), value);
-        trunk.respond(&request, "407 Proxy Authentication Required", "t", &[CHALLENGE]).await;
+        let value = number.map(|number| format!("Digest realm=\"carrier\", {number}"));
+        assert_eq!(header(&request, HeaderId::ProxyAuthorization), value);
+        trunk.respond(&request, "407 Proxy Authentication Required", "t", &[challenge]).await;
         trunk.receive_request("ACK").await;
-        if again {
-            assert!(location.challenged.lock().unwrap().iter().skip(1).all(|asked| asked.again));
-        }
     }
     let request = other.receive_request("INVITE").await;
     assert_eq!(header(&request, HeaderId::ProxyAuthorization), None, "they are the first one's");
     other.respond(&request, "486 Busy Here", "t", &[]).await;
     alice.receive_status(486).await;
+    let asked = location.challenged.lock().unwrap().clone();
+    let told: Vec<_> = asked.iter().map(|asked| (asked.again, asked.challenges.len())).collect();
+    assert_eq!(told, [(false, 1), (false, 1), (true, 0)]);
+}
+
+/// AUT-13, RFC 3261 22.3: the carrier's proxy and the gateway behind it both challenge, under one name. Both are answered, and what the
+/// proxy was answered with stays.
+#[tokio::test]
+async fn two_challengers_in_a_row_are_both_answered() {
+    let (_rig, location, alice, [trunk, other]) = two_trunks().await;
+    let (proxy, gateway) = ("Digest realm=\"carrier\", proxy", "Digest realm=\"carrier\", gateway");
+    credentials(&location, &[proxy, gateway]);
+    invite(&alice).await;
+    let request = trunk.receive_request("INVITE").await;
+    trunk.respond(&request, "407 Proxy Authentication Required", "t", &[CHALLENGE]).await;
+    trunk.receive_request("ACK").await;
+    let request = trunk.receive_request("INVITE").await;
+    let challenge = CHALLENGE.replacen("Proxy", "WWW", 1);
+    trunk.respond(&request, "401 Unauthorized", "t", &[&challenge]).await;
+    trunk.receive_request("ACK").await;
+    let request = trunk.receive_request("INVITE").await;
+    assert_eq!(header(&request, HeaderId::ProxyAuthorization).as_deref(), Some(proxy));
+    assert_eq!(header(&request, HeaderId::Authorization).as_deref(), Some(gateway));
+    assert!(location.challenged.lock().unwrap().iter().all(|asked| !asked.again));
+    trunk.respond(&request, "486 Busy Here", "t2", &[]).await;
+    alice.receive_status(486).await;
+    trunk.receive_request("ACK").await;
+    other.expect_nothing().await;
 }
 
 /// A trunk without credentials of ours challenges its caller, who may have some (RFC 3261 16.7 step 7); one with others than it wants
