@@ -356,8 +356,8 @@ fn said(what: &LegEvent) -> Vec<Header> {
     match what {
         LegEvent::Response(response) => across::of_response(response),
         LegEvent::Cancel { reason, .. } => {
-            let reasons = reason.iter().map(|value| Header::new("Reason", value));
-            reasons.filter(across::is_sayable).collect()
+            let reasons = reason.iter().filter(|value| across::is_sayable(value));
+            reasons.map(|value| Header::new("Reason", value)).collect()
         }
         LegEvent::Request(_)
         | LegEvent::Failed(_)

@@ -105,7 +105,8 @@ impl Work<'_> {
             return; // a fork that is not the leg
         }
         let by = on.leg_id.clone();
-        let is_reason = |header: &&Header| header.name.eq_ignore_ascii_case("Reason") && is_sayable(header);
+        let is_reason =
+            |header: &&Header| header.name.eq_ignore_ascii_case("Reason") && is_sayable(&header.value);
         let header = request.headers.iter().find(is_reason);
         let header = header.map(|header| header.value.clone()).unwrap_or_default();
         let was_connected = self.call.answer_ms != 0;

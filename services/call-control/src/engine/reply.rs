@@ -146,8 +146,8 @@ fn explanation(response: &ResponseReceived) -> Vec<Header> {
     let is_kept = |header: &&Header| names.iter().any(|name| header.name.eq_ignore_ascii_case(name));
     let mut kept: Vec<Header> = response.headers.iter().filter(is_kept).cloned().collect();
     if response.status == 415 && !response.accept.is_empty() {
-        kept.insert(0, Header::new("Accept", response.accept.join(", ")));
+        kept.insert(0, Header { name: "Accept".into(), value: response.accept.join(", ") });
     }
-    kept.retain(is_sayable);
+    kept.retain(|header| is_sayable(&header.value));
     kept
 }

@@ -71,12 +71,14 @@ pub fn of_response(response: &ResponseReceived) -> Vec<Header> {
         0..300 => return kept,
         // RFC 3261 21.3, 21.4.23: where else the callee may be
         300..=399 | 485 => {
-            let contacts = response.contacts.iter().map(|contact| Header::new("Contact", contact));
-            kept.extend(contacts.filter(is_sayable));
+            let contacts = response.contacts.iter().filter(|contact| is_sayable(contact));
+            kept.extend(contacts.map(|contact| Header::new("Contact", contact)));
         }
         415 => {
-            if !response.accept.is_empty() {
-                kept.extend(Some(Header::new("Accept", response.accept.join(", "))).filter(is_sayable));
+            let accept: Vec<&str> =
+                response.accept.iter().map(String::as_str).filter(|range| is_sayable(range)).collect();
+            if !accept.is_empty() {
+                kept.push(Header::new("Accept", accept.join(", ")));
             }
             let more = ["Accept-Encoding", "Accept-Language"];
             kept.extend(response.headers.iter().filter_map(|header| across(header, &[&more])));
@@ -98,12 +100,13 @@ fn across(header: &Header, kept: &[&[&str]]) -> Option<Header> {
     let is_private = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"));
     let is_kept =
         is_private || kept.iter().any(|names| names.iter().any(|one| one.eq_ignore_ascii_case(name)));
-    (is_kept && is_sayable(header)).then(|| Header::new(name, &header.value))
+    (is_kept && is_sayable(&header.value)).then(|| Header::new(name, &header.value))
 }
 
-/// Whether an edge would put it into a message. A quoted string may come with NUL in it, behind a backslash (RFC 3261 25.1).
-pub fn is_sayable(header: &Header) -> bool {
-    !header.value.contains(['\r', '\n', '\0'])
+/// Whether a value may stand in a message as it is. A quoted string may come with NUL in it, behind a backslash (RFC 3261 25.1):
+/// without the NUL, the backslash would be about what comes next.
+pub fn is_sayable(value: &str) -> bool {
+    !value.contains(['\r', '\n', '\0'])
 }
 
 #[cfg(test)]
@@ -145,10 +148,10 @@ mod tests {
         );
     }
 
-    /// One value that an edge refuses would keep the whole response from the caller.
+    /// One value that an edge refuses would keep the whole response from the caller; and half of one is another value.
     #[test]
     fn what_no_message_may_hold_does_not_go_across() {
-        let bad = |name: &str| Header::new(name, "399 h \"a\\\0b\"");
+        let bad = |name: &str| Header { name: name.into(), value: "399 h \"a\\\0\"".into() };
         let response = |status| ResponseReceived {
             status,
             contacts: vec!["\"\\\0\" <sip:c@h>".into(), "<sip:d@h>".into()],
