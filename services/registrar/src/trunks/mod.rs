@@ -1,6 +1,6 @@
 //! Trunks: peers and gateways that calls go out to and come in from.
 //!
-//! **Here:** the Trunks API ([`fields`] says what a trunk may be), the record of all of them ([`kept`]), the table that routing asks
+//! **Here:** the Trunks API ([`fields`] says what a trunk may be), the record of all of them ([`stored`]), the table that routing asks
 //! ([`table`]), what is a telephone number ([`number`]), and the order among equals ([`draw`]); what is done for them by time ([`work`]):
 //! our registrations there ([`registering`], [`conversing`], [`reply`], [`moving`]) and OPTIONS to their peers ([`probe`]), and how both
 //! stand ([`standing`]); what their challenges are answered with ([`secret`], [`challenge`]); and what they change in routing ([`routed`]).
@@ -10,7 +10,6 @@ mod challenge;
 mod conversing;
 mod draw;
 mod fields;
-mod kept;
 mod moving;
 mod number;
 mod probe;
@@ -19,6 +18,7 @@ mod reply;
 mod routed;
 mod secret;
 mod standing;
+mod stored;
 mod table;
 mod work;
 
@@ -36,9 +36,9 @@ use crate::{
     refusal::{of_change, of_store},
 };
 
-pub(crate) use kept::{Draft, Trunks};
 pub(crate) use number::number_of;
 pub(crate) use routed::{by_trunk, is_probe};
+pub(crate) use stored::{Draft, Trunks};
 pub(crate) use table::Table;
 
 use secret::Secret;

@@ -5,7 +5,7 @@ use cluster_rpc::EDGE_ROLE;
 use prost::Message as _;
 use store::{Batch, Expect, StoreError};
 
-use super::registering::kept;
+use super::registering::registration_ops;
 use super::standing::{RegistrationRecord, of_registration};
 use super::work::QUEUE;
 use crate::{Shared, membership::living};
@@ -57,7 +57,7 @@ impl Shared {
         }
         (record.edge_id, record.edge_epoch) = (String::new(), 0);
         let mut batch = Batch::new(self.trunks.partition());
-        batch.ops = kept(trunk_id, &record, Expect::Version(found.version));
+        batch.ops = registration_ops(trunk_id, &record, Expect::Version(found.version));
         batch.due_add(QUEUE, name, store.now(), "");
         match store.commit(batch).await {
             Ok(_) => {

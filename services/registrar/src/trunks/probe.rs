@@ -35,7 +35,7 @@ impl Shared {
         let now = self.aors.store().now();
         let before = table.standings.health.get(trunk_id).cloned().unwrap_or_default();
         let after = fold(&before, trunk, &answers, now);
-        let finding = if after == before { Vec::new() } else { kept(trunk_id, &after) };
+        let finding = if after == before { Vec::new() } else { health_ops(trunk_id, &after) };
         self.settle(due, Some(now + self.pause(probe)), finding).await?;
         tell(trunk_id, &before, &after);
         Ok(())
@@ -106,7 +106,8 @@ fn fold(before: &HealthRecord, trunk: &Trunk, answers: &[Option<u32>], now: Syst
     HealthRecord { peers: peers.collect() }
 }
 
-fn kept(trunk_id: &str, health: &HealthRecord) -> Vec<Op> {
+/// What stores the health of peers, and shows it to the others.
+fn health_ops(trunk_id: &str, health: &HealthRecord) -> Vec<Op> {
     let (name, value) = (of_health(trunk_id), bytes::Bytes::from(health.encode_to_vec()));
     vec![
         Op::Put { name: name.clone(), value: value.clone(), expect: Expect::Any, ttl: None },

@@ -154,7 +154,7 @@ impl Shared {
             record.since_ms = millis(now);
         }
         record.next_ms = millis(next);
-        self.settle(due, Some(next), kept(trunk_id, &record, Expect::Version(version))).await?;
+        self.settle(due, Some(next), registration_ops(trunk_id, &record, Expect::Version(version))).await?;
         tell(trunk_id, before, &record);
         Ok(())
     }
@@ -197,7 +197,9 @@ impl Shared {
         }
         let next = now + pause(&response, record.farewells, self.entropy.below(1_000));
         record.next_ms = millis(next);
-        self.settle(due, Some(next), kept(trunk_id, &record, Expect::Version(version))).await.map(drop)
+        self.settle(due, Some(next), registration_ops(trunk_id, &record, Expect::Version(version)))
+            .await
+            .map(drop)
     }
 
     /// Nothing is registered. The trunk may want another registration, or is gone.
@@ -209,7 +211,7 @@ impl Shared {
         version: u64,
         now: SystemTime,
     ) -> Result<(), StoreError> {
-        let finding = kept(trunk_id, ended, Expect::Version(version));
+        let finding = registration_ops(trunk_id, ended, Expect::Version(version));
         self.settle(due, Some(now), finding).await.map(drop)
     }
 
@@ -239,7 +241,8 @@ impl Shared {
     }
 }
 
-pub(super) fn kept(trunk_id: &str, record: &RegistrationRecord, expect: Expect) -> Vec<Op> {
+/// What stores a registration, and shows it to the others.
+pub(super) fn registration_ops(trunk_id: &str, record: &RegistrationRecord, expect: Expect) -> Vec<Op> {
     let (name, value) = (of_registration(trunk_id), bytes::Bytes::from(record.encode_to_vec()));
     let view = bytes::Bytes::from(record.view().encode_to_vec());
     vec![
