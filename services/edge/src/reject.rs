@@ -21,6 +21,8 @@ pub(crate) enum Reject {
     BadExtension(Vec<String>),
     /// A body that we do not read. UAC-03
     UnsupportedMediaType,
+    /// No body type of ours is accepted. UAC-04
+    NotAcceptable,
     /// A flow token that this cluster did not seal. OBD-01
     ForgedFlow,
     /// A Contact is an address of this tier: what it is called for would come back. REG-19
@@ -68,6 +70,7 @@ impl Reject {
             Self::NotImplemented => 501,
             Self::BadExtension(_) => 420,
             Self::UnsupportedMediaType => 415,
+            Self::NotAcceptable => 406,
             Self::ForgedFlow | Self::ContactLeadsBack | Self::RelayingDenied => 403,
             Self::DoesNotExist => 481,
             Self::Merged => 482,
@@ -130,6 +133,7 @@ impl Reject {
             Self::NotImplemented => "not_implemented",
             Self::BadExtension(_) => "bad_extension",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::NotAcceptable => "not_acceptable",
             Self::ForgedFlow => "forged_flow",
             Self::ContactLeadsBack => "contact_leads_back",
             Self::RelayingDenied => "relaying_denied",

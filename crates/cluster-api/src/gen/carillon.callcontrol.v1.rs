@@ -579,7 +579,7 @@ pub struct CallFilter {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Of one of these kinds; empty means any. Edges of this version do not report the calls that they proxy: PROXIED finds none.
+    /// Of one of these kinds; empty means any.
     #[prost(enumeration = "call::Kind", repeated, tag = "4")]
     pub kinds: ::prost::alloc::vec::Vec<i32>,
 }
@@ -1389,7 +1389,7 @@ pub mod call_control_client {
             self.inner.server_streaming(req, path, codec).await
         }
         /// Ends a call: CANCEL, BYE or a final response, whichever fits each leg. Ending an ended call returns it unchanged.
-        /// Errors: NOT_FOUND CALL_NOT_FOUND; FAILED_PRECONDITION NOT_CONTROLLED (a proxied call).
+        /// A proxied call ends by CANCEL at its edge, or by a BYE to each phone. Errors: NOT_FOUND CALL_NOT_FOUND.
         pub async fn hangup(
             &mut self,
             request: impl tonic::IntoRequest<super::HangupRequest>,
@@ -1826,7 +1826,7 @@ pub mod call_control_server {
             request: tonic::Request<super::WatchCallsRequest>,
         ) -> std::result::Result<tonic::Response<Self::WatchCallsStream>, tonic::Status>;
         /// Ends a call: CANCEL, BYE or a final response, whichever fits each leg. Ending an ended call returns it unchanged.
-        /// Errors: NOT_FOUND CALL_NOT_FOUND; FAILED_PRECONDITION NOT_CONTROLLED (a proxied call).
+        /// A proxied call ends by CANCEL at its edge, or by a BYE to each phone. Errors: NOT_FOUND CALL_NOT_FOUND.
         async fn hangup(
             &self,
             request: tonic::Request<super::HangupRequest>,

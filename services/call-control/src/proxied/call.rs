@@ -97,7 +97,7 @@ impl ProxiedCall {
 
     /// The edge that it would be lost with: the one that proxies its INVITE, until it is answered.
     pub(crate) fn depends_on(&self) -> Option<EdgeLife> {
-        let is_early = matches!(self.call.state(), State::Dialing | State::Ringing);
+        let is_early = matches!(self.call.state(), State::Dialing | State::Progressing | State::Ringing);
         let id = self.call.legs.first().map(|leg| leg.edge_id.clone()).filter(|id| !id.is_empty());
         id.filter(|_| is_early).map(|id| EdgeLife { id, epoch: self.edge_epoch })
     }

@@ -69,11 +69,11 @@ impl Runner {
             {
                 self.end_on_the_wire(&before, call, hangup).await
             }
-            Some(hangup) => self.end_proxied(&before, "api", words_of(&hangup.reason)).await,
+            Some(hangup) => self.end_proxied(&before, "api", words_of(&hangup.reason), 487).await,
             None if call.session_ends_ms > 0 => {
-                self.end_proxied(&before, "carillon", "the session was not refreshed").await
+                self.end_proxied(&before, "carillon", "the session was not refreshed", 408).await
             }
-            None => self.end_proxied(&before, "carillon", "no edge reported the end").await,
+            None => self.end_proxied(&before, "carillon", "no edge reported the end", 503).await,
         }
     }
 
@@ -87,7 +87,7 @@ impl Runner {
         match &before.known {
             Known::Proxied(call) if call.depends_on().as_ref() == Some(edge) => {
                 self.stop_ringing(call);
-                self.end_proxied(&before, "carillon", "the edge that forwarded it is lost").await
+                self.end_proxied(&before, "carillon", "the edge that forwarded it is lost", 503).await
             }
             Known::Proxied(_) | Known::Live(_) | Known::Over(_) => Ok(()),
         }
@@ -125,7 +125,7 @@ impl Runner {
                 let view = self.edges().view();
                 let Some(edge) = view.choose(call_id) else { return Ok(()) };
                 let Some([toward_a, toward_b]) = dialog.byes(&call.call, &hangup.reason) else {
-                    return self.end_proxied(before, "api", words_of(&hangup.reason)).await;
+                    return self.end_proxied(before, "api", words_of(&hangup.reason), 487).await;
                 };
                 let (a, b) =
                     join(self.edges().exchange(edge, toward_a), self.edges().exchange(edge, toward_b)).await;
@@ -133,7 +133,7 @@ impl Runner {
                     tracing::debug!(call_id, "an edge did not carry a BYE, it is tried again");
                     return Ok(());
                 }
-                self.end_proxied(before, "api", words_of(&hangup.reason)).await
+                self.end_proxied(before, "api", words_of(&hangup.reason), 487).await
             }
             _ => {
                 let Some(edge) = call.depends_on() else { return Ok(()) };
@@ -148,10 +148,17 @@ impl Runner {
         }
     }
 
-    async fn end_proxied(&self, before: &Loaded, ended_by: &str, why: &str) -> Result<(), ApplyError> {
+    /// `sip_status` counts when it was not answered.
+    async fn end_proxied(
+        &self,
+        before: &Loaded,
+        ended_by: &str,
+        why: &str,
+        sip_status: u32,
+    ) -> Result<(), ApplyError> {
         let Known::Proxied(call) = &before.known else { return Ok(()) };
         let mut call = ProxiedCall::clone(call);
-        let events = call.end(self.repository.now().into(), ended_by, why, 0);
+        let events = call.end(self.repository.now().into(), ended_by, why, sip_status);
         let change = ProxiedChange { before: Some(before), call, events, request: None };
         match self.repository.save_proxied(change).await {
             // A report came meanwhile; what is still to do is found with the next claim.

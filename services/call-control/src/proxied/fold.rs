@@ -61,11 +61,17 @@ pub(crate) fn fold(
     }
     let state = call.state();
     match event.r#type() {
-        Reported::Ringing if state == State::Dialing => {
+        Reported::Ringing if event.sip_status != 180 && state == State::Dialing => {
+            set(call, State::Progressing, wire::leg::State::Progressing);
+            events.push(tell(call, Type::LegProgress, Some("b"), event, time));
+        }
+        Reported::Ringing
+            if event.sip_status == 180 && matches!(state, State::Dialing | State::Progressing) =>
+        {
             set(call, State::Ringing, wire::leg::State::Ringing);
             events.push(tell(call, Type::LegRinging, Some("b"), event, time));
         }
-        Reported::Answered if matches!(state, State::Dialing | State::Ringing) => {
+        Reported::Answered if matches!(state, State::Dialing | State::Progressing | State::Ringing) => {
             set(call, State::Answered, wire::leg::State::Answered);
             call.answer_time = timestamp(time.millis());
             events.push(tell(call, Type::LegAnswered, Some("b"), event, time));
@@ -117,7 +123,7 @@ pub(super) fn end(
     time: Moment,
 ) -> Vec<wire::CallEvent> {
     let answered = call.answer_time.is_some();
-    let rang = call.state() == State::Ringing;
+    let rang = matches!(call.state(), State::Progressing | State::Ringing);
     set(call, State::Ended, wire::leg::State::Ended);
     call.end_time = timestamp(time.millis());
     call.outcome = Some(wire::Outcome {
@@ -138,6 +144,8 @@ fn kind(answered: bool, rang: bool, event: &wire::ProxiedCallEvent) -> wire::out
     use wire::outcome::Kind;
     match (event.sip_status, event.ended_by.as_str()) {
         _ if answered => Kind::Completed,
+        // No edge reported it: the edge is lost, or fell silent.
+        (_, "carillon") if event.number == 0 => Kind::Failed,
         (486 | 600, _) => Kind::Busy,
         (487, _) | (_, "a") => Kind::Cancelled,
         (408 | 480, _) if rang => Kind::NoAnswer,
@@ -236,6 +244,24 @@ mod tests {
         let outcome = call.outcome.clone().expect("outcome");
         assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (wire::outcome::Kind::Completed, "b"));
         assert_eq!(call.state(), State::Ended);
+    }
+
+    /// A phone that sends 183 is reached, and rings when it says so; late progress changes nothing.
+    #[test]
+    fn progress_is_no_ringing() {
+        let (call, told) = run(&[
+            ("e", event(1, Reported::Started, 0)),
+            ("e", event(2, Reported::Ringing, 183)),
+            ("e", event(3, Reported::Ringing, 183)),
+            ("e", event(4, Reported::Ringing, 180)),
+            ("e", event(5, Reported::Ringing, 183)),
+        ]);
+        assert_eq!(told, [Type::Created, Type::LegDialing, Type::LegProgress, Type::LegRinging]);
+        assert_eq!(call.expect("a call").call.state(), State::Ringing);
+        let (call, told) =
+            run(&[("e", event(1, Reported::Ringing, 183)), ("e", event(2, Reported::Answered, 200))]);
+        assert_eq!(told.last(), Some(&Type::Connected));
+        assert_eq!(call.expect("a call").call.state(), State::Answered);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! OPTIONS addressed to the edge itself, and what it says of itself elsewhere. RFC 3261 11.2
 
-use sip_message::{HeaderId, Message};
+use sip_message::{CommaList, HeaderId, Message};
 
 use crate::answer::{ACCEPT, SUPPORTED};
 use crate::reject::Reject;
 
-/// Checks an OPTIONS to the edge as any user agent server would, but for Accept: the answer has no body that it could exclude. RFC 3261
-/// 8.2, 21.4.7
+/// Checks an OPTIONS to the edge as any user agent server would. RFC 3261 8.2
 ///
 /// # Errors
 /// Why it is not answered 200.
@@ -17,7 +16,11 @@ pub(crate) fn check(request: &Message) -> Result<(), Reject> {
     if !unknown.is_empty() {
         return Err(Reject::BadExtension(unknown));
     }
-    check_body(request)
+    check_body(request)?;
+    if request.has(HeaderId::Accept) && !accepts_ours(request) {
+        return Err(Reject::NotAcceptable);
+    }
+    Ok(())
 }
 
 /// Checks that a body is one that is read here, or need not be. UAC-03
@@ -48,6 +51,19 @@ fn is_readable(request: &Message) -> bool {
         .is_some_and(|value| value.to_ascii_lowercase().replace(' ', "").contains(";handling=optional"));
     let media_type = request.content_type().map(|value| value.split(';').next().unwrap_or_default().trim());
     optional || (!encoded && media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(ACCEPT)))
+}
+
+fn accepts_ours(request: &Message) -> bool {
+    // An empty Accept accepts nothing (RFC 3261 20.1); our 200 has no body, so only named types can exclude it. Plain text is what monitors
+    // ask for (sipsak), and what any answer could explain itself in.
+    let mut ranges = request.all(HeaderId::Accept).flat_map(CommaList::new).peekable();
+    ranges.peek().is_none()
+        || ranges.any(|range| {
+            let range = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+            [&b"*/*"[..], b"application/*", b"text/*", b"text/plain", ACCEPT.as_bytes()]
+                .iter()
+                .any(|ours| range.eq_ignore_ascii_case(ours))
+        })
 }
 
 #[cfg(test)]
@@ -83,5 +99,15 @@ mod tests {
         assert_eq!(check_with(optional, "x"), Ok(()));
         let packed = "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n";
         assert_eq!(check_with(packed, "x"), Err(Reject::UnsupportedMediaType));
+    }
+
+    /// UAC-04
+    #[test]
+    fn an_accept_that_excludes_everything_of_ours_is_refused() {
+        assert_eq!(check_with("Accept: text/nobody\r\n", ""), Err(Reject::NotAcceptable));
+        assert_eq!(check_with("Accept: text/nobody, application/sdp;q=0.1\r\n", ""), Ok(()));
+        assert_eq!(check_with("Accept: */*\r\n", ""), Ok(()));
+        assert_eq!(check_with("Accept: text/plain\r\n", ""), Ok(()));
+        assert_eq!(check_with("", ""), Ok(()));
     }
 }

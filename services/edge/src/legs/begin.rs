@@ -28,6 +28,10 @@ impl Edge {
             // Only INVITE begins a call; other methods for a service of call-control are not known yet. UAC-01
             return self.reject(cx, pending.key, &pending.request, &Reject::NotImplemented);
         }
+        if !has_one_contact(&pending.request) {
+            let refused = Reject::Proxy(sip_proxy::Refusal::Malformed("an INVITE needs one Contact"));
+            return self.reject(cx, pending.key, &pending.request, &refused);
+        }
         self.ring.note(&pending.request, || why::call_began(&address, &identity));
         let event = What::Incoming(self.call_received(&pending, identity));
         let (key, arrival) = (pending.key, pending.arrival);
@@ -65,6 +69,12 @@ impl Edge {
             max_breadth: pending.max_breadth,
         }
     }
+}
+
+/// Where the caller is reached within the dialog. RFC 3261 8.1.1.8, 12.1.1
+fn has_one_contact(request: &Message) -> bool {
+    let mut contacts = request.contacts();
+    matches!((contacts.next(), contacts.next()), (Some(Ok(_)), None))
 }
 
 /// Accept matters to who answers: it limits what the answer may be.

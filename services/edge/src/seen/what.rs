@@ -39,8 +39,8 @@ pub(crate) struct Seen {
 pub(crate) enum What {
     /// It begins the call.
     Begins {
-        /// Tags of the phones that were told to ring: each has a dialog of its own.
-        rang: Vec<Box<str>>,
+        /// Tags of the phones that were told to be called, each with a dialog of its own, and whether they ring (180).
+        rang: Vec<(Box<str>, bool)>,
         /// It was answered, or cancelled by the caller or by an application.
         ended_by: Option<&'static str>,
     },
@@ -53,15 +53,19 @@ pub(crate) enum What {
 /// Phones of one call that are told to ring: as many as are ended one by one when this edge dies.
 const MOST_RINGING: usize = 8;
 
-/// Whether a 18x comes from a phone of which none came yet. RFC 3261 12.1
-pub(super) fn is_first_of_phone(rang: &mut Vec<Box<str>>, ringing: &Message) -> bool {
-    let to = ringing.to().ok();
+/// Whether a 18x tells more of its phone than was told: that there is one, or that it rings. RFC 3261 12.1
+pub(super) fn is_first_of_phone(rang: &mut Vec<(Box<str>, bool)>, progress: &Message) -> bool {
+    let rings = progress.status() == Some(180);
+    let to = progress.to().ok();
     let tag = to.as_ref().and_then(|to| to.tag()).unwrap_or_default();
-    let is_first = rang.len() < MOST_RINGING && rang.iter().all(|known| **known != *tag);
-    if is_first {
-        rang.push(tag.into());
+    if let Some((_, rang)) = rang.iter_mut().find(|(known, _)| **known == *tag) {
+        return rings && !std::mem::replace(rang, true);
     }
-    is_first
+    let has_room = rang.len() < MOST_RINGING;
+    if has_room {
+        rang.push((tag.into(), rings));
+    }
+    has_room
 }
 
 impl Seen {

@@ -141,6 +141,23 @@ async fn a_caller_that_is_released_unanswered_is_answered() {
     assert!(sent.iter().any(|(_, message)| message.status().is_some_and(|status| status >= 400)));
 }
 
+/// RFC 3261 8.1.1.8: without one address within the dialog nobody could hang up on the caller, and no call begins.
+#[tokio::test(start_paused = true)]
+async fn a_caller_without_one_contact_begins_no_call() {
+    for contacts in ["", "Contact: <sip:alice@192.0.2.1>, <sip:alice@192.0.2.2>\r\n"] {
+        let (rig, wires) = edge().await;
+        wires.alice_sends(&format!(
+            "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKi\r\nMax-Forwards: 70\r\n\
+             From: <sip:alice@example.com>;tag=at\r\nTo: <sip:bob@example.com>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\
+             {contacts}Content-Length: 0\r\n\r\n"
+        ));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let sent = wires.take_sent();
+        assert!(sent.iter().any(|(_, message)| message.status() == Some(400)), "{contacts}");
+        drop(rig);
+    }
+}
+
 /// PRK-03: a final response ends it too, and so does the next one.
 #[tokio::test(start_paused = true)]
 async fn what_follows_takes_the_place_of_a_reliable_response() {

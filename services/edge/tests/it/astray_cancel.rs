@@ -93,7 +93,8 @@ async fn a_cancel_from_another_address_reaches_nothing() {
 async fn call_control_is_told_of_a_cancel_at_another_edge() {
     let [has_it, other, _third] = tier(|_| Plan::CallControl(HandToCallControl {})).await;
     let alice = has_it.peer().await;
-    alice.request("INVITE sip:bob@example.com", "a1", &LINES).await;
+    let invite = [&LINES[..], &["Contact: <sip:alice@192.0.2.1>"]].concat();
+    alice.request("INVITE sip:bob@example.com", "a1", &invite).await;
     has_it.events.next().await;
     let alice = alice.toward(other.address);
     alice.request("CANCEL sip:bob@example.com", "a1", &LINES).await;

@@ -23,7 +23,7 @@ async fn options_to_the_edge_says_what_it_can_do() {
     assert!(!answer.1.has(HeaderId::Allow), "a proxy forwards what it does not know");
 }
 
-/// UAC-01, UAC-02, UAC-05, PXY-02, PXY-06, PXY-05, MSG-02, REG-08
+/// UAC-01, UAC-02, UAC-04, UAC-05, PXY-02, PXY-06, PXY-05, MSG-02, REG-08
 #[tokio::test]
 async fn each_check_has_its_status() {
     let (_rig, alice, location) = edge().await;
@@ -32,6 +32,7 @@ async fn each_check_has_its_status() {
         ("FOO sip:example.com", &[], 501),
         ("options sip:example.com", &[], 501),
         ("OPTIONS sip:example.com", &["Require: foo"], 420),
+        ("OPTIONS sip:example.com", &["Accept: text/nobody"], 406),
         ("OPTIONS sip:example.com", &["Accept: text/plain"], 200),
         ("OPTIONS sip:example.com", &["Accept:"], 200),
         ("OPTIONS sip:example.com", &["Proxy-Require: foo"], 420),
