@@ -24,6 +24,7 @@ fn event(number: u64, call_id: &str, kind: Type) -> cc::ProxiedCallEvent {
         from_tag: "1".into(),
         to_uri: "sip:bob@example.com".into(),
         ended_by: if kind == Type::Ended { "a".into() } else { String::new() },
+        sip_status: if kind == Type::Ringing { 180 } else { 0 },
         ..cc::ProxiedCallEvent::default()
     }
 }
