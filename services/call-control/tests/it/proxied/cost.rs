@@ -101,6 +101,7 @@ fn told(call_id: &str, kinds: &[(u64, Type)]) -> Vec<cc::ProxiedCallEvent> {
         from_tag: "1".into(),
         to_uri: "sip:bob@example.com".into(),
         ended_by: if kind == Type::Ended { "a".into() } else { String::new() },
+        sip_status: if kind == Type::Ringing { 180 } else { 0 },
         ..cc::ProxiedCallEvent::default()
     };
     kinds.iter().map(event).collect()
