@@ -107,7 +107,11 @@ async fn a_caller_with_100rel_is_told_reliably() {
         let hops = header(&invite, "Max-Forwards");
         assert!(matches!(hops, Some("69" | "68")), "{hops:?}");
         let bobs = format!("Contact: <sip:bob@{}>", bob.address());
-        bob.respond_with(&invite, "183 Session Progress", &[&bobs, sdp], ANSWER);
+        // Reliably: what he previews is no answer, and so nothing to be told reliably
+        let reliable = [bobs.as_str(), sdp, "Require: 100rel", "RSeq: 1"];
+        bob.respond_with(&invite, "183 Session Progress", &reliable, ANSWER);
+        let prack = bob.receive_request("PRACK");
+        bob.respond(&prack, "200 OK", &[]);
         let early = said(&alice, 183);
         let again = said(&alice, 183);
         assert_eq!(early, again, "PRK-03: repeated");
