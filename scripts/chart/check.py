@@ -49,18 +49,21 @@ def environment(workload):
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
 
 
-def put_certificates(environment):
-    """What the Secrets of a TLS edge hold: one certificate that is its own authority."""
-    where = {name: environment.get(f"CARILLON_TLS_{name}") for name in ("CERT", "KEY", "CA")}
-    for path in filter(None, where.values()):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    if where["CERT"] and where["KEY"]:
-        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        name = ["-subj", "/CN=sip.example.com", "-addext", "subjectAltName=DNS:sip.example.com"]
-        made = [*make, *name, "-out", where["CERT"], "-keyout", where["KEY"]]
-        subprocess.run(made, check=True, capture_output=True, timeout=60)
-        if where["CA"]:
-            shutil.copy(where["CERT"], where["CA"])
+def put_certificates(environment, config):
+    """What the Secrets of TLS hold: in each place one certificate that is its own authority."""
+    given = re.findall(r'^ *tls_cert = "(.*)"\n *tls_key = "(.*)"$', config, re.MULTILINE)
+    places = [(cert, key, None) for cert, key in given]
+    for section in ("TLS", "INTERNAL_TLS"):
+        places.append([environment.get(f"CARILLON_{section}_{name}") for name in ("CERT", "KEY", "CA")])
+    for cert, key, ca in places:
+        for path in filter(None, (cert, key, ca)):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        if cert and key:
+            make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+            name = ["-subj", "/CN=sip.example.com", "-addext", "subjectAltName=DNS:sip.example.com"]
+            subprocess.run([*make, *name, "-out", cert, "-keyout", key], check=True, capture_output=True, timeout=60)
+            if ca:
+                shutil.copy(cert, ca)
 
 
 def refused(container, objects, pod_ip):
@@ -76,12 +79,13 @@ def refused(container, objects, pod_ip):
                 value = known.get(name, stored if "secretKeyRef" in variable["valueFrom"] else "1")
             value = re.sub(r"\$\((\w+)\)", lambda found: environment.get(found[1], found[0]), value)
             environment[name] = value.replace("/etc/carillon", folder)
+        config = config.replace("/etc/carillon", folder)
         tokens = environment["CARILLON_API_TOKEN_FILE"]
         os.makedirs(os.path.dirname(tokens))
         for path, text in ((f"{folder}/carillon.toml", config), (tokens, f"cluster {TOKEN} cluster:read,cluster:write\n")):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
-        put_certificates(environment)
+        put_certificates(environment, config)
         arguments = [a.replace("/etc/carillon", folder) for a in container["args"]]
         told = subprocess.run(
             [CARILLON, *arguments, "--check"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
