@@ -101,7 +101,7 @@ impl Work<'_> {
                     self.ack_first();
                 }
                 if stage.refused != 0 {
-                    return self.refused(B, stage.refused, &stage.refused_reason, false);
+                    return self.refused(B, stage.refused, &stage.refused_reason, stage.silent);
                 }
                 let answer =
                     reply.sdp.as_ref().filter(|answer| reply.is_ok() && !refuses_all(&request.offer, answer));
@@ -140,7 +140,7 @@ impl Work<'_> {
                 let is_open =
                     self.leg(A).pending.iter().any(|pending| pending.purpose() == Purpose::Ringback);
                 if is_open {
-                    (stage.refused, stage.refused_reason) = (status, reason);
+                    (stage.refused, stage.refused_reason, stage.silent) = (status, reason, silent);
                     self.call.stage = Some(Stage::Ringback(stage));
                 } else {
                     self.refused(B, status, &reason, silent);

@@ -97,6 +97,9 @@ pub struct Ringback {
     /// The offer was made once more after 488 (policy "patient").
     #[prost(bool, tag = "8")]
     pub repeated: bool,
+    /// Nobody refused: no answer came to leg b's INVITE, or its edge is lost.
+    #[prost(bool, tag = "9")]
+    pub silent: bool,
 }
 
 /// How leg a is told.

@@ -37,6 +37,18 @@ fn early_offers_are_relayed() {
     );
 }
 
+/// F1: the way to a ringing phone is lost while leg a is asked: nobody refused, and it is told so once leg a has answered.
+#[test]
+fn a_phone_that_is_lost_while_the_other_is_asked_refused_nothing() {
+    let mut t = bob_rings();
+    t.silence("b", "INVITE", FailureCause::Transport);
+    assert_eq!(t.call.outcome, None, "the answer to UPDATE is awaited");
+    t.reply("a", "UPDATE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    let outcome = t.call.outcome.clone().expect("the end");
+    let found = (outcome.kind(), outcome.sip_status, outcome.ended_by.as_str());
+    assert_eq!(found, (OutcomeKind::Failed, 503, "carillon"));
+}
+
 /// LAD-4 g
 #[test]
 fn alice_is_gone() {
