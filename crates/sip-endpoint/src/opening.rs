@@ -39,24 +39,14 @@ pub(crate) struct Toward {
 impl Opening {
     /// TLS that a peer began.
     pub(crate) async fn accept_tls(self, stream: TcpStream, live: Arc<Live>, line: Line) {
-        match self.in_time(Box::pin(self.server(stream, live))).await {
-            Ok((stream, secured)) => {
-                line.opened(Some(secured)).await;
-                stream::run(stream, line).await;
-            }
-            Err(end) => line.end(end, Vec::new()).await,
-        }
+        let opened = self.in_time(Box::pin(self.server(stream, live))).await;
+        run_secured(opened, line).await;
     }
 
     /// TLS that another host of the tier began.
     pub(crate) async fn accept_sibling(self, stream: TcpStream, live: Arc<Live>, line: Line) {
-        match self.in_time(Box::pin(self.sibling(stream, live))).await {
-            Ok((stream, secured)) => {
-                line.opened(Some(secured)).await;
-                stream::run(stream, line).await;
-            }
-            Err(end) => line.end(end, Vec::new()).await,
-        }
+        let opened = self.in_time(Box::pin(self.sibling(stream, live))).await;
+        run_secured(opened, line).await;
     }
 
     /// WebSocket that a peer began.
@@ -102,13 +92,8 @@ impl Opening {
             Ok(stream) => stream,
             Err(end) => return line.end(end, Vec::new()).await,
         };
-        match self.in_time(Box::pin(self.client(stream, toward))).await {
-            Ok((stream, secured)) => {
-                line.opened(Some(secured)).await;
-                stream::run(stream, line).await;
-            }
-            Err(end) => line.end(end, Vec::new()).await,
-        }
+        let opened = self.in_time(Box::pin(self.client(stream, toward))).await;
+        run_secured(opened, line).await;
     }
 
     async fn in_time<T>(&self, handshake: impl Future<Output = Result<T, FlowEnd>>) -> Result<T, FlowEnd> {
@@ -118,16 +103,24 @@ impl Opening {
         })
     }
 
+    async fn accept(
+        &self,
+        stream: TcpStream,
+        live: &Live,
+    ) -> Result<Box<server::TlsStream<TcpStream>>, FlowEnd> {
+        let stream = TlsAcceptor::from(live.acceptor()).accept(stream).await;
+        stream.map(Box::new).map_err(|error| self.not_secured(&error))
+    }
+
     async fn server(
         &self,
         stream: TcpStream,
         live: Arc<Live>,
     ) -> Result<(Box<server::TlsStream<TcpStream>>, Secured), FlowEnd> {
-        let stream = TlsAcceptor::from(live.acceptor()).accept(stream).await;
-        let stream = stream.map_err(|error| self.not_secured(&error))?;
+        let stream = self.accept(stream, &live).await?;
         let session = stream.get_ref().1;
         let secured = live.client(session.server_name(), session.peer_certificates());
-        Ok((Box::new(stream), secured))
+        Ok((stream, secured))
     }
 
     /// Who comes to the listener of the siblings has to be one: what is asked there is asked within the tier.
@@ -136,13 +129,12 @@ impl Opening {
         stream: TcpStream,
         live: Arc<Live>,
     ) -> Result<(Box<server::TlsStream<TcpStream>>, Secured), FlowEnd> {
-        let stream = TlsAcceptor::from(live.acceptor()).accept(stream).await;
-        let stream = stream.map_err(|error| self.not_secured(&error))?;
+        let stream = self.accept(stream, &live).await?;
         let Some(secured) = live.as_sibling(stream.get_ref().1.peer_certificates()) else {
             self.counters.tls_foreign_siblings.one_more();
             return Err(FlowEnd::Handshake);
         };
-        Ok((Box::new(stream), secured))
+        Ok((stream, secured))
     }
 
     async fn client(
@@ -183,6 +175,20 @@ impl Opening {
             self.counters.websocket_handshakes_failed.one_more();
             FlowEnd::Handshake
         })
+    }
+}
+
+/// Messages over what a handshake has made of a connection, if it has.
+async fn run_secured<S>(opened: Result<(S, Secured), FlowEnd>, line: Line)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send,
+{
+    match opened {
+        Ok((stream, secured)) => {
+            line.opened(Some(secured)).await;
+            stream::run(stream, line).await;
+        }
+        Err(end) => line.end(end, Vec::new()).await,
     }
 }
 

@@ -13,6 +13,7 @@ use store::{Batch, CommitOutcome, Expect, MemoryStore, Store as _, StoreError};
 use test_support::{Hook, HookedStore, Read};
 use tonic::{Request, Status};
 
+use super::event;
 use crate::edges::World;
 use crate::rig::{Replica, replica, store, story};
 
@@ -92,19 +93,7 @@ fn names() -> impl Iterator<Item = String> {
 }
 
 fn told(call_id: &str, kinds: &[(u64, Type)]) -> Vec<cc::ProxiedCallEvent> {
-    let event = |&(number, kind): &(u64, Type)| cc::ProxiedCallEvent {
-        number,
-        call_id: call_id.into(),
-        r#type: kind.into(),
-        sip_call_id: "x@phone".into(),
-        from_uri: "sip:alice@example.com".into(),
-        from_tag: "1".into(),
-        to_uri: "sip:bob@example.com".into(),
-        ended_by: if kind == Type::Ended { "a".into() } else { String::new() },
-        sip_status: if kind == Type::Ringing { 180 } else { 0 },
-        ..cc::ProxiedCallEvent::default()
-    };
-    kinds.iter().map(event).collect()
+    kinds.iter().map(|&(number, kind)| event(number, call_id, kind)).collect()
 }
 
 /// The same for every call, as an edge tells it: what happens to different calls comes mixed.
