@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sip_endpoint::{Answer, Dns, DnsError, Failure, FlowEnd, Srv, Transport};
+use sip_endpoint::{Answer, Dns, DnsError, Failure, FlowEnd, ServerKey, Srv, Transport};
+use sip_message::Message;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
@@ -59,12 +60,8 @@ async fn each_double_line_end_is_answered_with_one_line_end() {
 async fn a_response_whose_connection_is_gone_takes_a_new_one_to_the_port_of_the_via() {
     let mut us = Running::new().await;
     let listening = TcpListening::new().await;
-    let mut peer = TcpPeer::connect(us.address).await;
     let via = format!("SIP/2.0/TCP client.example:{};branch=z9hG4bK1", listening.address.port());
-    peer.send_text(&request_of_peer("INVITE", &via)).await;
-    let (key, request, arrival) = us.request().await;
-    drop(peer);
-    while !matches!(us.told().await, Told::Closed(flow, FlowEnd::Peer) if Some(flow) == arrival.hop.flow()) {}
+    let (key, request) = invite_of_one_who_leaves(&mut us, &via).await;
     us.respond(key, request, 200);
     let mut again = listening.accept().await;
     assert_eq!(again.receive().await.status(), Some(200));
@@ -109,15 +106,9 @@ async fn a_response_that_its_source_does_not_take_goes_where_sent_by_leads() {
         let (refused, listening) = refused_here_and_taken_there().await;
         let addresses = ["127.0.0.1", "127.0.0.3", "127.0.0.2"].map(|ip| ip.parse().unwrap());
         let mut us = Running::resolving(Arc::new(OneName(addresses.to_vec())), |_| {}).await;
-        let mut peer = TcpPeer::connect(us.address).await;
         let via = format!("SIP/2.0/TCP {sent_by}:{};branch=z9hG4bK1", listening.address.port());
-        peer.send_text(&request_of_peer("INVITE", &via)).await;
-        let (key, request, arrival) = us.request().await;
+        let (key, request) = invite_of_one_who_leaves(&mut us, &via).await;
         assert_eq!(request.top_via().unwrap().received, Some("127.0.0.1"));
-        drop(peer);
-        while !matches!(us.told().await, Told::Closed(flow, FlowEnd::Peer) if Some(flow) == arrival.hop.flow())
-        {
-        }
         us.respond(key, request, 200);
         let mut again = listening.accept().await;
         assert_eq!(again.receive().await.status(), Some(200), "{sent_by}");
@@ -135,12 +126,8 @@ async fn a_response_goes_nowhere_off_limits() {
     let (_refused, listening) = refused_here_and_taken_at(&closed).await;
     for (addresses, sent_by) in [(vec![OFF_LIMITS], "client.example"), (vec![], &closed)] {
         let mut us = Running::resolving(Arc::new(OneName(addresses)), |_| {}).await;
-        let mut peer = TcpPeer::connect(us.address).await;
         let via = format!("SIP/2.0/TCP {sent_by}:{};branch=z9hG4bK1", listening.address.port());
-        peer.send_text(&request_of_peer("INVITE", &via)).await;
-        let (key, request, _) = us.request().await;
-        drop(peer);
-        while !matches!(us.told().await, Told::Closed(..)) {}
+        let (key, request) = invite_of_one_who_leaves(&mut us, &via).await;
         us.respond(key, request, 486);
         assert_eq!(us.failure().await, Failure::NotAnswered(key), "{sent_by}");
         assert_eq!(us.counters.connections_opened.count(), 0, "{sent_by}");
@@ -157,12 +144,8 @@ async fn a_response_whose_sent_by_nobody_knows_is_reported() {
     {
         let addresses = addresses.into_iter().map(|ip| ip.parse().unwrap()).collect();
         let mut us = Running::resolving(Arc::new(OneName(addresses)), |_| {}).await;
-        let mut peer = TcpPeer::connect(us.address).await;
         let via = format!("SIP/2.0/TCP {sent_by}:{};branch=z9hG4bK1", listening.address.port());
-        peer.send_text(&request_of_peer("INVITE", &via)).await;
-        let (key, request, _) = us.request().await;
-        drop(peer);
-        while !matches!(us.told().await, Told::Closed(..)) {}
+        let (key, request) = invite_of_one_who_leaves(&mut us, &via).await;
         us.respond(key, request, 486);
         assert_eq!(us.failure().await, Failure::NotAnswered(key), "{sent_by}");
     }
@@ -173,17 +156,12 @@ async fn a_response_whose_sent_by_nobody_knows_is_reported() {
 async fn a_response_that_nobody_takes_is_reported_and_the_transaction_lives() {
     let mut us = Running::new().await;
     let nobody = TcpListening::new().await.address;
-    let mut peer = TcpPeer::connect(us.address).await;
-    let invite =
-        request_of_peer("INVITE", &format!("SIP/2.0/TCP 127.0.0.1:{};branch=z9hG4bK1", nobody.port()));
-    peer.send_text(&invite).await;
-    let (key, request, _) = us.request().await;
-    drop(peer);
-    while !matches!(us.told().await, Told::Closed(..)) {}
+    let via = format!("SIP/2.0/TCP 127.0.0.1:{};branch=z9hG4bK1", nobody.port());
+    let (key, request) = invite_of_one_who_leaves(&mut us, &via).await;
     us.respond(key, request, 486);
     assert_eq!(us.failure().await, Failure::NotAnswered(key));
     let mut peer = TcpPeer::connect(us.address).await;
-    peer.send_text(&invite).await;
+    peer.send_text(&request_of_peer("INVITE", &via)).await;
     assert_eq!(peer.receive().await.status(), Some(486), "the same transaction, by its new connection");
 }
 
@@ -362,4 +340,14 @@ async fn a_sent_by_without_a_port_leads_where_its_srv_records_say() {
     us.respond(key, request, 200);
     let mut again = listening.accept().await;
     assert_eq!(again.receive().await.status(), Some(200));
+}
+
+/// An INVITE of a peer whose connection has ended before it is answered.
+async fn invite_of_one_who_leaves(us: &mut Running, via: &str) -> (ServerKey, Message) {
+    let mut peer = TcpPeer::connect(us.address).await;
+    peer.send_text(&request_of_peer("INVITE", via)).await;
+    let (key, request, arrival) = us.request().await;
+    drop(peer);
+    while !matches!(us.told().await, Told::Closed(flow, FlowEnd::Peer) if Some(flow) == arrival.hop.flow()) {}
+    (key, request)
 }

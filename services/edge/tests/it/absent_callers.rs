@@ -140,15 +140,7 @@ async fn edge_of_bob() -> (Rig, Peer) {
 
 /// Alice calls bob by a connection, from who listens there, and it rings.
 async fn ringing(rig: &Rig, bob: &Peer, sent_by: String) -> (Connection, Message) {
-    let mut alice = Connection::to(rig.address).await;
-    let call = format!("Call-ID: {sent_by}");
-    let lines = [
-        "From: <sip:alice@example.com>;tag=at",
-        "To: <sip:bob@example.com>",
-        &call,
-        "Contact: <sip:alice@phone.invalid;transport=tcp>",
-    ];
-    alice.request_from(&sent_by, "INVITE sip:bob@example.com", &sent_by.replace(':', "x"), &lines).await;
+    let mut alice = calling(rig, &sent_by).await;
     let invite = loop {
         let invite = until_requested(bob, "INVITE").await;
         if invite.call_id() == Ok(sent_by.as_bytes()) {
