@@ -23,7 +23,6 @@ mod features;
 mod flow_end;
 mod forwarding;
 mod forwards;
-mod idempotency;
 mod listing;
 mod location;
 mod membership;
@@ -53,6 +52,7 @@ use cluster_api::{
 use cluster_rpc::LocationAnswers;
 use lifecycle::Shutdown;
 use store::{Partition, Store};
+use store_rpc::RequestIds;
 use telemetry::Metrics;
 use tokio::time::MissedTickBehavior;
 use tonic::service::RoutesBuilder;
@@ -62,7 +62,6 @@ pub use config::{Algorithm, Auth, Config, ConfigError, DomainConfig};
 use aors::Aors;
 use auth::Authority;
 use domains::Domains;
-use idempotency::RequestIds;
 use meters::Meters;
 use register::Policy;
 use secrets::SecretStore;
@@ -133,7 +132,7 @@ impl Registrar {
             entropy,
             metrics,
             ending: tokio::sync::watch::Sender::new(false),
-            requests: RequestIds::new(),
+            requests: RequestIds::new("registrar-requests"),
             members: Partition::new("members", 0),
             meters,
             config,

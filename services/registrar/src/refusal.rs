@@ -1,32 +1,10 @@
 //! Failures of the store as refusals of the API.
 
-use cluster_rpc::{Reason, Refusal};
+use cluster_rpc::Refusal;
 use store::StoreError;
+pub(crate) use store_rpc::of_store;
 
 use crate::aors::ChangeError;
-
-/// What the caller of an rpc is told when the store failed.
-pub(crate) fn of_store(error: StoreError) -> Refusal {
-    // The caller is told, and the store's own links warn once when they break: no line for each rpc.
-    tracing::debug!(%error, "the store failed an rpc");
-    match error {
-        StoreError::Conflict => Refusal::new(Reason::Contention, "others changed the same at the same time"),
-        StoreError::Unavailable { .. } => Refusal::new(
-            Reason::StoreUnavailable,
-            "the store is away, the log of this service says why; ask again, and read first whether a change happened all the same",
-        ),
-        StoreError::Timeout { .. } | StoreError::Unreplicated { .. } => Refusal::new(
-            Reason::StoreUnavailable,
-            "the store did not confirm in time; read to find out whether it happened",
-        ),
-        StoreError::Trimmed { .. } => {
-            Refusal::new(Reason::CursorTooOld, "the history begins after this cursor")
-        }
-        StoreError::Invalid { .. } | StoreError::Corrupt { .. } => {
-            Refusal::new(Reason::Internal, "what is stored cannot be used; the log of this service says more")
-        }
-    }
-}
 
 /// What the caller of an rpc is told when a record was not changed.
 pub(crate) fn of_change(error: ChangeError) -> Refusal {

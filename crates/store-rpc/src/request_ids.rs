@@ -10,31 +10,35 @@ use cluster_rpc::{Reason, Refusal};
 use prost::Message;
 use store::{Batch, Expect, Op, Partition, Partitions, Store, StoreError};
 
-use crate::refusal::of_store;
+use crate::of_store;
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 const MAX_LENGTH: usize = 64;
 const PARTITIONS: u16 = 16;
 
 /// Claims request ids.
-pub(crate) struct RequestIds {
+pub struct RequestIds {
     partitions: Partitions,
 }
 
 /// One use of a request id; without an id every use is the first.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestUse {
+pub struct RequestUse {
     /// Name of the record of the result, beside the record that changes.
     name: Option<String>,
 }
 
 impl RequestIds {
-    pub(crate) fn new() -> Self {
-        Self { partitions: Partitions::new("registrar-requests", PARTITIONS) }
+    /// The ids of one service; `kind` names its partitions.
+    pub fn new(kind: &str) -> Self {
+        Self { partitions: Partitions::new(kind, PARTITIONS) }
     }
 
     /// Claims the id of `request` for its content. `scope` is the name of the rpc.
-    pub(crate) async fn claim(
+    ///
+    /// # Errors
+    /// When the id is unusable or was claimed for another content, and when the store fails.
+    pub async fn claim(
         &self,
         store: &dyn Store,
         scope: &str,
@@ -75,7 +79,10 @@ impl RequestIds {
 
 impl RequestUse {
     /// The result of an earlier use, committed in `partition`.
-    pub(crate) async fn result<T: Message + Default>(
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn result<T: Message + Default>(
         &self,
         store: &dyn Store,
         partition: &Partition,
@@ -88,7 +95,7 @@ impl RequestUse {
     }
 
     /// Keeps the result, as part of the commit that makes it true.
-    pub(crate) fn keep(&self, result: &impl Message, ops: &mut Vec<Op>) {
+    pub fn keep(&self, result: &impl Message, ops: &mut Vec<Op>) {
         if let Some(name) = &self.name {
             let value = result.encode_to_vec().into();
             ops.push(Op::Put { name: name.clone(), value, expect: Expect::Absent, ttl: Some(LIFETIME) });
