@@ -36,7 +36,8 @@ pub(crate) struct Sibling {
 }
 
 impl Sibling {
-    fn listeners(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+    /// Where others send what is for it.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = SocketAddr> + use<> {
         [self.sip, self.sip_tls].into_iter().flatten()
     }
 }
@@ -60,7 +61,7 @@ impl Cluster {
         }
     }
 
-    /// Takes over who is alive; lives of edges that are over for certain, with the addresses that nobody took over.
+    /// Takes over who is alive; lives of edges that are over for certain. Somebody else may [serve](Self::serves_at) where they did.
     pub(crate) fn learn(&mut self, view: &View) -> Vec<Sibling> {
         let sibling = |member: &Member| Sibling {
             epoch: member.epoch,
@@ -88,14 +89,7 @@ impl Cluster {
         let is_proof = view.current && view.listed.is_some_and(steady);
         let edges = &self.edges;
         self.doubted.retain(|id, life| edges.get(id).is_none_or(|now| now.epoch != life.epoch));
-        let over = self.doubted.extract_if(|id, _| is_proof || edges.contains_key(id));
-        let is_free = |at: &SocketAddr| edges.values().flat_map(Sibling::listeners).all(|taken| taken != *at);
-        over.map(|(_, life)| Sibling {
-            sip: life.sip.filter(is_free),
-            sip_tls: life.sip_tls.filter(is_free),
-            ..life
-        })
-        .collect()
+        self.doubted.extract_if(|id, _| is_proof || edges.contains_key(id)).map(|(_, life)| life).collect()
     }
 
     /// The living edge of this id, if it is still in this life.
@@ -176,7 +170,8 @@ mod tests {
     fn an_edge_is_gone_when_a_steady_list_or_its_next_life_says_so() {
         let asked = tokio::time::Instant::now() + Duration::from_secs(60);
         let gone = |cluster: &mut Cluster, view: &View| {
-            cluster.learn(view).iter().flat_map(Sibling::listeners).collect::<Vec<_>>()
+            let gone: Vec<_> = cluster.learn(view).iter().flat_map(Sibling::listeners).collect();
+            gone.into_iter().filter(|at| !cluster.serves_at(at)).collect::<Vec<_>>()
         };
         let listed = |seconds| Some(Listed { asked, steady_since: asked - Duration::from_secs(seconds) });
         let nobody = View::fixed(Vec::new(), vec![1; 32]);

@@ -35,7 +35,7 @@ use crate::arrive::proved::Proved;
 use crate::arrive::register::Registering;
 use crate::arrive::registered::Registered;
 use crate::capture::Ring;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Sibling};
 use crate::config::Config;
 use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
@@ -318,13 +318,7 @@ impl Edge {
         if self.deps.members.has_changed().unwrap_or(false) {
             let view = self.deps.members.borrow_and_update().clone();
             for life in self.cluster.learn(&view) {
-                // A host that is cut off says nothing. What waits for an answer by its connections fails now, and not when its
-                // own time is over.
-                let in_clear = life.sip.and_then(|at| cx.hop_to(Transport::Tcp, at));
-                let by_tls = life.sip_tls.and_then(|at| cx.hop_to_sibling(at));
-                for flow in [in_clear, by_tls].into_iter().flatten().filter_map(|hop| hop.flow()) {
-                    cx.close_flow(flow);
-                }
+                self.end_sibling(cx, life);
             }
         }
     }
@@ -333,6 +327,18 @@ impl Edge {
         let load = cx.load();
         InHand {
             flows: load.connections as u64,
+    /// A life of another edge is over. A host that is cut off says nothing: what waits for an answer by its connections fails now, and
+    /// not when its own time is over, and so do the callers that it had.
+    fn end_sibling(&mut self, cx: &mut Cx<'_>, life: Sibling) {
+        let is_free = |at: &SocketAddr| !self.cluster.serves_at(at);
+        let in_clear = life.sip.filter(is_free).and_then(|at| cx.hop_to(Transport::Tcp, at));
+        let by_tls = life.sip_tls.filter(is_free).and_then(|at| cx.hop_to_sibling(at));
+        for flow in [in_clear, by_tls].into_iter().flatten().filter_map(|hop| hop.flow()) {
+            cx.close_flow(flow);
+        }
+        self.leave_callers_of(cx, &life);
+    }
+
             transactions: (load.transactions.clients + load.transactions.servers) as u64,
             legs: self.legs.len() as u64,
         }

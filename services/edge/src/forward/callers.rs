@@ -9,6 +9,9 @@
 //! | there is one to where its responses go now, by whoever opened it | goes on, and that connection is the caller's |
 //! | there is none, or its transport has no such place                | is cancelled, as if the caller had said so |
 //!
+//! An edge that sent an INVITE on for its caller takes no other connection once the members know that its life is over, and nobody has the
+//! INVITE any more: it is cancelled at that moment, also when the connection of a host that fell silent still seems to be there.
+//!
 //! RFC 3261 16.9 would not have a proxy cancel because a response was not delivered: a Via would be enough to end the calls of
 //! others. The end of a connection is the doing of who opened it, and costs only the INVITEs that came by it.
 
@@ -21,6 +24,7 @@ use sip_message::{Message, host_ip};
 use super::fork::ForkId;
 use super::upstream::Upstream;
 use crate::capture::why;
+use crate::cluster::Sibling;
 use crate::edge::{Cx, Edge, Timer};
 
 /// How long a caller may be without a connection, in T1: 5 s by default. A phone that changes its network has opened another
@@ -31,6 +35,8 @@ pub(crate) const PATIENCE: u32 = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Callers {
     waiting: BTreeSet<(FlowId, ForkId)>,
+    /// Those whose callers are without a connection.
+    absent: BTreeSet<ForkId>,
 }
 
 impl Callers {
@@ -38,7 +44,7 @@ impl Callers {
         self.waiting.extend(flow_of(upstream).map(|flow| (flow, fork)));
     }
 
-    pub(crate) fn forget(&mut self, upstream: &Upstream, fork: ForkId) {
+    fn forget(&mut self, upstream: &Upstream, fork: ForkId) {
         if let Some(flow) = flow_of(upstream) {
             self.waiting.remove(&(flow, fork));
         }
@@ -63,6 +69,33 @@ impl Edge {
         }
     }
 
+    /// Of the edge that INVITEs came by, the members know that its life is over. One look at all that ring for each death of an edge.
+    pub(crate) fn leave_callers_of(&mut self, cx: &mut Cx<'_>, life: &Sibling) {
+        let came_by = |edge: &Self, id: &ForkId, is_it: &dyn Fn(SocketAddr) -> bool| {
+            edge.forks.get(id).and_then(|fork| sent_by(&fork.request)).is_some_and(is_it)
+        };
+        let is_of_life = |at| life.listeners().any(|listener| listener == at);
+        let absent = self.callers.absent.iter().filter(|id| came_by(self, id, &is_of_life));
+        // Who has the address since may have sent what came by a connection that is there.
+        let is_of_nobody = |at| is_of_life(at) && !self.cluster.serves_at(&at);
+        let waiting = self.callers.waiting.iter().map(|(_, id)| id);
+        let waiting = waiting.filter(|id| came_by(self, id, &is_of_nobody));
+        for id in absent.chain(waiting).copied().collect::<Vec<_>>() {
+            if !self.callers.absent.contains(&id) {
+                self.meters.absent_callers.with_label_values(&["gone"]).inc();
+            }
+            self.cancel_for_caller(cx, id);
+        }
+    }
+
+    /// The fork is over.
+    pub(crate) fn forget_caller(&mut self, upstream: &Upstream, id: ForkId) {
+        self.callers.forget(upstream, id);
+        if self.callers.absent.remove(&id) {
+            self.meters.absent_callers.with_label_values(&["over"]).inc();
+        }
+    }
+
     /// The connection ended before the INVITE was sent on: nobody else says so.
     pub(crate) fn await_caller_if_gone(&mut self, cx: &mut Cx<'_>, id: ForkId) {
         let Some(fork) = self.forks.get(&id) else { return };
@@ -77,6 +110,7 @@ impl Edge {
     fn await_caller(&mut self, cx: &mut Cx<'_>, id: ForkId) {
         let Some(fork) = self.forks.get(&id) else { return };
         self.meters.absent_callers.with_label_values(&["gone"]).inc();
+        self.callers.absent.insert(id);
         // Begins to connect, for what is to be known by then.
         way_back(cx, &fork.request);
         let patience = self.config.endpoint.transactions.timing.t1 * PATIENCE;
@@ -85,22 +119,31 @@ impl Edge {
 
     /// The time of a caller without a connection is over.
     pub(crate) fn look_for_caller(&mut self, cx: &mut Cx<'_>, id: ForkId) {
+        if !self.callers.absent.contains(&id) {
+            return;
+        }
         let Some(fork) = self.forks.get_mut(&id) else { return };
         let back = way_back(cx, &fork.request).filter(|flow| cx.flow(*flow).is_some_and(|view| view.open));
         match (back, &mut fork.upstream) {
             (Some(flow), Upstream::Server { hop, .. }) => {
                 *hop = Hop::Flow(flow);
                 self.callers.watch(&fork.upstream, id);
+                self.callers.absent.remove(&id);
                 self.meters.absent_callers.with_label_values(&["back"]).inc();
             }
-            (Some(_) | None, _) => {
-                self.meters.absent_callers.with_label_values(&["cancelled"]).inc();
-                self.with_fork(cx, id, |edge, cx, fork| {
-                    edge.ring.note(&fork.request, why::caller_is_gone);
-                    fork.context.cancel(cx.now());
-                });
-            }
+            (Some(_) | None, _) => self.cancel_for_caller(cx, id),
         }
+    }
+
+    fn cancel_for_caller(&mut self, cx: &mut Cx<'_>, id: ForkId) {
+        let Some(fork) = self.forks.get(&id) else { return };
+        self.callers.forget(&fork.upstream, id);
+        self.callers.absent.remove(&id);
+        self.meters.absent_callers.with_label_values(&["cancelled"]).inc();
+        self.with_fork(cx, id, |edge, cx, fork| {
+            edge.ring.note(&fork.request, why::caller_is_gone);
+            fork.context.cancel(cx.now());
+        });
     }
 }
 
@@ -111,11 +154,14 @@ pub(crate) fn way_back(cx: &mut Cx<'_>, request: &Message) -> Option<FlowId> {
     if !via.transport.eq_ignore_ascii_case(Transport::Tcp.as_str()) {
         return None;
     }
+    cx.hop_to(Transport::Tcp, sent_by(request)?)?.flow()
+}
+
+/// Where the sender of this request listens.
+fn sent_by(request: &Message) -> Option<SocketAddr> {
+    let via = request.top_via().ok()?;
     let ip = via.received_ip().or_else(|| host_ip(via.host))?;
-    match cx.hop_to(Transport::Tcp, SocketAddr::new(ip, via.port_or_default()))? {
-        Hop::Flow(flow) => Some(flow),
-        Hop::Udp { .. } => None,
-    }
+    Some(SocketAddr::new(ip, via.port_or_default()))
 }
 
 /// The connection of a caller, if it has one.

@@ -279,7 +279,7 @@ impl Edge {
         }
         self.meters.forks.dec();
         self.see_no_more(fork);
-        self.callers.forget(&fork.upstream, id);
+        self.forget_caller(&fork.upstream, id);
         let invite = fork.request.method() == Method::Invite;
         for branch in &fork.branches {
             let Some(key) = branch.key else { continue };

@@ -76,12 +76,10 @@ impl Edge {
 
     /// The time of a caller without a connection is over.
     pub(super) fn look_for_leg_caller(&mut self, cx: &mut Cx<'_>, call_id: &Arc<str>, key: ServerKey) {
-        let Some(served) = self.legs.calls.get(call_id).and_then(|call| call.served.get(&key)) else {
-            return;
+        let served = self.legs.calls.get(call_id).and_then(|call| call.served.get(&key));
+        let Some(served) = served.filter(|served| !served.answered) else {
+            return self.meters.absent_callers.with_label_values(&["over"]).inc();
         };
-        if served.answered {
-            return;
-        }
         let back = way_back(cx, &served.request).filter(|flow| cx.flow(*flow).is_some_and(|view| view.open));
         match back {
             Some(flow) => {

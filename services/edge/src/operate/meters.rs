@@ -93,7 +93,7 @@ impl Meters {
             ),
             absent_callers: metrics.counters(
                 "edge_absent_callers_total",
-                "Callers whose connection ended while it rang, by what became of them",
+                "Callers whose connection ended while it rang (gone), and by what became of each: back, cancelled, or over before",
                 &["outcome"],
             ),
             off_limits: metrics.counters(

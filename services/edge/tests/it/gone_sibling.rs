@@ -1,19 +1,17 @@
 //! Phones whose connection, or flow of datagrams, another edge had that is gone.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use cluster_api::callcontrol::v1::leg_event::What;
 use cluster_api::callcontrol::v1::request_failed::Cause;
 use cluster_api::edge::v1::{SendRequest, carry_request::What as Effect};
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{Fork, Group, RegisterResponse, Target};
-use cluster_rpc::membership::{Listed, View};
-use tokio::time::Instant;
+use cluster_rpc::membership::View;
 
 use crate::legs::invite;
 use crate::peer::text;
-use crate::rig::{Rig, only_member};
+use crate::rig::{Rig, only_member, steady};
 use crate::services::FakeLocation;
 use crate::stream::Connection;
 use crate::tier::{KEY, NOWHERE, Tier, lines, sent_by, until_refused};
@@ -110,10 +108,8 @@ async fn a_call_through_an_edge_that_falls_silent_ends_when_the_members_know() {
     let invite = connection.receive_request("INVITE").await;
     connection.respond(&invite, "180 Ringing", "bt", &[]).await;
     alice.receive_status(180).await;
-    let asked = Instant::now() + Duration::from_secs(10);
-    let listed = Some(Listed { asked, steady_since: asked - Duration::from_secs(5) });
     let members = [only_member(("edge-1", entry))].to_vec();
-    tier.entry.learns(View { listed, ..View::fixed(members, KEY.to_vec()) });
+    tier.entry.learns(View { listed: steady(), ..View::fixed(members, KEY.to_vec()) });
     alice.receive_status(500).await;
 }
 

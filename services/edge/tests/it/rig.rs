@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use ambient::{SeededEntropy, SystemClock, WallClock};
 use cluster_api::cluster::v1::Member;
-use cluster_rpc::membership::View;
+use cluster_rpc::membership::{Listed, View};
 use cluster_rpc::{EdgeDirectory, IntakeLink, LegEventsLink, LocationLink, ProxiedCallsLink, Wiring, remote};
 use edge::{CaptureService, Config, Deps, EdgesService, LegsService, RequestsService, TracesService};
 use lifecycle::{Drain, Tasks};
 use sip_endpoint::{DatagramSocket, Dns, SystemDns, Transport};
 use telemetry::Metrics;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use crate::peer::Peer;
 use crate::services::{FakeIntake, FakeLegEvents, FakeLocation, FakeProxiedCalls};
@@ -173,4 +174,10 @@ pub(crate) fn fast(config: &mut Config) {
 /// A living edge with its internal listener.
 pub(crate) fn only_member((id, sip): (&str, SocketAddr)) -> Member {
     Member { id: id.into(), role: "edge".into(), epoch: 7, sip: sip.to_string(), ..Member::default() }
+}
+
+/// What a list is that proves of an edge which is not in it that it is gone.
+pub(crate) fn steady() -> Option<Listed> {
+    let asked = Instant::now() + Duration::from_secs(10);
+    Some(Listed { asked, steady_since: asked - Duration::from_secs(5) })
 }
