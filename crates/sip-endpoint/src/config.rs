@@ -47,6 +47,8 @@ pub struct Config {
     /// Handshakes of TLS and WebSocket that peers have begun and not finished. Default 1,000: each costs a signature, and some
     /// ten kilobytes as long as it lasts.
     pub max_handshakes: usize,
+    /// Flows that are watched for the silence of their far end. Default 200,000: one each for the phones of an edge, in 30 MB.
+    pub max_watched_flows: usize,
     /// Messages that wait on one connection. A peer that reads more slowly than we write loses it. Default 256.
     pub max_queued_per_connection: usize,
     /// Messages of all connections that wait for the driver. Default 1024; then reading pauses.
@@ -128,6 +130,7 @@ impl Default for Config {
             max_connections: 20_000,
             max_connections_per_address: 1_000,
             max_handshakes: 1_000,
+            max_watched_flows: 200_000,
             max_queued_per_connection: 256,
             max_events_queued: 1024,
             max_commands_queued: 1024,

@@ -19,6 +19,7 @@ use crate::flow::{FlowEnd, FlowView, Flows};
 use crate::hop::{FlowId, Hop, Transport};
 use crate::names::{Names, OwnVia};
 use crate::returning::Located;
+use crate::silence::Silence;
 use crate::timers::{TimerId, Timers};
 use crate::udp::Sockets;
 use crate::user::TransactionUser;
@@ -52,6 +53,8 @@ pub(crate) struct Core<U: TransactionUser> {
     pub(crate) disconnected: VecDeque<ClientKey>,
     /// Connections that we closed in this round.
     pub(crate) closed: VecDeque<(FlowId, FlowEnd)>,
+    /// Flows that are watched.
+    pub(crate) silence: Silence,
     /// Who sees each message pass.
     pub(crate) witness: Option<Arc<dyn Witness>>,
     /// How long the last round took.
@@ -249,6 +252,24 @@ impl<U: TransactionUser> Context<'_, U> {
     /// Closes a connection once everything queued on it is written.
     pub fn close_flow(&mut self, id: FlowId) {
         self.core.close_flow(id, FlowEnd::Ours);
+    }
+
+    /// Watches a flow whose far end is to be heard of: after `allowed` without anything from there, not even a keep-alive,
+    /// [`TransactionUser::on_silence`] is told once. `false` when too many are watched.
+    #[must_use]
+    pub fn watch_silence(&mut self, flow: Hop, allowed: Duration) -> bool {
+        let most = self.core.config.max_watched_flows;
+        self.core.silence.watch(self.core.now, flow, allowed, most)
+    }
+
+    /// Watches it no more.
+    pub fn forget_silence(&mut self, flow: Hop) {
+        self.core.silence.forget(flow);
+    }
+
+    /// How many flows are watched.
+    pub fn watched_flows(&self) -> usize {
+        self.core.silence.len()
     }
 
     /// Where the messages of a transaction go, while it lives.

@@ -35,6 +35,7 @@ impl<U: TransactionUser> Driver<U> {
             let now = self.core.now;
             self.core.transactions.handle_disconnect(now, key);
         } else if let Some((flow, end)) = self.core.closed.pop_front() {
+            self.core.silence.forget(Hop::Flow(flow));
             self.guarded(|user, cx| user.on_flow_closed(cx, flow, end));
         } else if let Some(result) = self.core.work.pop_done() {
             self.guarded(|user, cx| user.on_completion(cx, result));

@@ -125,6 +125,7 @@ impl<U: TransactionUser> Driver<U> {
 
     fn handle_datagram(&mut self, Incoming { socket, local, peer, bytes }: Incoming) {
         let flow = Hop::Udp { socket, peer };
+        self.core.silence.hear(self.core.now, flow);
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             self.core.counters.keep_alives.one_more();
             return;
@@ -165,6 +166,7 @@ impl<U: TransactionUser> Driver<U> {
     }
 
     fn handle_event(&mut self, flow: FlowId, what: What) {
+        self.core.silence.hear(self.core.now, Hop::Flow(flow));
         let view = self.core.flows.get(flow).map(|flow| flow.view);
         match (what, view) {
             (What::Closed { end, unsent }, _) => self.handle_closed(flow, end, unsent),
@@ -335,12 +337,22 @@ impl<U: TransactionUser> Driver<U> {
             self.drain(None);
             busy = true;
         }
+        while let Some(flow) = self.core.silence.pop(now) {
+            self.guarded(|user, cx| user.on_silence(cx, flow));
+            self.drain(None);
+            busy = true;
+        }
         busy
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let deadlines =
-            [self.core.transactions.next_deadline(), self.core.timers.next_deadline(), self.accept_again_at];
+        let Core { transactions, timers, silence, .. } = &self.core;
+        let deadlines = [
+            transactions.next_deadline(),
+            timers.next_deadline(),
+            silence.next_deadline(),
+            self.accept_again_at,
+        ];
         deadlines.into_iter().flatten().min()
     }
 

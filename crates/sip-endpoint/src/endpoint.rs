@@ -26,6 +26,7 @@ use crate::flow::{Flows, Kind};
 use crate::hop::Transport;
 use crate::kernel::KernelSocket;
 use crate::names::Names;
+use crate::silence::Silence;
 use crate::stream::Event;
 use crate::timers::Timers;
 use crate::udp::Sockets;
@@ -219,6 +220,7 @@ impl<U: TransactionUser> Endpoint<U> {
             failed: VecDeque::new(),
             disconnected: VecDeque::new(),
             closed: VecDeque::new(),
+            silence: Silence::default(),
             witness: user.witness(),
             lag: Duration::ZERO,
         };

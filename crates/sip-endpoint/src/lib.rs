@@ -48,6 +48,7 @@ mod outbound;
 mod resolver;
 mod returning;
 mod reused;
+mod silence;
 mod srv_order;
 mod stream;
 mod stun;

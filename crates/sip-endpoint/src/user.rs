@@ -9,7 +9,7 @@ use sip_transaction::{CancelTarget, ClientKey, ServerKey};
 
 use crate::context::Context;
 use crate::flow::FlowEnd;
-use crate::hop::{Arrival, FlowId};
+use crate::hop::{Arrival, FlowId, Hop};
 use crate::timers::TimerId;
 use crate::witness::Witness;
 
@@ -103,6 +103,11 @@ pub trait TransactionUser: Send + Sized + 'static {
     /// reported one by one through [`on_failure`](Self::on_failure).
     fn on_flow_closed(&mut self, cx: &mut Context<'_, Self>, flow: FlowId, end: FlowEnd) {
         let _ = (cx, flow, end);
+    }
+
+    /// Nothing came by a flow for as long as [`Context::watch_silence`] allowed. It is as it was, and is not watched any more.
+    fn on_silence(&mut self, cx: &mut Context<'_, Self>, flow: Hop) {
+        let _ = (cx, flow);
     }
 
     /// Whether a response whose connection is gone may open one to this address, which the peer's Via names and which is not its

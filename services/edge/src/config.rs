@@ -35,6 +35,9 @@ pub struct Config {
     pub transport_tls: bool,
     /// Whether phones that register are told to send their requests by way of this tier (RFC 3608). Default yes.
     pub service_route: bool,
+    /// How often a phone that keeps its flow by RFC 5626 has to be heard of by TCP and TLS (Flow-Timer); by UDP 29 s at most, as 4.4.2
+    /// there recommends. Default 120 s, 4.4.1 there; 0 does not ask and waits for the end of the connection.
+    pub flow_timer: Duration,
     /// How long one branch or group may ring before the next step or the final answer. Default 60 s: three times what
     /// most phones take to give up.
     pub ring_timeout: Duration,
@@ -120,6 +123,7 @@ impl Config {
             endpoint,
             transport_tls: false,
             service_route: true,
+            flow_timer: Duration::from_secs(120),
             ring_timeout: Duration::from_secs(60),
             overload_delay: Duration::from_millis(10),
             overload_interval: Duration::from_millis(500),

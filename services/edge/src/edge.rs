@@ -19,8 +19,8 @@ use cluster_api::presence::v1 as presence_api;
 use cluster_api::registrar::v1 as registrar_api;
 use hashbrown::HashMap;
 use sip_endpoint::{
-    Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, FlowEnd, FlowId, ServerKey,
-    TimerId, TransactionUser, Transport, Witness,
+    Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, FlowEnd, FlowId, Hop,
+    ServerKey, TimerId, TransactionUser, Transport, Witness,
 };
 use sip_message::Message;
 use sip_proxy::{BranchId, Own};
@@ -219,18 +219,18 @@ impl TransactionUser for Edge {
     }
 
     fn on_flow_opened(&mut self, cx: &mut Cx<'_>, flow: FlowId) {
-        self.proved.note(
-            flow,
-            &cx.proved_domains(sip_endpoint::Hop::Flow(flow)),
-            &self.config.trusted_domains,
-        );
+        self.proved.note(flow, &cx.proved_domains(Hop::Flow(flow)), &self.config.trusted_domains);
     }
 
     fn on_flow_closed(&mut self, cx: &mut Cx<'_>, flow: FlowId, _: FlowEnd) {
         self.proved.forget(flow);
         self.leave_callers(cx, flow);
         self.leave_leg_callers(cx, flow);
-        self.end_flow(cx, flow);
+        self.end_flow(cx, Hop::Flow(flow));
+    }
+
+    fn on_silence(&mut self, cx: &mut Cx<'_>, flow: Hop) {
+        self.take_flow_silence(cx, flow);
     }
 
     fn on_overflow(&mut self, cx: &mut Cx<'_>, request: Message, arrival: &Arrival) {
@@ -323,10 +323,6 @@ impl Edge {
         }
     }
 
-    fn in_hand(&self, cx: &Cx<'_>) -> InHand {
-        let load = cx.load();
-        InHand {
-            flows: load.connections as u64,
     /// A life of another edge is over. A host that is cut off says nothing: what waits for an answer by its connections fails now, and
     /// not when its own time is over, and so do the callers that it had.
     fn end_sibling(&mut self, cx: &mut Cx<'_>, life: Sibling) {
@@ -339,6 +335,10 @@ impl Edge {
         self.leave_callers_of(cx, &life);
     }
 
+    fn in_hand(&self, cx: &Cx<'_>) -> InHand {
+        let load = cx.load();
+        InHand {
+            flows: load.connections as u64,
             transactions: (load.transactions.clients + load.transactions.servers) as u64,
             legs: self.legs.len() as u64,
         }

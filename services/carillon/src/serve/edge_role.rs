@@ -73,6 +73,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     config.ring_timeout = settings.edge.ring_timeout;
     config.transport_tls = settings.edge.transport_tls;
     config.service_route = settings.edge.service_route;
+    config.flow_timer = settings.edge.flow_timer;
     config.avoid_failed = settings.edge.avoid_failed;
     config.dialog_lifetime = settings.edge.dialog_lifetime;
     config.limits = edge::Limits {

@@ -240,6 +240,7 @@ impl Found {
             ("sip.t2", s.sip.t2),
             ("sip.t4", s.sip.t4),
             ("edge.ring_timeout", s.edge.ring_timeout),
+            ("edge.flow_timer", s.edge.flow_timer),
             ("edge.avoid_failed", s.edge.avoid_failed),
             ("edge.dialog_lifetime", s.edge.dialog_lifetime),
             ("dns.negative_ttl", s.dns.negative_ttl),

@@ -164,6 +164,9 @@ pub struct Edge {
     pub transport_tls: bool,
     /// Whether registered phones are told to send their requests by way of this tier (Service-Route, RFC 3608).
     pub service_route: bool,
+    /// How often a phone that keeps its flow (RFC 5626) has to be heard of by TCP and TLS, by UDP 29 s at most; 0s never.
+    #[serde(with = "humantime_serde")]
+    pub flow_timer: Duration,
     /// How long a server of another domain that did not answer is tried last.
     #[serde(with = "humantime_serde")]
     pub avoid_failed: Duration,
@@ -322,6 +325,7 @@ impl Default for Edge {
             ring_timeout: own.ring_timeout,
             transport_tls: own.transport_tls,
             service_route: own.service_route,
+            flow_timer: own.flow_timer,
             avoid_failed: own.avoid_failed,
             dialog_lifetime: own.dialog_lifetime,
             local_nets,

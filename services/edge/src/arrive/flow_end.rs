@@ -1,7 +1,10 @@
-//! The end of a connection over which phones registered: the registrar is told at once. RFC 5626 5.3, 7
+//! The end of a flow over which phones registered: the registrar is told at once. RFC 5626 5.3, 5.4, 7
+
+use std::time::Duration;
 
 use cluster_api::registrar::v1::{EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterResponse};
-use sip_endpoint::{Arrival, ClientKey, FlowId, Hop, Key};
+use cluster_api::sip::v1::Header;
+use sip_endpoint::{Arrival, ClientKey, Hop, Key, Transport};
 use sip_message::{HeaderId, Message};
 use tonic::{Code, Status};
 
@@ -11,16 +14,22 @@ use crate::forward::fork::ClientUse;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::target::Target;
 
-/// The connection that a REGISTER binds its contacts to.
+/// How often a phone has to be heard of by datagrams at least: what address translators forget a phone after (RFC 5626 4.4.2).
+const DATAGRAMS: Duration = Duration::from_secs(29);
+/// How much longer its silence is borne, for what is on its way.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The flow that a REGISTER binds its contacts to.
 #[derive(Debug)]
 pub(crate) struct Over {
-    flow: FlowId,
+    flow: Hop,
+    transport: Transport,
     to: String,
     token: String,
 }
 
 impl Over {
-    /// `None` when no contact is reached by a connection of its phone: a proxy on the way, whose Path says so, may connect again.
+    /// `None` when no contact is reached by a flow of its phone: a proxy on the way, whose Path says so, may connect again.
     pub(crate) fn of(
         request: &Message,
         arrival: &Arrival,
@@ -28,34 +37,82 @@ impl Over {
         token: &str,
         by_flow: bool,
     ) -> Option<Self> {
-        match arrival.flow {
-            Hop::Flow(flow) if by_flow && !request.has(HeaderId::Path) => {
-                Some(Self { flow, to: to.to_owned(), token: token.to_owned() })
-            }
-            Hop::Flow(_) | Hop::Udp { .. } => None,
-        }
+        (by_flow && !request.has(HeaderId::Path)).then(|| Self {
+            flow: arrival.flow,
+            transport: arrival.transport,
+            to: to.to_owned(),
+            token: token.to_owned(),
+        })
     }
 }
 
 impl Edge {
     /// The registrar has answered. Without an answer nobody knows whether anything was bound; the phone is told to try again.
-    pub(crate) fn note_registered(&mut self, cx: &mut Cx<'_>, over: &Over, decision: &RegisterResponse) {
-        let Over { flow, to, token } = over;
-        match decision.status {
-            200 if decision.contacts.is_empty() => self.registered.forget(*flow, to),
-            200 if self.registered.note(*flow, to, token) => {}
-            200 => return self.meters.ended_flows.with_label_values(&["lost"]).inc(),
-            _ => return,
+    ///
+    /// Returns how often the phone has to be heard of (Flow-Timer, RFC 5626 5.4), where it keeps its flow and somebody watches that.
+    pub(crate) fn note_registered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        over: &Over,
+        decision: &RegisterResponse,
+    ) -> Option<Duration> {
+        let Over { flow, to, token, .. } = over;
+        if decision.status != 200 {
+            return None;
+        }
+        let timer = self.flow_timer(over, decision);
+        if decision.contacts.is_empty() {
+            // Others over the same flow are still to be heard of.
+            if self.registered.forget(*flow, to) {
+                return None;
+            }
+        } else if (timer.is_some() || flow.flow().is_some()) && !self.registered.note(*flow, to, token) {
+            self.meters.ended_flows.with_label_values(&["lost"]).inc();
+            return None;
+        }
+        if timer.is_none() {
+            cx.forget_silence(*flow);
         }
         // It ended while the registrar was asked.
-        if !cx.is_alive(Hop::Flow(*flow)) {
+        if !cx.is_alive(*flow) {
             self.end_flow(cx, *flow);
         }
         self.count_registered();
+        timer.filter(|timer| {
+            let is_watched = cx.watch_silence(*flow, *timer + GRACE);
+            self.count_watched(cx);
+            if !is_watched {
+                self.meters.ended_flows.with_label_values(&["unwatched"]).inc();
+            }
+            is_watched
+        })
     }
 
-    /// A connection has ended.
-    pub(crate) fn end_flow(&mut self, cx: &mut Cx<'_>, flow: FlowId) {
+    /// How often its phone has to be heard of. A WebSocket is asked by us whether it is there: a page cannot keep it alive.
+    fn flow_timer(&self, over: &Over, decision: &RegisterResponse) -> Option<Duration> {
+        let most = match over.transport {
+            Transport::Udp => self.config.flow_timer.min(DATAGRAMS),
+            Transport::Tcp | Transport::Tls => self.config.flow_timer,
+            Transport::Ws | Transport::Wss => return None,
+        };
+        let applies = |header: &Header| header.name == "Require" && header.value == "outbound";
+        let is_kept = !decision.contacts.is_empty() && decision.headers.iter().any(applies);
+        (is_kept && !most.is_zero()).then_some(most)
+    }
+
+    /// A flow was silent for longer than its phone has promised: it is over. RFC 5626 5.4
+    pub(crate) fn take_flow_silence(&mut self, cx: &mut Cx<'_>, flow: Hop) {
+        self.meters.ended_flows.with_label_values(&["silent"]).inc();
+        match flow {
+            // Its end is told as every other one.
+            Hop::Flow(connection) => cx.close_flow(connection),
+            Hop::Udp { .. } => self.end_flow(cx, flow),
+        }
+    }
+
+    /// A connection has ended, or a phone is not there any more.
+    pub(crate) fn end_flow(&mut self, cx: &mut Cx<'_>, flow: Hop) {
+        self.count_watched(cx);
         self.registered.end(flow);
         self.arm_ended(cx);
     }
@@ -135,6 +192,10 @@ impl Edge {
     fn tell_later(&mut self, cx: &mut Cx<'_>) {
         let pause = self.registered.ended().fail();
         cx.set_timer(pause, Timer::EndedFlows);
+    }
+
+    fn count_watched(&self, cx: &Cx<'_>) {
+        self.meters.watched_flows.set(i64::try_from(cx.watched_flows()).unwrap_or(i64::MAX));
     }
 
     fn count_registered(&self) {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use cluster_api::registrar::v1 as api;
 use sip_endpoint::{Arrival, Key, ServerKey};
@@ -71,9 +72,10 @@ impl Edge {
         result: Result<api::RegisterResponse, Status>,
     ) {
         let Registering { key, request, over } = registering;
-        if let (Some(over), Ok(decision)) = (&over, &result) {
-            self.note_registered(cx, over, decision);
-        }
+        let timer = match (&over, &result) {
+            (Some(over), Ok(decision)) => self.note_registered(cx, over, decision),
+            _ => None,
+        };
         if self.servers.get(&key) != Some(&ServerUse::Deciding) {
             return;
         }
@@ -82,7 +84,7 @@ impl Edge {
         };
         self.ring.note(&request, || why::registered(&decision));
         let service_route = self.service_route(cx, key, &request, &decision);
-        match self.register_response(&request, &decision, service_route.as_deref()) {
+        match self.register_response(&request, &decision, service_route.as_deref(), timer) {
             Some(response) => {
                 self.servers.remove(&key);
                 // The sender of a request that is challenged has not shown that it owns its address.
@@ -167,6 +169,7 @@ impl Edge {
         request: &Message,
         decision: &api::RegisterResponse,
         service_route: Option<&str>,
+        timer: Option<Duration>,
     ) -> Option<Written> {
         let status = u16::try_from(decision.status).ok().filter(|status| (200..700).contains(status))?;
         let mut response = self.tags.begin(request, status, &decision.reason).ok()?;
@@ -175,6 +178,9 @@ impl Edge {
         }
         if let Some(route) = service_route {
             response = response.header(HeaderId::ServiceRoute, route).ok()?;
+        }
+        if let Some(timer) = timer {
+            response = response.header(HeaderId::FlowTimer, timer.as_secs().to_string()).ok()?;
         }
         let challenge = if status == 407 { HeaderId::ProxyAuthenticate } else { HeaderId::WwwAuthenticate };
         for value in &decision.challenges {

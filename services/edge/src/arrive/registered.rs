@@ -1,4 +1,5 @@
-//! Which addresses of record were registered over which connection, and of which of them the registrar has to hear that it ended.
+//! Which addresses of record were registered over which flow, and of which of them the registrar has to hear that it ended. Of flows by
+//! datagrams those are known that have to be kept alive (RFC 5626 5.4).
 //!
 //! A connection never comes back, and a phone behind it is reached by no other one (RFC 5626 5.3). So its bindings are worth nothing
 //! from then on, and callers are better told so than kept waiting. What ended is told in order, at least once, one batch at a time: when
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_api::registrar::v1::EndedFlow;
-use sip_endpoint::FlowId;
+use sip_endpoint::Hop;
 
 use crate::gathered::Gathered;
 
@@ -23,8 +24,8 @@ const GATHER: Duration = Duration::from_millis(50);
 /// Pure: the shell tells what has ended.
 #[derive(Debug)]
 pub(crate) struct Registered {
-    /// The flow token of the last 200 to REGISTER, by connection and To.
-    known: BTreeMap<(FlowId, Box<str>), Box<str>>,
+    /// The flow token of the last 200 to REGISTER, by flow and To.
+    known: BTreeMap<(Hop, Box<str>), Box<str>>,
     ended: Gathered<EndedFlow>,
 }
 
@@ -35,9 +36,9 @@ impl Default for Registered {
 }
 
 impl Registered {
-    /// An address of record is registered over a connection. `false` when there is no room to remember it.
+    /// An address of record is registered over a flow. `false` when there is no room to remember it.
     #[must_use]
-    pub(crate) fn note(&mut self, flow: FlowId, to: &str, token: &str) -> bool {
+    pub(crate) fn note(&mut self, flow: Hop, to: &str, token: &str) -> bool {
         let has_room = self.len() < MOST;
         let place = (flow, Box::from(to));
         match self.known.get_mut(&place) {
@@ -49,13 +50,14 @@ impl Registered {
         true
     }
 
-    /// It is not registered any more.
-    pub(crate) fn forget(&mut self, flow: FlowId, to: &str) {
+    /// It is not registered any more. Whether another one is over the same flow.
+    pub(crate) fn forget(&mut self, flow: Hop, to: &str) -> bool {
         self.known.remove(&(flow, Box::from(to)));
+        self.known.range((flow, Box::default())..).next().is_some_and(|((at, _), _)| *at == flow)
     }
 
-    /// A connection has ended.
-    pub(crate) fn end(&mut self, flow: FlowId) {
+    /// A flow has ended.
+    pub(crate) fn end(&mut self, flow: Hop) {
         let first = || (flow, Box::default());
         while let Some((place, _)) = self.known.range(first()..).next().filter(|((at, _), _)| *at == flow) {
             let place = place.clone();
@@ -87,11 +89,13 @@ impl Registered {
 
 #[cfg(test)]
 mod tests {
+    use sip_endpoint::FlowId;
+
     use super::*;
 
-    const ONE: FlowId = FlowId(1);
-    const TWO: FlowId = FlowId(2);
-    const THREE: FlowId = FlowId(3);
+    const ONE: Hop = Hop::Flow(FlowId(1));
+    const TWO: Hop = Hop::Flow(FlowId(2));
+    const THREE: Hop = Hop::Flow(FlowId(3));
 
     fn told(batch: &[EndedFlow]) -> Vec<(&str, &str)> {
         batch.iter().map(|ended| (&*ended.to_uri, &*ended.flow)).collect()
@@ -111,7 +115,7 @@ mod tests {
         ] {
             assert!(registered.note(flow, to, token));
         }
-        registered.forget(TWO, "c");
+        assert!(registered.forget(TWO, "c"), "others are over the same connection");
         registered.end(TWO);
         registered.end(TWO);
         assert_eq!(told(&registered.ended().take_batch()), [("a", "2"), ("b", "2x")]);
@@ -124,10 +128,10 @@ mod tests {
     fn a_mass_disconnect_is_told_in_batches() {
         let mut registered = Registered::default();
         for flow in 0..10_000 {
-            assert!(registered.note(FlowId(flow), "sip:a@d", "t"));
+            assert!(registered.note(Hop::Flow(FlowId(flow)), "sip:a@d", "t"));
         }
         for flow in 0..10_000 {
-            registered.end(FlowId(flow));
+            registered.end(Hop::Flow(FlowId(flow)));
         }
         assert_eq!(
             (registered.ended().arm(), registered.ended().arm()),
@@ -168,11 +172,11 @@ mod tests {
     fn a_full_table_takes_nothing_more_but_refreshes() {
         let mut registered = Registered::default();
         for flow in 0..MOST {
-            assert!(registered.note(FlowId(flow as u64), "a", "t"));
+            assert!(registered.note(Hop::Flow(FlowId(flow as u64)), "a", "t"));
         }
-        assert!(!registered.note(FlowId(MOST as u64), "a", "t"));
-        assert!(registered.note(FlowId(0), "a", "u"));
-        registered.end(FlowId(0));
+        assert!(!registered.note(Hop::Flow(FlowId(MOST as u64)), "a", "t"));
+        assert!(registered.note(Hop::Flow(FlowId(0)), "a", "u"));
+        registered.end(Hop::Flow(FlowId(0)));
         assert_eq!(registered.len(), MOST, "what waits counts too");
         assert_eq!(told(&registered.ended().take_batch()), [("a", "u")]);
     }

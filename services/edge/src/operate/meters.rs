@@ -38,6 +38,8 @@ pub(crate) struct Meters {
     pub(crate) call_reports: Counters,
     /// Batches of ended flows, by what became of them, and registrations that found no room.
     pub(crate) ended_flows: Counters,
+    /// Flows whose phones have to be heard of.
+    pub(crate) watched_flows: Gauge,
     /// Addresses of record that are registered over a connection here.
     pub(crate) registered: Gauge,
     /// Requests that are being forwarded.
@@ -134,8 +136,12 @@ impl Meters {
             ),
             ended_flows: metrics.counters(
                 "edge_ended_flows_total",
-                "Batches of ended flows told to the registrar or failed, flows by datagrams whose port is refused, and registrations whose end is not told",
+                "Batches of ended flows told to the registrar or failed, flows by datagrams whose port is refused, flows that fell silent or that nobody could watch, and registrations whose end is not told",
                 &["outcome"],
+            ),
+            watched_flows: metrics.gauge(
+                "edge_watched_flows",
+                "Flows that end when their phone is not heard of for as long as Flow-Timer says",
             ),
             registered: metrics.gauge(
                 "edge_registered_by_connection",

@@ -11,6 +11,7 @@ mod exchanges;
 mod failover;
 mod flood;
 mod flow_end;
+mod flow_timer;
 mod flows;
 mod forwarding;
 mod gone_sibling;

@@ -56,6 +56,21 @@ impl Connection {
         self.stream.write_all(message.as_bytes()).await.expect("the connection is open");
     }
 
+    /// Sends a keep-alive and takes its answer. RFC 5626 4.4.1
+    pub(crate) async fn keep_alive(&mut self) {
+        self.raw("\r\n\r\n").await;
+        let mut pong = [0; 2];
+        self.stream.read_exact(&mut pong).await.expect("the connection is open");
+        assert_eq!(pong, *b"\r\n");
+    }
+
+    /// The edge closes it.
+    pub(crate) async fn expect_end(&mut self) {
+        let end =
+            timeout(Duration::from_secs(5), self.stream.read(&mut [0; 9])).await.expect("it ends in time");
+        assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    }
+
     pub(crate) async fn receive(&mut self) -> Message {
         let read = async {
             loop {
