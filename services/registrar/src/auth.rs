@@ -220,7 +220,12 @@ mod tests {
         let challenge = Challenge::new(realm, &minted, hash.into());
         let credentials = answer(&challenge, login, "REGISTER", "sip:d", b"", "c", 1);
         let claim = Claim { credentials, nonce, is_stale: false, aor: "sip:bob@d".to_owned() };
-        let domain = Domain { name: "d".to_owned(), auth: Auth::Digest, realm: realm.to_owned() };
+        let domain = Domain {
+            name: "d".to_owned(),
+            auth: Auth::Digest,
+            realm: realm.to_owned(),
+            is_anchored: false,
+        };
         let (request_uri, call_id) = ("sip:d", "c");
         let demand = Demand { domain: &domain, method: "REGISTER", request_uri, body: b"", call_id, cseq: 1 };
         authority.prove(&claim, demand, record, 1_000)

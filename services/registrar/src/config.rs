@@ -42,7 +42,7 @@ pub struct Config {
 }
 
 /// One served domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DomainConfig {
     /// Host part of its addresses of record.
     pub name: String,
@@ -50,6 +50,8 @@ pub struct DomainConfig {
     pub auth: Auth,
     /// Realm of challenges; the name when absent.
     pub realm: Option<String>,
+    /// Calls from and to all its users run through call-control.
+    pub anchor: bool,
 }
 
 /// How users prove who they are.
@@ -105,7 +107,7 @@ pub enum ConfigError {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            domains: vec![DomainConfig { name: "localhost".to_owned(), auth: Auth::Digest, realm: None }],
+            domains: vec![DomainConfig { name: "localhost".to_owned(), ..DomainConfig::default() }],
             default_expires: Duration::from_secs(3_600),
             min_expires: Duration::from_secs(60),
             max_expires: Duration::from_secs(7_200),

@@ -11,6 +11,8 @@ pub(crate) struct Domain {
     pub name: String,
     pub auth: Auth,
     pub realm: String,
+    /// Whether calls from and to its users run through call-control.
+    pub is_anchored: bool,
 }
 
 /// All served domains.
@@ -20,7 +22,7 @@ pub(crate) struct Domains(Vec<Domain>);
 impl Domains {
     pub(crate) fn new(configured: &[DomainConfig]) -> Result<Self, ConfigError> {
         let mut domains: Vec<Domain> = Vec::with_capacity(configured.len());
-        for DomainConfig { name, auth, realm } in configured {
+        for DomainConfig { name, auth, realm, anchor } in configured {
             let uri = format!("sip:x@{name}");
             let name = match Uri::parse(uri.as_bytes()) {
                 Ok(parsed) if parsed.host == name => host_name(&parsed),
@@ -33,7 +35,7 @@ impl Domains {
             if domains.iter().any(|domain| domain.name == name) {
                 return Err(ConfigError::DuplicateDomain(name));
             }
-            domains.push(Domain { name, auth: *auth, realm });
+            domains.push(Domain { name, auth: *auth, realm, is_anchored: *anchor });
         }
         if domains.is_empty() { Err(ConfigError::NoDomain) } else { Ok(Self(domains)) }
     }
@@ -104,7 +106,7 @@ mod tests {
     fn domains(names: &[&str]) -> Result<Domains, ConfigError> {
         let configured: Vec<DomainConfig> = names
             .iter()
-            .map(|&name| DomainConfig { name: name.to_owned(), auth: Auth::Digest, realm: None })
+            .map(|&name| DomainConfig { name: name.to_owned(), ..DomainConfig::default() })
             .collect();
         Domains::new(&configured)
     }

@@ -158,7 +158,8 @@ impl Shared {
             return Ok(Err(refuse(403, "Relaying Denied")));
         };
         if domain.auth == Auth::None {
-            return Ok(Ok(free(String::new(), false)));
+            let is_anchored = domain.is_anchored && self.domains.of(&from) == Some(domain);
+            return Ok(Ok(Caller { is_anchored, ..Caller::default() }));
         }
         self.prove_caller(request, domain, user_aor(&from)).await
     }
@@ -203,7 +204,8 @@ impl Shared {
                 Change::Commit(if account.disabled || !is_own_name {
                     Err(refuse(403, "Not Your Address"))
                 } else {
-                    Ok(Caller { identity: claim.aor.clone(), is_anchored: account.anchor, may_leave: true })
+                    let is_anchored = account.anchor || self.is_anchored_by_domain(&claim.aor);
+                    Ok(Caller { identity: claim.aor.clone(), is_anchored, may_leave: true })
                 })
             })
             .await
@@ -248,8 +250,14 @@ impl Shared {
         let instance = target.param("gr").filter(|value| !value.is_empty());
         let device = life.map(Device::Life).or(instance.map(Device::Instance));
         let looking = Looking { is_secure: target.is_secure(), device, preferences, caller };
-        let callee = self.aors.read(aor, |record| Callee::reached(record, aor, looking, now_ms)).await?;
+        let mut callee =
+            self.aors.read(aor, |record| Callee::reached(record, aor, looking, now_ms)).await?;
+        callee.is_anchored |= self.is_anchored_by_domain(aor);
         Ok(callee)
+    }
+
+    fn is_anchored_by_domain(&self, aor: &str) -> bool {
+        self.domains.of_aor(aor).is_some_and(|domain| domain.is_anchored)
     }
 
     fn plan_for_own(

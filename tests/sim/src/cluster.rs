@@ -249,7 +249,7 @@ impl Drop for Cluster {
 
 /// The settings of every registrar.
 pub fn registrar_config() -> registrar::Config {
-    let domain = DomainConfig { name: DOMAIN.to_owned(), auth: Auth::Digest, realm: None };
+    let domain = DomainConfig { name: DOMAIN.to_owned(), ..DomainConfig::default() };
     registrar::Config { domains: vec![domain], ..registrar::Config::default() }
 }
 

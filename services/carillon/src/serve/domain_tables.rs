@@ -5,11 +5,12 @@ use toml::de::{DeArray, DeValue};
 use super::unknown;
 
 /// The keys of a domain, and whether each is a switch; the others are text.
-const KEYS: [(&str, bool); 6] = [
+const KEYS: [(&str, bool); 7] = [
     ("name", false),
     ("auth", false),
     ("realm", false),
     ("danger_open", true),
+    ("anchor", true),
     ("tls_cert", false),
     ("tls_key", false),
 ];

@@ -40,7 +40,7 @@ fn kind(path: &str, default: Option<&Value>) -> String {
             "tables [[call_control.credentials]] with realm, username and password, in the file alone"
         }
         "domain" => {
-            "tables [[domain]] with name = \"…\" and, if needed, auth, realm, danger_open, tls_cert and tls_key"
+            "tables [[domain]] with name = \"…\" and, if needed, auth, realm, danger_open, anchor, tls_cert and tls_key"
         }
         "redis.wait_replicas" => "a whole number from 0 to 4294967295, or \"auto\"",
         "registrar.algorithms" => {

@@ -16,6 +16,7 @@ pub fn registrar_config(settings: &Settings) -> registrar::Config {
         name: d.name.clone(),
         auth: if auth_of(d, settings) == "none" { Auth::None } else { Auth::Digest },
         realm: (!d.realm.is_empty()).then(|| d.realm.clone()),
+        anchor: d.anchor,
     };
     registrar::Config {
         domains: settings.domain.iter().map(domain).collect(),

@@ -81,6 +81,8 @@ pub struct Domain {
     pub realm: String,
     /// Allows `auth = "none"` on listeners that are not loopback.
     pub danger_open: bool,
+    /// Calls from and to all users of the domain run through call-control, as those of an account with `anchor`.
+    pub anchor: bool,
     /// Certificate chain that peers see who ask for this domain, in PEM; empty means that of `tls`.
     pub tls_cert: PathBuf,
     /// Its key.

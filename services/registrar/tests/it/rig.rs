@@ -23,7 +23,8 @@ use tonic::Request;
 
 pub const PASSWORD: &str = "zanzibar";
 
-/// Replicas of the registrar over one store. Domain `d` wants digests, domain `open` wants nothing.
+/// Replicas of the registrar over one store. Domain `d` wants digests, domains `open` and `held` want nothing, and the calls of
+/// `held` are anchored.
 pub struct Rig {
     pub clock: FixedClock,
     pub store: Arc<HookedStore<Counting>>,
@@ -44,9 +45,18 @@ impl Rig {
             move || clock.now()
         }));
         let store = Arc::new(HookedStore::new(memory.clone(), Counting::default()));
-        let domain = |name: &str, auth| DomainConfig { name: name.to_owned(), auth, realm: None };
-        let config =
-            Config { domains: vec![domain("d", Auth::Digest), domain("open", Auth::None)], ..config };
+        let domain = |name: &str, auth, anchor| DomainConfig {
+            name: name.to_owned(),
+            auth,
+            anchor,
+            ..DomainConfig::default()
+        };
+        let domains = vec![
+            domain("d", Auth::Digest, false),
+            domain("open", Auth::None, false),
+            domain("held", Auth::None, true),
+        ];
+        let config = Config { domains, ..config };
         let replica = |seed| {
             let entropy = Arc::new(SeededEntropy::new(seed));
             let deps = Deps { store: store.clone(), entropy, metrics: telemetry::Metrics::new() };

@@ -146,6 +146,27 @@ async fn anchored_calls_to_elsewhere_go_to_call_control() {
     assert_eq!(status(&refused), 404, "nobody is called for nothing");
 }
 
+/// A domain may be anchored as a whole: calls of its users run through call-control from either side and to elsewhere.
+#[tokio::test]
+async fn calls_of_an_anchored_domain_go_to_call_control() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    Phone::of(&rig, "carol", "held").register(&[contact("sip:c@h")]).await;
+    Phone::of(&rig, "dave", "open").register(&[contact("sip:d@h")]).await;
+    for (from, domain, to) in [
+        ("alice", "d", "sip:carol@held"),
+        ("dave", "held", "sip:carol@held"),
+        ("carol", "held", "sip:dave@open"),
+    ] {
+        let plan = Phone::of(&rig, from, domain).route(to).await;
+        assert!(matches!(plan.plan, Some(Plan::CallControl(_))), "{from} to {to}");
+    }
+    assert_eq!(targets(&Phone::of(&rig, "alice", "d").route("sip:dave@open").await), [["sip:d@h"]]);
+    let phone = Phone::of(&rig, "dave", "open");
+    let leg = RouteRequest { internal: true, ..phone.route_request("sip:carol@held") };
+    assert_eq!(targets(&phone.send_route(leg).await), [["sip:c@h"]], "call-control's own leg");
+}
+
 /// Services of ours are found by method, event package and user part.
 #[tokio::test]
 async fn services_are_found() {
