@@ -17,6 +17,8 @@ pub(crate) struct Cluster {
     edges: HashMap<String, Sibling>,
     /// Lives of edges that were in a list once, and then in none that proves that they are over.
     doubted: HashMap<String, Sibling>,
+    /// The last list proves that who is not in it is gone.
+    is_proof: bool,
     /// Where members serve each other.
     inside: HashSet<SocketAddr>,
     /// The key to seal with.
@@ -55,6 +57,7 @@ impl Cluster {
         Self {
             edges: HashMap::new(),
             doubted: HashMap::new(),
+            is_proof: false,
             inside: HashSet::new(),
             key,
             older: Vec::new(),
@@ -86,8 +89,8 @@ impl Cluster {
     /// The edges of which the list proves that they are over.
     fn gone(&mut self, view: &View) -> Vec<Sibling> {
         let steady = |listed: Listed| listed.asked.saturating_duration_since(listed.steady_since) >= STEADY;
-        let is_proof = view.current && view.listed.is_some_and(steady);
-        let edges = &self.edges;
+        self.is_proof = view.current && view.listed.is_some_and(steady);
+        let (edges, is_proof) = (&self.edges, self.is_proof);
         self.doubted.retain(|id, life| edges.get(id).is_none_or(|now| now.epoch != life.epoch));
         self.doubted.extract_if(|id, _| is_proof || edges.contains_key(id)).map(|(_, life)| life).collect()
     }
@@ -95,6 +98,14 @@ impl Cluster {
     /// The living edge of this id, if it is still in this life.
     pub(crate) fn sibling(&self, id: &str, epoch: u64) -> Option<Sibling> {
         self.edges.get(id).copied().filter(|sibling| sibling.epoch == epoch)
+    }
+
+    /// Does the last list say of this life that it is over? One that began after it was written is not in it either.
+    pub(crate) fn is_over(&self, id: &str, epoch: u64) -> bool {
+        match self.edges.get(id) {
+            Some(now) => now.epoch > epoch,
+            None => self.is_proof && !self.doubted.contains_key(id),
+        }
     }
 
     /// The living edges but this one, each with its life.
@@ -179,13 +190,16 @@ mod tests {
         let at: Vec<SocketAddr> = ["192.0.2.1:5060", "192.0.2.1:5062"].map(|at| at.parse().unwrap()).to_vec();
         assert_eq!(gone(&mut cluster, &view(1)), []);
         assert_eq!(gone(&mut cluster, &View { listed: listed(1), ..nobody.clone() }), []);
+        assert!(!cluster.is_over("e1", 5), "nobody knows");
         assert_eq!(gone(&mut cluster, &View { listed: listed(2), ..nobody.clone() }), at);
         assert_eq!(gone(&mut cluster, &View { listed: listed(3), ..nobody.clone() }), [], "once");
+        assert!(cluster.is_over("e1", 5));
 
         gone(&mut cluster, &view(1));
         gone(&mut cluster, &nobody);
         gone(&mut cluster, &view(1));
         assert_eq!(gone(&mut cluster, &View { listed: listed(2), ..view(1) }), [], "it is back");
+        assert_eq!([4, 5, 6].map(|epoch| cluster.is_over("e1", epoch)), [true, false, false]);
         let next = |sip: &str| {
             let members = view(1).members.iter().cloned().collect::<Vec<_>>();
             members

@@ -1,6 +1,10 @@
 //! `Location.EndFlows`: bindings go with the flow that led to them, and are not called in vain until they expire.
 
-use cluster_api::registrar::v1::{EndFlowsRequest, EndFlowsResponse, EndedFlow, binding_event::Type};
+use std::collections::HashSet;
+
+use cluster_api::registrar::v1::{
+    EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, binding_event::Type,
+};
 use cluster_rpc::{Reason, Refusal};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use store::StoreError;
@@ -8,7 +12,7 @@ use store::StoreError;
 use crate::{
     Shared,
     aors::{Change, ChangeError, note},
-    refusal::of_change,
+    refusal::{of_change, of_store},
     register::ended::end_flow,
     registration::address_of,
 };
@@ -27,12 +31,27 @@ impl Shared {
         if request.flows.len() > MOST {
             return Err(Refusal::field(Reason::BadField, "flows", format!("at most {MOST}")));
         }
-        stream::iter(request.flows)
+        let lasting = self.lasting(&request.flows).await?;
+        let is_over = |ended: &EndedFlow| ended.life.as_ref().is_none_or(|life| !lasting.contains(life));
+        stream::iter(request.flows.into_iter().filter(is_over))
             .map(|ended| self.end_one(ended))
             .buffer_unordered(AT_ONCE)
             .try_for_each(|()| std::future::ready(Ok(())))
             .await?;
         Ok(EndFlowsResponse {})
+    }
+
+    /// The lives of edges that may last, whatever another edge says: of one that lasts its own ends of flows are believed alone. A batch
+    /// names few.
+    async fn lasting(&self, flows: &[EndedFlow]) -> Result<HashSet<EdgeLife>, Refusal> {
+        let lives: HashSet<&EdgeLife> = flows.iter().filter_map(|ended| ended.life.as_ref()).collect();
+        let mut lasting = HashSet::new();
+        for life in lives {
+            if !self.is_over(life).await.map_err(of_store)? {
+                lasting.insert(life.clone());
+            }
+        }
+        Ok(lasting)
     }
 
     async fn end_one(&self, ended: EndedFlow) -> Result<(), Refusal> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use cluster_api::cluster::v1::{
     LeaseRequest, LeaseResponse, LeaveRequest, LeaveResponse, Member, membership_server::Membership,
 };
-use cluster_rpc::{Reason, Refusal};
+use cluster_api::registrar::v1::EdgeLife;
+use cluster_rpc::{EDGE_ROLE, Reason, Refusal};
 use prost::Message as _;
 use store::{Batch, Expect, Partition, Store, StoreError};
 use tonic::{Request, Response, Status};
@@ -42,6 +43,14 @@ impl Shared {
         let members = living(self.aors.store(), &self.members).await.map_err(of_store)?;
         let ttl = prost_types::Duration::try_from(lease).ok();
         Ok(LeaseResponse { members, ttl, flow_key: secrets.flow_key.to_vec().into() })
+    }
+
+    /// Whether a life of an edge is over for certain: it has left, a later one has begun, or its lease ran out so long ago that nothing is
+    /// left of it. One that merely did not renew in time may be cut off from us alone, with phones that are well.
+    pub(crate) async fn is_over(&self, life: &EdgeLife) -> Result<bool, StoreError> {
+        let name = name_of(EDGE_ROLE, &life.edge_id);
+        let known = self.aors.store().get(&self.members.key(&name)).await?;
+        Ok(known.is_none_or(|known| read(&known.value).epoch > life.epoch))
     }
 
     /// Who lives now.

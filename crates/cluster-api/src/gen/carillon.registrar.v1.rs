@@ -2286,8 +2286,22 @@ pub struct EndedFlow {
     /// Flow token as it stood in the RegisterRequest. A binding that has another one is left alone: its phone has refreshed it since.
     #[prost(string, tag = "2")]
     pub flow: ::prost::alloc::string::String,
+    /// Who had the flow, when it is another edge that tells: the binding goes only when that life is over for certain. Absent from the edge
+    /// that had it.
+    #[prost(message, optional, tag = "3")]
+    pub life: ::core::option::Option<EdgeLife>,
 }
-/// The bindings are gone.
+/// One life of an edge.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EdgeLife {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub edge_id: ::prost::alloc::string::String,
+    /// Its boot epoch.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+}
+/// The bindings are gone, but for those of lives that may last.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndFlowsResponse {}
 /// Generated client implementations.
@@ -2430,7 +2444,7 @@ pub mod location_client {
             self.inner.unary(req, path, codec).await
         }
         /// Removes the bindings that only these flows led to (RFC 5626 5.3). A flow never comes back, so a repetition does no harm. OK means
-        /// that they are gone.
+        /// that they are gone, but for those of edges that may live.
         pub async fn end_flows(
             &mut self,
             request: impl tonic::IntoRequest<super::EndFlowsRequest>,
@@ -2512,7 +2526,7 @@ pub mod location_server {
             request: tonic::Request<super::RouteRequest>,
         ) -> std::result::Result<tonic::Response<super::RouteResponse>, tonic::Status>;
         /// Removes the bindings that only these flows led to (RFC 5626 5.3). A flow never comes back, so a repetition does no harm. OK means
-        /// that they are gone.
+        /// that they are gone, but for those of edges that may live.
         async fn end_flows(
             &self,
             request: tonic::Request<super::EndFlowsRequest>,

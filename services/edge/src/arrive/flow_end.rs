@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_api::registrar::v1::{EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterResponse};
+use cluster_api::registrar::v1::{EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterResponse};
 use cluster_api::sip::v1::Header;
 use sip_endpoint::{Arrival, ClientKey, Hop, Key, Transport};
 use sip_message::{HeaderId, Message};
@@ -140,10 +140,24 @@ impl Edge {
 
     /// A binding's flow by datagrams is over. Whoever has been told by a sibling does not know whose it is, and leaves that to it.
     pub(crate) fn lose_flow(&mut self, cx: &mut Cx<'_>, aor: &str, flow: &str) {
-        if aor.is_empty() {
-            return;
+        if !aor.is_empty() {
+            self.tell_lost(cx, aor, flow, None, "refused");
         }
-        let outcome = if self.registered.lose(aor, flow) { "refused" } else { "lost" };
+    }
+
+    /// A target leads nowhere. The connection of its binding went with the edge that had it, when that is over: nobody else tells of it,
+    /// and from the next call on it is not tried in vain. The registrar knows better than our list whether that life is over. What a phone
+    /// reaches by datagrams is not lost with an edge, as long as another one's get through to it; nor is a proxy on the way (Path),
+    /// which connects again.
+    pub(crate) fn lose_flow_of_dead(&mut self, cx: &mut Cx<'_>, Target { aor, flow, routes, .. }: &Target) {
+        let Ok(FlowToken { edge_id, epoch, hop: Hop::Flow(_), .. }) = self.cluster.open(flow) else { return };
+        if !aor.is_empty() && routes.is_empty() && self.cluster.is_over(&edge_id, epoch) {
+            self.tell_lost(cx, aor, flow, Some(EdgeLife { edge_id, epoch }), "edge_gone");
+        }
+    }
+
+    fn tell_lost(&mut self, cx: &mut Cx<'_>, aor: &str, flow: &str, life: Option<EdgeLife>, why: &str) {
+        let outcome = if self.registered.lose(aor, flow, life) { why } else { "lost" };
         self.meters.ended_flows.with_label_values(&[outcome]).inc();
         self.count_registered();
         self.arm_ended(cx);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster_api::registrar::v1::EndedFlow;
+use cluster_api::registrar::v1::{EdgeLife, EndedFlow};
 use sip_endpoint::Hop;
 
 use crate::gathered::Gathered;
@@ -62,16 +62,17 @@ impl Registered {
         while let Some((place, _)) = self.known.range(first()..).next().filter(|((at, _), _)| *at == flow) {
             let place = place.clone();
             let Some(token) = self.known.remove(&place) else { return };
-            self.ended.push(EndedFlow { to_uri: place.1.into(), flow: token.into() });
+            self.ended.push(EndedFlow { to_uri: place.1.into(), flow: token.into(), life: None });
         }
     }
 
-    /// A flow by datagrams is over, over which this address of record was registered. `false` when there is no room to tell.
+    /// A flow is over, over which this address of record was registered; `life`: of the edge that had it, when that was another one.
+    /// `false` when there is no room to tell.
     #[must_use]
-    pub(crate) fn lose(&mut self, aor: &str, token: &str) -> bool {
+    pub(crate) fn lose(&mut self, aor: &str, token: &str, life: Option<EdgeLife>) -> bool {
         let has_room = self.len() < MOST;
         if has_room {
-            self.ended.push(EndedFlow { to_uri: aor.to_owned(), flow: token.to_owned() });
+            self.ended.push(EndedFlow { to_uri: aor.to_owned(), flow: token.to_owned(), life });
         }
         has_room
     }

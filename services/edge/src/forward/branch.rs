@@ -120,7 +120,12 @@ impl Edge {
                 fork.obstacle = Some(Obstacle::EdgeInClear);
                 self.fail_branch(cx, fork, branch, BranchFailure::Refused(480));
             }
-            Ways::Failed(failure) => self.fail_branch(cx, fork, branch, failure),
+            Ways::Failed(failure) => {
+                if let (BranchFailure::FlowFailed, Some(failed)) = (failure, fork.branches.last()) {
+                    self.lose_flow_of_dead(cx, &failed.target);
+                }
+                self.fail_branch(cx, fork, branch, failure);
+            }
         }
     }
 

@@ -136,7 +136,7 @@ impl Meters {
             ),
             ended_flows: metrics.counters(
                 "edge_ended_flows_total",
-                "Batches of ended flows told to the registrar or failed, flows by datagrams whose port is refused, flows that fell silent or that nobody could watch, and registrations whose end is not told",
+                "Batches of ended flows told to the registrar or failed, flows by datagrams whose port is refused, connections of edges that are gone, flows that fell silent or that nobody could watch, and registrations whose end is not told",
                 &["outcome"],
             ),
             watched_flows: metrics.gauge(

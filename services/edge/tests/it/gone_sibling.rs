@@ -6,7 +6,7 @@ use cluster_api::callcontrol::v1::leg_event::What;
 use cluster_api::callcontrol::v1::request_failed::Cause;
 use cluster_api::edge::v1::{SendRequest, carry_request::What as Effect};
 use cluster_api::registrar::v1::route_response::Plan;
-use cluster_api::registrar::v1::{Fork, Group, RegisterResponse, Target};
+use cluster_api::registrar::v1::{EdgeLife, EndedFlow, Fork, Group, RegisterResponse, Target};
 use cluster_rpc::membership::View;
 
 use crate::legs::invite;
@@ -42,6 +42,43 @@ async fn a_phone_of_an_edge_that_refuses_is_unreachable_and_its_next_flow_is_tri
     let next = ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", "Call-ID: c2"];
     alice.request("INVITE sip:bob@example.com", "a2", &next).await;
     second.receive_request("INVITE").await;
+}
+
+/// F1, OBD-05: who calls by the connection of an edge that is gone lets the registrar know, with the life that it has to be sure of; not
+/// before the members know it, nor of a phone on datagrams, which another edge reaches.
+#[tokio::test]
+async fn the_registrar_hears_of_a_connection_whose_edge_is_gone() {
+    let targets = Arc::new(Mutex::new(Vec::new()));
+    let served = location(&targets);
+    let holder = Rig::named("edge-2", location(&targets)).await;
+    let entry = Rig::named("edge-1", served.clone()).await;
+    let members = [("edge-1", entry.address), ("edge-2", holder.address)].map(only_member);
+    holder.learns(View::fixed(members.to_vec(), KEY.to_vec()));
+    let _bob = registered(&holder).await;
+    let of_datagrams = holder.peer().await;
+    let contact = format!("Contact: <{NOWHERE}>");
+    let lines = ["From: <sip:bob@example.com>;tag=b", "To: <sip:bob@example.com>", "Call-ID: r2", &contact];
+    of_datagrams.request("REGISTER sip:example.com", "r2", &lines).await;
+    of_datagrams.receive_status(200).await;
+    let of_datagrams = of_datagrams.toward(entry.address);
+    drop(holder);
+    let alone = View::fixed([only_member(("edge-1", entry.address))].to_vec(), KEY.to_vec());
+    for (number, listed) in [(1, None), (2, steady())] {
+        entry.learns(View { listed, ..alone.clone() });
+        let alice = entry.peer().await;
+        let call = format!("Call-ID: c{number}");
+        let lines = ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", &call];
+        alice.request("INVITE sip:bob@example.com", &format!("a{number}"), &lines).await;
+        let reached = of_datagrams.receive_request("INVITE").await;
+        of_datagrams.respond(&reached, "486 Busy Here", "bt", &[]).await;
+        alice.receive_status(486).await;
+        of_datagrams.receive_request("ACK").await;
+    }
+    let life = EdgeLife { edge_id: "edge-2".into(), epoch: 7 };
+    let flow = targets.lock().expect("nobody panics with it")[0].flow.clone();
+    let gone = EndedFlow { to_uri: "sip:bob@example.com".into(), flow, life: Some(life) };
+    assert_eq!(served.ended(1).await, [gone]);
+    assert_eq!(entry.counted("edge_ended_flows_total", "edge_gone"), 1);
 }
 
 /// F1, OBD-07: the leg is told at once that its phone's edge is gone, and what it then sends in the early dialog goes around that edge,
@@ -128,7 +165,8 @@ fn location(targets: &Arc<Mutex<Vec<Target>>>) -> Arc<FakeLocation> {
         },
         move |request| {
             let (uri, flow) = (BOB.to_owned(), request.flow.clone());
-            let target = Target { uri, flow, instance: "<urn:uuid:1>".into(), ..Target::default() };
+            let (aor, instance) = (request.to_uri.clone(), "<urn:uuid:1>".into());
+            let target = Target { uri, flow, aor, instance, ..Target::default() };
             writer.lock().expect("nobody panics with it").push(target);
             RegisterResponse { status: 200, ..RegisterResponse::default() }
         },

@@ -1,9 +1,11 @@
 //! Connections that ended, as edges tell of them.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use cluster_api::cluster::v1::{LeaseRequest, LeaveRequest, Member, membership_server::Membership as _};
 use cluster_api::registrar::v1::{
-    BindingEvent, EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterContact, RegisterRequest,
+    BindingEvent, EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterContact, RegisterRequest,
     WatchBindingsRequest, binding_event::Type, bindings_server::Bindings as _,
     location_server::Location as _,
 };
@@ -14,7 +16,7 @@ use tonic::{Request, Status};
 use crate::rig::{Phone, Rig, contact, status, targets};
 
 fn ended(to: &str, flow: &str) -> EndedFlow {
-    EndedFlow { to_uri: to.to_owned(), flow: flow.to_owned() }
+    EndedFlow { to_uri: to.to_owned(), flow: flow.to_owned(), life: None }
 }
 
 async fn end(registrar: &Registrar, flows: &[EndedFlow]) -> Result<EndFlowsResponse, Status> {
@@ -60,6 +62,46 @@ async fn the_bindings_of_a_flow_go_with_it() {
     assert_eq!((event.r#type(), uri), (Type::FlowFailed, Some("sip:tcp@h")));
     end(rig.registrar(), &[ended("sip:bob@open", "flow-2")]).await.unwrap();
     register(&mut phone, &[RegisterContact { expires: Some(0), ..contact("sip:udp@h") }], "flow-3").await;
+    assert_eq!(status(&phone.route("sip:bob@open").await), 480);
+}
+
+/// F1, OBD-05: another edge than the one that had the connection is believed when that one has left, has begun again, or has not been heard
+/// of for a minute; one that merely was late to renew its lease has its phones when it is back.
+#[tokio::test]
+async fn what_another_edge_says_is_gone_is_gone_when_its_edge_is_over() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    let of = |id: &str, epoch| {
+        let life = EdgeLife { edge_id: id.into(), epoch };
+        [EndedFlow { life: Some(life), ..ended("sip:bob@open", &format!("{id}/{epoch}")) }]
+    };
+    let join = async |id: &str, epoch| {
+        let member = Member { id: id.into(), role: "edge".into(), epoch, ..Member::default() };
+        let lease = LeaseRequest { member: Some(member) };
+        rig.registrar().lease(Request::new(lease)).await.unwrap();
+    };
+    for id in ["e1", "e2", "e3"] {
+        join(id, 5).await;
+        register(&mut phone, &[contact(&format!("sip:{id}@h"))], &format!("{id}/5")).await;
+    }
+    rig.clock.advance(Duration::from_secs(20));
+    let all = ["e1", "e2", "e3"].map(|id| of(id, 5)).concat();
+    end(rig.registrar(), &all).await.unwrap();
+    assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:e1@h", "sip:e2@h", "sip:e3@h"]]);
+    join("e1", 6).await;
+    join("e2", 5).await;
+    let leave = LeaveRequest { id: "e3".into(), role: "edge".into(), epoch: 5 };
+    rig.registrar().leave(Request::new(leave)).await.unwrap();
+    end(rig.registrar(), &all).await.unwrap();
+    assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:e2@h"]]);
+    rig.clock.advance(Duration::from_secs(61));
+    end(rig.registrar(), &of("e2", 5)).await.unwrap();
+    assert_eq!(targets(&phone.route("sip:bob@open").await), [["sip:e2@h"]]);
+    rig.clock.advance(Duration::from_secs(2));
+    rig.store.hook.is_down.store(true, Ordering::SeqCst);
+    end(rig.registrar(), &of("e2", 5)).await.unwrap_err();
+    rig.store.hook.is_down.store(false, Ordering::SeqCst);
+    end(rig.registrar(), &of("e2", 5)).await.unwrap();
     assert_eq!(status(&phone.route("sip:bob@open").await), 480);
 }
 
