@@ -64,6 +64,25 @@ impl View {
     pub fn find(&self, role: &str, id: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.role == role && member.id == id)
     }
+
+    /// The member of a role for something new that has this key: the same one to all who ask while the list stays. Those that drain
+    /// are the last resort.
+    pub fn choose(&self, role: &str, key: &str) -> Option<&Member> {
+        self.members
+            .iter()
+            .filter(|member| member.role == role)
+            .max_by_key(|member| (!member.draining, weight(key, &member.id)))
+    }
+}
+
+/// FNV-1a over both names, mixed, so that ids that differ in their last octet only do not rank alike: rendezvous hashing.
+fn weight(key: &str, id: &str) -> u64 {
+    let octets = key.bytes().chain([0]).chain(id.bytes());
+    let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
 }
 
 /// What the roles of one process have together.

@@ -2,6 +2,7 @@
 //!
 //! Flags of `serve` mirror the configuration file; `settings` merges flag, environment, file and default.
 
+pub mod mwi;
 pub mod trunk;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use axum::http::Uri;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use cluster_api::callcontrol::v1::CallFilter;
 
+use self::mwi::MwiCommand;
 use self::trunk::TrunkCommand;
 
 /// SIP signaling that business applications control by gRPC.
@@ -53,6 +55,9 @@ pub enum Command {
     Ladder(LadderArgs),
     /// List where users are registered
     Bindings(BindingsArgs),
+    /// What waits in mailboxes: the lamp of a phone
+    #[command(subcommand)]
+    Mwi(MwiCommand),
     /// List the edges
     Edges(ApiArgs),
     /// Ask the process on this machine whether it is alive and ready (for container health checks)

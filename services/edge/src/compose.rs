@@ -65,6 +65,13 @@ pub(crate) fn own_contact(
     format!("<{scheme}:{user}@{sent_by}{param};{MARK}={mark}>")
 }
 
+/// The Contact of a subscription. Requests to it reach presence through any edge, for as long as the subscription lives: it is a GRUU
+/// (RFC 6665 4.5.1, RFC 5627 3.3).
+pub(crate) fn presence_contact(transport: Transport, sent_by: &str, mark: &str) -> String {
+    let (scheme, param) = uri_form(transport, TlsForm::Scheme);
+    format!("<{scheme}:{PRESENCE}@{sent_by}{param};gr;{MARK}={mark}>")
+}
+
 /// A Contact value for a REGISTER of ours: this user, at this edge.
 pub(crate) fn registered_contact(user: &str, transport: Transport, sent_by: &str) -> String {
     let (scheme, param) = uri_form(transport, TlsForm::Scheme);

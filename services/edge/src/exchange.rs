@@ -222,13 +222,9 @@ impl Asker {
         mark: &str,
     ) -> Option<String> {
         match method {
-            Method::Subscribe | Method::Notify | Method::Refer => Some(compose::own_contact(
-                compose::PRESENCE,
-                transport,
-                compose::TlsForm::Scheme,
-                sent_by,
-                mark,
-            )),
+            Method::Subscribe | Method::Notify | Method::Refer => {
+                Some(compose::presence_contact(transport, sent_by, mark))
+            }
             Method::Register => match &self.contact {
                 Contact::Nothing => None,
                 Contact::User(user) => Some(compose::registered_contact(user, transport, sent_by)),

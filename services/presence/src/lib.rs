@@ -1,35 +1,28 @@
 //! The presence service: subscriptions, publications, lists, summaries, stored messages.
 //!
-//! **Here:** the place of the service in the cluster, and an honest answer to everything that is asked of it: no event
-//! package is carried yet. A phone gets 489, business software gets `UNIMPLEMENTED` with reason `NOT_IMPLEMENTED`.
+//! A subscription is a record in the store and a pure function over it ([`engine`]). Any replica takes any SUBSCRIBE and any change:
+//! it loads the record, steps it, commits record, NOTIFY and due time together, answers, and then has an edge send the NOTIFY
+//! (`runner`). No replica owns a subscription.
 //!
-//! **Deliberately absent:** everything else, until it works. Nothing is accepted here and then lost.
+//! **Here:** the event package `message-summary` with its rpcs. Everything else is refused: a phone gets 489, an application gets
+//! `UNIMPLEMENTED` with reason `NOT_IMPLEMENTED`. Nothing is accepted here and then lost.
 //!
-//! Start reading at `intake.rs`.
+//! **Deliberately absent:** sockets toward phones and SIP text (edges have them), routing and accounts (the registrar).
+//!
+//! Start reading at [`Deps`] and [`Presence`], then `intake/subscribe.rs`, `runner`, and [`engine`].
 #![forbid(unsafe_code)]
 
-mod absent;
+mod api;
+mod config;
+mod counts;
+pub mod edges;
+pub mod engine;
 mod intake;
+mod refusal;
+mod repository;
+mod runner;
+mod service;
+mod topics;
 
-use cluster_api::presence::v1::{
-    intake_server::IntakeServer, message_summary_server::MessageSummaryServer,
-    messages_server::MessagesServer, presence_server::PresenceServer,
-    resource_lists_server::ResourceListsServer,
-};
-use tonic::service::RoutesBuilder;
-
-/// The presence service; nothing about it can be set yet. Clones are the same service.
-#[derive(Clone, Debug, Default)]
-pub struct Presence {}
-
-impl Presence {
-    /// Adds the gRPC services of presence to a server.
-    pub fn add_routes(&self, routes: &mut RoutesBuilder) {
-        routes
-            .add_service(IntakeServer::new(self.clone()))
-            .add_service(PresenceServer::new(self.clone()))
-            .add_service(MessageSummaryServer::new(self.clone()))
-            .add_service(ResourceListsServer::new(self.clone()))
-            .add_service(MessagesServer::new(self.clone()));
-    }
-}
+pub use config::Config;
+pub use service::{Deps, Presence, build};

@@ -20,8 +20,9 @@ use crate::{
     trunks::{Table, by_trunk, is_probe, number_of},
 };
 
-/// Packages whose notifier is the presence service; all others are the phone's own.
-const PRESENCE_PACKAGES: [&str; 4] = ["presence", "presence.winfo", "message-summary", "reg"];
+/// Packages whose notifier is the phone that is called. All others are for the presence service, which refuses what it does not
+/// carry (RFC 6665 4.2.1.1: a SUBSCRIBE finds somebody who says 489).
+const PHONE_PACKAGES: [&str; 6] = ["refer", "dialog", "conference", "kpml", "call-completion", "vq-rtcpxr"];
 
 /// What is known of the caller once the request may go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -310,7 +311,10 @@ fn service_plan(request: &RouteRequest) -> Option<Plan> {
     match request.method.as_str() {
         "ALLOCATE" => Some(Plan::CallControl(HandToCallControl {})),
         "PUBLISH" => Some(Plan::Presence(HandToPresence {})),
-        "SUBSCRIBE" if PRESENCE_PACKAGES.contains(&package) => Some(Plan::Presence(HandToPresence {})),
+        // What goes on in a dialog with a phone, goes on there.
+        "SUBSCRIBE" if !request.in_dialog && !PHONE_PACKAGES.contains(&package) => {
+            Some(Plan::Presence(HandToPresence {}))
+        }
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ mod dial;
 mod edges;
 mod forward;
 mod ladder;
+mod mwi;
 mod pcap;
 mod refusal;
 mod trunk;
@@ -24,5 +25,6 @@ pub use forward::run as forward;
 #[cfg(test)]
 pub use ladder::LadderMessage;
 pub use ladder::{Gathered, gather, run as ladder};
+pub use mwi::run as mwi;
 pub use refusal::Refusal;
 pub use trunk::run as trunk;

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
 use anyhow::{Context, anyhow};
-use call_control::edges::LinkedEdges;
 use cluster_rpc::membership::View;
 use cluster_rpc::{
     Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink,
@@ -14,6 +13,7 @@ use cluster_rpc::{
 };
 use lifecycle::{Drain, Health, Shutdown, Tasks};
 use presence::Presence;
+use presence::edges::LinkedEdges;
 use registrar::Registrar;
 use store::Store;
 use telemetry::Metrics;
@@ -51,8 +51,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let joined = Joined::all(&parts.roles, &membership, &parts.tasks, &myself)?;
     let late = Arc::new(LateEdge::default());
     let location = parts.location_link(settings, registrar.as_ref())?;
-    let calls = parts.call_control(settings, store, &joined, &late, location.clone())?;
-    let presence = Presence::default();
+    let calls = parts.call_control(settings, store.clone(), &joined, &late, location.clone())?;
+    let presence = parts.presence(settings, store, &joined, &late, location.clone())?;
 
     let (mut listening, mut streams) = (Vec::new(), Vec::new());
     if parts.roles.contains(&Role::Edge) {
@@ -60,7 +60,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             location,
             leg_events: parts.leg_events_link(settings, calls.as_ref())?,
             proxied_calls: parts.proxied_calls_link(settings, calls.as_ref())?,
-            intake: parts.intake_link(settings, &presence)?,
+            intake: parts.intake_link(settings, presence.as_ref())?,
             members: joined.view(Role::Edge)?,
             dns: Arc::new(parts.resolver(settings)?),
             clock: Arc::new(SystemClock),
@@ -108,7 +108,8 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         parts.tasks.spawn_loop("trunks", registrar.clone().keep_trunks(requests, parts.end.clone()))?;
         registrar.add_routes(&mut api.routes);
     }
-    if parts.roles.contains(&Role::Presence) {
+    if let Some(presence) = &presence {
+        presence.start()?;
         presence.add_routes(&mut api.routes);
     }
     if let Some(calls) = &calls {
@@ -130,6 +131,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
         end: parts.end,
         tasks: parts.tasks,
         calls,
+        presence,
         joined,
         is_alone: settings.redis.url.is_empty(),
     })
@@ -222,7 +224,11 @@ impl Parts {
         };
         let deps = call_control::Deps {
             store,
-            edges: Arc::new(LinkedEdges::of_membership(legs, requests, membership.clone())),
+            edges: Arc::new(call_control::edges::LinkedEdges::of_membership(
+                legs,
+                requests,
+                membership.clone(),
+            )),
             entropy: self.entropy.clone(),
             metrics: self.metrics.clone(),
             drain: self.drain.clone(),
@@ -230,7 +236,23 @@ impl Parts {
         Ok(Some(call_control::build(services::call_control_config(settings), deps).asking(location)))
     }
 
-    /// How the registrar sends through edges.
+    fn presence(
+        &self,
+        settings: &Settings,
+        store: Option<Arc<dyn Store>>,
+        joined: &Joined,
+        late: &Arc<LateEdge>,
+        location: LocationLink,
+    ) -> anyhow::Result<Option<Presence>> {
+        let Some(store) = store.filter(|_| self.roles.contains(&Role::Presence)) else { return Ok(None) };
+        let view = joined.view(Role::Presence)?;
+        let requests = self.requests_link(settings, view.clone(), late);
+        let edges = Arc::new(LinkedEdges::new(requests, view));
+        let deps = presence::Deps { store, edges, location, metrics: self.metrics.clone() };
+        Ok(Some(presence::build(presence::Config::default(), deps)))
+    }
+
+    /// How the registrar and presence send through edges.
     fn requests_link(
         &self,
         settings: &Settings,
@@ -280,12 +302,10 @@ impl Parts {
         })
     }
 
-    /// Presence elsewhere when its place is named; else the one of this process, which keeps no state.
-    fn intake_link(&self, s: &Settings, local: &Presence) -> anyhow::Result<IntakeLink> {
-        let elsewhere = !self.roles.contains(&Role::Presence) && !addresses(s, Role::Presence)?.is_empty();
-        Ok(match elsewhere {
-            true => IntakeLink::Remote(self.replicas(s, Role::Presence)?),
-            false => IntakeLink::Local(Arc::new(local.clone())),
+    fn intake_link(&self, s: &Settings, local: Option<&Presence>) -> anyhow::Result<IntakeLink> {
+        Ok(match local {
+            Some(presence) => IntakeLink::Local(Arc::new(presence.clone())),
+            None => IntakeLink::Remote(self.replicas(s, Role::Presence)?),
         })
     }
 

@@ -39,6 +39,7 @@ pub struct Running {
     pub(super) end: Shutdown,
     pub(super) tasks: Tasks,
     pub(super) calls: Option<call_control::Service>,
+    pub(super) presence: Option<presence::Presence>,
     pub(super) joined: Joined,
     /// Whether the calls live in this process's memory, so that no other can go on with them.
     pub(super) is_alone: bool,
@@ -100,6 +101,9 @@ impl Running {
         let mut stopped = 0;
         if let Some(calls) = &self.calls {
             stopped += calls.stop(last_work).await;
+        }
+        if let Some(presence) = &self.presence {
+            stopped += presence.stop(last_work).await;
         }
         if timeout(last_work, self.joined.leave()).await.is_err() {
             tracing::info!("the leases end by themselves");

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::out_of_dialog::Pending;
 use crate::answer::{is_framing, pairs};
-use crate::compose::{PRESENCE, TlsForm, own_contact};
+use crate::compose::{PRESENCE, presence_contact};
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::reject::Reject;
 use crate::report::text;
@@ -123,18 +123,8 @@ impl Edge {
             response = response.reason(&decision.reason).ok()?;
         }
         if status < 300 && request.method().forms_dialog() {
-            response = response
-                .header(
-                    HeaderId::Contact,
-                    own_contact(
-                        PRESENCE,
-                        arrival.transport,
-                        TlsForm::Scheme,
-                        cx.sent_by(arrival.flow)?,
-                        &self.mark(request),
-                    ),
-                )
-                .ok()?;
+            let contact = presence_contact(arrival.transport, cx.sent_by(arrival.flow)?, &self.mark(request));
+            response = response.header(HeaderId::Contact, contact).ok()?;
         }
         for (name, value) in pairs(&decision.headers) {
             response = response.named(name, value).ok()?;

@@ -24,6 +24,7 @@ mod other_domains;
 mod oversized;
 mod pairings;
 mod phone_command;
+mod presence;
 mod proxied_calls;
 mod readme;
 mod real_phones;

@@ -1,0 +1,64 @@
+//! The event packages that are carried.
+
+/// An event package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Package {
+    /// RFC 3842.
+    MessageSummary,
+}
+
+impl Package {
+    /// Every package, as Allow-Events lists them.
+    pub const ALL: [Package; 1] = [Package::MessageSummary];
+
+    /// The package of this name; case counts (RFC 6665 8.2.1).
+    pub fn named(name: &str) -> Option<Package> {
+        Package::ALL.into_iter().find(|package| package.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Package::MessageSummary => "message-summary",
+        }
+    }
+
+    /// What its notifications hold.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Package::MessageSummary => sip_body::message_summary::CONTENT_TYPE,
+        }
+    }
+
+    /// How long a subscription lasts that asks for no time, in seconds; nobody gets more.
+    pub fn default_expires_s(self) -> u32 {
+        match self {
+            Package::MessageSummary => 3_600, // RFC 3842 3.4
+        }
+    }
+
+    /// The least time between two notifications that only a change brought about, in milliseconds.
+    pub fn interval_ms(self) -> u64 {
+        match self {
+            Package::MessageSummary => 1_000, // RFC 3842 3.10
+        }
+    }
+}
+
+/// The value of Allow-Events.
+pub fn allow_events() -> String {
+    Package::ALL.map(Package::name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_is_found_by_its_name_and_no_other_spelling() {
+        for package in Package::ALL {
+            assert_eq!(Package::named(package.name()), Some(package));
+            assert_eq!(Package::named(&package.name().to_uppercase()), None);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A request of a phone, read as far as presence needs it.
+
+use cluster_api::presence::v1::HandleRequest;
+use sip_message::{CommaList, Event, HeaderId, Scheme, Uri};
+
+/// A request, with a look at its headers.
+#[derive(Clone, Copy)]
+pub struct Asking<'a>(pub &'a HandleRequest);
+
+/// Longest Event value: it is kept, and comes back in every NOTIFY.
+const LONGEST_EVENT: usize = 128;
+
+impl<'a> Asking<'a> {
+    /// The values of a header, in long or compact form.
+    pub fn all(&self, id: HeaderId) -> impl Iterator<Item = &'a str> + use<'a> {
+        let headers = self.0.headers.iter();
+        headers.filter(move |h| HeaderId::from_name(h.name.as_bytes()) == id).map(|h| h.value.as_str())
+    }
+
+    /// The one value of Event; `None` when there is none, more than one, or none that can be read. EVT-01
+    pub fn event(&self) -> Option<Event<'a>> {
+        let mut values = self.all(HeaderId::Event);
+        let event = values.next().filter(|value| value.len() <= LONGEST_EVENT)?;
+        let event = Event::parse(event.as_bytes()).ok()?;
+        let is_plain = event.id.is_none_or(|id| sip_message::is_token(id.as_bytes()));
+        (values.next().is_none() && is_plain).then_some(event)
+    }
+
+    /// Whether a body of this type may be sent: RFC 6665 3.1.3, the default of the package when there is no Accept.
+    pub fn accepts(&self, content_type: &str) -> bool {
+        let mut ranges =
+            self.all(HeaderId::Accept).flat_map(|value| CommaList::new(value.as_bytes())).peekable();
+        if ranges.peek().is_none() {
+            return self.all(HeaderId::Accept).next().is_none();
+        }
+        let (kind, _) = content_type.split_once('/').unwrap_or((content_type, ""));
+        ranges.any(|range| {
+            let bare = range.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
+            let is_any = bare == b"*/*"
+                || bare.strip_suffix(b"/*").is_some_and(|r| r.eq_ignore_ascii_case(kind.as_bytes()));
+            is_any || bare.eq_ignore_ascii_case(content_type.as_bytes())
+        })
+    }
+
+    /// The address of record that the Request-URI names.
+    pub fn resource(&self) -> Option<String> {
+        user_aor(&self.0.request_uri)
+    }
+
+    /// Who asks: who was authenticated, or, where nobody has to be, who it says to be.
+    pub fn asker(&self) -> Option<String> {
+        match self.0.identity.as_str() {
+            "" => user_aor(&self.0.from_uri),
+            identity => Some(identity.to_owned()),
+        }
+    }
+}
+
+/// The address of record of a user.
+pub fn user_aor(uri: &str) -> Option<String> {
+    let uri = Uri::parse(uri.as_bytes()).ok()?;
+    (matches!(uri.scheme, Scheme::Sip | Scheme::Sips) && uri.user.is_some()).then(|| uri.aor()).flatten()
+}

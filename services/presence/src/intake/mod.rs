@@ -1,0 +1,52 @@
+//! What an edge hands to presence.
+
+mod answer;
+mod asking;
+mod subscribe;
+
+use cluster_api::presence::v1::{HandleRequest, HandleResponse, intake_server::Intake};
+use tonic::{Request, Response, Status};
+
+use self::answer::refuse;
+use self::asking::Asking;
+pub use self::asking::user_aor;
+use crate::Presence;
+use crate::refusal::unavailable;
+use crate::runner::ApplyError;
+
+#[tonic::async_trait]
+impl Intake for Presence {
+    async fn handle(&self, request: Request<HandleRequest>) -> Result<Response<HandleResponse>, Status> {
+        let request = request.into_inner();
+        let method = request.method.clone();
+        let answer = match self.answer(&request).await {
+            Ok(answer) => answer,
+            Err(ApplyError::Contended) => refuse(500),
+            Err(ApplyError::Unknown) => refuse(481),
+            Err(ApplyError::Store(error)) => {
+                tracing::debug!(%error, "a request is not answered");
+                // The edge says 503 with Retry-After, and asks another replica where there is one.
+                return Err(unavailable(error));
+            }
+        };
+        let known = ["SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY"].into_iter().find(|known| *known == method);
+        let status = answer.status.to_string();
+        self.runner.counts.answers.with_label_values(&[known.unwrap_or("other"), &status]).inc();
+        Ok(Response::new(answer))
+    }
+}
+
+impl Presence {
+    async fn answer(&self, request: &HandleRequest) -> Result<HandleResponse, ApplyError> {
+        let asking = Asking(request);
+        match request.method.as_str() {
+            "SUBSCRIBE" if request.to_tag.is_empty() => self.begin_subscription(&asking).await,
+            "SUBSCRIBE" => self.go_on_with_subscription(&asking).await,
+            // RFC 6665 4.1.3: it matches no subscription of ours
+            "NOTIFY" => Ok(refuse(481)),
+            // RFC 3903 6: nothing can be published yet
+            "PUBLISH" => Ok(answer::bad_event()),
+            _ => Ok(refuse(501)),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! SUBSCRIBE: the 200 leaves after the commit. RFC 6665 4.2.1
+
+use cluster_api::presence::v1::HandleResponse;
+use cluster_api::sip::v1::Header;
+use sip_message::HeaderId;
+use store::StoreError;
+
+use super::answer::{bad_event, refuse, refuse_with, too_brief};
+use super::asking::Asking;
+use crate::Presence;
+use crate::engine::{Asked, Dialog, Event, Package, Subscription, allow_events, begin};
+use crate::repository::Change;
+use crate::runner::ApplyError;
+
+/// Octets of everything that a subscription keeps of its SUBSCRIBE.
+const MOST_KEPT: usize = 8_192;
+
+impl Presence {
+    /// A SUBSCRIBE outside a dialog.
+    pub(super) async fn begin_subscription(&self, asking: &Asking<'_>) -> Result<HandleResponse, ApplyError> {
+        let Some(event) = asking.event() else { return Ok(bad_event()) };
+        let Some(package) = Package::named(event.package) else { return Ok(bad_event()) };
+        let Some((resource, watcher)) = asking.resource().zip(asking.asker()) else {
+            return Ok(refuse(404));
+        };
+        if let Some(refused) = self.refusal(asking, package) {
+            return Ok(refused);
+        }
+        let request = asking.0;
+        // RFC 6665 4.4.4: the copies of a forked SUBSCRIBE are one; a later one with the same Call-ID is another
+        let cseq = request.cseq.to_string();
+        let event_id = event.id.map(str::to_owned);
+        let parts = [
+            "subscription",
+            &resource,
+            package.name(),
+            event_id.as_deref().unwrap_or_default(),
+            &request.sip_call_id,
+            &request.from_tag,
+            &cseq,
+        ];
+        let id = self.runner.repository.id_of(&resource, &parts);
+        let dialog = Dialog {
+            call_id: request.sip_call_id.clone(),
+            remote_tag: request.from_tag.clone(),
+            local_uri: request.to_uri.clone(),
+            remote_uri: request.from_uri.clone(),
+            remote_target: request.contact.clone(),
+            record_route: request.record_route.clone(),
+            flow: request.flow.clone(),
+            remote_cseq: request.cseq,
+            local_cseq: 0,
+        };
+        let kept =
+            [&dialog.call_id, &dialog.remote_tag, &dialog.local_uri, &dialog.remote_uri, &request.contact];
+        if kept.into_iter().chain(&dialog.record_route).map(String::len).sum::<usize>() > MOST_KEPT {
+            return Ok(refuse(513));
+        }
+        let asked = asked(asking);
+        for _ in 0..self.runner.config.commit_attempts {
+            let _turn = self.runner.turn(&resource).await;
+            let repository = &self.runner.repository;
+            if let Some(known) = repository.load(&id).await? {
+                return Ok(accept(&known.subscription));
+            }
+            let head = repository.head(package, &resource).await?;
+            if head.watchers >= self.runner.config.watchers {
+                self.runner.counts.limits.with_label_values(&["watchers"]).inc();
+                return Ok(refuse_with(503, "Retry-After", "300"));
+            }
+            let read = repository.topic(package, &resource).await?;
+            let names = (watcher.clone(), request.from_display.clone());
+            let what = (id.clone(), package, resource.clone());
+            let now_ms = repository.now_ms();
+            let begun = begin(what, names, event_id.clone(), dialog.clone(), &asked, &*read.topic, now_ms);
+            let Ok(begun) = begun else { return Ok(refuse(403)) };
+            let (head, is_over) = (Some(&head), false);
+            let change = Change { before: None, after: &begun, package, read: &read, head, is_over };
+            match repository.save(&change).await {
+                Ok(_) => {
+                    self.runner.counts.subscriptions.with_label_values(&[package.name(), "began"]).inc();
+                    let answer = accept(&begun);
+                    self.runner.send(begun);
+                    return Ok(answer);
+                }
+                Err(StoreError::Conflict) => self.runner.counts.conflicts.inc(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ApplyError::Contended)
+    }
+
+    /// A SUBSCRIBE in a dialog of ours: a refresh, or the end.
+    pub(super) async fn go_on_with_subscription(
+        &self,
+        asking: &Asking<'_>,
+    ) -> Result<HandleResponse, ApplyError> {
+        let request = asking.0;
+        let known = self.runner.repository.load(&request.to_tag).await?;
+        let is_dialog = |subscription: &Subscription| {
+            subscription.dialog.call_id == request.sip_call_id
+                && subscription.dialog.remote_tag == request.from_tag
+        };
+        let Some(known) = known.filter(|known| is_dialog(&known.subscription)) else {
+            return Ok(refuse(481));
+        };
+        let subscription = known.subscription;
+        let Some(package) = subscription.package() else { return Err(ApplyError::Unknown) };
+        let Some(event) = asking.event() else { return Ok(bad_event()) };
+        if (event.package, event.id) != (package.name(), subscription.event_id.as_deref()) {
+            // RFC 6665 4.5.2: one subscription in one dialog
+            return Ok(refuse(403));
+        }
+        if request.cseq == subscription.dialog.remote_cseq {
+            return Ok(accept(&subscription));
+        }
+        if request.cseq < subscription.dialog.remote_cseq {
+            return Ok(refuse(500)); // RFC 3261 12.2.2
+        }
+        if subscription.is_ended() {
+            return Ok(refuse(481));
+        }
+        if let Some(refused) = self.refusal(asking, package) {
+            return Ok(refused);
+        }
+        let after = self.runner.apply(&subscription.id, &Event::Subscribe(&asked(asking)), false).await?;
+        Ok(accept(&after))
+    }
+
+    /// What is checked of every SUBSCRIBE.
+    fn refusal(&self, asking: &Asking<'_>, package: Package) -> Option<HandleResponse> {
+        let least_s = self.runner.config.min_expires.as_secs();
+        let is_brief = |expires: u32| expires > 0 && u64::from(expires) < least_s;
+        if asking.0.expires.is_some_and(is_brief) {
+            return Some(too_brief(least_s));
+        }
+        if !asking.accepts(package.content_type()) {
+            return Some(refuse_with(406, "Accept", package.content_type()));
+        }
+        if asking.all(HeaderId::Require).next().is_some() {
+            let unknown: Vec<&str> = asking.all(HeaderId::Require).collect();
+            return Some(refuse_with(420, "Unsupported", unknown.join(", ")));
+        }
+        if asking.0.to_tag.is_empty() && (asking.0.contact.is_empty() || asking.0.from_tag.is_empty()) {
+            return Some(refuse(400));
+        }
+        None
+    }
+}
+
+fn asked(asking: &Asking<'_>) -> Asked {
+    let request = asking.0;
+    Asked {
+        cseq: request.cseq,
+        contact: request.contact.clone(),
+        flow: request.flow.clone(),
+        expires_s: request.expires,
+    }
+}
+
+fn accept(subscription: &Subscription) -> HandleResponse {
+    HandleResponse {
+        status: 200,
+        to_tag: subscription.id.clone(),
+        headers: vec![
+            Header::new("Expires", subscription.granted_s.to_string()),
+            Header::new("Allow-Events", allow_events()),
+        ],
+        ..HandleResponse::default()
+    }
+}

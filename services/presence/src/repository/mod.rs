@@ -1,0 +1,193 @@
+//! Subscriptions and what they are about, in the store.
+//!
+//! Everything of one resource commits together: a NOTIFY is made from exactly the state that its commit checks, so that no replica
+//! tells an older state after a newer one.
+
+pub mod names;
+mod save;
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use store::{Batch, CommitOutcome, Expect, Partition, Partitions, Store, StoreError};
+
+pub use self::save::Change;
+use crate::config::Config;
+use crate::engine::{Package, SCHEMA, Subscription, Topic};
+use crate::topics;
+
+/// The records of the service.
+#[derive(Clone)]
+pub struct Repository {
+    store: Arc<dyn Store>,
+    partitions: Partitions,
+    lease: Duration,
+}
+
+/// A subscription as it was read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Version of the record.
+    pub version: u64,
+    /// The subscription.
+    pub subscription: Subscription,
+}
+
+/// A topic as it was read.
+pub struct Read {
+    /// What was read, and in which version.
+    pub checks: Vec<(String, Expect)>,
+    /// The topic.
+    pub topic: Box<dyn Topic>,
+}
+
+impl Repository {
+    /// The records in this store.
+    pub fn new(store: Arc<dyn Store>, config: &Config) -> Repository {
+        Repository {
+            store,
+            partitions: Partitions::new("presence", config.partitions),
+            lease: config.notify_lease,
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// All partitions.
+    pub fn partitions(&self) -> &[Partition] {
+        self.partitions.all()
+    }
+
+    /// Where a resource lives.
+    pub fn partition(&self, resource: &str) -> &Partition {
+        self.partitions.of(resource)
+    }
+
+    /// Store time in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        millis(self.store.now())
+    }
+
+    /// The id of what these parts name: the same for whoever is asked again, and not to be guessed without them.
+    pub fn id_of(&self, resource: &str, parts: &[&str]) -> String {
+        let home = self.partition(resource);
+        let number = self.partitions().iter().position(|partition| partition == home).unwrap_or_default();
+        format!("{}-{number:x}", digest(parts))
+    }
+
+    /// Where the thing of this id lives; `None` when the id is none of ours.
+    pub fn home_of(&self, id: &str) -> Option<&Partition> {
+        let (unique, number) = id.split_once('-')?;
+        let is_ours = unique.len() == 32 && unique.bytes().all(|octet| octet.is_ascii_hexdigit());
+        self.partitions().get(usize::from_str_radix(number, 16).ok().filter(|_| is_ours)?)
+    }
+
+    /// Reads a subscription.
+    ///
+    /// # Errors
+    /// When the store fails, or a later version wrote the record.
+    pub async fn load(&self, id: &str) -> Result<Option<Loaded>, StoreError> {
+        let Some(partition) = self.home_of(id) else { return Ok(None) };
+        let Some(found) = self.store.get(&partition.key(names::subscription(id))).await? else {
+            return Ok(None);
+        };
+        let subscription = Subscription::decode(found.value).map_err(corrupt)?;
+        if !(1..=SCHEMA).contains(&subscription.schema) {
+            return Err(corrupt(format!("a subscription of schema {}", subscription.schema)));
+        }
+        Ok(Some(Loaded { version: found.version, subscription }))
+    }
+
+    /// Reads what a package says of a resource.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn topic(&self, package: Package, resource: &str) -> Result<Read, StoreError> {
+        let records = topics::records(package, resource);
+        let found = self.store.get_many(self.partition(resource), &records).await?;
+        let values: Vec<Option<Bytes>> =
+            found.iter().map(|found| found.as_ref().map(|found| found.value.clone())).collect();
+        let expect =
+            found.iter().map(|found| found.as_ref().map_or(Expect::Absent, |f| Expect::Version(f.version)));
+        Ok(Read {
+            checks: records.into_iter().zip(expect).collect(),
+            topic: topics::read(package, resource, &values)?,
+        })
+    }
+
+    /// Reads one record of a resource.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn record(&self, resource: &str, name: &str) -> Result<(Option<Bytes>, Expect), StoreError> {
+        let found = self.store.get(&self.partition(resource).key(name)).await?;
+        Ok(match found {
+            Some(found) => (Some(found.value), Expect::Version(found.version)),
+            None => (None, Expect::Absent),
+        })
+    }
+
+    /// Commits, with the watchers of these packages to be told by whoever is first: the caller, or another replica after a lease.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn commit_telling(
+        &self,
+        mut batch: Batch,
+        resource: &str,
+        packages: &[Package],
+    ) -> Result<CommitOutcome, StoreError> {
+        let at = self.store.now() + self.lease;
+        for package in packages {
+            batch.due_add(names::DUE, names::due_fan_out(*package, resource), at, "");
+        }
+        self.store.commit(batch).await
+    }
+
+    /// A page of who watches, by subscription id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn watchers(
+        &self,
+        package: Package,
+        resource: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<store::IndexPage, StoreError> {
+        self.store.index(self.partition(resource), &names::watchers(package, resource), after, limit).await
+    }
+}
+
+/// Thirty-two hexadecimal digits that only these parts give.
+pub fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(16).map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// What is stored is none of ours.
+pub fn corrupt(reason: impl Display) -> StoreError {
+    StoreError::Corrupt { reason: reason.to_string() }
+}
+
+/// Milliseconds since 1970.
+pub fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time of so many milliseconds since 1970.
+pub fn time(ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(ms)
+}

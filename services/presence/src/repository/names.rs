@@ -1,0 +1,82 @@
+//! Names inside a partition. All that concerns one resource lives in the partition of its address of record.
+
+use crate::engine::Package;
+
+/// The queue of due work.
+pub const DUE: &str = "due";
+
+/// What a due entry asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueWork<'a> {
+    /// The time of this subscription.
+    Timer(&'a str),
+    /// The NOTIFY of this subscription, which nobody may be sending.
+    Notify(&'a str),
+    /// The watchers of this resource in this package have not all been told.
+    FanOut(Package, &'a str),
+}
+
+impl DueWork<'_> {
+    /// Reads the id of a due entry; `None` for one that this version does not know.
+    pub fn parse(id: &str) -> Option<DueWork<'_>> {
+        let (kind, rest) = id.split_once('/')?;
+        match kind {
+            "t" => Some(DueWork::Timer(rest)),
+            "n" => Some(DueWork::Notify(rest)),
+            "f" => {
+                let (package, resource) = rest.split_once('/')?;
+                Some(DueWork::FanOut(Package::named(package)?, resource))
+            }
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn subscription(id: &str) -> String {
+    format!("s/{id}")
+}
+
+/// How many watch.
+pub fn head(package: Package, resource: &str) -> String {
+    format!("h/{}/{resource}", package.name())
+}
+
+/// Who watches: an index.
+pub fn watchers(package: Package, resource: &str) -> String {
+    format!("w/{}/{resource}", package.name())
+}
+
+/// What is watched.
+pub fn state(package: Package, resource: &str) -> String {
+    format!("r/{}/{resource}", package.name())
+}
+
+pub(super) fn due_timer(id: &str) -> String {
+    format!("t/{id}")
+}
+
+pub(super) fn due_notify(id: &str) -> String {
+    format!("n/{id}")
+}
+
+/// The due entry of a fan-out.
+pub fn due_fan_out(package: Package, resource: &str) -> String {
+    format!("f/{}/{resource}", package.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_ids_are_read_as_they_were_written() {
+        assert_eq!(DueWork::parse(&due_timer("ab-1")), Some(DueWork::Timer("ab-1")));
+        assert_eq!(DueWork::parse(&due_notify("ab-1")), Some(DueWork::Notify("ab-1")));
+        let package = Package::MessageSummary;
+        let fan_out = due_fan_out(package, "sip:a/b@d");
+        assert_eq!(DueWork::parse(&fan_out), Some(DueWork::FanOut(package, "sip:a/b@d")));
+        for unknown in ["z/of a later version", "f/later/sip:a@d", "x"] {
+            assert_eq!(DueWork::parse(unknown), None);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Work whose time has come: subscriptions that lapse or owe something, NOTIFYs and fan-outs that a replica left behind.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use store::{Batch, Due, Partition};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::fan_out::Origin;
+use super::{ApplyError, Runner};
+use crate::engine::Event;
+use crate::repository::names::{DUE, DueWork};
+
+/// Entries claimed at once in one partition.
+const CLAIM: usize = 64;
+
+impl Runner {
+    /// Works until it is stopped.
+    pub(super) async fn watch_due(self: Arc<Self>) {
+        let mut ticks = interval(self.config.due_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // A partition that gave a full load has more to give.
+            let mut busy: Vec<&Partition> = self.repository.partitions().iter().collect();
+            while !busy.is_empty() {
+                let claimed = join_all(busy.iter().map(|partition| self.claim(partition))).await;
+                let full = busy.into_iter().zip(claimed).filter(|(_, claimed)| *claimed == CLAIM);
+                busy = full.map(|(partition, _)| partition).collect();
+            }
+        }
+    }
+
+    /// Claims what is due in one partition and starts to work on it; how much it was.
+    async fn claim(self: &Arc<Self>, partition: &Partition) -> usize {
+        let claimed = self.repository.store().due_claim(partition, DUE, self.config.lease, CLAIM).await;
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::debug!(%error, %partition, "cannot look for due work");
+                return 0;
+            }
+        };
+        let count = claimed.len();
+        for due in claimed {
+            let (runner, partition) = (Arc::clone(self), partition.clone());
+            let work = async move { runner.work_on(&partition, due).await };
+            if self.tasks.spawn("due", work).is_err() {
+                // What is not begun is claimed again after the lease.
+                self.counts.limits.with_label_values(&["tasks"]).inc();
+                break;
+            }
+        }
+        count
+    }
+
+    async fn work_on(self: Arc<Self>, partition: &Partition, due: Due) {
+        let result = match DueWork::parse(&due.id) {
+            Some(DueWork::Timer(id)) => {
+                self.counts.due.with_label_values(&["timer"]).inc();
+                match self.apply(id, &Event::Look, true).await {
+                    Err(ApplyError::Unknown) => self.is_done(partition, &due).await,
+                    result => result.map(drop),
+                }
+            }
+            Some(DueWork::Notify(id)) => {
+                self.counts.due.with_label_values(&["notify"]).inc();
+                self.ask_after(partition, id, &due).await
+            }
+            Some(DueWork::FanOut(package, resource)) => {
+                self.counts.due.with_label_values(&["fan_out"]).inc();
+                self.fan_out(package, resource, Origin::Claim(due.clone()));
+                Ok(())
+            }
+            // Of a later version: its replicas will claim it.
+            None => Ok(()),
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, due.id, "due work is left to the next claim");
+        }
+    }
+
+    /// The lease of a NOTIFY has ended without an answer: its replica is dead, or its watcher slow.
+    async fn ask_after(
+        self: &Arc<Self>,
+        partition: &Partition,
+        id: &str,
+        due: &Due,
+    ) -> Result<(), ApplyError> {
+        match self.repository.load(id).await? {
+            Some(loaded) if loaded.subscription.notify.is_some() => {
+                self.send(loaded.subscription);
+                Ok(())
+            }
+            Some(_) | None => self.is_done(partition, due).await,
+        }
+    }
+
+    async fn is_done(&self, partition: &Partition, due: &Due) -> Result<(), ApplyError> {
+        let mut batch = Batch::new(partition);
+        batch.due_done(DUE, due);
+        match self.repository.store().commit(batch).await {
+            Ok(_) | Err(store::StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

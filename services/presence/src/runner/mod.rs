@@ -1,0 +1,152 @@
+//! Runs subscriptions: what happened in, load, step, commit, acknowledge, send.
+//!
+//! Any replica runs any subscription. A NOTIFY is sent by who committed it; when that one dies, the due entry of the commit makes
+//! another replica ask after it, at the same edge and by the same id, so that the phone gets it once.
+//!
+//! Start reading at [`Runner::apply`]; `send` is the NOTIFY on its way, `fan_out` tells all watchers of a change, `due` finds what
+//! is left over.
+
+mod due;
+mod fan_out;
+mod send;
+
+pub use self::fan_out::Origin;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use lifecycle::{Tasks, TooManyTasks};
+use parking_lot::Mutex;
+use store::StoreError;
+
+use crate::config::Config;
+use crate::counts::Counts;
+use crate::edges::Edges;
+use crate::engine::{Event, Package, Subscription};
+use crate::repository::{Change, Loaded, Repository};
+
+/// Changes of the number of watchers wait for each other within a replica; so many resources do not.
+const STRIPES: usize = 64;
+
+/// Everything that moves subscriptions.
+pub struct Runner {
+    /// The records.
+    pub repository: Repository,
+    /// Settings.
+    pub config: Config,
+    /// Counters.
+    pub counts: Counts,
+    pub(crate) edges: Arc<dyn Edges>,
+    pub(crate) tasks: Tasks,
+    /// NOTIFYs that this replica is sending.
+    sending: Mutex<HashSet<(String, u32)>>,
+    stripes: Vec<tokio::sync::Mutex<()>>,
+}
+
+/// Why nothing was applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// There is no such subscription.
+    #[error("the subscription is unknown")]
+    Unknown,
+    /// Others changed the same again and again.
+    #[error("too many changes of the same subscription at once")]
+    Contended,
+    /// The store failed; the change may or may not have happened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Runner {
+    /// Nothing runs yet; see [`Runner::start`].
+    pub fn new(
+        repository: Repository,
+        edges: Arc<dyn Edges>,
+        config: Config,
+        tasks: Tasks,
+        counts: Counts,
+    ) -> Arc<Runner> {
+        Arc::new(Runner {
+            repository,
+            config,
+            counts,
+            edges,
+            tasks,
+            sending: Mutex::default(),
+            stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::default()).collect(),
+        })
+    }
+
+    /// Starts to look for due work.
+    ///
+    /// # Errors
+    /// When the set of tasks is full.
+    pub fn start(self: &Arc<Self>) -> Result<(), TooManyTasks> {
+        self.tasks.spawn_loop("due", Arc::clone(self).watch_due()).map(drop)
+    }
+
+    /// Gives a subscription what happened and commits what follows. `claimed`: its due entry was, and has to be rewritten.
+    ///
+    /// # Errors
+    /// When there is no such subscription, or the store fails.
+    pub async fn apply(
+        self: &Arc<Self>,
+        id: &str,
+        event: &Event<'_>,
+        claimed: bool,
+    ) -> Result<Subscription, ApplyError> {
+        for _ in 0..self.config.commit_attempts {
+            let before = self.repository.load(id).await?.ok_or(ApplyError::Unknown)?;
+            // One of a later version: its replicas will do it.
+            let Some(package) = before.subscription.package() else { return Err(ApplyError::Unknown) };
+            match self.apply_to(&before, package, event, claimed).await {
+                Err(StoreError::Conflict) => self.counts.conflicts.inc(),
+                result => return Ok(result?),
+            }
+        }
+        Err(ApplyError::Contended)
+    }
+
+    async fn apply_to(
+        self: &Arc<Self>,
+        before: &Loaded,
+        package: Package,
+        event: &Event<'_>,
+        claimed: bool,
+    ) -> Result<Subscription, StoreError> {
+        let read = self.repository.topic(package, &before.subscription.resource).await?;
+        let mut after = before.subscription.clone();
+        let step = after.step(event, &*read.topic, self.repository.now_ms());
+        if after == before.subscription && !step.is_over && !claimed {
+            return Ok(after);
+        }
+        let _turn = if step.is_over { Some(self.turn(&after.resource).await) } else { None };
+        let head = match step.is_over {
+            true => Some(self.repository.head(package, &after.resource).await?),
+            false => None,
+        };
+        let change = Change {
+            before: Some(before),
+            after: &after,
+            package,
+            read: &read,
+            head: head.as_ref(),
+            is_over: step.is_over,
+        };
+        self.repository.save(&change).await?;
+        if step.is_over {
+            self.counts.subscriptions.with_label_values(&[package.name(), "ended"]).inc();
+        }
+        if step.sends {
+            self.send(after.clone());
+        }
+        Ok(after)
+    }
+
+    /// The right to change how many watch a resource. Held across a commit: without it the replica would conflict with itself.
+    pub async fn turn(&self, resource: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        let hash =
+            resource.bytes().fold(0_usize, |hash, octet| hash.wrapping_mul(31).wrapping_add(octet.into()));
+        self.stripes[hash % STRIPES].lock().await
+    }
+}

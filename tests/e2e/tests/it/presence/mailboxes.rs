@@ -1,0 +1,192 @@
+//! Message waiting indication: a phone's lamp follows what the application says.
+
+use std::process::Command;
+
+use test_support::{Carillon, Redis};
+
+use super::watcher::{Told, Watcher};
+use crate::wire::{Wire, header, status};
+
+/// Registers a contact, so that there is such a user where nobody has to authenticate.
+fn user(carillon: &Carillon, name: &str) {
+    let wire = Wire::of(carillon);
+    let call_id = wire.request(
+        "REGISTER sip:localhost",
+        &[
+            &format!("From: <sip:{name}@localhost>;tag=r"),
+            &format!("To: <sip:{name}@localhost>"),
+            &format!("Contact: <sip:{name}@{}>", wire.address()),
+        ],
+    );
+    assert_eq!(status(&wire.answer_to(&call_id)), 200);
+}
+
+fn set(carillon: &Carillon, name: &str, what: &[&str]) {
+    let aor = format!("sip:{name}@localhost");
+    let done = carillon.command(&[&["mwi", "set", &aor], what].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn is_active(told: &Told) {
+    assert!(told.state.starts_with("active;expires="), "{told:?}");
+}
+
+/// The whole way of a lamp, against one process that carries the API and one edge.
+fn the_lamp_follows(carillon: &Carillon, api: &Carillon) {
+    let mut phone = Watcher::new(carillon, "alice", "alice", "message-summary", &[]);
+    let answer = phone.subscribe(7_200);
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(header(&answer, "Expires"), Some("3600"));
+    let contact = header(&answer, "Contact").unwrap();
+    assert!(contact.contains(";gr"), "{contact}");
+    let first = phone.told();
+    is_active(&first);
+    assert_eq!(first.body, "Messages-Waiting: no\r\n");
+    assert_eq!(header(&first.text, "Event"), Some("message-summary"));
+    assert_eq!(header(&first.text, "Content-Type"), Some("application/simple-message-summary"));
+
+    set(api, "alice", &["--voice", "2/8(1/0)", "--account", "sip:voicemail@localhost"]);
+    let told = phone.told();
+    assert_eq!(
+        told.body,
+        "Messages-Waiting: yes\r\nMessage-Account: sip:voicemail@localhost\r\nVoice-Message: 2/8 (1/0)\r\n"
+    );
+    assert!(told.cseq == first.cseq + 1, "{told:?}");
+
+    let refreshed = phone.subscribe(600);
+    assert_eq!((status(&refreshed), header(&refreshed, "Expires")), (200, Some("600")), "{refreshed}");
+    assert_eq!(phone.told().body, told.body);
+
+    assert_eq!(status(&phone.subscribe(0)), 200);
+    let last = phone.told();
+    assert_eq!((last.state.as_str(), &last.body), ("terminated;reason=timeout", &told.body));
+    assert_eq!(status(&phone.subscribe(600)), 481);
+    phone.wire.expect_nothing();
+}
+
+/// PKG-06, EVT-02, EVT-03, EVT-08, EVT-13: subscribe, a change by gRPC, refresh, and the end.
+#[test]
+fn a_lamp_follows_what_the_application_says() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    user(&carillon, "alice");
+    the_lamp_follows(&carillon, &carillon);
+}
+
+/// The four roles as processes of their own, two of presence.
+struct Cluster {
+    _redis: Redis,
+    _others: Vec<Carillon>,
+    presence: Vec<Carillon>,
+    edges: Vec<Carillon>,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let redis = Redis::start();
+        let url = redis.url();
+        let registrar = Carillon::serve(&["--roles", "registrar", "--redis", &url, "--auth", "none"]);
+        let at = format!("registrar={}", registrar.api);
+        let own = ["--redis", &url, "--peers", &at];
+        let calls = Carillon::serve(&[&["--roles", "call-control", "--id", "calls"], &own[..]].concat());
+        let presence: Vec<Carillon> = ["presence-1", "presence-2"]
+            .map(|id| Carillon::serve(&[&["--roles", "presence", "--id", id], &own[..]].concat()))
+            .into();
+        let mut peers = vec![at, format!("call-control={}", calls.api)];
+        peers.extend(presence.iter().map(|replica| format!("presence={}", replica.api)));
+        let peers: Vec<&str> = peers.iter().flat_map(|peer| ["--peers", peer]).collect();
+        let edges = ["edge-1", "edge-2"]
+            .map(|id| Carillon::serve(&[&["--roles", "edge", "--id", id], &peers[..]].concat()))
+            .into();
+        Self { _redis: redis, _others: vec![registrar, calls], presence, edges }
+    }
+}
+
+/// PKG-06: the same over gRPC and Redis.
+#[test]
+fn a_lamp_follows_across_processes() {
+    let cluster = Cluster::start();
+    user(&cluster.edges[0], "alice");
+    the_lamp_follows(&cluster.edges[0], &cluster.presence[0]);
+}
+
+/// EVT-12, F3: the replica that took the SUBSCRIBE dies; the other one tells the next change, with the next number.
+#[test]
+fn a_subscription_outlives_the_replicas_of_presence() {
+    let mut cluster = Cluster::start();
+    user(&cluster.edges[0], "alice");
+    let mut phone = Watcher::new(&cluster.edges[0], "alice", "alice", "message-summary", &[]);
+    assert_eq!(status(&phone.subscribe(3_600)), 200);
+    let first = phone.told();
+    set(&cluster.presence[0], "alice", &["--voice", "1/0"]);
+    assert!(phone.told().body.contains("Voice-Message: 1/0"));
+    cluster.presence[0].kill();
+    set(&cluster.presence[1], "alice", &["--voice", "2/0"]);
+    let told = phone.told();
+    assert!(told.body.contains("Voice-Message: 2/0"), "{told:?}");
+    assert_eq!(told.cseq, first.cseq + 2);
+    assert_eq!(status(&phone.subscribe(0)), 200);
+    assert_eq!(phone.told().state, "terminated;reason=timeout");
+}
+
+/// F1: a watcher by UDP is told through the other edge when its own is gone.
+#[test]
+fn a_watcher_is_told_through_the_edge_that_is_left() {
+    let mut cluster = Cluster::start();
+    user(&cluster.edges[0], "alice");
+    let mut phone = Watcher::new(&cluster.edges[0], "alice", "alice", "message-summary", &[]);
+    assert_eq!(status(&phone.subscribe(3_600)), 200);
+    phone.told();
+    cluster.edges[0].kill();
+    set(&cluster.presence[0], "alice", &["--voice", "1/0"]);
+    assert!(phone.told().body.contains("Voice-Message: 1/0"));
+}
+
+/// EVT-01, EVT-02, EVT-06, EVT-07, EVT-09: what is refused, and what two ids are.
+#[test]
+fn what_no_notifier_takes_is_refused() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    user(&carillon, "alice");
+    let watch =
+        |user: &str, package: &str, more: &[&str]| Watcher::new(&carillon, user, "alice", package, more);
+    let answer = watch("alice", "nope", &[]).subscribe(600);
+    assert_eq!(status(&answer), 489);
+    assert!(header(&answer, "Allow-Events").is_some_and(|list| list.contains("message-summary")), "{answer}");
+    let answer = watch("alice", "message-summary", &[]).subscribe(5);
+    assert_eq!((status(&answer), header(&answer, "Min-Expires")), (423, Some("60")), "{answer}");
+    let unwanted = ["Accept: application/pidf+xml"];
+    assert_eq!(status(&watch("alice", "message-summary", &unwanted).subscribe(600)), 406);
+    assert_eq!(status(&watch("bob", "message-summary", &[]).subscribe(600)), 403);
+    let twice = ["Event: message-summary"];
+    assert_eq!(status(&watch("alice", "message-summary", &twice).subscribe(600)), 489);
+
+    let mut one = watch("alice", "message-summary;id=1", &[]);
+    let mut two = watch("alice", "message-summary;id=2", &[]);
+    for (watcher, id) in [(&mut one, "1"), (&mut two, "2")] {
+        assert_eq!(status(&watcher.subscribe(600)), 200);
+        let event = format!("message-summary;id={id}");
+        assert_eq!(header(&watcher.told().text, "Event"), Some(event.as_str()));
+    }
+    set(&carillon, "alice", &["--voice", "1/0"]);
+    one.told_and("481 Subscription Does Not Exist");
+    two.told();
+    // The one who knows nothing of it is not told again.
+    set(&carillon, "alice", &["--voice", "2/0"]);
+    two.told();
+    one.wire.expect_nothing();
+}
+
+/// The command says what it was told, and refuses what nobody has.
+#[test]
+fn the_command_shows_what_was_set() {
+    let carillon = Carillon::all_in_one();
+    carillon.account("sip:alice@localhost", "secret");
+    set(&carillon, "alice", &["--voice", "1/2", "--fax", "0/3"]);
+    let shown = carillon.command(&["mwi", "show", "sip:alice@localhost", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["waiting"], &shown["counts"][1]["old"]), (&true.into(), &3.into()), "{shown}");
+    let unknown = carillon.command(&["mwi", "show", "sip:nobody@localhost"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("ACCOUNT_NOT_FOUND"));
+    let wrong = Command::new(test_support::binary()).args(["mwi", "set", "sip:a@b", "--voice", "x"]).output();
+    assert_eq!(wrong.unwrap().status.code(), Some(2));
+}

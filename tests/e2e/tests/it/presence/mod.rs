@@ -1,0 +1,4 @@
+//! Subscriptions and what they bring, by watchers that speak plain SIP.
+
+mod mailboxes;
+mod watcher;

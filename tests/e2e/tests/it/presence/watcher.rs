@@ -1,0 +1,94 @@
+//! A watcher: a peer on a socket of its own that subscribes and answers every NOTIFY.
+
+use std::cell::Cell;
+
+use test_support::Carillon;
+
+use crate::wire::{Wire, header, status};
+
+/// One watcher with one subscription.
+pub struct Watcher {
+    pub wire: Wire,
+    /// Lines of From and To, of the package, and what else every SUBSCRIBE says.
+    lines: Vec<String>,
+    resource: String,
+    call_id: String,
+    cseq: u32,
+    /// What the answer to the first SUBSCRIBE said: where later ones go.
+    target: String,
+    /// Number of the last NOTIFY.
+    last: Cell<u32>,
+}
+
+/// What a NOTIFY said.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub text: String,
+    pub state: String,
+    pub body: String,
+    pub cseq: u32,
+}
+
+impl Watcher {
+    /// `user` of localhost, who will watch `resource` of localhost in `package`.
+    pub fn new(carillon: &Carillon, user: &str, resource: &str, package: &str, more: &[&str]) -> Self {
+        let wire = Wire::of(carillon);
+        let mut lines = vec![
+            format!("From: <sip:{user}@localhost>;tag=w{user}"),
+            format!("To: <sip:{resource}@localhost>"),
+            format!("Event: {package}"),
+            format!("Contact: <sip:{user}@{}>", wire.address()),
+        ];
+        lines.extend(more.iter().map(|line| (*line).to_owned()));
+        let call_id = format!("{user}-{resource}-{}", wire.address().port());
+        let resource = format!("sip:{resource}@localhost");
+        Self { wire, lines, target: resource.clone(), resource, call_id, cseq: 0, last: Cell::new(0) }
+    }
+
+    /// Subscribes for so long, or refreshes; the final answer.
+    pub fn subscribe(&mut self, expires: u32) -> String {
+        self.cseq += 1;
+        let head = [
+            format!("Call-ID: {}", self.call_id),
+            format!("CSeq: {} SUBSCRIBE", self.cseq),
+            format!("Expires: {expires}"),
+        ];
+        let lines: Vec<&str> = self.lines.iter().chain(&head).map(String::as_str).collect();
+        self.wire.request(&format!("SUBSCRIBE {}", self.target), &lines);
+        let answer = self.wire.answer_to(&self.call_id);
+        if status(&answer) == 200 && self.target == self.resource {
+            let contact = header(&answer, "Contact").expect("a 200 to SUBSCRIBE has a Contact");
+            self.target = contact.trim_start_matches('<').split('>').next().unwrap().to_owned();
+            let to = header(&answer, "To").unwrap();
+            self.lines.retain(|line| !line.starts_with("To:"));
+            self.lines.push(format!("To: {to}"));
+        }
+        answer
+    }
+
+    /// The next NOTIFY, answered 200.
+    pub fn told(&self) -> Told {
+        self.told_and("200 OK")
+    }
+
+    /// The next new NOTIFY, answered like this. One that comes again is answered as before.
+    pub fn told_and(&self, answer: &str) -> Told {
+        loop {
+            let told = self.next(answer);
+            if told.cseq > self.last.get() {
+                self.last.set(told.cseq);
+                return told;
+            }
+        }
+    }
+
+    fn next(&self, answer: &str) -> Told {
+        let text = self.wire.receive_request("NOTIFY");
+        self.wire.respond(&text, answer, &[]);
+        let field = |name: &str| header(&text, name).unwrap_or_default().to_owned();
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+        let cseq = field("CSeq").split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(field("Call-ID"), self.call_id, "{text}");
+        Told { state: field("Subscription-State"), body, cseq, text }
+    }
+}
