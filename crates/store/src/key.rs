@@ -65,7 +65,12 @@ impl Partitions {
 
     /// The partition of an id. Stable across processes, versions and platforms.
     pub fn of(&self, id: &str) -> &Partition {
-        &self.all[(fnv1a(id.as_bytes()) % self.all.len() as u64) as usize]
+        &self.all[self.number_of(id)]
+    }
+
+    /// Its place among all of them.
+    pub fn number_of(&self, id: &str) -> usize {
+        (fnv1a(id.as_bytes()) % self.all.len() as u64) as usize
     }
 
     /// All of them, in order.

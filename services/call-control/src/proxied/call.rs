@@ -11,6 +11,7 @@ use super::fold::{Reporter, end};
 use crate::edges::EdgeLife;
 use crate::engine::call::Seen;
 use crate::engine::time::Moment;
+use crate::repository::Teller;
 
 /// The record of a proxied call until it has ended.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -60,19 +61,13 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const REPORT_TIME: Duration = Duration::from_secs(5);
 
 impl ProxiedCall {
-    /// Ends a call of whose end no edge reported; gives the events.
-    pub fn give_up(&mut self, why: &str, now: Moment) -> Vec<wire::CallEvent> {
+    /// Ends a call of whose end no edge reported; tells of it.
+    pub fn give_up(&mut self, why: &str, now: Moment) -> Teller {
         self.end(now, "carillon", why, 0)
     }
 
-    /// Ends a call; gives the events.
-    pub(super) fn end(
-        &mut self,
-        now: Moment,
-        ended_by: &str,
-        why: &str,
-        sip_status: u32,
-    ) -> Vec<wire::CallEvent> {
+    /// Ends a call; tells of it.
+    pub(super) fn end(&mut self, now: Moment, ended_by: &str, why: &str, sip_status: u32) -> Teller {
         let event = wire::ProxiedCallEvent {
             r#type: Reported::Ended.into(),
             ended_by: ended_by.into(),
@@ -80,7 +75,9 @@ impl ProxiedCall {
             sip_status,
             ..wire::ProxiedCallEvent::default()
         };
-        end(&mut self.call, &event, now)
+        let mut teller = Teller::default();
+        end(&mut self.call, &event, now, &mut teller);
+        teller
     }
 
     /// When it has to be looked at.

@@ -12,7 +12,7 @@ use super::call::{Hangup, ProxiedCall};
 use super::dialog::{reason_value, words_of};
 use crate::edges::EdgeLife;
 use crate::engine::time::Moment;
-use crate::repository::{Known, Loaded, ProxiedChange, RequestUse};
+use crate::repository::{Known, Loaded, ProxiedChange, RequestUse, Teller};
 use crate::runner::{ApplyError, Runner};
 
 /// How long the report of a cancelled INVITE may take: its transaction, with a little to spare.
@@ -38,7 +38,7 @@ impl Runner {
             }
             let asked_ms = Moment::from(self.repository.now()).millis();
             call.hangup.get_or_insert(Hangup { reason: reason.to_owned(), asked_ms });
-            let change = ProxiedChange { before: Some(&before), call, events: Vec::new(), request };
+            let change = ProxiedChange { before: Some(&before), call, told: Teller::default(), request };
             match self.repository.save_proxied(change).await {
                 Ok(()) => {
                     self.due_now();
@@ -158,8 +158,8 @@ impl Runner {
     ) -> Result<(), ApplyError> {
         let Known::Proxied(call) = &before.known else { return Ok(()) };
         let mut call = ProxiedCall::clone(call);
-        let events = call.end(self.repository.now().into(), ended_by, why, sip_status);
-        let change = ProxiedChange { before: Some(before), call, events, request: None };
+        let told = call.end(self.repository.now().into(), ended_by, why, sip_status);
+        let change = ProxiedChange { before: Some(before), call, told, request: None };
         match self.repository.save_proxied(change).await {
             // A report came meanwhile; what is still to do is found with the next claim.
             Err(StoreError::Conflict) => Ok(()),

@@ -10,6 +10,7 @@ use wire::proxied_call_event::Type as Reported;
 use super::call::ProxiedCall;
 use crate::engine::call::Seen;
 use crate::engine::time::Moment;
+use crate::repository::{Happened, Teller};
 use crate::wire::{moment, timestamp};
 
 /// Who reports.
@@ -19,26 +20,25 @@ pub(crate) struct Reporter {
     pub(crate) edge_epoch: u64,
 }
 
-/// Takes one report; gives what applications learn from it, nothing for a duplicate or what came too late.
+/// Takes one report; tells what applications learn from it, nothing for a duplicate or what came too late.
 pub(crate) fn fold(
     call: &mut Option<ProxiedCall>,
     reporter: &Reporter,
     event: &wire::ProxiedCallEvent,
     now: Moment,
-) -> Vec<wire::CallEvent> {
+    teller: &mut Teller,
+) {
     let time = match moment(event.time.as_ref()) {
         unset if unset.millis() == 0 => now,
         time => time,
     };
-    let mut events = Vec::new();
     let record = call.get_or_insert_with(|| {
         let call = begin(event, time);
-        events.push(tell(&call, Type::Created, None, event, time));
-        events.push(tell(&call, Type::LegDialing, Some("b"), event, time));
+        tell(teller, &call, event, time, &[(Type::Created, None), (Type::LegDialing, CALLEE)]);
         ProxiedCall { call, ..ProxiedCall::default() }
     });
     if !is_new(&mut record.seen, reporter, event.number) {
-        return events;
+        return;
     }
     record.learn(reporter, event, time);
     let call = &mut record.call;
@@ -63,21 +63,20 @@ pub(crate) fn fold(
     match event.r#type() {
         Reported::Ringing if event.sip_status != 180 && state == State::Dialing => {
             set(call, State::Progressing, wire::leg::State::Progressing);
-            events.push(tell(call, Type::LegProgress, Some("b"), event, time));
+            tell(teller, call, event, time, &[(Type::LegProgress, CALLEE)]);
         }
         Reported::Ringing
             if event.sip_status == 180 && matches!(state, State::Dialing | State::Progressing) =>
         {
             set(call, State::Ringing, wire::leg::State::Ringing);
-            events.push(tell(call, Type::LegRinging, Some("b"), event, time));
+            tell(teller, call, event, time, &[(Type::LegRinging, CALLEE)]);
         }
         Reported::Answered if matches!(state, State::Dialing | State::Progressing | State::Ringing) => {
             set(call, State::Answered, wire::leg::State::Answered);
             call.answer_time = timestamp(time.millis());
-            events.push(tell(call, Type::LegAnswered, Some("b"), event, time));
-            events.push(tell(call, Type::Connected, None, event, time));
+            tell(teller, call, event, time, &[(Type::LegAnswered, CALLEE), (Type::Connected, None)]);
         }
-        Reported::Ended if state != State::Ended => events.extend(end(call, event, time)),
+        Reported::Ended if state != State::Ended => end(call, event, time, teller),
         Reported::Unspecified
         | Reported::Started
         | Reported::Ringing
@@ -85,7 +84,6 @@ pub(crate) fn fold(
         | Reported::Refreshed
         | Reported::Ended => {}
     }
-    events
 }
 
 fn begin(event: &wire::ProxiedCallEvent, time: Moment) -> wire::Call {
@@ -117,11 +115,7 @@ fn begin(event: &wire::ProxiedCallEvent, time: Moment) -> wire::Call {
     }
 }
 
-pub(super) fn end(
-    call: &mut wire::Call,
-    event: &wire::ProxiedCallEvent,
-    time: Moment,
-) -> Vec<wire::CallEvent> {
+pub(super) fn end(call: &mut wire::Call, event: &wire::ProxiedCallEvent, time: Moment, teller: &mut Teller) {
     let answered = call.answer_time.is_some();
     let rang = matches!(call.state(), State::Progressing | State::Ringing);
     set(call, State::Ended, wire::leg::State::Ended);
@@ -132,11 +126,8 @@ pub(super) fn end(
         sip_reason: event.sip_reason.clone(),
         ended_by: event.ended_by.clone(),
     });
-    vec![
-        tell(call, Type::LegEnded, Some("a"), event, time),
-        tell(call, Type::LegEnded, Some("b"), event, time),
-        tell(call, Type::Ended, None, event, time),
-    ]
+    let all = [(Type::LegEnded, CALLER), (Type::LegEnded, CALLEE), (Type::Ended, None)];
+    tell(teller, call, event, time, &all);
 }
 
 /// The classes of the API.
@@ -164,23 +155,19 @@ fn set(call: &mut wire::Call, state: State, legs: wire::leg::State) {
     }
 }
 
+/// The places of the legs.
+const CALLER: Option<usize> = Some(0);
+const CALLEE: Option<usize> = Some(1);
+
 fn tell(
+    teller: &mut Teller,
     call: &wire::Call,
-    kind: Type,
-    leg: Option<&str>,
     event: &wire::ProxiedCallEvent,
     time: Moment,
-) -> wire::CallEvent {
-    wire::CallEvent {
-        time: timestamp(time.millis()),
-        call_id: call.call_id.clone(),
-        leg_id: leg.map(str::to_owned),
-        r#type: kind.into(),
-        sip_status: Some(event.sip_status).filter(|status| *status > 0),
-        sip_reason: Some(event.sip_reason.clone()).filter(|reason| !reason.is_empty()),
-        call: Some(call.clone()),
-        ..wire::CallEvent::default()
-    }
+    events: &[(Type, Option<usize>)],
+) {
+    let (sip_status, sip_reason) = (event.sip_status, event.sip_reason.as_str());
+    teller.tell(call, Happened { time, sip_status, sip_reason, events });
 }
 
 /// Notes the number; false when it was noted before.
@@ -220,13 +207,12 @@ mod tests {
 
     fn run(events: &[(&str, wire::ProxiedCallEvent)]) -> (Option<ProxiedCall>, Vec<Type>) {
         let mut call = None;
-        let mut told = Vec::new();
+        let mut teller = Teller::default();
         for (edge, event) in events {
             let reporter = Reporter { edge_id: (*edge).into(), edge_epoch: 1 };
-            let events = fold(&mut call, &reporter, event, Moment::from_millis(1_700_000_000_000));
-            told.extend(events.iter().map(|event| event.r#type()));
+            fold(&mut call, &reporter, event, Moment::from_millis(1_700_000_000_000), &mut teller);
         }
-        (call, told)
+        (call, teller.kinds())
     }
 
     #[test]

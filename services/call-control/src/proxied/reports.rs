@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::engine::time::Moment;
 use crate::refusal;
-use crate::repository::{CALLS_AT_ONCE, Known, Loaded, ProxiedChange, Repository};
+use crate::repository::{CALLS_AT_ONCE, Known, Loaded, ProxiedChange, Repository, Teller};
 use crate::runner::{ApplyError, Runner};
 
 use super::call::ProxiedCall;
@@ -98,16 +98,24 @@ fn change<'a>(
         // Ended long ago, or a call of ours: nothing to learn.
         Some(Known::Over(_) | Known::Live(_)) => return None,
     };
-    let events = told.events.iter().flat_map(|event| fold(&mut call, reporter, event, now)).collect();
+    let mut teller = Teller::default();
+    for event in &told.events {
+        fold(&mut call, reporter, event, now, &mut teller);
+    }
     let call = call.filter(|call| has_changed(before, call))?;
-    Some(ProxiedChange { before, call, events, request: None })
+    Some(ProxiedChange { before, call, told: teller, request: None })
 }
 
 /// The calls of a report by partition, in commits.
 fn commits(repository: &Repository, events: Vec<wire::ProxiedCallEvent>) -> Vec<(usize, Vec<Told>)> {
     let mut by_call: HashMap<String, Vec<wire::ProxiedCallEvent>> = HashMap::new();
     for event in events {
-        by_call.entry(event.call_id.clone()).or_default().push(event);
+        match by_call.get_mut(&event.call_id) {
+            Some(events) => events.push(event),
+            None => {
+                by_call.insert(event.call_id.clone(), vec![event]);
+            }
+        }
     }
     let mut by_partition: HashMap<usize, Vec<Told>> = HashMap::new();
     for (call_id, events) in by_call {

@@ -69,7 +69,11 @@ impl Repository {
             batch.put_for(name, request.encode_to_vec(), Expect::Absent, self.request_retention);
         }
         let position = Position::of(call.create_ms, &call.call_id);
-        self.put_listing(&mut batch, &position, before.map(Summary::of).as_ref(), &Summary::of(call), now);
+        let old = before.map(Summary::of);
+        if self.put_listing(&mut batch, &position, old.as_ref(), &Summary::of(call)) {
+            let forget = names::due_forget(position.as_str());
+            batch.due_add(DUE, forget, now + self.ended_retention, "");
+        }
         let old_edges = before.map(edges_of).unwrap_or_default();
         let new_edges = if change.finished { BTreeSet::new() } else { edges_of(call) };
         put_edges(&mut batch, call_id, &old_edges, &new_edges);
@@ -107,29 +111,26 @@ impl Repository {
         }
     }
 
+    /// True when this is its end: then it is to be forgotten after a time.
     pub(super) fn put_listing(
         &self,
         batch: &mut Batch,
         position: &Position,
         old: Option<&Summary>,
         new: &Summary,
-        now: SystemTime,
-    ) {
+    ) -> bool {
         if old == Some(new) {
-            return;
+            return false;
         }
         if !new.is_ended() {
             batch.index_add(names::LIVE, position.as_str(), new.encode_to_vec());
-            return;
+            return false;
         }
         if old.is_some_and(|old| !old.is_ended()) {
             batch.index_remove(names::LIVE, position.as_str());
         }
-        if !old.is_some_and(Summary::is_ended) {
-            let forget = names::due_forget(position.as_str());
-            batch.due_add(DUE, forget, now + self.ended_retention, "");
-        }
         batch.index_add(names::ENDED, position.as_str(), new.encode_to_vec());
+        !old.is_some_and(Summary::is_ended)
     }
 }
 

@@ -1,16 +1,19 @@
 //! Events of calls as the log keeps them. What happens to a call in one commit is one entry, in which events with the same state of
-//! the call share it: most of an event is that state.
+//! the call share it: most of an event is that state. Several proxied calls of a commit, each told as a [`Story`], share an entry.
 
 use cluster_api::callcontrol::v1 as wire;
 use prost::Message as _;
 use store::{Batch, Cursor, LogEntry, StoreError};
 
 use super::names::EVENTS;
+use super::story::Story;
 
 /// Events of one entry at most.
 const MOST: usize = 64;
 /// Octets of events after which an entry takes no further one: it stays far below what the store takes as one value.
 const LARGE: usize = 128 << 10;
+/// Octets of stories after which an entry takes no further one. The log is bounded by its entries: this is what bounds its memory.
+const LARGE_STORIES: usize = 4 << 10;
 
 /// The events of an entry that tells of several; an entry that tells of one is that event.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -24,6 +27,41 @@ struct Together {
     /// States of the call.
     #[prost(message, repeated, tag = "3")]
     states: Vec<wire::Call>,
+    /// What is told of proxied calls.
+    #[prost(message, repeated, tag = "4")]
+    stories: Vec<Story>,
+}
+
+/// Adds the stories of several calls to what is committed.
+pub(super) fn append_stories(batch: &mut Batch, stories: Vec<Story>) -> Result<(), StoreError> {
+    let mut entry = Together::default();
+    let mut octets = 0;
+    for story in stories {
+        if octets >= LARGE_STORIES || entry.stories.len() >= MOST {
+            append_together(batch, std::mem::take(&mut entry))?;
+            octets = 0;
+        }
+        octets += story.encoded_len();
+        entry.stories.push(story);
+    }
+    append_together(batch, entry)
+}
+
+fn append_together(batch: &mut Batch, together: Together) -> Result<(), StoreError> {
+    let count: usize = together.stories.iter().map(Story::len).sum();
+    match u16::try_from(count).unwrap_or(u16::MAX) {
+        0 => {}
+        // An entry that tells of one thing is that event.
+        1 => {
+            for event in together.all()? {
+                batch.log_append(EVENTS, event.encode_to_vec());
+            }
+        }
+        count => {
+            batch.log_append_many(EVENTS, together.encode_to_vec(), count);
+        }
+    }
+    Ok(())
 }
 
 /// Adds the events of one call to what is committed, in order.
@@ -59,32 +97,42 @@ fn append_entry(batch: &mut Batch, events: Vec<wire::CallEvent>) {
 /// # Errors
 /// [`StoreError::Corrupt`] when they cannot be read.
 pub fn read(entry: LogEntry) -> Result<Vec<(Cursor, wire::CallEvent)>, StoreError> {
-    let corrupt = |reason: String| StoreError::Corrupt { reason };
-    let unreadable = |error: prost::DecodeError| corrupt(error.to_string());
     let LogEntry { cursor, count, entry } = entry;
     if count == 1 {
         return Ok(vec![(cursor, wire::CallEvent::decode(entry).map_err(unreadable)?)]);
     }
-    let Together { events, state_of, states } = Together::decode(entry).map_err(unreadable)?;
-    if events.len() != usize::from(count) || state_of.len() != events.len() {
-        return Err(corrupt("an entry of the event log tells of more or less than it says".to_owned()));
+    let events = Together::decode(entry).map_err(unreadable)?.all()?;
+    if events.len() != usize::from(count) {
+        return Err(unreadable("an entry of the event log tells of more or less than it says"));
     }
     let before = cursor.number.saturating_sub(u64::from(count));
-    let numbered = (before + 1..).zip(events).zip(state_of);
-    let whole = numbered.map(|((number, mut event), state)| {
-        event.call = match usize::try_from(state).unwrap_or(usize::MAX).checked_sub(1) {
-            None => None,
-            Some(state) => {
-                let state = states.get(state);
-                Some(state.cloned().ok_or_else(|| corrupt("an event without its call".to_owned()))?)
-            }
-        };
-        Ok((Cursor { number, ..cursor }, event))
-    });
-    whole.collect()
+    let places = (before + 1..).map(|number| Cursor { number, ..cursor });
+    Ok(places.zip(events).collect())
+}
+
+fn unreadable(why: impl ToString) -> StoreError {
+    StoreError::Corrupt { reason: why.to_string() }
 }
 
 impl Together {
+    /// Its events, each with the call.
+    fn all(self) -> Result<Vec<wire::CallEvent>, StoreError> {
+        let Together { mut events, state_of, states, stories } = self;
+        if state_of.len() != events.len() {
+            return Err(unreadable("an entry of the event log has events without a state, or too many"));
+        }
+        for (event, state) in events.iter_mut().zip(state_of) {
+            if let Some(state) = usize::try_from(state).unwrap_or(usize::MAX).checked_sub(1) {
+                let state = states.get(state).ok_or_else(|| unreadable("an event without its call"))?;
+                event.call = Some(state.clone());
+            }
+        }
+        for story in stories {
+            events.extend(story.events().map_err(unreadable)?);
+        }
+        Ok(events)
+    }
+
     fn add(&mut self, mut event: wire::CallEvent) {
         if let Some(call) = event.call.take() {
             if self.states.last() != Some(&call) {
@@ -162,7 +210,12 @@ mod tests {
         assert!(matches!(read(entry), Err(StoreError::Corrupt { .. })));
         let state_of = vec![2];
         let states = vec![wire::Call::default()];
-        let together = Together { events: vec![event("a", None); 2], state_of: [1, 2].into(), states };
+        let together = Together {
+            events: vec![event("a", None); 2],
+            state_of: [1, 2].into(),
+            states,
+            ..Together::default()
+        };
         let entry = |together: &Together| LogEntry {
             cursor: Cursor { millis: 7, number: 2 },
             count: 2,

@@ -8,27 +8,29 @@
 //! | index `live`, `ended`       | calls by [`Position`], newest first, with a [`Summary`]                                 |
 //! | index `edge/EDGE/EPOCH`     | calls that depend on this life of an edge                                               |
 //! | index `edges`               | the lives of edges for which there is such an index                                     |
-//! | queue `due`                 | `t/CALL` the engine's timer, `o/CALL` effects not carried yet, `x/…` an ended call to be dropped from its index, `l/EDGE/EPOCH` a lost edge |
-//! | log `events`                | call events in their public form; those of one call and commit are one entry ([`events`]) |
+//! | queue `due`                 | `t/CALL` the engine's timer, `o/CALL` effects not carried yet, `x/…` an ended call to be dropped from its index, `y/…` several that ended in one commit, `l/EDGE/EPOCH` a lost edge |
+//! | log `events`                | call events; those of one call and commit are one entry, and those of several proxied calls ([`events`], [`story`]) |
 //!
 //! A call id ends with the number of its partition, so that a call and the request id that made it commit together.
 
 mod change;
 mod events;
 mod filter;
+mod forgetting;
 mod listing;
 mod merge;
 mod names;
 mod proxied;
 mod requests;
 mod stored;
+mod story;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ambient::Entropy;
 use parking_lot::Mutex;
-use store::{Cursor, Partition, Partitions, Store, StoreError};
+use store::{Cursor, Due, Partition, Partitions, Store, StoreError};
 
 pub use self::change::Change;
 pub use self::events::read as read_events;
@@ -38,11 +40,14 @@ pub use self::names::{DUE, DueWork, EVENTS};
 pub use self::proxied::{CALLS_AT_ONCE, ProxiedChange};
 pub use self::requests::RequestUse;
 pub use self::stored::{Known, Loaded};
+pub use self::story::{Happened, Teller};
 use crate::config::Config;
 use crate::edges::EdgeLife;
 
 /// How old a look at the end of an event log may be: short against the time in which the log drops its oldest entries.
 const RECENT: Duration = Duration::from_secs(5);
+/// Operations of a commit that forgets, after which it takes no further claim: a claim is about [`CALLS_AT_ONCE`] calls at most.
+const FORGOTTEN_AT_ONCE: usize = 200;
 
 /// The calls in the store.
 pub struct Repository {
@@ -84,10 +89,8 @@ impl Repository {
         let count = self.partitions().len();
         let named = call_id.rsplit_once('-').and_then(|(_, number)| usize::from_str_radix(number, 16).ok());
         // Ids made elsewhere (calls that edges proxy) carry no number: they are spread by hash.
-        named.filter(|number| *number < count && names::is_own_id(call_id)).unwrap_or_else(|| {
-            let partition = self.partitions.of(call_id);
-            self.partitions().iter().position(|each| each == partition).unwrap_or(0)
-        })
+        let named = named.filter(|number| *number < count && names::is_own_id(call_id));
+        named.unwrap_or_else(|| self.partitions.number_of(call_id))
     }
 
     /// The partition in which a call lives.
@@ -105,9 +108,7 @@ impl Repository {
         let unique =
             uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().simple().to_string();
         let key = if request_id.is_empty() { &unique } else { request_id };
-        let partition = self.partitions.of(key);
-        let number = self.partitions().iter().position(|each| each == partition).unwrap_or(0);
-        names::own_id(&unique, number)
+        names::own_id(&unique, self.partitions.number_of(key))
     }
 
     /// The store's time.
@@ -164,19 +165,34 @@ impl Repository {
         self.store.commit(batch).await.map(drop)
     }
 
-    /// Drops ended calls from the index: their positions, at most a hundred.
+    /// Drops ended calls from the index: those that these claims are about. How many they are.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn forget_ended(&self, partition: &Partition, positions: &[&str]) -> Result<(), StoreError> {
-        let mut batch = store::Batch::new(partition);
-        for position in positions {
-            batch.index_remove(names::ENDED, *position);
+    pub async fn forget_ended(&self, partition: &Partition, claimed: &[Due]) -> Result<usize, StoreError> {
+        // What cannot be read was written by a later version.
+        let readable = claimed.iter().filter_map(|due| Some((due, forgetting::positions(due)?)));
+        let mut readable = readable.peekable();
+        let mut count = 0;
+        while readable.peek().is_some() {
+            let (mut forgotten, mut done) = (Vec::new(), Vec::new());
+            while let Some((due, positions)) =
+                readable.next_if(|_| forgotten.len() + done.len() < FORGOTTEN_AT_ONCE)
+            {
+                forgotten.extend(positions);
+                done.push(due.id.as_str());
+            }
+            count += forgotten.len();
+            let mut batch = store::Batch::new(partition);
+            for position in forgotten {
+                batch.index_remove(names::ENDED, position);
+            }
+            for id in done {
+                batch.due_remove(DUE, id);
+            }
+            self.store.commit(batch).await?;
         }
-        for position in positions {
-            batch.due_remove(DUE, names::due_forget(position));
-        }
-        self.store.commit(batch).await.map(drop)
+        Ok(count)
     }
 
     /// The lives of edges on which calls of a partition depend or depended.

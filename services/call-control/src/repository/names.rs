@@ -19,6 +19,8 @@ pub enum DueWork<'a> {
     Effects(&'a str),
     /// The ended call at this position is to be dropped from its index.
     Forget(&'a str),
+    /// Several ended calls are to be dropped from the index: the payload says which.
+    ForgetAll,
     /// The calls on this edge are to be told that it is lost.
     LostEdge(EdgeLife),
 }
@@ -31,6 +33,7 @@ impl DueWork<'_> {
             "t" => Some(DueWork::Timer(rest)),
             "o" => Some(DueWork::Effects(rest)),
             "x" => Some(DueWork::Forget(rest)),
+            "y" => Some(DueWork::ForgetAll),
             "l" => parse_edge(rest).map(DueWork::LostEdge),
             _ => None,
         }
@@ -55,6 +58,11 @@ pub(super) fn due_effects(call_id: &str) -> String {
 
 pub(super) fn due_forget(position: &str) -> String {
     format!("x/{position}")
+}
+
+/// Named after the first of them.
+pub(super) fn due_forget_all(position: &str) -> String {
+    format!("y/{position}")
 }
 
 pub(super) fn due_lost(edge: &EdgeLife) -> String {
@@ -99,6 +107,7 @@ mod tests {
         assert_eq!(DueWork::parse(&due_timer("c-1")), Some(DueWork::Timer("c-1")));
         assert_eq!(DueWork::parse(&due_effects("c-1")), Some(DueWork::Effects("c-1")));
         assert_eq!(DueWork::parse(&due_forget("0f/c-1")), Some(DueWork::Forget("0f/c-1")));
+        assert_eq!(DueWork::parse(&due_forget_all("0f/c-1")), Some(DueWork::ForgetAll));
         assert_eq!(DueWork::parse(&due_lost(&edge)), Some(DueWork::LostEdge(edge)));
         assert_eq!(DueWork::parse("z/of a later version"), None);
     }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use cluster_api::callcontrol::v1 as wire;
 use prost::Message as _;
 use store::{Batch, Cursor, Expect, Op, StoreError};
 
@@ -13,7 +12,8 @@ use super::listing::{Position, Summary};
 use super::names::{self, DUE};
 use super::requests::RequestUse;
 use super::stored::{self, Head, Known, Loaded};
-use super::{Repository, events};
+use super::story::{Story, Teller};
+use super::{Repository, events, forgetting};
 use crate::proxied::call::ProxiedCall;
 
 /// Calls of one commit at most: with ten operations each, within what the store takes as one batch.
@@ -26,8 +26,8 @@ pub struct ProxiedChange<'a> {
     pub before: Option<&'a Loaded>,
     /// The call after.
     pub call: ProxiedCall,
-    /// What the application learns, in order.
-    pub events: Vec<wire::CallEvent>,
+    /// What the application learns.
+    pub told: Teller,
     /// The request id that is used by this change.
     pub request: Option<&'a RequestUse>,
 }
@@ -71,9 +71,13 @@ impl Repository {
             false => None,
         };
         let mut batch = Batch::new(&self.partitions()[number]);
+        let mut together =
+            Together { begin, now, stories: Vec::with_capacity(changes.len()), ended: Vec::new() };
         for change in changes {
-            self.put_proxied(&mut batch, change, begin, now);
+            self.put_proxied(&mut batch, change, &mut together);
         }
+        forgetting::forget_later(&mut batch, together.ended, now + self.ended_retention);
+        events::append_stories(&mut batch, together.stories)?;
         // Side by side, the store does what concerns one index or queue at once. Calls do not share members, so only the order
         // of what happens to one call counts, and that within one index or queue.
         batch.ops.sort_by(|a, b| place(a).cmp(&place(b)));
@@ -83,22 +87,15 @@ impl Repository {
         Ok(())
     }
 
-    fn put_proxied(
-        &self,
-        batch: &mut Batch,
-        change: ProxiedChange<'_>,
-        begin: Option<Cursor>,
-        now: SystemTime,
-    ) {
-        let ProxiedChange { before, mut call, mut events, request } = change;
+    fn put_proxied(&self, batch: &mut Batch, change: ProxiedChange<'_>, together: &mut Together) {
+        let ProxiedChange { before, mut call, told, request } = change;
+        let Together { begin, now, .. } = *together;
         let revision = before.map_or(0, |before| before.revision) + 1;
         let head = Head { revision, begin: before.map_or(begin, |before| before.begin) };
         let old = before.map(|before| Summary::of_public(&before.public()));
         let new = Summary::of_public(&call.call);
         call.call.etag = revision.to_string();
-        for public in events.iter_mut().filter_map(|event| event.call.as_mut()) {
-            public.etag.clone_from(&call.call.etag);
-        }
+        together.stories.extend(told.end(&call.call.etag));
         let call_id = call.call.call_id.clone();
         let position = Position::of(crate::wire::moment(call.call.create_time.as_ref()).millis(), &call_id);
         let expect = before.map_or(Expect::Absent, |before| Expect::Version(before.version));
@@ -121,9 +118,20 @@ impl Repository {
             let name = names::request(&request.request_id);
             batch.put_for(name, request.encode_to_vec(), Expect::Absent, self.request_retention);
         }
-        self.put_listing(batch, &position, old.as_ref(), &new, now);
-        events::append(batch, events);
+        if self.put_listing(batch, &position, old.as_ref(), &new) {
+            together.ended.push(position.as_str().to_owned());
+        }
     }
+}
+
+/// What the calls of a commit share.
+struct Together {
+    /// Where the log is read from for calls that begin now.
+    begin: Option<Cursor>,
+    now: SystemTime,
+    stories: Vec<Story>,
+    /// Positions of those that end.
+    ended: Vec<String>,
 }
 
 /// Where an operation stands in a batch: by what it changes. Entries of a log keep their order.

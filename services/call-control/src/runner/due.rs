@@ -44,7 +44,8 @@ impl Runner {
             }
         };
         let count = claimed.len();
-        let is_forgetting = |due: &Due| matches!(DueWork::parse(&due.id), Some(DueWork::Forget(_)));
+        let is_forgetting =
+            |due: &Due| matches!(DueWork::parse(&due.id), Some(DueWork::Forget(_) | DueWork::ForgetAll));
         let (forgotten, others): (Vec<_>, Vec<_>) = claimed.into_iter().partition(is_forgetting);
         if !forgotten.is_empty() {
             let (runner, partition) = (Arc::clone(self), partition.clone());
@@ -63,15 +64,9 @@ impl Runner {
 
     /// Drops ended calls from the index: all that one claim found at once.
     async fn forget(&self, partition: &Partition, claimed: &[Due]) {
-        let position = |due: &'_ Due| match DueWork::parse(&due.id) {
-            Some(DueWork::Forget(position)) => Some(position.to_owned()),
-            _ => None,
-        };
-        let positions: Vec<_> = claimed.iter().filter_map(position).collect();
-        let positions: Vec<_> = positions.iter().map(String::as_str).collect();
-        self.counts.due.with_label_values(&["forget"]).inc_by(positions.len() as u64);
-        if let Err(error) = self.repository.forget_ended(partition, &positions).await {
-            tracing::debug!(%error, "ended calls are left to the next claim");
+        match self.repository.forget_ended(partition, claimed).await {
+            Ok(count) => self.counts.due.with_label_values(&["forget"]).inc_by(count as u64),
+            Err(error) => tracing::debug!(%error, "ended calls are left to the next claim"),
         }
     }
 
@@ -84,7 +79,7 @@ impl Runner {
                 self.tell_lost(partition, &edge).await
             }
             // Of a later version: its replicas will claim it. Ended calls are forgotten together.
-            None | Some(DueWork::Forget(_)) => Ok(()),
+            None | Some(DueWork::Forget(_) | DueWork::ForgetAll) => Ok(()),
         };
         if let Err(error) = result {
             tracing::debug!(%error, due_id, "due work is left to the next claim");
