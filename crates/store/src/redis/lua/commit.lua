@@ -10,11 +10,6 @@
 -- payload of a due entry is preceded by its claim token in 16 digits, 0 when unclaimed.
 -- Returns {1, version, cursor, ...}, or {0} when an expectation fails.
 
-local function holds(key, expect)
-  if expect == '*' then return true end
-  if expect == '-' then return redis.call('EXISTS', key) == 0 end
-  return redis.call('GETRANGE', key, 0, 15) == expect
-end
 
 local keys_of = { P = 1, D = 1, C = 1, I = 2, i = 2, Q = 2, q = 2, r = 2, L = 1 }
 local args_of = { P = 3, D = 1, C = 1, q = 2, L = 3 }
@@ -26,16 +21,23 @@ local function behind(op, a)
 end
 
 local k, a = 2, 4
+local absent = {}
 while ARGV[a] do
   local op = ARGV[a]
   if op == 'P' or op == 'D' or op == 'C' then
-    if not holds(KEYS[k], ARGV[a + 1]) then return { 0 } end
+    local expect = ARGV[a + 1]
+    if expect == '-' then
+      absent[#absent + 1] = KEYS[k]
+    elseif expect ~= '*' and redis.call('GETRANGE', KEYS[k], 0, 15) ~= expect then
+      return { 0 }
+    end
   elseif op == 'q' and ARGV[a + 2] ~= '*' then
     local claimed = redis.call('HGET', KEYS[k + 1], ARGV[a + 1])
     if not claimed or string.sub(claimed, 1, 16) ~= ARGV[a + 2] then return { 0 } end
   end
   k, a = k + keys_of[op], behind(op, a)
 end
+if #absent > 0 and redis.call('EXISTS', unpack(absent)) > 0 then return { 0 } end
 
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
