@@ -1,14 +1,24 @@
 //! Which hosts and domains are this proxy's own.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use sip_message::{Scheme, Uri};
 
 /// The names and addresses under which this proxy is reached, and the domains it is responsible for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Own {
-    addresses: HashSet<(String, u16)>,
-    domains: HashSet<String>,
+    /// By port.
+    addresses: HashMap<u16, Hosts>,
+    domains: Hosts,
+}
+
+/// Hosts compare without case and without the dot of the root; an address however it is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Hosts {
+    addresses: HashSet<IpAddr>,
+    names: HashSet<String>,
 }
 
 impl Own {
@@ -19,27 +29,24 @@ impl Own {
 
     /// Adds a host and port that lead here.
     pub fn add_address(&mut self, host: &str, port: u16) -> &mut Self {
-        self.addresses.insert((normal(host), port));
+        self.addresses.entry(port).or_default().add(host);
         self
     }
 
     /// Adds a domain that is served here.
     pub fn add_domain(&mut self, domain: &str) -> &mut Self {
-        self.domains.insert(normal(domain));
+        self.domains.add(domain);
         self
     }
 
     /// Is this domain served here?
     pub fn serves(&self, host: &str) -> bool {
-        if self.domains.contains(host) {
-            return true;
-        }
-        self.domains.contains(&normal(host))
+        self.domains.has(host)
     }
 
     /// Does this host and port lead here?
     pub fn is_address(&self, host: &str, port: u16) -> bool {
-        self.addresses.contains(&(normal(host), port))
+        self.addresses.get(&port).is_some_and(|hosts| hosts.has(host))
     }
 
     /// Does the URI name this proxy: one of its addresses, or a served domain without a foreign port?
@@ -61,11 +68,28 @@ impl Own {
     }
 }
 
-/// Hosts compare without case and without the dot of the root; an IPv6 address in its shortest form.
-fn normal(host: &str) -> String {
-    match sip_message::host_ip(host) {
-        Some(ip) => ip.to_string(),
-        None => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+impl Hosts {
+    fn add(&mut self, host: &str) {
+        match sip_message::host_ip(host) {
+            Some(address) => self.addresses.insert(address),
+            None => self.names.insert(normal(host).into_owned()),
+        };
+    }
+
+    fn has(&self, host: &str) -> bool {
+        match sip_message::host_ip(host) {
+            Some(address) => self.addresses.contains(&address),
+            None => !self.names.is_empty() && self.names.contains(&*normal(host)),
+        }
+    }
+}
+
+/// Most are written so already.
+fn normal(name: &str) -> Cow<'_, str> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match name.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        true => name.to_ascii_lowercase().into(),
+        false => name.into(),
     }
 }
 
