@@ -165,6 +165,11 @@ impl<U: TransactionUser> Context<'_, U> {
         self.core.transactions.respond_and_forget(key, &response)
     }
 
+    /// Forgets a request without an answer.
+    pub fn forget(&mut self, key: ServerKey) {
+        self.core.transactions.forget(key);
+    }
+
     /// Sends a message outside any transaction: the ACK for a 2xx, a CANCEL forwarded statelessly, a response to a
     /// request for which there was no room.
     pub fn send_statelessly(&mut self, message: &Message, to: Hop) {

@@ -15,6 +15,9 @@ use crate::flow::FlowView;
 use crate::hop::{Arrival, FlowId, Hop, Transport};
 use crate::names::Names;
 
+/// How many times as long as a request by datagrams its refusal may be.
+const AMPLIFIED: usize = 3;
+
 /// How bytes reached us.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
@@ -141,14 +144,31 @@ fn refuse(
     let hop = reply_hop(&via, way);
     // MSG-13: a tag that is the same for each repetition of the request, because nothing is remembered of it.
     let tag = format!("{:016x}", tags.hash_one((via.branch, from, call_id)));
-    let response = explained(ResponseBuilder::to(message, status), fault);
-    let response = match response.clone().to_tag(&tag) {
-        Ok(tagged) => tagged.build(),
-        Err(_) => response.build(),
+    let answer = |response: ResponseBuilder<'_>| {
+        let response = match response.clone().to_tag(&tag) {
+            Ok(tagged) => tagged.build(),
+            Err(_) => response.build(),
+        };
+        let marked = response.edit().mark_received(way.source.ip(), way.source.port()).finish();
+        marked.unwrap_or(response).bytes().clone()
     };
-    let marked = response.edit().mark_received(way.source.ip(), way.source.port()).finish();
-    counters.malformed_answered.one_more();
-    Verdict::Answer(marked.unwrap_or(response).bytes().clone(), hop)
+    // Whose address it came from nobody knows: the answer is as much longer as that allows, and what is no phone's request gets none.
+    let most = match hop {
+        Hop::Udp { .. } => AMPLIFIED * message.bytes().len(),
+        Hop::Flow(_) => usize::MAX,
+    };
+    let plain = ResponseBuilder::to(message, status);
+    let answers = [explained(plain.clone(), fault), plain].map(answer);
+    match answers.into_iter().find(|answer| answer.len() <= most) {
+        Some(answer) => {
+            counters.malformed_answered.one_more();
+            Verdict::Answer(answer, hop)
+        }
+        None => {
+            counters.malformed_unanswered.one_more();
+            Verdict::Drop
+        }
+    }
 }
 
 /// The answer with what was wrong, for the person who looks at it: RFC 3261 21.4.1 wants the syntax problem in the reason phrase, 20.43 has

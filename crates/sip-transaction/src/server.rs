@@ -222,6 +222,13 @@ impl<H: Copy> ServerSide<H> {
         Ok(())
     }
 
+    /// Lets go of a request that is not answered.
+    pub(crate) fn forget(&mut self, key: ServerKey, outputs: &mut VecDeque<Output<H>>) {
+        if self.pool.remove(key.0).is_some() {
+            outputs.push_back(Output::Ended { key: Key::Server(key) });
+        }
+    }
+
     pub(crate) fn handle_transport_error(
         &mut self,
         now: Instant,

@@ -177,6 +177,11 @@ impl<H: Copy> Transactions<H> {
         self.servers.respond_and_forget(key, response.bytes().clone(), &mut self.outputs)
     }
 
+    /// Forgets a request without an answer: repetitions of it will look new.
+    pub fn forget(&mut self, key: ServerKey) {
+        self.servers.forget(key, &mut self.outputs);
+    }
+
     /// Sends what a server transaction still has to send another way. RFC 3261 18.2.2
     pub fn move_server(&mut self, key: ServerKey, hop: H) {
         self.servers.set_hop(key, hop);

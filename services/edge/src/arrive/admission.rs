@@ -26,7 +26,8 @@ impl Edge {
     ) {
         self.meters.request(&request.method());
         if let Err(refused) = self.admit(cx, key, request, arrival) {
-            self.reject(cx, key, &refused.request, &refused.reject);
+            // Nobody has been asked about its sender.
+            self.refuse(cx, key, &refused.request, &refused.reject, true);
         }
     }
 
@@ -154,14 +155,23 @@ impl Edge {
 
     /// Answers a request without success.
     pub(crate) fn reject(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: &Message, reject: &Reject) {
+        self.refuse(cx, key, request, reject, false);
+    }
+
+    fn refuse(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: &Message, reject: &Reject, is_once: bool) {
         self.servers.remove(&key);
         self.meters.rejects.with_label_values(&[reject.label()]).inc();
         self.ring.note(request, || why::rejected(request, reject));
         let headers = reject.headers(request);
-        let pairs = headers.iter().map(|(id, value)| (id.as_str(), value.as_str()));
+        let pairs: Vec<_> = headers.iter().map(|(id, value)| (id.as_str(), value.as_str())).collect();
         let reason = reject.reason().unwrap_or_default();
-        match self.tags.answer(request, reject.status(), &reason, pairs) {
-            Ok(response) => self.respond(cx, key, response),
+        let room = Self::room(cx, key, request);
+        match self.answer_within(room, request, (reject.status(), &reason), &pairs) {
+            Ok(Some(response)) if is_once && Self::is_answered_once(cx, key, request) => {
+                self.respond_once(cx, key, response);
+            }
+            Ok(Some(response)) => self.respond(cx, key, response),
+            Ok(None) => self.stay_silent(cx, key),
             Err(_) => self.meters.dropped.with_label_values(&["response"]).inc(),
         }
     }
@@ -173,10 +183,18 @@ impl Edge {
         }
     }
 
+    /// Sends an answer of ours and forgets the request: each repetition of it is answered anew.
+    pub(crate) fn respond_once(&mut self, cx: &mut Cx<'_>, key: ServerKey, response: Message) {
+        if cx.respond_and_forget(key, response).is_err() {
+            self.meters.dropped.with_label_values(&["response"]).inc();
+        }
+    }
+
     /// The table of server transactions is full: one 503, of which nothing is remembered.
     pub(crate) fn refuse_overflow(&mut self, cx: &mut Cx<'_>, request: &Message, arrival: &Arrival) {
         self.meters.rejects.with_label_values(&[Reject::Full.label()]).inc();
-        if let Ok(response) = self.tags.answer(request, Reject::Full.status(), "", []) {
+        let room = Self::room_by(arrival.hop, request);
+        if let Ok(Some(response)) = self.answer_within(room, request, (Reject::Full.status(), ""), &[]) {
             cx.send_statelessly(&response, arrival.hop);
         }
     }
@@ -191,9 +209,10 @@ impl Edge {
             return Err(Refused::new(request, reject));
         }
         let headers = options::headers();
-        let pairs = headers.iter().map(|(id, value)| (id.as_str(), *value));
-        match self.tags.answer(&request, 200, "", pairs) {
-            Ok(response) => self.respond(cx, key, response),
+        let pairs = headers.map(|(id, value)| (id.as_str(), value));
+        match self.answer_within(Self::room(cx, key, &request), &request, (200, ""), &pairs) {
+            Ok(Some(response)) => self.respond(cx, key, response),
+            Ok(None) => self.stay_silent(cx, key),
             Err(_) => return Err(Refused::new(request, Reject::Internal)),
         }
         Ok(())

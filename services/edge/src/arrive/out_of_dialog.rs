@@ -67,20 +67,22 @@ impl Edge {
         };
         self.meters.plans.with_label_values(&[label(&plan)]).inc();
         self.ring.note(&pending.request, || why::planned(&plan, &response.identity));
+        let is_known = self.is_known(&pending, &response.identity);
         match plan {
             Plan::Challenge(challenge) => self.challenge(cx, &pending, &challenge),
             Plan::Refuse(refuse) => {
                 let status = refuse.status.clamp(400, 699) as u16;
-                self.conclude(cx, &pending, status, &refuse.reason, pairs(&refuse.headers));
+                let answer = (status, refuse.reason.as_str());
+                self.conclude(cx, &pending, answer, is_known, pairs(&refuse.headers));
             }
             Plan::Redirect(redirect) => {
                 let status = redirect.status.clamp(300, 399) as u16;
                 let contacts = redirect.contacts.iter().map(|contact| ("Contact", contact.as_str()));
-                self.conclude(cx, &pending, status, "", contacts);
+                self.conclude(cx, &pending, (status, ""), is_known, contacts);
             }
             // It would have passed but for its sender's name or its dialog's age, and its sender is known now. RFC 4916, PXY-27
             Plan::Fork(_) | Plan::Relay(_)
-                if self.is_known(&pending, &response.identity)
+                if is_known
                     && in_dialog(&pending.request)
                     && self.is_along_dialog(&pending.request, &pending.arrived) =>
             {
@@ -88,7 +90,7 @@ impl Edge {
             }
             // A Route further on is obeyed, but only for somebody we know: we relay for nobody else. PXY-27
             Plan::Fork(_) if pending.arrived.next_route.is_some() => {
-                if !self.is_known(&pending, &response.identity) {
+                if !is_known {
                     return self.reject(cx, pending.key, &pending.request, &Reject::RelayingDenied);
                 }
                 self.fork_to(cx, pending, vec![plan::only(Target::of_uri(None))], false);
@@ -170,14 +172,13 @@ impl Edge {
     // RFC 3261 22.3; the sender has not shown that it owns its address: nothing is remembered of it (26.3.2.4).
     fn challenge(&mut self, cx: &mut Cx<'_>, pending: &Pending, challenge: &api::Challenge) {
         self.servers.remove(&pending.key);
-        let headers = challenge.challenges.iter().map(|value| ("Proxy-Authenticate", value.as_str()));
-        let sent = self
-            .tags
-            .answer(&pending.request, 407, "", headers)
-            .ok()
-            .map(|response| cx.respond_and_forget(pending.key, response));
-        if !matches!(sent, Some(Ok(()))) {
-            self.meters.dropped.with_label_values(&["response"]).inc();
+        let value = |value| ("Proxy-Authenticate", String::as_str(value));
+        let headers: Vec<_> = challenge.challenges.iter().map(value).collect();
+        let room = Self::room(cx, pending.key, &pending.request);
+        match self.answer_within(room, &pending.request, (407, ""), &headers) {
+            Ok(Some(response)) => self.respond_once(cx, pending.key, response),
+            Ok(None) => self.stay_silent(cx, pending.key),
+            Err(_) => self.meters.dropped.with_label_values(&["response"]).inc(),
         }
     }
 
@@ -185,15 +186,23 @@ impl Edge {
         &mut self,
         cx: &mut Cx<'_>,
         pending: &Pending,
-        status: u16,
-        reason: &str,
+        (status, reason): (u16, &str),
+        is_known: bool,
         headers: impl Iterator<Item = (&'h str, &'h str)>,
     ) {
-        match self.tags.answer(&pending.request, status, reason, headers) {
-            Ok(response) => {
-                self.servers.remove(&pending.key);
-                self.respond(cx, pending.key, response);
+        let (request, key) = (&pending.request, pending.key);
+        let headers: Vec<_> = headers.collect();
+        let room = if is_known { usize::MAX } else { Self::room(cx, key, request) };
+        match self.answer_within(room, request, (status, reason), &headers) {
+            Ok(Some(response)) => {
+                self.servers.remove(&key);
+                if !is_known && Self::is_answered_once(cx, key, request) {
+                    self.respond_once(cx, key, response);
+                } else {
+                    self.respond(cx, key, response);
+                }
             }
+            Ok(None) => self.stay_silent(cx, key),
             Err(_) => self.reject(cx, pending.key, &pending.request, &Reject::Internal),
         }
     }

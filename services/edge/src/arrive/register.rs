@@ -79,12 +79,27 @@ impl Edge {
         if self.servers.get(&key) != Some(&ServerUse::Deciding) {
             return;
         }
-        let Ok(decision) = result else {
+        let Ok(mut decision) = result else {
             return self.reject(cx, key, &request, &self.decision_unavailable());
         };
         self.ring.note(&request, || why::registered(&decision));
         let service_route = self.service_route(cx, key, &request, &decision);
-        match self.register_response(&request, &decision, service_route.as_deref(), timer) {
+        let response = self.register_response(&request, &decision, service_route.as_deref(), timer);
+        // What is told to who has proved nothing is no longer than what he said allows.
+        let room = if decision.status == 200 { usize::MAX } else { Self::room(cx, key, &request) };
+        let fits = |response: &Written| response.bytes().len() <= room;
+        let response = match response {
+            Some(long) if !fits(&long) => {
+                decision.challenges.truncate(1);
+                decision.reason.clear();
+                match self.register_response(&request, &decision, None, None).filter(fits) {
+                    Some(short) => Some(short),
+                    None => return self.stay_silent(cx, key),
+                }
+            }
+            response => response,
+        };
+        match response {
             Some(response) => {
                 self.servers.remove(&key);
                 // The sender of a request that is challenged has not shown that it owns its address.

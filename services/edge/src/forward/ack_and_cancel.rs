@@ -91,15 +91,17 @@ impl Edge {
     fn refuse_foreign_cancel(&mut self, cx: &mut Cx<'_>, key: ServerKey, cancel: &Message) {
         self.meters.astray_cancels.with_label_values(&["foreign"]).inc();
         let status = Reject::DoesNotExist.status();
-        let answer = self.tags.answer(cancel, status, "", []).ok();
-        if answer.is_none_or(|answer| cx.respond_and_forget(key, answer).is_err()) {
-            self.meters.dropped.with_label_values(&["response"]).inc();
+        match self.answer_within(Self::room(cx, key, cancel), cancel, (status, ""), &[]) {
+            Ok(Some(answer)) => self.respond_once(cx, key, answer),
+            Ok(None) => self.stay_silent(cx, key),
+            Err(_) => self.meters.dropped.with_label_values(&["response"]).inc(),
         }
     }
 
     pub(super) fn confirm_cancel(&mut self, cx: &mut Cx<'_>, key: ServerKey, cancel: &Message) {
-        match self.tags.answer(cancel, 200, "", []) {
-            Ok(response) => self.respond(cx, key, response),
+        match self.answer_within(Self::room(cx, key, cancel), cancel, (200, ""), &[]) {
+            Ok(Some(response)) => self.respond(cx, key, response),
+            Ok(None) => self.stay_silent(cx, key),
             Err(_) => self.meters.dropped.with_label_values(&["response"]).inc(),
         }
     }

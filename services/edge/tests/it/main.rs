@@ -1,6 +1,7 @@
 //! One edge on real UDP and TCP sockets, between scripted peers, with the other services played by the tests.
 
 mod absent_callers;
+mod amplification;
 mod anchored;
 mod astray_cancel;
 mod bounds;
