@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sip_message::{HeaderId, Limits, Message};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
 /// How long a peer waits for what must come. Only a failing test waits that long.
@@ -25,6 +25,16 @@ impl Peer {
     pub(crate) async fn unbound() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("loopback has a free port");
         Self { edge: socket.local_addr().expect("the socket is bound"), socket }
+    }
+
+    /// A peer, and a listener for TCP under the same number: other tests take ports while this one looks for a pair.
+    pub(crate) async fn with_tcp() -> (Self, TcpListener) {
+        loop {
+            let peer = Self::unbound().await;
+            if let Ok(listener) = TcpListener::bind(peer.address()).await {
+                return (peer, listener);
+            }
+        }
     }
 
     pub(crate) fn toward(self, edge: SocketAddr) -> Self {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{Fork, Group, RegisterResponse, Target};
 use sip_message::Message;
-use tokio::net::TcpListener;
 
 use crate::peer::{Peer, text};
 use crate::rig::Rig;
@@ -15,8 +14,8 @@ use crate::stream::Connection;
 /// TRN-02: the phone registered by datagrams from the place that its Contact names, so RFC 3261 18.1.1 holds for it.
 #[tokio::test]
 async fn a_large_request_tries_tcp_where_a_datagram_phone_is() {
-    let (rig, bob) = registered("").await;
-    let listener = TcpListener::bind(bob.address()).await.expect("TCP has the port free");
+    let (bob, listener) = Peer::with_tcp().await;
+    let (rig, bob) = registered(bob, "").await;
     send_large(&rig).await;
     let connected = tokio::time::timeout(std::time::Duration::from_secs(5), listener.accept()).await;
     let (stream, _) = connected.expect("the edge connects").expect("loopback takes connections");
@@ -28,7 +27,9 @@ async fn a_large_request_tries_tcp_where_a_datagram_phone_is() {
 /// TRN-02: back to datagrams.
 #[tokio::test]
 async fn a_large_request_comes_by_datagrams_when_tcp_is_refused() {
-    let (rig, bob) = registered("").await;
+    let (bob, listener) = Peer::with_tcp().await;
+    drop(listener);
+    let (rig, bob) = registered(bob, "").await;
     send_large(&rig).await;
     let request = bob.receive_request("MESSAGE").await;
     assert_eq!(transport(&request), "UDP");
@@ -37,15 +38,15 @@ async fn a_large_request_comes_by_datagrams_when_tcp_is_refused() {
 /// TRN-02, OBD-05: the exception. What has a flow of RFC 5626 gets everything along it.
 #[tokio::test]
 async fn a_large_request_stays_on_an_outbound_flow() {
-    let (rig, bob) = registered(";ob").await;
-    let _listener = TcpListener::bind(bob.address()).await.expect("TCP has the port free");
+    let (bob, _listener) = Peer::with_tcp().await;
+    let (rig, bob) = registered(bob, ";ob").await;
     send_large(&rig).await;
     let request = bob.receive_request("MESSAGE").await;
     assert_eq!(transport(&request), "UDP");
 }
 
 /// Bob, registered by datagrams at his own address.
-async fn registered(params: &str) -> (Rig, Peer) {
+async fn registered(bob: Peer, params: &str) -> (Rig, Peer) {
     let bound = Arc::new(Mutex::new(Target::default()));
     let reader = bound.clone();
     let location = FakeLocation::full(
@@ -62,7 +63,7 @@ async fn registered(params: &str) -> (Rig, Peer) {
         },
     );
     let rig = Rig::with(location).await;
-    let bob = rig.peer().await;
+    let bob = bob.toward(rig.address);
     let contact = format!("Contact: <sip:bob@{}{params}>", bob.address());
     let lines = ["From: <sip:bob@example.com>;tag=b", "To: <sip:bob@example.com>", "Call-ID: r1", &contact];
     bob.request("REGISTER sip:example.com", "r1", &lines).await;
