@@ -110,7 +110,13 @@ impl Edge {
         Ok(self.read_route(request)?)
     }
 
-    fn forward(&mut self, cx: &mut Cx<'_>, pending: Pending, in_dialog: bool) -> Result<(), Box<Refused>> {
+    fn forward(
+        &mut self,
+        cx: &mut Cx<'_>,
+        mut pending: Pending,
+        in_dialog: bool,
+    ) -> Result<(), Box<Refused>> {
+        self.disbelieve(&mut pending);
         if !self.has_room() {
             return Err(Refused::new(pending.request, Reject::Full));
         }

@@ -5,12 +5,14 @@
 //! - `out_of_dialog.rs`: what the registrar decides on; `along_route.rs`: what follows a route of ours without a question.
 //! - `registered.rs`, `flow_end.rs`: what was registered over a connection, and the registrar is told when it ends.
 //! - `proved.rs`: neighbours that are trusted for their certificate.
+//! - `asserted.rs`: who somebody is said to be beside From.
 //! - `amplify.rs`: how long an answer may be.
 //! - `let_in.rs`: does it belong to a dialog that this tier let in? `merged.rs`: what came before by another way.
 
 mod admission;
 pub(crate) mod along_route;
 mod amplify;
+pub(crate) mod asserted;
 pub(crate) mod flow_end;
 mod let_in;
 pub(crate) mod merged;

@@ -312,7 +312,7 @@ impl Edge {
         !identity.is_empty() || self.is_trusted(&pending.arrival)
     }
 
-    fn is_trusted(&self, arrival: &Arrival) -> bool {
+    pub(super) fn is_trusted(&self, arrival: &Arrival) -> bool {
         self.config.trusted.iter().any(|network| network.contains(arrival.source.ip()))
             || self.proved.is_trusted(arrival.flow)
     }

@@ -21,6 +21,7 @@ use super::secure::{self, Toward, is_sips};
 use super::size::may_leave_flow;
 use super::target::Target;
 use super::upstream::Upstream;
+use crate::arrive::asserted;
 use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge};
 
@@ -367,6 +368,10 @@ impl Edge {
             diversion::add(edit, &fork.request, target);
             history::add(edit, fork, branch, &self.own);
             running.answers.add_to(edit);
+            // Another edge shows it to its phone, or not.
+            if way.relay.is_none() && target.trunk.is_empty() {
+                asserted::keep_private(edit, &fork.request);
+            }
             if let Upstream::Server { .. } = &fork.upstream {
                 credentials::consume(edit, &fork.request, &self.config.realms);
             }

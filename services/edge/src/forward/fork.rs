@@ -172,9 +172,10 @@ impl Edge {
         &mut self,
         cx: &mut Cx<'_>,
         key: ClientKey,
-        response: Message,
+        mut response: Message,
         arrival: &Arrival,
     ) {
+        self.disbelieve_answer(&mut response, arrival);
         match self.clients.get(&key) {
             Some(ClientUse::Branch(id, branch)) => {
                 let (id, branch) = (*id, *branch);

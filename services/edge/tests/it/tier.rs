@@ -293,9 +293,25 @@ impl Bindings {
 
 impl Tier {
     pub(crate) async fn of_two() -> Self {
+        Self::configured(|_| {}, |_| {}).await
+    }
+
+    /// Two whose settings are changed so.
+    pub(crate) async fn configured(
+        of_entry: impl FnOnce(&mut edge::Config),
+        of_holder: impl FnOnce(&mut edge::Config),
+    ) -> Self {
         let bindings = Bindings::default();
-        let entry = Rig::named("edge-1", bindings.location()).await;
-        let holder = Rig::named("edge-2", bindings.location()).await;
+        let entry = Rig::configured(bindings.location(), |config| {
+            config.id = "edge-1".into();
+            of_entry(config);
+        })
+        .await;
+        let holder = Rig::configured(bindings.location(), |config| {
+            config.id = "edge-2".into();
+            of_holder(config);
+        })
+        .await;
         let members = [("edge-1", entry.address), ("edge-2", holder.address)].map(only_member);
         for edge in [&entry, &holder] {
             edge.learns(View::fixed(members.to_vec(), KEY.to_vec()));
