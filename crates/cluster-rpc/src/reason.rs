@@ -105,8 +105,6 @@ reasons! {
     WrongState = FailedPrecondition "WRONG_STATE",
     /// The call is merely proxied.
     NotControlled = FailedPrecondition "NOT_CONTROLLED",
-    /// A transfer of the leg is under way.
-    TransferPending = FailedPrecondition "TRANSFER_PENDING",
     /// Nothing can mix the media.
     NoMixer = FailedPrecondition "NO_MIXER",
 
@@ -116,6 +114,8 @@ reasons! {
     SipFailure = Aborted "SIP_FAILURE",
     /// The resource is another version than the one named.
     EtagMismatch = Aborted "ETAG_MISMATCH",
+    /// Another operation on the call is under way.
+    TransferPending = Aborted "TRANSFER_PENDING",
     /// Too many changed the same at the same time.
     Contention = Aborted "CONTENTION",
 

@@ -16,16 +16,17 @@ pub fn refuse(reason: Reason, text: impl Into<String>) -> Status {
 pub fn of(error: &ApplyError) -> Status {
     match error {
         ApplyError::Unknown => unknown_call(),
-        ApplyError::Over(_) => refuse(Reason::WrongState, "the call is over"),
+        ApplyError::Over(_) => refuse(Reason::WrongState, "the call is ENDED, which does not allow this"),
         ApplyError::NotControlled => refuse(
             Reason::NotControlled,
             "this call is between phones; Carillon proxies it and can only end it",
         ),
         ApplyError::Refused(error) => match error {
             StepError::UnknownLeg(_) => refuse(Reason::LegNotFound, error.to_string()),
-            StepError::WrongState | StepError::OutOfOrder { .. } => {
+            StepError::WrongState(_) | StepError::OutOfOrder { .. } => {
                 refuse(Reason::WrongState, error.to_string())
             }
+            StepError::Conflict => refuse(Reason::TransferPending, error.to_string()),
         },
         ApplyError::RequestUsed(_) => refuse(
             Reason::RequestIdReused,

@@ -644,7 +644,7 @@ pub struct HoldRequest {
     /// The call.
     #[prost(string, tag = "2")]
     pub call_id: ::prost::alloc::string::String,
-    /// The leg that is put on hold; absent means every leg. Refused with UNIMPLEMENTED by versions that hold whole calls only.
+    /// The leg that is put on hold; absent means every leg.
     #[prost(string, optional, tag = "3")]
     pub leg_id: ::core::option::Option<::prost::alloc::string::String>,
 }
@@ -1413,7 +1413,8 @@ pub mod call_control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Puts one leg or all legs on hold (RFC 3264 8.4). Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION WRONG_STATE.
+        /// Puts one leg or all legs on hold (RFC 3264 8.4). Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
+        /// WRONG_STATE, with the state in its text; ABORTED TRANSFER_PENDING while another operation on the call is under way.
         pub async fn hold(
             &mut self,
             request: impl tonic::IntoRequest<super::HoldRequest>,
@@ -1460,7 +1461,7 @@ pub mod call_control_client {
             self.inner.unary(req, path, codec).await
         }
         /// Moves the party of a leg to another target: blind to a URI, attended to another call (RFC 5589). Returns when the
-        /// transfer is committed; events tell its end. Errors as Hold; INVALID_ARGUMENT BAD_URI; FAILED_PRECONDITION TRANSFER_PENDING.
+        /// transfer is committed; events tell its end. Errors as Hold; INVALID_ARGUMENT BAD_URI.
         pub async fn transfer(
             &mut self,
             request: impl tonic::IntoRequest<super::TransferRequest>,
@@ -1484,7 +1485,8 @@ pub mod call_control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Connects two live legs of two calls and drops the rest. Returns the surviving call. Errors as Hold.
+        /// Connects two live legs of two calls and drops the rest. Returns the surviving call once it is committed; events of it tell the
+        /// end as those of a transfer: TRANSFER_SUCCEEDED and PARTY_JOINED, or TRANSFER_FAILED with both calls as before. Errors as Hold.
         pub async fn bridge(
             &mut self,
             request: impl tonic::IntoRequest<super::BridgeRequest>,
@@ -1831,7 +1833,8 @@ pub mod call_control_server {
             &self,
             request: tonic::Request<super::HangupRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
-        /// Puts one leg or all legs on hold (RFC 3264 8.4). Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION WRONG_STATE.
+        /// Puts one leg or all legs on hold (RFC 3264 8.4). Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
+        /// WRONG_STATE, with the state in its text; ABORTED TRANSFER_PENDING while another operation on the call is under way.
         async fn hold(
             &self,
             request: tonic::Request<super::HoldRequest>,
@@ -1842,12 +1845,13 @@ pub mod call_control_server {
             request: tonic::Request<super::UnholdRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
         /// Moves the party of a leg to another target: blind to a URI, attended to another call (RFC 5589). Returns when the
-        /// transfer is committed; events tell its end. Errors as Hold; INVALID_ARGUMENT BAD_URI; FAILED_PRECONDITION TRANSFER_PENDING.
+        /// transfer is committed; events tell its end. Errors as Hold; INVALID_ARGUMENT BAD_URI.
         async fn transfer(
             &self,
             request: tonic::Request<super::TransferRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
-        /// Connects two live legs of two calls and drops the rest. Returns the surviving call. Errors as Hold.
+        /// Connects two live legs of two calls and drops the rest. Returns the surviving call once it is committed; events of it tell the
+        /// end as those of a transfer: TRANSFER_SUCCEEDED and PARTY_JOINED, or TRANSFER_FAILED with both calls as before. Errors as Hold.
         async fn bridge(
             &self,
             request: tonic::Request<super::BridgeRequest>,

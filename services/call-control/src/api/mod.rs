@@ -1,6 +1,7 @@
 //! `CallControl`: what applications call.
 
 mod dial;
+mod legs;
 mod list;
 mod rpcs;
 mod trunk;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use ambient::Entropy;
 use cluster_api::callcontrol::v1 as wire;
-use cluster_rpc::{LocationLink, Reason, Refusal};
+use cluster_rpc::{LocationLink, Reason};
 use lifecycle::Drain;
 use tonic::Status;
 
@@ -91,22 +92,6 @@ impl CallControlApi {
         self.command(&request.request_id, &request.call_id, fingerprint, command).await
     }
 
-    async fn hold(&self, request: wire::HoldRequest) -> Result<wire::Call, Status> {
-        if request.leg_id.is_some() {
-            return Err(Refusal::not_implemented("Hold of a single leg").into());
-        }
-        let fingerprint = dial::plain_fingerprint("Hold", &request);
-        self.command(&request.request_id, &request.call_id, fingerprint, Command::Hold).await
-    }
-
-    async fn unhold(&self, request: wire::UnholdRequest) -> Result<wire::Call, Status> {
-        if request.leg_id.is_some() {
-            return Err(Refusal::not_implemented("Hold of a single leg").into());
-        }
-        let fingerprint = dial::plain_fingerprint("Unhold", &request);
-        self.command(&request.request_id, &request.call_id, fingerprint, Command::Unhold).await
-    }
-
     /// One command, once for each request id.
     async fn command(
         &self,
@@ -126,7 +111,10 @@ impl CallControlApi {
         });
         let hangup = match &command {
             Command::Hangup { reason } => Some(reason.clone()),
-            Command::Hold | Command::Unhold | Command::SendInfo { .. } => None,
+            Command::Hold { .. }
+            | Command::Unhold { .. }
+            | Command::Transfer { .. }
+            | Command::SendInfo { .. } => None,
         };
         let is_hangup = hangup.is_some();
         let how = How { request: request.as_ref(), acknowledged: true, ..How::default() };

@@ -56,12 +56,15 @@ impl CallControl for CallControlApi {
         Ok(Response::new(self.unhold(request.into_inner()).await?))
     }
 
-    async fn transfer(&self, _: Request<wire::TransferRequest>) -> Result<Response<wire::Call>, Status> {
-        Err(Refusal::not_implemented("Transfer").into())
+    async fn transfer(
+        &self,
+        request: Request<wire::TransferRequest>,
+    ) -> Result<Response<wire::Call>, Status> {
+        Ok(Response::new(self.transfer(request.into_inner()).await?))
     }
 
-    async fn bridge(&self, _: Request<wire::BridgeRequest>) -> Result<Response<wire::Call>, Status> {
-        Err(Refusal::not_implemented("Bridge").into())
+    async fn bridge(&self, request: Request<wire::BridgeRequest>) -> Result<Response<wire::Call>, Status> {
+        Ok(Response::new(self.bridge(request.into_inner()).await?))
     }
 
     async fn join(&self, _: Request<wire::JoinRequest>) -> Result<Response<wire::Call>, Status> {

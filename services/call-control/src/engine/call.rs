@@ -8,8 +8,10 @@ use crate::engine::effect::{Effect, Header};
 use crate::engine::leg::Leg;
 use crate::engine::stage::Stage;
 
-/// The schema version that this code writes (docs/adr/0007).
-pub const SCHEMA: u32 = 1;
+/// The newest schema version that this code reads (docs/adr/0007).
+pub const SCHEMA: u32 = 2;
+/// What a call begins with. Its record is of version [`SCHEMA`] from the first operation on that a replica without it would lose.
+pub const PLAIN_SCHEMA: u32 = 1;
 
 /// A call and all that must survive the replica that works on it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -60,7 +62,7 @@ pub struct Call {
     #[prost(message, repeated, tag = "15")]
     pub legs: Vec<Leg>,
     /// Where in its flow the call is.
-    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40")]
+    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42")]
     pub stage: Option<Stage>,
     /// How the call ended or is about to end; set once, by the first cause.
     #[prost(message, optional, tag = "16")]
@@ -89,6 +91,15 @@ pub struct Call {
     /// Where each m= line of leg b stands on leg a, -1 for nowhere; empty before the sessions were first matched.
     #[prost(sint32, repeated, tag = "24")]
     pub lines: Vec<i32>,
+    /// Index of the first of the two legs that are connected with each other. It and `second` are 0 for legs a and b.
+    #[prost(uint32, tag = "25")]
+    pub first: u32,
+    /// Index of the second one.
+    #[prost(uint32, tag = "26")]
+    pub second: u32,
+    /// How many operations with several legs were begun.
+    #[prost(uint64, tag = "27")]
+    pub operations: u64,
 }
 
 /// Someone to be called.
@@ -211,6 +222,22 @@ pub enum CallState {
     Ended = 7,
 }
 
+impl CallState {
+    /// As applications see it.
+    pub fn name(self) -> &'static str {
+        match self {
+            CallState::Unspecified => "STATE_UNSPECIFIED",
+            CallState::Dialing => "DIALING",
+            CallState::Ringing => "RINGING",
+            CallState::Progressing => "PROGRESSING",
+            CallState::Answered => "ANSWERED",
+            CallState::Held => "HELD",
+            CallState::Ending => "ENDING",
+            CallState::Ended => "ENDED",
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Outcome {
@@ -315,6 +342,8 @@ pub enum TimerKind {
     Repeat = 9,
     /// A caller does not want to wait any longer (RFC 3261 13.3.1).
     Expires = 10,
+    /// Another call, or a phone that was asked to call somebody itself, has taken too long.
+    Operation = 11,
 }
 
 /// What the business application asked for: the input of [`create`](super::create).

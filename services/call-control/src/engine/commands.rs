@@ -1,4 +1,14 @@
 //! Wishes of the business application for a connected call: hold, resume, INFO.
+//!
+//! | wish            | effects                                                          | event                |
+//! |-----------------|------------------------------------------------------------------|----------------------|
+//! | hold            | re-INVITE of both legs, every stream inactive                    | HELD, when one took it |
+//! | hold of a leg   | the same for that leg                                            | HELD of the leg      |
+//! | resume          | re-INVITE without SDP of the second leg, its offer to the first  | UNHELD               |
+//! | resume of a leg | the same, and the leg makes the offer                            | UNHELD of the leg    |
+//! | INFO            | INFO in the leg's dialog                                         | -                    |
+//!
+//! What does not fit the state is refused with it; what would meet an exchange that is under way is refused as a conflict.
 
 use std::time::Duration;
 
@@ -8,41 +18,94 @@ use crate::engine::effect::Body;
 use crate::engine::leg::{LegState, Pending, Purpose};
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
-use crate::engine::signal::{A, B, Reply, Signal};
+use crate::engine::signal::{LegIndex, Reply, Signal};
 use crate::engine::stage::Stage;
 use crate::engine::work::Work;
 
 impl Work<'_> {
-    /// Makes every stream of both legs inactive.
-    pub fn hold(&mut self) -> Result<(), StepError> {
-        let is_talking = matches!(self.call.stage, Some(Stage::Talking(_)));
-        if !is_talking || self.call.held || ![A, B].iter().all(|&leg| self.is_free(leg)) {
-            return Err(StepError::WrongState);
+    /// Makes every stream of one leg, or of both, inactive.
+    pub fn hold(&mut self, leg_id: Option<&str>) -> Result<(), StepError> {
+        let legs = self.legs_of(leg_id)?;
+        if self.call.held && leg_id.is_none() || legs.iter().all(|&leg| self.is_held(leg)) {
+            return Err(self.wrong_state());
         }
-        for leg in [A, B] {
+        self.must_be_free(&self.pair())?;
+        for leg in legs {
             let headers = self.session_headers();
-            self.ask(leg, Ask { method: "INVITE", headers, purpose: Purpose::Hold, ..Ask::default() });
+            let purpose = if leg_id.is_some() { Purpose::HoldLeg } else { Purpose::Hold };
+            self.ask(leg, Ask { method: "INVITE", headers, purpose, ..Ask::default() });
         }
         Ok(())
     }
 
-    /// Connects both legs again: leg b makes a new offer, leg a answers it.
-    pub fn unhold(&mut self) -> Result<(), StepError> {
-        let is_talking = matches!(self.call.stage, Some(Stage::Talking(_)));
-        if !is_talking || !self.call.held || ![A, B].iter().all(|&leg| self.is_free(leg)) {
-            return Err(StepError::WrongState);
+    /// Connects both legs again: one makes a new offer, the other one answers it.
+    pub fn unhold(&mut self, leg_id: Option<&str>) -> Result<(), StepError> {
+        let legs = self.legs_of(leg_id)?;
+        let is_held = self.call.held || legs.iter().any(|&leg| self.is_held(leg));
+        if !is_held {
+            return Err(self.wrong_state());
         }
+        self.must_be_free(&self.pair())?;
+        let asked = legs.last().copied().unwrap_or_default();
+        let of_leg = leg_id.is_some();
         let headers = self.session_headers();
-        self.ask(B, Ask { method: "INVITE", headers, purpose: Purpose::Resume, ..Ask::default() });
+        let purpose = Purpose::Resume;
+        self.ask(asked, Ask { method: "INVITE", headers, purpose, of_leg, ..Ask::default() });
         Ok(())
+    }
+
+    /// The legs that a wish is about, of a call whose parties are connected.
+    fn legs_of(&self, leg_id: Option<&str>) -> Result<Vec<LegIndex>, StepError> {
+        let pair = self.pair();
+        let legs = match leg_id {
+            None => pair.to_vec(),
+            Some(leg_id) => vec![self.leg_named(leg_id)?],
+        };
+        self.must_be_talking()?;
+        match legs.iter().all(|leg| pair.contains(leg)) {
+            true => Ok(legs),
+            false => Err(self.wrong_state()),
+        }
+    }
+
+    /// Index of the leg with this id.
+    pub fn leg_named(&self, leg_id: &str) -> Result<LegIndex, StepError> {
+        let leg = self.call.legs.iter().position(|leg| leg.leg_id == leg_id);
+        leg.ok_or_else(|| StepError::UnknownLeg(leg_id.to_owned()))
+    }
+
+    /// The parties are connected, and nobody is about to come or to leave.
+    pub fn must_be_talking(&self) -> Result<(), StepError> {
+        match &self.call.stage {
+            Some(Stage::Talking(_)) => Ok(()),
+            Some(stage) if stage.is_operation() => Err(StepError::Conflict),
+            _ => Err(self.wrong_state()),
+        }
+    }
+
+    /// No exchange runs on these legs.
+    pub fn must_be_free(&self, legs: &[LegIndex]) -> Result<(), StepError> {
+        match legs.iter().all(|&leg| self.is_free(leg)) {
+            true => Ok(()),
+            false if legs.iter().all(|&leg| self.leg(leg).is_up()) => Err(StepError::Conflict),
+            false => Err(self.wrong_state()),
+        }
+    }
+
+    /// The refusal of a wish that does not fit the state.
+    pub fn wrong_state(&self) -> StepError {
+        StepError::WrongState(self.call.state())
+    }
+
+    fn is_held(&self, leg: LegIndex) -> bool {
+        self.leg(leg).state() == LegState::Held
     }
 
     /// Sends INFO in a leg's dialog.
     pub fn send_info(&mut self, leg_id: &str, body: &Body) -> Result<(), StepError> {
-        let leg = self.call.legs.iter().position(|leg| leg.leg_id == leg_id);
-        let leg = leg.ok_or_else(|| StepError::UnknownLeg(leg_id.to_owned()))?;
+        let leg = self.leg_named(leg_id)?;
         if !self.leg(leg).is_up() || self.call.outcome.is_some() {
-            return Err(StepError::WrongState);
+            return Err(self.wrong_state());
         }
         let body = Some(body.clone());
         self.ask(leg, Ask { method: "INFO", body, purpose: Purpose::Info, ..Ask::default() });
@@ -52,86 +115,116 @@ impl Work<'_> {
     /// Stage Talking.
     pub fn on_talking(&mut self, signal: Signal) {
         match signal {
-            Signal::Reply { leg, request, reply } if request.purpose() == Purpose::Hold => {
-                let tag = request.request.to_tag.clone();
-                self.ack(leg, &tag, None);
-                if reply.is_ok() {
-                    self.leg_mut(leg).state = LegState::Held.into();
-                } else if self.retry_later(leg, &request, &reply) {
-                    return;
-                } else if reply.is_gone() {
-                    return self.on_any_stage(Signal::Reply { leg, request, reply });
-                }
-                // A leg that refused stays as it was (UAC-22); the call counts as held when one took it
-                let is_settled = [A, B].iter().all(|&leg| {
-                    let on = self.leg(leg);
-                    on.retry.is_none() && on.pending.iter().all(|pending| pending.purpose() != Purpose::Hold)
-                });
-                let is_held = [A, B].iter().any(|&leg| self.leg(leg).state() == LegState::Held);
-                if is_settled && is_held && !self.call.held {
-                    self.call.held = true;
-                    self.report_again(None, CallEventType::Held, 0, "", None);
-                }
+            Signal::Reply { leg, request, reply }
+                if matches!(request.purpose(), Purpose::Hold | Purpose::HoldLeg) =>
+            {
+                self.on_held(leg, request, reply);
             }
-            Signal::Reply { leg: B, request, reply } if request.purpose() == Purpose::Resume => {
+            Signal::Reply { leg, request, reply } if request.purpose() == Purpose::Resume => {
                 match (&reply.sdp, reply.is_ok()) {
-                    (Some(offer), true) => self.resume(offer),
-                    _ if self.retry_later(B, &request, &reply) => {}
-                    _ => self.on_any_stage(Signal::Reply { leg: B, request, reply }),
+                    (Some(offer), true) => self.resume(leg, offer, request.of_leg),
+                    _ if self.retry_later(leg, &request, &reply) => {}
+                    _ => self.on_any_stage(Signal::Reply { leg, request, reply }),
                 }
             }
-            Signal::Reply { leg: A, request, reply } if request.purpose() == Purpose::Connect => {
-                self.on_resumed(*request, reply);
+            Signal::Reply { leg, request, reply } if request.purpose() == Purpose::Connect => {
+                self.on_resumed(leg, *request, reply);
+            }
+            Signal::Reply { leg, request, reply }
+                if matches!(request.purpose(), Purpose::Move | Purpose::MoveAsk) =>
+            {
+                self.on_late_move(leg, request, reply);
             }
             other => self.on_relayed(other),
         }
     }
 
-    /// Leg b's new offer goes to leg a; leg b's 2xx waits meanwhile.
-    fn resume(&mut self, offer: &[u8]) {
-        self.start_timer(TimerKind::Guard, B, Duration::from_millis(self.call.policy.guard_ms));
-        let headers = self.session_headers();
-        let (offer, purpose) = (offer.to_vec(), Purpose::Connect);
-        if !self.ask(A, Ask { method: "INVITE", headers, purpose, offer, ..Ask::default() }) {
-            self.stop_timer(TimerKind::Guard, B);
-            self.stay_held();
+    fn on_held(&mut self, leg: LegIndex, request: Box<Pending>, reply: Reply) {
+        let tag = request.request.to_tag.clone();
+        self.ack(leg, &tag, None);
+        if reply.is_ok() {
+            self.leg_mut(leg).state = LegState::Held.into();
+        } else if self.retry_later(leg, &request, &reply) {
+            return;
+        } else if reply.is_gone() {
+            return self.on_any_stage(Signal::Reply { leg, request, reply });
         }
-    }
-
-    fn on_resumed(&mut self, request: Pending, reply: Reply) {
-        let tag = self.leg(B).remote_tag.clone();
-        if self.retry_later(A, &request, &reply) {
+        if request.purpose() == Purpose::HoldLeg {
+            if reply.is_ok() {
+                let leg_id = Some(self.leg(leg).leg_id.clone());
+                self.call.held = true;
+                self.report_again(leg_id, CallEventType::Held, 0, "", None);
+            }
             return;
         }
-        self.ack_first();
-        self.stop_timer(TimerKind::Guard, B);
+        // A leg that refused stays as it was (UAC-22); the call counts as held when one took it
+        let is_settled = self.pair().iter().all(|&leg| {
+            let on = self.leg(leg);
+            on.retry.is_none() && on.pending.iter().all(|pending| pending.purpose() != Purpose::Hold)
+        });
+        let is_held = self.pair().iter().any(|&leg| self.is_held(leg));
+        if is_settled && is_held && !self.call.held {
+            self.call.held = true;
+            self.report_again(None, CallEventType::Held, 0, "", None);
+        }
+    }
+
+    /// The leg's new offer goes to the other one; its own 2xx waits meanwhile.
+    pub fn resume(&mut self, from: LegIndex, offer: &[u8], of_leg: bool) {
+        self.start_timer(TimerKind::Guard, from, Duration::from_millis(self.call.policy.guard_ms));
+        let headers = self.session_headers();
+        let (offer, purpose) = (offer.to_vec(), Purpose::Connect);
+        let ask = Ask { method: "INVITE", headers, purpose, offer, of_leg, ..Ask::default() };
+        if !self.ask(self.other(from), ask) {
+            self.stop_timer(TimerKind::Guard, from);
+            self.stay_held(from);
+        }
+    }
+
+    fn on_resumed(&mut self, to: LegIndex, request: Pending, reply: Reply) {
+        let from = self.other(to);
+        let tag = self.leg(from).remote_tag.clone();
+        if self.retry_later(to, &request, &reply) {
+            return;
+        }
+        let own = self.leg(to).remote_tag.clone();
+        self.ack(to, &own, None);
+        self.stop_timer(TimerKind::Guard, from);
         let answer = reply.sdp.as_ref().filter(|_| reply.is_ok());
-        match answer.and_then(|answer| self.fit_answer(B, &tag, &request.offer, answer, &request.lines)) {
+        match answer.and_then(|answer| self.fit_answer(from, &tag, &request.offer, answer, &request.lines)) {
             Some(answer) => {
-                self.ack(B, &tag, Some(answer));
-                self.call.held = false;
-                for leg in [A, B] {
+                self.ack(from, &tag, Some(answer));
+                let was_held = std::mem::take(&mut self.call.held);
+                for leg in self.pair() {
                     self.leg_mut(leg).state = LegState::Answered.into();
                 }
-                self.report_again(None, CallEventType::Unheld, 0, "", None);
+                if was_held {
+                    let leg_id = request.of_leg.then(|| self.leg(from).leg_id.clone());
+                    self.report_again(leg_id, CallEventType::Unheld, 0, "", None);
+                }
             }
             None => {
-                self.stay_held();
-                self.on_any_stage(Signal::Reply { leg: A, request: Box::new(request), reply });
+                self.stay_held(from);
+                self.on_any_stage(Signal::Reply { leg: to, request: Box::new(request), reply });
             }
         }
     }
 
-    /// Leg b's offer cannot go further: it is answered, and the call stays on hold (UAC-22).
-    fn stay_held(&mut self) {
-        let tag = self.leg(B).remote_tag.clone();
-        let offer = self.leg(B).chosen().map(|dialog| dialog.remote_sdp.clone()).unwrap_or_default();
-        let answer = self.inactive_answer(B, &tag, &offer);
-        self.ack(B, &tag, answer);
+    /// The leg's offer cannot go further: it is answered, and the call stays on hold (UAC-22), or is from now on.
+    pub fn stay_held(&mut self, leg: LegIndex) {
+        let tag = self.leg(leg).remote_tag.clone();
+        let offer = self.leg(leg).chosen().map(|dialog| dialog.remote_sdp.clone()).unwrap_or_default();
+        let answer = self.inactive_answer(leg, &tag, &offer);
+        self.ack(leg, &tag, answer);
+        if !std::mem::replace(&mut self.call.held, true) {
+            self.leg_mut(leg).state = LegState::Held.into();
+            let leg_id = Some(self.leg(leg).leg_id.clone());
+            self.report_again(leg_id, CallEventType::Held, 0, "", None);
+        }
     }
 
     /// Whether a new exchange may begin on the leg.
-    fn is_free(&self, leg: usize) -> bool {
+    pub fn is_free(&self, leg: LegIndex) -> bool {
         let on = self.leg(leg);
         on.is_up() && on.retry.is_none() && !on.is_busy(&on.remote_tag)
     }

@@ -1,7 +1,7 @@
 //! One step: the event goes to its leg, the leg's signals go to the flow, and then the call is settled.
 
 use crate::engine::anchor::across;
-use crate::engine::call::{Call, CallState, NewCall, SCHEMA, Seen, Timer, TimerKind};
+use crate::engine::call::{Call, CallState, NewCall, PLAIN_SCHEMA, Seen, Timer, TimerKind};
 use crate::engine::effect::{Effect, Header};
 use crate::engine::event::{Carried, Command, EdgeEvent, Event, FailureCause, LegEvent};
 use crate::engine::leg::{LegState, Purpose};
@@ -16,7 +16,7 @@ use crate::engine::{Context, DueChange, Step, StepError};
 /// Makes a call and begins to dial. Commit the step before anything is carried out.
 pub fn create(new: NewCall, now: Moment, context: &Context) -> Step {
     let call = Call {
-        schema: SCHEMA,
+        schema: PLAIN_SCHEMA,
         call_id: new.call_id,
         flow: new.flow.into(),
         from: new.from,
@@ -53,6 +53,7 @@ pub fn step(call: &Call, event: &Event, now: Moment, context: &Context) -> Resul
         Event::Due => work.on_due(),
         Event::EdgeLost { edge_id, edge_epoch } => work.on_edge_lost(edge_id, *edge_epoch),
         Event::Command(command) => work.on_command(command)?,
+        Event::Told { from, operation, word } => work.on_told(from, *operation, word),
     }
     work.handle_signals();
     Ok(work.finish(Some(call)))
@@ -168,11 +169,11 @@ impl Work<'_> {
         let is_over = self.call.outcome.is_some();
         match command {
             Command::Hangup { reason } => self.hang_up(reason),
-            Command::Hold if is_over => return Err(StepError::WrongState),
-            Command::Hold => self.hold()?,
-            Command::Unhold if is_over => return Err(StepError::WrongState),
-            Command::Unhold => self.unhold()?,
             Command::SendInfo { leg_id, body } => self.send_info(leg_id, body)?,
+            _ if is_over => return Err(self.wrong_state()),
+            Command::Hold { leg_id } => self.hold(leg_id.as_deref())?,
+            Command::Unhold { leg_id } => self.unhold(leg_id.as_deref())?,
+            Command::Transfer { leg_id, target, method } => self.transfer(leg_id, target, *method)?,
         }
         Ok(())
     }
@@ -188,8 +189,8 @@ impl Work<'_> {
                 TimerKind::Ring => {
                     let leg_id = self.leg(leg).leg_id.clone();
                     match self.is_untaken(leg) {
-                        true => self.end(Cause::no_edge(&leg_id)),
-                        false => self.end(Cause::no_answer(&leg_id)),
+                        true => self.lose_party(leg, Cause::no_edge(&leg_id)),
+                        false => self.lose_party(leg, Cause::no_answer(&leg_id)),
                     }
                 }
                 TimerKind::Guard => self.signals.push_back(Signal::Guard),
@@ -200,6 +201,7 @@ impl Work<'_> {
                 TimerKind::Expiry => self.session_expired(leg),
                 TimerKind::Repeat => self.repeat_to_caller(),
                 TimerKind::Expires => self.invite_expired(),
+                TimerKind::Operation => self.on_operation_late(),
                 TimerKind::Accepted | TimerKind::Unspecified => {}
             }
             self.handle_signals();
@@ -220,6 +222,8 @@ impl Work<'_> {
                 Some(Stage::OfferB(stage)) => self.on_offer_b(stage, signal),
                 Some(Stage::Talking(_)) => self.on_talking(signal),
                 Some(Stage::Anchored(stage)) => self.on_anchored(stage, signal),
+                Some(Stage::Moving(stage)) => self.on_moving(stage, signal),
+                Some(Stage::Lending(_)) => self.on_any_stage(signal),
                 Some(Stage::Ending(_)) | None => self.on_ending(signal),
             }
         }
@@ -342,8 +346,10 @@ impl Work<'_> {
                 Some(LegState::Progressing | LegState::Answered) => CallState::Progressing,
                 _ => CallState::Dialing,
             },
-            Some(Stage::Talking(_)) if self.call.held => CallState::Held,
-            Some(Stage::Talking(_)) => CallState::Answered,
+            Some(Stage::Talking(_) | Stage::Moving(_) | Stage::Lending(_)) => match self.call.held {
+                true => CallState::Held,
+                false => CallState::Answered,
+            },
             Some(Stage::Ending(_)) if self.call.end_ms != 0 => CallState::Ended,
             Some(Stage::Ending(_)) => CallState::Ending,
         };

@@ -74,6 +74,9 @@ impl Work<'_> {
             return self.drop_untaken(leg);
         }
         let mut effect = self.call.outbox.remove(at);
+        if let Some(What::Tell(tell)) = &effect.what {
+            return self.on_untold(tell);
+        }
         let is_bound = effect.is_bound_to_edge();
         if !is_bound
             && (effect.refusals as usize) < self.context.edges.len()

@@ -4,6 +4,7 @@
 //! CSeq numbers are in the effect itself, so an effect carried out twice is a retransmission.
 
 use crate::engine::text;
+use crate::engine::transfer::record::Tell;
 
 /// A header field that has no field of its own.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
@@ -46,12 +47,12 @@ impl Body {
 
 /// One thing to do on one leg. Effects of one leg are carried out in the order in which they stand in the outbox, and those of several in
 /// that of their numbers, unless an edge does not answer.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct Effect {
     /// Number within the call: 1, 2, 3, ...
     #[prost(uint64, tag = "1")]
     pub number: u64,
-    /// The leg: "a", "b", ...
+    /// The leg: "a", "b", ...; empty for what another call is told.
     #[prost(string, tag = "2")]
     pub leg_id: String,
     /// The edge that carries it. It is chosen before the commit and stays the same until the edge is lost or refuses, so that
@@ -62,7 +63,7 @@ pub struct Effect {
     #[prost(uint64, tag = "4")]
     pub edge_epoch: u64,
     /// What to do.
-    #[prost(oneof = "What", tags = "5, 6, 7, 8")]
+    #[prost(oneof = "What", tags = "5, 6, 7, 8, 10")]
     pub what: Option<What>,
     /// How many edges refused it.
     #[prost(uint32, tag = "9")]
@@ -82,7 +83,7 @@ impl Effect {
 }
 
 /// The kinds of effect.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Oneof)]
+#[derive(Clone, PartialEq, prost::Oneof)]
 #[expect(clippy::large_enum_variant, reason = "most effects are requests")]
 pub enum What {
     /// Send a request.
@@ -97,6 +98,9 @@ pub enum What {
     /// Forget the leg.
     #[prost(message, tag = "8")]
     Release(ReleaseLeg),
+    /// Tell another call something. No edge carries it, but whichever replica has the turn.
+    #[prost(message, tag = "10")]
+    Tell(Tell),
 }
 
 /// A request of Carillon as user agent. The edge adds Via, Max-Forwards, Contact and Content-Length.

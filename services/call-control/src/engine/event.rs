@@ -1,7 +1,9 @@
 //! What can happen to a call: the input of [`step`](super::step).
 
+use crate::engine::call::Party;
 use crate::engine::effect::{Body, Header};
 use crate::engine::time::Moment;
+use crate::engine::transfer::record::Word;
 
 /// One input of the engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +36,15 @@ pub enum Event {
     },
     /// A wish of the business application.
     Command(Command),
+    /// Another call says something. It may say it several times.
+    Told {
+        /// That call.
+        from: String,
+        /// The operation, by its number in the call that borrows.
+        operation: u64,
+        /// What it says.
+        word: Word,
+    },
 }
 
 /// A leg event with its origin, which makes duplicates recognisable.
@@ -275,10 +286,25 @@ pub enum Command {
         /// Free text for the Reason header; empty for none.
         reason: String,
     },
-    /// Put the parties on hold: both legs become inactive.
-    Hold,
+    /// Put the parties on hold: both legs become inactive, or the one that is named.
+    Hold {
+        /// The leg; `None` for both.
+        leg_id: Option<String>,
+    },
     /// Take the parties off hold.
-    Unhold,
+    Unhold {
+        /// The leg; `None` for both.
+        leg_id: Option<String>,
+    },
+    /// Connect the party of a leg with another one, and let the present one go when that has succeeded.
+    Transfer {
+        /// The leg whose party stays.
+        leg_id: String,
+        /// Where it is led.
+        target: Target,
+        /// How.
+        method: Method,
+    },
     /// Send INFO in a leg's dialog.
     SendInfo {
         /// The leg.
@@ -286,4 +312,31 @@ pub enum Command {
         /// Type and content.
         body: Body,
     },
+}
+
+/// Where a party is led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To this party, which is dialled.
+    Party(Party),
+    /// To the party of this leg of another call.
+    Leg {
+        /// The other call.
+        call_id: String,
+        /// Its leg.
+        leg_id: String,
+    },
+    /// To the far party of another call, in which whoever lets it go here takes part too.
+    Call(String),
+}
+
+/// How a party is led elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By REFER where its phone allows that, else by Carillon.
+    Auto,
+    /// Its phone is asked by REFER to call the target itself.
+    Refer,
+    /// Carillon calls the target and sends the phone a re-INVITE.
+    Reinvite,
 }

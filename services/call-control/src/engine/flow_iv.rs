@@ -211,7 +211,7 @@ impl Work<'_> {
             true => Cause::unreached(leg_id, reply.status, &reply.reason, false),
             false => Cause::refused(leg_id, reply.status, &reply.reason, false),
         };
-        self.end(cause);
+        self.lose_party(leg, cause);
     }
 
     /// A leg did not do what the call needs.

@@ -51,6 +51,7 @@ impl Work<'_> {
         if self.call.answer_ms != 0 && cause.kind != OutcomeKind::Completed {
             cause.kind = OutcomeKind::Failed; // BUSY and the like are about calls that were not answered
         }
+        self.moving_ends(&cause);
         self.call.outcome = Some(cause.outcome());
         self.call.stage = Some(Stage::Ending(Ending {}));
         self.call.timers.retain(|timer| matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing));
@@ -83,7 +84,12 @@ impl Work<'_> {
         }
     }
 
-    fn drop_leg(&mut self, leg: LegIndex, cause: &Cause) {
+    /// Ends one leg, in the way that fits.
+    pub fn drop_leg(&mut self, leg: LegIndex, cause: &Cause) {
+        if self.leg(leg).lent.is_some() {
+            // It is another call's to end, or comes back to be ended
+            return self.leg_over(leg);
+        }
         let is_without_edge = self.is_without_edge(leg);
         let on = self.leg_mut(leg);
         on.retry = None;
@@ -182,7 +188,7 @@ impl Work<'_> {
             let has_accepted = self.has_timer(TimerKind::Accepted, leg);
             let on = self.leg_mut(leg);
             let is_quiet = on.state() == LegState::Ended && on.pending.is_empty() && on.served.is_empty();
-            if is_quiet && !has_accepted && !on.released {
+            if is_quiet && !has_accepted && !on.released && on.lent.is_none() {
                 on.released = true;
                 let is_carried = !on.edge_id.is_empty();
                 let leg_id = on.leg_id.clone();

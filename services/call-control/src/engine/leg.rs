@@ -85,6 +85,23 @@ pub struct Leg {
     /// The INVITE by which the leg's peer called; none when Carillon dialled.
     #[prost(message, optional, tag = "26")]
     pub incoming: Option<Incoming>,
+    /// The call that has the leg for now or for good; absent when it is this one.
+    #[prost(message, optional, tag = "27")]
+    pub lent: Option<Loan>,
+    /// The call from which the leg came; absent for legs of this call.
+    #[prost(message, optional, tag = "28")]
+    pub borrowed: Option<Loan>,
+}
+
+/// A leg that one call has from another one.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Loan {
+    /// The other call.
+    #[prost(string, tag = "1")]
+    pub call_id: String,
+    /// The operation of the borrowing call that it is for.
+    #[prost(uint64, tag = "2")]
+    pub operation: u64,
 }
 
 /// Public state of a leg.
@@ -349,6 +366,9 @@ pub struct Pending {
     /// Credentials that went with it; an ACK repeats them (RFC 3261 22.1).
     #[prost(message, repeated, tag = "11")]
     pub credentials: Vec<Header>,
+    /// The application wished it for one leg, not for the call.
+    #[prost(bool, tag = "13")]
+    pub of_leg: bool,
 }
 
 /// Why a request inside a dialog was sent.
@@ -380,8 +400,18 @@ pub enum Purpose {
     Refresh = 11,
     /// It acknowledges a reliable 1xx, and nobody waits for the answer.
     PrackPlain = 12,
-    /// It asks leg b for the offer that ends the hold.
+    /// It asks a connected leg for the offer that connects it anew with the other one.
     Resume = 13,
+    /// It carries the offer of a party that is to be connected with this one for the first time.
+    Move = 14,
+    /// It asks for the offer that is to connect the leg with another party.
+    MoveAsk = 15,
+    /// REFER: it asks the peer to call somebody itself.
+    Refer = 16,
+    /// It tells the peer how far what it asked for by REFER is.
+    Notify = 17,
+    /// It holds or resumes one leg alone.
+    HoldLeg = 18,
 }
 
 /// A request of the peer that is not finished.

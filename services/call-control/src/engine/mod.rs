@@ -49,6 +49,7 @@ pub mod stage;
 mod talking;
 mod text;
 pub mod time;
+pub mod transfer;
 mod unsaid;
 mod untaken;
 mod work;
@@ -131,8 +132,11 @@ pub enum StepError {
         got: u64,
     },
     /// The command does not fit the state of the call.
-    #[error("the call is not in a state that allows this")]
-    WrongState,
+    #[error("the call is {}, which does not allow this", .0.name())]
+    WrongState(call::CallState),
+    /// Another operation on the same legs is under way.
+    #[error("another operation on the call is under way")]
+    Conflict,
     /// The call has no such leg.
     #[error("the call has no leg {0:?}")]
     UnknownLeg(String),

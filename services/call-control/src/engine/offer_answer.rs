@@ -16,7 +16,7 @@ use crate::engine::call::Call;
 use crate::engine::derive;
 use crate::engine::effect::Body;
 use crate::engine::leg::{History, OpenOffer};
-use crate::engine::signal::{A, LegIndex};
+use crate::engine::signal::LegIndex;
 use crate::engine::work::Work;
 
 /// Host for o= lines when the configured one cannot stand there.
@@ -150,10 +150,18 @@ impl Work<'_> {
     pub fn fit_offer(&mut self, to: LegIndex, offer: &[u8]) -> Option<Fitted> {
         let offer = Sdp::parse(offer).ok()?;
         let known = LineMap::from_stored(&self.call.lines);
-        let previous = if to == A { known } else { known.inverse() };
+        let previous = if to == self.pair()[0] { known } else { known.inverse() };
         let previous = (!self.call.lines.is_empty()).then_some(previous);
         let tag = self.leg(to).remote_tag.clone();
         let fitted = self.with_history(to, &tag, |history| history.fit_offer(&offer, previous.as_ref()))?;
+        Some(Fitted { sdp: fitted.body.to_vec(), lines: fitted.map.to_stored() })
+    }
+
+    /// The same for two legs that are not connected yet: nothing of what their lines were before matters.
+    pub fn fit_new_offer(&mut self, to: LegIndex, offer: &[u8]) -> Option<Fitted> {
+        let offer = Sdp::parse(offer).ok()?;
+        let tag = self.leg(to).remote_tag.clone();
+        let fitted = self.with_history(to, &tag, |history| history.fit_offer(&offer, None))?;
         Some(Fitted { sdp: fitted.body.to_vec(), lines: fitted.map.to_stored() })
     }
 
@@ -170,7 +178,7 @@ impl Work<'_> {
         let map = LineMap::from_stored(lines);
         let fitted =
             self.with_history(to, tag, |history| history.fit_answer(&offer, &answer, &map).to_vec())?;
-        self.call.lines = if to == A { map.inverse() } else { map }.to_stored();
+        self.call.lines = if to == self.pair()[0] { map.inverse() } else { map }.to_stored();
         Some(fitted)
     }
 

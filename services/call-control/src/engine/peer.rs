@@ -64,6 +64,10 @@ impl Work<'_> {
             return self.respond(leg, transaction, 500, Vec::new(), None);
         }
         dialog.remote_cseq = Some(request.cseq);
+        if on.lent.is_some() {
+            return self.on_lent_request(leg, request);
+        }
+        let Some(dialog) = on.dialog_mut(&request.from_tag) else { return };
         dialog.learn(&request.allow, &[], &request.supported);
         let is_unknown = |tag: &&String| !SUPPORTED.split(", ").any(|known| tag.eq_ignore_ascii_case(known));
         let unknown: Vec<String> = request.require.iter().filter(is_unknown).cloned().collect();
@@ -121,7 +125,7 @@ impl Work<'_> {
         if !header.is_empty() {
             cause.header = header;
         }
-        self.end(cause);
+        self.lose_party(leg, cause);
     }
 
     fn on_offer(&mut self, leg: LegIndex, request: &RequestReceived) {
@@ -220,7 +224,7 @@ impl Work<'_> {
         }
         self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
         let leg_id = self.leg(leg).leg_id.clone();
-        self.end(Cause { leg: leg_id, ..Cause::failed(408, "No ACK") });
+        self.lose_party(leg, Cause { leg: leg_id, ..Cause::failed(408, "No ACK") });
         self.end_caller_if_waiting(leg);
     }
 

@@ -36,6 +36,8 @@ pub struct Ask {
     pub offer: Vec<u8>,
     /// Send the ringback tone along with it.
     pub tone: bool,
+    /// It is for one leg, not for the call.
+    pub of_leg: bool,
 }
 
 impl Work<'_> {
@@ -107,6 +109,8 @@ impl Work<'_> {
         let leaves_offer = matches!(&self.call.stage, Some(Stage::Anchored(stage)) if stage.offer.is_empty());
         match caller {
             Some(caller) if leg == B && leaves_offer && !caller.takes_reliable => WITHOUT_RELIABLE,
+            // Who comes later makes its offer when it answers
+            _ if leg > B => WITHOUT_RELIABLE,
             _ => self.supported(),
         }
     }
@@ -196,6 +200,7 @@ impl Work<'_> {
             relay_transaction,
             offer: ask.offer,
             tone: ask.tone,
+            of_leg: ask.of_leg,
             ..Pending::default()
         };
         if is_exchange(&pending) {
@@ -214,7 +219,10 @@ impl Work<'_> {
     /// Makes the body of a request as the session now is, and sends it.
     fn send_exchange(&mut self, leg: LegIndex, mut pending: Pending) {
         if !pending.offer.is_empty()
-            && let Some(fitted) = self.fit_offer(leg, &pending.offer)
+            && let Some(fitted) = match pending.purpose() {
+                Purpose::Move => self.fit_new_offer(leg, &pending.offer),
+                _ => self.fit_offer(leg, &pending.offer),
+            }
         {
             let body = if pending.tone {
                 tone_body(&self.call.policy.ringback_tone, Some(&fitted.sdp))
@@ -224,7 +232,7 @@ impl Work<'_> {
             pending.request.body = Some(body);
             pending.lines = fitted.lines;
         }
-        if pending.purpose() == Purpose::Hold {
+        if matches!(pending.purpose(), Purpose::Hold | Purpose::HoldLeg) {
             pending.request.body = self.hold_offer(leg).map(Body::sdp);
         }
         if is_exchange(&pending) {
@@ -413,7 +421,7 @@ pub fn reason_header(value: &str) -> Vec<Header> {
 }
 
 /// "a", "b", ... "z", "a1", "b1", ...
-fn leg_id(index: LegIndex) -> String {
+pub fn leg_id(index: LegIndex) -> String {
     let letter = char::from(b'a' + (index % 26) as u8);
     match index / 26 {
         0 => letter.to_string(),

@@ -158,8 +158,8 @@ impl Work<'_> {
 
     /// The session was not refreshed in time, by the peer or by us.
     pub fn session_expired(&mut self, leg: LegIndex) {
-        let leg = self.leg(leg).leg_id.clone();
-        self.end(Cause { leg, ..Cause::failed(408, "Session expired") });
+        let leg_id = self.leg(leg).leg_id.clone();
+        self.lose_party(leg, Cause { leg: leg_id, ..Cause::failed(408, "Session expired") });
     }
 }
 

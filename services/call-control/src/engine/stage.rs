@@ -1,5 +1,7 @@
 //! Where in its flow a call is. One variant per stage, with what only that stage needs.
 
+pub use crate::engine::transfer::record::{Lending, Moving};
+
 /// The stages. Leg a is the party rung first, leg b the one rung second.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Oneof)]
 pub enum Stage {
@@ -36,6 +38,19 @@ pub enum Stage {
     /// Leg a called, leg b is dialled for it.
     #[prost(message, tag = "40")]
     Anchored(Anchored),
+    /// Another party is to take the place of one of two that are connected; they go on talking meanwhile.
+    #[prost(message, tag = "41")]
+    Moving(Moving),
+    /// Another call has one of the two legs, and may give it back.
+    #[prost(message, tag = "42")]
+    Lending(Lending),
+}
+
+impl Stage {
+    /// Whether an operation with several legs is under way, while which no other one begins.
+    pub fn is_operation(&self) -> bool {
+        matches!(self, Stage::Moving(_) | Stage::Lending(_))
+    }
 }
 
 /// See [`Stage::DialA`].

@@ -20,13 +20,8 @@ use crate::engine::offer_answer::{Fate, is_hold};
 use crate::engine::outcome::Cause;
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
-use crate::engine::signal::{A, B, LegIndex, Message, Reply, Signal};
+use crate::engine::signal::{LegIndex, Message, Reply, Signal};
 use crate::engine::work::Work;
-
-/// The other of the two connected legs.
-pub fn other(leg: LegIndex) -> LegIndex {
-    if leg == A { B } else { A }
-}
 
 impl Work<'_> {
     /// Stages Talking and Early: whatever is not about answering the call.
@@ -48,7 +43,7 @@ impl Work<'_> {
     }
 
     fn relay_offer(&mut self, from: LegIndex, transaction: &str, method: &str, sdp: Option<Vec<u8>>) {
-        let to = other(from);
+        let to = self.other(from);
         let tag = self.leg(to).remote_tag.clone();
         if !self.is_alive(to) || self.leg(to).is_busy(&tag) || self.leg(to).retry.is_some() {
             return self.respond(from, transaction, 491, Vec::new(), None);
@@ -155,7 +150,7 @@ impl Work<'_> {
         if served.relayed_offer.is_empty() {
             return;
         }
-        let to = other(from);
+        let to = self.other(from);
         let (own, tag) = (self.leg(from).remote_tag.clone(), self.leg(to).remote_tag.clone());
         self.stop_timer(TimerKind::Guard, to);
         self.offer_settled(from, &own, sdp.as_deref().map_or(Fate::Refused, Fate::Answered));
@@ -171,7 +166,7 @@ impl Work<'_> {
     }
 
     fn relay_cancel(&mut self, from: LegIndex, transaction: &str) {
-        let to = other(from);
+        let to = self.other(from);
         let on = self.leg(to);
         let pending = on.pending.iter().find(|pending| pending.relay_transaction == transaction);
         match pending.filter(|pending| pending.request.method == "INVITE") {
@@ -193,7 +188,7 @@ impl Work<'_> {
         let relay = Some((from, transaction.clone()));
         let headers = headers.into_iter().filter(|header| is_end_to_end(&header.name)).collect();
         let ask = Ask { method, headers, body, purpose: Purpose::Relay, relay, ..Ask::default() };
-        if !self.ask(other(from), ask) {
+        if !self.ask(self.other(from), ask) {
             // The other party has no dialog yet
             self.respond(from, &transaction, 480, Vec::new(), None);
         }

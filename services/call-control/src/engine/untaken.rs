@@ -25,7 +25,7 @@ impl Work<'_> {
         let is_it = |leg: LegIndex| self.untaken_invite(leg).is_some_and(|found| found == (number, "", 0));
         let Some(leg) = (0..self.call.legs.len()).find(|&leg| is_it(leg)) else { return };
         let leg_id = self.leg(leg).leg_id.clone();
-        self.end(Cause::no_edge(&leg_id));
+        self.lose_party(leg, Cause::no_edge(&leg_id));
         self.drop_untaken(leg);
     }
 

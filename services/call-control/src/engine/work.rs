@@ -7,7 +7,7 @@ use crate::engine::call::{Call, EdgeRef, Timer, TimerKind};
 use crate::engine::effect::{Body, Effect, Header, What};
 use crate::engine::leg::{Dialog, DialogState, Leg};
 use crate::engine::report::{CallEvent, CallEventType};
-use crate::engine::signal::{LegIndex, Signal};
+use crate::engine::signal::{A, B, LegIndex, Signal};
 use crate::engine::time::Moment;
 use crate::engine::{Context, derive};
 
@@ -50,6 +50,20 @@ impl<'a> Work<'a> {
         let on = &self.call.legs[leg];
         let (edge_id, edge_epoch) = (on.edge_id.clone(), on.edge_epoch);
         self.put_at(leg, edge_id, edge_epoch, what)
+    }
+
+    /// The two legs that are connected with each other.
+    pub fn pair(&self) -> [LegIndex; 2] {
+        match (self.call.first, self.call.second) {
+            (0, 0) => [A, B],
+            (first, second) => [first as LegIndex, second as LegIndex],
+        }
+    }
+
+    /// The other of the two connected legs.
+    pub fn other(&self, leg: LegIndex) -> LegIndex {
+        let [first, second] = self.pair();
+        if leg == first { second } else { first }
     }
 
     /// A living edge other than this one.

@@ -1,4 +1,4 @@
-//! Handing effects to edges.
+//! Handing effects to edges, and telling other calls what they are to know.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use tonic::{Code, Status};
 use super::slots::{Job, Slot};
 use super::{ApplyError, How, Runner};
 use crate::edges::EdgeLife;
-use crate::engine::effect::Effect;
+use crate::engine::effect::{Effect, What};
 use crate::engine::event::{Carried, Event};
+use crate::engine::transfer::record::Tell;
 use crate::wire::effects::carry_request;
 
 /// First pause after a failed try; doubles up to [`LONGEST_PAUSE`].
@@ -76,7 +77,7 @@ impl Runner {
         slot.take_results().settle();
     }
 
-    async fn carry_in_order(&self, call_id: &str, slot: &Slot, jobs: Vec<Job>) {
+    async fn carry_in_order(self: &Arc<Self>, call_id: &str, slot: &Slot, jobs: Vec<Job>) {
         let give_up = Instant::now() + self.config.carry_patience;
         // For effects that were committed while no edge was known: those of one leg go to one edge.
         let mut carrier: Option<EdgeLife> = None;
@@ -85,11 +86,16 @@ impl Runner {
             let effect = &job.effect;
             let (number, edge) = (effect.number, effect.edge_id.as_str());
             take_turn(slot, effect).await;
-            let end = self.carry_one(call_id, slot, &job, carrier.as_ref(), give_up).await;
+            let end = match &effect.what {
+                Some(What::Tell(tell)) => self.tell_other(call_id, slot, effect, tell, give_up).await,
+                _ => self.carry_one(call_id, slot, &job, carrier.as_ref(), give_up).await,
+            };
             slot.was_offered(effect);
             let outcome = match end {
                 End::Carried(edge) => {
-                    carrier = Some(edge.clone());
+                    if !effect.leg_id.is_empty() {
+                        carrier = Some(edge.clone());
+                    }
                     let carried = Carried { effect: number, edge_id: edge.id, edge_epoch: edge.epoch };
                     slot.add_result(Event::Carried(carried));
                     "carried"
@@ -123,6 +129,35 @@ impl Runner {
         for job in jobs {
             slot.was_offered(&job.effect);
             slot.drop_effect(&job.effect);
+        }
+    }
+
+    /// Tells another call something until that is committed there, or there is no such call.
+    async fn tell_other(
+        self: &Arc<Self>,
+        call_id: &str,
+        slot: &Slot,
+        effect: &Effect,
+        tell: &Tell,
+        give_up: Instant,
+    ) -> End {
+        let Some(word) = tell.word.clone() else { return End::NotCarried };
+        let said = [Event::Told { from: call_id.to_owned(), operation: tell.operation, word }];
+        let how = How { acknowledged: true, ..How::default() };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if !slot.is_wanted(effect) {
+                return End::Unwanted;
+            }
+            match self.apply(&tell.call_id, &said, how).await {
+                Ok(_) => return End::Carried(EdgeLife { id: String::new(), epoch: 0 }),
+                Err(ApplyError::Store(_) | ApplyError::Contended) => {}
+                Err(_) => return End::NotCarried,
+            }
+            if timeout_at(give_up, sleep(pause)).await.is_err() {
+                return End::Unknown;
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
 

@@ -241,6 +241,6 @@ fn effect_number(event: &Event) -> Option<u64> {
     match event {
         Event::Carried(carried) => Some(carried.effect),
         Event::NotCarried { effect } | Event::NoEdge { effect } => Some(*effect),
-        Event::Leg(_) | Event::Due | Event::EdgeLost { .. } | Event::Command(_) => None,
+        Event::Leg(_) | Event::Due | Event::EdgeLost { .. } | Event::Command(_) | Event::Told { .. } => None,
     }
 }

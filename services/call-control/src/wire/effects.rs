@@ -46,6 +46,8 @@ pub fn carry_request(call_id: &str, effect: &Effect) -> Option<edge::CarryReques
             body: respond.body.map(body_out),
         }),
         What::Release(_) => edge::carry_request::What::Release(edge::ReleaseLeg {}),
+        // No edge's business
+        What::Tell(_) => return None,
     };
     Some(edge::CarryRequest {
         call_id: call_id.to_owned(),

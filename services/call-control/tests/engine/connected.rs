@@ -305,19 +305,19 @@ fn info_crosses_the_legs() {
 #[test]
 fn the_application_holds_and_resumes() {
     let mut t = connected();
-    t.command(Command::Hold).expect("the call is connected");
+    t.command(Command::Hold { leg_id: None }).expect("the call is connected");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000 inactive"])));
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000 inactive"])));
     assert_eq!(t.call.state(), CallState::Held);
-    assert_eq!(t.command(Command::Hold), Err(StepError::WrongState));
+    assert_eq!(t.command(Command::Hold { leg_id: None }), Err(StepError::WrongState(CallState::Held)));
     t.lines.pop();
-    t.command(Command::Unhold).expect("the call is held");
+    t.command(Command::Unhold { leg_id: None }).expect("the call is held");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
     assert_eq!(t.call.state(), CallState::Answered);
     t.expect(
         "
-        API Hold
+        API Hold { leg_id: None }
         C>A INVITE 3 sdp3[audio:5000 inactive]
         C>B INVITE 2 sdp2[audio:4000 inactive]
         B>C 200 INVITE sdp1[audio:5000 inactive]
@@ -325,7 +325,7 @@ fn the_application_holds_and_resumes() {
         A>C 200 INVITE sdp1[audio:4000 inactive]
         ! Held
         C>A ACK 3
-        API Unhold
+        API Unhold { leg_id: None }
         C>B INVITE 3
         B>C 200 INVITE sdp1[audio:5000]
         C>A INVITE 4 sdp4[audio:5000]
@@ -341,10 +341,10 @@ fn the_application_holds_and_resumes() {
 #[test]
 fn a_refused_resume_leaves_the_call_held() {
     let mut t = connected();
-    t.command(Command::Hold).expect("the call is connected");
+    t.command(Command::Hold { leg_id: None }).expect("the call is connected");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000 inactive"])));
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000 inactive"])));
-    t.command(Command::Unhold).expect("the call is held");
+    t.command(Command::Unhold { leg_id: None }).expect("the call is held");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
     t.lines.clear();
     t.reply("a", "INVITE", 488);

@@ -1,6 +1,7 @@
 //! How effects and bodies look in a golden ladder.
 
 use call_control::engine::effect::{Body, Header, What};
+use call_control::engine::transfer::record::Word;
 
 /// `sdp1[audio:4000]`: version of the o= line, then each m= line with port and direction.
 pub fn body(body: Option<&Body>) -> String {
@@ -82,5 +83,20 @@ pub fn what(what: &What, method_of: impl Fn(&str) -> String) -> String {
             format!("{} {method}{body}{}{accepted}", response.status, headers(&response.headers))
         }
         What::Release(_) => "(released)".into(),
+        What::Tell(tell) => told(tell.word.as_ref()),
+    }
+}
+
+/// What one call says to another one.
+pub fn told(word: Option<&Word>) -> String {
+    match word {
+        None => "nothing".into(),
+        Some(Word::Borrow(_)) => "borrow".into(),
+        Some(Word::Lent(lent)) => format!("lent {}", lent.leg.leg_id),
+        Some(Word::Refused(refused)) => format!("refused {}", refused.status),
+        Some(Word::Kept(_)) => "kept".into(),
+        Some(Word::GivenBack(lent)) => format!("given back {}", lent.leg.leg_id),
+        Some(Word::Lost(refused)) => format!("lost {}", refused.status),
+        Some(Word::HungUp(_)) => "hung up".into(),
     }
 }

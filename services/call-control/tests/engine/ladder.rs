@@ -7,11 +7,12 @@ use call_control::Config;
 use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party, Policy};
 use call_control::engine::effect::{Body, Effect, Header, SendRequest, What};
 use call_control::engine::event::{
-    CallReceived, Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, RequestFailed, RequestReceived,
-    ResponseReceived,
+    CallReceived, Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, Method, RequestFailed,
+    RequestReceived, ResponseReceived, Target,
 };
 use call_control::engine::report::CallEvent;
 use call_control::engine::time::Moment;
+use call_control::engine::transfer::record::Tell;
 use call_control::engine::{
     Context, Credential, DueChange, NewAnchored, Redirects, Step, StepError, create, receive, step,
 };
@@ -138,6 +139,17 @@ impl Ladder {
         Ladder::begin(from, to, flow, change, None)
     }
 
+    /// The same call under another id, between two that are connected.
+    pub fn connected(call_id: &str) -> Ladder {
+        let mut t =
+            Ladder::begin_as(call_id, "sip:alice@example.com", "sip:bob@example.com", Flow::Iv, |_| {}, None);
+        t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+        t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+        t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+        t.lines.clear();
+        t
+    }
+
     /// A call of which no edge takes anything on, while these are there.
     pub fn dial_untaken(flow: Flow, edges: Vec<EdgeRef>) -> Ladder {
         Ladder::begin("sip:alice@example.com", "sip:bob@example.com", flow, |_| {}, Some(edges))
@@ -150,11 +162,22 @@ impl Ladder {
         change: impl FnOnce(&mut Policy),
         untaken_by: Option<Vec<EdgeRef>>,
     ) -> Ladder {
+        Ladder::begin_as("call-1", from, to, flow, change, untaken_by)
+    }
+
+    fn begin_as(
+        call_id: &str,
+        from: &str,
+        to: &str,
+        flow: Flow,
+        change: impl FnOnce(&mut Policy),
+        untaken_by: Option<Vec<EdgeRef>>,
+    ) -> Ladder {
         let party = |uri: &str| Party { uri: uri.into(), ..Party::default() };
         let mut policy = policy();
         change(&mut policy);
         let new = NewCall {
-            call_id: "call-1".into(),
+            call_id: call_id.into(),
             flow,
             from: party(from),
             to: party(to),
@@ -342,6 +365,28 @@ impl Ladder {
         self.take(&Event::Command(command))
     }
 
+    /// The application leads the party of a leg elsewhere.
+    pub fn transfer(&mut self, leg: &str, target: Target) -> Result<(), StepError> {
+        self.transfer_by(leg, target, Method::Reinvite)
+    }
+
+    /// The same, in this way.
+    pub fn transfer_by(&mut self, leg: &str, target: Target, method: Method) -> Result<(), StepError> {
+        self.lines.push(format!("API transfer {leg}"));
+        self.take(&Event::Command(Command::Transfer { leg_id: leg.into(), target, method }))
+    }
+
+    /// What the call has told other calls and they have not heard.
+    pub fn tells(&mut self) -> Vec<Tell> {
+        let told = |effect: &Effect| match &effect.what {
+            Some(What::Tell(tell)) => Some(tell.clone()),
+            _ => None,
+        };
+        let tells = self.effects.iter().filter_map(told).collect();
+        self.effects.retain(|effect| !matches!(effect.what, Some(What::Tell(_))));
+        tells
+    }
+
     /// Time passes; what falls due happens.
     pub fn wait(&mut self, span: Duration) {
         let until = self.now + span;
@@ -419,7 +464,11 @@ impl Ladder {
         let what = effect.what.as_ref().expect("an effect does something");
         let method_of =
             |transaction: &str| self.transactions.get(transaction).cloned().expect("a known transaction");
-        self.lines.push(format!("C>{} {}", effect.leg_id.to_uppercase(), draw::what(what, method_of)));
+        let to = match what {
+            What::Tell(tell) => format!("({})", tell.call_id),
+            _ => effect.leg_id.to_uppercase(),
+        };
+        self.lines.push(format!("C>{to} {}", draw::what(what, method_of)));
         if let What::Send(request) = what {
             self.sent.push((effect.leg_id.clone(), effect.number, request.clone()));
         }

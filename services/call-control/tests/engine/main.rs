@@ -21,5 +21,6 @@ mod refresh;
 mod session_changes;
 mod sim;
 mod table;
+mod transfer;
 mod ua;
 mod untaken;

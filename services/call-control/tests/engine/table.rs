@@ -120,8 +120,8 @@ const INPUTS: [Input; 62] = [
     ("closing time of b", |t| timer(t, TimerKind::Closing, "b")),
     ("time for forks of a is over", |t| timer(t, TimerKind::Accepted, "a")),
     ("Hangup", |t| command(t, Command::Hangup { reason: String::new() })),
-    ("Hold", |t| command(t, Command::Hold)),
-    ("Unhold", |t| command(t, Command::Unhold)),
+    ("Hold", |t| command(t, Command::Hold { leg_id: None })),
+    ("Unhold", |t| command(t, Command::Unhold { leg_id: None })),
 ];
 
 /// What `ends` does not need: sessions that go other ways, and calls that end.
@@ -168,7 +168,7 @@ fn more_stages() -> Vec<(&'static str, Ladder)> {
     t.reply("a", "INVITE", ok(&["audio 4000"]));
     keep("connected for a limited time, just now", &t);
     let mut held = t.clone();
-    held.command(Command::Hold).expect("connected calls can be held");
+    held.command(Command::Hold { leg_id: None }).expect("connected calls can be held");
     keep("held: both are asked", &held);
     hang_up(&mut t);
     keep("ending: both have BYE", &t);

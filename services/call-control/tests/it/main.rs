@@ -17,5 +17,6 @@ mod promises;
 mod proxied;
 mod rig;
 mod takeover;
+mod two_calls;
 mod watch;
 mod watch_races;

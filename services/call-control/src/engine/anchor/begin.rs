@@ -18,7 +18,7 @@ use sip_dialog::{RouteSet, Side};
 
 use crate::engine::anchor::across;
 use crate::engine::anchor::record::Incoming;
-use crate::engine::call::{Call, CallState, Party, Policy, SCHEMA, TimerKind};
+use crate::engine::call::{Call, CallState, PLAIN_SCHEMA, Party, Policy, TimerKind};
 use crate::engine::derive;
 use crate::engine::effect::{Body, Header};
 use crate::engine::event::{CallReceived, EdgeEvent, LegEvent};
@@ -59,9 +59,11 @@ pub fn receive(
     now: Moment,
     context: &Context,
 ) -> Result<Step, StepError> {
-    let LegEvent::Incoming(invite) = &event.what else { return Err(StepError::WrongState) };
+    let LegEvent::Incoming(invite) = &event.what else {
+        return Err(StepError::WrongState(CallState::Unspecified));
+    };
     let call = Call {
-        schema: SCHEMA,
+        schema: PLAIN_SCHEMA,
         call_id: new.call_id,
         from: party(&invite.from_uri, &invite.from_display),
         to: party(&invite.request_uri, &invite.to_display),
@@ -78,7 +80,7 @@ pub fn receive(
     };
     let mut work = Work::new(call, now, context);
     if work.is_duplicate(event)? {
-        return Err(StepError::WrongState);
+        return Err(StepError::WrongState(work.call.state()));
     }
     work.begin_anchored(event, invite);
     work.handle_signals();

@@ -46,12 +46,12 @@ fn what_one_party_does_the_other_sees() {
 #[test]
 fn the_application_holds_and_resumes() {
     let mut t = connected();
-    t.command(Command::Hold).expect("it is connected");
+    t.command(Command::Hold { leg_id: None }).expect("it is connected");
     for (leg, port) in [("a", "4000"), ("b", "5000")] {
         t.reply(leg, "INVITE", Answer::new(200).sdp(&sdp(&[&format!("audio {port} inactive")])));
     }
     assert_eq!(t.call.state(), CallState::Held);
-    t.command(Command::Unhold).expect("it is held");
+    t.command(Command::Unhold { leg_id: None }).expect("it is held");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
     assert_eq!(t.call.state(), CallState::Answered);
@@ -71,7 +71,7 @@ fn a_change_before_the_ack_is_asked_to_wait() {
 #[test]
 fn after_glare_the_side_that_was_called_asks_first() {
     let mut t = connected();
-    t.command(Command::Hold).expect("it is connected");
+    t.command(Command::Hold { leg_id: None }).expect("it is connected");
     t.reply("a", "INVITE", 491);
     let before = t.sent.len();
     t.wait(Duration::from_millis(2_000));

@@ -40,6 +40,7 @@ impl World {
                 self.at(at, Todo::Answer { transaction, status, body });
             }
             What::Release(_) => self.log(format!("C>{} released", effect.leg_id)),
+            What::Tell(_) => panic!("there is no other call"),
         }
     }
 

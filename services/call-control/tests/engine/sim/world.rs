@@ -196,8 +196,8 @@ impl World {
         }
         if world.chance.percent(40) {
             let (hold, resume) = (8_000 + world.chance.below(20_000), 20_000 + world.chance.below(40_000));
-            world.at(hold, Todo::Command(Command::Hold));
-            world.at(resume, Todo::Command(Command::Unhold));
+            world.at(hold, Todo::Command(Command::Hold { leg_id: None }));
+            world.at(resume, Todo::Command(Command::Unhold { leg_id: None }));
         }
         world
     }
@@ -252,7 +252,7 @@ impl World {
                         self.log(format!("API {command:?}"));
                         self.commit(taken);
                     }
-                    Err(StepError::WrongState) => {}
+                    Err(StepError::WrongState(_) | StepError::Conflict) => {}
                     Err(other) => panic!("{command:?}: {other}"),
                 }
             }

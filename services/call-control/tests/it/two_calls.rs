@@ -1,0 +1,194 @@
+//! Bridge and Transfer over replicas, store and edges: what is asked, what is refused, and what becomes of it when a replica dies.
+
+use call_control::Config;
+use cluster_api::callcontrol::v1 as cc;
+use cluster_api::callcontrol::v1::call::State;
+use cluster_api::callcontrol::v1::call_control_server::CallControl as _;
+use cluster_api::callcontrol::v1::call_event::Type;
+use cluster_api::callcontrol::v1::transfer_target::Target;
+use tonic::{Code, Request, Status};
+
+use crate::edges::World;
+use crate::rig::{self, Replica, dial_request, reason};
+
+async fn connected(replica: &Replica, from: &str, to: &str) -> String {
+    let call = replica.dial(dial_request(from, to)).await.expect("a call");
+    replica.wait_for(&call.call_id, State::Answered).await.call_id
+}
+
+fn bridge_of(request_id: &str, one: &str, two: &str) -> cc::BridgeRequest {
+    cc::BridgeRequest {
+        request_id: request_id.into(),
+        call_id: one.into(),
+        leg_id: "a".into(),
+        other_call_id: two.into(),
+        other_leg_id: "b".into(),
+    }
+}
+
+async fn bridge(replica: &Replica, request: cc::BridgeRequest) -> Result<cc::Call, Status> {
+    replica.service.api.bridge(Request::new(request)).await.map(|call| call.into_inner())
+}
+
+fn transfer_of(request_id: &str, call_id: &str, target: Target) -> cc::TransferRequest {
+    cc::TransferRequest {
+        request_id: request_id.into(),
+        call_id: call_id.into(),
+        leg_id: "a".into(),
+        target: Some(cc::TransferTarget { target: Some(target) }),
+        method: cc::transfer_request::Method::Reinvite.into(),
+    }
+}
+
+async fn transfer(replica: &Replica, request: cc::TransferRequest) -> Result<cc::Call, Status> {
+    replica.service.api.transfer(Request::new(request)).await.map(|call| call.into_inner())
+}
+
+/// Waits for an event; all of them so far.
+async fn until(replica: &Replica, call_id: &str, kind: Type) -> Vec<cc::CallEvent> {
+    let request = cc::WatchCallsRequest {
+        call_id: Some(call_id.into()),
+        after_cursor: Some(String::new()),
+        ..cc::WatchCallsRequest::default()
+    };
+    let mut watch = replica.watch(request).await.expect("the call exists");
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|event: &cc::CallEvent| event.r#type() != kind) {
+        seen.push(watch.event().await);
+    }
+    seen
+}
+
+/// LAD-9, SCN-15: the request is answered once it is committed, its result by events; asked again, it is done once.
+#[tokio::test(start_paused = true)]
+async fn a_bridge_connects_two_calls_once() {
+    let (replica, world) = rig::single();
+    let (one, two) = (connected(&replica, "alice", "bob").await, connected(&replica, "carol", "dave").await);
+    let request = bridge_of("bridge-1", &one, &two);
+    let first = bridge(&replica, request.clone()).await.expect("both talk");
+    assert_eq!(first.call_id, one);
+    until(&replica, &one, Type::PartyJoined).await;
+    replica.wait_for(&two, State::Ended).await;
+    let again = bridge(&replica, request.clone()).await.expect("it is the same request");
+    assert_eq!((again.call_id.as_str(), again.state()), (one.as_str(), State::Answered));
+    let other = cc::BridgeRequest { leg_id: "b".into(), ..request };
+    assert_eq!(bridge(&replica, other).await.expect_err("other content").code(), Code::AlreadyExists);
+    assert_eq!(again.legs.len(), 3);
+    assert_eq!(again.legs[2].party.as_ref().expect("a party").uri, "sip:dave@example.com");
+    let byes = |call: &str| {
+        world.asked(call).iter().filter(|what| what.ends_with(" BYE")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!((byes(&one), byes(&two)), (vec!["b BYE".to_owned()], vec!["a BYE".to_owned()]));
+    let outcome = replica.get(&two).await.expect("the call").outcome.expect("an outcome");
+    assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (cc::outcome::Kind::Completed, "api"));
+}
+
+/// LAD-9: the far party of the other call comes; the two legs of the one who had both calls go.
+#[tokio::test(start_paused = true)]
+async fn an_attended_transfer_connects_the_far_parties() {
+    let (replica, _world) = rig::single();
+    let (one, two) = (connected(&replica, "alice", "bob").await, connected(&replica, "bob", "carol").await);
+    transfer(&replica, transfer_of("t", &one, Target::CallId(two.clone()))).await.expect("both talk");
+    let events = until(&replica, &one, Type::PartyJoined).await;
+    let call = events.last().and_then(|event| event.call.clone()).expect("the call");
+    assert_eq!(call.legs[2].party.as_ref().expect("a party").uri, "sip:carol@example.com");
+    replica.wait_for(&two, State::Ended).await;
+}
+
+/// CCL-07, SCN-15
+#[tokio::test(start_paused = true)]
+async fn a_blind_transfer_succeeds_or_changes_nothing() {
+    let (replica, _world) = rig::single();
+    let one = connected(&replica, "alice", "bob").await;
+    let uri = |user: &str| Target::Uri(format!("sip:{user}@example.com"));
+    transfer(&replica, transfer_of("t1", &one, uri("busy"))).await.expect("they talk");
+    let events = until(&replica, &one, Type::TransferFailed).await;
+    assert_eq!(events.last().and_then(|event| event.sip_status), Some(486));
+    assert_eq!(replica.get(&one).await.expect("the call").state(), State::Answered);
+    transfer(&replica, transfer_of("t2", &one, uri("carol"))).await.expect("they talk");
+    until(&replica, &one, Type::TransferSucceeded).await;
+    let call = replica.get(&one).await.expect("the call");
+    let states: Vec<_> = call.legs.iter().map(cc::Leg::state).collect();
+    use cc::leg::State::{Answered, Ended};
+    assert_eq!(states, [Answered, Ended, Ended, Answered]);
+}
+
+/// What does not fit is refused with the state in it, and of two at once one is refused as a conflict.
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_refused_by_name() {
+    let (replica, _world) = rig::single();
+    let (one, two) = (connected(&replica, "alice", "bob").await, connected(&replica, "carol", "dave").await);
+    let ringing = replica.dial(dial_request("ring", "bob")).await.expect("a call").call_id;
+    replica.wait_for(&ringing, State::Ringing).await;
+    let refused = |result: Result<cc::Call, Status>| {
+        let status = result.expect_err("it does not fit");
+        (status.code(), reason(&status), status.message().to_owned())
+    };
+    let (code, why, text) = refused(bridge(&replica, bridge_of("", &ringing, &two)).await);
+    assert_eq!((code, why.as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
+    assert!(text.contains("RINGING"), "{text}");
+    let (code, why, text) = refused(bridge(&replica, bridge_of("", &one, &ringing)).await);
+    assert_eq!((code, why.as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
+    assert!(text.contains("RINGING"), "{text}");
+    let (code, why, _) = refused(bridge(&replica, bridge_of("", &one, &one)).await);
+    assert_eq!((code, why.as_str()), (Code::InvalidArgument, "BAD_FIELD"));
+    let missing = cc::BridgeRequest { other_leg_id: "x".into(), ..bridge_of("", &one, &two) };
+    assert_eq!(refused(bridge(&replica, missing).await).1, "LEG_NOT_FOUND");
+    let missing = cc::BridgeRequest { leg_id: "x".into(), ..bridge_of("", &one, &two) };
+    assert_eq!(refused(bridge(&replica, missing).await).1, "LEG_NOT_FOUND");
+    assert_eq!(refused(bridge(&replica, bridge_of("", &one, "nothing")).await).1, "CALL_NOT_FOUND");
+    let hostile = Target::Uri("sip:carol@example.com\r\nEvil: 1".into());
+    assert_eq!(refused(transfer(&replica, transfer_of("", &one, hostile)).await).0, Code::InvalidArgument);
+    let ring = Target::Uri("sip:ring@example.com".into());
+    transfer(&replica, transfer_of("", &one, ring)).await.expect("they talk");
+    let (code, why, _) = refused(bridge(&replica, bridge_of("", &one, &two)).await);
+    assert_eq!((code, why.as_str()), (Code::Aborted, "TRANSFER_PENDING"));
+    let (code, _, _) = refused(replica.hold("", &one).await);
+    assert_eq!(code, Code::Aborted);
+}
+
+/// TPC-15, LAD-9: the replica that began it dies; another one finishes it, and it happens once.
+#[tokio::test(start_paused = true)]
+async fn another_replica_finishes_what_one_began() {
+    for seed in 0..4 {
+        let world = World::new(&["edge-0", "edge-1"]);
+        let store = rig::store();
+        let first = rig::replica(store.clone(), &world, Config::default());
+        let second = rig::replica(store, &world, Config::default());
+        if seed % 2 == 1 {
+            world.deliver_twice();
+        }
+        let (one, two) = (connected(&first, "alice", "bob").await, connected(&first, "carol", "dave").await);
+        bridge(&first, bridge_of("b", &one, &two)).await.expect("both talk");
+        if seed >= 2 {
+            tokio::task::yield_now().await;
+        }
+        first.kill(&world, 0).await;
+        let events = until(&second, &one, Type::PartyJoined).await;
+        second.wait_for(&two, State::Ended).await;
+        let count = |kind: Type| events.iter().filter(|event| event.r#type() == kind).count();
+        assert_eq!((count(Type::TransferStarted), count(Type::TransferSucceeded)), (1, 1));
+    }
+}
+
+/// SCN-14: one leg alone is held and taken back.
+#[tokio::test(start_paused = true)]
+async fn one_leg_is_held_alone() {
+    let (replica, world) = rig::single();
+    let one = connected(&replica, "alice", "bob").await;
+    let before = world.asked(&one).len();
+    let request = cc::HoldRequest { request_id: "h".into(), call_id: one.clone(), leg_id: Some("b".into()) };
+    replica.service.api.hold(Request::new(request)).await.expect("they talk");
+    let events = until(&replica, &one, Type::Held).await;
+    let held = events.last().expect("an event");
+    assert_eq!(held.leg_id.as_deref(), Some("b"));
+    let states: Vec<_> = held.call.as_ref().expect("a call").legs.iter().map(cc::Leg::state).collect();
+    assert_eq!(states, [cc::leg::State::Answered, cc::leg::State::Held]);
+    assert_eq!(world.asked(&one)[before..], ["b INVITE", "b ACK"]);
+    let request =
+        cc::UnholdRequest { request_id: "u".into(), call_id: one.clone(), leg_id: Some("b".into()) };
+    replica.service.api.unhold(Request::new(request)).await.expect("it is held");
+    let events = until(&replica, &one, Type::Unheld).await;
+    assert_eq!(events.last().and_then(|event| event.leg_id.clone()).as_deref(), Some("b"));
+    assert_eq!(replica.get(&one).await.expect("the call").state(), State::Answered);
+}
