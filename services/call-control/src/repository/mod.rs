@@ -171,16 +171,19 @@ impl Repository {
     /// When the store fails.
     pub async fn forget_ended(&self, partition: &Partition, claimed: &[Due]) -> Result<usize, StoreError> {
         // What cannot be read was written by a later version.
-        let readable = claimed.iter().filter_map(|due| Some((due, forgetting::positions(due)?)));
-        let mut readable = readable.peekable();
+        let mut readable = Vec::with_capacity(claimed.len());
+        for due in claimed {
+            readable.extend(forgetting::positions(due).map(|positions| (due.id.as_str(), positions)));
+        }
+        let mut readable = readable.into_iter().peekable();
         let mut count = 0;
         while readable.peek().is_some() {
             let (mut forgotten, mut done) = (Vec::new(), Vec::new());
-            while let Some((due, positions)) =
+            while let Some((id, positions)) =
                 readable.next_if(|_| forgotten.len() + done.len() < FORGOTTEN_AT_ONCE)
             {
                 forgotten.extend(positions);
-                done.push(due.id.as_str());
+                done.push(id);
             }
             count += forgotten.len();
             let mut batch = store::Batch::new(partition);
