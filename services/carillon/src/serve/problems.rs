@@ -146,7 +146,9 @@ impl Found {
             }
         }
         if runs_edge(s) {
-            self.note("tls", tls::load(s).map(drop));
+            if let Err(tls::Unusable { path, why }) = tls::load(s) {
+                self.0.push((path, why));
+            }
             self.note("internal_tls", s.internal_tls.load().map(drop));
         }
     }

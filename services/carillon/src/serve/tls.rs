@@ -4,29 +4,43 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sip_endpoint::{CertificateFiles, Tls, TlsFiles};
+use sip_endpoint::{CertificateFiles, Tls, TlsFiles, TlsProblem};
 use telemetry::Metrics;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::settings::{Domain, Settings};
 
+/// A certificate or key that cannot be used, and the setting that names it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Unusable {
+    /// `tls`, or `domain` for those of a domain's table.
+    pub path: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// The files that the settings name; `None` without any certificate.
 ///
 /// # Errors
 /// A certificate without its key, or a key without its certificate.
-pub fn files(settings: &Settings) -> Result<Option<TlsFiles>, String> {
+pub fn files(settings: &Settings) -> Result<Option<TlsFiles>, Unusable> {
     let tls = &settings.tls;
-    let common = pair("tls", &tls.cert, &tls.key)?;
+    let in_tls = |why| Unusable { path: "tls", why };
+    let common = pair("tls", &tls.cert, &tls.key).map_err(in_tls)?;
     let mut certificates: Vec<CertificateFiles> = common.into_iter().collect();
     for Domain { name, tls_cert, tls_key, .. } in &settings.domain {
-        let own = pair(&format!("domain {name}"), tls_cert, tls_key)?;
+        let own = pair(&format!("domain {name}"), tls_cert, tls_key);
+        let own = own.map_err(|why| Unusable { path: "domain", why })?;
         certificates.extend(own.map(|files| CertificateFiles { domains: vec![name.clone()], ..files }));
     }
-    let client = pair("tls.client", &tls.client_cert, &tls.client_key)?;
+    let client = pair("tls.client", &tls.client_cert, &tls.client_key).map_err(in_tls)?;
     let authorities = (!tls.ca.as_os_str().is_empty()).then(|| tls.ca.clone());
     if certificates.is_empty() && client.is_some() {
-        return Err("a certificate for servers needs one for phones too: set tls.cert and tls.key".into());
+        return Err(in_tls(
+            "a certificate for servers needs one for phones too: set tls.cert and tls.key".into(),
+        ));
     }
     Ok((!certificates.is_empty()).then_some(TlsFiles { certificates, authorities, client }))
 }
@@ -48,9 +62,33 @@ fn pair(of: &str, certificate: &Path, key: &Path) -> Result<Option<CertificateFi
 ///
 /// # Errors
 /// What cannot be used, and why.
-pub fn load(settings: &Settings) -> Result<Option<Arc<Tls>>, String> {
+pub fn load(settings: &Settings) -> Result<Option<Arc<Tls>>, Unusable> {
     let loaded = files(settings)?.map(Tls::load).transpose();
-    loaded.map_err(|problem| problem.to_string())
+    loaded.map_err(|problem| match domain_of(settings, &problem) {
+        Some((domain, key)) => {
+            Unusable { path: "domain", why: format!("{key} of domain {domain}: {problem}") }
+        }
+        None => Unusable { path: "tls", why: problem.to_string() },
+    })
+}
+
+/// The domain whose table names the file that cannot be used, and the key that does.
+fn domain_of<'s>(settings: &'s Settings, problem: &TlsProblem) -> Option<(&'s str, &'static str)> {
+    let file = match problem {
+        TlsProblem::Unreadable { path, .. }
+        | TlsProblem::Unlike { path, .. }
+        | TlsProblem::Refused { path, .. } => path,
+        TlsProblem::NoCertificate | TlsProblem::Unusable(_) => return None,
+    };
+    let tls = &settings.tls;
+    if [&tls.cert, &tls.key, &tls.client_cert, &tls.client_key, &tls.ca].contains(&file) {
+        return None;
+    }
+    settings.domain.iter().find_map(|Domain { name, tls_cert, tls_key, .. }| match file {
+        _ if file == tls_cert => Some((name.as_str(), "tls_cert")),
+        _ if file == tls_key => Some((name.as_str(), "tls_key")),
+        _ => None,
+    })
 }
 
 /// Looks after the certificates: at every interval, and at SIGHUP at once.
@@ -146,7 +184,7 @@ mod tests {
         let mut settings = Settings::default();
         assert_eq!(files(&settings), Ok(None));
         settings.tls.cert = "a.crt".into();
-        assert!(files(&settings).unwrap_err().contains("needs its key"));
+        assert!(files(&settings).unwrap_err().why.contains("needs its key"));
         settings.tls.key = "a.key".into();
         (settings.domain[0].tls_cert, settings.domain[0].tls_key) = ("b.crt".into(), "b.key".into());
         let found = files(&settings).unwrap().unwrap();
@@ -160,6 +198,25 @@ mod tests {
     fn a_file_that_is_not_there_is_named() {
         let mut settings = Settings::default();
         (settings.tls.cert, settings.tls.key) = ("/nowhere/a.crt".into(), "/nowhere/a.key".into());
-        assert!(load(&settings).unwrap_err().contains("/nowhere/a.crt"));
+        let told = load(&settings).unwrap_err();
+        assert_eq!(told.path, "tls");
+        assert!(told.why.contains("/nowhere/a.crt"));
+    }
+
+    /// Whoever reads it looks where the file is named: a domain's is in no variable of the environment.
+    #[test]
+    fn a_file_of_a_domain_is_told_with_its_domain_and_key() {
+        let mut settings = Settings::default();
+        let of_domain = &mut settings.domain[0];
+        of_domain.tls_key = "/nowhere/b.key".into();
+        let told = files(&settings).unwrap_err();
+        assert_eq!(
+            (told.path, told.why.as_str()),
+            ("domain", "domain localhost: the key needs its certificate")
+        );
+        settings.domain[0].tls_cert = "/nowhere/b.crt".into();
+        let told = load(&settings).unwrap_err();
+        assert_eq!(told.path, "domain");
+        assert!(told.why.starts_with("tls_cert of domain localhost: /nowhere/b.crt: "), "{}", told.why);
     }
 }
