@@ -28,6 +28,16 @@ pub fn outcome_text(call: &Call) -> String {
     shown(&text)
 }
 
+/// The same for a table, which a long reason phrase would widen for every call.
+pub fn outcome_cell(call: &Call) -> String {
+    const MOST: usize = 60;
+    let text = outcome_text(call);
+    match text.char_indices().nth(MOST) {
+        Some(_) => text.chars().take(MOST - 1).chain(['…']).collect(),
+        None => text,
+    }
+}
+
 /// One line for one event.
 pub fn event_line(event: &CallEvent) -> String {
     let kind = name_of(event.r#type, |t: call_event::Type| t.as_str_name());
@@ -112,6 +122,26 @@ pub fn time(at: Option<&Timestamp>) -> String {
 mod tests {
     use super::*;
 
+    /// A table has room for what is said as a rule; the call by itself shows all.
+    #[test]
+    fn a_long_reason_is_cut_in_a_table_alone() {
+        let call = |reason: &str| {
+            let outcome = cluster_api::callcontrol::v1::Outcome {
+                sip_status: 480,
+                sip_reason: reason.into(),
+                ..Default::default()
+            };
+            Call { outcome: Some(outcome), ..Call::default() }
+        };
+        let usual = call("Temporarily Unavailable");
+        assert_eq!(outcome_cell(&usual), outcome_text(&usual));
+        let long = call(&"zu lang für eine Zeile ".repeat(20));
+        let cell = outcome_cell(&long);
+        assert_eq!(cell.chars().count(), 60);
+        let kept = cell.strip_suffix('…').expect("it is cut");
+        assert!(outcome_text(&long).starts_with(kept) && outcome_text(&long).len() > 400);
+    }
+
     #[test]
     fn what_a_phone_said_cannot_command_the_terminal_or_begin_a_line() {
         let said = "x\u{1b}[31mRED\u{7}\nENDED".to_string();
@@ -122,7 +152,7 @@ mod tests {
         };
         let call = Call { outcome: Some(outcome), ..Call::default() };
         let event = CallEvent { sip_status: Some(486), sip_reason: Some(said), ..CallEvent::default() };
-        for text in [outcome_text(&call), event_line(&event)] {
+        for text in [outcome_text(&call), outcome_cell(&call), event_line(&event)] {
             assert!(text.contains("486 x\\u001b[31mRED\\u0007\\u000aENDED"), "{text}");
         }
     }

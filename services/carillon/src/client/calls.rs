@@ -8,7 +8,7 @@ use cluster_api::callcontrol::v1::{
 };
 use comfy_table::{Table, presets};
 
-use super::call_view::{call_json, leg_state, outcome_text, state, time};
+use super::call_view::{call_json, leg_state, outcome_cell, outcome_text, state, time};
 use super::connect::{Connection, connect};
 use super::refusal::Refusal;
 use crate::cli::{CallIdArgs, CallsArgs, HangupArgs};
@@ -49,7 +49,7 @@ pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
             party(&c.from),
             party(&c.to),
             time(c.create_time.as_ref()),
-            outcome_text(c),
+            outcome_cell(c),
         ]);
     }
     Ok(say!("{table}")?)
