@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use call_control::{Config, EVENTS, Repository, read_events};
@@ -59,7 +60,11 @@ struct Rig {
 }
 
 fn rig() -> Rig {
-    let (config, world) = (Config::default(), World::new(&["edge-0"]));
+    rig_with(Config::default())
+}
+
+fn rig_with(config: Config) -> Rig {
+    let world = World::new(&["edge-0"]);
     let memory = store();
     let repository = Repository::new(memory.clone(), &config);
     assert_eq!(repository.partitions().len(), PARTITIONS);
@@ -72,6 +77,15 @@ impl Rig {
         let events = events.to_vec();
         let request = cc::ReportRequest { edge_id: edge_id.into(), edge_epoch: 1, events };
         self.replica.service.proxied_calls.report(Request::new(request)).await.map(drop)
+    }
+
+    /// Ended calls that are listed.
+    async fn ended(&self) -> usize {
+        let mut count = 0;
+        for partition in self.repository.partitions() {
+            count += self.repository.list(partition, true, None, 1000).await.expect("an index").0.len();
+        }
+        count
     }
 
     /// Entries of all event logs, and what they tell of.
@@ -125,6 +139,23 @@ async fn calls_that_begin_and_end_in_one_report_cost_a_commit_a_partition_and_no
     let (commits, _, reads) = rig.store.hook.take();
     assert!(commits <= PARTITIONS && reads <= PARTITIONS, "{commits} commits, {reads} reads");
     assert_eq!(rig.logged().await.1, events, "a report that comes again changes nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_ended_together_are_forgotten_together() {
+    let retention = Duration::from_secs(60);
+    let rig = rig_with(Config { ended_retention: retention, ..Config::default() });
+    rig.report("edge-0", &told_of_all(&WHOLE)).await.expect("committed");
+    assert_eq!(rig.ended().await, CALLS);
+    rig.store.hook.take();
+    tokio::time::sleep(retention + Duration::from_secs(1)).await;
+    assert_eq!(rig.ended().await, 0);
+    let (commits, _, _) = rig.store.hook.take();
+    assert!(commits <= PARTITIONS, "{commits} commits");
+    for partition in rig.repository.partitions() {
+        let next = rig.store.memory.due_next(partition, "due").await.expect("a queue");
+        assert_eq!(next, None, "nothing is left to do");
+    }
 }
 
 #[tokio::test(start_paused = true)]
