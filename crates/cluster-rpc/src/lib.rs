@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+mod bindings;
 mod by_edge;
 mod conversation;
 mod envelope;
@@ -21,6 +22,7 @@ pub mod server;
 mod status;
 pub mod trace;
 
+pub use bindings::BindingsLink;
 pub use by_edge::{CaptureLink, EDGE_ROLE, EdgeDirectory, EdgesLink, LegsLink, RequestsLink};
 pub use conversation::LocationAnswers;
 pub use envelope::Envelope;

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Config {
     /// Shortest time of a subscription or publication; who asks for less gets 423. Default 60 s (`presence.min_expires`).
     pub min_expires: Duration,
+    /// Longest time of a publication. Default 7200 s (`presence.max_expires`). Subscriptions have that of their package.
+    pub max_expires: Duration,
     /// Partitions of the store over which resources are spread. Default 16; part of the stored layout.
     pub partitions: u16,
     /// How long a NOTIFY is left to the replica that committed it before another one asks after it. Default 3 s: within the 10 s
@@ -31,6 +33,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             min_expires: Duration::from_secs(60),
+            max_expires: Duration::from_secs(7_200),
             partitions: 16,
             notify_lease: Duration::from_secs(3),
             lease: Duration::from_secs(5),

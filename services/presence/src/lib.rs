@@ -4,7 +4,7 @@
 //! it loads the record, steps it, commits record, NOTIFY and due time together, answers, and then has an edge send the NOTIFY
 //! (`runner`). No replica owns a subscription.
 //!
-//! **Here:** the event package `message-summary` with its rpcs. Everything else is refused: a phone gets 489, an application gets
+//! **Here:** the event packages of [`engine::Package`], publications, policies. Everything else is refused: a phone gets 489, an application gets
 //! `UNIMPLEMENTED` with reason `NOT_IMPLEMENTED`. Nothing is accepted here and then lost.
 //!
 //! **Deliberately absent:** sockets toward phones and SIP text (edges have them), routing and accounts (the registrar).
@@ -19,6 +19,7 @@ pub mod edges;
 pub mod engine;
 mod intake;
 mod refusal;
+pub mod registrations;
 mod repository;
 mod runner;
 mod service;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambient::Entropy;
 use cluster_api::presence::v1::{
     intake_server::IntakeServer, message_summary_server::MessageSummaryServer,
     messages_server::MessagesServer, presence_server::PresenceServer,
@@ -18,6 +19,7 @@ use tonic::service::RoutesBuilder;
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::edges::Edges;
+use crate::registrations::Registrations;
 use crate::repository::Repository;
 use crate::runner::Runner;
 
@@ -27,6 +29,10 @@ pub struct Deps {
     pub store: Arc<dyn Store>,
     /// The way to the phones.
     pub edges: Arc<dyn Edges>,
+    /// Who knows where users are registered.
+    pub registrations: Arc<dyn Registrations>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
     /// Who knows the accounts.
     pub location: LocationLink,
     /// Metrics of the process.
@@ -39,6 +45,7 @@ pub struct Presence {
     pub(crate) runner: Arc<Runner>,
     pub(crate) requests: Arc<RequestIds>,
     pub(crate) location: LocationLink,
+    pub(crate) entropy: Arc<dyn Entropy>,
     tasks: Tasks,
 }
 
@@ -48,9 +55,17 @@ pub fn build(config: Config, deps: Deps) -> Presence {
     let repository = Repository::new(deps.store, &config);
     let counts = Counts::new(&deps.metrics);
     Presence {
-        runner: Runner::new(repository, deps.edges, config, tasks.clone(), counts),
+        runner: Runner::new(
+            repository,
+            (deps.edges, deps.registrations),
+            deps.entropy.token(8),
+            config,
+            tasks.clone(),
+            counts,
+        ),
         requests: Arc::new(RequestIds::new("presence-requests")),
         location: deps.location,
+        entropy: deps.entropy,
         tasks,
     }
 }

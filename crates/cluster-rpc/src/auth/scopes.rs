@@ -72,6 +72,14 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
+/// Whether services ask each other this too: their token opens it.
+pub fn is_between_services(path: &str) -> bool {
+    matches!(
+        path,
+        "/carillon.registrar.v1.Bindings/ListBindings" | "/carillon.registrar.v1.Bindings/WatchBindings"
+    )
+}
+
 /// The scope that the rpc at a path ("/package.Service/Method") needs; `None` for a path that no token opens.
 pub fn scope_of(path: &str) -> Option<Scope> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
@@ -144,6 +152,14 @@ mod tests {
             }
         }
         assert!(rpcs > 50, "only {rpcs} rpcs seen");
+    }
+
+    /// The token of the services is none of an application: it reads bindings, and no accounts.
+    #[test]
+    fn services_may_ask_each_other_about_bindings_alone() {
+        assert!(is_between_services("/carillon.registrar.v1.Bindings/WatchBindings"));
+        assert!(!is_between_services("/carillon.registrar.v1.Bindings/RemoveBinding"));
+        assert!(!is_between_services("/carillon.registrar.v1.Accounts/ListAccounts"));
     }
 
     /// A read scope cannot mutate.

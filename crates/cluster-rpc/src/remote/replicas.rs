@@ -221,6 +221,11 @@ impl Replicas {
         let found = timeout(inner.config.deadline, inner.pick(&[])).await;
         found.map(|replica| replica.channel()).map_err(|_| inner.late())
     }
+
+    /// The same with what a request for a stream carries.
+    pub(crate) async fn lasting(&self) -> Result<(Channel, Envelope), Status> {
+        Ok((self.channel().await?, Envelope::lasting(self.inner.config.token.as_ref())))
+    }
 }
 
 impl Inner {

@@ -8,7 +8,7 @@ use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
 use anyhow::{Context, anyhow};
 use cluster_rpc::membership::View;
 use cluster_rpc::{
-    Address, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink,
+    Address, BindingsLink, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink,
     ProxiedCallsLink, Replicas, RequestsLink, Wiring,
 };
 use lifecycle::{Drain, Health, Shutdown, Tasks};
@@ -52,7 +52,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let late = Arc::new(LateEdge::default());
     let location = parts.location_link(settings, registrar.as_ref())?;
     let calls = parts.call_control(settings, store.clone(), &joined, &late, location.clone())?;
-    let presence = parts.presence(settings, store, &joined, &late, location.clone())?;
+    let presence = parts.presence(settings, store, &joined, &late, registrar.as_ref())?;
 
     let (mut listening, mut streams) = (Vec::new(), Vec::new());
     if parts.roles.contains(&Role::Edge) {
@@ -242,13 +242,23 @@ impl Parts {
         store: Option<Arc<dyn Store>>,
         joined: &Joined,
         late: &Arc<LateEdge>,
-        location: LocationLink,
+        registrar: Option<&Registrar>,
     ) -> anyhow::Result<Option<Presence>> {
         let Some(store) = store.filter(|_| self.roles.contains(&Role::Presence)) else { return Ok(None) };
         let view = joined.view(Role::Presence)?;
         let requests = self.requests_link(settings, view.clone(), late);
         let edges = Arc::new(LinkedEdges::new(requests, view));
-        let deps = presence::Deps { store, edges, location, metrics: self.metrics.clone() };
+        let deps = presence::Deps {
+            store,
+            edges,
+            registrations: Arc::new(match registrar {
+                Some(registrar) => BindingsLink::Local(Arc::new(registrar.clone())),
+                None => BindingsLink::Remote(self.replicas(settings, Role::Registrar)?),
+            }),
+            entropy: self.entropy.clone(),
+            location: self.location_link(settings, registrar)?,
+            metrics: self.metrics.clone(),
+        };
         Ok(Some(presence::build(presence::Config::default(), deps)))
     }
 

@@ -4,4 +4,6 @@ mod absent;
 mod accounts;
 mod policy;
 mod presence;
+mod publish;
 mod summary;
+mod watchers;

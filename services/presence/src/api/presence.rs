@@ -5,6 +5,10 @@ use tonic::{Request, Response, Status};
 
 use super::absent::{Absent, Events, absent};
 use crate::Presence;
+use crate::engine::Package;
+use crate::refusal::unavailable;
+use crate::repository::names;
+use crate::topics::{Bindings, Presentity, Publications};
 
 #[tonic::async_trait]
 impl api::presence_server::Presence for Presence {
@@ -24,16 +28,33 @@ impl api::presence_server::Presence for Presence {
         self.policy(request.into_inner()).await
     }
 
-    async fn get_presence(&self, _: Request<api::GetPresenceRequest>) -> Absent<api::PresenceState> {
-        absent("GetPresence")
+    async fn get_presence(
+        &self,
+        request: Request<api::GetPresenceRequest>,
+    ) -> Result<Response<api::PresenceState>, Status> {
+        let aor = self.account("aor", &request.into_inner().aor).await?;
+        let repository = &self.runner.repository;
+        let (value, _) =
+            repository.record(&aor, &names::state(Package::Presence, &aor)).await.map_err(unavailable)?;
+        let mut publications = Publications::read(value.as_ref()).map_err(unavailable)?;
+        publications.lapse(repository.now_ms());
+        let bindings = Bindings::of(self.runner.registrations.list(&aor).await?);
+        let presentity = Presentity { aor, publications, bindings, ..Presentity::default() };
+        Ok(Response::new(presentity.state()))
     }
 
-    async fn publish_presence(&self, _: Request<api::PublishPresenceRequest>) -> Absent<api::Publication> {
-        absent("PublishPresence")
+    async fn publish_presence(
+        &self,
+        request: Request<api::PublishPresenceRequest>,
+    ) -> Result<Response<api::Publication>, Status> {
+        self.publish_state(request.into_inner()).await
     }
 
-    async fn list_watchers(&self, _: Request<api::ListWatchersRequest>) -> Absent<api::ListWatchersResponse> {
-        absent("ListWatchers")
+    async fn list_watchers(
+        &self,
+        request: Request<api::ListWatchersRequest>,
+    ) -> Result<Response<api::ListWatchersResponse>, Status> {
+        self.watchers(request.into_inner()).await
     }
 
     async fn watch_presence(

@@ -5,11 +5,13 @@
 pub enum Package {
     /// RFC 3842.
     MessageSummary,
+    /// RFC 3856.
+    Presence,
 }
 
 impl Package {
     /// Every package, as Allow-Events lists them.
-    pub const ALL: [Package; 1] = [Package::MessageSummary];
+    pub const ALL: [Package; 2] = [Package::Presence, Package::MessageSummary];
 
     /// The package of this name; case counts (RFC 6665 8.2.1).
     pub fn named(name: &str) -> Option<Package> {
@@ -20,6 +22,7 @@ impl Package {
     pub fn name(self) -> &'static str {
         match self {
             Package::MessageSummary => "message-summary",
+            Package::Presence => "presence",
         }
     }
 
@@ -27,6 +30,7 @@ impl Package {
     pub fn content_type(self) -> &'static str {
         match self {
             Package::MessageSummary => sip_body::message_summary::CONTENT_TYPE,
+            Package::Presence => sip_body::pidf::CONTENT_TYPE,
         }
     }
 
@@ -34,6 +38,7 @@ impl Package {
     pub fn default_expires_s(self) -> u32 {
         match self {
             Package::MessageSummary => 3_600, // RFC 3842 3.4
+            Package::Presence => 3_600,       // RFC 3856 6.4
         }
     }
 
@@ -41,6 +46,15 @@ impl Package {
     pub fn interval_ms(self) -> u64 {
         match self {
             Package::MessageSummary => 1_000, // RFC 3842 3.10
+            Package::Presence => 5_000,       // RFC 3856 6.10
+        }
+    }
+
+    /// Whether it tells where somebody is registered.
+    pub fn is_of_bindings(self) -> bool {
+        match self {
+            Package::Presence => true,
+            Package::MessageSummary => false,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! A request of a phone, read as far as presence needs it.
 
-use cluster_api::presence::v1::HandleRequest;
+use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use sip_message::{CommaList, Event, HeaderId, Scheme, Uri};
+
+use super::answer::refuse_with;
 
 /// A request, with a look at its headers.
 #[derive(Clone, Copy)]
@@ -40,6 +42,12 @@ impl<'a> Asking<'a> {
                 || bare.strip_suffix(b"/*").is_some_and(|r| r.eq_ignore_ascii_case(kind.as_bytes()));
             is_any || bare.eq_ignore_ascii_case(content_type.as_bytes())
         })
+    }
+
+    /// The answer to a request that needs what is not known here. RFC 3261 8.2.2.3
+    pub fn unknown_extensions(&self) -> Option<HandleResponse> {
+        let unknown: Vec<&str> = self.all(HeaderId::Require).collect();
+        (!unknown.is_empty()).then(|| refuse_with(420, "Unsupported", unknown.join(", ")))
     }
 
     /// The address of record that the Request-URI names.

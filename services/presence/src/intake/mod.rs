@@ -2,6 +2,7 @@
 
 mod answer;
 mod asking;
+mod publish;
 mod subscribe;
 
 use cluster_api::presence::v1::{HandleRequest, HandleResponse, intake_server::Intake};
@@ -44,8 +45,7 @@ impl Presence {
             "SUBSCRIBE" => self.go_on_with_subscription(&asking).await,
             // RFC 6665 4.1.3: it matches no subscription of ours
             "NOTIFY" => Ok(refuse(481)),
-            // RFC 3903 6: nothing can be published yet
-            "PUBLISH" => Ok(answer::bad_event()),
+            "PUBLISH" => self.publish(&asking).await,
             _ => Ok(refuse(501)),
         }
     }

@@ -2,7 +2,6 @@
 
 use cluster_api::presence::v1::HandleResponse;
 use cluster_api::sip::v1::Header;
-use sip_message::HeaderId;
 use store::StoreError;
 
 use super::answer::{bad_event, refuse, refuse_with, too_brief};
@@ -80,6 +79,9 @@ impl Presence {
                 Ok(_) => {
                     self.runner.counts.subscriptions.with_label_values(&[package.name(), "began"]).inc();
                     let answer = accept(&begun);
+                    if head.is_some_and(|head| head.watchers == 0) {
+                        self.runner.learn_bindings(package, &resource);
+                    }
                     self.runner.send(begun);
                     return Ok(answer);
                 }
@@ -137,9 +139,8 @@ impl Presence {
         if !asking.accepts(package.content_type()) {
             return Some(refuse_with(406, "Accept", package.content_type()));
         }
-        if asking.all(HeaderId::Require).next().is_some() {
-            let unknown: Vec<&str> = asking.all(HeaderId::Require).collect();
-            return Some(refuse_with(420, "Unsupported", unknown.join(", ")));
+        if let Some(refused) = asking.unknown_extensions() {
+            return Some(refused);
         }
         if asking.0.to_tag.is_empty() && (asking.0.contact.is_empty() || asking.0.from_tag.is_empty()) {
             return Some(refuse(400));

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
-use store::{Batch, CommitOutcome, Expect, Partition, Partitions, Store, StoreError};
+use store::{Batch, CommitOutcome, Expect, Partition, Partitions, Store, StoreError, Versioned};
 
 pub use self::save::Change;
 use crate::config::Config;
@@ -95,14 +95,17 @@ impl Repository {
     /// When the store fails, or a later version wrote the record.
     pub async fn load(&self, id: &str) -> Result<Option<Loaded>, StoreError> {
         let Some(partition) = self.home_of(id) else { return Ok(None) };
-        let Some(found) = self.store.get(&partition.key(names::subscription(id))).await? else {
-            return Ok(None);
-        };
-        let subscription = Subscription::decode(found.value).map_err(corrupt)?;
-        if !(1..=SCHEMA).contains(&subscription.schema) {
-            return Err(corrupt(format!("a subscription of schema {}", subscription.schema)));
-        }
-        Ok(Some(Loaded { version: found.version, subscription }))
+        self.store.get(&partition.key(names::subscription(id))).await?.map(loaded).transpose()
+    }
+
+    /// Reads several subscriptions of a resource, at most 1,000; those that are gone are left out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn load_all(&self, resource: &str, ids: &[String]) -> Result<Vec<Subscription>, StoreError> {
+        let names: Vec<String> = ids.iter().map(|id| names::subscription(id)).collect();
+        let found = self.store.get_many(self.partition(resource), &names).await?;
+        found.into_iter().flatten().map(|found| loaded(found).map(|loaded| loaded.subscription)).collect()
     }
 
     /// Reads what a package says of a resource.
@@ -164,6 +167,14 @@ impl Repository {
     ) -> Result<store::IndexPage, StoreError> {
         self.store.index(self.partition(resource), &names::watchers(package, resource), after, limit).await
     }
+}
+
+fn loaded(found: Versioned) -> Result<Loaded, StoreError> {
+    let subscription = Subscription::decode(found.value).map_err(corrupt)?;
+    if !(1..=SCHEMA).contains(&subscription.schema) {
+        return Err(corrupt(format!("a subscription of schema {}", subscription.schema)));
+    }
+    Ok(Loaded { version: found.version, subscription })
 }
 
 /// Thirty-two hexadecimal digits that only these parts give.

@@ -12,6 +12,8 @@ pub enum DueWork<'a> {
     Timer(&'a str),
     /// The NOTIFY of this subscription, which nobody may be sending.
     Notify(&'a str),
+    /// A publication of this resource lapses.
+    Publications(&'a str),
     /// The watchers of this resource in this package have not all been told.
     FanOut(Package, &'a str),
 }
@@ -23,6 +25,7 @@ impl DueWork<'_> {
         match kind {
             "t" => Some(DueWork::Timer(rest)),
             "n" => Some(DueWork::Notify(rest)),
+            "p" => Some(DueWork::Publications(rest)),
             "f" => {
                 let (package, resource) = rest.split_once('/')?;
                 Some(DueWork::FanOut(Package::named(package)?, resource))
@@ -49,6 +52,16 @@ pub fn watchers(package: Package, resource: &str) -> String {
 /// What is watched.
 pub fn state(package: Package, resource: &str) -> String {
     format!("r/{}/{resource}", package.name())
+}
+
+/// Where somebody is registered, for as long as somebody watches.
+pub fn bindings(package: Package, resource: &str) -> String {
+    format!("b/{}/{resource}", package.name())
+}
+
+/// The due entry of the publications of somebody.
+pub fn due_publications(resource: &str) -> String {
+    format!("p/{resource}")
 }
 
 pub(super) fn due_timer(id: &str) -> String {

@@ -72,6 +72,9 @@ impl Repository {
         }
         self.put_notify(&mut batch, before, after, is_over);
         if let Some(head) = head {
+            if package.is_of_bindings() && is_over && head.watchers <= 1 {
+                batch.delete(names::bindings(package, resource), Expect::Any);
+            }
             put_head(&mut batch, names::head(package, resource), head, before.is_none());
         }
         Ok(self.store.commit(batch).await?.version)

@@ -67,6 +67,10 @@ impl Runner {
                 self.counts.due.with_label_values(&["notify"]).inc();
                 self.ask_after(partition, id, &due).await
             }
+            Some(DueWork::Publications(aor)) => {
+                self.counts.due.with_label_values(&["publications"]).inc();
+                self.lapse_publications(partition, aor, &due).await
+            }
             Some(DueWork::FanOut(package, resource)) => {
                 self.counts.due.with_label_values(&["fan_out"]).inc();
                 self.fan_out(package, resource, Origin::Claim(due.clone()));
@@ -96,7 +100,7 @@ impl Runner {
         }
     }
 
-    async fn is_done(&self, partition: &Partition, due: &Due) -> Result<(), ApplyError> {
+    pub(super) async fn is_done(&self, partition: &Partition, due: &Due) -> Result<(), ApplyError> {
         let mut batch = Batch::new(partition);
         batch.due_done(DUE, due);
         match self.repository.store().commit(batch).await {

@@ -8,6 +8,8 @@
 
 mod due;
 mod fan_out;
+mod feed;
+mod publish;
 mod send;
 
 pub use self::fan_out::Origin;
@@ -23,6 +25,7 @@ use crate::config::Config;
 use crate::counts::Counts;
 use crate::edges::Edges;
 use crate::engine::{Event, Package, Subscription};
+use crate::registrations::Registrations;
 use crate::repository::{Change, Loaded, Repository};
 
 /// Changes of the number of watchers wait for each other within a replica; so many resources do not.
@@ -37,6 +40,9 @@ pub struct Runner {
     /// Counters.
     pub counts: Counts,
     pub(crate) edges: Arc<dyn Edges>,
+    pub(crate) registrations: Arc<dyn Registrations>,
+    /// This life of this replica.
+    life: String,
     pub(crate) tasks: Tasks,
     /// NOTIFYs that this replica is sending.
     sending: Mutex<HashSet<(String, u32)>>,
@@ -61,7 +67,8 @@ impl Runner {
     /// Nothing runs yet; see [`Runner::start`].
     pub fn new(
         repository: Repository,
-        edges: Arc<dyn Edges>,
+        (edges, registrations): (Arc<dyn Edges>, Arc<dyn Registrations>),
+        life: String,
         config: Config,
         tasks: Tasks,
         counts: Counts,
@@ -71,6 +78,8 @@ impl Runner {
             config,
             counts,
             edges,
+            registrations,
+            life,
             tasks,
             sending: Mutex::default(),
             stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::default()).collect(),
@@ -82,7 +91,8 @@ impl Runner {
     /// # Errors
     /// When the set of tasks is full.
     pub fn start(self: &Arc<Self>) -> Result<(), TooManyTasks> {
-        self.tasks.spawn_loop("due", Arc::clone(self).watch_due()).map(drop)
+        self.tasks.spawn_loop("due", Arc::clone(self).watch_due())?;
+        self.tasks.spawn_loop("registrations", Arc::clone(self).follow_registrations()).map(drop)
     }
 
     /// Gives a subscription what happened and commits what follows. `claimed`: its due entry was, and has to be rewritten.

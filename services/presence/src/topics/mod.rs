@@ -1,20 +1,29 @@
 //! What the packages are about: each topic is read from records of its resource, which commit together with its subscriptions.
 
+mod bindings;
 mod mailbox;
 mod policy;
+mod presentity;
+pub mod publications;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use store::StoreError;
 
+pub use self::bindings::Bindings;
 pub use self::mailbox::Mailbox;
 pub use self::policy::{Policy, policy_record};
+pub use self::presentity::Presentity;
+pub use self::publications::Publications;
 use crate::engine::{Package, Topic};
 use crate::repository::names;
 
 /// The records that a topic is read from, by name.
 pub fn records(package: Package, resource: &str) -> Vec<String> {
+    let (state, policy) = (names::state(package, resource), policy_record(resource));
     match package {
-        Package::MessageSummary => vec![names::state(package, resource), policy_record(resource)],
+        Package::MessageSummary => vec![policy, state],
+        Package::Presence => vec![policy, state, names::bindings(package, resource)],
     }
 }
 
@@ -28,8 +37,28 @@ pub fn read(
     values: &[Option<Bytes>],
 ) -> Result<Box<dyn Topic>, StoreError> {
     let value = |index: usize| values.get(index).and_then(Option::as_ref);
-    let policy = |index| Policy::read(resource, value(index));
+    let policy = Policy::read(resource, value(0))?;
     Ok(match package {
-        Package::MessageSummary => Box::new(Mailbox { policy: policy(1)?, ..Mailbox::read(value(0))? }),
+        Package::MessageSummary => Box::new(Mailbox { policy, ..Mailbox::read(value(1))? }),
+        Package::Presence => Box::new(presentity(resource, policy, value(1), value(2))?),
     })
+}
+
+/// Reads the presence of somebody.
+///
+/// # Errors
+/// When a record is none of ours.
+pub fn presentity(
+    aor: &str,
+    policy: Policy,
+    publications: Option<&Bytes>,
+    bindings: Option<&Bytes>,
+) -> Result<Presentity, StoreError> {
+    let publications = Publications::read(publications)?;
+    Ok(Presentity { aor: aor.to_owned(), policy, publications, bindings: Bindings::read(bindings)? })
+}
+
+/// What tells contents apart, and keeps none of them.
+fn fingerprint(content: &[u8]) -> Vec<u8> {
+    Sha256::digest(content).to_vec()
 }

@@ -4,22 +4,9 @@ use std::process::Command;
 
 use test_support::{Carillon, Redis};
 
+use super::user;
 use super::watcher::{Told, Watcher};
-use crate::wire::{Wire, header, status};
-
-/// Registers a contact, so that there is such a user where nobody has to authenticate.
-fn user(carillon: &Carillon, name: &str) {
-    let wire = Wire::of(carillon);
-    let call_id = wire.request(
-        "REGISTER sip:localhost",
-        &[
-            &format!("From: <sip:{name}@localhost>;tag=r"),
-            &format!("To: <sip:{name}@localhost>"),
-            &format!("Contact: <sip:{name}@{}>", wire.address()),
-        ],
-    );
-    assert_eq!(status(&wire.answer_to(&call_id)), 200);
-}
+use crate::wire::{header, status};
 
 fn set(carillon: &Carillon, name: &str, what: &[&str]) {
     let aor = format!("sip:{name}@localhost");

@@ -71,6 +71,16 @@ impl Watcher {
         self.told_and("200 OK")
     }
 
+    /// The first NOTIFY from now on that is like this; each is answered 200.
+    pub fn until(&self, is_it: impl Fn(&Told) -> bool) -> Told {
+        loop {
+            let told = self.told();
+            if is_it(&told) {
+                return told;
+            }
+        }
+    }
+
     /// The next new NOTIFY, answered like this. One that comes again is answered as before.
     pub fn told_and(&self, answer: &str) -> Told {
         loop {

@@ -1,0 +1,306 @@
+//! `application/pidf+xml`: presence documents (RFC 3863).
+//!
+//! A document of a peer is taken apart into [`Part`]s, each of which can stand in another document: what a part holds that is not
+//! understood here stays as it came, with the namespaces that it needs.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use quick_xml::events::BytesStart;
+
+use crate::xml::{Step, Walk, XmlError, attribute, escape};
+
+/// The content type of a presence document.
+pub const CONTENT_TYPE: &str = "application/pidf+xml";
+
+const NAMESPACE: &str = "urn:ietf:params:xml:ns:pidf";
+/// Tuples of a document.
+const MAX_TUPLES: usize = 64;
+
+/// A presence document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pidf {
+    /// Whose presence it is, as it says.
+    pub entity: String,
+    /// What it holds, in order.
+    pub parts: Vec<Part>,
+}
+
+/// One element of a presence document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// One way to reach somebody.
+    Tuple(Tuple),
+    /// A note about the presentity as a whole.
+    Note {
+        /// What it says.
+        text: String,
+        /// The element.
+        xml: String,
+    },
+    /// An extension, such as a person of RFC 4479.
+    Other(String),
+}
+
+/// One way to reach somebody (RFC 3863 4.1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuple {
+    /// Its id, unique in a document.
+    pub id: String,
+    /// Whether it is open; `None` when it does not say.
+    pub is_open: Option<bool>,
+    /// Where it leads.
+    pub contact: String,
+    /// Priority of the contact times 1000.
+    pub priority_milli: Option<u16>,
+    /// Its first note.
+    pub note: String,
+    /// When its state was as it says.
+    pub timestamp: String,
+    /// What it holds beside its id.
+    pub source: Source,
+}
+
+/// A tuple without its id: what stands before it in its start tag, and what after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    before: String,
+    after: String,
+}
+
+impl Pidf {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// When it is no presence document, or holds what is not allowed.
+    pub fn parse(document: &[u8]) -> Result<Pidf, XmlError> {
+        let (text, mut walk) = Walk::begin(document, NAMESPACE)?;
+        let Some(root) = first(&mut walk)? else { return Err(XmlError::Unexpected("no element")) };
+        if root.local_name().as_ref() != "presence" {
+            return Err(XmlError::Unexpected("the root is not presence of urn:ietf:params:xml:ns:pidf"));
+        }
+        let Some(entity) = attribute(&root, "entity")?.filter(|entity| !entity.is_empty()) else {
+            return Err(XmlError::Unexpected("presence without entity"));
+        };
+        let mut namespaces = namespaces(&root)?;
+        // Where there is no default namespace, names without prefix are in none.
+        match namespaces.iter().position(|(key, _)| key == "xmlns") {
+            None => namespaces.push(("xmlns".to_owned(), String::new())),
+            Some(at) if namespaces[at].1 == NAMESPACE => drop(namespaces.remove(at)),
+            Some(_) => {}
+        }
+        let mut pidf = Pidf { entity, parts: Vec::new() };
+        let mut ids = HashSet::new();
+        while let Some(step) = walk.step()? {
+            match step {
+                Step::Start { tag, is_known, at } => {
+                    let part = read_part(text, &mut walk, &tag, is_known, at, &namespaces)?;
+                    if let Part::Tuple(tuple) = &part
+                        && (!ids.insert(tuple.id.clone()) || ids.len() > MAX_TUPLES)
+                    {
+                        return Err(XmlError::Unexpected("more than 64 tuples, or two of the same id"));
+                    }
+                    pidf.parts.push(part);
+                }
+                Step::Text(text) if !text.trim().is_empty() && walk.depth() > 0 => {
+                    return Err(XmlError::Unexpected("text between the parts of a presence"));
+                }
+                Step::Text(_) | Step::End(_) => {}
+            }
+        }
+        Ok(pidf)
+    }
+
+    /// The document.
+    pub fn to_xml(&self) -> String {
+        let mut xml = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<presence xmlns=\"{NAMESPACE}\" entity=\"{}\">\r\n",
+            escape(&self.entity)
+        );
+        // RFC 3863 4.1: tuples, then notes, then what others have added
+        let order = |part: &&Part| match part {
+            Part::Tuple(_) => 0,
+            Part::Note { .. } => 1,
+            Part::Other(_) => 2,
+        };
+        let mut parts: Vec<&Part> = self.parts.iter().collect();
+        parts.sort_by_key(order);
+        for part in parts {
+            match part {
+                Part::Tuple(tuple) => {
+                    let Source { before, after } = &tuple.source;
+                    let _ = write!(xml, "{before} id=\"{}\"{after}\r\n", escape(&tuple.id));
+                }
+                Part::Note { xml: part, .. } | Part::Other(part) => {
+                    let _ = write!(xml, "{part}\r\n");
+                }
+            }
+        }
+        xml.push_str("</presence>\r\n");
+        xml
+    }
+}
+
+impl Part {
+    /// A note.
+    pub fn note(text: &str) -> Part {
+        Part::Note { text: text.to_owned(), xml: format!("<note>{}</note>", escape(text)) }
+    }
+}
+
+impl Tuple {
+    /// The tuple of what is said in the fields, all but the source.
+    pub fn made(self) -> Tuple {
+        let mut inner = ">".to_owned();
+        inner.push_str("<status>");
+        if let Some(is_open) = self.is_open {
+            let _ = write!(inner, "<basic>{}</basic>", if is_open { "open" } else { "closed" });
+        }
+        inner.push_str("</status>");
+        if !self.contact.is_empty() {
+            let priority = self.priority_milli.map(|milli| {
+                let milli = milli.min(1_000);
+                format!(" priority=\"{}.{:03}\"", milli / 1_000, milli % 1_000)
+            });
+            let _ =
+                write!(inner, "<contact{}>{}</contact>", priority.unwrap_or_default(), escape(&self.contact));
+        }
+        if !self.note.is_empty() {
+            let _ = write!(inner, "<note>{}</note>", escape(&self.note));
+        }
+        if !self.timestamp.is_empty() {
+            let _ = write!(inner, "<timestamp>{}</timestamp>", escape(&self.timestamp));
+        }
+        inner.push_str("</tuple>");
+        Tuple { source: Source { before: "<tuple".to_owned(), after: inner }, ..self }
+    }
+}
+
+fn first<'a>(walk: &mut Walk<'a>) -> Result<Option<BytesStart<'a>>, XmlError> {
+    while let Some(step) = walk.step()? {
+        match step {
+            Step::Start { tag, is_known: true, .. } => return Ok(Some(tag)),
+            Step::Start { is_known: false, .. } => {
+                return Err(XmlError::Unexpected("the root is not presence of urn:ietf:params:xml:ns:pidf"));
+            }
+            Step::Text(_) | Step::End(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The declarations of a start tag, each with its name.
+fn namespaces(tag: &BytesStart<'_>) -> Result<Vec<(String, String)>, XmlError> {
+    let mut found = Vec::new();
+    for attribute in tag.attributes() {
+        let attribute = attribute.map_err(|error| XmlError::Malformed(error.to_string()))?;
+        let key: &str = attribute.key.as_ref();
+        if key == "xmlns" || key.starts_with("xmlns:") {
+            found.push((key.to_owned(), attribute.value.replace('"', "&quot;")));
+        }
+    }
+    Ok(found)
+}
+
+fn read_part(
+    text: &str,
+    walk: &mut Walk<'_>,
+    tag: &BytesStart<'_>,
+    is_known: bool,
+    at: usize,
+    namespaces: &[(String, String)],
+) -> Result<Part, XmlError> {
+    let name: String = tag.name().as_ref().to_owned();
+    let kind: String = if is_known { tag.local_name().as_ref().to_owned() } else { String::new() };
+    let own = own_declarations(tag, namespaces)?;
+    let mut tuple = Tuple::default();
+    let (mut path, mut note) = (Vec::<String>::new(), String::new());
+    let end = loop {
+        match walk.step()?.ok_or(XmlError::Unexpected("a part without end"))? {
+            Step::Start { tag, is_known, .. } => {
+                let local: String =
+                    if is_known { tag.local_name().as_ref().to_owned() } else { String::new() };
+                if path.is_empty() && local == "contact" {
+                    tuple.priority_milli = attribute(&tag, "priority")?.and_then(|value| milli(&value));
+                }
+                path.push(local);
+            }
+            Step::End(end) if path.pop().is_none() => break end,
+            Step::End(_) => {}
+            Step::Text(text) => match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                [] => note.push_str(&text),
+                ["status", "basic"] => {
+                    tuple.is_open = match text.trim() {
+                        "open" => Some(true),
+                        "closed" => Some(false),
+                        _ => {
+                            return Err(XmlError::Unexpected(
+                                "a basic status that is neither open nor closed",
+                            ));
+                        }
+                    };
+                }
+                ["contact"] => tuple.contact.push_str(text.trim()),
+                ["note"] => tuple.note.push_str(&text),
+                ["timestamp"] => tuple.timestamp.push_str(text.trim()),
+                _ => {}
+            },
+        }
+    };
+    let whole = text.get(at..end).ok_or(XmlError::Unexpected("a part without end"))?;
+    match kind.as_str() {
+        "tuple" => {
+            let id = attribute(tag, "id")?.filter(|id| !id.is_empty());
+            let id = id.ok_or(XmlError::Unexpected("a tuple without id"))?;
+            let before = format!("<{name}{own}{}", other_attributes(tag)?);
+            let source = Source { before, after: inner(whole, &name, tag) };
+            Ok(Part::Tuple(Tuple { id, source, ..tuple }))
+        }
+        "note" => Ok(Part::Note { text: note, xml: with_declarations(whole, &name, &own) }),
+        _ => Ok(Part::Other(with_declarations(whole, &name, &own))),
+    }
+}
+
+/// The declarations of the root that this tag does not make itself.
+fn own_declarations(tag: &BytesStart<'_>, root: &[(String, String)]) -> Result<String, XmlError> {
+    let made = namespaces(tag)?;
+    let missing = root.iter().filter(|(key, _)| !made.iter().any(|(own, _)| own == key));
+    Ok(missing.fold(String::new(), |mut all, (key, value)| {
+        let _ = write!(all, " {key}=\"{value}\"");
+        all
+    }))
+}
+
+/// All attributes but the id.
+fn other_attributes(tag: &BytesStart<'_>) -> Result<String, XmlError> {
+    let mut others = String::new();
+    for attribute in tag.attributes() {
+        let attribute = attribute.map_err(|error| XmlError::Malformed(error.to_string()))?;
+        let key: &str = attribute.key.as_ref();
+        if key != "id" {
+            let _ = write!(others, " {key}=\"{}\"", attribute.value.replace('"', "&quot;"));
+        }
+    }
+    Ok(others)
+}
+
+/// What follows the attributes of an element: `>`, its content and its end.
+fn inner(whole: &str, name: &str, tag: &BytesStart<'_>) -> String {
+    let after = whole.get(1 + name.len() + tag.attributes_raw().len()..).unwrap_or_default();
+    after.trim_start().to_owned()
+}
+
+fn with_declarations(whole: &str, name: &str, own: &str) -> String {
+    let (start, rest) = whole.split_at((1 + name.len()).min(whole.len()));
+    format!("{start}{own}{rest}")
+}
+
+/// `0.8` as 800.
+fn milli(value: &str) -> Option<u16> {
+    let value: f32 = value.trim().parse().ok()?;
+    // The cast saturates, and the range is checked.
+    (0.0..=1.0).contains(&value).then_some((value * 1_000.0).round() as u16)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+use super::*;
+
+const DOCUMENT: &str = "<?xml version=\"1.0\"?>\n\
+    <p:presence xmlns:p=\"urn:ietf:params:xml:ns:pidf\" xmlns:x='urn:x' entity=\"pres:alice@d\">\n\
+    <p:tuple id=\"a&amp;1\" x:y='say \"hi\"'><p:status><p:basic>open</p:basic><x:mood deep=\"1\"/></p:status>\
+    <x:extra>&#228;</x:extra><p:contact priority='0.8'>im:alice@d</p:contact><p:note>out &lt;soon&gt;</p:note>\
+    <p:timestamp>2026-11-21T00:00:00Z</p:timestamp></p:tuple>\n\
+    <p:tuple id=\"b\"><p:status><p:basic>closed</p:basic></p:status></p:tuple>\n\
+    <p:note>about Alice</p:note><x:person><x:inner/></x:person>\n\
+    </p:presence>";
+
+fn tuples(pidf: &Pidf) -> Vec<&Tuple> {
+    fn tuple(part: &Part) -> Option<&Tuple> {
+        match part {
+            Part::Tuple(tuple) => Some(tuple),
+            Part::Note { .. } | Part::Other(_) => None,
+        }
+    }
+    pidf.parts.iter().filter_map(tuple).collect()
+}
+
+/// PRS-05: what is understood is read, and what is not is kept with its namespaces.
+#[test]
+fn a_document_is_read_and_written_with_what_is_not_understood() {
+    let pidf = Pidf::parse(DOCUMENT.as_bytes()).unwrap();
+    assert_eq!((pidf.entity.as_str(), pidf.parts.len()), ("pres:alice@d", 4));
+    let first = tuples(&pidf)[0];
+    assert_eq!((first.id.as_str(), first.is_open, first.priority_milli), ("a&1", Some(true), Some(800)));
+    assert_eq!((&*first.contact, &*first.note), ("im:alice@d", "out <soon>"));
+    assert_eq!(first.timestamp, "2026-11-21T00:00:00Z");
+    assert_eq!(tuples(&pidf)[1].is_open, Some(false));
+    let written = pidf.to_xml();
+    for kept in [
+        "<x:mood deep=\"1\"/>",
+        "<x:extra>&#228;</x:extra>",
+        "x:y=\"say &quot;hi&quot;\"",
+        "xmlns:x=\"urn:x\"",
+    ] {
+        assert!(written.contains(kept), "{kept}: {written}");
+    }
+    assert_eq!(Pidf::parse(written.as_bytes()).unwrap().to_xml(), written);
+}
+
+#[test]
+fn what_is_made_here_is_read_as_it_was_meant() {
+    let tuple = Tuple {
+        id: "t1".to_owned(),
+        is_open: Some(true),
+        contact: "sip:a@d;x=\"<&>\"".to_owned(),
+        priority_milli: Some(50),
+        note: "a\u{0}b & c".to_owned(),
+        timestamp: "2026-11-21T00:00:00Z".to_owned(),
+        ..Tuple::default()
+    };
+    let parts = vec![Part::note("x < y"), Part::Tuple(tuple.made())];
+    let written = Pidf { entity: "sip:a@d".to_owned(), parts }.to_xml();
+    assert!(written.find("<tuple") < written.find("<note>x"), "{written}");
+    let read = Pidf::parse(written.as_bytes()).unwrap();
+    let tuple = tuples(&read)[0];
+    assert_eq!((&*tuple.contact, tuple.priority_milli), ("sip:a@d;x=\"<&>\"", Some(50)));
+    assert_eq!((&*tuple.note, read.parts.len()), ("ab & c", 2));
+}
+
+/// T27: document types, entities of its own, depth, size.
+#[test]
+fn what_no_presence_document_needs_is_refused() {
+    let with = |inner: &str| {
+        format!("<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"a\">{inner}</presence>")
+    };
+    let tuple = "<tuple id=\"a\"><status/></tuple>";
+    assert!(Pidf::parse(with(tuple).as_bytes()).is_ok());
+    let deep = format!("{}{}", "<x>".repeat(40), "</x>".repeat(40));
+    let long = format!("<note>{}</note>", "a".repeat(70_000));
+    for bad in [
+        String::new(),
+        "<presence entity=\"a\"/>".to_owned(),
+        "<!DOCTYPE x [<!ENTITY e \"boom\">]>".to_owned() + &with(tuple),
+        with("<note>&e;</note>"),
+        with("<tuple id=\"&e;\"/>"),
+        with("<note x=\"&e;\"/>"),
+        with("<?run me?>"),
+        with(&deep),
+        with(&long),
+        with(&tuple.repeat(2)),
+        with("<tuple><status/></tuple>"),
+        with("<tuple id=\"a\"><status><basic>maybe</basic></status></tuple>"),
+        with("<y:z/>"),
+        with("<tuple id=\"a\">"),
+        with("text"),
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\"/>".to_owned(),
+        with(tuple).replace("</presence>", "</absence>"),
+        with(tuple).replace("</presence>", ""),
+    ] {
+        assert!(Pidf::parse(bad.as_bytes()).is_err(), "{bad:.200}");
+    }
+    assert!(Pidf::parse(b"\xff\xfe<presence/>").is_err());
+}

@@ -1,0 +1,169 @@
+//! XML of peers, with everything refused that documents of these packages have no use for (T27).
+
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::{Namespace, ResolveResult};
+use quick_xml::reader::NsReader;
+
+/// Octets of a document.
+pub const MAX_OCTETS: usize = 64 * 1024;
+/// Elements within each other.
+pub const MAX_DEPTH: usize = 32;
+/// Elements of a document.
+const MAX_ELEMENTS: usize = 4_096;
+
+/// Why a document is not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// It is larger or deeper than accepted.
+    #[error("more than the {0} allowed")]
+    TooLarge(&'static str),
+    /// It is not well-formed, or not UTF-8.
+    #[error("not well-formed XML: {0}")]
+    Malformed(String),
+    /// It has a document type, a processing instruction or an entity of its own.
+    #[error("{0} is not allowed")]
+    Forbidden(&'static str),
+    /// It is not what it says it is.
+    #[error("{0}")]
+    Unexpected(&'static str),
+}
+
+/// One step through a document.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// An element begins. `is_known`: it is in the namespace that was asked for.
+    Start {
+        /// Its start tag.
+        tag: BytesStart<'a>,
+        /// Whether it is in the namespace that was asked for.
+        is_known: bool,
+        /// Where its tag begins.
+        at: usize,
+    },
+    /// Text, with its entities replaced.
+    Text(String),
+    /// The innermost element ends here.
+    End(usize),
+}
+
+/// Walks through a document.
+pub struct Walk<'a> {
+    reader: NsReader<&'a [u8]>,
+    namespace: &'static str,
+    depth: usize,
+    elements: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins; elements of `namespace` are the known ones.
+    ///
+    /// # Errors
+    /// When it is too large, or not UTF-8.
+    pub fn begin(document: &'a [u8], namespace: &'static str) -> Result<(&'a str, Walk<'a>), XmlError> {
+        if document.len() > MAX_OCTETS {
+            return Err(XmlError::TooLarge("64 kB"));
+        }
+        let text = std::str::from_utf8(document).map_err(|error| XmlError::Malformed(error.to_string()))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut reader = NsReader::from_str(text);
+        reader.config_mut().expand_empty_elements = true;
+        Ok((text, Walk { reader, namespace, depth: 0, elements: 0 }))
+    }
+
+    /// How many elements are open.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The next step; `None` after the last one.
+    ///
+    /// # Errors
+    /// When the document ends too early, or holds what is not allowed.
+    pub fn step(&mut self) -> Result<Option<Step<'a>>, XmlError> {
+        loop {
+            let at = self.position();
+            let (resolved, event) =
+                self.reader.read_resolved_event().map_err(|error| XmlError::Malformed(error.to_string()))?;
+            let is_known = resolved == ResolveResult::Bound(Namespace(self.namespace));
+            let is_unknown_prefix = matches!(resolved, ResolveResult::Unknown(_));
+            return Ok(Some(match event {
+                Event::Start(_) if is_unknown_prefix => {
+                    return Err(XmlError::Malformed("a prefix that nothing declares".to_owned()));
+                }
+                Event::Start(tag) => {
+                    check(&tag)?;
+                    (self.depth, self.elements) = (self.depth + 1, self.elements + 1);
+                    if self.depth > MAX_DEPTH {
+                        return Err(XmlError::TooLarge("depth of 32"));
+                    }
+                    if self.elements > MAX_ELEMENTS {
+                        return Err(XmlError::TooLarge("4,096 elements"));
+                    }
+                    Step::Start { tag, is_known, at }
+                }
+                Event::End(_) => {
+                    self.depth -= 1;
+                    Step::End(self.position())
+                }
+                Event::Text(text) => Step::Text(text.to_string()),
+                Event::CData(text) => Step::Text(text.to_string()),
+                Event::GeneralRef(reference) => Step::Text(replaced(&reference)?),
+                Event::Comment(_) | Event::Decl(_) | Event::Empty(_) => continue,
+                Event::PI(_) => return Err(XmlError::Forbidden("a processing instruction")),
+                Event::DocType(_) => return Err(XmlError::Forbidden("a document type")),
+                Event::Eof if self.depth > 0 || self.elements == 0 => {
+                    return Err(XmlError::Malformed("the document ends too early".to_owned()));
+                }
+                Event::Eof => return Ok(None),
+            }));
+        }
+    }
+
+    fn position(&self) -> usize {
+        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
+    }
+}
+
+/// Every attribute is one, and refers to nothing.
+fn check(tag: &BytesStart<'_>) -> Result<(), XmlError> {
+    for attribute in tag.attributes() {
+        let attribute = attribute.map_err(|error| XmlError::Malformed(error.to_string()))?;
+        attribute
+            .normalized_value(XmlVersion::Implicit1_0)
+            .map_err(|_| XmlError::Forbidden("an entity of its own"))?;
+    }
+    Ok(())
+}
+
+/// What a reference stands for: a character, or one of the five names that need no declaration.
+fn replaced(reference: &quick_xml::events::BytesRef<'_>) -> Result<String, XmlError> {
+    let malformed = |error: quick_xml::Error| XmlError::Malformed(error.to_string());
+    if let Some(character) = reference.resolve_char_ref().map_err(malformed)? {
+        return Ok(character.to_string());
+    }
+    let named = quick_xml::escape::resolve_xml_entity(reference);
+    named.map(str::to_owned).ok_or(XmlError::Forbidden("an entity of its own"))
+}
+
+/// The value of an attribute; references are replaced.
+///
+/// # Errors
+/// When the tag is malformed.
+pub fn attribute(tag: &BytesStart<'_>, name: &str) -> Result<Option<String>, XmlError> {
+    for attribute in tag.attributes() {
+        let attribute = attribute.map_err(|error| XmlError::Malformed(error.to_string()))?;
+        if attribute.key.as_ref() == name {
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            return Ok(Some(value.map_err(|_| XmlError::Forbidden("an entity of its own"))?.into_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Text or an attribute of ours, with what XML does not allow left out.
+pub fn escape(text: &str) -> String {
+    let is_allowed = |c: &char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    let text: String = text.chars().filter(is_allowed).collect();
+    quick_xml::escape::escape(text.as_str()).into_owned()
+}
