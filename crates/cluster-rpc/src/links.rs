@@ -3,6 +3,8 @@
 
 use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
+use cluster_api::callcontrol::v1::proxied_calls_client::ProxiedCallsClient;
+use cluster_api::callcontrol::v1::{ProxiedCallEvent, ReportRequest, ReportResponse};
 use futures_util::poll;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
@@ -34,7 +36,7 @@ macro_rules! link {
     (
         $(#[$doc:meta])* $link:ident, $service:literal,
         $package:ident::$server:ident::$trait:ident, $client:ident::$client_type:ident,
-        $($(#[$rpc_doc:meta])* $rpc:ident($request:ident) -> $response:ident, $kind:ident $(, $spoken:expr)?;)+
+        $($(#[$rpc_doc:meta])* $rpc:ident($request:ident) -> $response:ident, $kind:ident $(, $spoken:expr)?;)*
     ) => {
         $(#[$doc])*
         #[derive(Clone)]
@@ -72,7 +74,7 @@ macro_rules! link {
                         }
                     }
                 }
-            )+
+            )*
         }
     };
 }
@@ -103,8 +105,37 @@ link! {
     /// What an edge tells call-control about the calls that it proxies.
     ProxiedCallsLink, "call-control",
     callcontrol::proxied_calls_server::ProxiedCalls, proxied_calls_client::ProxiedCallsClient,
-    /// Reports what happened; call-control recognises repeated reports by their number.
-    report(ReportRequest) -> ReportResponse, Idempotent;
+}
+
+impl ProxiedCallsLink {
+    /// Reports what happened; call-control recognises repeated reports by their number. The events are the caller's, who keeps them
+    /// until they are committed: each attempt copies them, and nothing else does.
+    ///
+    /// # Errors
+    /// As those of any link.
+    pub async fn report(
+        &self,
+        edge_id: &str,
+        edge_epoch: u64,
+        events: &[Arc<ProxiedCallEvent>],
+    ) -> Result<ReportResponse, Status> {
+        let request = || {
+            let events = events.iter().map(|event| ProxiedCallEvent::clone(event)).collect();
+            ReportRequest { edge_id: edge_id.to_owned(), edge_epoch, events }
+        };
+        match self {
+            Self::Local(service) => {
+                in_process("call-control", IN_PROCESS, service.report(Request::new(request()))).await
+            }
+            Self::Remote(replicas) => {
+                let attempt = |channel, envelope: Envelope| {
+                    let request = envelope.seal(request());
+                    async move { ProxiedCallsClient::new(channel).report(request).await }
+                };
+                Box::pin(replicas.call("report", CallKind::Idempotent, attempt)).await
+            }
+        }
+    }
 }
 
 link! {

@@ -125,12 +125,12 @@ impl Cluster {
     }
 
     /// The mark of a dialog for Record-Route.
-    pub(crate) fn mark(&self, dialog: &Dialog, hour: u32) -> String {
+    pub(crate) fn mark(&self, dialog: &Dialog<'_>, hour: u32) -> String {
         self.key.mark(dialog, hour)
     }
 
     /// What the mark says, when an edge of this cluster made it for this dialog.
-    pub(crate) fn read_mark(&self, dialog: &Dialog, mark: &str) -> Option<Mark> {
+    pub(crate) fn read_mark(&self, dialog: &Dialog<'_>, mark: &str) -> Option<Mark<'_>> {
         std::iter::once(&self.key).chain(&self.older).find_map(|key| key.read_mark(dialog, mark))
     }
 

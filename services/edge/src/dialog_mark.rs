@@ -27,40 +27,43 @@ const NAME: usize = 5;
 
 /// A dialog as both sides know it, from the side of who began it.
 #[derive(Debug)]
-pub(crate) struct Dialog {
-    /// Call-ID and tag of who began it. The separator stands in neither.
-    id: Vec<u8>,
-    /// Both names in their normal form. The separator stands in neither.
-    names: Vec<u8>,
+pub(crate) struct Dialog<'a> {
+    call_id: &'a [u8],
+    /// The tag of who began it.
+    tag: &'a str,
+    caller: Named<'a>,
+    callee: Named<'a>,
 }
 
-/// What a good mark says of a request of its dialog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+/// What a good mark says of its dialog.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark<'a> {
     /// The hour since 1970 in which it was made.
     pub(crate) hour: u32,
-    /// Whether both sides go by the names that they had then.
-    pub(crate) same_names: bool,
+    names: [u8; NAME],
+    key: &'a FlowKey,
 }
 
-impl Dialog {
+impl Mark<'_> {
+    /// Whether both sides go by the names that they had when it was made.
+    pub(crate) fn has_same_names(&self, dialog: &Dialog<'_>) -> bool {
+        self.names == self.key.names(dialog)
+    }
+}
+
+impl<'a> Dialog<'a> {
     /// The dialog of a request whose sender began it.
-    pub(crate) fn begun_by_sender(request: &Message) -> Self {
-        let from = request.from();
-        let tag = from.as_ref().ok().and_then(NameAddr::tag).unwrap_or_default();
-        Self::new(request, tag, &from, &request.to())
+    pub(crate) fn begun_by_sender(request: &'a Message) -> Self {
+        let (caller, callee) = (request.from(), request.to());
+        let tag = caller.as_ref().ok().and_then(NameAddr::tag).unwrap_or_default();
+        Self { call_id: request.call_id().unwrap_or_default(), tag, caller, callee }
     }
 
     /// The dialog of a request whose receiver began it; without a To tag there is none.
-    pub(crate) fn begun_by_receiver(request: &Message) -> Option<Self> {
-        let to = request.to();
-        let tag = to.as_ref().ok().and_then(NameAddr::tag)?;
-        Some(Self::new(request, tag, &to, &request.from()))
-    }
-
-    fn new(request: &Message, tag: &str, caller: &Named<'_>, callee: &Named<'_>) -> Self {
-        let id = [request.call_id().unwrap_or_default(), b" ", tag.as_bytes()].concat();
-        Self { id, names: [name(caller), name(callee)].join(&b' ') }
+    pub(crate) fn begun_by_receiver(request: &'a Message) -> Option<Self> {
+        let (caller, callee) = (request.to(), request.from());
+        let tag = caller.as_ref().ok().and_then(NameAddr::tag)?;
+        Some(Self { call_id: request.call_id().unwrap_or_default(), tag, caller, callee })
     }
 }
 
@@ -75,7 +78,7 @@ fn name(address: &Named<'_>) -> Vec<u8> {
 
 impl FlowKey {
     /// The mark of a dialog. Who has not seen the dialog cannot write it.
-    pub(crate) fn mark(&self, dialog: &Dialog, hour: u32) -> String {
+    pub(crate) fn mark(&self, dialog: &Dialog<'_>, hour: u32) -> String {
         let mut octets = [0; HOUR + NAME + SEAL];
         octets[..HOUR].copy_from_slice(&hour.to_be_bytes()[1..]);
         octets[HOUR..HOUR + NAME].copy_from_slice(&self.names(dialog));
@@ -85,25 +88,32 @@ impl FlowKey {
     }
 
     /// What a mark says, when it was made with this key, for this dialog.
-    pub(crate) fn read_mark(&self, dialog: &Dialog, mark: &str) -> Option<Mark> {
+    pub(crate) fn read_mark(&self, dialog: &Dialog<'_>, mark: &str) -> Option<Mark<'_>> {
         let octets: [u8; HOUR + NAME + SEAL] = URL_SAFE_NO_PAD.decode(mark).ok()?.try_into().ok()?;
         let (said, seal) = octets.split_at(HOUR + NAME);
         self.sealed(dialog, said).verify_truncated_left(seal).ok()?;
         let hour = u32::from_be_bytes([0, said[0], said[1], said[2]]);
-        Some(Mark { hour, same_names: said[HOUR..] == self.names(dialog) })
+        let names = said[HOUR..].try_into().ok()?;
+        Some(Mark { hour, names, key: self })
     }
 
-    fn sealed(&self, dialog: &Dialog, said: &[u8]) -> Hmac<Sha256> {
-        self.mac(DIALOG).chain_update(said).chain_update(&dialog.id)
+    fn sealed(&self, dialog: &Dialog<'_>, said: &[u8]) -> Hmac<Sha256> {
+        with_id(self.mac(DIALOG).chain_update(said), dialog)
     }
 
     /// Other in each dialog, so that what a mark shows in one names nobody in another.
-    fn names(&self, dialog: &Dialog) -> [u8; NAME] {
-        let mac = self.mac(NAMES).chain_update(&dialog.id).chain_update(b" ").chain_update(&dialog.names);
+    fn names(&self, dialog: &Dialog<'_>) -> [u8; NAME] {
+        let mac = with_id(self.mac(NAMES), dialog).chain_update(b" ").chain_update(name(&dialog.caller));
+        let mac = mac.chain_update(b" ").chain_update(name(&dialog.callee));
         let mut names = [0; NAME];
         names.copy_from_slice(&mac.finalize().into_bytes()[..NAME]);
         names
     }
+}
+
+/// The separator stands in none of what it separates.
+fn with_id(mac: Hmac<Sha256>, dialog: &Dialog<'_>) -> Hmac<Sha256> {
+    mac.chain_update(dialog.call_id).chain_update(b" ").chain_update(dialog.tag)
 }
 
 #[cfg(test)]
@@ -124,8 +134,9 @@ mod tests {
         Message::parse(text.into_bytes().into(), &Limits::default()).unwrap()
     }
 
-    fn by_sender(from: &str, to: &str) -> Dialog {
-        Dialog::begun_by_sender(&request(from, to, "c1"))
+    /// The hour of a mark, and whether both sides have the names of then.
+    fn read(key: &FlowKey, dialog: &Dialog<'_>, mark: &str) -> Option<(u32, bool)> {
+        key.read_mark(dialog, mark).map(|mark| (mark.hour, mark.has_same_names(dialog)))
     }
 
     fn key() -> FlowKey {
@@ -135,25 +146,27 @@ mod tests {
     /// PXY-27: who has not seen a dialog does not guess its mark: no part of it is enough, nor that of another dialog.
     #[test]
     fn a_mark_is_good_whole_and_for_its_dialog() {
-        let (key, dialog) = (key(), by_sender(ALICE, BOB));
+        let (key, request_of) = (key(), request);
+        let request = request_of(ALICE, BOB, "c1");
+        let dialog = Dialog::begun_by_sender(&request);
         let mark = key.mark(&dialog, 3);
-        assert_eq!(key.read_mark(&dialog, &mark), Some(Mark { hour: 3, same_names: true }));
-        let others = [request(ALICE, BOB, "c2"), request("<sip:alice@example.com>;tag=x", BOB, "c1")]
-            .map(|other| key.read_mark(&Dialog::begun_by_sender(&other), &mark));
+        assert_eq!(read(&key, &dialog, &mark), Some((3, true)));
+        let others = [request_of(ALICE, BOB, "c2"), request_of("<sip:alice@example.com>;tag=x", BOB, "c1")]
+            .map(|other| read(&key, &Dialog::begun_by_sender(&other), &mark));
         assert_eq!(others, [None, None]);
-        assert_eq!(FlowKey::new([8; 32]).read_mark(&dialog, &mark), None);
+        assert_eq!(read(&FlowKey::new([8; 32]), &dialog, &mark), None);
         let octets = URL_SAFE_NO_PAD.decode(&mark).unwrap();
         for length in 0..octets.len() {
-            assert_eq!(key.read_mark(&dialog, &URL_SAFE_NO_PAD.encode(&octets[..length])), None, "{length}");
+            assert_eq!(read(&key, &dialog, &URL_SAFE_NO_PAD.encode(&octets[..length])), None, "{length}");
         }
         let longer = [&octets[..], &[0]].concat();
-        assert_eq!(key.read_mark(&dialog, &URL_SAFE_NO_PAD.encode(longer)), None);
+        assert_eq!(read(&key, &dialog, &URL_SAFE_NO_PAD.encode(longer)), None);
         for at in 0..octets.len() {
             let mut altered = octets.clone();
             altered[at] ^= 1;
-            assert_eq!(key.read_mark(&dialog, &URL_SAFE_NO_PAD.encode(altered)), None, "octet {at}");
+            assert_eq!(read(&key, &dialog, &URL_SAFE_NO_PAD.encode(altered)), None, "octet {at}");
         }
-        assert_eq!(key.read_mark(&dialog, "not base64!"), None);
+        assert_eq!(read(&key, &dialog, "not base64!"), None);
         assert_eq!(key.open(&mark), Err(BadToken), "a mark is no token");
     }
 
@@ -161,8 +174,8 @@ mod tests {
     #[test]
     fn names_are_those_of_the_two_sides() {
         let key = key();
-        let mark = key.mark(&by_sender(ALICE, BOB), 3);
-        let same = |dialog: &Dialog| key.read_mark(dialog, &mark).map(|mark| mark.same_names);
+        let mark = key.mark(&Dialog::begun_by_sender(&request(ALICE, BOB, "c1")), 3);
+        let same = |dialog: &Dialog<'_>| read(&key, dialog, &mark).map(|(_, same)| same);
         let bob = "<sip:bob@example.com>;tag=bt";
         for (from, to, expected) in [
             (ALICE, bob, true),
@@ -172,11 +185,13 @@ mod tests {
             ("<sip:Alice@example.com>;tag=at", bob, false),
             (ALICE, "<sip:bob@example.org>;tag=bt", false),
         ] {
-            assert_eq!(same(&by_sender(from, to)), Some(expected), "{from} {to}");
+            let request = request(from, to, "c1");
+            assert_eq!(same(&Dialog::begun_by_sender(&request)), Some(expected), "{from} {to}");
         }
-        let by_receiver = |from, to| Dialog::begun_by_receiver(&request(from, to, "c1"));
-        assert_eq!(same(&by_receiver(bob, ALICE).unwrap()), Some(true), "the callee sends");
-        assert_eq!(same(&by_receiver("<sip:eve@example.com>;tag=bt", ALICE).unwrap()), Some(false));
-        assert!(by_receiver(ALICE, BOB).is_none(), "no tag, no dialog");
+        let by_receiver =
+            |from, to| Dialog::begun_by_receiver(&request(from, to, "c1")).map(|dialog| same(&dialog));
+        assert_eq!(by_receiver(bob, ALICE), Some(Some(true)), "the callee sends");
+        assert_eq!(by_receiver("<sip:eve@example.com>;tag=bt", ALICE), Some(Some(false)));
+        assert_eq!(by_receiver(ALICE, BOB), None, "no tag, no dialog");
     }
 }

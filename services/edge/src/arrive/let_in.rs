@@ -68,20 +68,28 @@ impl Edge {
     pub(crate) fn was_let_in(&self, request: &Message, arrived: &Arrived) -> bool {
         let method = request.method();
         let (now, lifetime) = (self.hour(), hours(self.config.dialog_lifetime));
-        let is_recent = |mark: Mark| now.saturating_sub(mark.hour) <= lifetime;
-        let is_enough = |mark: Mark| acts_within(&method) || (mark.same_names && is_recent(mark));
+        let is_recent = |mark: &Mark<'_>| now.saturating_sub(mark.hour) <= lifetime;
+        let is_enough = |mark: &Mark<'_>, dialog: &Dialog<'_>| {
+            acts_within(&method) || (is_recent(mark) && mark.has_same_names(dialog))
+        };
         method != Method::Register && self.has_mark(request, arrived, is_enough)
     }
 
     /// Is the route that of the request's dialog, whoever sends it and whenever?
     pub(crate) fn is_along_dialog(&self, request: &Message, arrived: &Arrived) -> bool {
-        request.method() != Method::Register && self.has_mark(request, arrived, |_| true)
+        request.method() != Method::Register && self.has_mark(request, arrived, |_, _| true)
     }
 
-    fn has_mark(&self, request: &Message, arrived: &Arrived, is_enough: impl Fn(Mark) -> bool) -> bool {
+    fn has_mark(
+        &self,
+        request: &Message,
+        arrived: &Arrived,
+        is_enough: impl Fn(&Mark<'_>, &Dialog<'_>) -> bool,
+    ) -> bool {
         let passes = |route: &[u8]| {
             let uri = Uri::parse(route).ok();
-            uri.and_then(|uri| self.read_mark(request, &uri)).is_some_and(&is_enough)
+            let found = uri.and_then(|uri| self.read_mark(request, &uri));
+            found.is_some_and(|(mark, dialog)| is_enough(&mark, &dialog))
         };
         // Behind a route of somebody else ours may be a later one.
         arrived.own_routes.iter().any(|route| passes(route))
@@ -89,10 +97,10 @@ impl Edge {
     }
 
     /// What the mark in a URI says of this request, whichever side began the dialog.
-    fn read_mark(&self, request: &Message, uri: &Uri<'_>) -> Option<Mark> {
-        let mark = mark_of(uri)?;
-        let by_sender = self.cluster.read_mark(&Dialog::begun_by_sender(request), mark);
-        by_sender.or_else(|| self.cluster.read_mark(&Dialog::begun_by_receiver(request)?, mark))
+    fn read_mark<'a>(&'a self, request: &'a Message, uri: &Uri<'_>) -> Option<(Mark<'a>, Dialog<'a>)> {
+        let text = mark_of(uri)?;
+        let read = |dialog: Dialog<'a>| Some((self.cluster.read_mark(&dialog, text)?, dialog));
+        read(Dialog::begun_by_sender(request)).or_else(|| read(Dialog::begun_by_receiver(request)?))
     }
 
     fn hour(&self) -> u32 {

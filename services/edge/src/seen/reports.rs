@@ -1,5 +1,6 @@
 //! The queue of events of proxied calls: in order, at least once, until call-control has committed them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_api::callcontrol::v1::ProxiedCallEvent;
@@ -10,12 +11,12 @@ use crate::gathered::Gathered;
 #[derive(Debug)]
 pub(super) struct Reports {
     last_number: u64,
-    waiting: Gathered<ProxiedCallEvent>,
+    waiting: Gathered<Arc<ProxiedCallEvent>>,
     most: usize,
 }
 
-/// Events of one report: call-control takes a thousand.
-const BATCH: usize = 500;
+/// Events of one report: as many as call-control takes. The more of them, the more calls share a commit.
+const BATCH: usize = 1000;
 /// Octets of one report: a server of gRPC takes 4 MiB, and what a caller writes into its request must not hold up the reports.
 const LARGEST: usize = 1 << 20;
 /// How long events are gathered: what happens to a call within it is one commit.
@@ -34,12 +35,12 @@ impl Reports {
         }
         self.last_number += 1;
         event.number = self.last_number;
-        self.waiting.push(event);
+        self.waiting.push(event.into());
         true
     }
 
     /// What waits to be told.
-    pub(super) fn waiting(&mut self) -> &mut Gathered<ProxiedCallEvent> {
+    pub(super) fn waiting(&mut self) -> &mut Gathered<Arc<ProxiedCallEvent>> {
         &mut self.waiting
     }
 
@@ -54,7 +55,7 @@ impl Reports {
 }
 
 /// What an event takes in a report, a little more or less: what phones write decides.
-fn octets(event: &ProxiedCallEvent) -> usize {
+fn octets(event: &Arc<ProxiedCallEvent>) -> usize {
     let texts = [
         &event.sip_call_id,
         &event.from_uri,
@@ -75,12 +76,14 @@ fn octets(event: &ProxiedCallEvent) -> usize {
 mod tests {
     use super::*;
 
-    fn numbers(batch: &[ProxiedCallEvent]) -> Vec<u64> {
+    fn numbers(batch: &[Arc<ProxiedCallEvent>]) -> Vec<u64> {
         batch.iter().map(|event| event.number).collect()
     }
 
+    const MOST: usize = 4 * BATCH;
+
     fn reports_of(count: usize) -> Reports {
-        let mut reports = Reports::new(1000);
+        let mut reports = Reports::new(MOST);
         for _ in 0..count {
             assert!(reports.push(ProxiedCallEvent::default()));
         }
@@ -147,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_full_queue_takes_nothing_more() {
-        assert!(reports_of(499).has_room_for_calls() && !reports_of(500).has_room_for_calls());
-        let mut reports = reports_of(1000);
+        assert!(reports_of(MOST / 2 - 1).has_room_for_calls() && !reports_of(MOST / 2).has_room_for_calls());
+        let mut reports = reports_of(MOST);
         assert!(!reports.push(ProxiedCallEvent::default()));
-        assert_eq!(reports.len(), 1000);
+        assert_eq!(reports.len(), MOST);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster_api::callcontrol::v1::{ProxiedCallEvent, ReportRequest, proxied_call_event::Type};
+use cluster_api::callcontrol::v1::{ProxiedCallEvent, proxied_call_event::Type};
 use cluster_api::edge::v1::{CancelProxiedRequest, CancelProxiedResponse};
 use sip_message::{HeaderId, Message, Reason};
 use sip_proxy::Best;
@@ -141,14 +141,13 @@ impl Edge {
         self.report_batch(cx, events);
     }
 
-    fn report_batch(&mut self, cx: &mut Cx<'_>, events: Vec<ProxiedCallEvent>) {
+    fn report_batch(&mut self, cx: &mut Cx<'_>, events: Vec<Arc<ProxiedCallEvent>>) {
         if events.is_empty() {
             return;
         }
-        let request =
-            ReportRequest { edge_id: self.config.id.clone(), edge_epoch: self.config.epoch, events };
+        let (edge_id, epoch) = (self.config.id.clone(), self.config.epoch);
         let link = self.deps.proxied_calls.clone();
-        let work = async move { Completion::Reported(Reported(link.report(request).await)) };
+        let work = async move { Completion::Reported(Reported(link.report(&edge_id, epoch, &events).await)) };
         if cx.spawn(work).is_err() {
             self.report_later(cx);
         }

@@ -118,8 +118,14 @@ fn call_id(request: &Message, caller_tag: &str) -> Option<Arc<str>> {
     // Stands in no Call-ID.
     hash.update(b" ");
     hash.update(caller_tag);
-    let name: String = hash.finalize()[..16].iter().map(|octet| format!("{octet:02x}")).collect();
-    Some(format!("px-{name}").into())
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut name = [0; 35];
+    name[..3].copy_from_slice(b"px-");
+    for (digits, octet) in name[3..].chunks_exact_mut(2).zip(hash.finalize()) {
+        digits[0] = DIGITS[usize::from(octet >> 4)];
+        digits[1] = DIGITS[usize::from(octet & 15)];
+    }
+    std::str::from_utf8(&name).ok().map(Arc::from)
 }
 
 #[cfg(test)]
@@ -141,7 +147,8 @@ mod tests {
         let id = |from| Seen::begins(&request("INVITE", from)).map(|seen| seen.call_id);
         assert_eq!(id(";tag=1"), id(";tag=1"));
         assert_ne!(id(";tag=1"), id(";tag=2"));
-        assert_eq!(id(";tag=1").unwrap().len(), 35);
+        // Written down, because edges of different versions must find the same.
+        assert_eq!(id(";tag=1").as_deref(), Some("px-6fe6a36eb5742f85e71012d2ddb8ef72"));
         assert_eq!(id(""), None, "without a tag there will be no dialog");
         assert_eq!(Seen::begins(&request("MESSAGE", ";tag=1")), None);
     }
