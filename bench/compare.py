@@ -106,7 +106,18 @@ def memory_per_binding(options, start, folder, users):
         server.stop()
 
 
+def is_measured(options, start, point):
+    """Whether this server is measured at this point: the one that keeps records of calls is there for calls alone."""
+    mode, kind = point[:2]
+    if start is servers.kamailio_dialog and (kind != "call" or mode == "digest"):
+        return False
+    return not options.only or kind in options.only
+
+
 def one_server(options, start, mode, folder, results):
+    points = [point for point in POINTS if point[0] == mode and is_measured(options, start, point)]
+    if not points:
+        return
     users = options.digest_users if mode == "digest" else options.users
     server = start(mode, options.server_core, folder)
     callee_port, callee = servers.free_port(), None
@@ -115,14 +126,13 @@ def one_server(options, start, mode, folder, results):
             import accounts
             accounts.create(server.api, users, servers.DOMAIN, "secret")
         register_everybody(options, server, callee_port, "digest" if mode == "digest" else "register", users)
-        for point in POINTS:
-            if point[0] == mode and (not options.only or point[1] in options.only):
-                # Registrations come from the callee's port: it answers only when all of them are done.
-                if point[1] in ("call", "message") and not callee:
-                    callee = servers.Process("callee", [LOAD, "answer", str(callee_port), "600"], options.load_core, folder)
-                results.append(measure(options, server, callee_port, point, users))
-                told = results[-1]
-                print(f'  {told["server"]:<9} {WORK[told["kind"]]:<24} {told["rate"]:>8.0f}/s  {told["total_us"]:>7.1f} µs', flush=True)
+        for point in points:
+            # Registrations come from the callee's port: it answers only when all of them are done.
+            if point[1] in ("call", "message") and not callee:
+                callee = servers.Process("callee", [LOAD, "answer", str(callee_port), "600"], options.load_core, folder)
+            results.append(measure(options, server, callee_port, point, users))
+            told = results[-1]
+            print(f'  {told["server"]:<17} {WORK[told["kind"]]:<24} {told["rate"]:>8.0f}/s  {told["total_us"]:>7.1f} µs', flush=True)
     finally:
         if callee:
             callee.stop()
@@ -147,17 +157,23 @@ def table(results, memory):
         print(f"{title}")
         for _, kind, rate, _ in [point for point in POINTS if point[0] == mode]:
             here = [row for row in rows_of_mode if row["kind"] == kind and row["target"] == rate]
-            k, c = ([row for row in here if row["server"] == name] for name in ("Kamailio", "Carillon"))
-            if not k or not c:
+            of = {name: [row for row in here if row["server"] == name] for name in ("Kamailio", "Kamailio, dialogs", "Carillon")}
+            c = of["Carillon"]
+            if not of["Kamailio"] or not c:
                 continue
-            bad = sum(row["failed"] + row["lost"] for row in here) > 0.001 * sum(row["done"] for row in here)
-            doubtful |= bad
-            ratio = median(c, "total_us") / median(k, "total_us")
-            print(f'  {WORK[kind]:<23}{f"{rate}/s" if rate else "full":>9} | {median(k, "total_us"):>9.1f} {median(c, "total_us"):>9.1f} {ratio:>6.2f} |'
-                  f' {median(k, "rate"):>8.0f} {median(c, "rate"):>8.0f} | {median(k, "p50_us"):>7.0f} {median(c, "p50_us"):>7.0f} |'
-                  f' {median(k, "p99_us"):>7.0f} {median(c, "p99_us"):>7.0f}{"  !" if bad else ""}')
+            for name, title in (("Kamailio", WORK[kind]), ("Kamailio, dialogs", "  beside one with dialogs")):
+                k = of[name]
+                if not k:
+                    continue
+                bad = sum(row["failed"] + row["lost"] for row in k + c) > 0.001 * sum(row["done"] for row in k + c)
+                doubtful |= bad
+                ratio = median(c, "total_us") / median(k, "total_us")
+                print(f'  {title:<23}{f"{rate}/s" if rate else "full":>9} | {median(k, "total_us"):>9.1f} {median(c, "total_us"):>9.1f} {ratio:>6.2f} |'
+                      f' {median(k, "rate"):>8.0f} {median(c, "rate"):>8.0f} | {median(k, "p50_us"):>7.0f} {median(c, "p50_us"):>7.0f} |'
+                      f' {median(k, "p99_us"):>7.0f} {median(c, "p99_us"):>7.0f}{"  !" if bad else ""}')
             if mode == "redis":
-                split.append(f'  {WORK[kind]}, {f"{rate}/s" if rate else "full"}: Kamailio: {parts(k)}; Carillon: {parts(c)}')
+                told = "; ".join(f"{name}: {parts(rows)}" for name, rows in of.items() if rows)
+                split.append(f'  {WORK[kind]}, {f"{rate}/s" if rate else "full"}: {told}')
     if memory:
         shown = (f"{name} {after:.0f} ({at_once:.0f} at once)" for name, (at_once, after) in memory.items())
         print(f"\noctets per binding, when the transactions have ended: {', '.join(shown)}")
@@ -176,7 +192,8 @@ def main():
     parser.add_argument("--memory-users", type=int, default=100000, help="bindings of the memory measurement; 0 leaves it out")
     parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
     parser.add_argument("--only", nargs="+", choices=list(WORK), help="only this work")
-    parser.add_argument("--servers", nargs="+", choices=["kamailio", "carillon"], default=["kamailio", "carillon"])
+    parser.add_argument("--servers", nargs="+", choices=["kamailio", "kamailio_dialog", "carillon"],
+                        default=["kamailio", "kamailio_dialog", "carillon"])
     parser.add_argument("--server-core", type=int, default=1)
     parser.add_argument("--load-core", type=int, default=0)
     parser.add_argument("--results", default=os.path.join(ROOT, "target/bench/results.jsonl"))
@@ -194,13 +211,15 @@ def main():
         if options.memory_users and "memory" in options.modes:
             print("memory of bindings", flush=True)
             for start in starts:
-                name = {"kamailio": "Kamailio", "carillon": "Carillon"}[start.__name__]
+                name = {"kamailio": "Kamailio", "carillon": "Carillon"}.get(start.__name__)
+                if not name:
+                    continue
                 memory[name] = memory_per_binding(options, start, folder, options.memory_users)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     with open(options.results, "a") as file:
         file.writelines(json.dumps(row) + "\n" for row in results)
-    if len(starts) == 2:
+    if servers.kamailio in starts and servers.carillon in starts:
         table(results, memory)
     elif memory:
         print({name: f"{after:.0f} octets a binding ({at_once:.0f} at once)" for name, (at_once, after) in memory.items()})

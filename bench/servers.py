@@ -152,18 +152,20 @@ def answers_sip(port):
             return False
 
 
-def kamailio(mode, core, folder):
+def kamailio(mode, core, folder, name="Kamailio", more=()):
     """Kamailio with its fastest allocator; digest and Redis as the mode says."""
-    server = Server("Kamailio", core, folder)
+    server = Server(name, core, folder)
     modules = glob.glob("/usr/lib/*/kamailio/modules/")
     if not modules:
         raise SystemExit("bench: Kamailio's modules are not installed: scripts/install-test-deps --bench")
     redis_port = 0
-    defines = ["CHILDREN=4"]
+    defines = ["CHILDREN=4", *more]
     if mode == "redis":
         redis_port = server.start_redis()
         redis(redis_port, "HSET", "version:entry::location", "table_version", "9")
         redis(redis_port, "HSET", "version:entry::location_attrs", "table_version", "1")
+        redis(redis_port, "HSET", "version:entry::dialog", "table_version", "7")
+        redis(redis_port, "HSET", "version:entry::dialog_vars", "table_version", "1")
         defines.append("WITH_REDIS")
     if mode == "digest":
         defines.append("WITH_DIGEST")
@@ -178,6 +180,11 @@ def kamailio(mode, core, folder):
                             *[word for define in defines for word in ("-A", define)]])
     server.wait_for("kamailio", lambda: answers_sip(server.port))
     return server
+
+
+def kamailio_dialog(mode, core, folder):
+    """Kamailio that keeps a record of each call."""
+    return kamailio(mode, core, folder, "Kamailio, dialogs", ["WITH_DIALOG"])
 
 
 def carillon(mode, core, folder):
