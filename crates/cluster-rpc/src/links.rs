@@ -91,6 +91,8 @@ link! {
     end_flows(EndFlowsRequest) -> EndFlowsResponse, Idempotent;
     /// Answers a challenge of a trunk; another answer to the same challenge is as good.
     answer_challenge(AnswerChallengeRequest) -> AnswerChallengeResponse, Idempotent;
+    /// Has a sleeping phone pushed and waits a while for it; a second push of the same phone does no harm.
+    wake(WakeRequest) -> WakeResponse, Idempotent;
 }
 
 link! {

@@ -145,6 +145,13 @@ spec:
         - name: CARILLON_REDIS
           value: {{ include "carillon.redisUrl" $root | quote }}
         {{- end }}
+        {{- if and (eq $role "registrar") $root.Values.registrar.push.existingSecret }}
+        - name: CARILLON_PUSH_TOKEN
+          valueFrom:
+            secretKeyRef:
+              name: {{ $root.Values.registrar.push.existingSecret }}
+              key: {{ $root.Values.registrar.push.existingSecretKey }}
+        {{- end }}
         {{- if (($values.resources).requests).cpu }}
         # As many worker threads as the pod asks for cores.
         - name: TOKIO_WORKER_THREADS

@@ -55,6 +55,9 @@ pub struct Config {
     /// How long after it began the mark of a dialog opens it to requests that could begin something: re-INVITE, REFER, SUBSCRIBE,
     /// NOTIFY, MESSAGE. Later their sender is asked who it is. Default 7 days: longer than calls last.
     pub dialog_lifetime: Duration,
+    /// How long a request waits for a phone that was pushed to register. Default 20 s: phones need some seconds, and callers give up
+    /// after half a minute; a request that is no INVITE waits for its sender's Timer F (32 s) at most.
+    pub wake_timeout: Duration,
     /// Bounds.
     pub limits: Limits,
 }
@@ -66,6 +69,8 @@ pub struct Limits {
     pub forks: usize,
     /// Branches one request may have. Default 30: half of the Max-Breadth of RFC 5393.
     pub branches: usize,
+    /// Branches that wait for phones that were pushed; beyond it such a phone counts as unreachable. Default 1,000.
+    pub held: usize,
     /// Calls of call-control with a leg here. Default 100,000.
     pub calls: usize,
     /// Events of one call that wait for call-control. Default 256: a call has about twenty in its life.
@@ -93,6 +98,7 @@ impl Default for Limits {
         Self {
             forks: 200_000,
             branches: 30,
+            held: 1_000,
             calls: 100_000,
             events_per_call: 256,
             effects_per_call: 1024,
@@ -129,6 +135,7 @@ impl Config {
             overload_interval: Duration::from_millis(500),
             avoid_failed: Duration::from_secs(60),
             dialog_lifetime: Duration::from_secs(7 * 24 * 3600),
+            wake_timeout: Duration::from_secs(20),
             limits: Limits::default(),
         }
     }

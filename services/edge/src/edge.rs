@@ -40,6 +40,7 @@ use crate::config::Config;
 use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
 use crate::forward::answered::Challenged;
+use crate::forward::asleep::Waking;
 use crate::forward::astray_cancel::Asked;
 use crate::forward::avoided::Avoided;
 use crate::forward::branch_name::BranchNames;
@@ -85,6 +86,8 @@ pub(crate) struct Edge {
     pub(crate) ring: Arc<Ring>,
     pub(crate) pressure: Pressure,
     pub(crate) seen: SeenCalls,
+    /// Branches whose phones are being woken.
+    pub(crate) held: usize,
 }
 
 /// What a server transaction is waiting for.
@@ -110,6 +113,8 @@ pub(crate) enum Completion {
     LookedUp(ForkId, BranchId, Result<registrar_api::RouteResponse, Status>),
     /// The registrar answered the challenge of a trunk.
     Answered(Box<Challenged>, Result<registrar_api::AnswerChallengeResponse, Status>),
+    /// The registrar said how far the waking of a phone is.
+    Woken(Box<Waking>, Result<registrar_api::WakeResponse, Status>),
     /// The host of a branch's next hop was resolved.
     Located(ForkId, BranchId, Result<Vec<Destination>, DnsError>),
     /// The host of a message's next hop was resolved that goes outside any transaction.
@@ -131,6 +136,8 @@ pub(crate) enum Timer {
     Fork(ForkId),
     /// The caller of this request has been without a connection for a while.
     Caller(ForkId),
+    /// Ask again for a phone that sleeps.
+    Wake(Box<Waking>),
     /// A deadline of the legs.
     Leg(legs::Timer),
     /// Tell call-control of proxied calls.
@@ -241,6 +248,7 @@ impl TransactionUser for Edge {
         match timer {
             Timer::Fork(fork) => self.handle_fork_deadline(cx, fork),
             Timer::Caller(fork) => self.look_for_caller(cx, fork),
+            Timer::Wake(waking) => self.ask_to_wake(cx, *waking),
             Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
             Timer::Report => self.report_calls(cx),
             Timer::EndedFlows => self.tell_ended(cx),
@@ -258,6 +266,7 @@ impl TransactionUser for Edge {
             Completion::Routed(pending, result) => self.take_plan(cx, *pending, result),
             Completion::LookedUp(fork, branch, result) => self.take_lookup(cx, fork, branch, result),
             Completion::Answered(challenged, result) => self.take_credentials(cx, *challenged, result),
+            Completion::Woken(waking, result) => self.take_woken(cx, *waking, result),
             Completion::Located(fork, branch, result) => self.take_location(cx, fork, branch, result),
             Completion::StrayLocated(stray, result) => self.send_stray(cx, *stray, result),
             Completion::StrayLookedUp(stray, result) => self.place_stray(cx, *stray, result),

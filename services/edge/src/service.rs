@@ -159,6 +159,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         exchanges: HashMap::new(),
         pressure: Pressure::default(),
         seen: SeenCalls::new(most_reports),
+        held: 0,
     };
     Ok(BoundEdge { endpoint, edge })
 }

@@ -35,7 +35,7 @@ pub(crate) fn accepted(record: &AorRecord, asked: Asked<'_>, now_ms: u64) -> Reg
             params.extend(temporary.map(|gruu| format!("temp-gruu=\"{gruu}\"")));
         }
         RegisteredContact {
-            uri: binding.uri.clone(),
+            uri: binding.push.as_ref().map_or_else(|| binding.uri.clone(), |push| push.registered.clone()),
             display_name: binding.display_name.clone(),
             params,
             expires: binding.seconds_left(now_ms),

@@ -342,8 +342,8 @@ impl Aors {
 
 /// A changed binding for those who watch.
 pub(crate) fn note(aor: &str, kind: Type, binding: &BindingRecord) -> Op {
-    // Nobody who watches can read the token of the flow.
-    let shown = BindingRecord { flow: String::new(), ..binding.clone() };
+    // Nobody who watches can read the token of the flow, nor may push the phone.
+    let shown = BindingRecord { flow: String::new(), push: None, ..binding.clone() };
     let change = BindingChange { aor: aor.to_owned(), kind: kind.into(), binding: Some(shown) };
     Op::LogAppend { log: CHANGE_LOG.to_owned(), entry: change.encode_to_vec().into(), count: 1 }
 }

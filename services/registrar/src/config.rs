@@ -39,6 +39,12 @@ pub struct Config {
     /// Addresses of record whose records are kept in memory, so that a change needs no read: 100 000, about 50 MB. An
     /// embedded store is never copied.
     pub cached_aors: usize,
+    /// Push services, as phones name them in `pn-provider`: none, and nobody is pushed.
+    pub push_providers: Vec<String>,
+    /// Pushes that are carried out at once: 64, each a connection to the push service at most.
+    pub pushes_at_once: usize,
+    /// Pushes that wait: 1000; beyond it requests for phones that sleep are refused.
+    pub pushes_queued: usize,
 }
 
 /// One served domain.
@@ -122,6 +128,9 @@ impl Default for Config {
             recurse: false,
             watch_refreshes: false,
             cached_aors: 100_000,
+            push_providers: Vec::new(),
+            pushes_at_once: 64,
+            pushes_queued: 1_000,
         }
     }
 }

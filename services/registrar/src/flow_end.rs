@@ -13,7 +13,7 @@ use crate::{
     Shared,
     aors::{Change, ChangeError, note},
     refusal::{of_change, of_store},
-    register::ended::end_flow,
+    register::ended::{Ended, end_flow},
     registration::address_of,
 };
 
@@ -59,8 +59,8 @@ impl Shared {
         // Nothing was ever bound there.
         let Some(aor) = aor else { return Ok(()) };
         let change = self.aors.change(&aor, |draft| {
-            let gone = end_flow(draft.record, &ended.flow, draft.now_ms);
-            if gone.is_empty() {
+            let Ended { gone, asleep } = end_flow(draft.record, &ended.flow, draft.now_ms);
+            if gone.is_empty() && asleep == 0 {
                 return Change::Keep(0);
             }
             draft.ops.extend(gone.iter().map(|binding| note(&aor, Type::FlowFailed, binding)));

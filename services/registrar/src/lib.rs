@@ -29,6 +29,7 @@ mod membership;
 mod meters;
 mod plan;
 mod preferences;
+mod push;
 mod record;
 mod refusal;
 mod register;
@@ -58,11 +59,13 @@ use tokio::time::MissedTickBehavior;
 use tonic::service::RoutesBuilder;
 
 pub use config::{Algorithm, Auth, Config, ConfigError, DomainConfig};
+pub use push::{HttpPush, HttpPushConfig, HttpPushError, Push, PushFailure, PushProvider, check_url};
 
 use aors::Aors;
 use auth::Authority;
 use domains::Domains;
 use meters::Meters;
+use push::Pushes;
 use register::Policy;
 use secrets::SecretStore;
 use trunks::Trunks;
@@ -95,6 +98,7 @@ pub(crate) struct Shared {
     members: Partition,
     aors: Aors,
     trunks: Trunks,
+    pushes: Pushes,
     secrets: SecretStore,
     entropy: Arc<dyn Entropy>,
     metrics: Metrics,
@@ -103,6 +107,17 @@ pub(crate) struct Shared {
 }
 
 impl Registrar {
+    /// The same with somebody who pushes phones.
+    ///
+    /// # Panics
+    /// When it was cloned already.
+    #[must_use]
+    pub fn pushing(mut self, provider: Arc<dyn PushProvider>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("it was built just now");
+        shared.pushes.set_provider(provider);
+        self
+    }
+
     /// A registrar that is ready to answer; nothing is read or written yet.
     ///
     /// # Errors
@@ -128,6 +143,12 @@ impl Registrar {
             },
             aors: Aors::new(store.clone(), config.cached_aors, config.forget_after, meters.clone()),
             trunks: Trunks::new(store.clone()),
+            pushes: Pushes::new(
+                config.push_providers.clone(),
+                config.pushes_at_once,
+                config.pushes_queued,
+                meters.clone(),
+            ),
             secrets: SecretStore::new(store, entropy.clone(), Partition::new("cluster", 0)),
             entropy,
             metrics,
@@ -155,8 +176,12 @@ impl Registrar {
             .add_service(TrunksServer::new(self.clone()));
     }
 
-    /// Removes expired bindings and follows changes of the trunks until asked to stop. Rpcs are answered without it.
+    /// Removes expired bindings, follows changes of the trunks and has phones pushed until asked to stop. Rpcs are answered without it.
     pub async fn run(self, shutdown: Shutdown) {
+        futures_util::future::join(self.keep(&shutdown), self.shared.pushes.work(&shutdown)).await;
+    }
+
+    async fn keep(&self, shutdown: &Shutdown) {
         let mut rhythm = tokio::time::interval(self.shared.config.expiry_interval);
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut trunk_changes = self.shared.trunks.changes();

@@ -2,7 +2,7 @@
 
 use cluster_api::registrar::v1::{
     AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
-    RegisterResponse, RouteRequest, RouteResponse, location_server::Location,
+    RegisterResponse, RouteRequest, RouteResponse, WakeRequest, WakeResponse, location_server::Location,
 };
 use tonic::{Request, Response, Status};
 
@@ -33,5 +33,9 @@ impl Location for Registrar {
     ) -> Result<Response<AnswerChallengeResponse>, Status> {
         let answered = self.shared.answer_challenge(request.into_inner()).await;
         Ok(Response::new(answered.map_err(of_store)?))
+    }
+
+    async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
+        Ok(Response::new(self.shared.wake(request.into_inner()).await.map_err(of_store)?))
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Meters {
     pub trunk_challenges: Counters,
     /// Attempts to register at trunks, by status.
     pub trunk_registers: Counters,
+    /// Pushes, by what became of them.
+    pub pushes: Counters,
     /// OPTIONS to peers of trunks, by what came back.
     pub trunk_probes: Counters,
     trunk_peers_down: Gauge,
@@ -60,6 +62,11 @@ impl Meters {
             trunk_probes: metrics.counters(
                 "registrar_trunk_probes_total",
                 "OPTIONS to peers of trunks, by what came back",
+                &["outcome"],
+            ),
+            pushes: metrics.counters(
+                "registrar_pushes_total",
+                "Pushes that the push service took, that failed, or that found no room",
                 &["outcome"],
             ),
             trunk_peers_down: metrics

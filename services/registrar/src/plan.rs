@@ -134,7 +134,7 @@ impl Callee {
                 callee.groups.push(Group { cause: "contact".to_owned(), ..Group::default() });
             }
             if let Some(group) = callee.groups.last_mut() {
-                group.targets.push(target(binding, aor));
+                group.targets.push(target(binding, aor, now_ms));
             }
         }
         if preferences.disposition.no_fork {
@@ -197,7 +197,7 @@ pub(crate) fn refuse(status: u32, reason: &str) -> Plan {
     Plan::Refuse(Refuse { status, reason: reason.to_owned(), headers: Vec::new() })
 }
 
-fn target(binding: &BindingRecord, aor: &str) -> Target {
+pub(crate) fn target(binding: &BindingRecord, aor: &str, now_ms: u64) -> Target {
     let expire_time = (binding.expires_ms != NEVER_MS).then(|| timestamp(time(binding.expires_ms)));
     Target {
         uri: binding.uri.clone(),
@@ -209,6 +209,10 @@ fn target(binding: &BindingRecord, aor: &str) -> Target {
         instance: binding.instance().to_owned(),
         expire_time,
         trunk: String::new(),
+        wake: match &binding.push {
+            Some(push) if push.is_asleep(now_ms) => binding.id.to_string(),
+            Some(_) | None => String::new(),
+        },
     }
 }
 

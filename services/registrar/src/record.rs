@@ -161,6 +161,46 @@ pub(crate) struct BindingRecord {
     /// Which life of its device's registration its temporary GRUUs name (RFC 5627 5.1); 0 when it was given none.
     #[prost(fixed64, tag = "15")]
     pub gruu_life: u64,
+    /// How its phone is woken; absent when it does not sleep.
+    #[prost(message, optional, tag = "16")]
+    pub push: Option<PushRecord>,
+}
+
+/// How a phone is woken (RFC 8599).
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(crate) struct PushRecord {
+    #[prost(string, tag = "1")]
+    pub provider: String,
+    /// Empty when the phone only asked which services there are.
+    #[prost(string, tag = "2")]
+    pub prid: String,
+    #[prost(string, tag = "3")]
+    pub param: String,
+    /// The contact URI with all that.
+    #[prost(string, tag = "4")]
+    pub registered: String,
+    /// Until when it is awake; [`NEVER_MS`] as long as its connection lasts.
+    #[prost(uint64, tag = "5")]
+    pub awake_until_ms: u64,
+}
+
+impl PushRecord {
+    pub(crate) fn is_asleep(&self, now_ms: u64) -> bool {
+        self.awake_until_ms <= now_ms
+    }
+
+    /// Whether it is the same phone, however it is reached now. RFC 8599 5.6.2
+    pub(crate) fn is_same_phone(&self, other: &Self) -> bool {
+        [&self.provider, &self.prid, &self.param] == [&other.provider, &other.prid, &other.param]
+    }
+}
+
+/// Who knows the identifier can push the phone.
+impl std::fmt::Debug for PushRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} *** until {}", self.provider, self.awake_until_ms)
+    }
 }
 
 /// One nonce that the user has used.

@@ -7,11 +7,12 @@ use sip_message::{Scheme, Uri};
 
 use crate::{
     Shared,
-    answer::{accepted, bare, challenged, failed, refused, unsupported},
+    answer::{accepted, bare, challenged, failed, header, refused, unsupported},
     aors::{Change, ChangeError, Draft, note},
     auth::{Claim, Demand, Proof},
     config::Auth,
     domains::{Domain, user_aor},
+    push::params::{self, TakenOut},
     record::AccountRecord,
     register::{
         Asked, Policy,
@@ -27,10 +28,15 @@ const SUPPORTED: [&str; 3] = ["path", "outbound", "gruu"];
 impl Shared {
     /// Answers one REGISTER. The answer may be sent: every change in it is committed.
     pub(crate) async fn answer_register(&self, request: RegisterRequest) -> RegisterResponse {
-        let response = self.try_register(&request).await.unwrap_or_else(|error| {
+        let mut response = self.try_register(&request).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "a REGISTER was not carried out");
             failed(&error, 1 + self.authority.entropy.below(10))
         });
+        if response.status == 200 {
+            let said = params::take_out(&request.contacts).pushes;
+            let caps = self.pushes.capabilities(&said).into_iter();
+            response.headers.extend(caps.map(|value| header("Feature-Caps", value)));
+        }
         self.meters.answered(response.status);
         response
     }
@@ -72,8 +78,11 @@ impl Shared {
         let supports =
             |option: &str| request.supported.iter().chain(&request.require).any(|tag| tag == option);
         let is_first_party = from_aor == Some(&*to_aor);
-        let outbound = match outbound(&request.contacts, supports("outbound"), &request.path, is_first_party)
-        {
+        let TakenOut { contacts, pushes } = params::take_out(&request.contacts);
+        if pushes.iter().any(|(_, said)| self.pushes.refuses(said)) {
+            return Ok(bare(555, "Push Notification Service Not Supported"));
+        }
+        let outbound = match outbound(&contacts, supports("outbound"), &request.path, is_first_party) {
             Outbound::Applied => true,
             Outbound::Ignored => false,
             Outbound::NoFirstHop => return Ok(bare(439, "")),
@@ -81,7 +90,8 @@ impl Shared {
         };
         let asked = Asked {
             aor: &to_aor,
-            contacts: &request.contacts,
+            contacts: &contacts,
+            pushes: &pushes,
             star: request.star,
             expires: request.expires,
             call_id: &request.sip_call_id,

@@ -12,7 +12,7 @@ use cluster_api::registrar::v1::{Account, CreateAccountRequest};
 use cluster_rpc::Membership;
 use lifecycle::Tasks;
 use parking_lot::Mutex;
-use registrar::{Auth, DomainConfig};
+use registrar::DomainConfig;
 use scripted_phone::Identity;
 use store::MemoryStore;
 use tokio_util::sync::CancellationToken;

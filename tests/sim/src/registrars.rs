@@ -6,7 +6,7 @@ use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, LeaveR
 use cluster_api::registrar::v1::location_server::Location;
 use cluster_api::registrar::v1::{
     AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
-    RegisterResponse, RouteRequest, RouteResponse,
+    RegisterResponse, RouteRequest, RouteResponse, WakeRequest, WakeResponse,
 };
 use lifecycle::Tasks;
 use registrar::Registrar;
@@ -71,6 +71,11 @@ impl Location for Registrars {
     ) -> Result<Response<AnswerChallengeResponse>, Status> {
         let replica = self.any()?;
         replica.ask(replica.service.answer_challenge(request)).await
+    }
+
+    async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.wake(request)).await
     }
 }
 

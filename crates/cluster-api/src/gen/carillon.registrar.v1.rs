@@ -1930,6 +1930,82 @@ pub mod forwarding_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks for a phone that sleeps.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WakeRequest {
+    /// Address of record of the target.
+    #[prost(string, tag = "1")]
+    pub aor: ::prost::alloc::string::String,
+    /// `wake` of the target.
+    #[prost(string, tag = "2")]
+    pub binding_id: ::prost::alloc::string::String,
+    /// Whether this request had it pushed already: then it is only waited for.
+    #[prost(bool, tag = "3")]
+    pub again: bool,
+}
+/// What became of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WakeResponse {
+    /// How far it is.
+    #[prost(enumeration = "wake_response::State", tag = "1")]
+    pub state: i32,
+    /// The way to it, when it is awake.
+    #[prost(message, optional, tag = "2")]
+    pub target: ::core::option::Option<Target>,
+    /// What went wrong, for the ladder; empty when nothing did.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `WakeResponse`.
+pub mod wake_response {
+    /// How far it is.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        /// Not set.
+        Unspecified = 0,
+        /// It has not registered yet; whoever still wants it asks again.
+        Asleep = 1,
+        /// It has: the target leads to it.
+        Awake = 2,
+        /// It cannot be pushed, or its binding is gone.
+        Lost = 3,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Asleep => "ASLEEP",
+                Self::Awake => "AWAKE",
+                Self::Lost => "LOST",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "ASLEEP" => Some(Self::Asleep),
+                "AWAKE" => Some(Self::Awake),
+                "LOST" => Some(Self::Lost),
+                _ => None,
+            }
+        }
+    }
+}
 /// A challenge of a trunk to one request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AnswerChallengeRequest {
@@ -2260,6 +2336,9 @@ pub struct Target {
     /// The trunk whose peer it is, when there are credentials for its challenges; empty otherwise.
     #[prost(string, tag = "8")]
     pub trunk: ::prost::alloc::string::String,
+    /// The binding, when its phone sleeps until it is pushed: nothing reaches it before Wake. Empty otherwise.
+    #[prost(string, tag = "9")]
+    pub wake: ::prost::alloc::string::String,
 }
 /// Forward to the Request-URI by RFC 3263.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2497,6 +2576,28 @@ pub mod location_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Has the phone of a binding pushed (RFC 8599 5.6.2) and waits a while for its REGISTER, to whichever edge and registrar that comes.
+        pub async fn wake(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WakeRequest>,
+        ) -> std::result::Result<tonic::Response<super::WakeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Location/Wake",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Location", "Wake"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2543,6 +2644,11 @@ pub mod location_server {
             tonic::Response<super::AnswerChallengeResponse>,
             tonic::Status,
         >;
+        /// Has the phone of a binding pushed (RFC 8599 5.6.2) and waits a while for its REGISTER, to whichever edge and registrar that comes.
+        async fn wake(
+            &self,
+            request: tonic::Request<super::WakeRequest>,
+        ) -> std::result::Result<tonic::Response<super::WakeResponse>, tonic::Status>;
     }
     /// Registration and routing decisions for edges.
     #[derive(Debug)]
@@ -2780,6 +2886,49 @@ pub mod location_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AnswerChallengeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Location/Wake" => {
+                    #[allow(non_camel_case_types)]
+                    struct WakeSvc<T: Location>(pub Arc<T>);
+                    impl<T: Location> tonic::server::UnaryService<super::WakeRequest>
+                    for WakeSvc<T> {
+                        type Response = super::WakeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WakeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Location>::wake(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WakeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

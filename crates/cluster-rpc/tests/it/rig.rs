@@ -12,7 +12,7 @@ use std::{
 use ambient::SeededEntropy;
 use cluster_api::registrar::v1::{
     AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
-    RegisterResponse, RouteRequest, RouteResponse,
+    RegisterResponse, RouteRequest, RouteResponse, WakeRequest, WakeResponse,
     location_server::{Location, LocationServer},
     location_stream_server::LocationStreamServer,
 };
@@ -93,6 +93,11 @@ impl Location for Registrar {
     ) -> Result<Response<AnswerChallengeResponse>, Status> {
         self.act().await?;
         Ok(Response::new(AnswerChallengeResponse::default()))
+    }
+
+    async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
+        self.act().await?;
+        Ok(Response::new(WakeResponse::default()))
     }
 }
 

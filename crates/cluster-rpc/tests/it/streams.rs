@@ -11,7 +11,7 @@ use std::{
 
 use cluster_api::registrar::v1::{
     AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
-    RegisterResponse, RouteRequest, RouteResponse, location_server::Location,
+    RegisterResponse, RouteRequest, RouteResponse, WakeRequest, WakeResponse, location_server::Location,
 };
 use cluster_rpc::{Address, LocationLink, Reason, Refusal, Replicas, Wiring};
 use futures_util::future::join_all;
@@ -88,6 +88,10 @@ impl Location for Registrar {
         _: Request<AnswerChallengeRequest>,
     ) -> Result<Response<AnswerChallengeResponse>, Status> {
         Ok(Response::new(AnswerChallengeResponse::default()))
+    }
+
+    async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
+        Ok(Response::new(WakeResponse::default()))
     }
 }
 

@@ -14,7 +14,7 @@ use cluster_rpc::{
 use lifecycle::{Drain, Health, Shutdown, Tasks};
 use presence::Presence;
 use presence::edges::LinkedEdges;
-use registrar::Registrar;
+use registrar::{HttpPush, Registrar};
 use store::Store;
 use telemetry::Metrics;
 use tokio::sync::watch;
@@ -200,7 +200,12 @@ impl Parts {
     ) -> anyhow::Result<Option<Registrar>> {
         let Some(store) = store.filter(|_| self.roles.contains(&Role::Registrar)) else { return Ok(None) };
         let deps = registrar::Deps { store, entropy: self.entropy.clone(), metrics: self.metrics.clone() };
-        Ok(Some(Registrar::build(services::registrar_config(settings), deps)?))
+        let registrar = Registrar::build(services::registrar_config(settings), deps)?;
+        if settings.push.url.is_empty() {
+            return Ok(Some(registrar));
+        }
+        let service = HttpPush::new(settings.push.service()).context("push")?;
+        Ok(Some(registrar.pushing(Arc::new(service))))
     }
 
     fn call_control(

@@ -76,9 +76,11 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     config.flow_timer = settings.edge.flow_timer;
     config.avoid_failed = settings.edge.avoid_failed;
     config.dialog_lifetime = settings.edge.dialog_lifetime;
+    config.wake_timeout = settings.push.hold;
     config.limits = edge::Limits {
         forks: settings.limits.forks,
         branches: settings.limits.branches,
+        held: settings.limits.held_requests,
         calls: settings.limits.calls,
         events_per_call: settings.limits.events_per_call,
         effects_per_call: settings.limits.effects_per_call,

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::{edge_role, name_servers, services, store};
 
 /// Keys that the composition itself uses: they are no setting of one service.
-const OF_THE_PROCESS: [&str; 24] = [
+const OF_THE_PROCESS: [&str; 26] = [
     "roles",
     "api",
     "admin",
@@ -21,6 +21,9 @@ const OF_THE_PROCESS: [&str; 24] = [
     "log.queue",
     "redis.url",
     "limits.tasks",
+    // a service is set with its URL
+    "push.providers",
+    "push.token",
     "cluster_url",
     "domain",
     "tls.cert",
@@ -42,7 +45,8 @@ async fn given(settings: &Settings) -> String {
     let (registrar, calls) = (services::registrar_config(settings), services::call_control_config(settings));
     let dns = name_servers::resolver(settings).unwrap();
     let (redis, logs) = (store::options(settings), store::log_limits(settings));
-    format!("{edge:?} {registrar:?} {calls:?} {redis:?} {logs:?} {dns:?}")
+    let push = settings.push.service();
+    format!("{edge:?} {registrar:?} {calls:?} {redis:?} {logs:?} {dns:?} {push:?}")
 }
 
 /// Another good value of a key.
@@ -65,6 +69,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
             let table = toml::toml! { realm = "gateway" username = "carillon" password = "secret" };
             return vec![table].into();
         }
+        "push.url" => "https://push.example/wake",
         "redis.wait_replicas" => return 2.into(),
         "limits.head_bytes" => return 9_999.into(),
         _ => match default {

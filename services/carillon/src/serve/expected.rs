@@ -16,6 +16,7 @@ pub fn bounds(path: &str) -> (usize, usize) {
     match path {
         "limits.ladder_messages" | "limits.failed_servers" => (0, MOST_THINGS), // none are kept
         "dns.attempts" => (1, 10),
+        "push.retries" => (0, 10),
         "limits.head_bytes" => (1, sip_message::Limits::MAX_HEAD_BYTES),
         _ if path.ends_with("_bytes") => (1, MOST_OCTETS),
         _ => (1, MOST_THINGS),
@@ -49,6 +50,7 @@ fn kind(path: &str, default: Option<&Value>) -> String {
         "sip.listen" => "a list of listeners, as [\"udp://192.0.2.1:5060\"]",
         "roles" => "a list of edge, registrar, presence and call-control, as [\"edge\", \"registrar\"]",
         "peers" => "a list of the other services, as [\"registrar=http://registrar.example:50051\"]",
+        "push.providers" => "a list of push services as phones name them, as [\"apns\", \"fcm\"]",
         "dns.servers" => "a list of name servers, as [\"192.0.2.53\", \"[2001:db8::53]:53\"]",
         "edge.trusted" | "edge.local_nets" | "edge.danger_reach" => "a list of networks, as [\"10.0.0.0/8\"]",
         _ => match (names(path), default) {

@@ -37,6 +37,12 @@ pub struct Limits {
     pub forks: usize,
     /// Branches of one request.
     pub branches: usize,
+    /// Requests that one edge holds for phones that are being pushed.
+    pub held_requests: usize,
+    /// Pushes that one registrar has under way at a time.
+    pub pushes: usize,
+    /// Pushes that wait in one registrar.
+    pub pushes_queued: usize,
     /// Calls of call-control with a leg on one edge.
     pub calls: usize,
     /// Events of one call that wait in an edge for call-control.
@@ -101,6 +107,9 @@ impl Default for Limits {
             transactions: endpoint.transactions.max_server,
             forks: edge.forks,
             branches: edge.branches,
+            held_requests: edge.held,
+            pushes: registrar.pushes_at_once,
+            pushes_queued: registrar.pushes_queued,
             calls: edge.calls,
             events_per_call: edge.events_per_call,
             effects_per_call: edge.effects_per_call,
@@ -125,7 +134,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Every bound with its key.
-    pub fn all(&self) -> [(&'static str, usize); 33] {
+    pub fn all(&self) -> [(&'static str, usize); 36] {
         [
             ("limits.tcp_connections", self.tcp_connections),
             ("limits.tcp_connections_per_source", self.tcp_connections_per_source),
@@ -142,6 +151,9 @@ impl Limits {
             ("limits.transactions", self.transactions),
             ("limits.forks", self.forks),
             ("limits.branches", self.branches),
+            ("limits.held_requests", self.held_requests),
+            ("limits.pushes", self.pushes),
+            ("limits.pushes_queued", self.pushes_queued),
             ("limits.calls", self.calls),
             ("limits.events_per_call", self.events_per_call),
             ("limits.effects_per_call", self.effects_per_call),

@@ -22,6 +22,7 @@ mod listeners;
 mod members;
 mod name_servers;
 mod problems;
+mod push;
 mod roles;
 mod running;
 mod services;

@@ -30,6 +30,7 @@ pub fn problems(settings: &Settings) -> Vec<Problem> {
     found.dns(settings);
     found.domains(settings);
     found.call_control(settings);
+    found.0.extend(settings.push.problems());
     found.store(settings);
     found.times(settings);
     found.limits(settings);
@@ -232,6 +233,8 @@ impl Found {
             ("edge.dialog_lifetime", s.edge.dialog_lifetime),
             ("call_control.ring_timeout", s.call_control.ring_timeout),
             ("call_control.guard", s.call_control.guard),
+            ("push.timeout", s.push.timeout),
+            ("push.hold", s.push.hold),
             ("redis.wait_timeout", s.redis.wait_timeout),
         ] {
             self.unless(!time.is_zero(), path, || "expected more than 0s".into());
@@ -248,6 +251,8 @@ impl Found {
             ("dns.negative_ttl", s.dns.negative_ttl),
             ("call_control.ring_timeout", s.call_control.ring_timeout),
             ("call_control.guard", s.call_control.guard),
+            ("push.timeout", s.push.timeout),
+            ("push.hold", s.push.hold),
             ("redis.wait_timeout", s.redis.wait_timeout),
             ("registrar.max_expires", s.registrar.max_expires),
         ];

@@ -26,6 +26,9 @@ pub fn registrar_config(settings: &Settings) -> registrar::Config {
         algorithms: settings.registrar.algorithms.clone(),
         max_bindings: settings.limits.bindings,
         cached_aors: settings.limits.cached_aors,
+        push_providers: settings.push.providers.clone(),
+        pushes_at_once: settings.limits.pushes,
+        pushes_queued: settings.limits.pushes_queued,
         ..registrar::Config::default()
     }
 }

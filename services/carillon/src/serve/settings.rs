@@ -15,6 +15,7 @@ use super::internal_tls::InternalTls;
 use super::layers::{Layers, Problems};
 use super::limits::Limits;
 use super::name_servers::Dns;
+use super::push::Push;
 use super::wait_replicas::WaitReplicas;
 use crate::cli::ServeArgs;
 
@@ -59,6 +60,8 @@ pub struct Settings {
     pub edge: Edge,
     /// The registrar.
     pub registrar: Registrar,
+    /// Phones that sleep until they are pushed.
+    pub push: Push,
     /// The call-control service.
     pub call_control: CallControl,
     /// Name resolution.
@@ -276,6 +279,7 @@ impl Default for Settings {
             internal_tls: InternalTls::default(),
             edge: Edge::default(),
             registrar: Registrar::default(),
+            push: Push::default(),
             call_control: CallControl::default(),
             dns: Dns::default(),
             redis: Redis::default(),

@@ -106,7 +106,8 @@ impl Edge {
                 }
             }
             Ways::LookUp => self.look_up_stray(cx, stray),
-            Ways::InClear | Ways::Failed(_) => self.drop_stray(),
+            // Nobody sleeps with whom a dialog was just begun.
+            Ways::Wake | Ways::InClear | Ways::Failed(_) => self.drop_stray(),
         }
     }
 

@@ -79,10 +79,22 @@ pub(crate) fn branch_started(branch: BranchId, target: &Target, ways: &Ways) -> 
         Ways::Ready(_) => "to its address",
         Ways::Resolve(_) => "to the addresses of its host",
         Ways::LookUp => "the registrar is asked first",
+        Ways::Wake => "its phone sleeps and is pushed",
         Ways::InClear => "there is no TLS to the edge that has the flow",
         Ways::Failed(_) => "there is no way to it",
     };
     Decided::new(EDGE, format!("branch {} to {uri}", branch.0), format!("{}, {by}", target.cause))
+}
+
+/// The phone of a branch was waited for.
+pub(crate) fn woken(branch: BranchId, outcome: &'static str) -> Decided {
+    let why = match outcome {
+        "awake" => "its phone has registered",
+        "lost" => "its phone cannot be pushed",
+        "late" => "its phone was pushed and did not register in time",
+        _ => "nobody wants it any more",
+    };
+    Decided::new(EDGE, format!("branch {}: {outcome}", branch.0), why)
 }
 
 /// A branch is given up.

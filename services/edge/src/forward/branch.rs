@@ -117,6 +117,7 @@ impl Edge {
                 }
             }
             Ways::LookUp => self.look_up(cx, id, fork, branch),
+            Ways::Wake => self.wake(cx, id, fork, branch),
             Ways::InClear => {
                 fork.obstacle = Some(Obstacle::EdgeInClear);
                 self.fail_branch(cx, fork, branch, BranchFailure::Refused(480));

@@ -72,6 +72,15 @@ pub(crate) fn looked_up(fork: &Fork, branch: BranchId, groups: &mut [Group<Targe
     }
 }
 
+/// The binding of a phone that was woken, as it is now: the same one, and led to as before.
+pub(crate) fn woken(fork: &Fork, branch: BranchId, groups: &mut [Group<Target>]) {
+    let Some(slept) = fork.context.target(branch) else { return };
+    for target in groups.iter_mut().flat_map(|group| &mut group.targets) {
+        target.lineage = slept.lineage.clone();
+        target.cause = slept.cause.clone();
+    }
+}
+
 /// Targets that a branch answered with, by 3xx. They stand beside it: its own callee sends the request on.
 pub(crate) fn after_redirection(fork: &Fork, branch: BranchId, groups: &mut [Group<Target>]) {
     let Some(target) = fork.context.target(branch) else { return };

@@ -13,6 +13,7 @@
 
 mod ack_and_cancel;
 mod announce;
+pub(crate) mod asleep;
 pub(crate) mod answered;
 pub(crate) mod astray_cancel;
 pub(crate) mod avoided;

@@ -57,6 +57,8 @@ pub(crate) enum Ways {
     Resolve(HostTarget),
     /// The target is an address of a domain of ours: the registrar knows more.
     LookUp,
+    /// The phone sleeps: the registrar has it pushed first.
+    Wake,
     /// The edge that has the flow is reached in clear only, and the request may not be. RFC 3261 26.2.2
     InClear,
     /// There is none.
@@ -72,6 +74,7 @@ impl Ways {
             Self::Ready(_) => "address",
             Self::Resolve(_) => "name",
             Self::LookUp => "lookup",
+            Self::Wake => "push",
             Self::InClear => "no_tls_between_edges",
             Self::Failed(_) => "none",
         }
@@ -96,6 +99,9 @@ pub(crate) fn draw(request: &Message) -> u64 {
 impl Edge {
     /// The way to a target whose next hop by URI is `next_hop`; `secure`: by TLS alone.
     pub(crate) fn ways(&self, cx: &mut Cx<'_>, target: &Target, next_hop: &[u8], secure: bool) -> Ways {
+        if !target.wake.is_empty() {
+            return Ways::Wake;
+        }
         if target.look_up == LookUp::First && target.flow.is_empty() {
             return Ways::LookUp;
         }

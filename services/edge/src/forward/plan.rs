@@ -43,6 +43,7 @@ fn target(target: api::Target, cause: &Arc<str>) -> Target {
         cause: cause.clone(),
         lineage: Lineage::default(),
         trunk: Arc::from(target.trunk),
+        wake: Arc::from(target.wake),
     }
 }
 

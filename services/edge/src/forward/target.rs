@@ -33,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) lineage: Lineage,
     /// The trunk whose challenges the registrar answers for it; empty when it is none.
     pub(crate) trunk: Arc<str>,
+    /// The binding, while its phone sleeps: nothing reaches it before it is woken. Empty otherwise.
+    pub(crate) wake: Arc<str>,
 }
 
 /// When the registrar is asked about a target.
@@ -60,6 +62,7 @@ impl Target {
             look_up: LookUp::Never,
             lineage: Lineage::default(),
             trunk: Arc::from(""),
+            wake: Arc::from(""),
         }
     }
 }
@@ -68,6 +71,10 @@ impl sip_proxy::Target for Target {
     fn same_as(&self, other: &Self) -> bool {
         // Two flows of one contact are two targets. RFC 5626 7
         if self.flow != other.flow && !self.flow.is_empty() && !other.flow.is_empty() {
+            return false;
+        }
+        // So are the bindings of two phones that sleep, whatever they are called.
+        if self.wake != other.wake && !self.wake.is_empty() && !other.wake.is_empty() {
             return false;
         }
         match (&self.uri, &other.uri) {

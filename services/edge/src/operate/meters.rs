@@ -42,6 +42,9 @@ pub(crate) struct Meters {
     pub(crate) watched_flows: Gauge,
     /// Addresses of record that are registered over a connection here.
     pub(crate) registered: Gauge,
+    /// Branches whose phones are being woken, and what became of them.
+    pub(crate) held: Gauge,
+    pub(crate) woken: Counters,
     /// Requests that are being forwarded.
     pub(crate) forks: Gauge,
     /// Calls of call-control with a leg here.
@@ -146,6 +149,12 @@ impl Meters {
             registered: metrics.gauge(
                 "edge_registered_by_connection",
                 "Addresses of record registered over a connection here, or ended and not told yet",
+            ),
+            held: metrics.gauge("edge_held", "Requests held for phones that are being woken"),
+            woken: metrics.counters(
+                "edge_woken_total",
+                "Phones that were waited for: awake, lost, late, unwanted, or not waited for because too many were",
+                &["outcome"],
             ),
             forks: metrics.gauge("edge_forks", "Requests that are being forwarded"),
             calls: metrics.gauge("edge_calls", "Calls of call-control with a leg on this edge"),

@@ -3,6 +3,7 @@
 mod absent_callers;
 mod amplification;
 mod anchored;
+mod asleep;
 mod asserted;
 mod astray_cancel;
 mod bounds;

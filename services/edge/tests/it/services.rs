@@ -17,7 +17,8 @@ use cluster_api::registrar::v1::location_server::Location;
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{
     AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, EndedFlow, Fork,
-    Group, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse, Target,
+    Group, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse, Target, WakeRequest, WakeResponse,
+    wake_response::State,
 };
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
@@ -37,6 +38,9 @@ pub(crate) struct FakeLocation {
     /// Challenges of trunks that it was asked about, and what it has to say to the next ones.
     pub(crate) challenged: Mutex<Vec<AnswerChallengeRequest>>,
     pub(crate) credentials: Mutex<VecDeque<Vec<String>>>,
+    /// What it was asked to wake, and what it says to the next questions; then that they sleep.
+    pub(crate) wakes: Mutex<Vec<WakeRequest>>,
+    pub(crate) woken: Mutex<VecDeque<Result<WakeResponse, Status>>>,
     /// So many batches of ended flows fail first.
     pub(crate) failing: std::sync::atomic::AtomicUsize,
     news: Notify,
@@ -76,6 +80,8 @@ impl FakeLocation {
             identity: Mutex::default(),
             challenged: Mutex::default(),
             credentials: Mutex::default(),
+            wakes: Mutex::default(),
+            woken: Mutex::default(),
             failing: Default::default(),
             news: Notify::new(),
         })
@@ -138,6 +144,17 @@ impl Location for FakeLocation {
         self.challenged.lock().unwrap().push(request.into_inner());
         let credentials = self.credentials.lock().unwrap().pop_front().unwrap_or_default();
         Ok(Response::new(AnswerChallengeResponse { credentials }))
+    }
+
+    async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
+        self.wakes.lock().unwrap().push(request.into_inner());
+        let said = self.woken.lock().unwrap().pop_front();
+        if said.is_none() {
+            // As the registrar does: it looks for a while.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let asleep = WakeResponse { state: State::Asleep.into(), ..WakeResponse::default() };
+        said.unwrap_or(Ok(asleep)).map(Response::new)
     }
 }
 

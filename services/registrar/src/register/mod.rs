@@ -15,7 +15,7 @@ use std::time::Duration;
 use cluster_api::registrar::v1::{RegisterContact, binding_event};
 use sip_message::{Scheme, Uri};
 
-use crate::record::{AorRecord, BindingRecord, NEVER_MS};
+use crate::record::{AorRecord, BindingRecord, NEVER_MS, PushRecord};
 
 use granted::{Granted, granted};
 use temporary::Gruus;
@@ -34,7 +34,10 @@ pub(crate) struct Policy {
 pub(crate) struct Asked<'a> {
     /// The address of record in normal form.
     pub aor: &'a str,
+    /// Without what they say of push services.
     pub contacts: &'a [RegisterContact],
+    /// That, by their URI.
+    pub pushes: &'a [(String, PushRecord)],
     pub star: bool,
     /// The Expires header.
     pub expires: Option<u32>,
@@ -71,6 +74,18 @@ pub(crate) enum Refusal {
     /// 500: an older request than one that was carried out.
     OutOfOrder,
 }
+
+impl Asked<'_> {
+    /// How the phone of a contact is woken, when it can be.
+    fn push_of(&self, contact: &RegisterContact) -> Option<&PushRecord> {
+        let said = self.pushes.iter().rev().find(|(uri, _)| *uri == contact.uri).map(|(_, push)| push);
+        said.filter(|push| !push.provider.is_empty() && !push.prid.is_empty())
+    }
+}
+
+/// How long a phone without a connection counts as awake after its REGISTER: as long as an address translator lets requests through to
+/// it (RFC 5626 4.4.2), and nothing tells when it falls asleep.
+const AWAKE_MS: u64 = 30_000;
 
 /// What to do with the record.
 #[derive(Debug)]
@@ -114,6 +129,14 @@ pub(crate) fn plan<'a>(
         let known = record.live(now_ms).find(|binding| match flow {
             Some(flow) => outbound::is_flow(binding, flow),
             None => is_equivalent(&uri, &binding.uri),
+        });
+        // RFC 8599 5.6.2: a phone that was pushed may come back from elsewhere
+        let known = known.or_else(|| {
+            let push = asked.push_of(contact).filter(|_| flow.is_none())?;
+            let is_same = |known: &PushRecord| known.is_same_phone(push);
+            record
+                .live(now_ms)
+                .find(|binding| binding.reg_id == 0 && binding.push.as_ref().is_some_and(is_same))
         });
         let known = known.map(|binding| binding.id);
         let step = match (granted, known) {
@@ -221,6 +244,11 @@ impl Plan<'_> {
         let flow = outbound::key(&contact.params).filter(|_| asked.outbound);
         binding.reg_id = flow.map_or(0, |(_, reg_id)| reg_id);
         binding.is_static = false;
+        let is_connected = !binding.flow.is_empty() && !asked.received.starts_with("udp:");
+        binding.push = asked.push_of(contact).map(|push| PushRecord {
+            awake_until_ms: if is_connected { NEVER_MS } else { now_ms.saturating_add(AWAKE_MS) },
+            ..push.clone()
+        });
     }
 }
 

@@ -19,6 +19,7 @@ fn lasting(uri: &str, expires: u32) -> RegisterContact {
 
 fn asked<'a>(contacts: &'a [RegisterContact], call_id: &'a str, cseq: u32) -> Asked<'a> {
     Asked {
+        pushes: &[],
         aor: AOR,
         contacts,
         star: false,

@@ -10,6 +10,8 @@ mod membership;
 mod memory;
 mod outbound;
 mod preferences;
+mod push;
+mod push_service;
 mod registering;
 mod rig;
 mod routing;

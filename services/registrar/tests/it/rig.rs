@@ -15,7 +15,7 @@ use cluster_api::{
     sip::v1::Source,
 };
 use parking_lot::Mutex;
-use registrar::{Auth, Config, Deps, DomainConfig, Registrar};
+use registrar::{Auth, Config, Deps, DomainConfig, PushProvider, Registrar};
 use sip_digest::{Challenge, Login, answer, answerable};
 use store::{Batch, CommitOutcome, MemoryStore, Store as _, StoreError};
 use test_support::{Hook, HookedStore, Read};
@@ -39,6 +39,15 @@ impl Rig {
 
     /// Settings other than the domains are the given ones.
     pub fn with(config: Config) -> Self {
+        Self::built(config, |replica| replica)
+    }
+
+    /// The same, and every replica pushes phones by `provider`.
+    pub fn pushing(config: Config, provider: Arc<dyn PushProvider>) -> Self {
+        Self::built(config, |replica| replica.pushing(provider.clone()))
+    }
+
+    fn built(config: Config, finish: impl Fn(Registrar) -> Registrar) -> Self {
         let clock = FixedClock::at_unix_seconds(1_800_000_000);
         let memory = Arc::new(MemoryStore::new({
             let clock = clock.clone();
@@ -60,7 +69,7 @@ impl Rig {
         let replica = |seed| {
             let entropy = Arc::new(SeededEntropy::new(seed));
             let deps = Deps { store: store.clone(), entropy, metrics: telemetry::Metrics::new() };
-            Registrar::build(config.clone(), deps).unwrap()
+            finish(Registrar::build(config.clone(), deps).unwrap())
         };
         Self { clock, store: store.clone(), memory, replicas: vec![replica(1), replica(2)] }
     }

@@ -26,6 +26,7 @@ mod pairings;
 mod phone_command;
 mod presence;
 mod proxied_calls;
+mod push;
 mod readme;
 mod real_phones;
 mod redis;
