@@ -3,6 +3,7 @@
 //! Flags of `serve` mirror the configuration file; `settings` merges flag, environment, file and default.
 
 pub mod mwi;
+pub mod policies;
 pub mod trunk;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use cluster_api::callcontrol::v1::CallFilter;
 
 use self::mwi::MwiCommand;
+pub use self::policies::Policies;
 use self::trunk::TrunkCommand;
 
 /// SIP signaling that business applications control by gRPC.
@@ -209,13 +211,16 @@ pub struct AccountAddArgs {
     #[arg(long)]
     pub anchor: bool,
     #[command(flatten)]
+    pub policies: Policies,
+    #[command(flatten)]
     pub api: ApiArgs,
 }
 
 /// Flags of `account set`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
-    .args(["password", "display_name", "disabled", "anchor"]))]
+    .args(["password", "display_name", "disabled", "anchor"])
+    .args(["redirect_only", "allowed_callers", "allowed_from", "registrars", "max_bindings"]))]
 pub struct AccountSetArgs {
     /// Address of record
     pub aor: String,
@@ -231,6 +236,8 @@ pub struct AccountSetArgs {
     /// Carry the account's new calls on through call-control, or proxy them
     #[arg(long, value_name = "true|false")]
     pub anchor: Option<bool>,
+    #[command(flatten)]
+    pub policies: Policies,
     #[command(flatten)]
     pub api: ApiArgs,
 }

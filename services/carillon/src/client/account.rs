@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::connect::{Connection, connect};
 use super::refusal::Refusal;
-use crate::cli::{AccountAddArgs, AccountCommand, AccountSetArgs, ApiArgs};
+use crate::cli::{AccountAddArgs, AccountCommand, AccountSetArgs, ApiArgs, Policies};
 use crate::out::{OutputError, say, shown};
 
 /// Runs an account command.
@@ -38,13 +38,14 @@ async fn add(args: AccountAddArgs) -> anyhow::Result<()> {
         Some(password) => password,
         None => read_password()?,
     };
-    let account = Account {
+    let mut account = Account {
         aor: args.aor,
         password,
         display_name: args.display_name,
         anchor: args.anchor,
         ..Account::default()
     };
+    set_policies(&mut account, args.policies);
     let request = CreateAccountRequest { request_id: request_id(), account: Some(account) };
     let account = client.create_account(request).await.map_err(Refusal)?.into_inner();
     Ok(print(&[account], args.api.json)?)
@@ -70,6 +71,7 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
         account.anchor = anchor;
         paths.push("anchor".into());
     }
+    paths.extend(set_policies(&mut account, args.policies));
     let request = UpdateAccountRequest {
         request_id: request_id(),
         account: Some(account),
@@ -77,6 +79,47 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
     };
     let account = client.update_account(request).await.map_err(Refusal)?.into_inner();
     Ok(print(&[account], args.api.json)?)
+}
+
+/// Puts the policies that are named into an account; returns their names.
+fn set_policies(account: &mut Account, policies: Policies) -> Vec<String> {
+    let Policies { redirect_only, allowed_callers, allowed_from, registrars, max_bindings } = policies;
+    let mut named = Vec::new();
+    if let Some(redirect_only) = redirect_only {
+        account.redirect_only = redirect_only;
+        named.push("redirect_only".to_owned());
+    }
+    if let Some(most) = max_bindings {
+        account.max_bindings = most;
+        named.push("max_bindings".to_owned());
+    }
+    let lists = [
+        ("allowed_callers", allowed_callers, &mut account.allowed_callers),
+        ("allowed_from", allowed_from, &mut account.allowed_from),
+        ("registrars", registrars, &mut account.registrars),
+    ];
+    for (name, list, place) in lists {
+        if let Some(list) = list {
+            // The empty text clears a list.
+            *place = list.into_iter().filter(|one| !one.is_empty()).collect();
+            named.push(name.to_owned());
+        }
+    }
+    named
+}
+
+/// What is not usual about an account, in a few words.
+fn policies(account: &Account) -> String {
+    let counted = |list: &[String], what: &str| (!list.is_empty()).then(|| format!("{} {what}", list.len()));
+    let most = (account.max_bindings != 0).then(|| format!("{} phones", account.max_bindings));
+    let found = [
+        account.redirect_only.then(|| "redirects".to_owned()),
+        counted(&account.allowed_callers, "callers"),
+        counted(&account.allowed_from, "names"),
+        counted(&account.registrars, "registrars"),
+        most,
+    ];
+    found.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 async fn list(args: ApiArgs) -> anyhow::Result<()> {
@@ -105,18 +148,29 @@ pub async fn all(connection: Connection) -> anyhow::Result<Vec<Account>> {
 fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
     if as_json {
         return accounts.iter().try_for_each(|a| {
-            let (name, disabled) = (&a.display_name, a.disabled);
-            say!("{}", json!({"aor": a.aor, "display_name": name, "disabled": disabled, "anchor": a.anchor}))
+            let line = json!({
+                "aor": a.aor,
+                "display_name": a.display_name,
+                "disabled": a.disabled,
+                "anchor": a.anchor,
+                "redirect_only": a.redirect_only,
+                "allowed_callers": a.allowed_callers,
+                "allowed_from": a.allowed_from,
+                "registrars": a.registrars,
+                "max_bindings": a.max_bindings,
+            });
+            say!("{line}")
         });
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED", "ANCHORED"]);
+    table.load_style(presets::NOTHING).set_header(["ACCOUNT", "NAME", "DISABLED", "ANCHORED", "POLICIES"]);
     for a in accounts {
         table.add_row([
             shown(&a.aor),
             shown(&a.display_name),
             if a.disabled { "yes" } else { "" }.to_string(),
             if a.anchor { "yes" } else { "" }.to_string(),
+            policies(a),
         ]);
     }
     say!("{table}")

@@ -24,6 +24,7 @@ mod other_domains;
 mod oversized;
 mod pairings;
 mod phone_command;
+mod policies;
 mod presence;
 mod proxied_calls;
 mod push;

@@ -1,0 +1,23 @@
+//! Flags of `account add` and `account set` about what an account may do, and who may reach it.
+
+use clap::Args;
+
+/// Policies of an account; those that are not named stay as they are.
+#[derive(Debug, Args)]
+pub struct Policies {
+    /// Answer calls to the account with its contacts (302) instead of forwarding them
+    #[arg(long, value_name = "true|false")]
+    pub redirect_only: Option<bool>,
+    /// Who may reach the account, such as sip:alice@example.com,sip:+49*@example.com,sip:*@example.org; "" means everybody
+    #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
+    pub allowed_callers: Option<Vec<String>>,
+    /// Addresses that the account may put into From besides its own; "" means none
+    #[arg(long, value_name = "AOR,…", value_delimiter = ',')]
+    pub allowed_from: Option<Vec<String>>,
+    /// Accounts that may register phones for this one; "" means none
+    #[arg(long, value_name = "AOR,…", value_delimiter = ',')]
+    pub registrars: Option<Vec<String>>,
+    /// Most phones registered at a time; 0 means the server's number
+    #[arg(long, value_name = "N")]
+    pub max_bindings: Option<u32>,
+}
