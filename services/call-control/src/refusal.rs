@@ -26,6 +26,7 @@ pub fn of(error: &ApplyError) -> Status {
             StepError::WrongState(_) | StepError::OutOfOrder { .. } => {
                 refuse(Reason::WrongState, error.to_string())
             }
+            StepError::NotTaken(_) => refuse(Reason::BadField, format!("info_package: {error}")),
             StepError::Conflict => refuse(Reason::TransferPending, error.to_string()),
         },
         ApplyError::RequestUsed(_) => refuse(

@@ -2,6 +2,7 @@
 
 use cluster_api::callcontrol::v1 as wire;
 use cluster_rpc::Reason;
+use sip_message::percent_encode;
 use tonic::Status;
 
 use super::{CallControlApi, dial};
@@ -54,8 +55,35 @@ impl CallControlApi {
             Target::Call(call_id) => Some((call_id.clone(), None)),
             Target::Party(_) | Target::Leg { .. } => None,
         };
+        let target = match (target, method) {
+            (Target::Call(call_id), Method::Refer) => {
+                self.replacing(&request.call_id, &request.leg_id, call_id).await?
+            }
+            (target, _) => target,
+        };
         let command = Command::Transfer { leg_id: request.leg_id, target, method };
         self.with_other(&request.request_id, &request.call_id, other, fingerprint, command).await
+    }
+
+    /// The target of a REFER that leads to the far party of another call: its phone, with the dialog to be replaced (LAD-9; CCL-08:
+    /// the tags as that phone sees them). As it is when the calls are not there: that is said later.
+    async fn replacing(&self, call_id: &str, leg_id: &str, other_id: String) -> Result<Target, Status> {
+        let read = async |id: &str| match self.runner.look(id).await.map(|loaded| loaded.known) {
+            Ok(Known::Live(call)) => Ok(Some(call)),
+            Ok(_) | Err(ApplyError::Unknown) => Ok(None),
+            Err(error) => Err(refusal::of(&error)),
+        };
+        let (Some(call), Some(other)) = (read(call_id).await?, read(&other_id).await?) else {
+            return Ok(Target::Call(other_id));
+        };
+        let far = call.facing(leg_id).and_then(|leaves| other.far_from(&leaves.party.uri));
+        let Some((leg, dialog)) = far.and_then(|leg| Some((leg, leg.chosen()?))) else {
+            return Ok(Target::Call(other_id));
+        };
+        let replaces = format!("{};to-tag={};from-tag={}", leg.sip_call_id, leg.remote_tag, leg.local_tag);
+        let headers = format!("Replaces={}&Require=replaces", percent_encode(replaces.as_bytes()));
+        let uri = format!("{}?{headers}", dialog.remote_target);
+        Ok(Target::Party(Party { uri, ..Party::default() }))
     }
 
     pub(super) async fn bridge(&self, request: wire::BridgeRequest) -> Result<wire::Call, Status> {

@@ -1,6 +1,7 @@
 //! `CallControl`: what applications call.
 
 mod dial;
+mod info;
 mod legs;
 mod list;
 mod rpcs;
@@ -114,7 +115,8 @@ impl CallControlApi {
             Command::Hold { .. }
             | Command::Unhold { .. }
             | Command::Transfer { .. }
-            | Command::SendInfo { .. } => None,
+            | Command::SendInfo { .. }
+            | Command::SendKeys { .. } => None,
         };
         let is_hangup = hangup.is_some();
         let how = How { request: request.as_ref(), acknowledged: true, ..How::default() };

@@ -73,16 +73,16 @@ impl CallControl for CallControlApi {
 
     async fn send_info(
         &self,
-        _: Request<wire::SendInfoRequest>,
+        request: Request<wire::SendInfoRequest>,
     ) -> Result<Response<wire::SendInfoResponse>, Status> {
-        Err(Refusal::not_implemented("SendInfo").into())
+        Ok(Response::new(self.send_info(request.into_inner()).await?))
     }
 
     async fn send_dtmf(
         &self,
-        _: Request<wire::SendDtmfRequest>,
+        request: Request<wire::SendDtmfRequest>,
     ) -> Result<Response<wire::SendDtmfResponse>, Status> {
-        Err(Refusal::not_implemented("SendDtmf").into())
+        Ok(Response::new(self.send_dtmf(request.into_inner()).await?))
     }
 
     async fn request_callback(

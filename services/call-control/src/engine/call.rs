@@ -62,7 +62,7 @@ pub struct Call {
     #[prost(message, repeated, tag = "15")]
     pub legs: Vec<Leg>,
     /// Where in its flow the call is.
-    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42")]
+    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43")]
     pub stage: Option<Stage>,
     /// How the call ended or is about to end; set once, by the first cause.
     #[prost(message, optional, tag = "16")]
@@ -100,6 +100,23 @@ pub struct Call {
     /// How many operations with several legs were begun.
     #[prost(uint64, tag = "27")]
     pub operations: u64,
+    /// Answers to INFO of the application, the latest last.
+    #[prost(message, repeated, tag = "28")]
+    pub answers: Vec<Answer>,
+}
+
+/// The answer to something that the application had sent in a dialog.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Answer {
+    /// By which whoever asked finds it.
+    #[prost(string, tag = "1")]
+    pub ticket: String,
+    /// SIP status; 408 and 503 also stand for none.
+    #[prost(uint32, tag = "2")]
+    pub sip_status: u32,
+    /// Its reason phrase.
+    #[prost(string, tag = "3")]
+    pub sip_reason: String,
 }
 
 /// Someone to be called.

@@ -1,4 +1,4 @@
-//! Wishes of the business application for a connected call: hold, resume, INFO.
+//! Wishes of the business application for a connected call: hold and resume.
 //!
 //! | wish            | effects                                                          | event                |
 //! |-----------------|------------------------------------------------------------------|----------------------|
@@ -6,7 +6,6 @@
 //! | hold of a leg   | the same for that leg                                            | HELD of the leg      |
 //! | resume          | re-INVITE without SDP of the second leg, its offer to the first  | UNHELD               |
 //! | resume of a leg | the same, and the leg makes the offer                            | UNHELD of the leg    |
-//! | INFO            | INFO in the leg's dialog                                         | -                    |
 //!
 //! What does not fit the state is refused with it; what would meet an exchange that is under way is refused as a conflict.
 
@@ -14,7 +13,6 @@ use std::time::Duration;
 
 use crate::engine::StepError;
 use crate::engine::call::TimerKind;
-use crate::engine::effect::Body;
 use crate::engine::leg::{LegState, Pending, Purpose};
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
@@ -99,17 +97,6 @@ impl Work<'_> {
 
     fn is_held(&self, leg: LegIndex) -> bool {
         self.leg(leg).state() == LegState::Held
-    }
-
-    /// Sends INFO in a leg's dialog.
-    pub fn send_info(&mut self, leg_id: &str, body: &Body) -> Result<(), StepError> {
-        let leg = self.leg_named(leg_id)?;
-        if !self.leg(leg).is_up() || self.call.outcome.is_some() {
-            return Err(self.wrong_state());
-        }
-        let body = Some(body.clone());
-        self.ask(leg, Ask { method: "INFO", body, purpose: Purpose::Info, ..Ask::default() });
-        Ok(())
     }
 
     /// Stage Talking.

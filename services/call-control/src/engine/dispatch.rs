@@ -169,7 +169,12 @@ impl Work<'_> {
         let is_over = self.call.outcome.is_some();
         match command {
             Command::Hangup { reason } => self.hang_up(reason),
-            Command::SendInfo { leg_id, body } => self.send_info(leg_id, body)?,
+            Command::SendInfo { leg_id, body, package, ticket } => {
+                self.send_info(leg_id, body.clone(), package, ticket)?;
+            }
+            Command::SendKeys { leg_id, digits, duration_ms, ticket } => {
+                self.send_keys(leg_id, digits, *duration_ms, ticket)?;
+            }
             _ if is_over => return Err(self.wrong_state()),
             Command::Hold { leg_id } => self.hold(leg_id.as_deref())?,
             Command::Unhold { leg_id } => self.unhold(leg_id.as_deref())?,
@@ -224,6 +229,7 @@ impl Work<'_> {
                 Some(Stage::Anchored(stage)) => self.on_anchored(stage, signal),
                 Some(Stage::Moving(stage)) => self.on_moving(stage, signal),
                 Some(Stage::Lending(_)) => self.on_any_stage(signal),
+                Some(Stage::Referring(stage)) => self.on_referring(stage, signal),
                 Some(Stage::Ending(_)) | None => self.on_ending(signal),
             }
         }
@@ -250,7 +256,8 @@ impl Work<'_> {
                     self.report_call(CallEventType::RingbackStarted, 0, "");
                 }
                 let is_leg = self.leg(leg).remote_tag == request.request.to_tag;
-                if reply.is_gone() && is_leg && request.purpose() != Purpose::Info {
+                if reply.is_gone() && is_leg && !matches!(request.purpose(), Purpose::Info | Purpose::Notify)
+                {
                     self.gone(leg, &reply);
                 } else if is_leg && request.purpose() == Purpose::Refresh && !reply.is_ok() {
                     self.refresh_refused(leg, &reply);
@@ -346,10 +353,12 @@ impl Work<'_> {
                 Some(LegState::Progressing | LegState::Answered) => CallState::Progressing,
                 _ => CallState::Dialing,
             },
-            Some(Stage::Talking(_) | Stage::Moving(_) | Stage::Lending(_)) => match self.call.held {
-                true => CallState::Held,
-                false => CallState::Answered,
-            },
+            Some(Stage::Talking(_) | Stage::Moving(_) | Stage::Lending(_) | Stage::Referring(_)) => {
+                match self.call.held {
+                    true => CallState::Held,
+                    false => CallState::Answered,
+                }
+            }
             Some(Stage::Ending(_)) if self.call.end_ms != 0 => CallState::Ended,
             Some(Stage::Ending(_)) => CallState::Ending,
         };

@@ -310,7 +310,22 @@ pub enum Command {
         /// The leg.
         leg_id: String,
         /// Type and content.
-        body: Body,
+        body: Option<Body>,
+        /// Info-Package; empty for none.
+        package: String,
+        /// By which whoever asks finds the answer.
+        ticket: String,
+    },
+    /// Send key presses in a leg's dialog.
+    SendKeys {
+        /// The leg.
+        leg_id: String,
+        /// Which, in order.
+        digits: String,
+        /// Length of each, in ms.
+        duration_ms: u64,
+        /// By which whoever asks finds the answer to the last one.
+        ticket: String,
     },
 }
 

@@ -91,6 +91,23 @@ pub struct Leg {
     /// The call from which the leg came; absent for legs of this call.
     #[prost(message, optional, tag = "28")]
     pub borrowed: Option<Loan>,
+    /// Key presses that are being sent.
+    #[prost(message, optional, tag = "29")]
+    pub keys: Option<Keys>,
+}
+
+/// Key presses, one INFO each.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Keys {
+    /// By which whoever asked finds the answer to the last one.
+    #[prost(string, tag = "1")]
+    pub ticket: String,
+    /// Those that were not sent yet.
+    #[prost(string, tag = "2")]
+    pub left: String,
+    /// Length of each, in ms.
+    #[prost(uint64, tag = "3")]
+    pub duration_ms: u64,
 }
 
 /// A leg that one call has from another one.
@@ -261,6 +278,9 @@ pub struct Dialog {
     /// The least session interval that the peer named in a 422, in seconds; 0 for none.
     #[prost(uint32, tag = "24")]
     pub min_se: u32,
+    /// Info packages that the peer takes (RFC 6086).
+    #[prost(string, repeated, tag = "25")]
+    pub recv_info: Vec<String>,
 }
 
 /// A reliable provisional response that waits for an earlier one.
@@ -369,6 +389,9 @@ pub struct Pending {
     /// The application wished it for one leg, not for the call.
     #[prost(bool, tag = "13")]
     pub of_leg: bool,
+    /// By which whoever asked for it finds its answer; empty for nobody.
+    #[prost(string, tag = "14")]
+    pub ticket: String,
 }
 
 /// Why a request inside a dialog was sent.

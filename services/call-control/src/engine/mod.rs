@@ -33,6 +33,7 @@ mod flow_iv;
 mod flow_ringback;
 mod glare;
 mod hangup;
+mod info;
 pub mod leg;
 mod offer_answer;
 mod outcome;
@@ -137,6 +138,9 @@ pub enum StepError {
     /// Another operation on the same legs is under way.
     #[error("another operation on the call is under way")]
     Conflict,
+    /// The phone takes no such INFO.
+    #[error("the phone takes INFO of these packages only: {0:?}")]
+    NotTaken(String),
     /// The call has no such leg.
     #[error("the call has no leg {0:?}")]
     UnknownLeg(String),

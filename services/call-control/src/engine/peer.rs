@@ -16,8 +16,9 @@
 //! | INFO, MESSAGE                      | to the other party; INFO of an unknown package: 469 (IMI-04)             |
 //! | OPTIONS                            | 200                                                                      |
 //! | PRACK                              | 481, but for a caller that was told something reliably: see `anchor::prack` (PRK-04) |
-//! | NOTIFY                             | 481: there is no subscription                                            |
-//! | REFER, SUBSCRIBE, PUBLISH, REGISTER | 405 with Allow: known, and not served on a leg (UAC-01)                 |
+//! | NOTIFY                             | of a REFER of ours: see `transfer::refer`; else 481                      |
+//! | REFER                              | see `transfer::referred`                                                 |
+//! | SUBSCRIBE, PUBLISH, REGISTER       | 405 with Allow: known, and not served on a leg (UAC-01)                  |
 //! | other                              | 501                                                                      |
 
 use sip_dialog::{sequence, target};
@@ -85,8 +86,9 @@ impl Work<'_> {
                 self.respond(leg, transaction, 200, headers, None);
             }
             "PRACK" => self.on_caller_prack(leg, request),
-            "NOTIFY" => self.respond(leg, transaction, 481, Vec::new(), None),
-            "REFER" | "SUBSCRIBE" | "PUBLISH" | "REGISTER" => {
+            "NOTIFY" => self.on_notify(leg, request),
+            "REFER" => self.on_refer(leg, request),
+            "SUBSCRIBE" | "PUBLISH" | "REGISTER" => {
                 self.respond(leg, transaction, 405, vec![Header::new("Allow", ALLOW)], None);
             }
             _ => self.respond(leg, transaction, 501, vec![Header::new("Allow", ALLOW)], None),

@@ -234,6 +234,7 @@ impl Work<'_> {
             dialog.route = routes(response);
         }
         dialog.learn(&response.allow, &response.accept, &response.supported);
+        dialog.hear_packages(&response.headers);
     }
 }
 

@@ -72,6 +72,9 @@ impl Work<'_> {
         let tag = request.request.to_tag.clone();
         let is_over = self.leg(leg).dialog(&tag).is_none_or(|dialog| dialog.state() == DialogState::Ended);
         let is_invite = request.request.method == "INVITE";
+        if request.purpose() == Purpose::Info {
+            self.informed(leg, &request, &reply);
+        }
         if matches!(request.request.method.as_str(), "INVITE" | "UPDATE") {
             self.settle_offer(leg, &request, &reply);
         }
@@ -85,7 +88,7 @@ impl Work<'_> {
         match request.purpose() {
             Purpose::None | Purpose::PrackPlain | Purpose::Bye => {}
             purpose => {
-                let is_usage = !matches!(purpose, Purpose::Prack | Purpose::Info);
+                let is_usage = !matches!(purpose, Purpose::Prack | Purpose::Info | Purpose::Notify);
                 if is_usage
                     && reply.is_gone()
                     && let Some(dialog) = self.leg_mut(leg).dialog_mut(&tag)
@@ -128,6 +131,7 @@ impl Work<'_> {
             dialog.remote_target = response.contact.clone();
         }
         dialog.learn(&response.allow, &response.accept, &response.supported);
+        dialog.hear_packages(&response.headers);
         if request.request.method == "INVITE" {
             dialog.unacked = response.cseq;
             dialog.credentials = request.credentials.clone();

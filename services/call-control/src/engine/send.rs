@@ -15,7 +15,7 @@ use crate::engine::stage::Stage;
 use crate::engine::work::Work;
 
 /// The methods that Carillon understands on its legs.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
 /// The extensions that Carillon supports on its legs: what Supported lists, and all that Require may name.
 pub const SUPPORTED: &str = "100rel, timer";
 const WITHOUT_RELIABLE: &str = "timer";
@@ -38,6 +38,8 @@ pub struct Ask {
     pub tone: bool,
     /// It is for one leg, not for the call.
     pub of_leg: bool,
+    /// By which whoever asked for it finds its answer.
+    pub ticket: String,
 }
 
 impl Work<'_> {
@@ -201,6 +203,7 @@ impl Work<'_> {
             offer: ask.offer,
             tone: ask.tone,
             of_leg: ask.of_leg,
+            ticket: ask.ticket,
             ..Pending::default()
         };
         if is_exchange(&pending) {

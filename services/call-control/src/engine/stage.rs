@@ -1,6 +1,6 @@
 //! Where in its flow a call is. One variant per stage, with what only that stage needs.
 
-pub use crate::engine::transfer::record::{Lending, Moving};
+pub use crate::engine::transfer::record::{Lending, Moving, Referring};
 
 /// The stages. Leg a is the party rung first, leg b the one rung second.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Oneof)]
@@ -44,12 +44,15 @@ pub enum Stage {
     /// Another call has one of the two legs, and may give it back.
     #[prost(message, tag = "42")]
     Lending(Lending),
+    /// The phone of one of two that are connected was asked to call somebody else itself.
+    #[prost(message, tag = "43")]
+    Referring(Referring),
 }
 
 impl Stage {
     /// Whether an operation with several legs is under way, while which no other one begins.
     pub fn is_operation(&self) -> bool {
-        matches!(self, Stage::Moving(_) | Stage::Lending(_))
+        matches!(self, Stage::Moving(_) | Stage::Lending(_) | Stage::Referring(_))
     }
 }
 

@@ -54,10 +54,7 @@ impl<'a> Work<'a> {
 
     /// The two legs that are connected with each other.
     pub fn pair(&self) -> [LegIndex; 2] {
-        match (self.call.first, self.call.second) {
-            (0, 0) => [A, B],
-            (first, second) => [first as LegIndex, second as LegIndex],
-        }
+        self.call.pair()
     }
 
     /// The other of the two connected legs.
@@ -154,6 +151,16 @@ impl<'a> Work<'a> {
         body: Option<Body>,
     ) {
         self.events.push(CallEvent { kind, leg_id, sip_status: status, sip_reason: reason.to_owned(), body });
+    }
+}
+
+impl Call {
+    /// The two legs that are connected with each other.
+    pub fn pair(&self) -> [LegIndex; 2] {
+        match (self.first, self.second) {
+            (0, 0) => [A, B],
+            (first, second) => [first as LegIndex, second as LegIndex],
+        }
     }
 }
 

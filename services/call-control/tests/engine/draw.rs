@@ -14,7 +14,7 @@ pub fn body(body: Option<&Body>) -> String {
     match body.content_type.as_str() {
         "application/sdp" => format!(" {}", sdp(&text)),
         "audio/tone-info+xml" => " tone".into(),
-        other => format!(" <{other}: {text}>"),
+        other => format!(" <{other}: {}>", text.replace("\r\n", "\\r\\n").trim_end_matches("\\r\\n")),
     }
 }
 
@@ -49,6 +49,12 @@ fn headers(headers: &[Header]) -> String {
         "Warning",
         "Min-SE",
         "RSeq",
+        "Refer-To",
+        "Refer-Sub",
+        "Referred-By",
+        "Replaces",
+        "Event",
+        "Subscription-State",
     ];
     let mut out = String::new();
     for header in headers.iter().filter(|header| shown.contains(&header.name.as_str())) {

@@ -305,7 +305,10 @@ impl Ladder {
             let named = headers.iter().filter(move |header| header.name == name);
             named.flat_map(|header| header.value.split(", ")).map(str::to_owned).collect()
         };
+        let contact = headers.iter().find(|header| header.name == "Contact");
+        let contact = contact.map(|header| header.value.clone()).unwrap_or_default();
         let request = RequestReceived {
+            contact,
             require: tags("Require"),
             supported: tags("Supported"),
             transaction: transaction.clone(),

@@ -271,7 +271,10 @@ fn every_invite_says_what_carillon_can_do() {
         };
         assert_eq!(value("Supported"), "100rel, timer");
         assert_eq!(value("Accept"), accept);
-        assert_eq!(value("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE");
+        assert_eq!(
+            value("Allow"),
+            "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY"
+        );
         assert_eq!(value("Session-Expires"), "1800");
     }
 }

@@ -153,10 +153,10 @@ async fn what_does_not_exist_or_is_not_there_yet_is_said_clearly() {
     ] {
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "BAD_FIELD"));
     }
-    let status = replica.service.api.transfer(Request::new(cc::TransferRequest::default())).await;
+    let status = replica.service.api.join(Request::new(cc::JoinRequest::default())).await;
     let status = status.expect_err("not there yet");
     assert_eq!(status.code(), Code::Unimplemented);
-    assert!(status.message().contains("Transfer"), "{}", status.message());
+    assert!(status.message().contains("Join"), "{}", status.message());
 }
 
 /// T19

@@ -192,3 +192,48 @@ async fn one_leg_is_held_alone() {
     assert_eq!(events.last().and_then(|event| event.leg_id.clone()).as_deref(), Some("b"));
     assert_eq!(replica.get(&one).await.expect("the call").state(), State::Answered);
 }
+
+/// IMI-06: the rpc waits for what the phone answers, and asked again it tells the same without asking the phone.
+#[tokio::test(start_paused = true)]
+async fn key_presses_and_info_are_answered_by_the_phone() {
+    let (replica, world) = rig::single();
+    let one = connected(&replica, "alice", "bob").await;
+    let before = world.asked(&one).len();
+    let keys = cc::SendDtmfRequest {
+        request_id: "k".into(),
+        call_id: one.clone(),
+        leg_id: "b".into(),
+        digits: "19*".into(),
+        duration: None,
+    };
+    for _ in 0..2 {
+        let answered = replica.service.api.send_dtmf(Request::new(keys.clone())).await.expect("it is up");
+        assert_eq!(answered.into_inner().sip_status, 200);
+    }
+    assert_eq!(world.asked(&one)[before..], ["b INFO", "b INFO", "b INFO"]);
+    let info = cc::SendInfoRequest {
+        call_id: one.clone(),
+        leg_id: "a".into(),
+        content_type: "text/plain".into(),
+        body: "hello".into(),
+        ..cc::SendInfoRequest::default()
+    };
+    replica.service.api.send_info(Request::new(info.clone())).await.expect("it is up");
+    let refused = async |request: cc::SendInfoRequest| {
+        let status = replica.service.api.send_info(Request::new(request)).await.expect_err("refused");
+        (status.code(), reason(&status))
+    };
+    let bad = cc::SendInfoRequest { content_type: "text\r\nEvil: 1".into(), ..info.clone() };
+    assert_eq!(refused(bad).await, (Code::InvalidArgument, "BAD_FIELD".into()));
+    let package = cc::SendInfoRequest { info_package: "x-note".into(), ..info.clone() };
+    assert_eq!(refused(package).await.0, Code::InvalidArgument);
+    let nobody = cc::SendInfoRequest { leg_id: "x".into(), ..info.clone() };
+    assert_eq!(refused(nobody).await, (Code::NotFound, "LEG_NOT_FOUND".into()));
+    for digits in ["", "12x", &"1".repeat(65)] {
+        let bad = cc::SendDtmfRequest { digits: digits.into(), request_id: String::new(), ..keys.clone() };
+        let status = replica.service.api.send_dtmf(Request::new(bad)).await.expect_err("no keys");
+        assert_eq!(status.code(), Code::InvalidArgument);
+    }
+    replica.hangup("", &one).await.expect("it lives");
+    assert_eq!(refused(info).await, (Code::FailedPrecondition, "WRONG_STATE".into()));
+}

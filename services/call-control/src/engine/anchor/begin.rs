@@ -111,7 +111,7 @@ impl Work<'_> {
 
     fn add_caller(&mut self, event: &EdgeEvent, invite: &CallReceived) {
         let leg_id = event.leg_id.clone();
-        let dialog = Dialog {
+        let mut dialog = Dialog {
             remote_tag: invite.from_tag.clone(),
             // UAC-15: the side that is called has them as they came
             route: RouteSet::of(invite.record_route.iter().cloned(), Side::Callee).into_values(),
@@ -122,6 +122,7 @@ impl Work<'_> {
             flow: event.flow.clone(),
             ..Dialog::default()
         };
+        dialog.hear_packages(&invite.headers);
         let served = Served {
             transaction: invite.transaction.clone(),
             method: "INVITE".into(),

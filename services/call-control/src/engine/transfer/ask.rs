@@ -21,14 +21,22 @@ impl Work<'_> {
     /// The application leads a party elsewhere.
     pub fn transfer(&mut self, leg_id: &str, target: &Target, method: Method) -> Result<(), StepError> {
         let stay = self.may_move(leg_id)?;
-        let _ = method;
         match target {
-            Target::Party(party) => self.move_to(stay, party.clone(), None),
+            Target::Party(party) if method == Method::Refer => self.refer(stay, party.clone(), false),
+            Target::Party(party) if method == Method::Auto && self.allows(stay, "REFER", false) => {
+                self.refer(stay, party.clone(), true);
+            }
+            Target::Party(party) => {
+                self.report_on(stay, CallEventType::TransferStarted, 0, "");
+                self.move_to(stay, party.clone(), None);
+            }
             Target::Leg { call_id, leg_id } => {
                 let wanted = Borrow { leg_id: leg_id.clone(), ..Borrow::default() };
+                self.report_on(stay, CallEventType::TransferStarted, 0, "");
                 self.move_to_call(stay, call_id, wanted, None);
             }
             Target::Call(call_id) => {
+                self.report_on(stay, CallEventType::TransferStarted, 0, "");
                 let facing = self.leg(self.other(stay)).party.uri.clone();
                 self.move_to_call(stay, call_id, Borrow { facing, ..Borrow::default() }, None);
             }
@@ -77,8 +85,6 @@ impl Work<'_> {
     fn begin_moving(&mut self, stay: LegIndex, step: MovingStep, referral: Option<Referral>) -> Moving {
         self.call.schema = SCHEMA;
         self.call.operations += 1;
-        let leg_id = Some(self.leg(stay).leg_id.clone());
-        self.report_again(leg_id, CallEventType::TransferStarted, 0, "", None);
         Moving {
             stay: stay as u32,
             leave: self.other(stay) as u32,

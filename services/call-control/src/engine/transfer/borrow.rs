@@ -56,10 +56,12 @@ impl Work<'_> {
 
     /// It took too long.
     pub fn on_operation_late(&mut self) {
-        if let Some(Stage::Moving(moving)) = &self.call.stage
-            && moving.step() == MovingStep::Borrowing
-        {
-            self.moving_failed(504, "Server Time-out");
+        match &self.call.stage {
+            Some(Stage::Moving(moving)) if moving.step() == MovingStep::Borrowing => {
+                self.moving_failed(504, "Server Time-out");
+            }
+            Some(Stage::Referring(_)) => self.referring_failed(408, "Request Timeout"),
+            _ => {}
         }
     }
 

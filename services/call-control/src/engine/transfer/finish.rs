@@ -38,7 +38,7 @@ impl Work<'_> {
             self.leg_mut(leg).state = LegState::Answered.into();
         }
         self.tell_lender(moving, Word::Kept(Nothing {}));
-        self.tell_referrer(moving, 200, "OK", true);
+        self.tell_referrer(moving, 200, "OK");
         self.report_on(moving.stay(), CallEventType::TransferSucceeded, 200, "OK");
         self.report_on(come, CallEventType::PartyJoined, 0, "");
         self.let_go(moving.leave());
@@ -60,10 +60,8 @@ impl Work<'_> {
         self.moving_is_over(&moving, status, reason);
         self.send_back(&moving, &Cause::failed(status, reason));
         let (stay, leave) = (moving.stay(), moving.leave());
-        if !self.leg(leave).is_up() {
-            let by = self.leg(leave).leg_id.clone();
-            let kind = OutcomeKind::Completed;
-            return self.end(Cause { kind, header: String::new(), ..Cause::failed_by(&by, 200, "OK") });
+        if !self.go_on_without(leave) {
+            return;
         }
         let waits = self.leg(stay).chosen().is_some_and(|dialog| dialog.unacked != 0);
         if moving.step() == MovingStep::Offering && waits {
@@ -73,8 +71,23 @@ impl Work<'_> {
         }
     }
 
+    /// The two are alone again. When the one that was to leave has gone meanwhile, there is no call any more.
+    pub fn go_on_without(&mut self, leave: LegIndex) -> bool {
+        let is_there = self.leg(leave).is_up();
+        if !is_there {
+            let by = self.leg(leave).leg_id.clone();
+            let kind = OutcomeKind::Completed;
+            self.end(Cause { kind, header: String::new(), ..Cause::failed_by(&by, 200, "OK") });
+        }
+        is_there
+    }
+
     /// The same, for a call that is about to end.
     pub fn moving_ends(&mut self, cause: &Cause) {
+        if let Some(Stage::Referring(referring)) = &self.call.stage {
+            let ((status, reason), stay) = (because(cause), referring.stay as LegIndex);
+            return self.report_on(stay, CallEventType::TransferFailed, status, &reason);
+        }
         let Some(Stage::Moving(moving)) = self.call.stage.clone() else { return };
         let (status, reason) = because(cause);
         self.moving_is_over(&moving, status, &reason);
@@ -87,7 +100,7 @@ impl Work<'_> {
     }
 
     fn moving_is_over(&mut self, moving: &Moving, status: u32, reason: &str) {
-        self.tell_referrer(moving, status, reason, true);
+        self.tell_referrer(moving, status, reason);
         self.report_on(moving.stay(), CallEventType::TransferFailed, status, reason);
     }
 
@@ -127,18 +140,19 @@ impl Work<'_> {
 
     /// A party is gone. That ends the call, unless the call goes on without it.
     pub fn lose_party(&mut self, leg: LegIndex, cause: Cause) {
-        let Some(Stage::Moving(moving)) = self.call.stage.clone().filter(|_| self.call.outcome.is_none())
-        else {
-            return self.end(cause);
+        let (leave, come) = match &self.call.stage {
+            Some(Stage::Moving(moving)) => (moving.leave(), moving.come()),
+            Some(Stage::Referring(referring)) => (referring.leave as LegIndex, None),
+            _ => return self.end(cause),
         };
-        if leg == moving.leave() {
+        if leg == leave {
             self.report_on(leg, CallEventType::PartyLeft, 0, "");
             if let Some(dialog) = self.leg_dialog_ended(leg) {
                 self.end_dialog(leg, &dialog);
             }
             return self.leg_over(leg);
         }
-        if moving.come() != Some(leg) {
+        if come != Some(leg) {
             return self.end(cause);
         }
         let (status, reason) = because(&cause);
@@ -163,12 +177,5 @@ fn because(cause: &Cause) -> (u32, String) {
     match cause.kind {
         OutcomeKind::Completed => (487, "Request Terminated".to_owned()),
         _ => (cause.status, cause.reason.clone()),
-    }
-}
-
-impl Work<'_> {
-    /// The phone that asked by REFER is told how far it is.
-    fn tell_referrer(&mut self, moving: &Moving, status: u32, reason: &str, is_final: bool) {
-        let _ = (moving, status, reason, is_final);
     }
 }

@@ -12,7 +12,7 @@
 //! What the phone of the leg sends here before it knows that it is elsewhere: BYE is answered and told to the borrower, and
 //! what can be asked again is refused with 491.
 
-use crate::engine::call::{OutcomeKind, SCHEMA, Timer, TimerKind};
+use crate::engine::call::{Call, OutcomeKind, SCHEMA, Timer, TimerKind};
 use crate::engine::effect::{Effect, What};
 use crate::engine::event::RequestReceived;
 use crate::engine::leg::{DialogState, Invite, InvitePhase, Leg, Loan};
@@ -113,10 +113,7 @@ impl Work<'_> {
         }
         let leg = match (&wanted.replaces, wanted.leg_id.as_str()) {
             (Some(dialog), _) => self.other(pair.into_iter().find(|&leg| self.is_dialog(leg, dialog))?),
-            (None, "") => {
-                let name = |leg: LegIndex| aor(&self.leg(leg).party.uri);
-                if name(pair[1]) == aor(&wanted.facing) { pair[0] } else { pair[1] }
-            }
+            (None, "") => self.call.far_index(&wanted.facing),
             (None, leg_id) => pair.into_iter().find(|&leg| self.leg(leg).leg_id == leg_id)?,
         };
         self.leg(leg).is_up().then_some(leg)
@@ -233,6 +230,29 @@ impl Work<'_> {
             "OPTIONS" => self.respond(leg, transaction, 200, Vec::new(), None),
             _ => self.respond(leg, transaction, 480, Vec::new(), None),
         }
+    }
+}
+
+impl Call {
+    /// The leg that is connected with this one.
+    pub fn facing(&self, leg_id: &str) -> Option<&Leg> {
+        let pair = self.pair();
+        let at = pair.into_iter().position(|leg| self.legs.get(leg).is_some_and(|on| on.leg_id == leg_id))?;
+        self.legs.get(pair[1 - at])
+    }
+
+    /// The connected leg that is not the one of this address of record.
+    pub fn far_from(&self, uri: &str) -> Option<&Leg> {
+        let far = self.far_index(uri);
+        self.legs
+            .get(far)
+            .filter(|leg| self.pair().into_iter().all(|one| one < self.legs.len()) && leg.is_up())
+    }
+
+    fn far_index(&self, uri: &str) -> LegIndex {
+        let pair = self.pair();
+        let is_second = self.legs.get(pair[1]).is_some_and(|leg| aor(&leg.party.uri) == aor(uri));
+        if is_second { pair[0] } else { pair[1] }
     }
 }
 

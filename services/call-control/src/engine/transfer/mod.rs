@@ -33,6 +33,8 @@ mod borrow;
 mod finish;
 mod lend;
 pub mod record;
+mod refer;
+mod referred;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What the record keeps about a party that is to take the place of another one, and what two calls tell each other about it.
 
-use crate::engine::call::Timer;
+use crate::engine::call::{Party, Timer};
 use crate::engine::leg::Leg;
 
 /// See [`Stage::Moving`](crate::engine::stage::Stage::Moving).
@@ -57,6 +57,26 @@ pub struct Referral {
     /// The phone wants no NOTIFY (RFC 4488).
     #[prost(bool, tag = "3")]
     pub silent: bool,
+}
+
+/// See [`Stage::Referring`](crate::engine::stage::Stage::Referring).
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Referring {
+    /// Index of the leg whose phone was asked.
+    #[prost(uint32, tag = "1")]
+    pub stay: u32,
+    /// Index of the other leg.
+    #[prost(uint32, tag = "2")]
+    pub leave: u32,
+    /// CSeq number of the REFER; 0 until it was accepted.
+    #[prost(uint32, tag = "3")]
+    pub cseq: u32,
+    /// Carillon does it when the phone does not.
+    #[prost(bool, tag = "4")]
+    pub auto: bool,
+    /// Where to.
+    #[prost(message, required, tag = "5")]
+    pub target: Party,
 }
 
 /// See [`Stage::Lending`](crate::engine::stage::Stage::Lending).

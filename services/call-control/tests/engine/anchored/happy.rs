@@ -117,7 +117,7 @@ fn the_answer_says_what_carillon_can_do() {
     let answer = said(&t, "a-invite");
     assert_eq!(
         value(&answer.headers, "Allow"),
-        Some("INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE")
+        Some("INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY")
     );
     assert_eq!(value(&answer.headers, "Supported"), Some("100rel, timer"));
 }

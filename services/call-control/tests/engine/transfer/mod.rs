@@ -2,4 +2,6 @@
 //! call.
 
 mod blind;
+mod refer;
+mod referred;
 mod two_calls;

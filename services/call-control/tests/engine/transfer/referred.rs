@@ -1,0 +1,168 @@
+//! REFER of a phone, which Carillon does itself.
+
+use call_control::engine::Redirects;
+use call_control::engine::call::CallState;
+use call_control::engine::effect::Header;
+use call_control::engine::transfer::record::Word;
+
+use crate::ladder::{Answer, Ladder, sdp};
+
+/// CCL-02, CCL-03, CCL-06, CCL-07, SCN-15: bob leads alice to carol; alice sees a re-INVITE and nothing else.
+#[test]
+fn carillon_does_what_the_phone_asks_for() {
+    let mut t = Ladder::connected("call-1");
+    refer(&mut t, "<sip:carol@example.com>", &[("Referred-By", "<sip:bob@example.com>")]);
+    t.reply("b", "NOTIFY", 200);
+    t.reply("c", "INVITE", Answer::new(200).sdp(&sdp(&["audio 6000"])));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.expect(
+        "
+        B>C REFER
+        ! TransferStarted a
+        ! LegDialing c
+        C>B 200 REFER
+        C>B NOTIFY 2 <message/sipfrag;version=2.0: SIP/2.0 100 Trying> Event: refer;id=101 Subscription-State: active;expires=180
+        C>C INVITE 1 Referred-By: <sip:bob@example.com>
+        B>C 200 NOTIFY
+        C>C 200 INVITE sdp1[audio:6000]
+        ! LegAnswered c 200
+        C>A INVITE 3 sdp3[audio:6000]
+        A>C 200 INVITE sdp1[audio:4000]
+        ! TransferSucceeded a 200
+        ! PartyJoined c
+        ! PartyLeft b
+        ! LegEnded b 200
+        C>A ACK 3
+        C>C ACK 1 sdp1[audio:4000]
+        C>B NOTIFY 3 <message/sipfrag;version=2.0: SIP/2.0 200 OK> Event: refer;id=101 Subscription-State: terminated;reason=noresource
+        C>B BYE 4
+        ",
+    );
+}
+
+/// CCL-07: the phone that asked is told why, and has its call.
+#[test]
+fn a_target_that_is_busy_is_notified() {
+    let mut t = Ladder::connected("call-1");
+    refer(&mut t, "<sip:carol@example.com>", &[]);
+    t.lines.clear();
+    t.reply("c", "INVITE", 486);
+    t.expect(
+        "
+        C>C 486 INVITE
+        ! TransferFailed a 486
+        ! LegEnded c 486
+        C>B NOTIFY 3 <message/sipfrag;version=2.0: SIP/2.0 486 Busy Here> Event: refer;id=101 Subscription-State: terminated;reason=noresource
+        C>C (released)
+        ",
+    );
+    assert_eq!(t.call.state(), CallState::Answered);
+    // A subscription that the phone has dropped is no dialog that is gone (RFC 5057)
+    t.reply("b", "NOTIFY", 481);
+    assert_eq!(t.call.state(), CallState::Answered);
+}
+
+/// CCL-05
+#[test]
+fn a_phone_that_wants_no_notify_gets_none() {
+    let mut t = Ladder::connected("call-1");
+    refer(&mut t, "<sip:carol@example.com>", &[("Refer-Sub", "false")]);
+    t.reply("c", "INVITE", 486);
+    t.expect(
+        "
+        B>C REFER
+        ! TransferStarted a
+        ! LegDialing c
+        C>B 200 REFER Refer-Sub: false
+        C>C INVITE 1
+        C>C 486 INVITE
+        ! TransferFailed a 486
+        ! LegEnded c 486
+        C>C (released)
+        ",
+    );
+}
+
+/// CCL-01, CCL-06, T20: what is no good REFER, and where phones may not lead Carillon.
+#[test]
+fn a_bad_refer_is_refused_and_changes_nothing() {
+    let carol = "<sip:carol@example.com>";
+    let cases: [(&[(&str, &str)], u32); 10] = [
+        (&[("Contact", "sip:b@p")], 400),
+        (&[("Refer-To", carol)], 400),
+        (&[("Contact", "sip:b@p"), ("Refer-To", carol), ("Refer-To", carol)], 400),
+        (
+            &[
+                ("Contact", "sip:b@p"),
+                ("Refer-To", carol),
+                ("Referred-By", "<sip:x@y>"),
+                ("Referred-By", "<sip:z@y>"),
+            ],
+            400,
+        ),
+        (&[("Contact", "sip:b@p"), ("Refer-To", "nothing")], 400),
+        (&[("Contact", "sip:b@p"), ("Refer-To", "<mailto:carol@example.com>")], 416),
+        (&[("Contact", "sip:b@p"), ("Refer-To", "<sip:carol@example.com;method=BYE>")], 603),
+        (&[("Contact", "sip:b@p"), ("Refer-To", "<sip:carol@example.com?Replaces=x>")], 400),
+        (&[("Contact", "sip:b@p"), ("Refer-To", "<sip:carol@127.0.0.1:6379>")], 403),
+        (&[("Contact", "sip:b@p"), ("Refer-To", "<tel:+19005551234>")], 403),
+    ];
+    for (headers, status) in cases {
+        let mut t = Ladder::connected("call-1");
+        t.context.redirects = Redirects::within(["example.com"]);
+        let headers = headers.iter().map(|(name, value)| Header::new(name, value)).collect();
+        t.request_with("b", "REFER", None, headers);
+        t.expect(&format!("B>C REFER\nC>B {status} REFER"));
+        assert_eq!(t.call.state(), CallState::Answered);
+    }
+}
+
+/// One at a time, and not while a call is being set up.
+#[test]
+fn a_refer_that_comes_too_early_or_twice_may_come_again() {
+    let mut t = Ladder::connected("call-1");
+    refer(&mut t, "<sip:carol@example.com>", &[]);
+    refer(&mut t, "<sip:dave@example.com>", &[]);
+    assert!(
+        t.lines.last().is_some_and(|line| line.starts_with("C>B 500 REFER Retry-After")),
+        "{:#?}",
+        t.lines
+    );
+    let started = t.lines.iter().filter(|line| line.contains("TransferStarted")).count();
+    assert_eq!(started, 1);
+}
+
+/// LAD-9, CCL-08: attended, to another call of Carillon's: the far party of that call comes, and no phone sees a Replaces.
+#[test]
+fn replaces_of_a_leg_of_ours_leads_to_the_other_party_of_its_call() {
+    let mut t = Ladder::connected("call-1");
+    let to = "<sip:cc.call-2.a@edge.example?Replaces=x%40y%3Bto-tag%3Done%3Bfrom-tag%3Dtwo&Require=replaces>";
+    refer(&mut t, to, &[]);
+    let tells = t.tells();
+    let (call_id, word) = (tells[0].call_id.as_str(), tells[0].word.clone());
+    let Some(Word::Borrow(wanted)) = word else { panic!("{word:?}") };
+    let dialog = wanted.replaces.expect("a dialog");
+    assert_eq!(
+        (call_id, &*dialog.call_id, &*dialog.to_tag, &*dialog.from_tag),
+        ("call-2", "x@y", "one", "two")
+    );
+}
+
+/// CCL-06, LAD-9 7: Replaces of a dialog that is none of ours goes with the INVITE, and nothing else that the URI says.
+#[test]
+fn replaces_of_another_dialog_goes_with_the_invite() {
+    let mut t = Ladder::connected("call-1");
+    refer(&mut t, "<sip:carol@example.com?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2&Subject=evil&Via=x>", &[]);
+    let (_, invite) = t.last("c", "INVITE");
+    let value =
+        |name: &str| invite.headers.iter().find(|header| header.name == name).map(|header| &*header.value);
+    assert_eq!((value("Replaces"), value("Require")), (Some("x;to-tag=1;from-tag=2"), Some("replaces")));
+    assert_eq!((value("Subject"), value("Via")), (None, None));
+    assert_eq!(invite.request_uri, "sip:carol@example.com");
+}
+
+fn refer(t: &mut Ladder, to: &str, more: &[(&str, &str)]) {
+    let mut headers = vec![Header::new("Contact", "sip:bob@phone.example"), Header::new("Refer-To", to)];
+    headers.extend(more.iter().map(|(name, value)| Header::new(name, value)));
+    t.request_with("b", "REFER", None, headers);
+}
