@@ -1,4 +1,4 @@
-//! The composition: two edges, two replicas of call-control and of the registrar, presence, one store, and phones.
+//! The composition: two edges, two replicas of call-control and of the registrar, one store, and phones.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -17,6 +17,8 @@ use cluster_api::edge::v1::{
     CancelProxiedRequest, CancelProxiedResponse, CarryRequest, CarryResponse, ExchangeRequest,
     ExchangeResponse, ReleaseLeg,
 };
+use cluster_api::presence::v1::intake_server::Intake;
+use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use cluster_rpc::membership::View;
 use cluster_rpc::{LegsLink, RequestsLink};
 use edge::{LegsService, RequestsService};
@@ -105,6 +107,14 @@ impl ProxiedCalls for Replicas {
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         let replica = self.any()?;
         replica.ask(replica.service.proxied_calls.report(request)).await
+    }
+
+    async fn check_calls(
+        &self,
+        request: Request<CheckCallsRequest>,
+    ) -> Result<Response<CheckCallsResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.proxied_calls.check_calls(request)).await
     }
 }
 
@@ -223,6 +233,16 @@ impl Edges for ReachableEdges {
             Some(linked) => self.trouble.over(linked.cancel_proxied(edge, request)).await,
             None => Err(Status::not_found("no such edge")),
         }
+    }
+}
+
+/// In the place of presence: there is none in a run, and no phone here subscribes.
+pub(crate) struct NoPresence;
+
+#[async_trait]
+impl Intake for NoPresence {
+    async fn handle(&self, _: Request<HandleRequest>) -> Result<Response<HandleResponse>, Status> {
+        Err(Status::unavailable("no replica of presence runs here"))
     }
 }
 

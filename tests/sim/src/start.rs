@@ -9,7 +9,6 @@ use cluster_rpc::{
 };
 use edge::{LegsService, RequestsService};
 use lifecycle::{Drain, Shutdown, Tasks};
-use presence::Presence;
 use registrar::Registrar;
 use sip_endpoint::SystemDns;
 use store::MemoryStore;
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
 use crate::cluster::{Cluster, DOMAIN, call_control_config, edge_address, edge_id, registrar_config};
-use crate::links::ReachableEdges;
+use crate::links::{NoPresence, ReachableEdges};
 use crate::registrars::{RegistrarReplica, Registrars};
 use crate::sabotage::Saboteur;
 use crate::store::distant;
@@ -85,7 +84,7 @@ pub(crate) async fn edge(
         location: LocationLink::Local(cluster.registrars.clone()),
         leg_events: LegEventsLink::Local(cluster.replicas.clone()),
         proxied_calls: ProxiedCallsLink::Local(cluster.replicas.clone()),
-        intake: IntakeLink::Local(Arc::new(Presence::default())),
+        intake: IntakeLink::Local(Arc::new(NoPresence)),
         members: members.watch(),
         // Every address here is a number.
         dns: Arc::new(SystemDns),
