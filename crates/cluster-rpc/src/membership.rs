@@ -247,11 +247,8 @@ impl Membership {
                     failures += 1;
                     steady = None;
                     if process.outage.missed(&role, Instant::now().into_std()) {
-                        tracing::warn!(
-                            role,
-                            why = status.message(),
-                            "the lease was not renewed; the list of members is kept as it was"
-                        );
+                        let (why, what) = (status.message(), unrenewed(has_joined));
+                        tracing::warn!(role, why, "{what}");
                     }
                     views.send_if_modified(|view| std::mem::replace(&mut view.current, false));
                     (LONGEST_PAUSE / 8).saturating_mul(1 << failures.min(3)).min(LONGEST_PAUSE)
@@ -259,6 +256,14 @@ impl Membership {
             };
             wait(pause, hurry.notified()).await;
         }
+    }
+}
+
+/// What it means that no lease was given.
+fn unrenewed(has_joined: bool) -> &'static str {
+    match has_joined {
+        true => "the lease was not renewed; the list of members is kept as it was",
+        false => "no registrar has given the first lease yet, and this process is not ready before that",
     }
 }
 

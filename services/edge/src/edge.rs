@@ -28,6 +28,7 @@ use tonic::Status;
 
 use crate::answer::LocalTags;
 use crate::arrive::along_route::Stray;
+use crate::arrive::early::Early;
 use crate::arrive::merged::Begun;
 use crate::arrive::out_of_dialog::Pending;
 use crate::arrive::presence::Handing;
@@ -66,6 +67,7 @@ pub(crate) struct Edge {
     pub(crate) own: Own,
     pub(crate) deps: Deps,
     pub(crate) cluster: Cluster,
+    pub(crate) early: Early,
     pub(crate) off_limits: OffLimits,
     pub(crate) proved: Proved,
     pub(crate) registered: Registered,
@@ -144,6 +146,8 @@ pub(crate) enum Timer {
     Report,
     /// Tell the registrar of connections that ended.
     EndedFlows,
+    /// This request has waited for the first lease as long as it may.
+    Early(u64),
     /// Nobody asks for the answer of this exchange any more.
     ForgetExchange(Arc<str>),
 }
@@ -252,6 +256,7 @@ impl TransactionUser for Edge {
             Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
             Timer::Report => self.report_calls(cx),
             Timer::EndedFlows => self.tell_ended(cx),
+            Timer::Early(number) => self.end_early_wait(cx, number),
             Timer::ForgetExchange(id) => {
                 self.exchanges.remove(&id);
             }
@@ -329,6 +334,7 @@ impl Edge {
             for life in self.cluster.learn(&view) {
                 self.end_sibling(cx, life);
             }
+            self.end_early(cx, &view);
         }
     }
 

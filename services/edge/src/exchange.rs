@@ -95,6 +95,7 @@ impl Edge {
             ));
         }
         let initial = send.to_tag.is_empty();
+        self.early.check(cx.now(), initial)?;
         if initial && self.deps.drain.is_draining() {
             return Err(Refusal::new(Reason::Draining, "this edge drains").into());
         }

@@ -18,6 +18,7 @@ use sip_proxy::Own;
 use tonic::service::RoutesBuilder;
 
 use crate::answer::LocalTags;
+use crate::arrive::early::Early;
 use crate::arrive::merged::Begun;
 use crate::arrive::proved::Proved;
 use crate::arrive::registered::Registered;
@@ -130,6 +131,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     let mut secret = [0; 32];
     deps.entropy.fill(&mut secret);
     let mut cluster = Cluster::alone(FlowKey::new(key));
+    let early = Early::new(tokio::time::Instant::now().into_std(), &deps.members.borrow());
     // Nobody was known before, so nobody is gone.
     let _ = cluster.learn(&deps.members.borrow());
     let capture_meters = CaptureMeters::new(&deps.metrics);
@@ -138,6 +140,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
     let edge = Edge {
         ring,
         cluster,
+        early,
         off_limits,
         proved: Proved::default(),
         registered: Registered::default(),

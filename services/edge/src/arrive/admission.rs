@@ -25,7 +25,19 @@ impl Edge {
         arrival: &Arrival,
     ) {
         self.meters.request(&request.method());
-        if let Err(refused) = self.admit(cx, key, request, arrival) {
+        self.take(cx, key, request, arrival, false);
+    }
+
+    /// `has_waited`: for the first lease, until it came or as long as may be.
+    pub(super) fn take(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        request: Message,
+        arrival: &Arrival,
+        has_waited: bool,
+    ) {
+        if let Err(refused) = self.admit(cx, key, request, arrival, has_waited) {
             // Nobody has been asked about its sender.
             self.refuse(cx, key, &refused.request, &refused.reject, true);
         }
@@ -38,6 +50,7 @@ impl Edge {
         key: ServerKey,
         request: Message,
         arrival: &Arrival,
+        has_waited: bool,
     ) -> Result<(), Box<Refused>> {
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         let written = Uri::parse(request.request_uri().unwrap_or_default());
@@ -58,6 +71,13 @@ impl Edge {
         };
         let is_ours = self.own.is_ours(&uri);
         let continues = arrived.next_route.is_some();
+        if !has_waited && !self.early.is_over() {
+            let is_leg = || legs::Address::of(&uri).is_some();
+            let is_here = is_ours && !continues && (is_leg() || presence::is_addressed(&uri));
+            if let Some(wait) = self.early_wait(cx, in_dialog && !is_here) {
+                return self.keep_early(cx, key, request, arrival, wait);
+            }
+        }
         if !continues && (is_ours || self.is_marked(&request, &uri)) {
             if let Some(address) = legs::Address::of(&uri) {
                 return self.take_leg_request(cx, key, request, arrival, address);
@@ -66,6 +86,9 @@ impl Edge {
                 self.ask_presence(cx, key, request, arrival, String::new());
                 return Ok(());
             }
+        }
+        if !self.early.is_over() {
+            return Err(Refused::new(request, self.decision_unavailable()));
         }
         if is_ours && !continues {
             if let Err(refusal) = check_extensions(&request, &PROXY_EXTENSIONS) {

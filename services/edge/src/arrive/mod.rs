@@ -4,6 +4,7 @@
 //! - `register.rs`, `options.rs`, `presence.rs`: what ends in this tier.
 //! - `out_of_dialog.rs`: what the registrar decides on; `along_route.rs`: what follows a route of ours without a question.
 //! - `registered.rs`, `flow_end.rs`: what was registered over a connection, and the registrar is told when it ends.
+//! - `early.rs`: what comes before the edge knows the cluster.
 //! - `proved.rs`: neighbours that are trusted for their certificate.
 //! - `asserted.rs`: who somebody is said to be beside From.
 //! - `amplify.rs`: how long an answer may be.
@@ -13,6 +14,7 @@ mod admission;
 pub(crate) mod along_route;
 mod amplify;
 pub(crate) mod asserted;
+pub(crate) mod early;
 pub(crate) mod flow_end;
 mod let_in;
 pub(crate) mod merged;

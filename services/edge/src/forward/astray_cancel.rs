@@ -56,6 +56,9 @@ impl Edge {
         cancel: &Message,
         arrival: &Arrival,
     ) {
+        if self.keep_early_cancel(cx, key, cancel, arrival) {
+            return;
+        }
         let outcome = match self.read_route(cancel) {
             Ok(arrived) if self.is_from_sibling(&arrived) => return self.take_passed_cancel(cx, key, cancel),
             Ok(arrived) => self.ask_siblings(cx, key, cancel, arrived, arrival),

@@ -104,6 +104,7 @@ impl Edge {
         send: &SendRequest,
     ) -> Result<(), Status> {
         let initial = send.to_tag.is_empty();
+        self.early.check(cx.now(), initial)?;
         // A further leg of a call that is being carried here belongs to what a drain finishes.
         let is_new = self.legs.calls.get(&address.call_id).is_none_or(|call| {
             call.legs.iter().all(|(leg_id, released)| *leg_id == address.leg_id || *released)
@@ -153,6 +154,7 @@ impl Edge {
         effect: u64,
         send: &SendRequest,
     ) -> Result<(), Status> {
+        self.early.check(cx.now(), false)?;
         let call_id = &address.call_id;
         let message = compose::request(send).map_err(|error| bad_field("send", error.to_string()))?;
         let arrived = self.read_route(&message).map_err(|error| bad_field("send", error.to_string()))?;

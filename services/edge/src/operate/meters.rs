@@ -42,6 +42,8 @@ pub(crate) struct Meters {
     pub(crate) watched_flows: Gauge,
     /// Addresses of record that are registered over a connection here.
     pub(crate) registered: Gauge,
+    /// Requests that wait for the first lease.
+    pub(crate) early: Gauge,
     /// Branches whose phones are being woken, and what became of them.
     pub(crate) held: Gauge,
     pub(crate) woken: Counters,
@@ -150,6 +152,7 @@ impl Meters {
                 "edge_registered_by_connection",
                 "Addresses of record registered over a connection here, or ended and not told yet",
             ),
+            early: metrics.gauge("edge_early_requests", "Requests that wait for the first lease of this edge"),
             held: metrics.gauge("edge_held", "Requests held for phones that are being woken"),
             woken: metrics.counters(
                 "edge_woken_total",

@@ -70,7 +70,7 @@ async fn one_phone() -> (Rig, Peer) {
     (rig, bob)
 }
 
-fn exchange(id: &str, method: &str) -> ExchangeRequest {
+pub(crate) fn exchange(id: &str, method: &str) -> ExchangeRequest {
     let request = SendRequest {
         method: method.into(),
         request_uri: "sip:bob@example.com".into(),

@@ -10,6 +10,7 @@ mod bounds;
 mod calls;
 mod checks;
 mod diverted;
+mod early;
 mod exchanges;
 mod failover;
 mod flood;

@@ -71,11 +71,22 @@ impl Rig {
         configure: impl FnOnce(&mut Config),
         socket: Option<Box<dyn DatagramSocket>>,
     ) -> Self {
+        Self::knowing(View::fixed(Vec::new(), vec![9; 32]), location, dns, configure, socket).await
+    }
+
+    /// An edge that begins with this much of the cluster.
+    pub(crate) async fn knowing(
+        view: View,
+        location: Arc<FakeLocation>,
+        dns: Arc<dyn Dns>,
+        configure: impl FnOnce(&mut Config),
+        socket: Option<Box<dyn DatagramSocket>>,
+    ) -> Self {
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let mut config = Config::new("edge-1", 7, sip_endpoint::Config::listening_on([loopback]));
         config.domains = vec!["example.com".into()];
         configure(&mut config);
-        let (members, view) = watch::channel(View::fixed(Vec::new(), vec![9; 32]));
+        let (members, view) = watch::channel(view);
         let clock = Arc::new(LaterClock::default());
         let (events, drain) = (Arc::new(FakeLegEvents::default()), Drain::new());
         let calls = Arc::new(FakeProxiedCalls::default());
@@ -137,6 +148,15 @@ impl Rig {
     pub(crate) fn websocket(&self) -> SocketAddr {
         let found = self.streams.iter().find(|(transport, _)| *transport == Transport::Ws);
         found.expect("the configuration has one").1
+    }
+
+    /// What one of its gauges shows.
+    pub(crate) fn shows(&self, gauge: &str) -> u64 {
+        let text = self.metrics.text();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix("carillon_")?.strip_prefix(gauge)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().expect("a gauge is a number"))
     }
 
     /// What one of its counters counted under this label.

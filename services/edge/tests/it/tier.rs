@@ -353,7 +353,7 @@ pub(crate) fn sent_by(message: &Message) -> String {
 }
 
 /// The route set of a caller.
-fn reversed(answer: &Message) -> String {
+pub(crate) fn reversed(answer: &Message) -> String {
     let mut routes = values(answer, HeaderId::RecordRoute);
     routes.reverse();
     routes.join(", ")
