@@ -46,3 +46,37 @@ pub(crate) fn earlier<T>(resend: &Resend, again: T, end: Instant, over: T) -> (I
         Some(_) | None => (end, over),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(500);
+
+    /// TXN-01, TXN-08: a loop that is late by less than a pause keeps to the pattern; one that slept through it sends once and goes on.
+    #[test]
+    fn a_loop_that_slept_does_not_send_what_it_missed() {
+        let start = Instant::now();
+        let first = Resend::start(start, PAUSE, false);
+        let due = start + PAUSE;
+        let second = Resend::At { at: due + 2 * PAUSE, pause: 2 * PAUSE };
+        assert_eq!(first.next(due + PAUSE, None), second);
+        for late in [2 * PAUSE, 60 * PAUSE] {
+            let now = due + late;
+            let after = Resend::At { at: now + 2 * PAUSE, pause: 2 * PAUSE };
+            assert_eq!(first.next(now, None), after, "{late:?} late");
+        }
+    }
+
+    /// The last repetition would come with the end and tell nobody anything.
+    #[test]
+    fn a_repetition_that_is_due_with_the_end_is_left_out() {
+        let start = Instant::now();
+        let resend = Resend::start(start, PAUSE, false);
+        let chosen = |end: Duration| earlier(&resend, "again", start + end, "over");
+        assert_eq!(chosen(PAUSE), (start + PAUSE, "over"));
+        assert_eq!(chosen(PAUSE + Duration::from_millis(1)), (start + PAUSE, "again"));
+        let never = Resend::start(start, PAUSE, true);
+        assert_eq!(earlier(&never, "again", start + PAUSE, "over"), (start + PAUSE, "over"));
+    }
+}

@@ -69,3 +69,17 @@ fn every_state_meets_every_input_over_a_reliable_transport() {
     let table = golden::table(start, Duration::from_millis(500), &states(start, true), &inputs(), true);
     insta::assert_snapshot!(table);
 }
+
+/// TXN-12, TXN-13: with a T2 beyond 64*T1 the sender gives up before a 100 is due, and what it hears then is of no use.
+#[test]
+fn no_100_comes_after_the_sender_has_given_up() {
+    let start = Instant::now();
+    for (t2, expected) in [(4, Timer::Trying), (4_000, Timer::Useless)] {
+        let timing = Timing { t2: Duration::from_secs(t2), ..Timing::default() };
+        let terms = Terms { timing: &timing, reliable: false };
+        let (at, timer) =
+            NonInviteServer::start(start, request("REGISTER"), terms).timer().expect("one is set");
+        assert_eq!(timer, expected, "T2 of {t2} s");
+        assert!(at <= start + timing.timeout());
+    }
+}
