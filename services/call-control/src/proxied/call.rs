@@ -8,10 +8,10 @@ use wire::proxied_call_event::Type as Reported;
 
 use super::dialog::{Dialog, Early};
 use super::fold::{Reporter, end};
+use super::story::Teller;
 use crate::edges::EdgeLife;
 use crate::engine::call::Seen;
 use crate::engine::time::Moment;
-use crate::repository::Teller;
 
 /// The record of a proxied call until it has ended.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -10,9 +10,10 @@ use wire::call::State;
 
 use super::call::{Hangup, ProxiedCall};
 use super::dialog::{reason_value, words_of};
+use super::story::Teller;
 use crate::edges::EdgeLife;
 use crate::engine::time::Moment;
-use crate::repository::{Known, Loaded, ProxiedChange, RequestUse, Teller};
+use crate::repository::{Known, Loaded, ProxiedChange, RequestUse};
 use crate::runner::{ApplyError, Runner};
 
 /// How long the report of a cancelled INVITE may take: its transaction, with a little to spare.

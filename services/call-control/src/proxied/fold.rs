@@ -8,9 +8,9 @@ use wire::call_event::Type;
 use wire::proxied_call_event::Type as Reported;
 
 use super::call::ProxiedCall;
+use super::story::{Happened, Teller};
 use crate::engine::call::Seen;
 use crate::engine::time::Moment;
-use crate::repository::{Happened, Teller};
 use crate::wire::{moment, timestamp};
 
 /// Who reports.

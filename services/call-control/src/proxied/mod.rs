@@ -2,6 +2,7 @@
 //! request. Nothing else steers them from here.
 //!
 //! - `call.rs`: the record; `fold.rs`: what reports make of it; pure.
+//! - `story.rs`: what a commit tells of a call, as the log keeps it; pure.
 //! - `reports.rs`: the reports of edges.
 //! - `dialog.rs`: what is known of the dialog between the two phones, and the requests that end it; pure.
 //! - `end.rs`: ending: asked for, by time, with its edge.
@@ -11,5 +12,6 @@ mod dialog;
 mod end;
 mod fold;
 mod reports;
+pub(crate) mod story;
 
 pub use reports::Reports;

@@ -13,11 +13,12 @@ use tonic::{Request, Response, Status};
 
 use crate::engine::time::Moment;
 use crate::refusal;
-use crate::repository::{CALLS_AT_ONCE, Known, Loaded, ProxiedChange, Repository, Teller};
+use crate::repository::{CALLS_AT_ONCE, Known, Loaded, ProxiedChange, Repository};
 use crate::runner::{ApplyError, Runner};
 
 use super::call::ProxiedCall;
 use super::fold::{Reporter, fold};
+use super::story::Teller;
 
 /// Events of one report at most.
 const MAX_EVENTS: usize = 1000;

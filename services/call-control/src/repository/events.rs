@@ -6,7 +6,7 @@ use prost::Message as _;
 use store::{Batch, Cursor, LogEntry, StoreError};
 
 use super::names::EVENTS;
-use super::story::Story;
+use crate::proxied::story::Story;
 
 /// Events of one entry at most.
 const MOST: usize = 64;

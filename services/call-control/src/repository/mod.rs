@@ -9,7 +9,7 @@
 //! | index `edge/EDGE/EPOCH`     | calls that depend on this life of an edge                                               |
 //! | index `edges`               | the lives of edges for which there is such an index                                     |
 //! | queue `due`                 | `t/CALL` the engine's timer, `o/CALL` effects not carried yet, `x/…` an ended call to be dropped from its index, `y/…` several that ended in one commit, `l/EDGE/EPOCH` a lost edge |
-//! | log `events`                | call events; those of one call and commit are one entry, and those of several proxied calls ([`events`], [`story`]) |
+//! | log `events`                | call events; those of one call and commit are one entry, and those of several proxied calls ([`events`], `proxied/story.rs`) |
 //!
 //! A call id ends with the number of its partition, so that a call and the request id that made it commit together.
 
@@ -23,7 +23,6 @@ mod names;
 mod proxied;
 mod requests;
 mod stored;
-mod story;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -40,7 +39,6 @@ pub use self::names::{DUE, DueWork, EVENTS};
 pub use self::proxied::{CALLS_AT_ONCE, ProxiedChange};
 pub use self::requests::RequestUse;
 pub use self::stored::{Known, Loaded};
-pub use self::story::{Happened, Teller};
 use crate::config::Config;
 use crate::edges::EdgeLife;
 

@@ -12,9 +12,9 @@ use super::listing::{Position, Summary};
 use super::names::{self, DUE};
 use super::requests::RequestUse;
 use super::stored::{self, Head, Known, Loaded};
-use super::story::{Story, Teller};
 use super::{Repository, events, forgetting};
 use crate::proxied::call::ProxiedCall;
+use crate::proxied::story::{Story, Teller};
 
 /// Calls of one commit at most: with ten operations each, within what the store takes as one batch.
 pub const CALLS_AT_ONCE: usize = 24;

@@ -9,6 +9,7 @@ mod draw;
 mod ends;
 mod hangups;
 mod in_dialog;
+mod infos;
 mod lad1;
 mod lad2;
 mod lad3;

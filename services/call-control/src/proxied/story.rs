@@ -145,7 +145,7 @@ impl Teller {
 
 impl Story {
     /// How many events it has.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.steps.iter().map(|step| step.events.len()).sum()
     }
 
@@ -153,7 +153,7 @@ impl Story {
     ///
     /// # Errors
     /// When the call cannot be read.
-    pub(super) fn events(self) -> Result<Vec<wire::CallEvent>, prost::DecodeError> {
+    pub(crate) fn events(self) -> Result<Vec<wire::CallEvent>, prost::DecodeError> {
         let mut call = wire::Call { etag: self.etag, ..wire::Call::decode(&self.first[..])? };
         let mut events = Vec::new();
         for step in self.steps {
