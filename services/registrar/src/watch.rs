@@ -11,6 +11,7 @@ use cluster_rpc::{Reason, Refusal};
 use futures_util::{FutureExt as _, Stream, future::select_all, stream};
 use prost::Message as _;
 use store::{Cursor, Partition, StoreError, Wakeups};
+use tokio::sync::watch;
 use tonic::Status;
 
 use crate::{
@@ -37,7 +38,9 @@ struct Watch {
     aor: String,
     tails: Vec<Tail>,
     ready: VecDeque<BindingEvent>,
-    has_failed: bool,
+    /// Whether the process ends.
+    ending: watch::Receiver<bool>,
+    is_over: bool,
 }
 
 impl Shared {
@@ -65,7 +68,8 @@ impl Shared {
             };
             tails.push(Tail { partition, after, wakeups });
         }
-        let mut watch = Watch { shared: self, aor, tails, ready: VecDeque::new(), has_failed: false };
+        let ending = self.ending.subscribe();
+        let mut watch = Watch { shared: self, aor, tails, ready: VecDeque::new(), ending, is_over: false };
         if resumed.is_none() {
             watch.snapshot().await.map_err(of_store)?;
         }
@@ -79,7 +83,7 @@ impl Shared {
 
 impl Watch {
     async fn next(&mut self) -> Option<Result<BindingEvent, Status>> {
-        if self.has_failed {
+        if self.is_over {
             return None;
         }
         loop {
@@ -89,14 +93,23 @@ impl Watch {
             match self.read().await {
                 Ok(true) => {}
                 Ok(false) => {
-                    select_all(self.tails.iter_mut().map(|tail| tail.wakeups.recv().boxed())).await;
+                    let changes = select_all(self.tails.iter_mut().map(|tail| tail.wakeups.recv().boxed()));
+                    tokio::select! {
+                        // The sender is in `shared`, so the channel cannot close while this waits.
+                        _ = self.ending.wait_for(|ending| *ending) => {}
+                        _ = changes => continue,
+                    }
+                    let text = "this registrar ends; resume with the last cursor at another one";
+                    return self.end(Refusal::new(Reason::Draining, text));
                 }
-                Err(error) => {
-                    self.has_failed = true;
-                    return Some(Err(of_store(error).into()));
-                }
+                Err(error) => return self.end(of_store(error)),
             }
         }
+    }
+
+    fn end(&mut self, why: Refusal) -> Option<Result<BindingEvent, Status>> {
+        self.is_over = true;
+        Some(Err(why.into()))
     }
 
     /// Reads what is new; returns whether there was anything.

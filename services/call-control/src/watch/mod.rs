@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use cluster_api::callcontrol::v1 as wire;
 use cluster_rpc::{Reason, Refusal};
-use futures_util::Stream;
-use lifecycle::Tasks;
+use futures_util::stream::once;
+use futures_util::{Stream, StreamExt as _};
+use lifecycle::{TaskEnd, Tasks};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -93,8 +94,23 @@ impl Watches {
         let (sender, receiver) = tokio::sync::mpsc::channel(WINDOW);
         let pump = Pump::new(Arc::clone(self), scope, filter, sender);
         let task = self.runner.tasks().spawn_loop("watch", pump.run(cursors));
-        task.map_err(|error| refusal::refuse(Reason::Overloaded, error.to_string()))?;
-        Ok(ReceiverStream::new(receiver))
+        let task = task.map_err(|error| refusal::refuse(Reason::Overloaded, error.to_string()))?;
+        // A pump that is stopped has no last word of its own, and its end must not be taken for that of the call.
+        let last_word = once(task).filter_map(async |end| end.err().map(|end| Err(cut_off(&end))));
+        Ok(ReceiverStream::new(receiver).chain(Box::pin(last_word)))
+    }
+}
+
+/// What ends a stream before its time.
+fn cut_off(end: &TaskEnd) -> Status {
+    match end {
+        TaskEnd::Stopped => {
+            let text = "this replica ends; resume with the last cursor at another one";
+            refusal::refuse(Reason::Draining, text)
+        }
+        TaskEnd::Panicked(_) => {
+            refusal::refuse(Reason::Internal, "the stream broke; resume with the last cursor")
+        }
     }
 }
 

@@ -268,3 +268,34 @@ async fn an_empty_cursor_means_from_the_beginning_of_the_call() {
         assert_eq!(story(&watch.rest().await), expected);
     }
 }
+
+/// F3: whoever watches learns that the replica ends and not the call, and goes on elsewhere where it was.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_a_replica_that_ends_says_so_and_goes_on_at_another() {
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let first = replica(store.clone(), &world, Config::default());
+    let second = replica(store, &world, Config::default());
+    let call = first.dial(dial_request("ring", "bob")).await.expect("committed");
+    first.wait_for(&call.call_id, State::Ringing).await;
+    let mut of_all = first.watch(all()).await.expect("open");
+    let mut of_one = first.watch_call(&call.call_id).await;
+    let cursor = of_one.event().await.cursor;
+    of_all.event().await;
+    first.service.stop(Duration::ZERO).await;
+    let mut late = first.watch_call(&call.call_id).await;
+    for watch in [&mut of_all, &mut of_one, &mut late] {
+        let status = loop {
+            match watch.next().await.expect("a last word") {
+                Ok(_snapshot) => {}
+                Err(status) => break status,
+            }
+        };
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "DRAINING"));
+        assert!(watch.next().await.is_none());
+    }
+
+    second.hangup("", &call.call_id).await.expect("hung up");
+    let one = cc::WatchCallsRequest { call_id: Some(call.call_id.clone()), ..after(&cursor) };
+    let rest = second.watch(one).await.expect("resumed").rest().await;
+    assert_eq!(story(&rest).last().map(String::as_str), Some("ENDED"));
+}

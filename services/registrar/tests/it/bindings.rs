@@ -223,6 +223,26 @@ async fn a_watch_of_one_address_sees_that_one() {
     assert_eq!(reason(&refused), Reason::BadCursor);
 }
 
+/// F3: whoever watches learns that the replica ends, after everything that came before, and goes on elsewhere where it was.
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_a_replica_that_ends_says_so() {
+    let rig = Rig::new();
+    let mut watch = watch(&rig, 0, "", None).await;
+    let cursor = next(&mut watch).await.cursor;
+    let shutdown = lifecycle::Shutdown::new();
+    let run = tokio::spawn(rig.replicas[0].clone().run(shutdown.clone()));
+    Phone::of(&rig, "bob", "open").register(&[contact("sip:b@h")]).await;
+    shutdown.ask();
+    run.await.unwrap();
+    assert_eq!(told(&next(&mut watch).await), (Type::Registered, "sip:bob@open", "sip:b@h"));
+    let status = watch.next().await.expect("a last word").expect_err("the end of the replica");
+    assert_eq!(reason(&status), Reason::Draining);
+    assert!(watch.next().await.is_none());
+
+    let mut resumed = self::watch(&rig, 1, "", Some(cursor)).await;
+    assert_eq!(told(&next(&mut resumed).await), (Type::Registered, "sip:bob@open", "sip:b@h"));
+}
+
 async fn watch(
     rig: &Rig,
     replica: usize,
