@@ -28,6 +28,7 @@ mod counters;
 mod datagrams;
 mod dispatch;
 mod dns;
+mod domain_shares;
 mod driver;
 mod endpoint;
 mod flow;
