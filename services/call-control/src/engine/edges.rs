@@ -24,6 +24,7 @@ use crate::engine::event::{Carried, FailureCause};
 use crate::engine::leg::{
     Dialog, DialogState, InvitePhase, Leg, LegState, OpenOffer, Pending, Purpose, Served,
 };
+use crate::engine::outcome::Cause;
 use crate::engine::signal::{LegIndex, Reply, Signal};
 use crate::engine::work::Work;
 
@@ -233,9 +234,22 @@ impl Work<'_> {
             |dialog: &&Dialog| dialog.state() == DialogState::Early && dialog.remote_tag != on.remote_tag;
         let forks: Vec<String> =
             on.dialogs.iter().filter(is_fork).map(|fork| fork.remote_tag.clone()).collect();
-        for tag in forks {
-            self.bye(leg, &tag);
+        self.end_ringing(leg, &forks);
+    }
+
+    /// Tells by BYE what no CANCEL reaches any more, and why. A CANCEL that was on its way had a reason of its own, or none.
+    fn end_ringing(&mut self, leg: LegIndex, tags: &[String]) {
+        let lost = if self.edge_lost { Cause::edge_lost() } else { Cause::failed(503, "") };
+        let on = self.leg_mut(leg);
+        let is_cancelled = on.invite.as_ref().is_some_and(|invite| invite.phase() == InvitePhase::Cancelling);
+        let own = on.end_reason.clone();
+        if !is_cancelled {
+            on.end_reason = lost.header;
         }
+        for tag in tags {
+            self.bye(leg, tag);
+        }
+        self.leg_mut(leg).end_reason = own;
     }
 
     /// The INVITE's transaction died with its edge, or the connection that it was sent on broke: no CANCEL follows it any more,
@@ -247,9 +261,7 @@ impl Work<'_> {
             Some(InvitePhase::Accepted | InvitePhase::Failed) | None => return,
         }
         let ringing: Vec<String> = on.dialogs.iter().map(|dialog| dialog.remote_tag.clone()).collect();
-        for tag in ringing {
-            self.bye(leg, &tag);
-        }
+        self.end_ringing(leg, &ringing);
         let (dialogs, pending) = {
             let on = self.leg_mut(leg);
             (std::mem::take(&mut on.dialogs), std::mem::take(&mut on.pending))

@@ -229,7 +229,7 @@ fn the_edge_dies_in_every_stage() {
         -- IV: alice rings
         ! LegEnded a 503
         ! Ended 503
-        C>A BYE 2
+        C>A BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         -- IV: bob is dialled
         ! LegEnded b 503
         ! LegEnded a 503
@@ -241,7 +241,7 @@ fn the_edge_dies_in_every_stage() {
         ! LegEnded a 503
         ! Ended 503
         C>A ACK 1
-        C>B BYE 2
+        C>B BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         C>A BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         -- IV: alice is asked
         ! LegEnded a 503
@@ -260,21 +260,21 @@ fn the_edge_dies_in_every_stage() {
         ! LegEnded b 503
         ! Ended 503
         C>A ACK 1
-        C>B BYE 2
+        C>B BYE 2 Reason: SIP;cause=503;text=\"Edge lost\"
         C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         -- ringback: PRACK is out
         ! LegEnded b 503
         ! LegEnded a 503
         ! Ended 503
         C>A ACK 1
-        C>B BYE 3
+        C>B BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         -- ringback: the session is early
         ! LegEnded b 503
         ! LegEnded a 503
         ! Ended 503
         C>A ACK 1
-        C>B BYE 3
+        C>B BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         -- ringback: another fork is asked for an offer
         ! LegEnded b 503
@@ -282,7 +282,7 @@ fn the_edge_dies_in_every_stage() {
         ! Ended 503
         C>A ACK 1
         C>B ACK 1
-        C>B BYE 4
+        C>B BYE 4 Reason: SIP;cause=503;text=\"Edge lost\"
         C>B BYE 5 Reason: SIP;cause=503;text=\"Edge lost\"
         C>A BYE 3 Reason: SIP;cause=503;text=\"Edge lost\"
         -- I: the automaton is dialled

@@ -21,8 +21,8 @@ fn what_rings_at_the_end_of_a_broken_way_is_told_by_bye() {
         ! LegEnded b 503
         ! LegEnded a 503
         ! Ended 503
-        C>B BYE 2
-        C>B BYE 3
+        C>B BYE 2 Reason: SIP;cause=503;text=\"Service Unavailable\"
+        C>B BYE 3 Reason: SIP;cause=503;text=\"Service Unavailable\"
         C>A BYE 2 Reason: SIP;cause=503;text=\"Service Unavailable\"
         ",
     );
