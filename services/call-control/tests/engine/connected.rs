@@ -5,7 +5,7 @@ use std::time::Duration;
 use call_control::engine::StepError;
 use call_control::engine::call::{CallState, Flow, OutcomeKind};
 use call_control::engine::effect::{Body, Header};
-use call_control::engine::event::{Command, Event, FailureCause, LegEvent};
+use call_control::engine::event::{Command, Event, LegEvent};
 
 use crate::ladder::{Answer, Ladder, sdp};
 
