@@ -16,9 +16,8 @@
 //! | Ringback | GUARD                        | as d                                           | Ending         | o      |
 //! | Ringback | EarlyOffer b, other fork     | PRACK b refusing on that fork                  | Ringback       | l      |
 //! | Prack    | Reply b 2xx                  | -                                              | Early, Talking | 9      |
-//! | Prack    | Reply b 481, silence, no way | -: that fork is over, others may ring          | DialB          | n      |
-//! | Prack    | the same after b answered    | BYE b; BYE a, cause 500                        | Ending         | n      |
-//! | Prack    | Reply b other                | CANCEL or BYE b; BYE a, cause 500              | Ending         | n      |
+//! | Prack    | Reply b other, silence, no way | CANCEL b, or BYE once b answered; BYE a, cause 500 | Ending     | n      |
+//! | Prack    | the same, another fork lives | -: that fork alone is given up                 | DialB          | l, n   |
 //! | DialB    | Answered b, its offer refused | ACK b; re-INVITE b without SDP                | AskOffer       | l, n   |
 //! | Early    | Answered b                   | ACK b                                          | Talking        | 10-12  |
 //! | Early    | Answered b, other fork       | ACK b; re-INVITE b without SDP                 | AskOffer       | l      |
@@ -189,8 +188,8 @@ impl Work<'_> {
             Signal::Reply { leg: B, request, reply } if request.purpose() == Purpose::Prack => {
                 if reply.is_ok() {
                     self.agreed(stage.tag);
-                } else if !self.leg(B).is_up() && (reply.is_gone() || reply.unsent) {
-                    self.fork_is_over(&stage.tag);
+                } else if !self.leg(B).is_up() && self.has_other_fork(&stage.tag) {
+                    self.give_up_fork(&stage.tag, &reply);
                 } else {
                     let told = Reply { status: 500, reason: "PRACK failed".into(), ..reply };
                     let cause = self.failed_reply(B, &told);
@@ -209,11 +208,16 @@ impl Work<'_> {
         }
     }
 
-    /// The fork that rang knows its INVITE no longer: a proxy may have gone on to another target, whose word ends leg b's INVITE
-    /// (RFC 3261 16.7), or else RING does.
-    fn fork_is_over(&mut self, tag: &str) {
+    /// Whether leg b's INVITE has made another dialog that is not over.
+    fn has_other_fork(&self, tag: &str) -> bool {
+        let dialogs = &self.leg(B).dialogs;
+        dialogs.iter().any(|dialog| dialog.remote_tag != tag && dialog.state() != DialogState::Ended)
+    }
+
+    /// The fork that rang first cannot have its session; others ring still, and one of them may answer, or all refuse (RFC 3261 16.7).
+    fn give_up_fork(&mut self, tag: &str, reply: &Reply) {
         let on = self.leg_mut(B);
-        if let Some(dialog) = on.dialog_mut(tag) {
+        if let Some(dialog) = on.dialog_mut(tag).filter(|_| reply.is_gone() || reply.unsent) {
             dialog.state = DialogState::Ended.into();
         }
         on.remote_tag.clear();

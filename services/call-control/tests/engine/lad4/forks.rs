@@ -1,4 +1,4 @@
-//! LAD-4 l, n: a fork of leg b that rang reliably is over, and its INVITE goes on: a proxy forwarded it, or rings others too.
+//! LAD-4 l, n: a fork of leg b that rang reliably is over, and its INVITE goes on, because others ring too.
 
 use call_control::engine::call::OutcomeKind;
 use call_control::engine::event::FailureCause;
@@ -14,13 +14,16 @@ fn answered_by_prack() -> Ladder {
     t
 }
 
-/// LAD-4 n, PRK-04: the phone turned busy and knows its INVITE no longer; the next one rings with an offer of its own.
+/// LAD-4 n, PRK-04: another phone rings besides, so the one that does not take PRACK is given up alone; the other one rings with an offer
+/// of its own.
 #[test]
-fn the_next_target_rings_when_the_first_one_is_over() {
-    for how in ["481", "silence", "no way"] {
+fn the_fork_whose_prack_fails_is_given_up_alone_while_another_rings() {
+    for how in ["481", "488", "silence", "no way"] {
         let mut t = answered_by_prack();
+        t.reply("b", "INVITE", Answer::new(180).tag("b2"));
         match how {
             "481" => t.reply("b", "PRACK", 481),
+            "488" => t.reply("b", "PRACK", 488),
             "silence" => t.silence("b", "PRACK", FailureCause::Timeout),
             _ => t.silence("b", "PRACK", FailureCause::Transport),
         }
@@ -77,10 +80,37 @@ fn the_next_target_is_asked_for_an_offer_when_its_first_one_was_refused() {
     );
 }
 
-/// LAD-4 h, n: nobody else rings: what leg b's INVITE then says is the outcome, not what became of PRACK.
+/// LAD-4 l, n: the one whose PRACK failed answers all the same, and is asked for an offer.
 #[test]
-fn the_refusal_of_the_invite_is_the_outcome() {
+fn a_fork_that_was_given_up_may_still_answer() {
     let mut t = answered_by_prack();
+    t.reply("b", "INVITE", Answer::new(180).tag("b2"));
+    t.reply("b", "PRACK", 488);
+    t.lines.clear();
+    t.reply("b", "INVITE", 200);
+    t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    t.expect(
+        "
+        B>C 200 INVITE
+        ! LegAnswered b 200
+        C>B ACK 1
+        C>B INVITE 3
+        B>C 200 INVITE sdp1[audio:5000]
+        C>A INVITE 3 sdp2[audio:5000]
+        A>C 200 INVITE sdp1[audio:4000]
+        ! Connected 200
+        C>B ACK 3 sdp1[audio:4000]
+        C>A ACK 3
+        ",
+    );
+}
+
+/// LAD-4 h, n: another one rings besides, so what leg b's INVITE says in the end is the outcome, not what became of PRACK.
+#[test]
+fn the_refusal_of_the_invite_is_the_outcome_of_forks() {
+    let mut t = answered_by_prack();
+    t.reply("b", "INVITE", Answer::new(180).tag("b2"));
     t.reply("b", "PRACK", 481);
     t.reply("b", "INVITE", 486);
     assert_eq!(t.call.outcome.expect("an outcome").kind(), OutcomeKind::Busy);
