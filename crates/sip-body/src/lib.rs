@@ -5,7 +5,7 @@
 //! builds multipart bodies and [`select`] picks the session description out of them by disposition and handling
 //! (RFC 5621); [`tone`] is the tone description of the ringback UPDATE; [`sipfrag`] is the body of a NOTIFY for REFER;
 //! [`dtmf`] is a key press in INFO; [`message_summary`] is what waits in a mailbox;
-//! [`pidf`] is presence; [`xml`] is what XML of peers may hold.
+//! [`pidf`] is presence, [`watcherinfo`] who watches it, [`reginfo`] where somebody is registered; [`xml`] is what XML of peers may hold.
 //!
 //! **Deliberately absent:** media. No address is ever opened, no codec is ever chosen. The proxy path never reads a body.
 //!
@@ -18,8 +18,10 @@ pub mod media_type;
 pub mod message_summary;
 pub mod multipart;
 pub mod pidf;
+pub mod reginfo;
 pub mod sdp;
 pub mod select;
 pub mod sipfrag;
 pub mod tone;
+pub mod watcherinfo;
 pub mod xml;

@@ -2,7 +2,9 @@
 //!
 //! Flags of `serve` mirror the configuration file; `settings` merges flag, environment, file and default.
 
+pub mod message;
 pub mod mwi;
+pub mod presence;
 pub mod policies;
 pub mod trunk;
 
@@ -13,7 +15,9 @@ use axum::http::Uri;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use cluster_api::callcontrol::v1::CallFilter;
 
+use self::message::MessageCommand;
 use self::mwi::MwiCommand;
+use self::presence::PresenceCommand;
 pub use self::policies::Policies;
 use self::trunk::TrunkCommand;
 
@@ -57,6 +61,12 @@ pub enum Command {
     Ladder(LadderArgs),
     /// List where users are registered
     Bindings(BindingsArgs),
+    /// Who is there, who watches, and who may
+    #[command(subcommand)]
+    Presence(PresenceCommand),
+    /// Messages for users, kept while they are away
+    #[command(subcommand)]
+    Message(MessageCommand),
     /// What waits in mailboxes: the lamp of a phone
     #[command(subcommand)]
     Mwi(MwiCommand),

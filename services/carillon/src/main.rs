@@ -44,6 +44,8 @@ async fn main() -> ExitCode {
         Command::Hangup(args) => client::hangup(args).await,
         Command::Ladder(args) => client::ladder(args).await,
         Command::Bindings(args) => client::bindings(args).await,
+        Command::Presence(command) => client::presence(command).await,
+        Command::Message(command) => client::message(command).await,
         Command::Mwi(command) => client::mwi(command).await,
         Command::Edges(args) => client::edges(args).await,
         Command::Healthcheck(args) => healthcheck::run(&args.admin),

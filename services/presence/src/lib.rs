@@ -18,12 +18,14 @@ mod counts;
 pub mod edges;
 pub mod engine;
 mod intake;
+mod mail;
 mod refusal;
 pub mod registrations;
 mod repository;
 mod runner;
 mod service;
 mod topics;
+mod watch;
 
 pub use config::Config;
 pub use service::{Deps, Presence, build};

@@ -80,6 +80,11 @@ pub(crate) struct Asking {
 }
 
 impl Callee {
+    /// Whether the user is nowhere at present, and may come.
+    pub(crate) fn is_away(&self) -> bool {
+        self.groups.is_empty() && !(self.is_disabled || self.is_redirecting || self.is_insecure)
+    }
+
     /// Reads a record for one request.
     pub(crate) fn reached(record: &AorRecord, aor: &str, looking: Looking<'_>, now_ms: u64) -> Self {
         let Looking { is_secure, device, preferences, caller } = looking;

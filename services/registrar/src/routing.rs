@@ -284,6 +284,11 @@ impl Shared {
         if is_new_call(request) && !callee.is_disabled && (is_anchored || callee.is_anchored) {
             return Plan::CallControl(HandToCallControl {});
         }
+        let is_new = !request.internal && !request.in_dialog;
+        if request.method == "MESSAGE" && is_new && callee.is_away() {
+            // RFC 3428 7: it is kept until its user comes
+            return Plan::Presence(HandToPresence {});
+        }
         let is_call = request.method == "INVITE" && !request.in_dialog;
         callee_plan(callee, Asking { is_call, forwards: request.forwards, recurse })
     }

@@ -9,8 +9,10 @@ mod dial;
 mod edges;
 mod forward;
 mod ladder;
+mod message;
 mod mwi;
 mod pcap;
+mod presence;
 mod refusal;
 mod trunk;
 
@@ -25,6 +27,8 @@ pub use forward::run as forward;
 #[cfg(test)]
 pub use ladder::LadderMessage;
 pub use ladder::{Gathered, gather, run as ladder};
+pub use message::run as message;
 pub use mwi::run as mwi;
+pub use presence::run as presence;
 pub use refusal::Refusal;
 pub use trunk::run as trunk;

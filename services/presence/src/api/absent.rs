@@ -41,30 +41,3 @@ impl api::resource_lists_server::ResourceLists for Presence {
         absent("DeleteList")
     }
 }
-
-#[tonic::async_trait]
-impl api::messages_server::Messages for Presence {
-    type WatchMessagesStream = Events<api::MessageEvent>;
-
-    async fn send_message(&self, _: Request<api::SendMessageRequest>) -> Absent<api::InstantMessage> {
-        absent("SendMessage")
-    }
-
-    async fn list_messages(&self, _: Request<api::ListMessagesRequest>) -> Absent<api::ListMessagesResponse> {
-        absent("ListMessages")
-    }
-
-    async fn delete_message(
-        &self,
-        _: Request<api::DeleteMessageRequest>,
-    ) -> Absent<api::DeleteMessageResponse> {
-        absent("DeleteMessage")
-    }
-
-    async fn watch_messages(
-        &self,
-        _: Request<api::WatchMessagesRequest>,
-    ) -> Absent<Self::WatchMessagesStream> {
-        absent("WatchMessages")
-    }
-}

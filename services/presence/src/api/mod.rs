@@ -2,6 +2,7 @@
 
 mod absent;
 mod accounts;
+mod messages;
 mod policy;
 mod presence;
 mod publish;

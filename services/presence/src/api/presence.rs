@@ -38,7 +38,8 @@ impl api::presence_server::Presence for Presence {
             repository.record(&aor, &names::state(Package::Presence, &aor)).await.map_err(unavailable)?;
         let mut publications = Publications::read(value.as_ref()).map_err(unavailable)?;
         publications.lapse(repository.now_ms());
-        let bindings = Bindings::of(self.runner.registrations.list(&aor).await?);
+        let listed = self.runner.registrations.list(&aor).await?;
+        let bindings = Bindings::default().next(Package::Presence, listed, None);
         let presentity = Presentity { aor, publications, bindings, ..Presentity::default() };
         Ok(Response::new(presentity.state()))
     }

@@ -169,6 +169,7 @@ impl Subscription {
             Access::Refused => return Err(Rejected),
         };
         let is_new = self.standing() != standing;
+        self.was_approved |= (self.standing(), standing) == (Standing::Pending, Standing::Active);
         self.set_standing(standing);
         Ok(is_new)
     }

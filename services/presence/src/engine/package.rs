@@ -7,11 +7,15 @@ pub enum Package {
     MessageSummary,
     /// RFC 3856.
     Presence,
+    /// RFC 3857, of presence.
+    Winfo,
+    /// RFC 3680.
+    Reg,
 }
 
 impl Package {
     /// Every package, as Allow-Events lists them.
-    pub const ALL: [Package; 2] = [Package::Presence, Package::MessageSummary];
+    pub const ALL: [Package; 4] = [Package::Presence, Package::Winfo, Package::MessageSummary, Package::Reg];
 
     /// The package of this name; case counts (RFC 6665 8.2.1).
     pub fn named(name: &str) -> Option<Package> {
@@ -23,6 +27,8 @@ impl Package {
         match self {
             Package::MessageSummary => "message-summary",
             Package::Presence => "presence",
+            Package::Winfo => "presence.winfo",
+            Package::Reg => "reg",
         }
     }
 
@@ -31,6 +37,8 @@ impl Package {
         match self {
             Package::MessageSummary => sip_body::message_summary::CONTENT_TYPE,
             Package::Presence => sip_body::pidf::CONTENT_TYPE,
+            Package::Winfo => sip_body::watcherinfo::CONTENT_TYPE,
+            Package::Reg => sip_body::reginfo::CONTENT_TYPE,
         }
     }
 
@@ -39,6 +47,8 @@ impl Package {
         match self {
             Package::MessageSummary => 3_600, // RFC 3842 3.4
             Package::Presence => 3_600,       // RFC 3856 6.4
+            Package::Winfo => 3_600,          // RFC 3857 4.4
+            Package::Reg => 3_761,            // RFC 3680 4.4
         }
     }
 
@@ -47,14 +57,16 @@ impl Package {
         match self {
             Package::MessageSummary => 1_000, // RFC 3842 3.10
             Package::Presence => 5_000,       // RFC 3856 6.10
+            Package::Winfo => 5_000,          // RFC 3857 4.10
+            Package::Reg => 1_000,            // RFC 3680 4.10 leaves it to us
         }
     }
 
     /// Whether it tells where somebody is registered.
     pub fn is_of_bindings(self) -> bool {
         match self {
-            Package::Presence => true,
-            Package::MessageSummary => false,
+            Package::Presence | Package::Reg => true,
+            Package::MessageSummary | Package::Winfo => false,
         }
     }
 }

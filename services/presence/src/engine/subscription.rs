@@ -71,6 +71,9 @@ pub struct Subscription {
     /// Whether what the watcher knows is uncertain: the next NOTIFY says everything.
     #[prost(bool, tag = "21")]
     pub is_unsure: bool,
+    /// Whether it was pending, and its owner let it in.
+    #[prost(bool, tag = "22")]
+    pub was_approved: bool,
 }
 
 /// Our side of the dialog.

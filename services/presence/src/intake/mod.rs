@@ -2,6 +2,7 @@
 
 mod answer;
 mod asking;
+mod message;
 mod publish;
 mod subscribe;
 
@@ -11,6 +12,7 @@ use tonic::{Request, Response, Status};
 use self::answer::refuse;
 use self::asking::Asking;
 pub use self::asking::user_aor;
+pub use self::message::{LONGEST_BODY, USUAL_EXPIRES_S};
 use crate::Presence;
 use crate::refusal::unavailable;
 use crate::runner::ApplyError;
@@ -46,6 +48,7 @@ impl Presence {
             // RFC 6665 4.1.3: it matches no subscription of ours
             "NOTIFY" => Ok(refuse(481)),
             "PUBLISH" => self.publish(&asking).await,
+            "MESSAGE" => self.keep_message(&asking).await,
             _ => Ok(refuse(501)),
         }
     }

@@ -76,9 +76,14 @@ impl Presence {
             let (head, is_over) = (Some(&head), false);
             let change = Change { before: None, after: &begun, package, read: &read, head, is_over };
             match repository.save(&change).await {
-                Ok(_) => {
+                Ok(saved) => {
+                    self.runner.tell_watchers_of(&resource, saved);
                     self.runner.counts.subscriptions.with_label_values(&[package.name(), "began"]).inc();
                     let answer = accept(&begun);
+                    if package == Package::Winfo {
+                        // Who came while the list was read told nobody of it.
+                        self.runner.look_again(&begun.id);
+                    }
                     if head.is_some_and(|head| head.watchers == 0) {
                         self.runner.learn_bindings(package, &resource);
                     }

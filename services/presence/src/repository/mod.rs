@@ -15,10 +15,10 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use store::{Batch, CommitOutcome, Expect, Partition, Partitions, Store, StoreError, Versioned};
 
-pub use self::save::Change;
+pub use self::save::{Change, Saved};
 use crate::config::Config;
 use crate::engine::{Package, SCHEMA, Subscription, Topic};
-use crate::topics;
+use crate::topics::{self, Line};
 
 /// The records of the service.
 #[derive(Clone)]
@@ -26,6 +26,7 @@ pub struct Repository {
     store: Arc<dyn Store>,
     partitions: Partitions,
     lease: Duration,
+    most_lines: usize,
 }
 
 /// A subscription as it was read.
@@ -52,6 +53,7 @@ impl Repository {
             store,
             partitions: Partitions::new("presence", config.partitions),
             lease: config.notify_lease,
+            most_lines: config.watchers as usize * 2,
         }
     }
 
@@ -119,10 +121,20 @@ impl Repository {
             found.iter().map(|found| found.as_ref().map(|found| found.value.clone())).collect();
         let expect =
             found.iter().map(|found| found.as_ref().map_or(Expect::Absent, |f| Expect::Version(f.version)));
+        let lines = match package {
+            Package::Winfo => self.lines(resource).await?,
+            Package::Presence | Package::MessageSummary | Package::Reg => Vec::new(),
+        };
         Ok(Read {
             checks: records.into_iter().zip(expect).collect(),
-            topic: topics::read(package, resource, &values)?,
+            topic: topics::read(package, resource, &values, lines, self.store.now())?,
         })
+    }
+
+    /// Who watches the presence of a resource: as many as may, and those that have just gone.
+    async fn lines(&self, resource: &str) -> Result<Vec<(String, Line)>, StoreError> {
+        let page = self.watchers(Package::Presence, resource, None, self.most_lines).await?;
+        page.entries.into_iter().map(|(id, value)| Ok((id, Line::read(value)?))).collect()
     }
 
     /// Reads one record of a resource.

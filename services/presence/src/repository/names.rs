@@ -12,6 +12,10 @@ pub enum DueWork<'a> {
     Timer(&'a str),
     /// The NOTIFY of this subscription, which nobody may be sending.
     Notify(&'a str),
+    /// A watcher that has gone is not listed any more.
+    Forget(&'a str),
+    /// The messages of this user.
+    Mail(&'a str),
     /// A publication of this resource lapses.
     Publications(&'a str),
     /// The watchers of this resource in this package have not all been told.
@@ -25,6 +29,8 @@ impl DueWork<'_> {
         match kind {
             "t" => Some(DueWork::Timer(rest)),
             "n" => Some(DueWork::Notify(rest)),
+            "x" => Some(DueWork::Forget(rest)),
+            "d" => Some(DueWork::Mail(rest)),
             "p" => Some(DueWork::Publications(rest)),
             "f" => {
                 let (package, resource) = rest.split_once('/')?;
@@ -66,6 +72,11 @@ pub fn due_publications(resource: &str) -> String {
 
 pub(super) fn due_timer(id: &str) -> String {
     format!("t/{id}")
+}
+
+/// The due entry of a watcher that has gone.
+pub(super) fn due_forget(id: &str) -> String {
+    format!("x/{id}")
 }
 
 pub(super) fn due_notify(id: &str) -> String {

@@ -1,10 +1,16 @@
 //! One change of a subscription and everything that commits with it.
 
+use std::time::Duration;
+
 use prost::Message as _;
-use store::{Batch, Expect, StoreError};
+use store::{Batch, Due, Expect, Partition, StoreError};
 
 use super::{Loaded, Read, Repository, corrupt, names, time};
 use crate::engine::{Package, Subscription};
+use crate::topics::Line;
+
+/// How long a watcher that has gone stays in the list, for those who watch it: longer than the least time between two notifications.
+const REMEMBERED: Duration = Duration::from_secs(30);
 
 /// A step, ready to be committed.
 pub struct Change<'a> {
@@ -20,6 +26,15 @@ pub struct Change<'a> {
     pub head: Option<&'a Head>,
     /// Nothing can happen any more.
     pub is_over: bool,
+}
+
+/// What was committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved {
+    /// Version of the records.
+    pub version: u64,
+    /// Whether those are to be told who watch the watchers.
+    pub tells_watchers: bool,
 }
 
 /// How many watch a resource in a package.
@@ -47,11 +62,11 @@ impl Repository {
         Ok(Head { expect, watchers: record.watchers })
     }
 
-    /// Commits a change; returns the version of the record.
+    /// Commits a change.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when something that the change was made of is different now.
-    pub async fn save(&self, change: &Change<'_>) -> Result<u64, StoreError> {
+    pub async fn save(&self, change: &Change<'_>) -> Result<Saved, StoreError> {
         let Change { before, after, package, read, head, is_over } = *change;
         let (id, resource) = (after.id.as_str(), after.resource.as_str());
         let mut batch = Batch::new(self.partition(resource));
@@ -61,23 +76,69 @@ impl Repository {
         let expect = before.map_or(Expect::Absent, |before| Expect::Version(before.version));
         let (name, index) = (names::subscription(id), names::watchers(package, resource));
         if is_over {
-            batch.delete(name, expect).index_remove(index, id);
-            batch.due_remove(names::DUE, names::due_timer(id));
+            batch.delete(name, expect).due_remove(names::DUE, names::due_timer(id));
         } else {
             batch.put(name, after.encode_to_vec(), expect);
             batch.due_add(names::DUE, names::due_timer(id), time(after.due_ms()), "");
-            if before.is_none() {
-                batch.index_add(index, id, "");
-            }
         }
+        let tells_watchers = self.put_line(&mut batch, change, index);
         self.put_notify(&mut batch, before, after, is_over);
         if let Some(head) = head {
             if package.is_of_bindings() && is_over && head.watchers <= 1 {
                 batch.delete(names::bindings(package, resource), Expect::Any);
             }
+            if package == Package::Winfo && is_over && head.watchers <= 1 {
+                batch.delete(names::state(package, resource), Expect::Any);
+            }
             put_head(&mut batch, names::head(package, resource), head, before.is_none());
         }
-        Ok(self.store.commit(batch).await?.version)
+        let version = self.store.commit(batch).await?.version;
+        Ok(Saved { version, tells_watchers })
+    }
+
+    /// Keeps the list of watchers; returns whether those are to be told who watch it.
+    fn put_line(&self, batch: &mut Batch, change: &Change<'_>, index: String) -> bool {
+        let Change { before, after, package, read, is_over, .. } = *change;
+        let (id, resource) = (after.id.as_str(), after.resource.as_str());
+        let before = before.map(|before| &before.subscription);
+        let is_watched = || {
+            let head = names::head(Package::Winfo, resource);
+            read.checks.iter().any(|(name, expect)| *name == head && *expect != Expect::Absent)
+        };
+        let is_watched = package == Package::Presence && is_watched();
+        if is_over && !is_watched {
+            batch.index_remove(index, id);
+            return false;
+        }
+        let line = Line::of(after);
+        let is_new = before.is_none_or(|known| Line::of(known) != line);
+        if is_over {
+            // RFC 3858 3: its end is told before it is forgotten
+            batch.due_add(names::DUE, names::due_forget(id), self.store.now() + REMEMBERED, index.clone());
+        }
+        if is_new {
+            batch.index_add(index, id, line.encode_to_vec());
+        }
+        if is_new && is_watched {
+            let marker = names::state(Package::Winfo, resource);
+            let due = names::due_fan_out(Package::Winfo, resource);
+            batch.put(marker, "", Expect::Any).due_add(names::DUE, due, self.store.now() + self.lease, "");
+        }
+        is_new && is_watched
+    }
+
+    /// Forgets a watcher that has gone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget_watcher(&self, partition: &Partition, id: &str, due: &Due) -> Result<(), StoreError> {
+        let mut batch = Batch::new(partition);
+        let index = String::from_utf8(due.payload.to_vec()).map_err(corrupt)?;
+        batch.index_remove(index, id).due_done(names::DUE, due);
+        match self.store.commit(batch).await {
+            Ok(_) | Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whoever commits a NOTIFY sends it; the due entry is for the case that it dies before there is an answer.

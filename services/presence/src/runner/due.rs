@@ -67,6 +67,14 @@ impl Runner {
                 self.counts.due.with_label_values(&["notify"]).inc();
                 self.ask_after(partition, id, &due).await
             }
+            Some(DueWork::Forget(id)) => {
+                self.counts.due.with_label_values(&["forget"]).inc();
+                self.repository.forget_watcher(partition, id, &due).await.map_err(ApplyError::from)
+            }
+            Some(DueWork::Mail(aor)) => {
+                self.counts.due.with_label_values(&["mail"]).inc();
+                self.look_at_mail(partition, aor, &due).await
+            }
             Some(DueWork::Publications(aor)) => {
                 self.counts.due.with_label_values(&["publications"]).inc();
                 self.lapse_publications(partition, aor, &due).await
@@ -100,7 +108,7 @@ impl Runner {
         }
     }
 
-    pub(super) async fn is_done(&self, partition: &Partition, due: &Due) -> Result<(), ApplyError> {
+    pub(crate) async fn is_done(&self, partition: &Partition, due: &Due) -> Result<(), ApplyError> {
         let mut batch = Batch::new(partition);
         batch.due_done(DUE, due);
         match self.repository.store().commit(batch).await {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_api::registrar::v1::BindingEvent;
+use cluster_api::registrar::v1::binding_event::Type;
 use futures_util::StreamExt as _;
 use prost::Message as _;
 use store::{Batch, Expect, StoreError};
@@ -16,6 +17,7 @@ use tonic::{Code, Status};
 
 use super::{Origin, Runner};
 use crate::engine::Package;
+use crate::mail;
 use crate::repository::{corrupt, names};
 use crate::topics::Bindings;
 
@@ -132,12 +134,23 @@ impl Runner {
         if event.aor.is_empty() {
             return;
         }
-        for package in Package::ALL.into_iter().filter(|package| package.is_of_bindings()) {
-            match self.repository.head(package, &event.aor).await {
-                Ok(head) if head.watchers == 0 => {}
-                // Those that cannot be told from none are looked at.
-                Ok(_) | Err(_) => self.learn(package, &event.aor).await,
+        let packages: Vec<Package> = Package::ALL.into_iter().filter(|p| p.is_of_bindings()).collect();
+        let heads = packages.iter().map(|package| names::head(*package, &event.aor));
+        let records: Vec<String> = heads.chain([mail::record_name(&event.aor)]).collect();
+        let partition = self.repository.partition(&event.aor);
+        let Ok(found) = self.repository.store().get_many(partition, &records).await else {
+            // Those that cannot be told from nobody are looked at.
+            for package in packages {
+                self.learn(package, &event.aor, Some(event.r#type())).await;
             }
+            return self.deliver(&event.aor, true);
+        };
+        for (package, _) in packages.into_iter().zip(&found).filter(|(_, head)| head.is_some()) {
+            self.learn(package, &event.aor, Some(event.r#type())).await;
+        }
+        let has_come = matches!(event.r#type(), Type::Registered | Type::Refreshed | Type::Snapshot);
+        if has_come && found.last().is_some_and(Option::is_some) {
+            self.deliver(&event.aor, true);
         }
     }
 
@@ -147,16 +160,16 @@ impl Runner {
             return;
         }
         let (runner, aor) = (Arc::clone(self), aor.to_owned());
-        let work = async move { runner.learn(package, &aor).await };
+        let work = async move { runner.learn(package, &aor, None).await };
         if self.tasks.spawn("bindings", work).is_err() {
             self.counts.limits.with_label_values(&["tasks"]).inc();
         }
     }
 
-    async fn learn(self: &Arc<Self>, package: Package, aor: &str) {
+    async fn learn(self: &Arc<Self>, package: Package, aor: &str, change: Option<Type>) {
         let mut pause = Duration::from_millis(50);
         for _ in 0..ATTEMPTS {
-            match self.try_learn(package, aor).await {
+            match self.try_learn(package, aor, change).await {
                 Ok(()) => return,
                 Err(End::Lost) => {}
                 Err(End::Store(error)) => tracing::debug!(%error, "bindings are not learnt yet"),
@@ -170,13 +183,19 @@ impl Runner {
     }
 
     /// Keeps what the registrar lists, and tells who watches.
-    async fn try_learn(self: &Arc<Self>, package: Package, aor: &str) -> Result<(), End> {
+    async fn try_learn(
+        self: &Arc<Self>,
+        package: Package,
+        aor: &str,
+        change: Option<Type>,
+    ) -> Result<(), End> {
         let name = names::bindings(package, aor);
         let (value, expect) = self.repository.record(aor, &name).await?;
         // Read before the list is asked for: whoever writes between the two makes this one try again with a newer list.
         let before = Bindings::read(value.as_ref())?;
-        let after = Bindings::of(self.registrations.list(aor).await.map_err(End::Registrar)?);
-        if after.all == before.all {
+        let listed = self.registrations.list(aor).await.map_err(End::Registrar)?;
+        let after = before.next(package, listed, change);
+        if after.contacts == before.contacts {
             return Ok(());
         }
         let mut batch = Batch::new(self.repository.partition(aor));

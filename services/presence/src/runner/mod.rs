@@ -26,7 +26,7 @@ use crate::counts::Counts;
 use crate::edges::Edges;
 use crate::engine::{Event, Package, Subscription};
 use crate::registrations::Registrations;
-use crate::repository::{Change, Loaded, Repository};
+use crate::repository::{Change, Loaded, Repository, Saved, names};
 
 /// Changes of the number of watchers wait for each other within a replica; so many resources do not.
 const STRIPES: usize = 64;
@@ -143,7 +143,8 @@ impl Runner {
             head: head.as_ref(),
             is_over: step.is_over,
         };
-        self.repository.save(&change).await?;
+        let saved = self.repository.save(&change).await?;
+        self.tell_watchers_of(&after.resource, saved);
         if step.is_over {
             self.counts.subscriptions.with_label_values(&[package.name(), "ended"]).inc();
         }
@@ -151,6 +152,27 @@ impl Runner {
             self.send(after.clone());
         }
         Ok(after)
+    }
+
+    /// Tells those who watch the watchers of a resource, where there was a change of them.
+    pub fn tell_watchers_of(self: &Arc<Self>, resource: &str, saved: Saved) {
+        if saved.tells_watchers {
+            let marker = names::state(Package::Winfo, resource);
+            self.fan_out(Package::Winfo, resource, Origin::Commit(marker, saved.version));
+        }
+    }
+
+    /// Looks at a subscription once more, in the background.
+    pub fn look_again(self: &Arc<Self>, id: &str) {
+        let (runner, id) = (Arc::clone(self), id.to_owned());
+        let work = async move {
+            if let Err(error) = runner.apply(&id, &Event::Look, false).await {
+                tracing::debug!(%error, "a subscription is looked at when it is due");
+            }
+        };
+        if self.tasks.spawn("look", work).is_err() {
+            self.counts.limits.with_label_values(&["tasks"]).inc();
+        }
     }
 
     /// The right to change how many watch a resource. Held across a commit: without it the replica would conflict with itself.

@@ -1,10 +1,11 @@
-//! Where somebody is registered, as the registrar said last.
+//! Where somebody is registered, as the registrar said last, and what happened to each contact.
 
 use bytes::Bytes;
-use cluster_api::registrar::v1::Binding;
+use cluster_api::registrar::v1::{Binding, binding_event::Type};
 use prost::Message as _;
 use store::StoreError;
 
+use crate::engine::Package;
 use crate::repository::corrupt;
 
 /// The bindings of one address of record that somebody watches.
@@ -13,12 +14,26 @@ pub struct Bindings {
     /// Version of this schema.
     #[prost(uint32, tag = "1")]
     schema: u32,
-    /// Highest q first.
+    /// Highest q first; then those that went with the last change.
     #[prost(message, repeated, tag = "2")]
-    pub all: Vec<Binding>,
+    pub contacts: Vec<Contact>,
 }
 
 const SCHEMA: u32 = 1;
+
+/// One contact.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Contact {
+    /// As it is, or was.
+    #[prost(message, required, tag = "1")]
+    pub binding: Binding,
+    /// What happened last (RFC 3680 5.3).
+    #[prost(string, tag = "2")]
+    pub event: String,
+    /// Whether it is gone.
+    #[prost(bool, tag = "3")]
+    pub is_gone: bool,
+}
 
 impl Bindings {
     /// Reads the record.
@@ -29,13 +44,100 @@ impl Bindings {
         value.map_or(Ok(Bindings::default()), |value| Bindings::decode(value.clone()).map_err(corrupt))
     }
 
-    /// Of a list of the registrar.
-    pub fn of(all: Vec<Binding>) -> Bindings {
-        Bindings { schema: SCHEMA, all }
-    }
-
     /// The record.
     pub fn write(&self) -> Vec<u8> {
         self.encode_to_vec()
+    }
+
+    /// What is bound.
+    pub fn live(&self) -> impl Iterator<Item = &Binding> {
+        self.contacts.iter().filter(|contact| !contact.is_gone).map(|contact| &contact.binding)
+    }
+
+    /// What follows when the registrar lists these, after a change of this kind.
+    pub fn next(&self, package: Package, listed: Vec<Binding>, change: Option<Type>) -> Bindings {
+        let is_reg = package == Package::Reg;
+        let shown = |binding: Binding| if is_reg { binding } else { reachable(binding) };
+        let known = |binding: &Binding| {
+            self.contacts.iter().find(|c| !c.is_gone && c.binding.binding_id == binding.binding_id)
+        };
+        let contact = |binding: Binding| {
+            let binding = shown(binding);
+            let event = match known(&binding) {
+                Some(before) if before.binding == binding => before.event.clone(),
+                Some(_) if change == Some(Type::Shortened) => "shortened".to_owned(),
+                Some(_) => "refreshed".to_owned(),
+                None if binding.r#static => "created".to_owned(),
+                None => "registered".to_owned(),
+            };
+            Contact { binding, event: if is_reg { event } else { String::new() }, is_gone: false }
+        };
+        let mut contacts: Vec<Contact> = listed.into_iter().map(contact).collect();
+        if is_reg {
+            let event = match change {
+                Some(Type::Expired) => "expired",
+                Some(Type::Deactivated) => "deactivated",
+                Some(Type::FlowFailed) => "probation",
+                _ => "unregistered",
+            };
+            let is_listed = |id: &str| contacts.iter().any(|contact| contact.binding.binding_id == id);
+            let gone = self.contacts.iter().filter(|c| !c.is_gone && !is_listed(&c.binding.binding_id));
+            let gone: Vec<Contact> =
+                gone.map(|c| Contact { event: event.to_owned(), is_gone: true, ..c.clone() }).collect();
+            if gone.is_empty() && contacts.iter().eq(self.contacts.iter().filter(|c| !c.is_gone)) {
+                return self.clone();
+            }
+            contacts.extend(gone);
+        }
+        Bindings { schema: SCHEMA, contacts }
+    }
+}
+
+/// What of a binding tells whether somebody can be reached: a refresh changes nothing of it.
+fn reachable(binding: Binding) -> Binding {
+    Binding {
+        binding_id: binding.binding_id,
+        aor: binding.aor,
+        contact_uri: binding.contact_uri,
+        q_milli: binding.q_milli,
+        instance: binding.instance,
+        pub_gruu: binding.pub_gruu,
+        ..Binding::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(id: &str, cseq: u32) -> Binding {
+        Binding { binding_id: id.to_owned(), cseq, ..Binding::default() }
+    }
+
+    fn events(bindings: &Bindings) -> Vec<(&str, &str, bool)> {
+        bindings.contacts.iter().map(|c| (&*c.binding.binding_id, &*c.event, c.is_gone)).collect()
+    }
+
+    /// PKG-01: what happened to each contact.
+    #[test]
+    fn each_contact_has_its_event() {
+        let none = Bindings::default();
+        let one = none.next(Package::Reg, vec![binding("a", 1)], Some(Type::Registered));
+        assert_eq!(events(&one), [("a", "registered", false)]);
+        let two = one.next(Package::Reg, vec![binding("a", 2), binding("b", 1)], Some(Type::Refreshed));
+        assert_eq!(events(&two), [("a", "refreshed", false), ("b", "registered", false)]);
+        let less = two.next(Package::Reg, vec![binding("b", 1)], Some(Type::Expired));
+        assert_eq!(events(&less), [("b", "registered", false), ("a", "expired", true)]);
+        // heard of again: nothing new
+        assert_eq!(less.next(Package::Reg, vec![binding("b", 1)], Some(Type::Expired)), less);
+        let none = less.next(Package::Reg, Vec::new(), Some(Type::Deactivated));
+        assert_eq!(events(&none), [("b", "deactivated", true)]);
+    }
+
+    #[test]
+    fn presence_does_not_change_with_a_refresh() {
+        let one = Bindings::default().next(Package::Presence, vec![binding("a", 1)], None);
+        assert_eq!(one.next(Package::Presence, vec![binding("a", 2)], Some(Type::Refreshed)), one);
+        assert_eq!(one.next(Package::Presence, Vec::new(), Some(Type::Expired)).live().count(), 0);
     }
 }

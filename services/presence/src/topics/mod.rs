@@ -1,10 +1,14 @@
 //! What the packages are about: each topic is read from records of its resource, which commit together with its subscriptions.
 
-mod bindings;
+pub mod bindings;
 mod mailbox;
 mod policy;
 mod presentity;
 pub mod publications;
+mod registration;
+mod watchers;
+
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -15,6 +19,9 @@ pub use self::mailbox::Mailbox;
 pub use self::policy::{Policy, policy_record};
 pub use self::presentity::Presentity;
 pub use self::publications::Publications;
+use self::registration::Registration;
+pub use self::watchers::Line;
+use self::watchers::Watchers;
 use crate::engine::{Package, Topic};
 use crate::repository::names;
 
@@ -23,11 +30,16 @@ pub fn records(package: Package, resource: &str) -> Vec<String> {
     let (state, policy) = (names::state(package, resource), policy_record(resource));
     match package {
         Package::MessageSummary => vec![policy, state],
-        Package::Presence => vec![policy, state, names::bindings(package, resource)],
+        // Whether anybody watches its watchers is no part of it, and decides about what commits with a change of them.
+        Package::Presence => {
+            vec![policy, state, names::bindings(package, resource), names::head(Package::Winfo, resource)]
+        }
+        Package::Winfo => vec![policy],
+        Package::Reg => vec![policy, names::bindings(package, resource)],
     }
 }
 
-/// Reads a topic from its records, in the order of [`records`].
+/// Reads a topic from its records, in the order of [`records`]; `lines` are those who watch the presence of the resource.
 ///
 /// # Errors
 /// When a record is none of ours.
@@ -35,11 +47,20 @@ pub fn read(
     package: Package,
     resource: &str,
     values: &[Option<Bytes>],
+    lines: Vec<(String, Line)>,
+    now: SystemTime,
 ) -> Result<Box<dyn Topic>, StoreError> {
     let value = |index: usize| values.get(index).and_then(Option::as_ref);
     let policy = Policy::read(resource, value(0))?;
     Ok(match package {
         Package::MessageSummary => Box::new(Mailbox { policy, ..Mailbox::read(value(1))? }),
+        Package::Winfo => Box::new(Watchers { aor: resource.to_owned(), lines, policy }),
+        Package::Reg => Box::new(Registration {
+            aor: resource.to_owned(),
+            bindings: Bindings::read(value(1))?,
+            policy,
+            now_s: registration::seconds(now),
+        }),
         Package::Presence => Box::new(presentity(resource, policy, value(1), value(2))?),
     })
 }

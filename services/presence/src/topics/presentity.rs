@@ -27,7 +27,7 @@ pub struct Presentity {
 impl Presentity {
     /// The whole presence.
     pub fn composed(&self) -> Pidf {
-        let mut parts: Vec<Part> = self.bindings.all.iter().map(|b| self.registered(b)).collect();
+        let mut parts: Vec<Part> = self.bindings.live().map(|b| self.registered(b)).collect();
         let mut ids: HashSet<String> = parts.iter().filter_map(id).map(str::to_owned).collect();
         for publication in &self.publications.all {
             // What is kept was read before.

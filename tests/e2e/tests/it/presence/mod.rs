@@ -1,7 +1,9 @@
 //! Subscriptions and what they bring, by watchers that speak plain SIP.
 
 mod mailboxes;
+mod messages;
 mod people;
+mod watched;
 mod watcher;
 
 use test_support::Carillon;

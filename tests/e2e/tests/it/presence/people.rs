@@ -45,7 +45,7 @@ async fn client(carillon: &Carillon) -> PresenceClient<Channel> {
     PresenceClient::connect(carillon.api.clone()).await.unwrap()
 }
 
-async fn allow(carillon: &Carillon, rules: &[(&str, Action)]) {
+pub async fn allow(carillon: &Carillon, rules: &[(&str, Action)]) {
     let rule = |(name, action): &(&str, Action)| Rule {
         watcher: format!("sip:{name}@localhost"),
         action: (*action).into(),

@@ -1,0 +1,196 @@
+//! `presence.winfo`: who watches somebody's presence (RFC 3857).
+
+use bytes::Bytes;
+use cluster_api::presence::v1::watcher_policy::Action;
+use prost::Message as _;
+use sip_body::watcherinfo::{CONTENT_TYPE, Watcher, WatcherInfo};
+use store::StoreError;
+
+use super::Policy;
+use crate::engine::{Access, Asking, Document, Package, Standing, Subscription, Topic};
+use crate::repository::corrupt;
+
+/// What the index of watchers says of one of them.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Line {
+    /// Address of record of the watcher.
+    #[prost(string, tag = "1")]
+    watcher: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    display: String,
+    /// `pending`, `active` or `terminated`.
+    #[prost(string, tag = "3")]
+    status: String,
+    /// What brought it there (RFC 3857 4.7.1).
+    #[prost(string, tag = "4")]
+    event: String,
+}
+
+impl Line {
+    /// The line of a subscription.
+    pub fn of(subscription: &Subscription) -> Line {
+        let (status, event) = match (subscription.ended.as_str(), subscription.standing()) {
+            ("", Standing::Pending) => ("pending", "subscribe"),
+            ("", Standing::Active | Standing::Unspecified) if subscription.was_approved => {
+                ("active", "approved")
+            }
+            ("", Standing::Active | Standing::Unspecified) => ("active", "subscribe"),
+            (reason @ ("rejected" | "noresource" | "giveup" | "deactivated" | "probation"), _) => {
+                ("terminated", reason)
+            }
+            (_, _) => ("terminated", "timeout"),
+        };
+        Line {
+            watcher: subscription.watcher.clone(),
+            display: subscription.display.clone(),
+            status: status.to_owned(),
+            event: event.to_owned(),
+        }
+    }
+
+    /// Reads an entry of the index.
+    ///
+    /// # Errors
+    /// When it is none of ours.
+    pub fn read(value: Bytes) -> Result<Line, StoreError> {
+        Line::decode(value).map_err(corrupt)
+    }
+}
+
+/// Who watches somebody.
+pub struct Watchers {
+    /// Address of record that is watched.
+    pub aor: String,
+    /// The watchers by id.
+    pub lines: Vec<(String, Line)>,
+    /// Who may know of them.
+    pub policy: Policy,
+}
+
+/// What a subscription was told of each watcher.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Told {
+    #[prost(message, repeated, tag = "1")]
+    watchers: Vec<ToldOf>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ToldOf {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    status: String,
+    #[prost(string, tag = "3")]
+    event: String,
+    #[prost(string, tag = "4")]
+    watcher: String,
+}
+
+impl Topic for Watchers {
+    fn access(&self, watcher: &str) -> Access {
+        let is_blocked = !self.policy.is_owner(watcher) && self.policy.action(watcher) == Action::Block;
+        if is_blocked { Access::Refused } else { Access::Granted }
+    }
+
+    fn document(&self, asking: &Asking<'_>) -> Document {
+        // RFC 3857 4.6: the owner sees everybody, and everybody himself
+        let is_owner = self.policy.is_owner(asking.watcher);
+        let seen = self.lines.iter().filter(|(_, line)| is_owner || line.watcher == asking.watcher);
+        let seen: Vec<&(String, Line)> = seen.collect();
+        let before = asking.told.and_then(|told| Told::decode(told).ok());
+        let known = |id: &str| before.iter().flat_map(|told| &told.watchers).find(|known| known.id == id);
+        let is_new = |(id, line): &&&(String, Line)| {
+            known(id).is_none_or(|known| (&known.status, &known.event) != (&line.status, &line.event))
+        };
+        let mut watchers: Vec<Watcher<'_>> =
+            seen.iter().filter(is_new).map(|(id, line)| show(id, line)).collect();
+        // One that is not listed any more has ended meanwhile.
+        let gone = before
+            .iter()
+            .flat_map(|told| &told.watchers)
+            .filter(|known| known.status != "terminated" && !seen.iter().any(|(id, _)| *id == known.id));
+        watchers.extend(gone.map(|known| Watcher {
+            id: &known.id,
+            uri: &known.watcher,
+            display_name: "",
+            status: "terminated",
+            event: "timeout",
+        }));
+        let told = Told {
+            watchers: seen
+                .iter()
+                .map(|(id, line)| ToldOf {
+                    id: id.clone(),
+                    status: line.status.clone(),
+                    event: line.event.clone(),
+                    watcher: line.watcher.clone(),
+                })
+                .collect(),
+        };
+        let info = WatcherInfo {
+            version: asking.version,
+            is_full: before.is_none(),
+            resource: &self.aor,
+            package: Package::Presence.name(),
+            watchers,
+        };
+        Document {
+            content_type: CONTENT_TYPE.to_owned(),
+            body: info.to_xml().into_bytes(),
+            told: told.encode_to_vec(),
+        }
+    }
+}
+
+fn show<'a>(id: &'a str, line: &'a Line) -> Watcher<'a> {
+    Watcher { id, uri: &line.watcher, display_name: &line.display, status: &line.status, event: &line.event }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watchers(lines: &[(&str, &str, &str)]) -> Watchers {
+        let line = |(id, status, event): &(&str, &str, &str)| {
+            let watcher = format!("sip:{id}@d");
+            let (status, event) = ((*status).to_owned(), (*event).to_owned());
+            ((*id).to_owned(), Line { watcher, display: String::new(), status, event })
+        };
+        let policy = Policy::read("sip:alice@d", None).unwrap();
+        Watchers { aor: "sip:alice@d".to_owned(), lines: lines.iter().map(line).collect(), policy }
+    }
+
+    fn asking<'a>(watcher: &'a str, told: Option<&'a [u8]>) -> Asking<'a> {
+        Asking { watcher, standing: Standing::Active, version: 0, told }
+    }
+
+    /// WIN-01: everybody first, then those that changed, those that went among them.
+    #[test]
+    fn the_owner_sees_everybody_and_then_what_changes() {
+        let one = watchers(&[("bob", "pending", "subscribe"), ("carol", "active", "subscribe")]);
+        let full = one.document(&asking("sip:alice@d", None));
+        let text = String::from_utf8(full.body).unwrap();
+        assert!(
+            text.contains("state=\"full\"") && text.contains("sip:bob@d") && text.contains("sip:carol@d")
+        );
+        assert_eq!(one.document(&asking("sip:alice@d", Some(&full.told))).told, full.told);
+        let two = watchers(&[("bob", "active", "approved")]);
+        let partial = two.document(&asking("sip:alice@d", Some(&full.told)));
+        let text = String::from_utf8(partial.body).unwrap();
+        assert!(
+            text.contains("state=\"partial\"") && text.contains("event=\"approved\" status=\"active\""),
+            "{text}"
+        );
+        assert!(text.contains("id=\"carol\" event=\"timeout\" status=\"terminated\""), "{text}");
+        assert_ne!(partial.told, full.told);
+    }
+
+    /// WIN-02: a watcher sees itself alone.
+    #[test]
+    fn a_watcher_sees_itself_alone() {
+        let both = watchers(&[("bob", "pending", "subscribe"), ("carol", "active", "subscribe")]);
+        let text = String::from_utf8(both.document(&asking("sip:bob@d", None)).body).unwrap();
+        assert!(text.contains("sip:bob@d") && !text.contains("sip:carol@d"), "{text}");
+    }
+}

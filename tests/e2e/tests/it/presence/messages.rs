@@ -1,0 +1,73 @@
+//! MESSAGE: delivered, or kept for its user.
+
+use serde_json::Value;
+use test_support::Carillon;
+
+use super::{register, user};
+use crate::wire::{Wire, header, status};
+
+/// Sends a MESSAGE of bob to alice; the final answer.
+fn send(from: &Wire, lines: &[&str], text: &str) -> String {
+    let own =
+        ["From: \"Bob\" <sip:bob@localhost>;tag=m", "To: <sip:alice@localhost>", "Content-Type: text/plain"];
+    let (request, call_id) = from.compose("MESSAGE sip:alice@localhost", &[&own, lines].concat());
+    let length = format!("Content-Length: {}\r\n\r\n{text}", text.len());
+    from.send(&request.replace("Content-Length: 0\r\n\r\n", &length));
+    from.answer_to(&call_id)
+}
+
+fn listed(carillon: &Carillon) -> Vec<Value> {
+    let listed = carillon.command(&["message", "list", "sip:alice@localhost", "--json"]);
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let lines = String::from_utf8(listed.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// IMI-02, IMI-03: 202 while nobody is there, delivered in order at the next registration, each after the answer to the one before.
+#[test]
+fn messages_for_somebody_who_is_away_wait_for_the_next_registration() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    let alice = user(&carillon, "alice");
+    assert_eq!(status(&register(&alice, "alice", "Expires: 0")), 200);
+    let bob = Wire::of(&carillon);
+    let date = "Date: Sat, 21 Nov 2026 12:00:00 GMT";
+    for text in ["one", "two"] {
+        let answer = send(&bob, &[date], text);
+        assert_eq!(status(&answer), 202, "{answer}");
+        assert_eq!(header(&answer, "Contact"), None);
+    }
+    let sent =
+        carillon.command(&["message", "send", "sip:support@localhost", "sip:alice@localhost", "three"]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let ids: Vec<String> = listed(&carillon).iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 3);
+
+    assert_eq!(status(&register(&alice, "alice", "Expires: 3600")), 200);
+    for (text, from) in [("one", "bob"), ("two", "bob"), ("three", "support")] {
+        let request = alice.receive_request("MESSAGE");
+        assert!(request.ends_with(text), "{text}: {request}");
+        assert!(header(&request, "From").unwrap().contains(&format!("<sip:{from}@localhost>")), "{request}");
+        let is_bobs = from == "bob";
+        assert_eq!(header(&request, "Date").is_some(), is_bobs, "{request}");
+        assert_eq!(header(&request, "Contact"), None, "{request}");
+        alice.respond(&request, "200 OK", &[]);
+    }
+    let removed = carillon.command(&["message", "delete", &ids[0]]);
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    assert_eq!(listed(&carillon).len(), 2);
+    let again = carillon.command(&["message", "delete", &ids[0]]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("MESSAGE_NOT_FOUND"));
+}
+
+/// IMI-02: somebody who is there gets it at once, and its own answer goes back.
+#[test]
+fn a_message_for_somebody_who_is_there_is_answered_by_the_phone() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    let alice = user(&carillon, "alice");
+    let bob = Wire::of(&carillon);
+    let (request, call_id) = bob.compose("MESSAGE sip:alice@localhost", &["Content-Type: text/plain"]);
+    bob.send(&request);
+    alice.respond(&alice.receive_request("MESSAGE"), "200 OK", &[]);
+    assert_eq!(status(&bob.answer_to(&call_id)), 200);
+    assert!(listed(&carillon).is_empty());
+}

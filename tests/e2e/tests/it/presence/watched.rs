@@ -1,0 +1,75 @@
+//! Who watches whom, and who is registered where.
+
+use cluster_api::presence::v1::watcher_policy::Action;
+use test_support::Carillon;
+
+use super::people::allow;
+use super::watcher::Watcher;
+use super::{register, user};
+use crate::wire::status;
+
+/// WIN-01, WIN-02, EVT-13: the owner learns of a new watcher, of the decision about it and of its end; a watcher sees itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_learns_who_watches() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    user(&carillon, "alice");
+    let mut alice = Watcher::new(&carillon, "alice", "alice", "presence.winfo", &[]);
+    assert_eq!(status(&alice.subscribe(7_200)), 200);
+    let first = alice.told();
+    assert!(
+        first.body.contains("version=\"0\" state=\"full\"") && !first.body.contains("<watcher "),
+        "{first:?}"
+    );
+
+    let mut bob = Watcher::new(&carillon, "bob", "alice", "presence", &[]);
+    assert_eq!(status(&bob.subscribe(600)), 200);
+    assert!(bob.told().state.starts_with("pending"));
+    let told = alice.told();
+    assert!(told.body.contains("version=\"1\" state=\"partial\""), "{told:?}");
+    assert!(told.body.contains("event=\"subscribe\" status=\"pending\">sip:bob@localhost<"), "{told:?}");
+
+    let mut himself = Watcher::new(&carillon, "bob", "alice", "presence.winfo", &[]);
+    assert_eq!(status(&himself.subscribe(600)), 200);
+    assert!(himself.told().body.contains("status=\"pending\">sip:bob@localhost<"));
+    let mut carol = Watcher::new(&carillon, "carol", "alice", "presence.winfo", &[]);
+    assert_eq!(status(&carol.subscribe(600)), 200);
+    assert!(!carol.told().body.contains("<watcher "));
+
+    allow(&carillon, &[("bob", Action::Allow)]).await;
+    assert!(bob.told().state.starts_with("active"));
+    let told = alice.told();
+    assert!(
+        told.body.contains("version=\"2\"") && told.body.contains("event=\"approved\" status=\"active\""),
+        "{told:?}"
+    );
+    assert_eq!(status(&bob.subscribe(0)), 200);
+    bob.told();
+    let told = alice.told();
+    assert!(told.body.contains("event=\"timeout\" status=\"terminated\""), "{told:?}");
+    // Everything after each SUBSCRIBE, with the next version.
+    assert_eq!(status(&alice.subscribe(600)), 200);
+    assert!(alice.told().body.contains("version=\"4\" state=\"full\""));
+}
+
+/// PKG-01, PKG-02: contacts come, are refreshed and go.
+#[test]
+fn the_owner_learns_where_he_is_registered() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    let desk = user(&carillon, "alice");
+    let mut alice = Watcher::new(&carillon, "alice", "alice", "reg", &["Accept: application/reginfo+xml"]);
+    let answer = alice.subscribe(7_200);
+    assert_eq!((status(&answer), crate::wire::header(&answer, "Expires")), (200, Some("3761")), "{answer}");
+    let contact = format!("<uri>sip:alice@{}</uri>", desk.address());
+    let told = alice.until(|told| told.body.contains(&contact));
+    assert!(told.body.contains("state=\"active\" event=\"registered\""), "{told:?}");
+    let cell = user(&carillon, "alice");
+    let other = format!("<uri>sip:alice@{}</uri>", cell.address());
+    let told = alice.until(|told| told.body.contains(&other));
+    assert!(told.body.contains(&contact), "{told:?}");
+    assert_eq!(status(&register(&desk, "alice", "Expires: 0")), 200);
+    let told = alice.until(|told| told.body.contains("state=\"terminated\""));
+    assert!(told.body.contains("event=\"unregistered\" expires=\"0\""), "{told:?}");
+    assert!(told.body.contains(&other), "{told:?}");
+    let mut bob = Watcher::new(&carillon, "bob", "alice", "reg", &[]);
+    assert_eq!(status(&bob.subscribe(600)), 403);
+}
