@@ -3,13 +3,24 @@
 //! A nonce is checked before any record is read, so that requests without good credentials cost no store access. Unknown
 //! users, wrong passwords and malformed credentials take the same way and get the same answer (T4, AUT-10).
 
-use std::{sync::Arc, time::Duration};
+mod guesses;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ambient::Entropy;
+use cluster_api::sip::v1::Source;
 use sip_digest::{
     Algorithm, Challenge, Credentials, Ha1, Hash, Nonce, NonceKey, NonceState, ReplayWindow, Use,
 };
 use sip_message::Uri;
+
+pub(crate) use guesses::Guesses;
 
 use crate::{
     domains::{Domain, Domains},
@@ -24,6 +35,7 @@ pub(crate) struct Authority {
     pub entropy: Arc<dyn Entropy>,
     /// Stands in for the account of a user who does not exist.
     pub decoy: AccountRecord,
+    pub guesses: Guesses,
 }
 
 /// An account for [`Authority::decoy`]: a digest for every hash function, read and compared like those of a real account.
@@ -46,6 +58,8 @@ pub(crate) struct Demand<'a> {
     /// Tells a request that has come again from another one.
     pub call_id: &'a str,
     pub cseq: u32,
+    /// Where it came from.
+    pub source: Option<&'a Source>,
 }
 
 /// Credentials for a nonce of ours, not proved yet.
@@ -55,6 +69,8 @@ pub(crate) struct Claim<'a> {
     is_stale: bool,
     /// The address of record that is claimed; one that nobody can have when the name is impossible.
     pub aor: String,
+    /// Whether it was counted that it proved nothing: it may be proved again, by a newer record.
+    is_counted: AtomicBool,
 }
 
 /// What became of a claim.
@@ -116,7 +132,7 @@ impl Authority {
         let aor = name.and_then(|name| demand.domain.aor_of(name));
         // nobody has a space in an address of record: the same work for the same answer
         let aor = aor.unwrap_or_else(|| format!("sip: @{}", demand.domain.name));
-        Some(Claim { credentials, nonce, is_stale, aor })
+        Some(Claim { credentials, nonce, is_stale, aor, is_counted: AtomicBool::new(false) })
     }
 
     /// Proves a claim against the record of its address of record.
@@ -127,11 +143,21 @@ impl Authority {
         record: &AorRecord,
         now_ms: u64,
     ) -> Proof {
+        let first = || !claim.is_counted.swap(true, Ordering::Relaxed);
+        if self.guesses.holds(demand.source, &claim.aor, record, now_ms) {
+            if first() {
+                self.guesses.note_held();
+            }
+            return Proof::Refused;
+        }
         let hash = claim.credentials.algorithm.hash;
         let Some((ha1, is_real)) = self.secret(record, hash) else { return Proof::Refused };
         // hashed for whomever it is: an unknown user costs what a wrong password costs
         let is_right = claim.credentials.matches(&ha1, demand.method, demand.body);
         if !is_real || !is_right {
+            if first() {
+                self.guesses.note_wrong(demand.source, &claim.aor, now_ms);
+            }
             return Proof::Refused;
         }
         if claim.is_stale {
@@ -196,6 +222,7 @@ mod tests {
             allow_no_qop: false,
             entropy: Arc::new(SeededEntropy::new(1)),
             decoy: decoy(),
+            guesses: Guesses::new(&telemetry::Metrics::new()),
         }
     }
 
@@ -219,15 +246,13 @@ mod tests {
         };
         let challenge = Challenge::new(realm, &minted, hash.into());
         let credentials = answer(&challenge, login, "REGISTER", "sip:d", b"", "c", 1);
-        let claim = Claim { credentials, nonce, is_stale: false, aor: "sip:bob@d".to_owned() };
-        let domain = Domain {
-            name: "d".to_owned(),
-            auth: Auth::Digest,
-            realm: realm.to_owned(),
-            is_anchored: false,
-        };
+        let (aor, is_counted) = ("sip:bob@d".to_owned(), AtomicBool::new(false));
+        let claim = Claim { credentials, nonce, is_stale: false, aor, is_counted };
+        let domain =
+            Domain { name: "d".to_owned(), auth: Auth::Digest, realm: realm.to_owned(), is_anchored: false };
         let (request_uri, call_id) = ("sip:d", "c");
-        let demand = Demand { domain: &domain, method: "REGISTER", request_uri, body: b"", call_id, cseq: 1 };
+        let (method, body) = ("REGISTER", b"");
+        let demand = Demand { domain: &domain, method, request_uri, body, call_id, cseq: 1, source: None };
         authority.prove(&claim, demand, record, 1_000)
     }
 

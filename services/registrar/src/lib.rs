@@ -140,6 +140,7 @@ impl Registrar {
                 allow_no_qop: config.danger_allow_no_qop,
                 entropy: entropy.clone(),
                 decoy: auth::decoy(),
+                guesses: auth::Guesses::new(&metrics),
             },
             aors: Aors::new(store.clone(), config.cached_aors, config.forget_after, meters.clone()),
             trunks: Trunks::new(store.clone()),

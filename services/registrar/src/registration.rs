@@ -118,6 +118,7 @@ impl Shared {
             body: &request.body,
             call_id: &request.sip_call_id,
             cseq: request.cseq,
+            source: request.source.as_ref(),
         };
         let key = &self.secrets.load().await?.nonce_key;
         let claim = self.authority.read(key, &self.domains, demand, &request.authorization, now_ms);

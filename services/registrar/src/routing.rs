@@ -184,6 +184,7 @@ impl Shared {
             body: &request.body,
             call_id: &request.sip_call_id,
             cseq: request.cseq,
+            source: request.source.as_ref(),
         };
         let values = &request.proxy_authorization;
         let Some(claim) = self.authority.read(key, &self.domains, demand, values, now_ms) else {

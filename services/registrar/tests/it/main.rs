@@ -6,6 +6,7 @@ mod bindings;
 mod far_side;
 mod flow_end;
 mod forwarding;
+mod guessing;
 mod membership;
 mod memory;
 mod outbound;
