@@ -41,6 +41,7 @@ use crate::config::Config;
 use crate::deps::Deps;
 use crate::exchange::{Exchanges, Reply};
 use crate::forward::answered::Challenged;
+use crate::forward::ask_again::Unanswered;
 use crate::forward::asleep::Waking;
 use crate::forward::astray_cancel::Asked;
 use crate::forward::avoided::Avoided;
@@ -80,6 +81,7 @@ pub(crate) struct Edge {
     pub(crate) forks: HashMap<ForkId, Box<Fork>>,
     pub(crate) last_fork: ForkId,
     pub(crate) callers: Callers,
+    pub(crate) unanswered: Unanswered,
     /// Servers found by name that failed.
     pub(crate) avoided: Avoided,
     pub(crate) legs: Legs,
@@ -146,6 +148,8 @@ pub(crate) enum Timer {
     Report,
     /// Tell the registrar of connections that ended.
     EndedFlows,
+    /// Ask the registrar about this branch again.
+    AskAgain(ForkId, BranchId),
     /// This request has waited for the first lease as long as it may.
     Early(u64),
     /// Nobody asks for the answer of this exchange any more.
@@ -256,6 +260,7 @@ impl TransactionUser for Edge {
             Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
             Timer::Report => self.report_calls(cx),
             Timer::EndedFlows => self.tell_ended(cx),
+            Timer::AskAgain(fork, branch) => self.ask_again(cx, fork, branch),
             Timer::Early(number) => self.end_early_wait(cx, number),
             Timer::ForgetExchange(id) => {
                 self.exchanges.remove(&id);
@@ -269,7 +274,9 @@ impl TransactionUser for Edge {
             Completion::Registered(registering, result) => self.finish_register(cx, *registering, result),
             Completion::FlowsEnded(result) => self.take_told(cx, result),
             Completion::Routed(pending, result) => self.take_plan(cx, *pending, result),
-            Completion::LookedUp(fork, branch, result) => self.take_lookup(cx, fork, branch, result),
+            Completion::LookedUp(fork, branch, result) => {
+                self.take_lookup_or_ask_again(cx, fork, branch, result);
+            }
             Completion::Answered(challenged, result) => self.take_credentials(cx, *challenged, result),
             Completion::Woken(waking, result) => self.take_woken(cx, *waking, result),
             Completion::Located(fork, branch, result) => self.take_location(cx, fork, branch, result),

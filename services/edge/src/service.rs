@@ -157,6 +157,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         forks: HashMap::new(),
         last_fork: ForkId::FIRST,
         callers: Callers::default(),
+        unanswered: HashMap::new(),
         legs: Legs::default(),
         begun: Begun::default(),
         exchanges: HashMap::new(),

@@ -6,6 +6,7 @@
 //!   kept a request from a phone.
 //! - `record_route.rs`, `diversion.rs`, `history.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
 //! - `answered.rs`: challenges of trunks, which the registrar answers;
+//!   `ask_again.rs`: legs whose target the registrar could not look up.
 //! - `lineage.rs`: how a request came to a target, whose it is and by which forwardings; `announce.rs`: what the caller hears of it.
 //! - `upstream.rs`: who gets the responses; `ack_and_cancel.rs`: the two requests that are never answered, or at once;
 //!   `astray_cancel.rs`: a CANCEL for an INVITE of another edge.
@@ -15,6 +16,7 @@ mod ack_and_cancel;
 mod announce;
 pub(crate) mod asleep;
 pub(crate) mod answered;
+pub(crate) mod ask_again;
 pub(crate) mod astray_cancel;
 pub(crate) mod avoided;
 mod branch;

@@ -4,6 +4,7 @@ mod absent_callers;
 mod amplification;
 mod anchored;
 mod asleep;
+mod ask_again;
 mod asserted;
 mod astray_cancel;
 mod bounds;
