@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct Config {
     /// Shortest time of a subscription or publication; who asks for less gets 423. Default 60 s (`presence.min_expires`).
     pub min_expires: Duration,
-    /// Longest time of a publication. Default 7200 s (`presence.max_expires`). Subscriptions have that of their package.
+    /// Longest time of a subscription or publication. Default 7200 s (`presence.max_expires`). A subscription has that of its package
+    /// at most.
     pub max_expires: Duration,
     /// Partitions of the store over which resources are spread. Default 16; part of the stored layout.
     pub partitions: u16,

@@ -264,7 +264,7 @@ impl Parts {
             location: self.location_link(settings, registrar)?,
             metrics: self.metrics.clone(),
         };
-        Ok(Some(presence::build(presence::Config::default(), deps)))
+        Ok(Some(presence::build(services::presence_config(settings), deps)))
     }
 
     /// How the registrar and presence send through edges.

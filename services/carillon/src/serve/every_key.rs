@@ -43,10 +43,11 @@ async fn given(settings: &Settings) -> String {
     let myself = Myself::new(settings, SocketAddr::from(([127, 0, 0, 1], 1)), 1, lifecycle::Drain::new());
     let edge = edge_role::config(settings, &myself).await.unwrap();
     let (registrar, calls) = (services::registrar_config(settings), services::call_control_config(settings));
+    let presence = services::presence_config(settings);
     let dns = name_servers::resolver(settings).unwrap();
     let (redis, logs) = (store::options(settings), store::log_limits(settings));
     let push = settings.push.service();
-    format!("{edge:?} {registrar:?} {calls:?} {redis:?} {logs:?} {dns:?} {push:?}")
+    format!("{edge:?} {registrar:?} {presence:?} {calls:?} {redis:?} {logs:?} {dns:?} {push:?}")
 }
 
 /// Another good value of a key.
@@ -83,7 +84,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
     match key {
         "dns.timeout" | "sip.t1" | "redis.wait_timeout" => "490ms".into(),
         "sip.t4" | "call_control.guard" => "7s".into(),
-        "registrar.max_expires" => "7201s".into(),
+        "registrar.max_expires" | "presence.max_expires" => "7201s".into(),
         _ => text.into(),
     }
 }

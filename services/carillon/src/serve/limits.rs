@@ -69,6 +69,10 @@ pub struct Limits {
     pub cached_calls: usize,
     /// Tasks of one call-control replica that carry effects and work on due entries.
     pub call_tasks: usize,
+    /// Watchers of one resource in one package.
+    pub watchers: u32,
+    /// Tasks of one presence replica that send and work on due entries.
+    pub presence_tasks: usize,
     /// Events buffered for one WatchCalls stream.
     pub watch_buffer: usize,
     /// Events kept in one log for streams that resume. Calls are spread over 16 logs and have about 12 events
@@ -89,6 +93,7 @@ impl Default for Limits {
         let edge = edge::Limits::default();
         let calls = call_control::Config::default();
         let registrar = registrar::Config::default();
+        let presence = presence::Config::default();
         let logs = LogLimits::default();
         let dns = sip_endpoint::ResolverConfig::default();
         Self {
@@ -123,6 +128,8 @@ impl Default for Limits {
             cached_aors: registrar.cached_aors,
             cached_calls: calls.cached_calls,
             call_tasks: calls.tasks,
+            watchers: presence.watchers,
+            presence_tasks: presence.tasks,
             watch_buffer: calls.watch_buffer,
             history_events: logs.max_entries,
             history_bytes: logs.max_octets,
@@ -134,7 +141,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Every bound with its key.
-    pub fn all(&self) -> [(&'static str, usize); 36] {
+    pub fn all(&self) -> [(&'static str, usize); 38] {
         [
             ("limits.tcp_connections", self.tcp_connections),
             ("limits.tcp_connections_per_source", self.tcp_connections_per_source),
@@ -167,6 +174,8 @@ impl Limits {
             ("limits.cached_aors", self.cached_aors),
             ("limits.cached_calls", self.cached_calls),
             ("limits.call_tasks", self.call_tasks),
+            ("limits.watchers", self.watchers as usize),
+            ("limits.presence_tasks", self.presence_tasks),
             ("limits.watch_buffer", self.watch_buffer),
             ("limits.history_events", self.history_events),
             ("limits.history_bytes", self.history_bytes),

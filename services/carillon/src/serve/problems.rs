@@ -255,10 +255,15 @@ impl Found {
             ("push.hold", s.push.hold),
             ("redis.wait_timeout", s.redis.wait_timeout),
             ("registrar.max_expires", s.registrar.max_expires),
+            ("presence.max_expires", s.presence.max_expires),
         ];
         for (path, time) in longest {
             self.unless(time <= LONGEST, path, || format!("expected at most {}", shown(LONGEST)));
         }
+        self.unless(s.presence.min_expires <= s.presence.max_expires, "presence", || {
+            let (least, most) = (shown(s.presence.min_expires), shown(s.presence.max_expires));
+            format!("min_expires is {least} and max_expires {most}: expected the first to be at most the second")
+        });
         self.unless(s.sip.t1 <= s.sip.t2, "sip", || {
             format!("t1 is {} and t2 {}: expected t1 to be at most t2", shown(s.sip.t1), shown(s.sip.t2))
         });

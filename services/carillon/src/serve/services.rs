@@ -33,6 +33,17 @@ pub fn registrar_config(settings: &Settings) -> registrar::Config {
     }
 }
 
+/// Settings of presence.
+pub fn presence_config(settings: &Settings) -> presence::Config {
+    presence::Config {
+        min_expires: settings.presence.min_expires,
+        max_expires: settings.presence.max_expires,
+        watchers: settings.limits.watchers,
+        tasks: settings.limits.presence_tasks,
+        ..presence::Config::default()
+    }
+}
+
 /// Settings of call-control.
 pub fn call_control_config(settings: &Settings) -> call_control::Config {
     let credential = |known: &super::credential::Credential| Credential {

@@ -62,6 +62,8 @@ pub struct Settings {
     pub registrar: Registrar,
     /// Phones that sleep until they are pushed.
     pub push: Push,
+    /// The presence service.
+    pub presence: Presence,
     /// The call-control service.
     pub call_control: CallControl,
     /// Name resolution.
@@ -207,6 +209,18 @@ pub struct Registrar {
     pub algorithms: Vec<registrar::Algorithm>,
 }
 
+/// Keys of presence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Presence {
+    /// Shorter subscriptions and publications are answered 423.
+    #[serde(with = "humantime_serde")]
+    pub min_expires: Duration,
+    /// Longer ones are shortened; a subscription also to the time of its package.
+    #[serde(with = "humantime_serde")]
+    pub max_expires: Duration,
+}
+
 /// Keys of call-control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -280,6 +294,7 @@ impl Default for Settings {
             edge: Edge::default(),
             registrar: Registrar::default(),
             push: Push::default(),
+            presence: Presence::default(),
             call_control: CallControl::default(),
             dns: Dns::default(),
             redis: Redis::default(),
@@ -347,6 +362,13 @@ impl Default for Registrar {
         let registrar::Config { default_expires, min_expires, max_expires, algorithms, .. } =
             registrar::Config::default();
         Self { default_expires, min_expires, max_expires, algorithms }
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        let presence::Config { min_expires, max_expires, .. } = presence::Config::default();
+        Self { min_expires, max_expires }
     }
 }
 

@@ -55,7 +55,7 @@ impl Presence {
         if kept.into_iter().chain(&dialog.record_route).map(String::len).sum::<usize>() > MOST_KEPT {
             return Ok(refuse(513));
         }
-        let asked = asked(asking);
+        let asked = self.asked(asking, package);
         for _ in 0..self.runner.config.commit_attempts {
             let _turn = self.runner.turn(&resource).await;
             let repository = &self.runner.repository;
@@ -130,8 +130,23 @@ impl Presence {
         if let Some(refused) = self.refusal(asking, package) {
             return Ok(refused);
         }
-        let after = self.runner.apply(&subscription.id, &Event::Subscribe(&asked(asking)), false).await?;
+        let after = self
+            .runner
+            .apply(&subscription.id, &Event::Subscribe(&self.asked(asking, package)), false)
+            .await?;
         Ok(accept(&after))
+    }
+
+    /// What is asked for, as far as anybody may have it.
+    fn asked(&self, asking: &Asking<'_>, package: Package) -> Asked {
+        let request = asking.0;
+        let most = u32::try_from(self.runner.config.max_expires.as_secs()).unwrap_or(u32::MAX);
+        Asked {
+            cseq: request.cseq,
+            contact: request.contact.clone(),
+            flow: request.flow.clone(),
+            expires_s: Some(request.expires.unwrap_or(package.default_expires_s()).min(most)),
+        }
     }
 
     /// What is checked of every SUBSCRIBE.
@@ -151,16 +166,6 @@ impl Presence {
             return Some(refuse(400));
         }
         None
-    }
-}
-
-fn asked(asking: &Asking<'_>) -> Asked {
-    let request = asking.0;
-    Asked {
-        cseq: request.cseq,
-        contact: request.contact.clone(),
-        flow: request.flow.clone(),
-        expires_s: request.expires,
     }
 }
 
