@@ -42,7 +42,7 @@ async fn a_notify_names_presence_as_its_contact() {
     let (answer, ()) = tokio::join!(rig.requests.exchange(Request::new(asked)), async {
         let notify = bob.receive_request("NOTIFY").await;
         let contact = values(&notify, HeaderId::Contact).concat();
-        assert!(contact.starts_with(&format!("<sip:carillon-presence@{};d=", rig.address)), "{contact}");
+        assert!(contact.starts_with(&format!("<sip:carillon-presence@{};gr;d=", rig.address)), "{contact}");
         bob.respond(&notify, "481 No", "", &[]).await;
     });
     assert_eq!(answer.unwrap().into_inner().status, 481);
