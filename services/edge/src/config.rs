@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sip_endpoint::Network;
 
+use crate::arrive::scanners;
+
 /// Configuration of one edge.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,6 +22,8 @@ pub struct Config {
     pub aliases: Vec<String>,
     /// Where other edges of the tier reach this one's SIP listener, `host:port`; empty means the first listener.
     pub internal: String,
+    /// User-Agents that are not answered, by their beginning in any case, unless trusted. Default those of well-known scanners.
+    pub scanners: Vec<String>,
     /// Networks whose peers are not challenged. Default none.
     pub trusted: Vec<Network>,
     /// Domains whose servers are not challenged when they prove them by a certificate (RFC 5922 7.4). Default none.
@@ -122,6 +126,7 @@ impl Config {
             realms: Vec::new(),
             aliases: Vec::new(),
             internal: String::new(),
+            scanners: scanners::KNOWN.map(str::to_owned).to_vec(),
             trusted: Vec::new(),
             trusted_domains: Vec::new(),
             inside: Vec::new(),

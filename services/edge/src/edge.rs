@@ -183,6 +183,9 @@ impl TransactionUser for Edge {
     fn on_request(&mut self, cx: &mut Cx<'_>, key: ServerKey, request: Message, arrival: &Arrival) {
         self.learn_members(cx);
         self.note_load(cx);
+        if self.is_of_scanner(&request, arrival) {
+            return self.ignore(cx, key, "scanner");
+        }
         self.take_request(cx, key, request, arrival);
     }
 

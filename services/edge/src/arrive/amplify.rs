@@ -53,9 +53,7 @@ impl Edge {
 
     /// Nobody is answered.
     pub(crate) fn stay_silent(&mut self, cx: &mut Cx<'_>, key: ServerKey) {
-        self.meters.dropped.with_label_values(&["amplifying"]).inc();
-        self.servers.remove(&key);
-        cx.forget(key);
+        self.ignore(cx, key, "amplifying");
     }
 
     /// Is the answer to this request given once, because its sender has shown nothing?

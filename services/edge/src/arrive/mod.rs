@@ -7,7 +7,7 @@
 //! - `early.rs`: what comes before the edge knows the cluster.
 //! - `proved.rs`: neighbours that are trusted for their certificate.
 //! - `asserted.rs`: who somebody is said to be beside From.
-//! - `amplify.rs`: how long an answer may be.
+//! - `amplify.rs`: how long an answer may be. `scanners.rs`: who gets none.
 //! - `let_in.rs`: does it belong to a dialog that this tier let in? `merged.rs`: what came before by another way.
 
 mod admission;
@@ -24,3 +24,4 @@ pub(crate) mod presence;
 pub(crate) mod proved;
 pub(crate) mod register;
 pub(crate) mod registered;
+pub(crate) mod scanners;

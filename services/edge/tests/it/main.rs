@@ -34,6 +34,7 @@ mod races;
 mod refused_flow;
 mod registration;
 mod rig;
+mod scanners;
 mod seen;
 mod services;
 mod shown;
