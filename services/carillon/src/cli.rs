@@ -57,6 +57,8 @@ pub enum Command {
     Call(CallCommand),
     /// End a call
     Hangup(HangupArgs),
+    /// Lead a party of a call elsewhere
+    Transfer(TransferArgs),
     /// Draw the messages of a call, across all edges
     Ladder(LadderArgs),
     /// List where users are registered
@@ -378,6 +380,34 @@ pub struct HangupArgs {
     pub reason: String,
     #[command(flatten)]
     pub api: ApiArgs,
+}
+
+/// Flags of `transfer`.
+#[derive(Debug, Args)]
+pub struct TransferArgs {
+    /// Carillon's id of the call
+    pub call_id: String,
+    /// Where to: a sip, sips or tel URI, or the id of another call, whose far party then comes
+    pub target: String,
+    /// The leg whose party is led there; the other one is let go when that has succeeded
+    #[arg(long, default_value = "a")]
+    pub leg: String,
+    /// How: by REFER to the phone, by Carillon itself, or by REFER where the phone allows it
+    #[arg(long, value_enum, default_value_t = TransferMethod::Auto)]
+    pub method: TransferMethod,
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// How a party is led elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TransferMethod {
+    /// REFER where the phone allows it, else as `reinvite`
+    Auto,
+    /// The phone is asked to call the target itself
+    Refer,
+    /// Carillon calls the target and connects the phone with it
+    Reinvite,
 }
 
 /// Flags of `ladder`.

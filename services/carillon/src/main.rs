@@ -42,6 +42,7 @@ async fn main() -> ExitCode {
         Command::Calls(args) => client::calls(args).await,
         Command::Call(CallCommand::Show(args)) => client::call_show(args).await,
         Command::Hangup(args) => client::hangup(args).await,
+        Command::Transfer(args) => client::transfer(args).await,
         Command::Ladder(args) => client::ladder(args).await,
         Command::Bindings(args) => client::bindings(args).await,
         Command::Presence(command) => client::presence(command).await,

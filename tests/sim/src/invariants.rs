@@ -25,6 +25,8 @@ pub enum Invariant {
     EveryCallEnds,
     /// Each event is given once: one CREATED, one ENDED, each step of a leg at most once.
     EachEventOnce,
+    /// Every transfer that began has one end.
+    EveryTransferEnds,
     /// The application saw each event that is kept exactly once, and no other, across the death of whoever told it.
     ToldExactlyOnce,
     /// The call in the ENDED that the application was told has the outcome that GetCall gives, and has one.
@@ -72,6 +74,9 @@ pub async fn check(cluster: &Cluster, calls: &[String]) -> Breaches {
         let call = call.ok().map(tonic::Response::into_inner).unwrap_or_default();
         if call.state() != cc::call::State::Ended || call.outcome.is_none() {
             breach(Invariant::EveryCallEnds, format!("{shown}: {:?} {:?}", call.state(), call.outcome));
+        }
+        if !transfers_end(&kept) {
+            breach(Invariant::EveryTransferEnds, format!("{call_id} {:?}", story(&kept)));
         }
         if !are_once(&kept) {
             breach(Invariant::EachEventOnce, format!("{call_id} {:?}", story(&kept)));
@@ -170,6 +175,11 @@ fn are_once(events: &[cc::CallEvent]) -> bool {
             .iter()
             .filter(|event| AT_MOST_ONCE.contains(&event.r#type()))
             .all(|event| seen.insert((event.leg_id.clone(), event.r#type)))
+}
+
+fn transfers_end(events: &[cc::CallEvent]) -> bool {
+    let count = |kinds: &[Type]| events.iter().filter(|event| kinds.contains(&event.r#type())).count();
+    count(&[Type::TransferStarted]) == count(&[Type::TransferSucceeded, Type::TransferFailed])
 }
 
 fn is_ordered(events: &[cc::CallEvent]) -> bool {

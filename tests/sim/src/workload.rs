@@ -61,7 +61,7 @@ pub async fn run(seed: u64, sabotage: Sabotage) -> Report {
         let moving = move_phones(&cluster, Chance::new(seed, "phones"));
         tokio::select! {
             biased; // so that a run can be repeated
-            calls = work(&cluster, &mut chance) => calls,
+            calls = work(&cluster, &mut chance, Chance::new(seed, "leading")) => calls,
             () = moving => unreachable!("phones come and go without end"),
         }
     };
@@ -88,7 +88,7 @@ pub async fn run(seed: u64, sabotage: Sabotage) -> Report {
 }
 
 /// Dials, and hangs some of the calls up; which calls it were.
-async fn work(cluster: &Cluster, chance: &mut Chance) -> Vec<String> {
+async fn work(cluster: &Cluster, chance: &mut Chance, mut leading: Chance) -> Vec<String> {
     let mut calls = Vec::new();
     for number in 0..DIALS {
         pause(chance, 10_000).await;
@@ -99,9 +99,43 @@ async fn work(cluster: &Cluster, chance: &mut Chance) -> Vec<String> {
             hang_up(cluster, &call).await;
         }
         calls.push(call);
+        if leading.percent(60) {
+            pause(&mut leading, 6_000).await;
+            lead(cluster, number, &calls, &mut leading).await;
+        }
     }
     pause(chance, 20_000).await;
     calls
+}
+
+/// Leads a party of some call to another phone, or to a party of another call; most of these calls are in no state for it.
+async fn lead(cluster: &Cluster, number: u64, calls: &[String], chance: &mut Chance) {
+    let mut recent =
+        |count: usize| calls[calls.len() - 1 - chance.below(count.min(calls.len()) as u64) as usize].clone();
+    let (call_id, other_call_id) = (recent(3), recent(4));
+    let mut leg = || chance.one_of(&["a", "b"]).to_owned();
+    let (leg_id, other_leg_id) = (leg(), leg());
+    let request_id = format!("lead-{number}");
+    let to_other = chance.percent(60) && call_id != other_call_id;
+    let uri = format!("sip:phone{}@{DOMAIN}", chance.below(cluster.phones.len() as u64));
+    let led = persist(|| {
+        let (request_id, call_id, leg_id) = (request_id.clone(), call_id.clone(), leg_id.clone());
+        let (other_call_id, other_leg_id) = (other_call_id.clone(), other_leg_id.clone());
+        let target = cc::transfer_target::Target::Uri(uri.clone());
+        async move {
+            let replica = cluster.replicas.any()?;
+            if to_other {
+                let request = cc::BridgeRequest { request_id, call_id, leg_id, other_call_id, other_leg_id };
+                return replica.ask(replica.service.api.bridge(Request::new(request))).await;
+            }
+            let target = Some(cc::TransferTarget { target: Some(target) });
+            let method = cc::transfer_request::Method::Auto.into();
+            let request = cc::TransferRequest { request_id, call_id, leg_id, target, method };
+            replica.ask(replica.service.api.transfer(Request::new(request))).await
+        }
+    });
+    let said = led.await.map(|_| ()).map_err(|status| status.code());
+    cluster.trace.note(format_args!("{call_id} {leg_id} is led to {other_call_id} or {uri}: {said:?}"));
 }
 
 async fn register(cluster: &Cluster) {
@@ -232,7 +266,7 @@ where
                     if matches!(
                         status.code(),
                         Code::Unavailable | Code::Aborted | Code::DeadlineExceeded
-                    ) =>
+                    ) && !status.message().contains("another operation") =>
                 {
                     sleep(Duration::from_millis(100)).await;
                 }

@@ -155,6 +155,17 @@ impl World {
         first.map(|(_, request)| format!("{} {}", request.leg_id, verb(request))).collect()
     }
 
+    /// A header of the last request of this method on a leg.
+    pub fn header(&self, call_id: &str, leg_id: &str, method: &str, name: &str) -> Option<String> {
+        let state = self.state.lock();
+        let sent = state.taken.iter().rev().filter_map(|(_, request)| match &request.what {
+            Some(What::Send(send)) if request.call_id == call_id && request.leg_id == leg_id => Some(send),
+            _ => None,
+        });
+        let last = sent.into_iter().find(|send| send.method == method)?;
+        last.headers.iter().find(|header| header.name == name).map(|header| header.value.clone())
+    }
+
     /// The same in the order of the wire.
     pub fn wire(&self, call_id: &str) -> Vec<String> {
         let state = self.state.lock();

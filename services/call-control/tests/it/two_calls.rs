@@ -237,3 +237,32 @@ async fn key_presses_and_info_are_answered_by_the_phone() {
     replica.hangup("", &one).await.expect("it lives");
     assert_eq!(refused(info).await, (Code::FailedPrecondition, "WRONG_STATE".into()));
 }
+
+/// CCL-08, LAD-9 4: by REFER, the phone is told the other one's address and its dialog, with the tags as that one sees them.
+#[tokio::test(start_paused = true)]
+async fn a_phone_that_is_referred_to_another_call_replaces_the_dialog_of_its_phone() {
+    let (replica, world) = rig::single();
+    let (one, two) = (connected(&replica, "alice", "bob").await, connected(&replica, "bob", "carol").await);
+    let request = transfer_of("t", &one, Target::CallId(two.clone()));
+    let method = cc::transfer_request::Method::Refer.into();
+    transfer(&replica, cc::TransferRequest { method, ..request }).await.expect("both talk");
+    until(&replica, &one, Type::TransferStarted).await;
+    let far = replica.get(&two).await.expect("the call").legs[1].clone();
+    let refer_to = loop {
+        if let Some(refer_to) = world.header(&one, "a", "REFER", "Refer-To") {
+            break refer_to;
+        }
+        tokio::task::yield_now().await;
+    };
+    let uri = sip_message::NameAddr::parse(refer_to.as_bytes()).expect("an address").uri().expect("a URI");
+    assert_eq!(uri.without_headers(), far.remote_target.as_bytes());
+    let headers: Vec<(String, String)> = uri
+        .header_pairs()
+        .map(|(name, value)| {
+            [name, value].map(|text| String::from_utf8_lossy(&sip_message::percent_decode(text)).into_owned())
+        })
+        .map(|[name, value]| (name, value))
+        .collect();
+    let replaces = format!("{};to-tag={};from-tag={}", far.sip_call_id, far.remote_tag, far.local_tag);
+    assert_eq!(headers, [("Replaces".to_owned(), replaces), ("Require".to_owned(), "replaces".to_owned())]);
+}

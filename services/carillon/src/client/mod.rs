@@ -14,6 +14,7 @@ mod mwi;
 mod pcap;
 mod presence;
 mod refusal;
+mod transfer;
 mod trunk;
 
 pub use account::run as account;
@@ -31,4 +32,5 @@ pub use message::run as message;
 pub use mwi::run as mwi;
 pub use presence::run as presence;
 pub use refusal::Refusal;
+pub use transfer::transfer;
 pub use trunk::run as trunk;

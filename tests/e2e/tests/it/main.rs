@@ -41,6 +41,7 @@ mod stopping;
 mod threats;
 mod tier;
 mod torture;
+mod transfers;
 mod transports;
 mod trunk_service;
 mod trunks;

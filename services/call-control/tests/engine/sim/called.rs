@@ -3,6 +3,7 @@
 use call_control::engine::effect::{Header, SendRequest};
 use call_control::engine::event::FailureCause;
 
+use super::edge::letter;
 use super::phone::{Phone, State};
 use super::world::{Saying, TRANSACTION_MS, Todo, World};
 
@@ -18,7 +19,7 @@ impl World {
         let forks = if self.chance.percent(15) { 2 } else { 1 };
         for _ in 0..forks {
             let at = self.phones.len();
-            let tag = format!("{}{at}", ["a", "b"][leg]);
+            let tag = format!("{}{at}", letter(leg));
             self.phones.push(Phone::new(leg, tag, request.clone(), effect, edge));
             if let Some(invite) = self.edges[edge].invites.get_mut(&effect) {
                 invite.phones.push(at);

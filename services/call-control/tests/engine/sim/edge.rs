@@ -50,10 +50,15 @@ impl Edge {
             edge_id: self.id.clone(),
             edge_epoch: self.epoch,
             number: self.numbers,
-            leg_id: ["a", "b"][leg].into(),
+            leg_id: letter(leg),
             time,
             flow: format!("flow-{}", self.id),
             what,
         });
     }
+}
+
+/// The id of a leg.
+pub fn letter(leg: usize) -> String {
+    char::from(b'a' + u8::try_from(leg).expect("few legs")).to_string()
 }

@@ -50,7 +50,7 @@ fn a_run_can_be_repeated() {
 #[test]
 fn the_runs_reach_every_stage() {
     let mut reached = std::collections::BTreeMap::new();
-    for seed in 0..400 {
+    for seed in 0..600 {
         let mut world = World::new(seed, FLOWS[(seed % 5) as usize]);
         world.run();
         for line in &world.history {
@@ -64,6 +64,9 @@ fn the_runs_reach_every_stage() {
                 "CANCEL",
                 "491",
                 "407",
+                "! TransferSucceeded",
+                "! TransferFailed",
+                "! PartyJoined",
             ] {
                 if line.contains(mark) {
                     *reached.entry(mark).or_insert(0) += 1;
@@ -71,7 +74,7 @@ fn the_runs_reach_every_stage() {
             }
         }
     }
-    assert_eq!(reached.len(), 9, "{reached:?}");
+    assert_eq!(reached.len(), 12, "{reached:?}");
     assert!(reached.values().all(|times| *times > 10), "{reached:?}");
 }
 

@@ -104,7 +104,9 @@ impl Phone {
             cseq: request.cseq,
             to_tag: self.tag.clone(),
             contact: format!("sip:{}@phone", self.tag),
-            allow: ["INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO"].map(String::from).to_vec(),
+            allow: ["INVITE", "ACK", "BYE", "CANCEL", "PRACK", "UPDATE", "INFO", "REFER"]
+                .map(String::from)
+                .to_vec(),
             accept: vec!["application/sdp".into(), "audio/tone-info+xml".into()],
             ..ResponseReceived::default()
         }

@@ -43,10 +43,16 @@ fn events_are_given_once(world: &World) {
     }
     for (event, count) in &counts {
         let is_operation =
-            ["! Held", "! Unheld", "! InfoReceived"].iter().any(|kind| event.starts_with(kind));
+            ["! Held", "! Unheld", "! InfoReceived", "! Transfer"].iter().any(|kind| event.starts_with(kind));
         assert!(is_operation || *count == 1, "{event} was given {count} times");
     }
-    for leg in ["a", "b"] {
+    let sum = |kind: &str| -> u32 {
+        let of_kind = counts.iter().filter(|(event, _)| event.starts_with(kind));
+        of_kind.map(|(_, count)| *count).sum()
+    };
+    let ended = sum("! TransferSucceeded") + sum("! TransferFailed");
+    assert_eq!(sum("! TransferStarted"), ended, "every transfer ends once");
+    for leg in (0..world.call.legs.len()).map(super::edge::letter) {
         let (dialled, ended) = (format!("! LegDialing {leg}"), format!("! LegEnded {leg}"));
         assert_eq!(counts.contains_key(dialled.as_str()), counts.contains_key(ended.as_str()), "leg {leg}");
     }

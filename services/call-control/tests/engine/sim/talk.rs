@@ -1,6 +1,6 @@
 //! What phones do inside a dialog: answer, ask, hang up, die.
 
-use call_control::engine::effect::{Body, SendRequest};
+use call_control::engine::effect::{Body, Header, SendRequest};
 use call_control::engine::event::{FailureCause, LegEvent, RequestReceived, ResponseReceived};
 
 use super::phone::{OwnRequest, Phone, State, lines_of};
@@ -100,8 +100,40 @@ impl World {
                 };
                 Some(response)
             }
+            "REFER" => {
+                let status =
+                    if chance.percent(30) { [405, 603, 501, 481][chance.below(4) as usize] } else { 202 };
+                if status == 481 {
+                    phone.state = State::Over;
+                }
+                let response = phone.response(status, request, effect);
+                for (after, outcome) in
+                    [(10, 100), (1_000, 180), (4_000, [200, 486, 0][chance.below(3) as usize])]
+                {
+                    let wait = after + self.chance.below(2_000);
+                    if status == 202 && outcome > 0 {
+                        self.after(wait, Todo::Notify { phone: at, status: outcome });
+                    }
+                }
+                Some(response)
+            }
             _ => Some(phone.response(200, request, effect)),
         }
+    }
+
+    /// A phone tells how far its call of its own is.
+    pub fn notify(&mut self, at: usize, status: u32) {
+        if self.phones[at].state != State::Up {
+            return;
+        }
+        let state = if status < 200 { "active;expires=60" } else { "terminated;reason=noresource" };
+        let headers = vec![Header::new("Event", "refer"), Header::new("Subscription-State", state)];
+        let body = Body {
+            content_type: "message/sipfrag".into(),
+            content_disposition: String::new(),
+            content: format!("SIP/2.0 {status} As it likes\r\n").into_bytes(),
+        };
+        self.ask_with(at, "NOTIFY", headers, Some(body));
     }
 
     pub fn idle(&mut self, at: usize) {
@@ -129,6 +161,10 @@ impl World {
 
     /// A phone sends a request inside its dialog through any living edge.
     pub fn ask(&mut self, at: usize, method: &str) {
+        self.ask_with(at, method, Vec::new(), None);
+    }
+
+    fn ask_with(&mut self, at: usize, method: &str, headers: Vec<Header>, fragment: Option<Body>) {
         let Some(edge) = (0..2).find(|edge| self.edges[*edge].is_alive) else { return };
         let is_open = self.phones[at].own_requests.iter().any(|request| !request.is_answered);
         if is_open && method != "BYE" {
@@ -140,7 +176,7 @@ impl World {
         let asks = method == "INVITE" && self.chance.percent(30);
         let body = match method {
             "INVITE" | "UPDATE" if !asks => Some(phone.offer(&mut self.chance)),
-            _ => None,
+            _ => fragment,
         };
         let offered = body.is_some().then(|| phone.offer_lines.take()).flatten();
         phone.own_requests.push(OwnRequest {
@@ -156,6 +192,7 @@ impl World {
             sip_call_id: phone.invite.sip_call_id.clone(),
             from_tag: phone.tag.clone(),
             to_tag: phone.invite.from_tag.clone(),
+            headers,
             body,
             ..RequestReceived::default()
         };

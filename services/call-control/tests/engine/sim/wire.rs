@@ -12,7 +12,7 @@ impl World {
         if !self.edges[edge].known.insert(effect.number) {
             return;
         }
-        let leg = if effect.leg_id == "a" { 0 } else { 1 };
+        let leg = effect.leg_id.bytes().next().map_or(0, |letter| usize::from(letter - b'a'));
         let delay = 1 + self.chance.below(60);
         match effect.what.clone().expect("an effect does something") {
             What::Send(request) => {
@@ -46,9 +46,9 @@ impl World {
 
     /// When something sent now arrives: in order, as over a stream.
     fn next_arrival(&mut self, leg: usize, delay: u64) -> u64 {
-        let at = (self.now + delay).max(self.last_arrival[leg] + 1);
-        self.last_arrival[leg] = at;
-        at
+        let last = self.last_arrival.entry(leg).or_insert(0);
+        *last = (self.now + delay).max(*last + 1);
+        *last
     }
 
     pub fn send_cancel(&mut self, edge: usize, invite: u64) {

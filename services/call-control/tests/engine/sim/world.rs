@@ -6,7 +6,9 @@ use std::time::Duration;
 use call_control::Config;
 use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party};
 use call_control::engine::effect::{Body, SendRequest};
-use call_control::engine::event::{Command, Event, FailureCause, LegEvent, RequestFailed, ResponseReceived};
+use call_control::engine::event::{
+    Command, Event, FailureCause, LegEvent, Method, RequestFailed, ResponseReceived, Target,
+};
 use call_control::engine::time::Moment;
 use call_control::engine::{Context, Credential, Redirects, StepError, create, step};
 
@@ -87,6 +89,11 @@ pub enum Todo {
     },
     /// A phone that is up does something of its own.
     Idle(usize),
+    /// A phone that was asked to call somebody tells how that goes.
+    Notify {
+        phone: usize,
+        status: u32,
+    },
     /// The application hangs up.
     Command(Command),
     /// An edge dies, and later the shell learns of it.
@@ -116,7 +123,7 @@ pub struct World {
     pub count: u64,
     pub due: Option<u64>,
     pub adapted: u32,
-    pub last_arrival: [u64; 2],
+    pub last_arrival: BTreeMap<usize, u64>,
     /// How often the call was committed.
     pub commits: u32,
     /// What comes after which commit.
@@ -180,7 +187,7 @@ impl World {
             count: 0,
             due: None,
             adapted: 0,
-            last_arrival: [0; 2],
+            last_arrival: BTreeMap::new(),
             commits: 0,
             interruption,
             dead_until: 0,
@@ -199,7 +206,24 @@ impl World {
             world.at(hold, Todo::Command(Command::Hold { leg_id: None }));
             world.at(resume, Todo::Command(Command::Unhold { leg_id: None }));
         }
+        world.lead_parties(seed);
         world
+    }
+
+    /// The application leads parties elsewhere, in some of the runs. By chances of its own, so that what happens before stays what it
+    /// was.
+    fn lead_parties(&mut self, seed: u64) {
+        let mut chance = Chance(!seed);
+        if !chance.percent(80) {
+            return;
+        }
+        for _ in 0..2 + chance.below(5) {
+            let at = 3_000 + chance.below(40_000);
+            let leg_id = super::edge::letter(chance.below(3) as usize);
+            let target = Target::Party(Party { uri: "sip:carol@example.com".into(), ..Party::default() });
+            let method = if chance.percent(60) { Method::Reinvite } else { Method::Auto };
+            self.at(at, Todo::Command(Command::Transfer { leg_id, target, method }));
+        }
     }
 
     /// Lets everything happen.
@@ -245,6 +269,7 @@ impl World {
             }
             Todo::Answer { transaction, status, body } => self.answered(&transaction, status, body.as_ref()),
             Todo::Idle(phone) => self.idle(phone),
+            Todo::Notify { phone, status } => self.notify(phone, status),
             Todo::Command(command) => {
                 let event = Event::Command(command.clone());
                 match step(&self.call, &event, self.moment(), &self.context) {
@@ -252,7 +277,7 @@ impl World {
                         self.log(format!("API {command:?}"));
                         self.commit(taken);
                     }
-                    Err(StepError::WrongState(_) | StepError::Conflict) => {}
+                    Err(StepError::WrongState(_) | StepError::Conflict | StepError::UnknownLeg(_)) => {}
                     Err(other) => panic!("{command:?}: {other}"),
                 }
             }

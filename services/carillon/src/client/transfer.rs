@@ -1,0 +1,64 @@
+//! `carillon transfer`: one rpc, and how it ends.
+
+use anyhow::bail;
+use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
+use cluster_api::callcontrol::v1::transfer_target::Target;
+use cluster_api::callcontrol::v1::{
+    CallEvent, TransferRequest, TransferTarget, WatchCallsRequest, call_event, transfer_request,
+};
+
+use super::call_view::{event_json, event_line};
+use super::connect::connect;
+use super::refusal::Refusal;
+use crate::cli::{TransferArgs, TransferMethod};
+use crate::out::say;
+
+impl From<TransferMethod> for transfer_request::Method {
+    fn from(method: TransferMethod) -> Self {
+        match method {
+            TransferMethod::Auto => Self::Auto,
+            TransferMethod::Refer => Self::Refer,
+            TransferMethod::Reinvite => Self::Reinvite,
+        }
+    }
+}
+
+/// Leads the party of a leg elsewhere and waits for the end of that.
+///
+/// # Errors
+/// A refused rpc, or a transfer that failed.
+pub async fn transfer(args: TransferArgs) -> anyhow::Result<()> {
+    let mut client = CallControlClient::new(connect(&args.api).await?);
+    // From the present on: earlier transfers of the call are not this one
+    let request = WatchCallsRequest { call_id: Some(args.call_id.clone()), ..WatchCallsRequest::default() };
+    let mut events = client.watch_calls(request).await.map_err(Refusal)?.into_inner();
+    let is_uri = ["sip:", "sips:", "tel:"].iter().any(|scheme| args.target.starts_with(scheme));
+    let target = if is_uri { Target::Uri(args.target) } else { Target::CallId(args.target) };
+    let request = TransferRequest {
+        request_id: uuid::Uuid::new_v4().to_string(),
+        call_id: args.call_id,
+        leg_id: args.leg,
+        target: Some(TransferTarget { target: Some(target) }),
+        method: transfer_request::Method::from(args.method).into(),
+    };
+    client.transfer(request).await.map_err(Refusal)?;
+    while let Some(event) = events.message().await.map_err(Refusal)? {
+        match event.r#type() {
+            call_event::Type::TransferSucceeded => return show(&event, args.api.json),
+            call_event::Type::TransferFailed => {
+                show(&event, args.api.json)?;
+                bail!("the transfer failed; the call is as it was, unless it ended");
+            }
+            _ => {}
+        }
+    }
+    bail!("the call ended before the transfer did")
+}
+
+fn show(event: &CallEvent, json: bool) -> anyhow::Result<()> {
+    match json {
+        true => say!("{}", event_json(event))?,
+        false => say!("{}", event_line(event))?,
+    }
+    Ok(())
+}
