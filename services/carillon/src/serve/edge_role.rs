@@ -76,6 +76,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     config.flow_timer = settings.edge.flow_timer;
     config.avoid_failed = settings.edge.avoid_failed;
     config.dialog_lifetime = settings.edge.dialog_lifetime;
+    config.scanners = settings.edge.scanners.clone();
     config.wake_timeout = settings.push.hold;
     config.limits = edge::Limits {
         forks: settings.limits.forks,

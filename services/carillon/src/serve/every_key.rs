@@ -61,6 +61,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
         "sip.advertise_tls" | "sip.advertise_ws" | "sip.advertise_wss" => "sip.example",
         "sip.origins" => return vec!["https://phone.example"].into(),
         "edge.trusted_domains" => return vec!["peer.example"].into(),
+        "edge.scanners" => return vec!["scanner"].into(),
         "edge.local_nets" | "edge.trusted" | "edge.danger_reach" => return vec!["192.0.2.0/24"].into(),
         "dns.servers" => return vec!["192.0.2.53"].into(),
         "registrar.algorithms" => return vec!["MD5"].into(),

@@ -52,6 +52,7 @@ fn kind(path: &str, default: Option<&Value>) -> String {
         "peers" => "a list of the other services, as [\"registrar=http://registrar.example:50051\"]",
         "push.providers" => "a list of push services as phones name them, as [\"apns\", \"fcm\"]",
         "dns.servers" => "a list of name servers, as [\"192.0.2.53\", \"[2001:db8::53]:53\"]",
+        "edge.scanners" => "a list of beginnings of User-Agents, as [\"friendly-scanner\", \"sipcli\"]",
         "edge.trusted" | "edge.local_nets" | "edge.danger_reach" => "a list of networks, as [\"10.0.0.0/8\"]",
         _ => match (names(path), default) {
             (Some(names), _) => return names.join(" or "),

@@ -181,6 +181,8 @@ pub struct Edge {
     /// MESSAGE); later its sender is asked who it is.
     #[serde(with = "humantime_serde")]
     pub dialog_lifetime: Duration,
+    /// User-Agents that are not answered at all, by their beginning in any case; those of scanners.
+    pub scanners: Vec<String>,
     /// Networks (CIDR) that see the inside address.
     pub local_nets: Vec<String>,
     /// Networks (CIDR) whose peers are not challenged.
@@ -349,6 +351,7 @@ impl Default for Edge {
             flow_timer: own.flow_timer,
             avoid_failed: own.avoid_failed,
             dialog_lifetime: own.dialog_lifetime,
+            scanners: own.scanners,
             local_nets,
             trusted,
             trusted_domains: Vec::new(),
