@@ -24,6 +24,7 @@ use self::stream::{Pump, Scope};
 use crate::refusal;
 use crate::repository::{Filter, Known};
 use crate::runner::Runner;
+use crate::violations::Violations;
 
 /// Events between the pump of a stream and its connection: enough to fill a few frames.
 const WINDOW: usize = 64;
@@ -64,6 +65,11 @@ impl Watches {
     ) -> Result<impl Stream<Item = Result<wire::CallEvent, Status>> + Send + use<>, Status> {
         let filter = Filter::new(request.filter)?;
         let call_id = request.call_id.filter(|call_id| !call_id.is_empty());
+        if let Some(call_id) = &call_id {
+            let mut violations = Violations::default();
+            violations.call_id(call_id);
+            violations.check()?;
+        }
         let from_beginning = call_id.is_some() && request.after_cursor.as_deref() == Some("");
         let mut place = match request.after_cursor.filter(|cursor| !cursor.is_empty()) {
             None => None,

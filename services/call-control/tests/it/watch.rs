@@ -231,6 +231,20 @@ async fn a_cursor_that_no_stream_gave_out_is_refused() {
     }
 }
 
+/// T19: what can be the id of no call is a wrong field here as in every other rpc, not a call that is unknown.
+#[tokio::test(start_paused = true)]
+async fn a_call_id_that_is_none_is_refused_as_a_field() {
+    let (replica, _world) = single();
+    for call_id in ["a\r\nb", "a\0", &"x".repeat(65)] {
+        let watched = cc::WatchCallsRequest { call_id: Some(call_id.to_owned()), ..all() };
+        let refused = [replica.watch(watched).await.err(), replica.get(call_id).await.err()];
+        for status in refused {
+            let status = status.expect("refused");
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "BAD_FIELD"));
+        }
+    }
+}
+
 /// TPC-15: whoever asks late, asks another replica, or asks after the end, sees every event of the call.
 #[tokio::test(start_paused = true)]
 async fn an_empty_cursor_means_from_the_beginning_of_the_call() {
