@@ -5,7 +5,7 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use cluster_api::convert::{Fault, FaultKind};
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::reason::Reason;
@@ -121,6 +121,8 @@ impl From<Fault> for Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
+        // What a field of the request names wrongly is wrong in the request, although the same reason may be that of an rpc about it.
+        let code = if refusal.violations.is_empty() { refusal.reason.code() } else { Code::InvalidArgument };
         let mut details = ErrorDetails::new();
         details.set_error_info(refusal.reason.name(), ERROR_DOMAIN, refusal.facts);
         for (field, expected) in refusal.violations {
@@ -129,15 +131,21 @@ impl From<Refusal> for Status {
         if refusal.retry_after.is_some() {
             details.set_retry_info(refusal.retry_after);
         }
-        Status::with_error_details(refusal.reason.code(), refusal.message, details)
+        Status::with_error_details(code, refusal.message, details)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
-
     use super::*;
+
+    #[test]
+    fn what_a_field_names_wrongly_is_a_wrong_argument() {
+        let named = Status::from(Refusal::field(Reason::TrunkNotFound, "to.trunk", "there is no trunk"));
+        assert_eq!(named.code(), Code::InvalidArgument);
+        assert_eq!(Refusal::read(&named).expect("ours").reason(), Reason::TrunkNotFound);
+        assert_eq!(Status::from(Refusal::new(Reason::TrunkNotFound, "gone")).code(), Code::NotFound);
+    }
 
     #[test]
     fn a_refusal_arrives_as_it_was_made() {

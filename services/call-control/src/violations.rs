@@ -131,6 +131,9 @@ impl Violations {
 /// What was expected instead.
 fn check_uri(uri: &str) -> Result<(), String> {
     const EXPECTED: &str = "a sip, sips or tel URI, for example sip:alice@example.com";
+    if uri.is_empty() {
+        return Err(format!("{EXPECTED}; it is empty"));
+    }
     if uri.len() > MAX_URI {
         return Err(format!("at most {MAX_URI} characters"));
     }

@@ -1287,7 +1287,7 @@ pub mod call_control_client {
         /// Click-to-dial: rings `from`, then `to`, and connects them (RFC 3725). Returns once the call is committed, before anything
         /// rings. A cancelled rpc does not cancel the call.
         /// Errors: INVALID_ARGUMENT BAD_URI, BAD_HEADER, FLOW_NOT_OFFERED (Flow II); ALREADY_EXISTS REQUEST_ID_REUSED;
-        /// NOT_FOUND TRUNK_NOT_FOUND; RESOURCE_EXHAUSTED ORIGINATION_LIMIT; UNAVAILABLE DRAINING.
+        /// INVALID_ARGUMENT TRUNK_NOT_FOUND; RESOURCE_EXHAUSTED ORIGINATION_LIMIT; UNAVAILABLE DRAINING.
         pub async fn dial(
             &mut self,
             request: impl tonic::IntoRequest<super::DialRequest>,
@@ -1797,7 +1797,7 @@ pub mod call_control_server {
         /// Click-to-dial: rings `from`, then `to`, and connects them (RFC 3725). Returns once the call is committed, before anything
         /// rings. A cancelled rpc does not cancel the call.
         /// Errors: INVALID_ARGUMENT BAD_URI, BAD_HEADER, FLOW_NOT_OFFERED (Flow II); ALREADY_EXISTS REQUEST_ID_REUSED;
-        /// NOT_FOUND TRUNK_NOT_FOUND; RESOURCE_EXHAUSTED ORIGINATION_LIMIT; UNAVAILABLE DRAINING.
+        /// INVALID_ARGUMENT TRUNK_NOT_FOUND; RESOURCE_EXHAUSTED ORIGINATION_LIMIT; UNAVAILABLE DRAINING.
         async fn dial(
             &self,
             request: tonic::Request<super::DialRequest>,

@@ -66,7 +66,7 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
 
 fn party(violations: &mut Violations, field: &str, party: Option<wire::Party>) -> Party {
     let Some(party) = party else {
-        violations.add(Reason::BadUri, field, "a party");
+        violations.add(Reason::BadUri, field, "a party, with at least a uri such as sip:alice@example.com");
         return Party::default();
     };
     violations.uri(&format!("{field}.uri"), &party.uri);

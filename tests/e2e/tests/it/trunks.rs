@@ -150,7 +150,7 @@ async fn a_trunk_that_is_not_in_use_is_no_way_to_dial() {
             ..DialRequest::default()
         };
         let refused = client.dial(request).await.expect_err(told);
-        assert_eq!((refused.code(), refused.message()), (Code::NotFound, told));
+        assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, told));
         let reason = refused.get_details_error_info().expect("a reason");
         assert_eq!(reason.reason, "TRUNK_NOT_FOUND");
     }
