@@ -104,9 +104,11 @@ link! {
 }
 
 link! {
-    /// What an edge tells call-control about the calls that it proxies.
+    /// What an edge tells call-control about the calls that it proxies, and what who counts calls asks it.
     ProxiedCallsLink, "call-control",
     callcontrol::proxied_calls_server::ProxiedCalls, proxied_calls_client::ProxiedCallsClient,
+    /// Says of calls whether they go on.
+    check_calls(CheckCallsRequest) -> CheckCallsResponse, Idempotent;
 }
 
 impl ProxiedCallsLink {

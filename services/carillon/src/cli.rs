@@ -4,8 +4,8 @@
 
 pub mod message;
 pub mod mwi;
-pub mod presence;
 pub mod policies;
+pub mod presence;
 pub mod trunk;
 
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ use cluster_api::callcontrol::v1::CallFilter;
 
 use self::message::MessageCommand;
 use self::mwi::MwiCommand;
-use self::presence::PresenceCommand;
 pub use self::policies::Policies;
+use self::presence::PresenceCommand;
 use self::trunk::TrunkCommand;
 
 /// SIP signaling that business applications control by gRPC.
@@ -232,7 +232,7 @@ pub struct AccountAddArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
     .args(["password", "display_name", "disabled", "anchor"])
-    .args(["redirect_only", "allowed_callers", "allowed_from", "registrars", "max_bindings"]))]
+    .args(["redirect_only", "allowed_callers", "allowed_from", "registrars", "max_bindings", "max_calls"]))]
 pub struct AccountSetArgs {
     /// Address of record
     pub aor: String,

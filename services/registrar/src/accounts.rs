@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     Auth, Registrar, Shared,
     aors::{ACCOUNT_INDEX, Change, Draft, note, time},
+    call_slots::MOST_CALLS,
     callers,
     domains::{user_aor, user_part},
     listing::{Page, page},
@@ -225,9 +226,17 @@ impl Shared {
         if is_named("allowed_callers") {
             known.allowed_callers = patterns(&given.allowed_callers)?;
         }
-        if is_named("max_calls") && given.max_calls != 0 {
-            let expected = "0: this version does not count the calls of an account";
-            return Err(Refusal::not_implemented("A most of calls").violation("account.max_calls", expected));
+        if is_named("max_calls") {
+            if given.max_calls > MOST_CALLS {
+                let expected = format!("at most {MOST_CALLS}");
+                return Err(Refusal::field(Reason::BadField, "account.max_calls", expected));
+            }
+            if given.max_calls > 0 && !self.counts_calls() {
+                let expected = "0: this registrar does not know where call-control is (peers)";
+                let refusal = Refusal::not_implemented("A limit of calls without call-control");
+                return Err(refusal.violation("account.max_calls", expected));
+            }
+            known.max_calls = given.max_calls;
         }
         Ok(known)
     }
@@ -274,7 +283,7 @@ fn show(aor: &str, account: &AccountRecord) -> Account {
         update_time: Some(timestamp(time(account.update_ms))),
         etag: account.revision.to_string(),
         allowed_callers: account.allowed_callers.clone(),
-        max_calls: 0,
+        max_calls: account.max_calls,
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn add_conditional(groups: &mut Vec<Group>, rules: &ForwardingRecord,
             contacts.ring_time = after.try_into().ok();
         }
     }
-    groups.extend(group("forward-busy", &rules.busy, is_secure));
+    groups.extend(busy(rules, is_secure));
     groups.extend(no_answer);
     groups.extend(group("forward-unreachable", &rules.unreachable, is_secure));
 }
@@ -32,6 +32,11 @@ pub(crate) fn add_conditional(groups: &mut Vec<Group>, rules: &ForwardingRecord,
 /// The group of the rule for every call, if there is one.
 pub(crate) fn unconditional(rules: &ForwardingRecord, is_secure: bool) -> Option<Group> {
     group("forward-unconditional", &rules.unconditional, is_secure)
+}
+
+/// The group of the rule for a callee who is busy, if there is one.
+pub(crate) fn busy(rules: &ForwardingRecord, is_secure: bool) -> Option<Group> {
+    group("forward-busy", &rules.busy, is_secure)
 }
 
 fn group(cause: &str, uri: &str, is_secure: bool) -> Option<Group> {

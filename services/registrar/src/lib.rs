@@ -15,6 +15,7 @@ mod answer;
 mod aors;
 mod auth;
 mod bindings;
+mod call_slots;
 mod callers;
 mod config;
 mod domains;
@@ -99,6 +100,7 @@ pub(crate) struct Shared {
     aors: Aors,
     trunks: Trunks,
     pushes: Pushes,
+    calls: call_slots::Calls,
     secrets: SecretStore,
     entropy: Arc<dyn Entropy>,
     metrics: Metrics,
@@ -150,6 +152,7 @@ impl Registrar {
                 config.pushes_queued,
                 meters.clone(),
             ),
+            calls: call_slots::Calls::new(),
             secrets: SecretStore::new(store, entropy.clone(), Partition::new("cluster", 0)),
             entropy,
             metrics,

@@ -24,6 +24,8 @@ pub(crate) struct Meters {
     pub trunk_challenges: Counters,
     /// Attempts to register at trunks, by status.
     pub trunk_registers: Counters,
+    /// Calls of accounts with a limit: who was turned away, and how many were dropped from the lists because they were over.
+    pub call_slots: Counters,
     /// Pushes, by what became of them.
     pub pushes: Counters,
     /// OPTIONS to peers of trunks, by what came back.
@@ -62,6 +64,11 @@ impl Meters {
             trunk_probes: metrics.counters(
                 "registrar_trunk_probes_total",
                 "OPTIONS to peers of trunks, by what came back",
+                &["outcome"],
+            ),
+            call_slots: metrics.counters(
+                "registrar_call_limits_total",
+                "Calls at the limit of their caller or callee, calls freed there, and questions unanswered",
                 &["outcome"],
             ),
             pushes: metrics.counters(

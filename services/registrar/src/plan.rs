@@ -8,7 +8,7 @@ use crate::{
     answer::header,
     aors::time,
     callers::is_allowed,
-    forwards::{MOST_FORWARDS, add_conditional, unconditional},
+    forwards::{MOST_FORWARDS, add_conditional, busy, unconditional},
     preferences::{Order, Preferences},
     record::{AorRecord, BindingRecord, ForwardingRecord, NEVER_MS},
 };
@@ -22,7 +22,10 @@ pub(crate) struct Callee {
     pub is_anchored: bool,
     /// Whether the caller is none of those who may reach the account.
     pub is_caller_refused: bool,
-    is_redirecting: bool,
+    /// Most calls at a time; 0 for any number.
+    pub max_calls: u32,
+    /// Whether who calls it is told its contacts, and nothing is forwarded.
+    pub is_redirecting: bool,
     /// Whether a sips request found contacts, and none of them is sips.
     is_insecure: bool,
     /// Targets in groups of falling q.
@@ -112,6 +115,7 @@ impl Callee {
                 let allowed = account.map(|account| &account.allowed_callers[..]).unwrap_or_default();
                 !allowed.is_empty() && !is_allowed(allowed, caller)
             }),
+            max_calls: account.map_or(0, |account| account.max_calls),
             is_redirecting: account.is_some_and(|account| account.redirect_only)
                 || preferences.disposition.redirect,
             forwarding: account.filter(|_| instance.is_none()).and_then(|account| account.forwarding.clone()),
@@ -189,6 +193,16 @@ pub(crate) fn callee_plan(callee: &Callee, asking: Asking) -> Plan {
         true => refuse(480, ""),
         false => Plan::Fork(Fork { groups, recurse }),
     }
+}
+
+/// What a call finds that is one too many: its callee is busy, also for the rule about that. RFC 3261 21.4.24, RFC 5359 2.8
+pub(crate) fn at_limit(callee: &Callee, forwards: u32, recurse: bool) -> Plan {
+    let rules = callee.forwarding.as_ref().filter(|_| forwards < MOST_FORWARDS);
+    if let Some(group) = rules.and_then(|rules| busy(rules, callee.is_secure)) {
+        return Plan::Fork(Fork { groups: vec![group], recurse });
+    }
+    let warning = "399 carillon \"The account has as many calls as it may\"".to_owned();
+    Plan::Refuse(Refuse { status: 486, headers: vec![header("Warning", warning)], ..Refuse::default() })
 }
 
 /// The answer to a caller whom the account does not want: final everywhere, and with the reason. RFC 3261 21.6.2, RFC 3326

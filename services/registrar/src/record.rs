@@ -91,6 +91,9 @@ pub(crate) struct AccountRecord {
     /// Patterns of callers; empty for everybody.
     #[prost(string, repeated, tag = "13")]
     pub allowed_callers: Vec<String>,
+    /// Most calls at a time; 0 for any number.
+    #[prost(uint32, tag = "14")]
+    pub max_calls: u32,
 }
 
 /// Where the calls of an account go; targets that are empty are not set.

@@ -12,6 +12,7 @@ use crate::{
     answer::header,
     aors::{Change, ChangeError},
     auth::{Demand, Proof},
+    call_slots::Limited,
     config::Auth,
     domains::{Domain, user_aor},
     plan::{Asking, Callee, Device, Looking, callee_plan, refuse, unwanted},
@@ -33,6 +34,8 @@ struct Caller {
     is_anchored: bool,
     /// Whether requests may leave to other domains.
     may_leave: bool,
+    /// Most calls that it may have at a time; 0 for any number.
+    max_calls: u32,
 }
 
 impl Shared {
@@ -44,7 +47,7 @@ impl Shared {
             let seconds = 1 + self.authority.entropy.below(10);
             let headers = vec![header("Retry-After", seconds.to_string())];
             let refusal = Refuse { status: 503, headers, ..Refuse::default() };
-            RouteResponse { plan: Some(Plan::Refuse(refusal)), identity: String::new() }
+            RouteResponse { plan: Some(Plan::Refuse(refusal)), ..RouteResponse::default() }
         });
         self.meters.routed(response.plan.as_ref());
         response
@@ -68,7 +71,7 @@ impl Shared {
         trunks: &Table,
         is_to_contact: bool,
     ) -> Result<RouteResponse, ChangeError> {
-        let stop = |plan| Ok(RouteResponse { plan: Some(plan), identity: String::new() });
+        let stop = |plan| Ok(RouteResponse { plan: Some(plan), ..RouteResponse::default() });
         let Ok(target) = Uri::parse(request.request_uri.as_bytes()) else {
             return stop(refuse(400, "Bad Request-URI"));
         };
@@ -101,7 +104,8 @@ impl Shared {
             Ok(caller) => caller,
             Err(refusal) => return stop(refusal),
         };
-        let plan = match callee? {
+        let callee = callee?;
+        let plan = match &callee {
             // whether one peer answers is asked of that one
             _ if is_probe(request) => Plan::Relay(Relay {}),
             // RFC 3261 16.5 leaves it to us: who names a trunk wants that one, also where the name is a user's
@@ -114,7 +118,7 @@ impl Shared {
             }
             Some(callee) => {
                 let recurse = self.config.recurse && !preferences.disposition.no_recurse;
-                self.plan_for_own(request, &target, &callee, caller.is_anchored, recurse)
+                self.plan_for_own(request, &target, callee, caller.is_anchored, recurse)
             }
             None => match self.domains.of(&target) {
                 Some(_) => self.plan_for_domain(request),
@@ -131,7 +135,10 @@ impl Shared {
         let leaves = matches!(plan, Plan::Fork(_) | Plan::Relay(_));
         let is_handed = leaves && caller.is_anchored && is_new_call(request);
         let plan = if is_handed { Plan::CallControl(HandToCallControl {}) } else { plan };
-        Ok(RouteResponse { plan: Some(plan), identity: caller.identity })
+        let calling = Limited { aor: &caller.identity, most: caller.max_calls };
+        let called = callee_aor.as_ref().zip(callee.as_ref()).map(|((aor, _), callee)| (&**aor, callee));
+        let (plan, call_id) = self.within_limits(request, plan, calling, called).await?;
+        Ok(RouteResponse { plan: Some(plan), identity: caller.identity, call_id })
     }
 
     /// Whether the sender may send this at all, and as whom.
@@ -207,7 +214,8 @@ impl Shared {
                     Err(refuse(403, "Not Your Address"))
                 } else {
                     let is_anchored = account.anchor || self.is_anchored_by_domain(&claim.aor);
-                    Ok(Caller { identity: claim.aor.clone(), is_anchored, may_leave: true })
+                    let (identity, max_calls) = (claim.aor.clone(), account.max_calls);
+                    Ok(Caller { identity, is_anchored, may_leave: true, max_calls })
                 })
             })
             .await
@@ -282,7 +290,9 @@ impl Shared {
         if callee.is_caller_refused {
             return unwanted();
         }
-        if is_new_call(request) && !callee.is_disabled && (is_anchored || callee.is_anchored) {
+        // who is only told contacts is told them by us, before anybody is called
+        let is_taken = !callee.is_disabled && !callee.is_redirecting;
+        if is_new_call(request) && is_taken && (is_anchored || callee.is_anchored) {
             return Plan::CallControl(HandToCallControl {});
         }
         let is_new = !request.internal && !request.in_dialog;

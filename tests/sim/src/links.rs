@@ -9,7 +9,9 @@ use call_control::Service;
 use call_control::edges::{EdgeLife, EdgeView, Edges, LinkedEdges};
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
-use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, ReportRequest, ReportResponse};
+use cluster_api::callcontrol::v1::{
+    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, ReportRequest, ReportResponse,
+};
 use cluster_api::edge::v1::carry_request::What;
 use cluster_api::edge::v1::legs_server::Legs;
 use cluster_api::edge::v1::requests_server::Requests;

@@ -3528,6 +3528,66 @@ pub mod leg_events_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks about calls.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckCallsRequest {
+    /// Carillon's ids of the calls, at most 1000.
+    #[prost(string, repeated, tag = "1")]
+    pub call_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How the calls stand.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckCallsResponse {
+    /// In the order of call_ids.
+    #[prost(enumeration = "check_calls_response::Standing", repeated, tag = "1")]
+    pub standings: ::prost::alloc::vec::Vec<i32>,
+}
+/// Nested message and enum types in `CheckCallsResponse`.
+pub mod check_calls_response {
+    /// What is known of a call.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Standing {
+        /// Nothing: it was not reported yet, or it ended longer ago than is remembered.
+        Unspecified = 0,
+        /// It goes on.
+        Live = 1,
+        /// It is over.
+        Ended = 2,
+    }
+    impl Standing {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STANDING_UNSPECIFIED",
+                Self::Live => "LIVE",
+                Self::Ended => "ENDED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STANDING_UNSPECIFIED" => Some(Self::Unspecified),
+                "LIVE" => Some(Self::Live),
+                "ENDED" => Some(Self::Ended),
+                _ => None,
+            }
+        }
+    }
+}
 /// What happened to calls on one edge.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportRequest {
@@ -3779,6 +3839,33 @@ pub mod proxied_calls_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Says of calls, proxied or not, whether they go on.
+        pub async fn check_calls(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckCallsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckCallsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.callcontrol.v1.ProxiedCalls/CheckCalls",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("carillon.callcontrol.v1.ProxiedCalls", "CheckCalls"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3799,6 +3886,14 @@ pub mod proxied_calls_server {
             &self,
             request: tonic::Request<super::ReportRequest>,
         ) -> std::result::Result<tonic::Response<super::ReportResponse>, tonic::Status>;
+        /// Says of calls, proxied or not, whether they go on.
+        async fn check_calls(
+            &self,
+            request: tonic::Request<super::CheckCallsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckCallsResponse>,
+            tonic::Status,
+        >;
     }
     /// Any call-control replica takes any report. Off the hot path: no call waits for it.
     #[derive(Debug)]
@@ -3907,6 +4002,51 @@ pub mod proxied_calls_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.callcontrol.v1.ProxiedCalls/CheckCalls" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckCallsSvc<T: ProxiedCalls>(pub Arc<T>);
+                    impl<
+                        T: ProxiedCalls,
+                    > tonic::server::UnaryService<super::CheckCallsRequest>
+                    for CheckCallsSvc<T> {
+                        type Response = super::CheckCallsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckCallsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProxiedCalls>::check_calls(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckCallsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -46,7 +46,9 @@ pub struct Account {
     /// Calls that Carillon is asked for by gRPC are not asked about, unless they were forwarded here.
     #[prost(string, repeated, tag = "13")]
     pub allowed_callers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Most calls at a time, 0 means any number. Refused with UNIMPLEMENTED by versions that do not count calls, as this one.
+    /// Most calls at a time, made and received together, 0 means any number; at most 1000. A call counts while it is set up too. At the limit
+    /// who calls the account gets 486 (or is forwarded as when it is busy), and a call of its own 503. Refused with UNIMPLEMENTED by a registrar
+    /// that cannot ask call-control which calls are over, and by versions that do not count calls.
     #[prost(uint32, tag = "14")]
     pub max_calls: u32,
 }
@@ -2216,6 +2218,9 @@ pub struct RouteRequest {
     /// How often the call was forwarded before it came here.
     #[prost(uint32, tag = "15")]
     pub forwards: u32,
+    /// Carillon's id of the call that the request is for; empty for no call, and from edges that do not say. Calls are counted by it.
+    #[prost(string, tag = "16")]
+    pub call_id: ::prost::alloc::string::String,
 }
 /// What the edge does with the request.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2223,6 +2228,9 @@ pub struct RouteResponse {
     /// Address of record that was authenticated; empty for unauthenticated or internal requests.
     #[prost(string, tag = "15")]
     pub identity: ::prost::alloc::string::String,
+    /// With HandToCallControl: the id that the call is counted by and has to get; empty leaves it to the edge.
+    #[prost(string, tag = "16")]
+    pub call_id: ::prost::alloc::string::String,
     /// Exactly one decision.
     #[prost(oneof = "route_response::Plan", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub plan: ::core::option::Option<route_response::Plan>,

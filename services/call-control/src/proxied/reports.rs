@@ -17,11 +17,14 @@ use crate::repository::{CALLS_AT_ONCE, Known, Loaded, ProxiedChange, Repository}
 use crate::runner::{ApplyError, Runner};
 
 use super::call::ProxiedCall;
+use super::check::check;
 use super::fold::{Reporter, fold};
 use super::story::Teller;
 
 /// Events of one report at most.
 const MAX_EVENTS: usize = 1000;
+/// Calls of one question at most.
+const MAX_CALLS: usize = 1000;
 /// Commits of one report that are under way at a time.
 const AT_A_TIME: usize = 32;
 
@@ -159,6 +162,19 @@ impl ProxiedCalls for Reports {
             Some(error) => Err(refusal::of(error)),
             None => Ok(Response::new(wire::ReportResponse {})),
         }
+    }
+
+    async fn check_calls(
+        &self,
+        request: Request<wire::CheckCallsRequest>,
+    ) -> Result<Response<wire::CheckCallsResponse>, Status> {
+        let wire::CheckCallsRequest { call_ids } = request.into_inner();
+        if call_ids.len() > MAX_CALLS || call_ids.iter().any(|id| id.is_empty() || id.len() > 128) {
+            return Err(Status::invalid_argument("expected at most 1000 ids of calls"));
+        }
+        let standings = check(&self.runner.repository, &call_ids).await.map_err(ApplyError::from);
+        let standings = standings.map_err(|error| refusal::of(&error))?.into_iter().map(i32::from).collect();
+        Ok(Response::new(wire::CheckCallsResponse { standings }))
     }
 }
 

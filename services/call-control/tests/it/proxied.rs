@@ -256,3 +256,26 @@ async fn a_ringing_call_ends_with_its_edge_and_an_answered_one_goes_on() {
     assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (cc::outcome::Kind::Failed, "carillon"));
     assert_eq!(replica.get("talks").await.expect("known").state(), State::Answered);
 }
+
+/// Who counts calls learns which go on: those of phones and those of ours alike.
+#[tokio::test(start_paused = true)]
+async fn calls_that_go_on_are_told_from_those_that_are_over() {
+    use cc::check_calls_response::Standing;
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let first = replica(store.clone(), &world, Config::default());
+    let second = replica(store, &world, Config::default());
+    report(&first, answered("p1")).await;
+    report(&first, vec![event(1, "p2", Type::Started), event(2, "p2", Type::Ended)]).await;
+    let ids: Vec<String> = (0..60).map(|number| format!("r{number}")).collect();
+    report(&first, ids.iter().map(|id| event(1, id, Type::Started)).collect()).await;
+    let check = |call_ids: Vec<String>| {
+        second.service.proxied_calls.check_calls(Request::new(cc::CheckCallsRequest { call_ids }))
+    };
+    let asked = ["p2", "unheard of", "p1"].into_iter().map(str::to_owned).chain(ids).collect();
+    let standings = check(asked).await.expect("the store is there").into_inner().standings;
+    let expected = [Standing::Ended, Standing::Unspecified, Standing::Live].map(i32::from);
+    assert_eq!(standings[..3], expected);
+    assert!(standings.len() == 63 && standings[3..].iter().all(|one| *one == i32::from(Standing::Live)));
+    let refused = check(vec!["x".to_owned(); 1001]).await.expect_err("too many");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}

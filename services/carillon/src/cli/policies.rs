@@ -20,4 +20,7 @@ pub struct Policies {
     /// Most phones registered at a time; 0 means the server's number
     #[arg(long, value_name = "N")]
     pub max_bindings: Option<u32>,
+    /// Most calls at a time, made and received together; 0 means any number
+    #[arg(long, value_name = "N")]
+    pub max_calls: Option<u32>,
 }

@@ -83,7 +83,8 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
 
 /// Puts the policies that are named into an account; returns their names.
 fn set_policies(account: &mut Account, policies: Policies) -> Vec<String> {
-    let Policies { redirect_only, allowed_callers, allowed_from, registrars, max_bindings } = policies;
+    let Policies { redirect_only, allowed_callers, allowed_from, registrars, max_bindings, max_calls } =
+        policies;
     let mut named = Vec::new();
     if let Some(redirect_only) = redirect_only {
         account.redirect_only = redirect_only;
@@ -92,6 +93,10 @@ fn set_policies(account: &mut Account, policies: Policies) -> Vec<String> {
     if let Some(most) = max_bindings {
         account.max_bindings = most;
         named.push("max_bindings".to_owned());
+    }
+    if let Some(most) = max_calls {
+        account.max_calls = most;
+        named.push("max_calls".to_owned());
     }
     let lists = [
         ("allowed_callers", allowed_callers, &mut account.allowed_callers),
@@ -111,13 +116,14 @@ fn set_policies(account: &mut Account, policies: Policies) -> Vec<String> {
 /// What is not usual about an account, in a few words.
 fn policies(account: &Account) -> String {
     let counted = |list: &[String], what: &str| (!list.is_empty()).then(|| format!("{} {what}", list.len()));
-    let most = (account.max_bindings != 0).then(|| format!("{} phones", account.max_bindings));
+    let most = |most: u32, what: &str| (most != 0).then(|| format!("{most} {what}"));
     let found = [
         account.redirect_only.then(|| "redirects".to_owned()),
         counted(&account.allowed_callers, "callers"),
         counted(&account.allowed_from, "names"),
         counted(&account.registrars, "registrars"),
-        most,
+        most(account.max_bindings, "phones"),
+        most(account.max_calls, "calls"),
     ];
     found.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -158,6 +164,7 @@ fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
                 "allowed_from": a.allowed_from,
                 "registrars": a.registrars,
                 "max_bindings": a.max_bindings,
+                "max_calls": a.max_calls,
             });
             say!("{line}")
         });

@@ -52,6 +52,9 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     let late = Arc::new(LateEdge::default());
     let location = parts.location_link(settings, registrar.as_ref())?;
     let calls = parts.call_control(settings, store.clone(), &joined, &late, location.clone())?;
+    if let Some(registrar) = registrar.as_ref().filter(|_| parts.knows(settings, Role::CallControl)) {
+        registrar.count_calls(parts.proxied_calls_link(settings, calls.as_ref())?);
+    }
     let presence = parts.presence(settings, store, &joined, &late, registrar.as_ref())?;
 
     let (mut listening, mut streams) = (Vec::new(), Vec::new());
@@ -322,6 +325,12 @@ impl Parts {
             Some(presence) => IntakeLink::Local(Arc::new(presence.clone())),
             None => IntakeLink::Remote(self.replicas(s, Role::Presence)?),
         })
+    }
+
+    /// Whether the role runs here, or it is said where it does.
+    fn knows(&self, settings: &Settings, role: Role) -> bool {
+        let peers = roles::peers(&settings.peers).unwrap_or_default();
+        self.roles.contains(&role) || peers.iter().any(|(of, _)| *of == role)
     }
 
     fn replicas(&self, settings: &Settings, role: Role) -> anyhow::Result<Replicas> {

@@ -108,7 +108,9 @@ impl Edge {
             Err(refusal) => return Err(Refused::new(request, refusal)),
         };
         let digest = RoutingDigest::of(&request);
-        self.forward(cx, Pending { key, request, arrived, digest, max_breadth, arrival: *arrival }, in_dialog)
+        let arrival = *arrival;
+        let pending = Pending { key, request, arrived, digest, max_breadth, arrival, seen: None };
+        self.forward(cx, pending, in_dialog)
     }
 
     /// What decides before the request is looked at closely.

@@ -19,6 +19,7 @@ use crate::forward::target::Target;
 use crate::forward::upstream::Upstream;
 use crate::reject::Reject;
 use crate::report::text;
+use crate::seen::Seen;
 
 /// A request that waits for a decision.
 pub(crate) struct Pending {
@@ -28,13 +29,19 @@ pub(crate) struct Pending {
     pub(crate) digest: RoutingDigest,
     pub(crate) max_breadth: u32,
     pub(crate) arrival: Arrival,
+    /// What it tells of its call.
+    pub(crate) seen: Option<Seen>,
 }
 
 impl Edge {
     /// Asks the registrar where the request goes.
-    pub(crate) fn decide(&mut self, cx: &mut Cx<'_>, pending: Pending) {
+    pub(crate) fn decide(&mut self, cx: &mut Cx<'_>, mut pending: Pending) {
         let uri = text(pending.arrived.request_uri(&pending.request));
-        let question = self.question(&pending.request, uri, Some(&pending.arrival));
+        let mut question = self.question(&pending.request, uri, Some(&pending.arrival));
+        if !question.in_dialog {
+            pending.seen = Seen::begins(&pending.request);
+            question.call_id = pending.seen.as_ref().map_or(String::new(), |seen| seen.call_id.to_string());
+        }
         let location = self.deps.location.clone();
         let (key, request) = (pending.key, pending.request.clone());
         let pending = Box::new(pending);
@@ -110,7 +117,9 @@ impl Edge {
             {
                 self.reject(cx, pending.key, &pending.request, &Reject::Merged);
             }
-            Plan::CallControl(api::HandToCallControl {}) => self.begin_call(cx, pending, response.identity),
+            Plan::CallControl(api::HandToCallControl {}) => {
+                self.begin_call(cx, pending, response.identity, response.call_id);
+            }
             Plan::Presence(api::HandToPresence {}) => self.hand_to_presence(cx, pending, response.identity),
         }
     }
@@ -120,7 +129,7 @@ impl Edge {
             return self.reject(cx, pending.key, &pending.request, &Reject::Full);
         }
         let caller = self.caller_side(cx, &pending);
-        let seen = if in_dialog(&pending.request) { None } else { self.seen_beginning(&pending.request) };
+        let seen = pending.seen.filter(|_| self.has_room_for_report());
         let upstream = Upstream::Server { key: pending.key, hop: pending.arrival.hop };
         let new = NewFork {
             upstream,
@@ -214,6 +223,7 @@ impl Edge {
         let mut question = self.question(&fork.request, uri, None);
         question.forwards += lineage::forwards(fork, branch);
         question.trunk = fork.upstream.trunk().to_owned();
+        question.call_id = fork.counted_as().to_owned();
         let location = self.deps.location.clone();
         let work = async move {
             let answer = location.route(question).await;
@@ -298,6 +308,7 @@ impl Edge {
             event: request.first(HeaderId::Event).map_or(String::new(), text),
             in_dialog: in_dialog(request),
             forwards: lineage::forwards_before(request),
+            call_id: String::new(),
         }
     }
 

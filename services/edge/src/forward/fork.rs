@@ -72,6 +72,15 @@ pub(crate) struct NewFork {
 }
 
 impl Fork {
+    /// The id of the call by which accounts count it; empty for what begins none, and for a call that nobody is told of.
+    pub(crate) fn counted_as(&self) -> &str {
+        match (&self.upstream, &self.seen) {
+            (Upstream::Leg(request), _) => &request.call_id,
+            (_, Some(seen)) => &seen.call_id,
+            (_, None) => "",
+        }
+    }
+
     /// Marks a decision as one about the call that the request is for.
     pub(crate) fn own(&self, decided: Decided) -> Decided {
         match &self.seen {

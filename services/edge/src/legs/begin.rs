@@ -1,7 +1,7 @@
 //! A request outside a dialog whose plan hands it to call-control: the first event of a call whose id is made here.
 //!
-//! The id is random: a repetition of the request is absorbed by its transaction, one that comes by another way is refused
-//! (`arrive/merged.rs`), and so each request that comes here begins one call.
+//! The id is random, or given by the registrar that counts the call: a repetition of the request is absorbed by its transaction, one
+//! that comes by another way is refused (`arrive/merged.rs`), and so each request that comes here begins one call.
 
 use std::sync::Arc;
 
@@ -21,8 +21,17 @@ const CALLER: &str = "a";
 
 impl Edge {
     /// Hands a new call to call-control, which answers it.
-    pub(crate) fn begin_call(&mut self, cx: &mut Cx<'_>, pending: Pending, identity: String) {
-        let call_id: Arc<str> = format!("in-{}", self.deps.entropy.token(12)).into();
+    pub(crate) fn begin_call(
+        &mut self,
+        cx: &mut Cx<'_>,
+        pending: Pending,
+        identity: String,
+        counted_as: String,
+    ) {
+        let call_id: Arc<str> = match counted_as.is_empty() {
+            true => format!("in-{}", self.deps.entropy.token(12)).into(),
+            false => counted_as.into(),
+        };
         let address = Address { call_id, leg_id: CALLER.into() };
         if pending.request.method() != sip_message::Method::Invite {
             // Only INVITE begins a call; other methods for a service of call-control are not known yet. UAC-01

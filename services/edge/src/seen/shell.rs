@@ -15,14 +15,13 @@ use crate::forward::fork::{Fork, ForkId};
 use crate::refusal::{bad_field, not_here};
 
 impl Edge {
-    /// What an INVITE tells; nothing while call-control is far behind, so that calls are told whole or not at all.
-    pub(crate) fn seen_beginning(&self, request: &Message) -> Option<Seen> {
-        let seen = Seen::begins(request)?;
-        if !self.seen.reports.has_room_for_calls() {
+    /// Whether a further call is told: not while call-control is far behind, so that calls are told whole or not at all.
+    pub(crate) fn has_room_for_report(&self) -> bool {
+        let has_room = self.seen.reports.has_room_for_calls();
+        if !has_room {
             self.meters.call_reports.with_label_values(&["call_left_out"]).inc();
-            return None;
         }
-        Some(seen)
+        has_room
     }
 
     /// The INVITE of a call is being forwarded.

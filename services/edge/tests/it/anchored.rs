@@ -55,6 +55,18 @@ async fn call_control_is_told_what_the_caller_asks() {
     assert!(received.source.is_some_and(|source| !source.trusted));
 }
 
+/// A call that the registrar counts has the id that it is counted by.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_counted_has_the_id_it_is_counted_by() {
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let (rig, wires) = Rig::on_wires(location.clone(), |_| {}).await;
+    *location.counted_as.lock().unwrap() = "in-counted".to_owned();
+    wires.invite("");
+    assert_eq!(begun(&rig).await.0, "in-counted");
+    let asked = location.routed.lock().unwrap()[0].call_id.clone();
+    assert!(asked.starts_with("px-"), "{asked}");
+}
+
 /// PRK-03: a reliable 1xx is repeated after T1, then after twice as long each time, for 64*T1; then call-control is told.
 #[tokio::test(start_paused = true)]
 async fn a_reliable_provisional_response_is_repeated() {

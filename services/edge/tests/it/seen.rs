@@ -43,7 +43,7 @@ async fn from_bob(bob: &Peer, alice: &Peer, method: &str, invite: &Message, more
 /// TMR-04: with the session interval that both agreed on.
 #[tokio::test]
 async fn a_call_is_told_from_its_invite_to_its_bye() {
-    let (rig, alice, bob, _) = two_phones().await;
+    let (rig, alice, bob, location) = two_phones().await;
     // What call-control did not confirm is told again.
     rig.calls.failing.store(2, Ordering::SeqCst);
     let invite = answer(&alice, &bob).await;
@@ -56,6 +56,8 @@ async fn a_call_is_told_from_its_invite_to_its_bye() {
     assert_eq!(kinds(&events), [Type::Started, Type::Ringing, Type::Answered, Type::Ended]);
     assert!(events.iter().all(|event| event.call_id == events[0].call_id && event.sip_call_id == "call-1"));
     assert!(events.is_sorted_by(|one, next| one.number < next.number));
+    let asked = location.routed.lock().unwrap()[0].call_id.clone();
+    assert_eq!(asked, events[0].call_id, "the registrar counts it by the same id");
     let start = &events[0];
     assert_eq!(
         (start.from_uri.as_str(), start.to_uri.as_str()),

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
 use cluster_api::callcontrol::v1::{
-    DeliverRequest, DeliverResponse, LegEvent, ProxiedCallEvent, ReportRequest, ReportResponse,
-    leg_event::What,
+    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, LegEvent, ProxiedCallEvent,
+    ReportRequest, ReportResponse, leg_event::What,
 };
 use cluster_api::presence::v1::intake_server::Intake;
 use cluster_api::presence::v1::{HandleRequest, HandleResponse};
@@ -35,6 +35,8 @@ pub(crate) struct FakeLocation {
     ended: Mutex<Vec<EndedFlow>>,
     /// Whom the sender of each request has proved to be.
     pub(crate) identity: Mutex<String>,
+    /// The id that calls are to have which it hands to call-control.
+    pub(crate) counted_as: Mutex<String>,
     /// Challenges of trunks that it was asked about, and what it has to say to the next ones.
     pub(crate) challenged: Mutex<Vec<AnswerChallengeRequest>>,
     pub(crate) credentials: Mutex<VecDeque<Vec<String>>>,
@@ -78,6 +80,7 @@ impl FakeLocation {
             registered: Mutex::default(),
             ended: Mutex::default(),
             identity: Mutex::default(),
+            counted_as: Mutex::default(),
             challenged: Mutex::default(),
             credentials: Mutex::default(),
             wakes: Mutex::default(),
@@ -120,7 +123,8 @@ impl Location for FakeLocation {
         let plan = (self.plan)(&request)?;
         self.routed.lock().unwrap().push(request);
         let identity = self.identity.lock().unwrap().clone();
-        Ok(Response::new(RouteResponse { plan: Some(plan), identity }))
+        let call_id = self.counted_as.lock().unwrap().clone();
+        Ok(Response::new(RouteResponse { plan: Some(plan), identity, call_id }))
     }
 
     async fn end_flows(
@@ -285,5 +289,12 @@ impl ProxiedCalls for FakeProxiedCalls {
         self.reported.lock().expect("no test panics with it").extend(request.into_inner().events);
         self.news.notify_waiters();
         Ok(Response::new(ReportResponse {}))
+    }
+
+    async fn check_calls(
+        &self,
+        _request: Request<CheckCallsRequest>,
+    ) -> Result<Response<CheckCallsResponse>, Status> {
+        Err(Status::unimplemented("edges do not ask"))
     }
 }

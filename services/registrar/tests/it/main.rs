@@ -3,6 +3,7 @@
 mod accounts;
 mod authentication;
 mod bindings;
+mod call_limits;
 mod far_side;
 mod flow_end;
 mod forwarding;

@@ -3,6 +3,7 @@
 mod anchored;
 mod bad_input;
 mod burst;
+mod call_limits;
 mod calls;
 mod challenged_legs;
 mod command_line;

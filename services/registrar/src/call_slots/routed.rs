@@ -1,0 +1,85 @@
+//! What the limits of caller and callee make of a plan.
+//!
+//! A call counts for the account that proved to call, whatever it calls, and for the account whose phones are called. A call that
+//! call-control takes over counts for its callee when call-control calls it. Who sent a call on keeps counting it until it ends.
+
+use cluster_api::registrar::v1::{Fork, Refuse, RouteRequest, route_response::Plan};
+
+use super::{LONGEST_ID, list::Seized};
+use crate::{
+    Shared,
+    answer::header,
+    aors::ChangeError,
+    plan::{Callee, at_limit},
+};
+
+/// An account that takes part in a call, and how many it may take part in; 0 for any number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limited<'a> {
+    pub aor: &'a str,
+    pub most: u32,
+}
+
+impl Shared {
+    /// The plan with regard to the calls that there are, and the id that the call is counted by if the plan hands it to call-control.
+    pub(crate) async fn within_limits(
+        &self,
+        request: &RouteRequest,
+        plan: Plan,
+        caller: Limited<'_>,
+        callee: Option<(&str, &Callee)>,
+    ) -> Result<(Plan, String), ChangeError> {
+        let callee = callee.filter(|(_, callee)| callee.max_calls > 0 && reaches_contacts(&plan));
+        let is_begun = matches!(plan, Plan::Fork(_) | Plan::Relay(_) | Plan::CallControl(_));
+        let is_call = request.method == "INVITE" && !request.in_dialog;
+        let is_counted = (caller.most > 0 && is_begun) || callee.is_some();
+        if !is_counted || !is_call || request.call_id.is_empty() || request.call_id.len() > LONGEST_ID {
+            return Ok((plan, String::new()));
+        }
+        // An edge names a call that it hands over at random; this one is named here, since it is counted.
+        let handed = match plan {
+            Plan::CallControl(_) => format!("in-{}", self.authority.entropy.token(12)),
+            _ => String::new(),
+        };
+        let call_id = if handed.is_empty() { &request.call_id } else { &handed };
+        let mut calling = Seized::Held;
+        if caller.most > 0 {
+            calling = self.count(caller, call_id, "caller").await?;
+            if calling == Seized::Full {
+                return Ok((too_many(), String::new()));
+            }
+        }
+        let Some((aor, called)) = callee else { return Ok((plan, handed)) };
+        if self.count(Limited { aor, most: called.max_calls }, call_id, "callee").await? != Seized::Full {
+            return Ok((plan, handed));
+        }
+        let recurse = matches!(plan, Plan::Fork(Fork { recurse: true, .. }));
+        let plan = at_limit(called, request.forwards, recurse);
+        if calling == Seized::Taken && matches!(plan, Plan::Refuse(_)) {
+            // it never began
+            self.release(caller.aor, call_id).await?;
+        }
+        Ok((plan, handed))
+    }
+
+    async fn count(&self, who: Limited<'_>, call_id: &str, party: &str) -> Result<Seized, ChangeError> {
+        let seized = self.seize(who.aor, who.most, call_id).await?;
+        if seized == Seized::Full {
+            self.meters.call_slots.with_label_values(&[party]).inc();
+        }
+        Ok(seized)
+    }
+}
+
+/// Whether a plan leads to phones of the callee, and not at once elsewhere.
+fn reaches_contacts(plan: &Plan) -> bool {
+    matches!(plan, Plan::Fork(fork) if fork.groups.iter().any(|group| group.cause == "contact"))
+}
+
+/// The answer to a caller whose account has as many calls as it may. Without Retry-After: with it the phone would send nothing else
+/// either, no REGISTER and no BYE. RFC 3261 21.5.4
+fn too_many() -> Plan {
+    let warning = "399 carillon \"Your account has as many calls as it may\"".to_owned();
+    let headers = vec![header("Warning", warning)];
+    Plan::Refuse(Refuse { status: 503, reason: "Too Many Calls".to_owned(), headers })
+}
