@@ -4,4 +4,5 @@
 //! replay the corpus without the fuzzer.
 #![forbid(unsafe_code)]
 
+pub mod pidf;
 pub mod sip_message;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use quick_xml::events::BytesStart;
 
-use crate::xml::{Step, Walk, XmlError, attribute, escape};
+use crate::xml::{MAX_OCTETS, Step, Walk, XmlError, attribute, escape};
 
 /// The content type of a presence document.
 pub const CONTENT_TYPE: &str = "application/pidf+xml";
@@ -91,6 +91,7 @@ impl Pidf {
         }
         let mut pidf = Pidf { entity, parts: Vec::new() };
         let mut ids = HashSet::new();
+        let mut octets = 0;
         while let Some(step) = walk.step()? {
             match step {
                 Step::Start { tag, is_known, at } => {
@@ -99,6 +100,11 @@ impl Pidf {
                         && (!ids.insert(tuple.id.clone()) || ids.len() > MAX_TUPLES)
                     {
                         return Err(XmlError::Unexpected("more than 64 tuples, or two of the same id"));
+                    }
+                    // Each part has the namespaces of the root with it: many small ones under a large root are no small document.
+                    octets += part.octets();
+                    if octets > MAX_OCTETS {
+                        return Err(XmlError::TooLarge("64 kB with the namespaces of each part"));
                     }
                     pidf.parts.push(part);
                 }
@@ -109,6 +115,15 @@ impl Pidf {
             }
         }
         Ok(pidf)
+    }
+
+    /// A document of a peer as it is kept: what [`Pidf::to_xml`] makes of it, which is read again without loss.
+    ///
+    /// # Errors
+    /// As [`Pidf::parse`].
+    pub fn normalized(document: &[u8]) -> Result<String, XmlError> {
+        let written = Pidf::parse(document)?.to_xml();
+        if written.len() > MAX_OCTETS { Err(XmlError::TooLarge("64 kB")) } else { Ok(written) }
     }
 
     /// The document.
@@ -142,6 +157,14 @@ impl Pidf {
 }
 
 impl Part {
+    /// How large it is when it is written.
+    fn octets(&self) -> usize {
+        match self {
+            Part::Tuple(tuple) => tuple.id.len() + tuple.source.before.len() + tuple.source.after.len(),
+            Part::Note { xml, .. } | Part::Other(xml) => xml.len(),
+        }
+    }
+
     /// A note.
     pub fn note(text: &str) -> Part {
         Part::Note { text: text.to_owned(), xml: format!("<note>{}</note>", escape(text)) }

@@ -95,3 +95,20 @@ fn what_no_presence_document_needs_is_refused() {
     }
     assert!(Pidf::parse(b"\xff\xfe<presence/>").is_err());
 }
+
+/// T27: each part carries the namespaces of its root, so that a large root with many parts would be many times itself.
+#[test]
+fn a_document_that_would_grow_beyond_its_limit_is_refused() {
+    let namespaces = format!("xmlns:a=\"urn:{}\"", "x".repeat(20_000));
+    let with = |parts: usize| {
+        let parts = "<a:b/>".repeat(parts);
+        format!(
+            "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" {namespaces} entity=\"e\">{parts}</presence>"
+        )
+    };
+    assert!(Pidf::normalized(with(3).as_bytes()).is_ok());
+    assert_eq!(
+        Pidf::parse(with(1_000).as_bytes()),
+        Err(XmlError::TooLarge("64 kB with the namespaces of each part"))
+    );
+}

@@ -34,7 +34,7 @@ impl Presence {
         let content = format!("{:?}", request.encode_to_vec());
         let asked = Publishing {
             if_match: (!request.etag.is_empty()).then(|| request.etag.clone()),
-            document: document.map(|document| document.to_xml().into()),
+            document: document.map(Into::into),
             expires_s,
             etag: digest(&["publication by an application", &aor, &unique, &content]),
         };
@@ -76,10 +76,9 @@ impl Presence {
 }
 
 /// What the request says; `None` when it only refreshes or removes.
-fn document(request: &PublishPresenceRequest, aor: &str) -> Result<Option<Pidf>, Status> {
+fn document(request: &PublishPresenceRequest, aor: &str) -> Result<Option<String>, Status> {
     if !request.pidf.is_empty() {
-        let document = Pidf::parse(&request.pidf);
-        return document.map(Some).map_err(|error| {
+        return Pidf::normalized(&request.pidf).map(Some).map_err(|error| {
             Refusal::field(Reason::BadField, "pidf", format!("a presence document: {error}")).into()
         });
     }
@@ -97,5 +96,5 @@ fn document(request: &PublishPresenceRequest, aor: &str) -> Result<Option<Pidf>,
     if !note.is_empty() {
         parts.push(Part::note(note));
     }
-    Ok(Some(Pidf { entity: aor.to_owned(), parts }))
+    Ok(Some(Pidf { entity: aor.to_owned(), parts }.to_xml()))
 }

@@ -50,8 +50,8 @@ impl Presence {
         }
         let document = match &request.body {
             Some(body) if !body.is(CONTENT_TYPE) => return Ok(refuse_with(415, "Accept", CONTENT_TYPE)),
-            Some(body) => match Pidf::parse(&body.content) {
-                Ok(_) => Some(body.content.clone()),
+            Some(body) => match Pidf::normalized(&body.content) {
+                Ok(document) => Some(document.into()),
                 Err(error) => return Ok(HandleResponse { reason: bad_document(&error), ..refuse(400) }),
             },
             None => None,

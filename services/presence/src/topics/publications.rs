@@ -9,7 +9,7 @@ use crate::repository::corrupt;
 /// Publications of one address of record.
 pub const MOST: usize = 16;
 /// Octets that they may have together.
-const MOST_OCTETS: usize = 256 * 1024;
+const MOST_OCTETS: usize = 128 * 1024;
 /// Removals that are remembered, so that a repeated one is answered alike.
 const REMEMBERED: usize = 4;
 

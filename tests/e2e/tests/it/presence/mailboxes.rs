@@ -162,6 +162,31 @@ fn what_no_notifier_takes_is_refused() {
     one.wire.expect_nothing();
 }
 
+/// EVT-06, EVT-11: a CANCEL of a SUBSCRIBE is confirmed and changes nothing; nobody notifies Carillon of anything.
+#[test]
+fn a_cancel_of_a_subscribe_changes_nothing() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    user(&carillon, "alice");
+    let mut phone = Watcher::new(&carillon, "alice", "alice", "message-summary", &[]);
+    let answer = phone.subscribe(600);
+    phone.told();
+    let via = header(&answer, "Via").unwrap().split(";received").next().unwrap();
+    let (via, from) = (format!("Via: {via};rport"), format!("From: {}", header(&answer, "From").unwrap()));
+    let call_id = header(&answer, "Call-ID").unwrap();
+    let call = format!("Call-ID: {call_id}");
+    let lines = [&via, &from, "To: <sip:alice@localhost>", &call, "CSeq: 1 CANCEL"];
+    phone.wire.request("CANCEL sip:alice@localhost", &lines);
+    let confirmed = phone.wire.answer_to(call_id);
+    assert_eq!((status(&confirmed), header(&confirmed, "CSeq")), (200, Some("1 CANCEL")), "{confirmed}");
+    set(&carillon, "alice", &["--voice", "1/0"]);
+    assert!(phone.told().body.contains("Voice-Message: 1/0"));
+
+    let notify = format!("NOTIFY {}", phone.target);
+    let lines = ["To: <sip:alice@localhost>;tag=x", "Event: message-summary", "Subscription-State: active"];
+    let call_id = phone.wire.request(&notify, &lines);
+    assert_eq!(status(&phone.wire.answer_to(&call_id)), 481);
+}
+
 /// The command says what it was told, and refuses what nobody has.
 #[test]
 fn the_command_shows_what_was_set() {

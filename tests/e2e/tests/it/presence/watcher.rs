@@ -15,7 +15,7 @@ pub struct Watcher {
     call_id: String,
     cseq: u32,
     /// What the answer to the first SUBSCRIBE said: where later ones go.
-    target: String,
+    pub target: String,
     /// Number of the last NOTIFY.
     last: Cell<u32>,
 }
