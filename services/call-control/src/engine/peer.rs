@@ -18,11 +18,12 @@
 //! | PRACK                              | 481, but for a caller that was told something reliably: see `anchor::prack` (PRK-04) |
 //! | NOTIFY                             | of a REFER of ours: see `transfer::refer`; else 481                      |
 //! | REFER                              | see `transfer::referred`                                                 |
+//! | SUBSCRIBE to the event refer       | 403                                                                      |
 //! | SUBSCRIBE, PUBLISH, REGISTER       | 405 with Allow: known, and not served on a leg (UAC-01)                  |
 //! | other                              | 501                                                                      |
 
 use sip_dialog::{sequence, target};
-use sip_message::{Method, Warning};
+use sip_message::{Event, Method, Warning};
 
 use crate::engine::anchor::across::is_sayable;
 use crate::engine::call::OutcomeKind;
@@ -88,6 +89,8 @@ impl Work<'_> {
             "PRACK" => self.on_caller_prack(leg, request),
             "NOTIFY" => self.on_notify(leg, request),
             "REFER" => self.on_refer(leg, request),
+            // RFC 3515 2.4.4: such a subscription comes of a REFER alone
+            "SUBSCRIBE" if is_of_refer(request) => self.respond(leg, transaction, 403, Vec::new(), None),
             "SUBSCRIBE" | "PUBLISH" | "REGISTER" => {
                 self.respond(leg, transaction, 405, vec![Header::new("Allow", ALLOW)], None);
             }
@@ -275,6 +278,14 @@ impl Work<'_> {
             if dialog.allow.is_empty() { unknown } else { lists(&dialog.allow, method) }
         })
     }
+}
+
+fn is_of_refer(request: &RequestReceived) -> bool {
+    let mut headers = request.headers.iter();
+    let event =
+        headers.find(|header| ["Event", "o"].iter().any(|name| header.name.eq_ignore_ascii_case(name)));
+    let event = event.and_then(|event| Event::parse(event.value.as_bytes()).ok());
+    event.is_some_and(|event| event.package.eq_ignore_ascii_case("refer"))
 }
 
 /// What a body may be (RFC 3261 11.2, 21.4.13).

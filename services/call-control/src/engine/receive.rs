@@ -109,11 +109,13 @@ impl Work<'_> {
 
     fn on_success(&mut self, leg: LegIndex, response: &ResponseReceived) {
         let Some(phase) = self.leg(leg).invite.as_ref().map(|invite| invite.phase()) else { return };
-        let known = self.leg(leg).dialog(&response.to_tag).map(Dialog::state);
-        if matches!(known, Some(DialogState::Confirmed | DialogState::Ended))
-            && phase != InvitePhase::Calling
-            && phase != InvitePhase::Proceeding
-        {
+        let is_known = self.leg(leg).dialog(&response.to_tag).is_some_and(|dialog| match dialog.state() {
+            DialogState::Early => false,
+            DialogState::Confirmed => true,
+            // A fork that was given up while it was early, and answers all the same, has had no ACK yet
+            DialogState::Ended => dialog.last_ack.is_some(),
+        });
+        if is_known && phase != InvitePhase::Calling && phase != InvitePhase::Proceeding {
             return; // the same 2xx by another way; the edge repeats the ACK
         }
         let sdp = self.confirm_dialog(leg, response);

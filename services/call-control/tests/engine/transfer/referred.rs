@@ -117,6 +117,22 @@ fn a_bad_refer_is_refused_and_changes_nothing() {
     }
 }
 
+/// CCL-01: the subscription comes of a REFER alone.
+#[test]
+fn nobody_subscribes_to_refer_out_of_nothing() {
+    let mut t = Ladder::connected("call-1");
+    t.request_with("b", "SUBSCRIBE", None, vec![Header::new("Event", "refer;id=7")]);
+    t.request_with("b", "SUBSCRIBE", None, vec![Header::new("Event", "dialog")]);
+    t.expect(
+        "
+        B>C SUBSCRIBE
+        C>B 403 SUBSCRIBE
+        B>C SUBSCRIBE
+        C>B 405 SUBSCRIBE
+        ",
+    );
+}
+
 /// One at a time, and not while a call is being set up.
 #[test]
 fn a_refer_that_comes_too_early_or_twice_may_come_again() {
