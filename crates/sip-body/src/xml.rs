@@ -66,6 +66,9 @@ impl<'a> Walk<'a> {
         }
         let text = std::str::from_utf8(document).map_err(|error| XmlError::Malformed(error.to_string()))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if !text.chars().all(is_allowed) {
+            return Err(XmlError::Forbidden("a control character"));
+        }
         let mut reader = NsReader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
         Ok((text, Walk { reader, namespace, depth: 0, elements: 0 }))
@@ -125,22 +128,30 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Every attribute is one, and refers to nothing.
+/// Every attribute is one, and refers to nothing but characters.
 fn check(tag: &BytesStart<'_>) -> Result<(), XmlError> {
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(|error| XmlError::Malformed(error.to_string()))?;
-        attribute
-            .normalized_value(XmlVersion::Implicit1_0)
-            .map_err(|_| XmlError::Forbidden("an entity of its own"))?;
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+        let value = value.map_err(|_| XmlError::Forbidden("an entity of its own"))?;
+        if !value.chars().all(is_allowed) {
+            return Err(XmlError::Forbidden("a control character"));
+        }
     }
     Ok(())
+}
+
+/// Whether a character may be in a document (XML 1.0 2.2).
+fn is_allowed(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// What a reference stands for: a character, or one of the five names that need no declaration.
 fn replaced(reference: &quick_xml::events::BytesRef<'_>) -> Result<String, XmlError> {
     let malformed = |error: quick_xml::Error| XmlError::Malformed(error.to_string());
     if let Some(character) = reference.resolve_char_ref().map_err(malformed)? {
-        return Ok(character.to_string());
+        let allowed = is_allowed(character).then(|| character.to_string());
+        return allowed.ok_or(XmlError::Forbidden("a control character"));
     }
     let named = quick_xml::escape::resolve_xml_entity(reference);
     named.map(str::to_owned).ok_or(XmlError::Forbidden("an entity of its own"))
@@ -163,7 +174,6 @@ pub fn attribute(tag: &BytesStart<'_>, name: &str) -> Result<Option<String>, Xml
 
 /// Text or an attribute of ours, with what XML does not allow left out.
 pub fn escape(text: &str) -> String {
-    let is_allowed = |c: &char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
-    let text: String = text.chars().filter(is_allowed).collect();
+    let text: String = text.chars().filter(|c| is_allowed(*c)).collect();
     quick_xml::escape::escape(text.as_str()).into_owned()
 }
