@@ -4,12 +4,11 @@ use std::io::IsTerminal;
 
 use anyhow::bail;
 use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
-use cluster_api::callcontrol::v1::{
-    Call, DialRequest, Flow as ApiFlow, Party, WatchCallsRequest, call_event, outcome,
-};
+use cluster_api::callcontrol::v1::{Call, DialRequest, Flow as ApiFlow, Party, outcome};
 
-use super::call_view::{call_json, event_json, event_line, outcome_text, state};
+use super::call_view::{call_json, outcome_text, state};
 use super::connect::connect;
+use super::follow::follow;
 use super::refusal::Refusal;
 use crate::cli::{DialArgs, Flow};
 use crate::out::{complain, say, shown};
@@ -58,45 +57,8 @@ pub async fn dial(args: DialArgs) -> anyhow::Result<()> {
     if !args.api.json {
         say!("{}", call.call_id)?;
     }
-    let ended = watch(&mut client, &call.call_id, args.api.json).await?;
+    let ended = follow(&mut client, &call.call_id, args.api.json).await?;
     exit_status(&ended)
-}
-
-/// Prints every event of the call until the call ends; resumes where it was when the stream breaks.
-async fn watch(
-    client: &mut CallControlClient<super::connect::Connection>,
-    call_id: &str,
-    json: bool,
-) -> anyhow::Result<Call> {
-    // Empty: from the first event of the call.
-    let mut after_cursor = Some(String::new());
-    let mut silent_ends = 0;
-    loop {
-        let request = WatchCallsRequest {
-            call_id: Some(call_id.into()),
-            after_cursor: after_cursor.clone(),
-            filter: None,
-        };
-        let mut events = client.watch_calls(request).await.map_err(Refusal)?.into_inner();
-        while let Ok(Some(event)) = events.message().await {
-            silent_ends = 0;
-            match json {
-                true => say!("{}", event_json(&event))?,
-                false => say!("{}", event_line(&event))?,
-            }
-            let ended = event.r#type == call_event::Type::Ended as i32;
-            after_cursor = Some(event.cursor);
-            if let (true, Some(call)) = (ended, event.call) {
-                return Ok(call);
-            }
-        }
-        silent_ends += 1;
-        if silent_ends > 5 {
-            bail!(
-                "the event stream of {call_id} keeps breaking; `carillon call show {call_id}` tells where it stands"
-            );
-        }
-    }
 }
 
 /// Done for a completed call, failed for any other outcome.

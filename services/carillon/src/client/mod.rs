@@ -7,6 +7,7 @@ mod calls;
 mod connect;
 mod dial;
 mod edges;
+mod follow;
 mod forward;
 mod ladder;
 mod message;

@@ -1,7 +1,12 @@
 //! The end of a process: at once when it has nothing to do, politely when it has, and now when told twice.
 
+use std::process::Stdio;
+
 use scripted_phone::{Answer, Happening, Remote, Script};
-use test_support::{Carillon, Redis, Starting, TestPhone};
+use test_support::{Carillon, Lines, Redis, Starting, TestPhone, binary};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::calls::{dial, hang_up};
 
@@ -98,4 +103,60 @@ async fn a_call_in_a_shared_store_does_not_hold_the_end_and_goes_on_in_the_next_
     hang_up(&second, &id);
     alice.wait_for("BYE", is_hung_up).await;
     bob.wait_for("BYE", is_hung_up).await;
+}
+
+/// F3: whoever watches a call on the command line goes on watching it at the next replica, from where he was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_watched_further_at_the_next_replica() {
+    let redis = Redis::start();
+    let first = Carillon::serve(&["--redis", &redis.url()]);
+    let (api, leads_to) = service(&first.api).await;
+    let script = Script { answer: Answer::After(std::time::Duration::ZERO), ..Script::default() };
+    let mut phones = Vec::new();
+    for aor in ["sip:alice@localhost", "sip:bob@localhost"] {
+        first.account(aor, "secret");
+        phones.push(TestPhone::registered(&first.sip, aor, "secret", script.clone()).await);
+    }
+    let mut watching = std::process::Command::new(binary())
+        .args(["dial", "sip:alice@localhost", "sip:bob@localhost", "--watch", "--api", &api])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = Lines::of("dial --watch", watching.stdout.take().unwrap());
+    let complaints = Lines::of("dial --watch (errors)", watching.stderr.take().unwrap());
+    let id = told.wait_for("the id of the call", |_| true);
+    told.wait_for("the connection", |l| l.contains("CONNECTED"));
+    first.terminate();
+    complaints.wait_for("word of the end of the replica", |l| l.contains("(DRAINING)"));
+    ended(first);
+    let second = Carillon::serve(&["--redis", &redis.url()]);
+    leads_to.send_replace(second.api.clone());
+    hang_up(&second, &id);
+    told.wait_for("the end", |l| l.contains("ENDED") && !l.contains("LEG_ENDED"));
+    let status = watching.wait().unwrap();
+    let events = told.seen();
+    assert!(status.success(), "{events:?} {:?}", complaints.seen());
+    // No event twice, and the end.
+    assert_eq!(events.iter().filter(|l| l.contains("CONNECTED")).count(), 1, "{events:?}");
+    assert!(events.last().is_some_and(|l| l.contains("ENDED")), "{events:?}");
+}
+
+/// One address that leads to one process after another, as that of a service in a cluster does.
+async fn service(first: &str) -> (String, watch::Sender<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, leads_to) = watch::channel(first.to_owned());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let to = leads_to.borrow().trim_start_matches("http://").to_owned();
+            tokio::spawn(async move {
+                if let Ok(mut server) = TcpStream::connect(to).await {
+                    // Either end may go.
+                    let _ = copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    (address, sender)
 }
