@@ -122,7 +122,9 @@ impl From<Fault> for Refusal {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         // What a field of the request names wrongly is wrong in the request, although the same reason may be that of an rpc about it.
-        let code = if refusal.violations.is_empty() { refusal.reason.code() } else { Code::InvalidArgument };
+        // A field that this version does not carry out is right in itself.
+        let is_wrong = !refusal.violations.is_empty() && refusal.reason != Reason::NotImplemented;
+        let code = if is_wrong { Code::InvalidArgument } else { refusal.reason.code() };
         let mut details = ErrorDetails::new();
         details.set_error_info(refusal.reason.name(), ERROR_DOMAIN, refusal.facts);
         for (field, expected) in refusal.violations {
