@@ -94,6 +94,9 @@ impl<'a> Walk<'a> {
                 Event::Start(_) if is_unknown_prefix => {
                     return Err(XmlError::Malformed("a prefix that nothing declares".to_owned()));
                 }
+                Event::Start(_) if self.depth == 0 && self.elements > 0 => {
+                    return Err(XmlError::Malformed("a second document".to_owned()));
+                }
                 Event::Start(tag) => {
                     check(&tag)?;
                     (self.depth, self.elements) = (self.depth + 1, self.elements + 1);
@@ -108,6 +111,10 @@ impl<'a> Walk<'a> {
                 Event::End(_) => {
                     self.depth -= 1;
                     Step::End(self.position())
+                }
+                Event::Text(text) if self.depth == 0 && text.trim().is_empty() => continue,
+                Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) if self.depth == 0 => {
+                    return Err(XmlError::Malformed("text outside of the document".to_owned()));
                 }
                 Event::Text(text) => Step::Text(text.to_string()),
                 Event::CData(text) => Step::Text(text.to_string()),
@@ -175,5 +182,7 @@ pub fn attribute(tag: &BytesStart<'_>, name: &str) -> Result<Option<String>, Xml
 /// Text or an attribute of ours, with what XML does not allow left out.
 pub fn escape(text: &str) -> String {
     let text: String = text.chars().filter(|c| is_allowed(*c)).collect();
-    quick_xml::escape::escape(text.as_str()).into_owned()
+    let text = quick_xml::escape::escape(text.as_str());
+    // As themselves they would be read as blanks in an attribute (XML 1.0 3.3.3).
+    text.replace('\t', "&#9;").replace('\n', "&#10;").replace('\r', "&#13;")
 }
