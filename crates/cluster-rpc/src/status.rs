@@ -68,6 +68,11 @@ impl Refusal {
         self
     }
 
+    /// A fact that belongs to it.
+    pub fn fact_named(&self, name: &str) -> Option<&str> {
+        self.facts.get(name).map(String::as_str)
+    }
+
     /// Says when it is worth to ask again.
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);

@@ -5,6 +5,7 @@ use store::StoreError;
 use tonic::Status;
 
 use crate::engine::StepError;
+use crate::engine::call::CallState;
 use crate::runner::ApplyError;
 
 /// A refusal with a stable reason.
@@ -16,16 +17,15 @@ pub fn refuse(reason: Reason, text: impl Into<String>) -> Status {
 pub fn of(error: &ApplyError) -> Status {
     match error {
         ApplyError::Unknown => unknown_call(),
-        ApplyError::Over(_) => refuse(Reason::WrongState, "the call is ENDED, which does not allow this"),
+        ApplyError::Over(_) => wrong_state("the call", CallState::Ended),
         ApplyError::NotControlled => refuse(
             Reason::NotControlled,
             "this call is between phones; Carillon proxies it and can only end it",
         ),
         ApplyError::Refused(error) => match error {
             StepError::UnknownLeg(_) => refuse(Reason::LegNotFound, error.to_string()),
-            StepError::WrongState(_) | StepError::OutOfOrder { .. } => {
-                refuse(Reason::WrongState, error.to_string())
-            }
+            StepError::WrongState(state) => wrong_state("the call", *state),
+            StepError::OutOfOrder { .. } => refuse(Reason::WrongState, error.to_string()),
             StepError::NotTaken(_) => refuse(Reason::BadField, format!("info_package: {error}")),
             StepError::Conflict => refuse(Reason::TransferPending, error.to_string()),
         },
@@ -38,6 +38,12 @@ pub fn of(error: &ApplyError) -> Status {
         }
         ApplyError::Store(error) => of_store(error),
     }
+}
+
+/// The refusal of what does not fit the state of a call, which it names.
+pub fn wrong_state(whose: &str, state: CallState) -> Status {
+    let text = format!("{whose} is {}, which does not allow this", state.name());
+    Refusal::new(Reason::WrongState, text).fact("state", state.name()).into()
 }
 
 /// The refusal that belongs to a failure of the store.

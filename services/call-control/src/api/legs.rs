@@ -134,16 +134,10 @@ fn may_lend(known: &Known, leg_id: Option<&str>) -> Result<(), Status> {
     let call = match known {
         Known::Live(call) => call,
         Known::Proxied(_) => return Err(refusal::of(&ApplyError::NotControlled)),
-        Known::Over(_) => {
-            return Err(refusal::refuse(
-                Reason::WrongState,
-                "the other call is ENDED, which does not allow this",
-            ));
-        }
+        Known::Over(_) => return Err(refusal::wrong_state("the other call", CallState::Ended)),
     };
     if !matches!(call.state(), CallState::Answered | CallState::Held) {
-        let text = format!("the other call is {}, which does not allow this", call.state().name());
-        return Err(refusal::refuse(Reason::WrongState, text));
+        return Err(refusal::wrong_state("the other call", call.state()));
     }
     match leg_id.filter(|leg_id| !call.legs.iter().any(|leg| leg.leg_id == *leg_id)) {
         None => Ok(()),

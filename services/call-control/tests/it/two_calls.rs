@@ -127,6 +127,9 @@ async fn what_does_not_fit_is_refused_by_name() {
     let (code, why, text) = refused(bridge(&replica, bridge_of("", &ringing, &two)).await);
     assert_eq!((code, why.as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
     assert!(text.contains("RINGING"), "{text}");
+    let status = bridge(&replica, bridge_of("", &ringing, &two)).await.expect_err("it does not fit");
+    let refusal = cluster_rpc::Refusal::read(&status).expect("a refusal");
+    assert_eq!(refusal.fact_named("state"), Some("RINGING"));
     let (code, why, text) = refused(bridge(&replica, bridge_of("", &one, &ringing)).await);
     assert_eq!((code, why.as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
     assert!(text.contains("RINGING"), "{text}");
