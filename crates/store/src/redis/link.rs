@@ -187,7 +187,7 @@ impl Link {
                 tracing::warn!(
                     link = %self.name,
                     failures,
-                    "cannot use Redis at {}, trying again every {pause:?}: {why}",
+                    "cannot use Redis at {}, trying again, after {pause:?} at most: {why}",
                     server.place
                 );
             }

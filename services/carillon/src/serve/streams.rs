@@ -14,7 +14,8 @@ pub fn streams(settings: &Settings) -> Result<Vec<ListenStream>, String> {
     let mut listen: Vec<ListenStream> = Vec::new();
     for uri in &settings.sip.listen {
         let expected = || format!("{uri:?}: expected tls://ADDR:PORT, ws://ADDR:PORT or wss://ADDR:PORT");
-        let (scheme, rest) = uri.split_once("://").ok_or_else(expected)?;
+        // What is none of these is told of by the reader of all listeners.
+        let Some((scheme, rest)) = uri.split_once("://") else { continue };
         let Some(transport) = transport(scheme) else { continue };
         let address: SocketAddr = rest.parse().map_err(|_| expected())?;
         if listen.iter().any(|other| other.address == address && address.port() != 0) {
