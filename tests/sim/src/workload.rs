@@ -34,6 +34,8 @@ pub struct Report {
     pub calls: Vec<String>,
     /// How many of them were answered by both.
     pub connected: usize,
+    /// How often a party was led elsewhere, with success.
+    pub led: usize,
     /// How many promises to phones were looked at.
     pub promises: usize,
     /// How often each disturbance came.
@@ -49,6 +51,18 @@ pub struct Report {
 /// # Panics
 /// When an application or a phone gets no answer at all.
 pub async fn run(seed: u64, sabotage: Sabotage) -> Report {
+    run_with(seed, sabotage, 0).await
+}
+
+/// One run in which parties are led to other phones and to parties of other calls meanwhile.
+///
+/// # Panics
+/// As [`run`].
+pub async fn run_led(seed: u64) -> Report {
+    run_with(seed, Sabotage::Nothing, 60).await
+}
+
+async fn run_with(seed: u64, sabotage: Sabotage, led_percent: u64) -> Report {
     let mut chance = Chance::new(seed, "workload");
     let cluster = Cluster::start(seed, PHONES, sabotage).await;
     register(&cluster).await;
@@ -61,7 +75,7 @@ pub async fn run(seed: u64, sabotage: Sabotage) -> Report {
         let moving = move_phones(&cluster, Chance::new(seed, "phones"));
         tokio::select! {
             biased; // so that a run can be repeated
-            calls = work(&cluster, &mut chance, Chance::new(seed, "leading")) => calls,
+            calls = work(&cluster, &mut chance, led_percent, Chance::new(seed, "leading")) => calls,
             () = moving => unreachable!("phones come and go without end"),
         }
     };
@@ -78,17 +92,21 @@ pub async fn run(seed: u64, sabotage: Sabotage) -> Report {
     cluster.network.set_weather(Weather::default());
     register(&cluster).await;
     let mut breaches = invariants::check(&cluster, &calls).await;
-    let seen = calls.iter().flat_map(|call| cluster.watcher.of(call));
-    let connected = seen.filter(|event| event.r#type() == cc::call_event::Type::Connected).count();
+    let told = |kind: cc::call_event::Type| {
+        let seen = calls.iter().flat_map(|call| cluster.watcher.of(call));
+        seen.filter(|event| event.r#type() == kind).count()
+    };
+    let connected = told(cc::call_event::Type::Connected);
+    let led = told(cc::call_event::Type::TransferSucceeded);
     invariants::check_base(&cluster, base, &mut breaches).await;
     let (trace, promises) = (cluster.trace.lines(), cluster.bindings.broken().checked);
     cluster.stop().await;
     let disturbances = counts.into_inner();
-    Report { weather, calls, connected, promises, disturbances, breaches, trace }
+    Report { weather, calls, connected, led, promises, disturbances, breaches, trace }
 }
 
 /// Dials, and hangs some of the calls up; which calls it were.
-async fn work(cluster: &Cluster, chance: &mut Chance, mut leading: Chance) -> Vec<String> {
+async fn work(cluster: &Cluster, chance: &mut Chance, led_percent: u64, mut leading: Chance) -> Vec<String> {
     let mut calls = Vec::new();
     for number in 0..DIALS {
         pause(chance, 10_000).await;
@@ -99,7 +117,7 @@ async fn work(cluster: &Cluster, chance: &mut Chance, mut leading: Chance) -> Ve
             hang_up(cluster, &call).await;
         }
         calls.push(call);
-        if leading.percent(60) {
+        if leading.percent(led_percent) {
             pause(&mut leading, 6_000).await;
             lead(cluster, number, &calls, &mut leading).await;
         }

@@ -35,6 +35,21 @@ fn every_invariant_holds_whatever_is_lost_and_whoever_dies() {
     assert_eq!(kinds.len(), 7, "everything happened: {kinds:?}");
 }
 
+/// LAD-5, LAD-9, CCL-07, TPC-15: the same while parties are led to other phones and to parties of other calls.
+#[test]
+fn every_invariant_holds_while_parties_are_led_elsewhere() {
+    let mut led = 0;
+    for seed in seeds().take(16) {
+        println!("SEED={seed}, led");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let report = runtime.expect("a runtime").block_on(workload::run_led(seed));
+        let (trace, breaches) = (report.trace.join("\n"), report.breaches);
+        assert!(breaches.is_empty(), "{trace}\nSEED={seed} {breaches:#?}");
+        led += report.led;
+    }
+    assert!(led > 0 || asked_for().is_some(), "nobody was led anywhere");
+}
+
 fn run_well(seed: u64) -> Report {
     let mut report = run(seed, Sabotage::Nothing);
     let trace = std::mem::take(&mut report.trace);
