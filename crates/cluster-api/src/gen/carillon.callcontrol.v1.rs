@@ -316,11 +316,13 @@ pub mod outcome {
         Completed = 1,
         /// 486 or 600.
         Busy = 2,
-        /// Rang until the ring timeout (480, ended by "carillon"), or 480, 487 or 408 after ringing.
+        /// Not answered by the ring timeout (480, ended by "carillon"), whether it rang or had not said anything yet; or 480, 487 or 408
+        /// after ringing.
         NoAnswer = 3,
         /// 403, 603 or 607 and the like: somebody or some policy said no.
         Rejected = 4,
-        /// Not registered, unknown, no route, or no response at all: 404, 410, 408, 480 without ringing, 503.
+        /// Not registered, unknown, no route, or no response at all to an INVITE that was repeated for 32 s (64\*T1): 404, 410, 408, 480
+        /// without ringing, 503.
         Unreachable = 5,
         /// Ended by Hangup or by the caller before it was answered.
         Cancelled = 6,
