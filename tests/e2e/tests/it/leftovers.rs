@@ -43,7 +43,7 @@ async fn run(carillon: &Carillon) {
 
 /// What stays: counters, lists and due work of partitions, the cluster's keys and members. Nothing in it is named after a call, a
 /// user or a request.
-const KEPT: [&str; 12] = [
+const KEPT: [&str; 14] = [
     "carillon:{aor-:m",
     "carillon:{calls-:d:due",
     "carillon:{calls-:dv:due",
@@ -56,6 +56,8 @@ const KEPT: [&str; 12] = [
     "carillon:{members-:i:members",
     "carillon:{members-:iv:members",
     "carillon:{members-:m",
+    "carillon:{presence-:m",
+    "carillon:{presence-:r:feed/bindings",
 ];
 
 /// F7: when calls, registrations and accounts have come and gone, every record that is left has an expiry.

@@ -84,7 +84,8 @@ fn a_leg_promises_what_it_does_and_refuses_the_rest() {
     let to_bob = bob.wire.receive_request("INVITE");
     for invite in [&to_alice, &to_bob] {
         assert!(lists(invite, "Allow", "UPDATE"), "{invite}");
-        assert!(!lists(invite, "Allow", "REFER"), "{invite}");
+        assert!(lists(invite, "Allow", "REFER"), "{invite}");
+        assert!(!lists(invite, "Allow", "PUBLISH"), "{invite}");
         assert!(lists(invite, "Supported", "100rel"), "{invite}");
         assert!(!lists(invite, "Supported", "replaces"), "{invite}");
     }
@@ -97,9 +98,9 @@ fn a_leg_promises_what_it_does_and_refuses_the_rest() {
 
     let refused = alice.ask(&to_alice, 11, "INVITE", &["Require: replaces", SDP], &audio);
     assert_eq!((status(&refused), header(&refused, "Unsupported")), (420, Some("replaces")), "{refused}");
-    let refused = alice.ask(&to_alice, 12, "REFER", &["Refer-To: <sip:carol@localhost>"], "");
+    let refused = alice.ask(&to_alice, 12, "PUBLISH", &["Event: presence"], "");
     assert_eq!(status(&refused), 405, "{refused}");
-    assert!(!lists(&refused, "Allow", "REFER"), "{refused}");
+    assert!(!lists(&refused, "Allow", "PUBLISH"), "{refused}");
     for (cseq, line) in
         [(13, "Content-Type: text/x"), (14, "Content-Type: application/sdp\r\nContent-Encoding: gzip")]
     {
