@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scripted_phone::{Answer, Happening, Remote, Script};
-use test_support::{Carillon, Redis, TestPhone};
+use test_support::{Carillon, PATIENCE, Redis, TestPhone};
 
 async fn phone(at: &Carillon, name: &str) -> TestPhone {
     let script = Script { answer: Answer::After(Duration::ZERO), ..Script::default() };
@@ -61,6 +61,18 @@ async fn a_call_too_many_is_refused_until_another_one_is_over() {
     bob.act(Remote::Script(silent)).await;
     let rings = |h: &Happening| matches!(h, Happening::Progress { status: 180 });
     call_until(&mut alice, rings).await;
+    // What an edge has not told yet goes with it, and counts for some seconds more.
+    listed_until(&core, |calls| calls.contains("RINGING"));
     first.kill();
+    bob.wait_for("the end", |h| matches!(h, Happening::Ended { .. })).await;
+    listed_until(&core, |calls| !calls.contains("RINGING"));
     call_until(&mut carol, rings).await;
+}
+
+/// Polled: nobody tells a test when a list of calls has changed.
+fn listed_until(core: &Carillon, wanted: impl Fn(&str) -> bool) {
+    let begun = std::time::Instant::now();
+    while !wanted(&String::from_utf8_lossy(&core.command(&["calls", "--json"]).stdout)) {
+        assert!(begun.elapsed() < PATIENCE, "the calls are still others");
+    }
 }
