@@ -260,8 +260,7 @@ impl Shared {
         let instance = target.param("gr").filter(|value| !value.is_empty());
         let device = life.map(Device::Life).or(instance.map(Device::Instance));
         let looking = Looking { is_secure: target.is_secure(), device, preferences, caller };
-        let mut callee =
-            self.aors.read(aor, |record| Callee::reached(record, aor, looking, now_ms)).await?;
+        let mut callee = self.aors.read(aor, |record| Callee::reached(record, aor, looking, now_ms)).await?;
         callee.is_anchored |= self.is_anchored_by_domain(aor);
         Ok(callee)
     }

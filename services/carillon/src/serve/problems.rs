@@ -262,7 +262,9 @@ impl Found {
         }
         self.unless(s.presence.min_expires <= s.presence.max_expires, "presence", || {
             let (least, most) = (shown(s.presence.min_expires), shown(s.presence.max_expires));
-            format!("min_expires is {least} and max_expires {most}: expected the first to be at most the second")
+            format!(
+                "min_expires is {least} and max_expires {most}: expected the first to be at most the second"
+            )
         });
         self.unless(s.sip.t1 <= s.sip.t2, "sip", || {
             format!("t1 is {} and t2 {}: expected t1 to be at most t2", shown(s.sip.t1), shown(s.sip.t2))

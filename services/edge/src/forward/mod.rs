@@ -14,9 +14,9 @@
 
 mod ack_and_cancel;
 mod announce;
-pub(crate) mod asleep;
 pub(crate) mod answered;
 pub(crate) mod ask_again;
+pub(crate) mod asleep;
 pub(crate) mod astray_cancel;
 pub(crate) mod avoided;
 mod branch;

@@ -3,8 +3,8 @@
 mod absent_callers;
 mod amplification;
 mod anchored;
-mod asleep;
 mod ask_again;
+mod asleep;
 mod asserted;
 mod astray_cancel;
 mod bounds;

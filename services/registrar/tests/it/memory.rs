@@ -43,7 +43,8 @@ async fn a_binding_takes_no_more_memory_than_it_did_and_a_refresh_takes_none() {
 fn registrar() -> Registrar {
     let clock = FixedClock::at_unix_seconds(1_800_000_000);
     let store = Arc::new(MemoryStore::new(move || clock.now()));
-    let domain = DomainConfig { name: "bench.example".to_owned(), auth: Auth::None, ..DomainConfig::default() };
+    let domain =
+        DomainConfig { name: "bench.example".to_owned(), auth: Auth::None, ..DomainConfig::default() };
     let deps = Deps { store, entropy: Arc::new(SeededEntropy::new(1)), metrics: telemetry::Metrics::new() };
     Registrar::build(Config { domains: vec![domain], ..Config::default() }, deps).unwrap()
 }
