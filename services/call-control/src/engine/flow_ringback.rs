@@ -191,9 +191,7 @@ impl Work<'_> {
                 } else if !self.leg(B).is_up() && self.has_other_fork(&stage.tag) {
                     self.give_up_fork(&stage.tag, &reply);
                 } else {
-                    let told = Reply { status: 500, reason: "PRACK failed".into(), ..reply };
-                    let cause = self.failed_reply(B, &told);
-                    self.end(Cause { leg: String::new(), ..cause });
+                    self.prack_failed(reply);
                 }
             }
             Signal::Answered { leg: B, sdp } => {
@@ -222,6 +220,31 @@ impl Work<'_> {
         }
         on.remote_tag.clear();
         self.call.stage = Some(Stage::DialB(DialB { tone: true }));
+    }
+
+    /// Another fork than the one whose session is agreed upon, and PRACK did not reach it either: it rings no more. The last one ends
+    /// the call (LAD-4 l, n).
+    pub fn waiting_fork_gone(&mut self, tag: &str, reply: &Reply) {
+        let rings = match &self.call.stage {
+            Some(Stage::Prack(stage)) => stage.tag != tag,
+            Some(Stage::DialB(stage)) => stage.tone,
+            _ => false,
+        };
+        if !rings || self.leg(B).is_up() {
+            return;
+        }
+        if let Some(dialog) = self.leg_mut(B).dialog_mut(tag) {
+            dialog.state = DialogState::Ended.into();
+        }
+        if matches!(self.call.stage, Some(Stage::DialB(_))) && !self.has_other_fork(tag) {
+            self.prack_failed(reply.clone());
+        }
+    }
+
+    fn prack_failed(&mut self, reply: Reply) {
+        let told = Reply { status: 500, reason: "PRACK failed".into(), ..reply };
+        let cause = self.failed_reply(B, &told);
+        self.end(Cause { leg: String::new(), ..cause });
     }
 
     /// Stage Early.

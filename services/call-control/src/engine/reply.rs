@@ -19,7 +19,7 @@ use crate::engine::event::{FailureCause, RequestFailed, ResponseReceived, standa
 use crate::engine::leg::{DialogState, OpenOffer, Pending, Purpose};
 use crate::engine::offer_answer::{Fate, session_of};
 use crate::engine::session_timer::{Role, min_se};
-use crate::engine::signal::{LegIndex, Reply, Signal};
+use crate::engine::signal::{B, LegIndex, Reply, Signal};
 use crate::engine::work::Work;
 
 impl Work<'_> {
@@ -86,7 +86,12 @@ impl Work<'_> {
             return;
         }
         match request.purpose() {
-            Purpose::None | Purpose::PrackPlain | Purpose::Bye => {}
+            Purpose::None | Purpose::Bye => {}
+            Purpose::PrackPlain => {
+                if leg == B && (reply.is_gone() || reply.unsent) {
+                    self.waiting_fork_gone(&tag, &reply);
+                }
+            }
             purpose => {
                 let is_usage = !matches!(purpose, Purpose::Prack | Purpose::Info | Purpose::Notify);
                 if is_usage

@@ -80,6 +80,32 @@ fn the_next_target_is_asked_for_an_offer_when_its_first_one_was_refused() {
     );
 }
 
+/// LAD-4 l, n: PRACK fails with both of two phones, in either order: nobody rings any more, and the call ends as with one.
+#[test]
+fn the_call_ends_when_prack_fails_with_the_last_fork() {
+    for second_first in [false, true] {
+        let mut t = answered_by_prack();
+        let (first, _) = t.last("b", "PRACK");
+        t.reply("b", "INVITE", Answer::new(180).tag("b2").reliable(31).sdp(&sdp(&["audio 7000"])));
+        let (second, _) = t.last("b", "PRACK");
+        let order = if second_first { [second, first] } else { [first, second] };
+        t.answer_to("b", order[0], 481);
+        assert!(t.call.outcome.is_none(), "the other one rings");
+        t.lines.clear();
+        t.answer_to("b", order[1], 481);
+        let outcome = t.call.outcome.clone().expect("nobody rings any more");
+        assert_eq!((outcome.kind(), outcome.sip_status), (OutcomeKind::Failed, 500));
+        t.expect(
+            "
+            B>C 481 PRACK
+            ! LegEnded a 500
+            C>B CANCEL Reason: SIP;cause=500;text=\"PRACK failed\"
+            C>A BYE 3 Reason: SIP;cause=500;text=\"PRACK failed\"
+            ",
+        );
+    }
+}
+
 /// LAD-4 l, n: the one whose PRACK failed answers all the same, and is asked for an offer.
 #[test]
 fn a_fork_that_was_given_up_may_still_answer() {
