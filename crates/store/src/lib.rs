@@ -8,6 +8,7 @@
 //! what is stored. Repositories belong to the services that own the data.
 
 mod batch;
+mod claiming;
 mod due;
 mod error;
 mod key;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use crate::batch::{Batch, CommitOutcome, Expect, Op};
+pub use crate::claiming::claim_all_due;
 pub use crate::due::Due;
 pub use crate::error::StoreError;
 pub use crate::key::{Key, Partition, Partitions};

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-use store::{Due, Partition};
+use store::{Due, Partition, claim_all_due};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ApplyError, How, Runner};
 use crate::engine::event::Event;
 use crate::repository::{DUE, DueWork, Known};
-
-/// Entries claimed at once in one partition.
-const CLAIM: usize = 64;
 
 impl Runner {
     /// Works until it is stopped.
@@ -23,27 +19,15 @@ impl Runner {
                 _ = ticks.tick() => {}
                 () = self.due_hurry.notified() => {}
             }
-            // A partition that gave a full load has more to give.
-            let mut busy: Vec<&Partition> = self.repository.partitions().iter().collect();
-            while !busy.is_empty() {
-                let claimed = join_all(busy.iter().map(|partition| self.claim(partition))).await;
-                let full = busy.into_iter().zip(claimed).filter(|(_, claimed)| *claimed == CLAIM);
-                busy = full.map(|(partition, _)| partition).collect();
-            }
+            let repository = &self.repository;
+            let begin = |partition: &Partition, claimed| self.begin(partition, claimed);
+            claim_all_due(&**repository.store(), repository.partitions(), DUE, self.config.lease, begin)
+                .await;
         }
     }
 
-    /// Claims what is due in one partition and starts to work on it; how much it was.
-    async fn claim(self: &Arc<Self>, partition: &Partition) -> usize {
-        let claimed = self.repository.store().due_claim(partition, DUE, self.config.lease, CLAIM).await;
-        let claimed = match claimed {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                tracing::debug!(%error, %partition, "cannot look for due work");
-                return 0;
-            }
-        };
-        let count = claimed.len();
+    /// Starts to work on what was claimed.
+    fn begin(self: &Arc<Self>, partition: &Partition, claimed: Vec<Due>) {
         let is_forgetting =
             |due: &Due| matches!(DueWork::parse(&due.id), Some(DueWork::Forget(_) | DueWork::ForgetAll));
         let (forgotten, others): (Vec<_>, Vec<_>) = claimed.into_iter().partition(is_forgetting);
@@ -59,7 +43,6 @@ impl Runner {
                 break;
             }
         }
-        count
     }
 
     /// Drops ended calls from the index: all that one claim found at once.

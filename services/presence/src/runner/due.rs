@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-use store::{Batch, Due, Partition};
+use store::{Batch, Due, Partition, claim_all_due};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::fan_out::Origin;
 use super::{ApplyError, Runner};
 use crate::engine::Event;
 use crate::repository::names::{DUE, DueWork};
-
-/// Entries claimed at once in one partition.
-const CLAIM: usize = 64;
 
 impl Runner {
     /// Works until it is stopped.
@@ -21,27 +17,15 @@ impl Runner {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // A partition that gave a full load has more to give.
-            let mut busy: Vec<&Partition> = self.repository.partitions().iter().collect();
-            while !busy.is_empty() {
-                let claimed = join_all(busy.iter().map(|partition| self.claim(partition))).await;
-                let full = busy.into_iter().zip(claimed).filter(|(_, claimed)| *claimed == CLAIM);
-                busy = full.map(|(partition, _)| partition).collect();
-            }
+            let repository = &self.repository;
+            let begin = |partition: &Partition, claimed| self.begin(partition, claimed);
+            claim_all_due(&**repository.store(), repository.partitions(), DUE, self.config.lease, begin)
+                .await;
         }
     }
 
-    /// Claims what is due in one partition and starts to work on it; how much it was.
-    async fn claim(self: &Arc<Self>, partition: &Partition) -> usize {
-        let claimed = self.repository.store().due_claim(partition, DUE, self.config.lease, CLAIM).await;
-        let claimed = match claimed {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                tracing::debug!(%error, %partition, "cannot look for due work");
-                return 0;
-            }
-        };
-        let count = claimed.len();
+    /// Starts to work on what was claimed.
+    fn begin(self: &Arc<Self>, partition: &Partition, claimed: Vec<Due>) {
         for due in claimed {
             let (runner, partition) = (Arc::clone(self), partition.clone());
             let work = async move { runner.work_on(&partition, due).await };
@@ -51,7 +35,6 @@ impl Runner {
                 break;
             }
         }
-        count
     }
 
     async fn work_on(self: Arc<Self>, partition: &Partition, due: Due) {
