@@ -24,7 +24,7 @@ lint: ## formatting, clippy, docs, shell scripts: what CI refuses
 loss: ## how requests and calls end when 1, 5 and 20 % of all datagrams are lost (LOSS_SEEDS=100)
 	LOSS_SEEDS=$${LOSS_SEEDS:-100} cargo test -q -p sim --test it loss -- --nocapture
 
-speed: ## instructions and time of forwarding one INVITE
+speed: ## instructions of the work on the text of an INVITE, a call and a REGISTER, and time of the first
 	@scripts/speed-gate
 
 bench: ## Kamailio and Carillon on one core, one after the other, side by side

@@ -88,9 +88,10 @@ TRANSACTION_SECONDS = 33
 CALM_RATE = 4000
 
 
-def memory_per_binding(options, start, folder, users):
-    """Growth of the server's memory over one registration of each user: at once, and when its transactions have ended."""
-    server = start("memory", options.server_core, folder)
+def memory_per_binding(options, start, mode, folder, users):
+    """Growth of each process over one registration of each user: at once, and when its transactions have ended. Of Redis it is the
+    memory that its data takes, as Redis counts it."""
+    server = start(mode, options.server_core, folder)
     try:
         phones = servers.free_port()
         # Fills what is bounded (the ring of recent messages), without a burst whose memory would be used again later.
@@ -98,10 +99,11 @@ def memory_per_binding(options, start, folder, users):
         time.sleep(TRANSACTION_SECONDS)
         before = server.memory_bytes()
         told = load(options, server, phones, "register", CALM_RATE, 400, users / CALM_RATE, users)
-        grown = [server.memory_bytes() - before]
+        at_once = server.memory_bytes()
         time.sleep(TRANSACTION_SECONDS)
-        grown.append(server.memory_bytes() - before)
-        return [octets / max(told["done"], 1) for octets in grown]
+        after = server.memory_bytes()
+        each = lambda now: {part: (now[part] - before[part]) / max(told["done"], 1) for part in now}
+        return each(at_once), each(after)
     finally:
         server.stop()
 
@@ -174,13 +176,21 @@ def table(results, memory):
             if mode == "redis":
                 told = "; ".join(f"{name}: {parts(rows)}" for name, rows in of.items() if rows)
                 split.append(f'  {WORK[kind]}, {f"{rate}/s" if rate else "full"}: {told}')
-    if memory:
-        shown = (f"{name} {after:.0f} ({at_once:.0f} at once)" for name, (at_once, after) in memory.items())
-        print(f"\noctets per binding, when the transactions have ended: {', '.join(shown)}")
+    tell_memory(memory)
     if split:
         print("\nwhere it goes with Redis (µs)\n" + "\n".join(split))
     if doubtful:
         print("\n! more than one in a thousand failed or was lost: do not compare that line")
+
+
+def tell_memory(memory):
+    """What a binding takes, in all and in each process, by mode and server."""
+    if memory:
+        print("\noctets per binding, when the transactions have ended")
+    for (mode, name), (at_once, after) in memory.items():
+        told = f"{sum(after.values()):.0f} ({sum(at_once.values()):.0f} at once)"
+        of_it = ", ".join(f"{part} {octets:.0f}" for part, octets in after.items()) if len(after) > 1 else ""
+        print(f"  {MODES[mode]}: {name} {told}{': ' if of_it else ''}{of_it}")
 
 
 def main():
@@ -208,21 +218,22 @@ def main():
                 print(f"round {round_number}, {MODES[mode]}", flush=True)
                 for start in starts:
                     one_server(options, start, mode, folder, results)
-        if options.memory_users and "memory" in options.modes:
-            print("memory of bindings", flush=True)
+        for mode in options.modes:
+            if not options.memory_users or mode == "digest":
+                continue
+            print(f"memory of bindings, {MODES[mode]}", flush=True)
             for start in starts:
                 name = {"kamailio": "Kamailio", "carillon": "Carillon"}.get(start.__name__)
-                if not name:
-                    continue
-                memory[name] = memory_per_binding(options, start, folder, options.memory_users)
+                if name:
+                    memory[mode, name] = memory_per_binding(options, start, mode, folder, options.memory_users)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     with open(options.results, "a") as file:
         file.writelines(json.dumps(row) + "\n" for row in results)
     if servers.kamailio in starts and servers.carillon in starts:
         table(results, memory)
-    elif memory:
-        print({name: f"{after:.0f} octets a binding ({at_once:.0f} at once)" for name, (at_once, after) in memory.items()})
+    else:
+        tell_memory(memory)
 
 
 if __name__ == "__main__":

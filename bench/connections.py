@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What a silent connection costs: grows a server by many phones on TLS, then on WebSocket inside TLS, and prints the growth of its
-resident memory for each. Usage: bench/connections.py [EXECUTABLE [COUNT]]"""
+"""What a silent connection costs: grows a server by many phones on TCP, then on TLS, then on WebSocket inside TLS, and prints the growth
+of its resident memory for each. Usage: bench/connections.py [EXECUTABLE [COUNT]]"""
 
 import os
 import re
@@ -14,9 +14,10 @@ import time
 EXECUTABLE = sys.argv[1] if len(sys.argv) > 1 else "target/release/carillon"
 COUNT = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
 WARM = 200  # what the first connections cost is not what each of them costs
+SCHEMES = ("tcp", "tls", "wss")
 
 OPTIONS = (
-    "OPTIONS sip:localhost SIP/2.0\r\nVia: SIP/2.0/TLS phone.invalid;branch=z9hG4bK{0}\r\nMax-Forwards: 70\r\n"
+    "OPTIONS sip:localhost SIP/2.0\r\nVia: SIP/2.0/{1} phone.invalid;branch=z9hG4bK{0}\r\nMax-Forwards: 70\r\n"
     "From: <sip:x@localhost>;tag=1\r\nTo: <sip:localhost>\r\nCall-ID: {0}\r\nCSeq: 1 OPTIONS\r\n"
     "Content-Length: 0\r\n\r\n"
 )
@@ -36,10 +37,10 @@ def main():
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         make = ["openssl", "req", "-x509", *curve, "-keyout", key, "-out", certificate, *names]
         subprocess.run(make, check=True, stderr=subprocess.DEVNULL)
-        listeners = [f"--sip={scheme}://127.0.0.1:0" for scheme in ("udp", "tls", "wss")]
+        listeners = [f"--sip={scheme}://127.0.0.1:0" for scheme in ("udp", *SCHEMES)]
         pair = ["--tls-cert", certificate, "--tls-key", key]
         serve = [EXECUTABLE, "serve", "--api=127.0.0.1:0", "--admin=127.0.0.1:0", *listeners, *pair]
-        environment = dict(os.environ, CARILLON_LIMITS_TCP_CONNECTIONS_PER_SOURCE=str(9 * COUNT))
+        environment = dict(os.environ, CARILLON_LIMITS_TCP_CONNECTIONS_PER_SOURCE=str(len(SCHEMES) * (COUNT + WARM)))
         server = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, env=environment)
         try:
             measure(server)
@@ -50,18 +51,20 @@ def main():
 
 def measure(server):
     ready = server.stdout.readline()
-    port = {scheme: int(re.search(scheme + r"://127.0.0.1:(\d+)", ready)[1]) for scheme in ("tls", "wss")}
-    held = [connect("tls", port["tls"], f"warm{number}") for number in range(WARM)]
-    for scheme in ("tls", "wss"):
+    port = {scheme: int(re.search(scheme + r"://127.0.0.1:(\d+)", ready)[1]) for scheme in SCHEMES}
+    held = []
+    for scheme in SCHEMES:
+        held += [connect(scheme, port[scheme], f"warm-{scheme}-{number}") for number in range(WARM)]
         before = resident(server)
-        held += [connect(scheme, port[scheme], f"{scheme}{number}") for number in range(COUNT)]
-        print(f"{scheme}: {(resident(server) - before) / COUNT:.1f} kB for each of {COUNT} connections")
+        held += [connect(scheme, port[scheme], f"{scheme}-{number}") for number in range(COUNT)]
+        print(f"{scheme}: {(resident(server) - before) / COUNT:.1f} kB for each of {COUNT} connections", flush=True)
 
 
 def connect(scheme, port, name):
-    plain = socket.create_connection(("127.0.0.1", port))
-    connection = CONTEXT.wrap_socket(plain, server_hostname="localhost")
-    connection.sendall(UPGRADE if scheme == "wss" else OPTIONS.format(name).encode())
+    connection = socket.create_connection(("127.0.0.1", port))
+    if scheme != "tcp":
+        connection = CONTEXT.wrap_socket(connection, server_hostname="localhost")
+    connection.sendall(UPGRADE if scheme == "wss" else OPTIONS.format(name, scheme.upper()).encode())
     answer = connection.recv(4096)
     assert b" 101 " in answer or b" 200 " in answer, answer
     return connection

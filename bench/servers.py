@@ -94,7 +94,7 @@ class Server:
 
     def __init__(self, name, core, folder):
         self.name, self.core, self.folder = name, core, folder
-        self.port, self.processes = free_port(), []
+        self.port, self.redis_port, self.processes = free_port(), 0, []
 
     def run(self, part, arguments, environment=None):
         self.processes.append(Process(part, arguments, self.core, self.folder, environment))
@@ -113,13 +113,19 @@ class Server:
         port = free_port()
         self.run("redis", ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         self.wait_for("redis", lambda: redis(port, "PING").startswith("+PONG"))
+        self.redis_port = port
         return port
 
     def cpu_ns(self):
         return {process.part: process.cpu_ns() for process in self.processes}
 
     def memory_bytes(self):
-        return sum(process.memory_bytes() for process in self.processes if process.part != "redis")
+        """Octets of each process: resident ones; of Redis those of its data, which its own pages (copies, fragments) would hide."""
+        return {process.part: self.redis_bytes() if process.part == "redis" else process.memory_bytes() for process in self.processes}
+
+    def redis_bytes(self):
+        told = redis(self.redis_port, "INFO", "memory")
+        return next(int(line.split(":")[1]) for line in told.splitlines() if line.startswith("used_memory:"))
 
     def stop(self):
         for process in reversed(self.processes):
@@ -127,7 +133,7 @@ class Server:
 
 
 def redis(port, *words):
-    """One command to Redis, and the first line of its answer; empty when nobody answers."""
+    """One command to Redis, and the beginning of its answer; empty when nobody answers."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as connection:
             command = "".join(f"${len(word)}\r\n{word}\r\n" for word in words)

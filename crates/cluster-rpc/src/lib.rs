@@ -12,6 +12,7 @@
 pub mod auth;
 mod bindings;
 mod by_edge;
+mod calls;
 mod conversation;
 mod envelope;
 mod links;
@@ -24,9 +25,12 @@ pub mod trace;
 
 pub use bindings::BindingsLink;
 pub use by_edge::{CaptureLink, EDGE_ROLE, EdgeDirectory, EdgesLink, LegsLink, RequestsLink};
+pub use calls::CallsLink;
 pub use conversation::LocationAnswers;
 pub use envelope::Envelope;
-pub use links::{IntakeLink, LegEventsLink, LocationLink, MembershipLink, ProxiedCallsLink};
+pub use links::{
+    ConferencesLink, IntakeLink, LegEventsLink, LocationLink, MembershipLink, ProxiedCallsLink, SpendingLink,
+};
 pub use membership::Membership;
 pub use reason::Reason;
 pub use remote::{Address, Replicas, Wiring};

@@ -93,6 +93,24 @@ link! {
     answer_challenge(AnswerChallengeRequest) -> AnswerChallengeResponse, Idempotent;
     /// Has a sleeping phone pushed and waits a while for it; a second push of the same phone does no harm.
     wake(WakeRequest) -> WakeResponse, Idempotent;
+    /// Gives a branch room among the calls of its trunk; one that has room keeps it.
+    seize_trunk(SeizeTrunkRequest) -> SeizeTrunkResponse, Idempotent;
+    /// Gives the room of a branch back.
+    release_trunk(ReleaseTrunkRequest) -> ReleaseTrunkResponse, Idempotent;
+    /// Lends a number; the registrar recognises a repeated ask by its id.
+    allocate(AllocateRequest) -> AllocateResponse, Idempotent;
+    /// Takes a number back; without a request id a repetition finds that it is not lent.
+    release(ReleaseRequest) -> ReleaseResponse, Once;
+    /// Lists numbers that are lent.
+    list_lent(ListLentRequest) -> ListLentResponse, Idempotent;
+}
+
+link! {
+    /// What the registrar asks the operator's service before a call that costs money.
+    SpendingLink, "spending",
+    registrar::spending_server::Spending, spending_client::SpendingClient,
+    /// Asks whether a call may go out; the same question twice is about one call.
+    authorize(AuthorizeRequest) -> AuthorizeResponse, Idempotent;
 }
 
 link! {
@@ -101,6 +119,8 @@ link! {
     callcontrol::leg_events_server::LegEvents, leg_events_client::LegEventsClient,
     /// Delivers events of one call; call-control recognises repeated ones by their number.
     deliver(DeliverRequest) -> DeliverResponse, Idempotent;
+    /// Hands over a NOTIFY for a callback; call-control recognises a repeated one by its CSeq.
+    notify(NotifyRequest) -> NotifyResponse, Idempotent;
 }
 
 link! {
@@ -148,6 +168,14 @@ link! {
     presence::intake_server::Intake, intake_client::IntakeClient,
     /// Handles one request; presence recognises a repeated one by Call-ID and CSeq.
     handle(HandleRequest) -> HandleResponse, Idempotent;
+}
+
+link! {
+    /// What call-control tells presence of the conferences that it holds.
+    ConferencesLink, "presence",
+    presence::conferences_server::Conferences, conferences_client::ConferencesClient,
+    /// Tells the state of one conference, or its end; presence takes each version once.
+    tell_conference(TellConferenceRequest) -> TellConferenceResponse, Idempotent;
 }
 
 link! {

@@ -75,6 +75,28 @@ impl View {
     }
 }
 
+/// A list that is newer than a question: for who has heard of a member that the last one does not have.
+#[derive(Clone, Debug)]
+pub struct LookAgain {
+    hurry: Arc<Notify>,
+    /// When the latest list was asked for.
+    asked: watch::Receiver<Option<Instant>>,
+}
+
+impl LookAgain {
+    /// Over what makes somebody ask for lists, and when the latest one was asked for.
+    pub fn new(hurry: Arc<Notify>, asked: watch::Receiver<Option<Instant>>) -> Self {
+        Self { hurry, asked }
+    }
+
+    /// Asks for the list, and returns whether one came that was asked for after this call; `false` once nobody asks any more.
+    pub async fn look(mut self) -> bool {
+        let now = Instant::now();
+        self.hurry.notify_one();
+        self.asked.wait_for(|asked| asked.is_some_and(|asked| asked >= now)).await.is_ok()
+    }
+}
+
 /// FNV-1a over both names, mixed, so that ids that differ in their last octet only do not rank alike: rendezvous hashing.
 fn weight(key: &str, id: &str) -> u64 {
     let octets = key.bytes().chain([0]).chain(id.bytes());
@@ -107,6 +129,7 @@ impl Process {
 #[derive(Clone)]
 pub struct Membership {
     view: watch::Receiver<View>,
+    asked: watch::Receiver<Option<Instant>>,
     link: MembershipLink,
     myself: Arc<dyn Fn() -> Member + Send + Sync>,
     hurry: Arc<Notify>,
@@ -164,10 +187,12 @@ impl Membership {
         myself: impl Fn() -> Member + Send + Sync + 'static,
     ) -> Result<Self, TooManyTasks> {
         let (views, view) = watch::channel(View { current: false, ..View::fixed(Vec::new(), Bytes::new()) });
+        let (lists, asked) = watch::channel(None);
         let hurry: Arc<Notify> = Arc::default();
         process.hurries.lock().push(hurry.clone());
-        let membership = Self { view, link, myself: Arc::new(myself), hurry, process, left: Arc::default() };
-        let renewals = membership.clone().renewals(views);
+        let membership =
+            Self { view, asked, link, myself: Arc::new(myself), hurry, process, left: Arc::default() };
+        let renewals = membership.clone().renewals(views, lists);
         tasks.spawn_loop("membership", async move {
             known.await;
             renewals.await;
@@ -196,6 +221,11 @@ impl Membership {
         self.hurry.notify_one();
     }
 
+    /// The list anew, and when it has come.
+    pub fn look_again(&self) -> LookAgain {
+        LookAgain::new(self.hurry.clone(), self.asked.clone())
+    }
+
     /// Gives the lease up and ends the renewals: the last thing of a drain.
     ///
     /// # Errors
@@ -208,9 +238,9 @@ impl Membership {
         self.link.leave(LeaveRequest { id, role, epoch }).await.map(drop)
     }
 
-    async fn renewals(self, views: watch::Sender<View>) {
+    async fn renewals(self, views: watch::Sender<View>, lists: watch::Sender<Option<Instant>>) {
         // `views` and the receiver in `self` live here, so only the other receivers tell whether anybody listens.
-        let Self { view, link, myself, hurry, process, left } = self;
+        let Self { view, asked: _, link, myself, hurry, process, left } = self;
         drop(view);
         let mut failures = 0_u32;
         let mut steady: Option<(Instant, Instant)> = None;
@@ -238,6 +268,7 @@ impl Membership {
                     let steady_since = unbroken.map_or(answered, |(since, _)| since);
                     steady = Some((steady_since, answered));
                     views.send_if_modified(|view| replace(view, granted, Listed { asked, steady_since }));
+                    lists.send_replace(Some(asked));
                     if !std::mem::replace(&mut has_joined, true) {
                         process.has_joined(&hurry);
                     }

@@ -128,6 +128,8 @@ reasons! {
     OriginationLimit = ResourceExhausted "ORIGINATION_LIMIT",
     /// The account has its most bindings.
     TooManyBindings = ResourceExhausted "TOO_MANY_BINDINGS",
+    /// The user, or the service, has its most callbacks.
+    CallbackLimit = ResourceExhausted "CALLBACK_LIMIT",
     /// The borrower has its most numbers.
     NumberQuota = ResourceExhausted "NUMBER_QUOTA",
     /// Too many messages are kept for the user.

@@ -1,5 +1,7 @@
 //! Multipart bodies (RFC 2046 5.1, RFC 5621 4), read with nesting and limits, and built.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use crate::{disposition::Disposition, media_type::MediaType};
@@ -7,6 +9,8 @@ use crate::{disposition::Disposition, media_type::MediaType};
 const MAX_PARTS: usize = 32;
 const MAX_DEPTH: usize = 4;
 const MAX_PART_HEADERS: usize = 32;
+/// How the delimiters of bodies that are built here begin; a number follows.
+const NUMBERED: &[u8] = b"--carillon-";
 
 /// A body: one thing, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,21 +134,72 @@ pub struct Part<'a> {
     pub body: &'a [u8],
 }
 
+/// One part of several that belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct Related<'a> {
+    /// Value of Content-Type.
+    pub content_type: &'a str,
+    /// Content-ID without angle brackets.
+    pub content_id: &'a str,
+    /// The octets.
+    pub body: &'a [u8],
+}
+
+/// Builds a `multipart/related` body (RFC 2387) and its Content-Type; the first part is the root, of type `root_type`. The
+/// boundary depends on the parts alone.
+///
+/// Values come from Carillon itself; CR and LF in them are left out.
+pub fn build_related(root_type: &str, parts: &[Related<'_>]) -> (String, Bytes) {
+    let boundary = free_boundary(parts.iter().map(|part| part.body));
+    let mut body = Vec::new();
+    for Related { content_type, content_id, body: content } in parts {
+        let (content_type, content_id) = (one_line(content_type), one_line(content_id));
+        let head = format!(
+            "--{boundary}\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <{content_id}>\r\n\
+             Content-Type: {content_type}\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    let start = parts.first().map_or(String::new(), |root| one_line(root.content_id));
+    let root_type = one_line(root_type);
+    let content_type =
+        format!("multipart/related;type=\"{root_type}\";start=\"<{start}>\";boundary=\"{boundary}\"");
+    (content_type, body.into())
+}
+
+/// A boundary whose delimiter none of these has in it, found in one pass: who writes a body cannot make it long work.
+fn free_boundary<'a>(bodies: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut taken = HashSet::new();
+    for body in bodies {
+        let mut at = 0;
+        while let Some(found) = find(body, NUMBERED, at) {
+            at = found + NUMBERED.len();
+            let mut number = 0_u64;
+            // Longer numbers are never reached.
+            for digit in body[at..].iter().take(9).map_while(|octet| char::from(*octet).to_digit(10)) {
+                number = number * 10 + u64::from(digit);
+                taken.insert(number);
+            }
+        }
+    }
+    let free = (0_u64..).find(|number| !taken.contains(number));
+    format!("carillon-{}", free.expect("parts of finite size hold finitely many numbers"))
+}
+
+fn one_line(value: &str) -> String {
+    value.replace(['\r', '\n', '\0'], "")
+}
+
 /// Builds a `multipart/mixed` body and its Content-Type. The boundary depends on the parts alone, so that the same parts
 /// give the same message again.
 ///
 /// Values come from Carillon itself; CR and LF in them are left out.
 pub fn build_mixed(parts: &[Part<'_>]) -> (String, Bytes) {
-    let is_free = |boundary: &String| {
-        let delimiter = format!("--{boundary}");
-        !parts.iter().any(|part| find(part.body, delimiter.as_bytes(), 0).is_some())
-    };
-    let boundary = (0_u64..)
-        .map(|number| format!("carillon-{number}"))
-        .find(is_free)
-        .expect("parts of finite size hold finitely many of the numbered boundaries");
+    let boundary = free_boundary(parts.iter().map(|part| part.body));
     let mut body = Vec::new();
-    let one_line = |value: &str| value.replace(['\r', '\n', '\0'], "");
     for part in parts {
         body.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
         body.extend_from_slice(format!("Content-Type: {}\r\n", one_line(part.content_type)).as_bytes());

@@ -43,6 +43,8 @@ pub struct Contact<'a> {
     pub params: Vec<(&'a str, &'a str)>,
     /// Public GRUU, empty for none.
     pub pub_gruu: &'a str,
+    /// The latest temporary GRUU, and the CSeq of the REGISTER since which those given out are good. RFC 5628 5
+    pub temp_gruu: Option<(&'a str, u32)>,
 }
 
 impl RegInfo<'_> {
@@ -93,6 +95,9 @@ impl Contact<'_> {
         if !self.pub_gruu.is_empty() {
             let _ = write!(xml, "<gr:pub-gruu uri=\"{}\"/>", escape(self.pub_gruu));
         }
+        if let Some((uri, first_cseq)) = self.temp_gruu {
+            let _ = write!(xml, "<gr:temp-gruu uri=\"{}\" first-cseq=\"{first_cseq}\"/>", escape(uri));
+        }
         xml.push_str("</contact>\r\n");
     }
 }
@@ -114,6 +119,7 @@ mod tests {
             register: Some(("call-1", 7)),
             params: vec![("+sip.instance", "\"<urn:uuid:1>\"")],
             pub_gruu: "sip:alice@d;gr=urn:uuid:1",
+            temp_gruu: Some(("sip:tgruu.x&y@d;gr", 5)),
             ..Contact::default()
         };
         let gone = Contact { id: "c2".to_owned(), uri: "sip:old@h", event: "expired", ..Contact::default() };
@@ -124,7 +130,7 @@ mod tests {
             "<registration aor=\"sip:alice@d\" id=\"a\" state=\"active\">",
             "<contact id=\"c1\" state=\"active\" event=\"registered\" expires=\"3600\" q=\"0.800\" callid=\"call-1\" cseq=\"7\">",
             "<uri>sip:alice@192.0.2.1;x=&quot;&lt;&quot;</uri>",
-            "<gr:pub-gruu uri=\"sip:alice@d;gr=urn:uuid:1\"/>",
+            "<gr:pub-gruu uri=\"sip:alice@d;gr=urn:uuid:1\"/><gr:temp-gruu uri=\"sip:tgruu.x&amp;y@d;gr\" first-cseq=\"5\"/>",
             "<contact id=\"c2\" state=\"terminated\" event=\"expired\" q=\"0.000\">",
         ] {
             assert!(xml.contains(part), "{part}: {xml}");

@@ -29,16 +29,32 @@ impl Challengers {
     /// The challenges of one response that are worth an answer, counted as answered: for each realm one, and one more where the nonce had
     /// become stale (RFC 7616 3.3) or its count was used up by a request that only others refused. With none the request is over.
     pub fn worth<'a>(&mut self, is_proxy: bool, values: &'a [String]) -> Vec<Challenge<'a>> {
-        let mut offered = answerable(values.iter().map(String::as_bytes));
-        if offered.is_empty() || self.answers >= MOST_ANSWERS {
-            return Vec::new();
+        let none: &[String] = &[];
+        let (proxies, servers) = if is_proxy { (values, none) } else { (none, values) };
+        let (of_proxies, of_servers) = self.worth_of_both(proxies, servers);
+        if is_proxy { of_proxies } else { of_servers }
+    }
+
+    /// The same for one response with challenges of both kinds, which are answered together (RFC 3261 22.3): those of proxies, and those
+    /// of servers.
+    pub fn worth_of_both<'a>(
+        &mut self,
+        proxies: &'a [String],
+        servers: &'a [String],
+    ) -> (Vec<Challenge<'a>>, Vec<Challenge<'a>>) {
+        let read = |values: &'a [String]| answerable(values.iter().map(String::as_bytes));
+        let (mut proxies, mut servers) = (read(proxies), read(servers));
+        if (proxies.is_empty() && servers.is_empty()) || self.answers >= MOST_ANSWERS {
+            return (Vec::new(), Vec::new());
         }
         for known in &mut self.known {
-            known.has_passed |= !offered.iter().any(|challenge| known.is_same(is_proxy, challenge));
+            let offered = if known.is_proxy { &proxies } else { &servers };
+            known.has_passed |= !offered.iter().any(|challenge| known.is_same(known.is_proxy, challenge));
         }
-        offered.retain(|challenge| self.is_worth(is_proxy, challenge));
-        self.answers += u32::from(!offered.is_empty());
-        offered
+        proxies.retain(|challenge| self.is_worth(true, challenge));
+        servers.retain(|challenge| self.is_worth(false, challenge));
+        self.answers += u32::from(!proxies.is_empty() || !servers.is_empty());
+        (proxies, servers)
     }
 
     fn is_worth(&mut self, is_proxy: bool, challenge: &Challenge<'_>) -> bool {
@@ -79,6 +95,20 @@ mod tests {
             assert!(challengers.worth(is_proxy, &challenge(realm, "")).is_empty(), "{realm}");
         }
         assert!(challengers.worth(false, &challenge("c", "")).is_empty(), "three are enough");
+    }
+
+    /// AUT-13, RFC 3261 22.3: a response that several forks or two on the way made is one challenge by each of them, and one answer.
+    #[test]
+    fn both_kinds_in_one_response_are_answered_together() {
+        let mut challengers = Challengers::default();
+        let (proxy, server) = (challenge("a", ""), challenge("a", ""));
+        let (of_proxies, of_servers) = challengers.worth_of_both(&proxy, &server);
+        assert_eq!((of_proxies.len(), of_servers.len()), (1, 1));
+        let (of_proxies, of_servers) = challengers.worth_of_both(&proxy, &server);
+        assert_eq!((of_proxies.len(), of_servers.len()), (0, 0), "both refuse");
+        let other = challenge("b", "");
+        let (of_proxies, of_servers) = challengers.worth_of_both(&[], &other);
+        assert_eq!((of_proxies.len(), of_servers.len()), (0, 1), "it counted as one answer");
     }
 
     /// RFC 7616 3.3: a nonce that is stale, or that another request has used up, is worth one more answer.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::Nonce;
 
-/// Nonces of one user at a time: one for each of the ten devices that an account has by default, and their new ones.
-const MAX_NONCES: usize = 16;
+/// Nonces of one user at a time. One for each of the ten devices that an account has by default would do, were there no clients that take
+/// a new one for each request: when many of those come at once, they come in another order than they were challenged, and a nonce that is
+/// older than one that was dropped cannot be told from one that was used. So many may overtake it.
+const MAX_NONCES: usize = 64;
 const WINDOW: u32 = 64;
 
 /// The nonces that one user has used and that are not too old yet. It belongs into the user's record, so that every replica
@@ -68,15 +70,17 @@ impl ReplayWindow {
             (Some(used), count) => used.accept(count.unwrap_or(u32::MAX), request),
             (None, _) if nonce.issued_ms <= self.floor_ms => Use::Forgotten,
             (None, count) => {
-                if self.nonces.len() == MAX_NONCES {
-                    self.floor_ms = self.floor_ms.max(self.nonces.remove(0).issued_ms);
-                }
                 // without counts all of them are used up
                 let highest = count.unwrap_or(u32::MAX);
                 let used = if count.is_none() { u64::MAX } else { 1 };
                 let at = self.nonces.partition_point(|used| used.issued_ms <= nonce.issued_ms);
                 let Nonce { issued_ms, salt } = nonce;
                 self.nonces.insert(at, UsedNonce { issued_ms, salt, highest, used, request });
+                // the oldest goes, also when that is this one: another one may be in use by a phone
+                let surplus = self.nonces.len().saturating_sub(MAX_NONCES);
+                for dropped in self.nonces.drain(..surplus) {
+                    self.floor_ms = self.floor_ms.max(dropped.issued_ms);
+                }
                 Use::Accepted
             }
         }

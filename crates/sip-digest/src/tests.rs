@@ -310,19 +310,35 @@ fn a_client_without_counts_uses_a_nonce_once() {
 fn nonces_that_are_dropped_stay_used() {
     let mut window = ReplayWindow::default();
     let nonce = |number: u64| Nonce { issued_ms: 1_000 + number, salt: number };
-    for number in 0..20 {
+    for number in 0..68 {
         assert_eq!(window.accept(nonce(number), Some(1), 1, 2_000, LIFETIME), Use::Accepted);
     }
-    assert_eq!(window.nonces.len(), 16);
-    for number in 0..20 {
+    assert_eq!(window.nonces.len(), 64);
+    for number in 0..68 {
         let again = window.accept(nonce(number), Some(1), 2, 2_000, LIFETIME);
         // Of the first ones nobody knows any more; their clients are to ask for a new nonce.
         assert_eq!(again, if number < 4 { Use::Forgotten } else { Use::Refused }, "{number}");
         let next = window.accept(nonce(number), Some(2), 3, 2_000, LIFETIME);
         assert_eq!(next, if number < 4 { Use::Forgotten } else { Use::Accepted }, "{number}");
     }
-    assert_eq!(window.accept(nonce(20), Some(1), 1, 302_000, LIFETIME), Use::Accepted);
+    assert_eq!(window.accept(nonce(68), Some(1), 1, 302_000, LIFETIME), Use::Accepted);
     assert_eq!(window.nonces.len(), 1, "nonces past their life are dropped");
+}
+
+/// AUT-08: clients that take a nonce for each request and come all at once, in whatever order they were challenged: none is told that its
+/// nonce, which nobody has used, is stale. One that is older than all of a full list is used and forgotten, and not another one in its place.
+#[test]
+fn fresh_nonces_are_good_in_any_order() {
+    let nonce = |number: u64| Nonce { issued_ms: 1_000 + number / 8, salt: number };
+    let mut window = ReplayWindow::default();
+    for number in (0..64).rev() {
+        assert_eq!(window.accept(nonce(number), Some(1), number, 2_000, LIFETIME), Use::Accepted, "{number}");
+    }
+    let old = Nonce { issued_ms: 900, salt: 1 };
+    assert_eq!(window.accept(old, Some(1), 7, 2_000, LIFETIME), Use::Accepted);
+    assert_eq!(window.accept(old, Some(1), 8, 2_000, LIFETIME), Use::Forgotten, "it is not good again");
+    assert_eq!(window.accept(nonce(0), Some(2), 9, 2_000, LIFETIME), Use::Accepted, "in use");
+    assert_eq!(window.accept(nonce(0), Some(2), 10, 2_000, LIFETIME), Use::Refused);
 }
 
 /// AUT-05, AUT-13: a client answers the topmost challenge it understands of each realm.

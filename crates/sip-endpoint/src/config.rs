@@ -69,8 +69,8 @@ pub struct Config {
     /// How long a connection may be silent in both directions. Default 30 min: phones keep theirs alive every two
     /// minutes (RFC 5626 4.4.1), neighbours should find theirs open (RFC 5923 9).
     pub idle_timeout: Duration,
-    /// The same for an accepted connection by which we have let nothing in yet: no registration, no call, no request of ours.
-    /// Default 2 min, the time in which a phone keeps its connection alive (RFC 5626 4.4.1).
+    /// The same for an accepted connection by which we have let nothing in yet: no registration, no call, no request of ours. There
+    /// keep-alives do not count: who sends nothing else is silent. Default 2 min, the time in which a phone keeps its connection alive (RFC 5626 4.4.1).
     pub stranger_timeout: Duration,
     /// After what silence a WebSocket peer is asked whether it is there (RFC 6455 5.5.2): a page cannot ask by itself. Default
     /// 25 s, less than what proxies on the way keep a silent connection.

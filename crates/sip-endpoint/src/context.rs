@@ -1,6 +1,6 @@
 //! What a transaction user can do from within a call.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::hash::RandomState;
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use crate::dns::Dns;
 use crate::flow::{FlowEnd, FlowView, Flows};
 use crate::hop::{FlowId, Hop, Transport};
 use crate::names::{Names, OwnVia};
+use crate::refused_tcp::RefusedTcp;
 use crate::returning::Located;
 use crate::silence::Silence;
 use crate::timers::{TimerId, Timers};
@@ -46,7 +47,7 @@ pub(crate) struct Core<U: TransactionUser> {
     /// Makes the To tags of answers that nothing is remembered of.
     pub(crate) tags: RandomState,
     /// Addresses that refused TCP, and until when to believe it.
-    pub(crate) refused_tcp: HashMap<SocketAddr, Instant>,
+    pub(crate) refused_tcp: RefusedTcp,
     /// Transactions to tell in this round that something did not leave.
     pub(crate) failed: VecDeque<Key>,
     /// Requests to tell in this round that their connection is gone.
@@ -129,18 +130,18 @@ impl<U: TransactionUser> Context<'_, U> {
     /// # Errors
     /// See [`RespondError`]. Nothing was sent then.
     pub fn respond(&mut self, key: ServerKey, response: Message) -> Result<(), RespondError> {
-        let lets_in = matches!(response.status(), Some(200..300)) && response.method_str() != "OPTIONS";
-        if let Some(hop) = self.core.transactions.hop(Key::Server(key)).filter(|_| lets_in) {
-            self.core.keep(hop);
+        if response.method_str() != "OPTIONS" {
+            self.core.keep_answered(key, response.status().unwrap_or_default());
         }
         self.core.transactions.respond(self.core.now, key, &response)
     }
 
-    /// [`respond`](Self::respond) with a response that was only written.
+    /// [`respond`](Self::respond) with a response that was only written, to a request that is no OPTIONS.
     ///
     /// # Errors
     /// See [`RespondError`]. Nothing was sent then.
     pub fn respond_written(&mut self, key: ServerKey, response: &Written) -> Result<(), RespondError> {
+        self.core.keep_answered(key, response.status());
         self.core.transactions.respond_written(self.core.now, key, response)
     }
 
@@ -254,9 +255,22 @@ impl<U: TransactionUser> Context<'_, U> {
         self.core.flows.get(id).map(|flow| flow.view)
     }
 
+    /// Whoever is at the far end of a connection has proved to be somebody: it is no stranger's any more, as if something had been
+    /// answered with success.
+    pub fn keep(&mut self, hop: Hop) {
+        self.core.keep(hop);
+    }
+
     /// Closes a connection once everything queued on it is written.
     pub fn close_flow(&mut self, id: FlowId) {
         self.core.close_flow(id, FlowEnd::Ours);
+    }
+
+    /// Closes so many connections of those that peers opened by then, once what is queued on them is written; how many of these are left.
+    pub fn close_accepted(&mut self, by: Instant, most: usize) -> usize {
+        let (closing, left) = self.core.flows.accepted_by(by, most);
+        closing.into_iter().for_each(|id| self.core.close_flow(id, FlowEnd::Ours));
+        left
     }
 
     /// Watches a flow whose far end is to be heard of: after `allowed` without anything from there, not even a keep-alive,

@@ -74,6 +74,8 @@ counters! {
     connections_failed,
     /// Connections turned away at a bound.
     connections_refused,
+    /// Connections that carried nothing, closed to make room for others at the bound.
+    strangers_displaced,
     /// Connections closed because the peer did not read.
     connections_too_slow,
     /// Handshakes of TLS that failed: no common version, an unknown authority, a peer that went away.

@@ -15,7 +15,7 @@ use crate::context::Core;
 use crate::flow::{FlowEnd, Kind};
 use crate::hop::{FlowId, Hop, Transport};
 use crate::inbound::{self, Verdict, Way};
-use crate::stream::{Event, Parcel, What};
+use crate::stream::{self, Event, Parcel, What};
 use crate::stun;
 use crate::udp::{Incoming, Undelivered};
 use crate::user::TransactionUser;
@@ -210,7 +210,7 @@ impl<U: TransactionUser> Driver<U> {
         let peer = flow.as_ref().map(|flow| flow.view.peer);
         self.core.count_end(end);
         let not_opened = match end {
-            FlowEnd::NotOpened(_) => true,
+            FlowEnd::NotOpened(_) | FlowEnd::Foreign => true,
             FlowEnd::Handshake => flow.as_ref().is_some_and(|flow| !flow.view.accepted),
             FlowEnd::Peer
             | FlowEnd::Broken(_)
@@ -220,6 +220,11 @@ impl<U: TransactionUser> Driver<U> {
             | FlowEnd::Unfinished
             | FlowEnd::TooSlow => false,
         };
+        if end == FlowEnd::Foreign {
+            for key in self.core.waiting_on(id, flow.as_ref()) {
+                self.guarded(|user, cx| user.on_foreign_server(cx, key));
+            }
+        }
         if not_opened {
             self.core.counters.connections_failed.one_more();
             if let Some(flow) = flow {
@@ -301,10 +306,10 @@ impl<U: TransactionUser> Driver<U> {
             match io.poll_accept(cx) {
                 Poll::Ready(Ok((stream, peer))) => {
                     busy = true;
-                    // Messages are small and each matters: do not wait to fill a segment.
-                    let _ = stream.set_nodelay(true);
+                    stream::settle(&stream, self.core.config.write_timeout);
                     let local = stream.local_addr().unwrap_or(*local);
                     let (now, kind) = (self.core.now, *kind);
+                    self.core.make_room();
                     let flow = self.core.flows.accept(stream, kind, peer, local, now);
                     // The others are there when they have shaken hands.
                     if let Some(flow) = flow.filter(|_| kind.transport == Transport::Tcp) {

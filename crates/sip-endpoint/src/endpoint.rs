@@ -1,6 +1,6 @@
 //! Binding an endpoint, running it, and talking to it from other tasks.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::hash::RandomState;
 use std::io;
@@ -26,6 +26,7 @@ use crate::flow::{Flows, Kind};
 use crate::hop::Transport;
 use crate::kernel::KernelSocket;
 use crate::names::Names;
+use crate::refused_tcp::RefusedTcp;
 use crate::silence::Silence;
 use crate::stream::Event;
 use crate::timers::Timers;
@@ -202,6 +203,7 @@ impl<U: TransactionUser> Endpoint<U> {
         let now = tokio::time::Instant::now().into_std();
         let udp = Sockets::new(sockets, config.max_datagrams_queued, counters.clone());
         let (event_sender, events): (mpsc::Sender<Event>, _) = mpsc::channel(config.max_events_queued);
+        let refused_tcp = RefusedTcp::new(config.remember_refused_tcp);
         let core = Core {
             now,
             transactions: Transactions::new(now, &config.transactions),
@@ -216,7 +218,7 @@ impl<U: TransactionUser> Endpoint<U> {
             config,
             counters,
             tags: RandomState::new(),
-            refused_tcp: HashMap::new(),
+            refused_tcp,
             failed: VecDeque::new(),
             disconnected: VecDeque::new(),
             closed: VecDeque::new(),

@@ -1,6 +1,6 @@
 //! The connections of an endpoint: who they lead to, and the one place where a task is started.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +33,8 @@ pub enum FlowEnd {
     NotOpened(io::ErrorKind),
     /// Its handshake of TLS or WebSocket failed, or was not done in time.
     Handshake,
+    /// The server that we connected to has a certificate of its own, and it is not that of the domain we look for. RFC 5922 7.3
+    Foreign,
     /// The peer closed it.
     Peer,
     /// It broke.
@@ -116,6 +118,8 @@ pub(crate) struct Flows {
     flows: HashMap<FlowId, Flow>,
     pub(crate) reused: Reused,
     accepted_from: HashMap<IpAddr, usize>,
+    /// Accepted connections that carry nothing, the oldest first.
+    strangers: BTreeSet<FlowId>,
     /// Accepted connections whose handshake is not done.
     handshakes: usize,
     next: u64,
@@ -136,6 +140,7 @@ impl Flows {
             flows: HashMap::new(),
             reused: Reused::default(),
             accepted_from: HashMap::new(),
+            strangers: BTreeSet::new(),
             handshakes: 0,
             next: 1,
             events,
@@ -147,6 +152,13 @@ impl Flows {
 
     pub(crate) fn len(&self) -> usize {
         self.flows.len()
+    }
+
+    /// Any so many of the connections that peers opened by then, and how many more there are.
+    pub(crate) fn accepted_by(&self, by: Instant, most: usize) -> (Vec<FlowId>, usize) {
+        let mut older = self.flows.iter().filter(|(_, flow)| flow.view.accepted && flow.view.since <= by);
+        let some = older.by_ref().take(most).map(|(id, _)| *id).collect();
+        (some, older.count())
     }
 
     pub(crate) fn get(&self, id: FlowId) -> Option<&Flow> {
@@ -289,10 +301,17 @@ impl Flows {
     }
 
     /// A connection carries something that its silence does not end.
-    pub(crate) fn keep(&self, id: FlowId) {
-        if let Some(flow) = self.flows.get(&id) {
-            flow.kept.store(true, Ordering::Relaxed);
+    pub(crate) fn keep(&mut self, id: FlowId) {
+        if let Some(flow) = self.flows.get(&id)
+            && !flow.kept.swap(true, Ordering::Relaxed)
+        {
+            self.strangers.remove(&id);
         }
+    }
+
+    /// The connection that has to go before there is room for another one.
+    pub(crate) fn displaced(&self) -> Option<FlowId> {
+        self.strangers.first().copied().filter(|_| self.is_full())
     }
 
     fn opening(&self) -> Opening {
@@ -336,6 +355,7 @@ impl Flows {
     pub(crate) fn remove(&mut self, id: FlowId) -> Option<Flow> {
         let flow = self.flows.remove(&id)?;
         self.reused.forget(id);
+        self.strangers.remove(&id);
         if flow.view.accepted {
             if !flow.view.open {
                 self.handshakes -= 1;
@@ -357,6 +377,7 @@ impl Flows {
         if view.accepted {
             *self.accepted_from.entry(view.peer.ip()).or_default() += 1;
             self.handshakes += usize::from(!view.open);
+            self.strangers.insert(id);
         }
         // What we opened, we opened for something.
         let kept = Arc::new(AtomicBool::new(!view.accepted));

@@ -46,6 +46,7 @@ mod names;
 mod network;
 mod opening;
 mod outbound;
+mod refused_tcp;
 mod resolver;
 mod returning;
 mod reused;

@@ -1,6 +1,5 @@
 //! By what names peers know us: what we write into a Via, and what we accept in the Via of a response.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -28,7 +27,7 @@ pub(crate) struct Names {
     local_nets: Vec<Network>,
 }
 
-/// A Via value for a request that leaves by a certain hop. Print it into the message.
+/// A Via value for a request that leaves by a certain hop.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnVia<'a> {
     pub(crate) transport: Transport,
@@ -38,14 +37,14 @@ pub struct OwnVia<'a> {
     pub(crate) alias: bool,
 }
 
-impl fmt::Display for OwnVia<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIP/2.0/{} {};branch={}", self.transport.as_str(), self.sent_by, self.branch)?;
-        if self.alias {
-            f.write_str(";alias")?;
-        }
+impl OwnVia<'_> {
+    /// The value, for the message.
+    pub fn text(&self) -> String {
+        let alias = if self.alias { ";alias" } else { "" };
         // RFC 3581 3: asks a server behind an address translator for symmetric answers.
-        if self.transport == Transport::Udp { f.write_str(";rport") } else { Ok(()) }
+        let rport = if self.transport == Transport::Udp { ";rport" } else { "" };
+        let (transport, sent_by, branch) = (self.transport.as_str(), self.sent_by, self.branch);
+        ["SIP/2.0/", transport, " ", sent_by, ";branch=", branch, alias, rport].concat()
     }
 }
 
@@ -215,7 +214,7 @@ mod tests {
     fn only_datagrams_ask_for_rport() {
         let via = |transport| {
             OwnVia { transport, sent_by: "h:5060", branch: "z9hG4bK1", alias: transport == Transport::Tls }
-                .to_string()
+                .text()
         };
         assert_eq!(via(Transport::Udp), "SIP/2.0/UDP h:5060;branch=z9hG4bK1;rport");
         assert_eq!(via(Transport::Tcp), "SIP/2.0/TCP h:5060;branch=z9hG4bK1");

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig};
@@ -77,7 +76,7 @@ impl Opening {
 
     /// A plain connection that we open.
     pub(crate) async fn connect(self, peer: SocketAddr, line: Line) {
-        match dial(peer, self.config.connect_timeout).await {
+        match dial(peer, &self.config).await {
             Ok(stream) => {
                 line.opened(None).await;
                 stream::run(stream, line).await;
@@ -88,7 +87,7 @@ impl Opening {
 
     /// TLS that we begin, to a server that has to be this domain. RFC 5922 7.3
     pub(crate) async fn connect_tls(self, peer: SocketAddr, toward: Toward, line: Line) {
-        let stream = match dial(peer, self.config.connect_timeout).await {
+        let stream = match dial(peer, &self.config).await {
             Ok(stream) => stream,
             Err(end) => return line.end(end, Vec::new()).await,
         };
@@ -156,10 +155,13 @@ impl Opening {
         match error {
             Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)) => {
                 self.counters.tls_foreign_servers.one_more();
+                FlowEnd::Foreign
             }
-            Some(_) | None => self.counters.tls_handshakes_failed.one_more(),
+            Some(_) | None => {
+                self.counters.tls_handshakes_failed.one_more();
+                FlowEnd::Handshake
+            }
         }
-        FlowEnd::Handshake
     }
 
     async fn upgrade<S>(
@@ -192,11 +194,10 @@ where
     }
 }
 
-async fn dial(peer: SocketAddr, limit: Duration) -> Result<TcpStream, FlowEnd> {
-    match timeout(limit, TcpStream::connect(peer)).await {
+async fn dial(peer: SocketAddr, config: &Config) -> Result<TcpStream, FlowEnd> {
+    match timeout(config.connect_timeout, TcpStream::connect(peer)).await {
         Ok(Ok(stream)) => {
-            // Messages are small and each matters: do not wait to fill a segment.
-            let _ = stream.set_nodelay(true);
+            stream::settle(&stream, config.write_timeout);
             Ok(stream)
         }
         Ok(Err(error)) => Err(FlowEnd::NotOpened(error.kind())),

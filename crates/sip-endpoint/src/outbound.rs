@@ -1,11 +1,10 @@
 //! From a message to the hop it leaves by: size, connections that are gone, names to write into the Via.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use bytes::Bytes;
 use sip_message::{HeaderId, Message};
-use sip_transaction::{ClientKey, Key, SendError};
+use sip_transaction::{ClientKey, Key, SendError, ServerKey};
 
 use crate::context::Core;
 use crate::flow::{Fallback, FlowEnd, FlowView, Undelivered};
@@ -45,7 +44,7 @@ impl<U: TransactionUser> Core<U> {
     pub(crate) fn send_request(&mut self, request: Message, to: Hop) -> Result<ClientKey, SendError> {
         if let Hop::Udp { peer, .. } = to
             && request.bytes().len() > self.config.max_datagram_request
-            && !self.refused_tcp(peer)
+            && !self.refused_tcp.has(self.now, peer)
             && let Some((flow, by_tcp)) = self.by_tcp(&request, peer)
         {
             let key = self.send_by(by_tcp, Hop::Flow(flow))?;
@@ -76,9 +75,25 @@ impl<U: TransactionUser> Core<U> {
     }
 
     /// A connection by which we ask or let in something is more than a stranger's.
-    pub(crate) fn keep(&self, hop: Hop) {
+    pub(crate) fn keep(&mut self, hop: Hop) {
         if let Hop::Flow(id) = hop {
             self.flows.keep(id);
+        }
+    }
+
+    /// The same for a request that is answered with this status.
+    pub(crate) fn keep_answered(&mut self, key: ServerKey, status: u16) {
+        if let (200..300, Some(hop)) = (status, self.transactions.hop(Key::Server(key))) {
+            self.keep(hop);
+        }
+    }
+
+    /// Where there is no room for another connection, that of a stranger ends which is there for the longest time: it had its chance to
+    /// become known, and who comes now may be a phone.
+    pub(crate) fn make_room(&mut self) {
+        if let Some(stranger) = self.flows.displaced() {
+            self.counters.strangers_displaced.one_more();
+            self.close_flow(stranger, FlowEnd::Ours);
         }
     }
 
@@ -107,18 +122,21 @@ impl<U: TransactionUser> Core<U> {
     /// at all.
     pub(crate) fn connect(&mut self, peer: SocketAddr) -> Option<FlowId> {
         let local = self.names.toward(Transport::Tcp, peer).filter(|_| self.connects)?;
+        self.make_room();
         self.flows.connect(peer, local, self.now)
     }
 
     /// A TLS connection to a server of `domain`, as `ours`. RFC 5922 7.3
     pub(crate) fn connect_tls(&mut self, peer: SocketAddr, domain: &str, ours: &str) -> Option<FlowId> {
         let local = self.names.toward(Transport::Tls, peer).filter(|_| self.connects)?;
+        self.make_room();
         self.flows.connect_tls(peer, domain, ours, local, self.now)
     }
 
     /// A TLS connection to another host of the tier.
     pub(crate) fn connect_sibling(&mut self, peer: SocketAddr) -> Option<FlowId> {
         let local = self.names.toward(Transport::Tls, peer).filter(|_| self.connects)?;
+        self.make_room();
         self.flows.connect_sibling(peer, local, self.now)
     }
 
@@ -140,7 +158,7 @@ impl<U: TransactionUser> Core<U> {
         if fallbacks.is_empty() {
             return;
         }
-        self.remember_refused_tcp(peer);
+        self.refused_tcp.note(self.now, peer);
         for Fallback { key, request, hop } in fallbacks {
             if self.transactions.resend_request(self.now, key, request, hop, false).is_ok() {
                 self.counters.large_requests_back_to_udp.one_more();
@@ -155,21 +173,5 @@ impl<U: TransactionUser> Core<U> {
         let via = [b"SIP/2.0/TCP ", rest].concat();
         let by_tcp = request.edit().replace_first_value(HeaderId::Via, via).finish().ok()?;
         Some((self.connect(peer)?, by_tcp))
-    }
-
-    fn refused_tcp(&self, peer: SocketAddr) -> bool {
-        self.refused_tcp.get(&peer).is_some_and(|until| *until > self.now)
-    }
-
-    fn remember_refused_tcp(&mut self, peer: SocketAddr) {
-        /// Enough for every phone of a busy edge; beyond it, forgetting costs one attempt.
-        const MOST: usize = 50_000;
-        if self.refused_tcp.len() >= MOST {
-            let now = self.now;
-            self.refused_tcp.retain(|_, until: &mut Instant| *until > now);
-        }
-        if self.refused_tcp.len() < MOST {
-            self.refused_tcp.insert(peer, self.now + self.config.remember_refused_tcp);
-        }
     }
 }

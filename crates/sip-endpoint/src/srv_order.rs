@@ -12,15 +12,15 @@ impl Draw {
         Self(seed)
     }
 
-    /// A number of 0 to `most`, both included.
-    fn up_to(&mut self, most: u64) -> u64 {
+    /// A number of `least` to `most`, both included.
+    fn within(&mut self, least: u64, most: u64) -> u64 {
         // SplitMix64: every seed gives a well mixed run, also small ones that follow each other.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        ((u128::from(mixed) * (u128::from(most) + 1)) >> 64) as u64
+        least + ((u128::from(mixed) * (u128::from(most - least) + 1)) >> 64) as u64
     }
 }
 
@@ -41,7 +41,9 @@ pub(crate) fn in_order(mut records: Vec<Srv>, draw: &mut Draw) -> Vec<Srv> {
         let priority = first.priority;
         let same = records.iter().take_while(|record| record.priority == priority).count();
         let total: u64 = records[..same].iter().map(|record| u64::from(record.weight)).sum();
-        let chosen = draw.up_to(total);
+        // RFC 2782 draws from 0 on, for the sake of weight 0; without one that would be a share too many for the smallest weight.
+        let has_zero = first.weight == 0;
+        let chosen = draw.within(u64::from(!has_zero), total);
         let mut running = 0;
         let at = records[..same].iter().position(|record| {
             running += u64::from(record.weight);
@@ -72,6 +74,25 @@ mod tests {
         let firsts = (0..1000).filter(|seed| hosts(vec![srv(1, 10, "b"), srv(1, 30, "a")], *seed) == "a b");
         let share = firsts.count();
         assert!((700..=800).contains(&share), "{share} of 1000");
+    }
+
+    /// DNS-04: small weights are ratios as much as great ones, also beside a zero.
+    #[test]
+    fn small_weights_spread_calls_as_they_say() {
+        let share = |weights: &[(u16, &str)], host: &str| {
+            let records = || weights.iter().map(|(weight, host)| srv(1, *weight, host)).collect();
+            (0..10_000).filter(|seed| hosts(records(), *seed).starts_with(host)).count()
+        };
+        let two = share(&[(3, "a"), (1, "b")], "a");
+        assert!((7_300..=7_700).contains(&two), "{two} of 10000");
+        let three = [(1, "a"), (1, "b"), (2, "c")];
+        for (host, expected) in [("a", 2_300..=2_700), ("b", 2_300..=2_700), ("c", 4_800..=5_200)] {
+            let found = share(&three, host);
+            assert!(expected.contains(&found), "{host}: {found} of 10000");
+        }
+        let beside_zero = [(0, "z"), (30, "a"), (10, "b")];
+        let (zero, small) = (share(&beside_zero, "z"), share(&beside_zero, "b"));
+        assert!((1..=400).contains(&zero) && (2_200..=2_700).contains(&small), "{zero}, {small} of 10000");
     }
 
     /// DNS-04

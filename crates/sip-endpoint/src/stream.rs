@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use sip_message::{Frame, Framer, Limits, Message, ParseError};
 use sip_transaction::Key;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -103,6 +104,16 @@ impl Line {
     }
 }
 
+/// How the kernel is to treat a connection; `unread` is how long a peer may leave our bytes without a word that they came.
+pub(crate) fn settle(stream: &TcpStream, unread: Duration) {
+    // Messages are small and each matters: do not wait to fill a segment.
+    let _ = stream.set_nodelay(true);
+    // A phone that vanished without FIN ends its connection then, and what waits for an answer goes another way (RFC 5626 5.3). The
+    // kernel would repeat for a quarter of an hour.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(unread));
+}
+
 /// What is read at a time: most messages of a phone fit, and an idle connection holds no more.
 const READ: usize = 2 * 1024;
 
@@ -148,19 +159,20 @@ async fn read<S: AsyncRead>(
     let Line { flow, events, patience, .. } = line;
     let mut framer = Framer::new(patience.limits);
     let mut buffer = BytesMut::with_capacity(READ);
-    let mut last_read = Instant::now();
+    // When anything came; when a message did, or what keeps a connection alive that carries something.
+    let (mut last_read, mut last_said) = (Instant::now(), Instant::now());
     // A peer that has just connected owes its first message as one that began a message owes the rest.
     let mut owed_since = Some(last_read);
     loop {
         let deadline = match owed_since {
             Some(since) => since + patience.message,
-            None => last_read.max(*active.borrow()) + line.idle(),
+            None => last_said.max(*active.borrow()) + line.idle(),
         };
         let read = tokio::select! {
             biased;
             read = stream.read_buf(&mut buffer) => read,
             () = sleep_until(deadline) => {
-                let has_spoken = owed_since.is_none() && last_read.max(*active.borrow()) + line.idle() > deadline;
+                let has_spoken = owed_since.is_none() && last_said.max(*active.borrow()) + line.idle() > deadline;
                 if has_spoken {
                     continue;
                 }
@@ -173,6 +185,9 @@ async fn read<S: AsyncRead>(
             Err(error) => return FlowEnd::Broken(error.kind()),
         }
         last_read = Instant::now();
+        if line.is_kept() {
+            last_said = last_read;
+        }
         framer.push(&buffer);
         buffer.clear();
         let mut whole = false;
@@ -184,10 +199,13 @@ async fn read<S: AsyncRead>(
                     let _ = pong.try_send(());
                     What::Ping
                 }
-                Frame::Message(bytes) => match Message::parse(bytes.clone(), &patience.limits) {
-                    Ok(message) => What::Message(Box::new(message)),
-                    Err(error) => What::Malformed { error, bytes, fatal: false },
-                },
+                Frame::Message(bytes) => {
+                    last_said = last_read;
+                    match Message::parse(bytes.clone(), &patience.limits) {
+                        Ok(message) => What::Message(Box::new(message)),
+                        Err(error) => What::Malformed { error, bytes, fatal: false },
+                    }
+                }
                 Frame::Broken { error, head } => What::Malformed { error, bytes: head, fatal: true },
             };
             let fatal = matches!(what, What::Malformed { fatal: true, .. });
@@ -240,12 +258,32 @@ async fn write<S: AsyncWrite>(
             Ok(Err(error)) => return FlowEnd::Broken(error.kind()),
             Err(_) => return FlowEnd::TooSlow,
         }
-        in_hand.clear();
-        let _ = activity.send(Instant::now());
+        // The answer to a keep-alive says nothing that the keep-alive has not said.
+        if !in_hand.is_empty() {
+            in_hand.clear();
+            let _ = activity.send(Instant::now());
+        }
     }
 }
 
 async fn write_out<S: AsyncWrite>(stream: &mut WriteHalf<S>, buffer: &mut BytesMut) -> io::Result<()> {
     stream.write_all_buf(buffer).await?;
     stream.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// F23, OBD-05: a far end that is silent at the level of TCP, which a test cannot make, is the kernel's to find out.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_gives_a_connection_up_as_soon_as_we_would() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        settle(&stream, Duration::from_secs(7));
+        let socket = socket2::SockRef::from(&stream);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+        assert!(stream.nodelay().unwrap());
+    }
 }

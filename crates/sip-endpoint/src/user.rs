@@ -63,6 +63,12 @@ pub trait TransactionUser: Send + Sized + 'static {
         let _ = (cx, key);
     }
 
+    /// The server that a request of ours was for is none of its domain's: its certificate is another one's (RFC 5922 7.3). The failure of
+    /// the request follows.
+    fn on_foreign_server(&mut self, cx: &mut Context<'_, Self>, key: ClientKey) {
+        let _ = (cx, key);
+    }
+
     /// A server transaction is over: its key means nothing any more.
     fn on_server_ended(&mut self, cx: &mut Context<'_, Self>, key: ServerKey) {
         let _ = (cx, key);

@@ -5,6 +5,7 @@
 use sip_transaction::{ClientKey, Key};
 
 use crate::context::Core;
+use crate::flow::Flow;
 use crate::hop::{FlowId, Hop};
 use crate::user::TransactionUser;
 
@@ -46,6 +47,13 @@ impl<U: TransactionUser> Core<U> {
             let transactions = &self.transactions;
             flow.asked.add(key, |key| transactions.hop(Key::Client(*key)) == Some(hop));
         }
+    }
+
+    /// Requests that still wait for their response on a connection that is gone.
+    pub(crate) fn waiting_on(&self, id: FlowId, flow: Option<&Flow>) -> Vec<ClientKey> {
+        let gone = Some(Hop::Flow(id));
+        let asked = flow.map_or(&[][..], |flow| &flow.asked.requests);
+        asked.iter().copied().filter(|key| self.transactions.hop(Key::Client(*key)) == gone).collect()
     }
 
     /// The connection is gone: what has no final response yet gets none, and its user hears of it in the same round.

@@ -2,22 +2,38 @@
 //!
 //! Text and binary are taken alike; what is no UTF-8 leaves as binary (RFC 7118 4.2). A WebSocket message has a length of its
 //! own, so that Content-Length may be left out (RFC 7118 5). Whoever goes away without a word is found by a ping.
+//!
+//! | the request of the handshake | is answered |
+//! |---|---|
+//! | has another method than GET | 405 with Allow |
+//! | asks for no WebSocket, or for another version of it | 426 with the version that is spoken (RFC 6455 4.4) |
+//! | cannot be read, has no key, does not offer `sip` (RFC 7118 4.1) | 400 |
+//! | is longer than 16 kB | 431 |
+//! | is of a page of an origin that is not allowed | 403 |
+//! | else | 101; after any other answer the connection ends |
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use sip_message::Message;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::header::{ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
+use tokio_tungstenite::tungstenite::handshake::server::{
+    ErrorResponse, Request, Response, create_response, write_response,
+};
+use tokio_tungstenite::tungstenite::http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, HeaderName, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use crate::flow::FlowEnd;
 use crate::stream::{Event, Line, Parcel, Patience, What};
@@ -26,6 +42,12 @@ type Frame = tungstenite::Message;
 
 /// The name of SIP in the handshake. RFC 7118 4.1
 const SIP: &str = "sip";
+
+/// The only version there is. RFC 6455 4.1
+const VERSION: &str = "13";
+
+/// The longest request that may be a handshake: cookies of the page's site go along with it.
+const LONGEST_HEAD: usize = 16 * 1024;
 
 /// What is read from the socket at a time: most messages of a phone fit, and an idle connection holds no more.
 const READ: usize = 4 * 1024;
@@ -45,17 +67,28 @@ enum Word {
 /// Answers the handshake of a browser.
 ///
 /// # Errors
-/// When it is no handshake, does not ask for SIP, or comes from a page of another origin.
+/// When it is none that leads here; what was asked instead has got its answer, and the connection is at its end.
 pub(crate) async fn upgrade<S>(
-    stream: S,
+    mut stream: S,
     origins: &[String],
     patience: &Patience,
-) -> Result<WebSocketStream<S>, tungstenite::Error>
+) -> Result<WebSocketStream<S>, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    #[allow(clippy::result_large_err, reason = "the type is the library's")]
-    let judge = |request: &Request, response: Response| judge(request, response, origins);
+    let (answer, rest) = match head(&mut stream).await? {
+        Some((head, rest)) => (answer(&head, origins), rest),
+        None => {
+            (Err(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "no handshake is so long")), Vec::new())
+        }
+    };
+    match answer {
+        Ok(accepted) => say(&mut stream, &accepted, "").await?,
+        Err(refusal) => {
+            say(&mut stream, &refusal, refusal.body().as_deref().unwrap_or_default()).await?;
+            return Err(leave(stream).await);
+        }
+    }
     let largest = patience.limits.head_bytes + patience.limits.body_bytes;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ)
@@ -63,7 +96,93 @@ where
         .max_write_buffer_size(16 * largest)
         .max_message_size(Some(largest))
         .max_frame_size(Some(largest));
-    accept_hdr_async_with_config(stream, judge, Some(config)).await
+    Ok(WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config)).await)
+}
+
+/// No WebSocket was made of a connection.
+#[derive(Debug)]
+pub(crate) struct Refused;
+
+impl From<io::Error> for Refused {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+/// Reads a request up to its empty line; `None` when it is too long. What came behind it is for the WebSocket.
+async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<(Vec<u8>, Vec<u8>)>, Refused> {
+    let mut read = Vec::with_capacity(1024);
+    let mut looked = 0;
+    while read.len() < LONGEST_HEAD {
+        if stream.read_buf(&mut read).await? == 0 {
+            return Err(Refused);
+        }
+        if let Some(at) = read[looked..].windows(4).position(|end| end == b"\r\n\r\n") {
+            let rest = read.split_off(looked + at + 4);
+            return Ok(Some((read, rest)));
+        }
+        looked = read.len().saturating_sub(3);
+    }
+    Ok(None)
+}
+
+/// What a request is answered with. RFC 6455 4.2
+#[allow(clippy::result_large_err, reason = "the type is the library's")]
+fn answer(head: &[u8], origins: &[String]) -> Result<Response, ErrorResponse> {
+    let bad =
+        || refusal(StatusCode::BAD_REQUEST, "a handshake of WebSocket is what is taken here (RFC 6455)");
+    let method = head.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_method = !method.is_empty() && method.iter().all(u8::is_ascii_uppercase);
+    if is_method && method != b"GET" {
+        let mut refused =
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET begins a WebSocket (RFC 6455 4.1)");
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        return Err(refused);
+    }
+    let Ok(Some((_, request))) = Request::try_parse(head) else { return Err(bad()) };
+    let says = |name: HeaderName, word: &str| {
+        let values = request.headers().get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+    };
+    let is_upgrade = says(CONNECTION, "upgrade") && says(UPGRADE, "websocket");
+    // RFC 6455 4.4, RFC 9110 15.5.22
+    if !is_upgrade || !says(SEC_WEBSOCKET_VERSION, VERSION) {
+        let mut refused =
+            refusal(StatusCode::UPGRADE_REQUIRED, "WebSocket of version 13 is spoken here (RFC 6455)");
+        let headers = refused.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+        return Err(refused);
+    }
+    let accepted = create_response(&request).map_err(|_| bad())?;
+    judge(&request, accepted, origins)
+}
+
+async fn say<T>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    response: &tungstenite::http::Response<T>,
+    body: &str,
+) -> Result<(), Refused> {
+    let mut text = Vec::new();
+    write_response(&mut text, response).map_err(|_| Refused)?;
+    text.extend_from_slice(body.as_bytes());
+    stream.write_all(&text).await?;
+    stream.flush().await?;
+    Ok(())
+}
+
+/// Closes a connection so that its peer can read the answer: what it still sends is taken first, else the kernel would reset it.
+async fn leave(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Refused {
+    let mut left = [0; 1024];
+    let mut taken = 0;
+    if stream.shutdown().await.is_ok() {
+        while let Ok(read @ 1..) = stream.read(&mut left).await
+            && taken < LONGEST_HEAD
+        {
+            taken += read;
+        }
+    }
+    Refused
 }
 
 #[allow(clippy::result_large_err, reason = "the type is the library's")]
@@ -98,6 +217,9 @@ fn may_come(request: &Request, origins: &[String]) -> bool {
 fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
     let mut response = ErrorResponse::new(Some(why.to_owned()));
     *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(why.len()));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -171,8 +293,11 @@ where
             Some(Ok(Frame::Close(_) | Frame::Frame(_))) | None => return FlowEnd::Peer,
             Some(Err(error)) => return end_of(&error),
         };
-        last_message = last_heard;
-        let what = match keep_alive(&bytes) {
+        let keeps_alive = keep_alive(&bytes);
+        if line.is_kept() || keeps_alive.is_none() {
+            last_message = last_heard;
+        }
+        let what = match keeps_alive {
             Some(true) => {
                 // A peer that sends them faster than it reads gets fewer answers.
                 let _ = say.try_send(Word::LineEnd);

@@ -1,17 +1,20 @@
 //! New messages from checked parts.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::edit::Digits;
 use crate::error::BuildError;
 use crate::grammar::is_token;
 use crate::header::HeaderId;
 use crate::limits::Limits;
-use crate::message::{Field, Message, is_request_uri};
+use crate::message::{Entry, Message, is_request_uri};
 use crate::{Method, standard_reason};
 
 /// Room that is kept for Content-Type, Content-Length and the blank line.
 const TAIL_BYTES: usize = 512;
+/// Lines that most responses copy: as many Via as a request passes on its way, and five others.
+const COPIED_LINES: usize = 12;
 /// Room for the lines that are added to most messages, so that it is not made in steps.
 const FEW_LINES: usize = 256;
 
@@ -46,7 +49,7 @@ impl RequestBuilder {
     /// # Errors
     /// When the value holds CR, LF or NUL, the head becomes too large, or it is Content-Length.
     pub fn header(mut self, id: HeaderId, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
-        self.head.line(id.as_str(), value.as_ref())?;
+        self.head.known_line(id, value.as_ref())?;
         Ok(self)
     }
 
@@ -145,7 +148,7 @@ impl<'r> ResponseBuilder<'r> {
     /// # Errors
     /// When the value holds CR, LF or NUL, the head becomes too large, or it is Content-Length.
     pub fn header(mut self, id: HeaderId, value: impl AsRef<[u8]>) -> Result<Self, BuildError> {
-        self.more.line(id.as_str(), value.as_ref())?;
+        self.more.known_line(id, value.as_ref())?;
         Ok(self)
     }
 
@@ -186,25 +189,23 @@ impl<'r> ResponseBuilder<'r> {
         // Measured first: it is written once, and kept as long as its transaction without room to spare.
         let tag = self.to_tag.as_deref().unwrap_or_default();
         let added = "SIP/2.0 200 \r\n;tag=".len() + reason.len() + tag.len() + self.more.text.len();
-        let lines = self.copied().map(|field| field.id.as_str().len() + field.value.len() + ": \r\n".len());
-        let room = added + lines.sum::<usize>() + self.more.tail_len();
+        let mut lines: SmallVec<[Entry; COPIED_LINES]> = SmallVec::new();
+        let mut room = added + self.more.tail_len();
+        for entry in self.request.entries.iter().filter(|entry| self.copies(entry.id)) {
+            room += entry.id.as_str().len() + usize::from(entry.end - entry.value) + ": \r\n".len();
+            lines.push(*entry);
+        }
         let mut head = HeadBuilder { text: Vec::with_capacity(room), body: None };
         let status = [100, 10, 1].map(|place| b'0' + (self.status / place % 10) as u8);
         for part in [b"SIP/2.0 ", &status[..], b" ", reason.as_bytes(), b"\r\n"] {
             head.text.extend_from_slice(part);
         }
-        for field in self.copied() {
-            self.copy_line(&mut head, field.id, field.value);
-        }
+        self.copy_lines(&mut head, &lines, room);
         if head.text.len() + self.more.text.len() + TAIL_BYTES <= Limits::MAX_HEAD_BYTES {
             head.text.extend_from_slice(&self.more.text);
             head.body = self.more.body;
         }
         head
-    }
-
-    fn copied(&self) -> impl Iterator<Item = Field<'r>> {
-        self.request.fields().filter(|field| self.copies(field.id))
     }
 
     fn copies(&self, id: HeaderId) -> bool {
@@ -216,6 +217,41 @@ impl<'r> ResponseBuilder<'r> {
             }
             _ => false,
         }
+    }
+
+    /// Lines that leave as they came go with those before them in one piece.
+    fn copy_lines(&self, head: &mut HeadBuilder, lines: &[Entry], room: usize) {
+        let request = self.request;
+        let is_within = room + TAIL_BYTES <= Limits::MAX_HEAD_BYTES;
+        let mut piece = 0..0;
+        for entry in lines {
+            let (start, end) = (usize::from(entry.start), usize::from(entry.end));
+            if !is_within || !request.is_as_printed(entry) {
+                head.text.extend_from_slice(&request.bytes[std::mem::replace(&mut piece, 0..0)]);
+                self.copy_line(head, entry.id, request.value_of(entry));
+                continue;
+            }
+            if piece.end != start {
+                head.text.extend_from_slice(&request.bytes[piece]);
+                piece = start..start;
+            }
+            if let Some(tag) = self.tag_for(entry.id, request.value_of(entry)) {
+                head.text.extend_from_slice(&request.bytes[piece.start..end]);
+                head.text.extend_from_slice(b";tag=");
+                head.text.extend_from_slice(tag.as_bytes());
+                piece.start = end;
+            }
+            piece.end = end + 2;
+        }
+        head.text.extend_from_slice(&request.bytes[piece]);
+    }
+
+    /// The tag that a copied line gets.
+    fn tag_for(&self, id: HeaderId, value: &[u8]) -> Option<&str> {
+        let tag = self.to_tag.as_deref().filter(|_| id == HeaderId::To && self.status > 100)?;
+        // Nothing follows the address: no need to read it.
+        let has_none = value.ends_with(b">") || self.request.to().map_or(true, |to| to.tag().is_none());
+        has_none.then_some(tag)
     }
 
     fn copy_line(&self, head: &mut HeadBuilder, id: HeaderId, value: &[u8]) {
@@ -234,11 +270,7 @@ impl<'r> ResponseBuilder<'r> {
                 }
             }
         }
-        if id == HeaderId::To
-            && self.status > 100
-            && let Some(tag) = &self.to_tag
-            && self.request.to().map_or(true, |to| to.tag().is_none())
-        {
+        if let Some(tag) = self.tag_for(id, value) {
             head.text.extend_from_slice(b";tag=");
             head.text.extend_from_slice(tag.as_bytes());
         }
@@ -260,6 +292,19 @@ impl HeadBuilder {
         if HeaderId::from_name(name.as_bytes()) == HeaderId::ContentLength {
             return Err(BuildError::Reserved(HeaderId::ContentLength));
         }
+        self.checked_line(name, value)
+    }
+
+    /// The name of a header that is known is a token.
+    fn known_line(&mut self, id: HeaderId, value: &[u8]) -> Result<(), BuildError> {
+        match id {
+            HeaderId::ContentLength => Err(BuildError::Reserved(HeaderId::ContentLength)),
+            HeaderId::Other => Err(BuildError::Name(String::new())),
+            known => self.checked_line(known.as_str(), value),
+        }
+    }
+
+    fn checked_line(&mut self, name: &str, value: &[u8]) -> Result<(), BuildError> {
         check_value(name, value)?;
         if self.text.len() + name.len() + value.len() + TAIL_BYTES > Limits::MAX_HEAD_BYTES {
             return Err(BuildError::TooLarge);

@@ -29,7 +29,7 @@ mod samples;
 
 pub use check::{Allowance, MAX_BREADTH, Refusal, check_extensions, check_request};
 pub use forward::Forwarding;
-pub use loops::RoutingDigest;
+pub use loops::{Hexadecimal, RoutingDigest};
 pub use own::Own;
 pub use request_uri::as_request_uri;
 pub use response_context::{

@@ -1,6 +1,6 @@
 //! Branch parameters that tell a loop from a spiral, RFC 5393 4.2.
 
-use sip_message::{HeaderId, Message, Via};
+use sip_message::{BRANCH_COOKIE, HeaderId, Message, Via};
 
 /// Digest of everything in a request that decides where it is sent: the second part of our branches.
 ///
@@ -26,8 +26,9 @@ impl RoutingDigest {
         let mut digest = Fnv::new();
         digest.part(request.request_uri().unwrap_or_default());
         for input in INPUTS {
-            for value in request.values(input) {
-                digest.part(value);
+            // Most requests have none of them.
+            if request.has(input) {
+                request.values(input).for_each(|value| digest.part(value));
             }
             digest.part(b"\n");
         }
@@ -41,18 +42,39 @@ impl RoutingDigest {
 
     /// A branch parameter: the cookie, a part of its own for each transaction, and this digest.
     // RFC 3261 8.1.1.7, 16.6 step 8
-    pub fn branch(self, unique: impl std::fmt::Display) -> String {
-        format!("z9hG4bK{unique}.{:016x}", self.0)
+    pub fn branch(self, unique: &str) -> String {
+        [BRANCH_COOKIE, unique, ".", Hexadecimal::of(self.0).as_str()].concat()
     }
 
     /// Has the request been sent on from here with the same digest? `is_own` recognises our Via values.
     // RFC 5393 4.2.3
     pub fn is_loop(self, request: &Message, is_own: impl Fn(&Via<'_>) -> bool) -> bool {
-        let wanted = format!(".{:016x}", self.0);
+        let wanted = Hexadecimal::of(self.0);
+        let is_wanted =
+            |branch: &str| branch.strip_suffix(wanted.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        // Only a value that holds the digits somewhere is taken apart.
+        let may_be = |value: &[u8]| value.split(|byte| *byte == b'.').any(|part| part.starts_with(&wanted.0));
         request
-            .vias()
-            .filter_map(Result::ok)
-            .any(|via| via.branch.is_some_and(|branch| branch.ends_with(&wanted)) && is_own(&via))
+            .values(HeaderId::Via)
+            .filter(|value| may_be(value))
+            .filter_map(|value| Via::parse(value).ok())
+            .any(|via| via.branch.is_some_and(is_wanted) && is_own(&via))
+    }
+}
+
+/// Sixteen hexadecimal digits, zeros in front included: what `{:016x}` writes, without the machinery of the formatter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hexadecimal([u8; 16]);
+
+impl Hexadecimal {
+    /// The digits of a number.
+    pub fn of(number: u64) -> Self {
+        Self(std::array::from_fn(|at| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15]))
+    }
+
+    /// The digits as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
     }
 }
 
@@ -66,9 +88,8 @@ impl Fnv {
 
     /// Adds a part, set off from the next one.
     fn part(&mut self, bytes: &[u8]) {
-        for byte in bytes.iter().chain(&[0xff]) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        let add = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        self.0 = add(bytes.iter().fold(self.0, |sum, byte| add(sum, *byte)), 0xff);
     }
 }
 
@@ -91,7 +112,7 @@ mod tests {
     #[test]
     fn the_same_request_coming_back_is_a_loop_even_through_another_hop() {
         let first = RoutingDigest::of(&invite("sip:a@example.com", ""));
-        let branch = first.branch(1);
+        let branch = first.branch("1");
         let back = returned("sip:a@example.com", &branch, "edge.example.com");
         assert!(RoutingDigest::of(&back).is_loop(&back, is_own));
     }
@@ -99,14 +120,14 @@ mod tests {
     /// PXY-03
     #[test]
     fn a_changed_request_uri_is_a_spiral() {
-        let branch = RoutingDigest::of(&invite("sip:a@example.com", "")).branch(1);
+        let branch = RoutingDigest::of(&invite("sip:a@example.com", "")).branch("1");
         let back = returned("sip:a@example.com;x=1", &branch, "edge.example.com");
         assert!(!RoutingDigest::of(&back).is_loop(&back, is_own));
     }
 
     #[test]
     fn a_foreign_via_with_the_same_ending_is_no_loop() {
-        let branch = RoutingDigest::of(&invite("sip:a@example.com", "")).branch(1);
+        let branch = RoutingDigest::of(&invite("sip:a@example.com", "")).branch("1");
         let back = returned("sip:a@example.com", &branch, "other.example.com");
         assert!(!RoutingDigest::of(&back).is_loop(&back, is_own));
     }
@@ -163,6 +184,13 @@ mod tests {
                 RoutingDigest::of(&invite("sip:a@example.com", &format!("{line}\r\n"))),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_those_of_the_formatter() {
+        for number in [0, 1, 0x0f0e, 0x0123_4567_89ab_cdef, u64::MAX] {
+            assert_eq!(Hexadecimal::of(number).as_str(), format!("{number:016x}"));
         }
     }
 

@@ -1,9 +1,9 @@
 //! Which hosts and domains are this proxy's own.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use hashbrown::{HashMap, HashSet};
 use sip_message::{Scheme, Uri};
 
 /// The names and addresses under which this proxy is reached, and the domains it is responsible for.
@@ -19,6 +19,12 @@ pub struct Own {
 struct Hosts {
     addresses: HashSet<IpAddr>,
     names: HashSet<String>,
+}
+
+/// A host that is looked for in several places, read once.
+enum Wanted<'a> {
+    Address(IpAddr),
+    Name(Cow<'a, str>),
 }
 
 impl Own {
@@ -41,30 +47,42 @@ impl Own {
 
     /// Is this domain served here?
     pub fn serves(&self, host: &str) -> bool {
-        self.domains.has(host)
+        self.domains.has(&Wanted::of(host))
     }
 
     /// Does this host and port lead here?
     pub fn is_address(&self, host: &str, port: u16) -> bool {
+        self.has_address(&Wanted::of(host), port)
+    }
+
+    fn has_address(&self, host: &Wanted<'_>, port: u16) -> bool {
         self.addresses.get(&port).is_some_and(|hosts| hosts.has(host))
     }
 
     /// Does the URI name this proxy: one of its addresses, or a served domain without a foreign port?
     pub fn is_us(&self, uri: &Uri<'_>) -> bool {
+        self.is_wanted_us(uri, &Wanted::of(uri.host))
+    }
+
+    fn is_wanted_us(&self, uri: &Uri<'_>, host: &Wanted<'_>) -> bool {
         let default_port = match uri.scheme {
             Scheme::Sip => 5060,
             Scheme::Sips => 5061,
             Scheme::Tel | Scheme::Other(_) => return false,
         };
-        if self.is_address(uri.host, uri.port.unwrap_or(default_port)) {
+        if self.has_address(host, uri.port.unwrap_or(default_port)) {
             return true;
         }
-        uri.port.is_none_or(|port| port == default_port) && self.serves(uri.host)
+        uri.port.is_none_or(|port| port == default_port) && self.domains.has(host)
     }
 
     /// Is the URI in a domain that is served here, whatever its port? An address of this proxy counts as such a domain.
     pub fn is_ours(&self, uri: &Uri<'_>) -> bool {
-        matches!(uri.scheme, Scheme::Sip | Scheme::Sips) && (self.serves(uri.host) || self.is_us(uri))
+        if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
+            return false;
+        }
+        let host = Wanted::of(uri.host);
+        self.domains.has(&host) || self.is_wanted_us(uri, &host)
     }
 }
 
@@ -76,11 +94,17 @@ impl Hosts {
         };
     }
 
-    fn has(&self, host: &str) -> bool {
-        match sip_message::host_ip(host) {
-            Some(address) => self.addresses.contains(&address),
-            None => !self.names.is_empty() && self.names.contains(&*normal(host)),
+    fn has(&self, host: &Wanted<'_>) -> bool {
+        match host {
+            Wanted::Address(address) => self.addresses.contains(address),
+            Wanted::Name(name) => self.names.contains(&**name),
         }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn of(host: &'a str) -> Self {
+        sip_message::host_ip(host).map_or_else(|| Self::Name(normal(host)), Self::Address)
     }
 }
 

@@ -6,11 +6,12 @@
 //! | 101–199 | as 100; Timer C restarts (16.7 step 2) | forwarded, unless a final went before |
 //! | 2xx to INVITE | `Answered`; the others are cancelled (16.7 step 10) | forwarded, always |
 //! | 2xx to others | `Answered`; the others run out | forwarded, if it is the first final |
-//! | 3xx, recursing | `Redirecting` until [`ResponseContext::redirect`] | nothing |
+//! | 3xx, recursing | `Redirecting` until [`ResponseContext::redirect`] | nothing; its other contacts as one of the failures |
 //! | 300–599 | `Ended`; the next flow, target or group begins | the best one, when nothing is left to try |
 //! | 6xx | `Ended`; nothing begins, the others are cancelled | when all have ended; a 2xx still wins |
 //! | timeout, transport error | as 408, 503 (16.7, 16.9) | |
 //! | Timer C, ring time | `Calling` → given up; `Proceeding` → `Cancelling` (16.8) | |
+//! | default ring time, target elsewhere | `Calling` → given up; `Proceeding` waits for Timer C (16.6 step 11) | |
 //! | CANCEL from upstream | `Proceeding` → `Cancelling`; a `Calling` branch holds it (9.1, 16.10) | 487, also for what rang in vain before |
 //!
 //! The machine names targets and responses but does not read them: it is generic over both.
@@ -27,7 +28,7 @@ mod plan;
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -53,6 +54,16 @@ enum Stop {
     Declined(u16),
 }
 
+/// How long the running group may ring.
+#[derive(Debug)]
+struct Ringing {
+    time: Duration,
+    /// The latest end, however often others join: of a group that names its time.
+    until: Option<Instant>,
+    /// When what rings is given up.
+    over: Option<Instant>,
+}
+
 /// All branches of one request.
 #[derive(Debug)]
 pub struct ResponseContext<R, T> {
@@ -63,8 +74,10 @@ pub struct ResponseContext<R, T> {
     plan: Plan<T>,
     /// Targets of the running group that have no branch yet: a second flow of a device, or too little breadth.
     waiting: Vec<(Scope, T)>,
-    group: (std::time::Duration, Option<Instant>),
+    ringing: Ringing,
     branches: SmallVec<[Branch<R, T>; 1]>,
+    /// 3xx with those contacts that were not followed.
+    rests: Vec<R>,
     outputs: VecDeque<Output<R, T>>,
 }
 
@@ -78,8 +91,9 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             stop: None,
             plan: Plan::new(groups),
             waiting: Vec::new(),
-            group: (settings.ring_time, None),
+            ringing: Ringing { time: settings.ring_time, until: None, over: None },
             branches: SmallVec::new(),
+            rests: Vec::new(),
             outputs: VecDeque::new(),
         };
         if nature.breadth == 0 {
@@ -138,13 +152,16 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
         }
         self.stop = Some(Stop::Cancelled);
         self.waiting.clear();
+        self.rests.clear();
         for at in 0..self.branches.len() {
             match &mut self.branches[at].state {
                 State::Redirecting { .. } => self.end(at, Ending::Failed(Best::Local(487)), false),
                 // RFC 3261 9.2: what rang in vain was for the next target to heal. There is none any more, and the caller is
                 // answered for its CANCEL.
                 State::Cancelling { cause: cause @ CancelCause::NoAnswer } => *cause = CancelCause::Caller,
-                State::Ended { ending: ending @ Ending::Unanswered, .. } => *ending = Ending::Replaced,
+                State::Ended { ending: ending @ (Ending::Unanswered | Ending::Silent), .. } => {
+                    *ending = Ending::Replaced
+                }
                 State::Calling { .. }
                 | State::Proceeding { .. }
                 | State::Cancelling { .. }
@@ -158,10 +175,12 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
 
     /// Other targets take the place of a branch: of one that answered 3xx, or of one whose target had to be looked up.
     /// The first group joins the running one, if there is one, and rings as long; the others come next, and their conditions are
-    /// about these new targets. Without new targets the branch ends.
+    /// about these new targets. Without any the branch ends as it was answered; where all of them are, or were, tried by other branches, it
+    /// says nothing more about the callee than those do, and has no part in the choice. RFC 3261 16.7 step 4
     pub fn redirect(&mut self, now: Instant, branch: BranchId, mut groups: Vec<Group<T>>) {
         let Some(at) = self.position(branch).filter(|at| self.branches[*at].is_active()) else { return };
-        if self.stage == Stage::Trying && self.stop.is_none() {
+        let is_led_on = !groups.is_empty() && self.may_begin();
+        if self.may_begin() {
             // A target that had to be looked up was not tried: it may turn out to stand for itself.
             let was_sent = |branch: &&Branch<R, T>| {
                 branch.id != self.branches[at].id || matches!(branch.state, State::Redirecting { .. })
@@ -176,7 +195,7 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             groups.clear();
         }
         let ending = match &self.branches[at].state {
-            _ if !groups.is_empty() => Ending::Replaced,
+            _ if is_led_on => Ending::Replaced,
             State::Redirecting { response } => Ending::Failed(Best::Received(response.clone())),
             State::Calling { .. } | State::Proceeding { .. } | State::Cancelling { .. } => {
                 Ending::Failed(Best::Local(if self.stop.is_some() { 487 } else { 480 }))
@@ -196,32 +215,45 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
         self.advance(now);
     }
 
+    /// Takes what is left of a 3xx whose other contacts are followed: it is an answer among the others, and says nothing about the
+    /// callee's devices. One for each branch at most, by who calls [`Self::redirect`]. RFC 3261 16.7 step 4
+    pub fn keep_rest(&mut self, rest: R) {
+        if self.may_begin() {
+            self.rests.push(rest);
+        }
+    }
+
     /// When to come back.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let ring = self.group.1.filter(|_| self.stage == Stage::Trying);
+        let ring = self.ringing.over.filter(|_| self.stage == Stage::Trying);
         self.branches.iter().filter_map(Branch::timer_c).chain(ring).min()
     }
 
     /// Timer C and the ring time.
     pub fn handle_deadline(&mut self, now: Instant) {
-        let ring_over = self.stage == Stage::Trying && self.group.1.is_some_and(|ring| ring <= now);
+        let ring_over = self.stage == Stage::Trying && self.ringing.over.is_some_and(|over| over <= now);
         if ring_over {
-            self.group.1 = None;
+            self.ringing.over = None;
         }
+        let ends_elsewhere = self.settings.bounds_elsewhere || self.ringing.until.is_some();
         for at in 0..self.branches.len() {
             let timer_c_over = self.branches[at].timer_c().is_some_and(|timer| timer <= now);
             if !ring_over && !timer_c_over {
                 continue;
             }
             match self.branches[at].state {
-                State::Calling { cancel: None, .. } => self.end(at, Ending::Unanswered, true),
+                State::Calling { cancel: None, .. } => self.end(at, Ending::Silent, true),
                 // Held since before: the transaction gives up by itself.
                 State::Calling { cancel: Some(_), .. } => {
                     if timer_c_over {
-                        self.end(at, Ending::Unanswered, true);
+                        self.end(at, Ending::Silent, true);
                     }
                 }
-                State::Proceeding { .. } => self.start_cancelling(at, CancelCause::NoAnswer),
+                State::Proceeding { .. } => {
+                    if timer_c_over || ends_elsewhere || !self.branches[at].target.is_elsewhere() {
+                        self.start_cancelling(at, CancelCause::NoAnswer);
+                    }
+                }
                 State::Cancelling { .. }
                 | State::Redirecting { .. }
                 | State::Ended { .. }
@@ -244,6 +276,17 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
     /// Whether a branch is still to be answered: it has no final response, and nobody has given it up.
     pub fn is_wanted(&self, branch: BranchId) -> bool {
         self.position(branch).is_some_and(|at| self.branches[at].is_wanted())
+    }
+
+    /// The status of a branch that ended without success; `None` while it runs, and when others took its place.
+    pub fn failure_of(&self, branch: BranchId) -> Option<u16> {
+        let ending = self.position(branch).and_then(|at| self.branches[at].ending())?;
+        ending.best().map(|best| best.status())
+    }
+
+    /// Whether another target stands in for one that does not serve the request at all.
+    pub fn has_stand_in(&self) -> bool {
+        self.may_begin() && self.plan.has_stand_in()
     }
 
     /// The target of a branch.
@@ -349,12 +392,18 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             match group {
                 Some((scope, group)) => {
                     self.stop = None;
-                    self.group = (group.ring_time.unwrap_or(self.settings.ring_time), None);
+                    let named = self.plan.part_of(now, scope, &group).filter(|_| self.nature.invite);
+                    self.ringing = Ringing {
+                        time: named.unwrap_or(self.settings.ring_time),
+                        until: named.map(|time| now + time),
+                        over: None,
+                    };
                     self.waiting = group.targets.into_iter().map(|target| (scope, target)).collect();
                 }
                 None => {
                     let nothing = if self.stop == Some(Stop::Cancelled) { 487 } else { 480 };
                     let endings = self.branches.iter().filter_map(Branch::ending).filter_map(Ending::best);
+                    let endings = endings.chain(self.rests.drain(..).map(Best::Received));
                     let (best, challenges) =
                         choose(endings).unwrap_or_else(|| (Best::Local(nothing), Vec::new()));
                     self.fail(best, challenges);
@@ -365,6 +414,9 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
 
     /// Starts waiting targets: one flow a device, and no more than there is breadth. RFC 5393 5.3.3.2
     fn begin_waiting(&mut self, now: Instant) {
+        if self.ringing.until.is_some_and(|until| until <= now) {
+            self.waiting.clear();
+        }
         let room = self.settings.max_branches.saturating_sub(self.branches.len());
         let in_use: u32 = self.branches.iter().filter(|branch| branch.is_active()).map(|b| b.breadth).sum();
         let available = self.nature.breadth.saturating_sub(in_use);
@@ -396,7 +448,9 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             self.branches.push(Branch { id: branch, target: target.clone(), scope, breadth, state });
             self.outputs.push_back(Output::Start { branch, target, breadth });
         }
-        self.group.1 = self.nature.invite.then(|| now + self.group.0);
+        let over = now + self.ringing.time;
+        let over = self.ringing.until.map_or(over, |until| until.min(over));
+        self.ringing.over = self.nature.invite.then_some(over);
     }
 
     fn timer_c(&self, now: Instant) -> Option<Instant> {

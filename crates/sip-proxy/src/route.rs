@@ -51,7 +51,8 @@ impl Arrived {
         let routes = request.routes().collect::<Result<SmallVec<[NameAddr<'_>; 4]>, _>>()?;
         let mut end = routes.len();
         // A strict router upstream: our Record-Route value stands in the Request-URI, the target at the end of Route.
-        if Uri::parse(request_uri).is_ok_and(|uri| uri.has_param("lr") && is_us(&uri))
+        if request_uri.contains(&b';')
+            && Uri::parse(request_uri).is_ok_and(|uri| uri.has_param("lr") && is_us(&uri))
             && let Some(last) = routes.last()
         {
             arrived.own_routes.push(Bytes::copy_from_slice(request_uri));

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::time::Instant;
 
 use hashbrown::DefaultHashBuilder;
-use sip_message::{Message, Method};
+use sip_message::{Message, Method, has_cookie};
 
 use crate::config::{Config, Terms, Timing};
 use crate::effect::{Effect, Effects};
@@ -364,9 +364,5 @@ impl Machine {
 }
 
 fn own_branch(request: &Message) -> Result<&[u8], SendError> {
-    let via = request.top_via().map_err(|_| SendError::NoBranch)?;
-    match via.branch {
-        Some(branch) if via.has_cookie() => Ok(branch.as_bytes()),
-        Some(_) | None => Err(SendError::NoBranch),
-    }
+    request.top_branch().filter(|branch| has_cookie(branch)).map(str::as_bytes).ok_or(SendError::NoBranch)
 }

@@ -63,7 +63,7 @@ pub(crate) fn is_old(identity: &[u8]) -> bool {
 
 /// The identity of a client transaction: the branch that we made. RFC 3261 17.1.3
 pub(crate) fn of_response(response: &Message) -> Option<&[u8]> {
-    response.top_via().ok()?.branch.map(str::as_bytes)
+    response.top_branch().map(str::as_bytes)
 }
 
 /// Method and branch of a request of which only the beginning came back, as in an ICMP error.

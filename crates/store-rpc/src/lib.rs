@@ -1,6 +1,7 @@
 //! What rpcs over the store have in common.
 //!
-//! **Here:** request ids that take effect once ([`RequestIds`]), and failures of the store as refusals of the API ([`of_store`]).
+//! **Here:** request ids that take effect once ([`RequestIds`]), records of a schema that is known
+//! ([`read_record`]), and failures of the store as refusals of the API ([`of_store`]).
 //!
 //! **Deliberately absent:** any record of any service. Call-control commits a request id with the call that it made, and needs
 //! no claim of its own.
@@ -8,8 +9,10 @@
 //! Start reading at `request_ids.rs`.
 #![forbid(unsafe_code)]
 
+mod record;
 mod refusal;
 mod request_ids;
 
+pub use record::read_record;
 pub use refusal::of_store;
 pub use request_ids::{RequestIds, RequestUse};

@@ -45,6 +45,9 @@
 {{- fail (printf "auth none for the domain %s lets anybody register and call: say dangerOpen: true if you mean it." .name) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.callcontrol.conference.user (not .Values.callcontrol.conference.mixers) -}}
+{{- fail "callcontrol.conference.user wants a mixer: name one in callcontrol.conference.mixers." -}}
+{{- end -}}
 {{- if and .Values.metrics.podMonitor.enabled (not .Values.skipCapabilityChecks) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
 {{- fail "metrics.podMonitor.enabled, and the cluster has no monitoring.coreos.com/v1: install the Prometheus operator, or set skipCapabilityChecks." -}}
 {{- end -}}

@@ -152,6 +152,25 @@ spec:
               name: {{ $root.Values.registrar.push.existingSecret }}
               key: {{ $root.Values.registrar.push.existingSecretKey }}
         {{- end }}
+        {{- if and (eq $role "registrar") $root.Values.registrar.spending.urls }}
+        - name: CARILLON_SPENDING_URLS
+          value: {{ join "," $root.Values.registrar.spending.urls | quote }}
+        - name: CARILLON_SPENDING_TIMEOUT
+          value: {{ $root.Values.registrar.spending.timeout | quote }}
+        - name: CARILLON_SPENDING_SILENT
+          value: {{ $root.Values.registrar.spending.silent | quote }}
+        {{- if $root.Values.registrar.spending.existingSecret }}
+        - name: CARILLON_SPENDING_TOKEN
+          valueFrom:
+            secretKeyRef:
+              name: {{ $root.Values.registrar.spending.existingSecret }}
+              key: {{ $root.Values.registrar.spending.existingSecretKey }}
+        {{- end }}
+        {{- if $root.Values.registrar.spending.existingCaConfigMap }}
+        - name: CARILLON_SPENDING_CA
+          value: /etc/carillon/spending-ca/ca.crt
+        {{- end }}
+        {{- end }}
         {{- if (($values.resources).requests).cpu }}
         # As many worker threads as the pod asks for cores.
         - name: TOKIO_WORKER_THREADS
@@ -200,6 +219,13 @@ spec:
               items:
                 - key: {{ $root.Values.api.existingSecretKey }}
                   path: api-tokens/{{ $root.Values.api.existingSecretKey }}
+          {{- if and (eq $role "registrar") $root.Values.registrar.spending.urls $root.Values.registrar.spending.existingCaConfigMap }}
+          - configMap:
+              name: {{ $root.Values.registrar.spending.existingCaConfigMap }}
+              items:
+                - key: {{ $root.Values.registrar.spending.existingCaConfigMapKey }}
+                  path: spending-ca/ca.crt
+          {{- end }}
           {{- if $isEdge }}
           {{- with $values.tls.existingSecret }}
           - secret:

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::engine::call::Policy;
+use crate::engine::claim::takers::Takers;
+use crate::engine::conference::Mixing;
 use crate::engine::{Credential, Redirects};
 
 /// Settings of the service. Every default says where it comes from.
@@ -28,6 +30,14 @@ pub struct Config {
     pub credentials: Vec<Credential>,
     /// Where the 3xx of a phone may lead. Default users of the default domain (LAD-1 a: by policy).
     pub redirects: Redirects,
+    /// Who may take the place of a party of any call, or join it, by Replaces and Join. Default nobody: only the same user, and whom
+    /// a party has referred (RFC 3891 3).
+    pub takers: Takers,
+    /// Whose REFERs are passed on to the other phone instead of being done by Carillon. Default nobody: no phone sees where the other one
+    /// is led (TPC-07).
+    pub referrers: Takers,
+    /// Where conferences are mixed and how they end. Default: there is no mixer, and so no conference.
+    pub mixing: Mixing,
     /// Whether Carillon sends reliable provisional responses to callers that take them (RFC 3262). Default true.
     pub reliable_provisional: bool,
     /// Whether callers of anchored accounts must have session timers (RFC 4028); others get 421. Default false: Carillon refreshes
@@ -59,6 +69,14 @@ pub struct Config {
     pub cached_calls: usize,
     /// Tries to commit a step when other replicas change the same call. Default 8.
     pub commit_attempts: usize,
+    /// User part to which a phone calls in to be called back when it has hung up (LAD-6). Default empty: no such service.
+    pub callback_user: String,
+    /// Who is called then. Default empty: no such service.
+    pub callback_target: String,
+    /// Callbacks that are not over; each partition takes its share of them. Default 10 000.
+    pub callbacks: usize,
+    /// Callbacks of one user that are not over. Default 10.
+    pub callbacks_per_user: usize,
     /// Tasks that carry effects and work on due entries at a time. Default 20 000.
     pub tasks: usize,
 }
@@ -76,6 +94,9 @@ impl Default for Config {
             ringback_tone: String::new(),
             credentials: Vec::new(),
             redirects: Redirects::within(["localhost"]),
+            takers: Takers::default(),
+            referrers: Takers::default(),
+            mixing: Mixing::default(),
             reliable_provisional: true,
             demand_timer: false,
             ended_retention: Duration::from_secs(24 * 3600),
@@ -89,6 +110,10 @@ impl Default for Config {
             watch_buffer: 10_000,
             cached_calls: 50_000,
             commit_attempts: 8,
+            callback_user: String::new(),
+            callback_target: String::new(),
+            callbacks: 10_000,
+            callbacks_per_user: 10,
             tasks: 20_000,
         }
     }
@@ -118,8 +143,14 @@ impl Config {
             unreliable: !self.reliable_provisional,
             demands_timer: self.demand_timer,
             max_breadth: 0,
+            reconnect_to: None,
         }
     }
+}
+
+/// A time of day in milliseconds since 1970.
+pub(crate) fn millis_of(time: std::time::SystemTime) -> u64 {
+    millis(time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Whole milliseconds.

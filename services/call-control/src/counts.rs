@@ -12,8 +12,10 @@ pub struct Counts {
     pub effects: Counters,
     /// Tries to hand an effect to an edge that failed.
     pub carry_failures: Counter,
-    /// Work taken over from a replica that did not finish it in time, by kind: timer, effects, forget, lost_edge.
+    /// Work taken over from a replica that did not finish it in time, by kind: timer, effects, forget, lost_edge, callback.
     pub due: Counters,
+    /// Callbacks by how they ended: DONE, EXPIRED, CANCELLED; and those refused, by the bound.
+    pub callbacks: Counters,
     /// Streams of events ended by us, by reason: slow, too_old.
     pub watches_ended: Counters,
     /// Edges declared lost.
@@ -31,6 +33,11 @@ impl Counts {
             carry_failures: metrics
                 .counter(&name("carry_failures"), "Failed tries to hand an effect to an edge"),
             due: metrics.counters(&name("due"), "Due entries claimed, by kind", &["kind"]),
+            callbacks: metrics.counters(
+                &name("callbacks"),
+                "Callbacks by how they ended: DONE, EXPIRED, CANCELLED, or the bound that refused them",
+                &["outcome"],
+            ),
             watches_ended: metrics.counters(&name("watches_ended"), "Event streams ended by us", &["reason"]),
             edges_lost: metrics.counter(&name("edges_lost"), "Edges declared lost"),
         }

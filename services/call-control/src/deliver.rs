@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use ambient::Entropy;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
-use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse};
+use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, NotifyRequest, NotifyResponse};
 use tonic::{Request, Response, Status};
 
 use crate::engine::StepError;
+use crate::engine::conference::call_of_uri;
 use crate::engine::event::{Event, LegEvent};
 use crate::refusal;
 use crate::runner::{ApplyError, How, Runner};
@@ -39,10 +40,18 @@ impl LegEvents for Deliver {
         }
         let events: Result<Vec<_>, _> =
             events.into_iter().map(|event| events::leg_event(&edge_id, edge_epoch, event)).collect();
-        let events = events.map_err(|unknown| Status::unimplemented(unknown.to_string()))?;
+        let mut events = events.map_err(|unknown| Status::unimplemented(unknown.to_string()))?;
+        self.runner.judge_referrals(&call_id, &mut events).await;
         let how = How { acknowledged: true, ..How::default() };
         let applied = match events.first() {
+            // What is for a conference begins no call, also when there is none of that name
+            Some(Event::Leg(first)) if is_for_conference(&first.what, &call_id) => {
+                self.runner.apply(&call_id, &events, how).await
+            }
             Some(Event::Leg(first)) if matches!(first.what, LegEvent::Incoming(_)) => {
+                if let Some(invite) = self.runner.calls_in(&events) {
+                    self.runner.called_in(&call_id, invite, self.entropy.as_ref()).await?;
+                }
                 let mut seed = vec![0; 32];
                 self.entropy.fill(&mut seed);
                 self.runner.receive(&call_id, seed, &events).await
@@ -61,4 +70,14 @@ impl LegEvents for Deliver {
             Err(error) => Err(refusal::of(&error)),
         }
     }
+
+    async fn notify(&self, request: Request<NotifyRequest>) -> Result<Response<NotifyResponse>, Status> {
+        let answered = self.runner.callback_notified(request.get_ref()).await;
+        let status = answered.map_err(|error| refusal::of_callback(&error))?;
+        Ok(Response::new(NotifyResponse { status }))
+    }
+}
+
+fn is_for_conference(what: &LegEvent, call_id: &str) -> bool {
+    matches!(what, LegEvent::Incoming(asked) if call_of_uri(&asked.request_uri).as_deref() == Some(call_id))
 }

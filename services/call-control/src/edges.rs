@@ -10,6 +10,7 @@ use cluster_api::edge::v1::{
 pub use cluster_rpc::membership::Listed;
 use cluster_rpc::membership::View;
 use cluster_rpc::{EDGE_ROLE, LegsLink, Membership, RequestsLink};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -52,6 +53,15 @@ impl EdgeView {
     /// Whether a later life of the same edge is in the list: then this one is over, whatever else is known.
     pub fn has_successor(&self, life: &EdgeLife) -> bool {
         self.edges.iter().any(|edge| edge.life.id == life.id && edge.life.epoch > life.epoch)
+    }
+
+    fn of(view: &View) -> EdgeView {
+        let edges = view.of_role(EDGE_ROLE).map(|member| LivingEdge {
+            life: EdgeLife { id: member.id.clone(), epoch: member.epoch },
+            draining: member.draining,
+            load: member.load,
+        });
+        EdgeView { edges: edges.collect(), listed: view.listed.filter(|_| view.current) }
     }
 
     /// The edges for new work: those that do not drain and are below 90 % of their load; all of them when there is no such.
@@ -120,13 +130,17 @@ pub struct LinkedEdges {
     link: LegsLink,
     requests: RequestsLink,
     view: watch::Receiver<View>,
+    /// What was made of the list when it was looked at last, and what tells that there is another one since.
+    known: Mutex<(watch::Receiver<View>, Arc<EdgeView>)>,
     membership: Option<Membership>,
 }
 
 impl LinkedEdges {
     /// The edges of this member list.
     pub fn new(link: LegsLink, requests: RequestsLink, view: watch::Receiver<View>) -> LinkedEdges {
-        LinkedEdges { link, requests, view, membership: None }
+        let mut latest = view.clone();
+        let known = Arc::new(EdgeView::of(&latest.borrow_and_update()));
+        LinkedEdges { link, requests, view, known: Mutex::new((latest, known)), membership: None }
     }
 
     /// The edges in the member list of this membership, which is asked for a new list when no edge is in it.
@@ -141,13 +155,12 @@ impl LinkedEdges {
 #[async_trait]
 impl Edges for LinkedEdges {
     fn view(&self) -> Arc<EdgeView> {
-        let view = self.view.borrow();
-        let edges = view.of_role(EDGE_ROLE).map(|member| LivingEdge {
-            life: EdgeLife { id: member.id.clone(), epoch: member.epoch },
-            draining: member.draining,
-            load: member.load,
-        });
-        Arc::new(EdgeView { edges: edges.collect(), listed: view.listed.filter(|_| view.current) })
+        let (latest, known) = &mut *self.known.lock();
+        // An error: the lease was given up, and the last list may be one that was never looked at.
+        if !matches!(latest.has_changed(), Ok(false)) {
+            *known = Arc::new(EdgeView::of(&latest.borrow_and_update()));
+        }
+        Arc::clone(known)
     }
 
     async fn changed(&self) {

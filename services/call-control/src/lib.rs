@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod callback;
 mod config;
 mod counts;
 mod deliver;
@@ -31,4 +32,5 @@ pub use deliver::Deliver;
 pub use proxied::Reports;
 pub use repository::{EVENTS, Known, Loaded, Repository, read_events};
 pub use service::{Deps, Service, build};
+pub use violations::can_be_dialled;
 pub use wire::effects::carry_request;

@@ -4,6 +4,7 @@ use cluster_rpc::{Reason, Refusal};
 use store::StoreError;
 use tonic::Status;
 
+use crate::callback::CallbackError;
 use crate::engine::StepError;
 use crate::engine::call::CallState;
 use crate::runner::ApplyError;
@@ -27,6 +28,8 @@ pub fn of(error: &ApplyError) -> Status {
             StepError::WrongState(state) => wrong_state("the call", *state),
             StepError::OutOfOrder { .. } => refuse(Reason::WrongState, error.to_string()),
             StepError::NotTaken(_) => refuse(Reason::BadField, format!("info_package: {error}")),
+            StepError::NoMixer => no_mixer(),
+            StepError::Full(_) => refuse(Reason::WrongState, error.to_string()),
             StepError::Conflict => refuse(Reason::TransferPending, error.to_string()),
         },
         ApplyError::RequestUsed(_) => refuse(
@@ -40,6 +43,32 @@ pub fn of(error: &ApplyError) -> Status {
     }
 }
 
+/// The refusal that belongs to a callback that was not made or changed.
+pub fn of_callback(error: &CallbackError) -> Status {
+    match error {
+        CallbackError::Unknown => {
+            refuse(Reason::CallbackNotFound, "no such callback, or it ended more than a day ago")
+        }
+        CallbackError::Full(limit) => refuse(
+            Reason::CallbackLimit,
+            format!(
+                "there are as many callbacks that wait as {limit} allows; cancel one, or wait for one to end"
+            ),
+        ),
+        CallbackError::RequestUsed(used) => of(&ApplyError::RequestUsed(used.clone())),
+        CallbackError::Contended => {
+            refuse(Reason::Contention, "many change this callback at the same time; ask again")
+        }
+        CallbackError::Store(error) => of_store(error),
+    }
+}
+
+/// Nothing can mix the media of three.
+pub fn no_mixer() -> Status {
+    let text = "no phone of the call mixes (none lists join), and for MIXER_CENTRAL none is configured in call_control.mixers";
+    refuse(Reason::NoMixer, text)
+}
+
 /// The refusal of what does not fit the state of a call, which it names.
 pub fn wrong_state(whose: &str, state: CallState) -> Status {
     let text = format!("{whose} is {}, which does not allow this", state.name());
@@ -48,17 +77,7 @@ pub fn wrong_state(whose: &str, state: CallState) -> Status {
 
 /// The refusal that belongs to a failure of the store.
 pub fn of_store(error: &StoreError) -> Status {
-    match error {
-        StoreError::Unavailable { .. } | StoreError::Timeout { .. } | StoreError::Unreplicated { .. } => {
-            refuse(Reason::StoreUnavailable, format!("{error}; ask again with the same request_id"))
-        }
-        StoreError::Conflict => refuse(Reason::Contention, error.to_string()),
-        StoreError::Trimmed { .. } => cursor_too_old(),
-        StoreError::Invalid { .. } | StoreError::Corrupt { .. } => {
-            tracing::error!(%error, "the store holds or was given what cannot be used");
-            refuse(Reason::Internal, error.to_string())
-        }
-    }
+    store_rpc::of_store(error.clone()).into()
 }
 
 /// No such call.

@@ -7,7 +7,7 @@ use ambient::Entropy;
 use cluster_api::callcontrol::v1::call_control_server::CallControlServer;
 use cluster_api::callcontrol::v1::leg_events_server::LegEventsServer;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCallsServer;
-use cluster_rpc::LocationLink;
+use cluster_rpc::{ConferencesLink, LocationLink};
 use lifecycle::{Drain, Tasks, TooManyTasks};
 use store::Store;
 use telemetry::Metrics;
@@ -66,10 +66,19 @@ pub fn build(config: Config, deps: Deps) -> Service {
 }
 
 impl Service {
-    /// The same service, which asks this registrar whether the trunks that applications name are there.
+    /// The same service, which asks this registrar whether the trunks that applications name are there, and whether phones may call the
+    /// numbers that they refer to.
     #[must_use]
     pub fn asking(mut self, location: LocationLink) -> Self {
+        self.runner.asks(location.clone());
         self.api.asks(location);
+        self
+    }
+
+    /// The same service, which tells this presence service who is in its conferences.
+    #[must_use]
+    pub fn telling(self, conferences: ConferencesLink) -> Self {
+        self.runner.tells(conferences);
         self
     }
 

@@ -128,6 +128,11 @@ impl Violations {
     }
 }
 
+/// Whether it is a sip, sips or tel URI that can be dialled.
+pub fn can_be_dialled(uri: &str) -> bool {
+    check_uri(uri).is_ok()
+}
+
 /// What was expected instead.
 fn check_uri(uri: &str) -> Result<(), String> {
     const EXPECTED: &str = "a sip, sips or tel URI, for example sip:alice@example.com";

@@ -2,6 +2,11 @@
 //!
 //! Flags of `serve` mirror the configuration file; `settings` merges flag, environment, file and default.
 
+mod account;
+pub mod callback;
+mod calls;
+mod forward;
+pub mod join;
 pub mod message;
 pub mod mwi;
 pub mod policies;
@@ -12,9 +17,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use cluster_api::callcontrol::v1::CallFilter;
+use clap::{Args, Parser, Subcommand};
 
+pub use self::account::{AccountAddArgs, AccountCommand, AccountNameArgs, AccountSetArgs};
+use self::callback::CallbackCommand;
+pub use self::calls::{
+    CallCommand, CallIdArgs, CallsArgs, DialArgs, Flow, HangupArgs, TransferArgs, TransferMethod,
+};
+pub use self::forward::{ForwardCommand, ForwardSetArgs};
+pub use self::join::{JoinArgs, JoinMixer};
 use self::message::MessageCommand;
 use self::mwi::MwiCommand;
 pub use self::policies::Policies;
@@ -39,6 +50,15 @@ pub enum Command {
     Demo(DemoArgs),
     /// Be a scripted phone: register, and answer calls as told
     Phone(PhoneArgs),
+    #[command(flatten)]
+    Client(Box<ClientCommand>),
+    /// Ask the process on this machine whether it is alive and ready (for container health checks)
+    Healthcheck(HealthcheckArgs),
+}
+
+/// What is asked of a running Carillon by its API.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
     /// Accounts of users
     #[command(subcommand)]
     Account(AccountCommand),
@@ -59,6 +79,11 @@ pub enum Command {
     Hangup(HangupArgs),
     /// Lead a party of a call elsewhere
     Transfer(TransferArgs),
+    /// Calls that are made when somebody is free
+    #[command(subcommand)]
+    Callback(CallbackCommand),
+    /// Bring a third party into a call
+    Join(JoinArgs),
     /// Draw the messages of a call, across all edges
     Ladder(LadderArgs),
     /// List where users are registered
@@ -74,8 +99,6 @@ pub enum Command {
     Mwi(MwiCommand),
     /// List the edges
     Edges(ApiArgs),
-    /// Ask the process on this machine whether it is alive and ready (for container health checks)
-    Healthcheck(HealthcheckArgs),
 }
 
 /// How a client command reaches the API.
@@ -193,221 +216,6 @@ pub struct PhoneArgs {
     /// Hang up this long after the call was answered
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub hangup_after: Option<Duration>,
-}
-
-/// Account commands.
-#[derive(Debug, Subcommand)]
-pub enum AccountCommand {
-    /// Create an account
-    Add(AccountAddArgs),
-    /// List accounts
-    List(ApiArgs),
-    /// Change an account
-    Set(AccountSetArgs),
-    /// Delete an account and its bindings
-    Delete(AccountNameArgs),
-}
-
-/// Flags of `account add`.
-#[derive(Debug, Args)]
-pub struct AccountAddArgs {
-    /// Address of record, for example sip:alice@localhost
-    pub aor: String,
-    /// Password; read from standard input when absent
-    #[arg(long, env = "CARILLON_ACCOUNT_PASSWORD", hide_env_values = true)]
-    pub password: Option<String>,
-    /// Display name
-    #[arg(long, default_value = "")]
-    pub display_name: String,
-    /// Carry the account's calls on through call-control, so that they can be held and ended like dialled ones
-    #[arg(long)]
-    pub anchor: bool,
-    #[command(flatten)]
-    pub policies: Policies,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// Flags of `account set`.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true)
-    .args(["password", "display_name", "disabled", "anchor"])
-    .args(["redirect_only", "allowed_callers", "allowed_from", "registrars", "max_bindings", "max_calls"]))]
-pub struct AccountSetArgs {
-    /// Address of record
-    pub aor: String,
-    /// New password
-    #[arg(long, env = "CARILLON_ACCOUNT_PASSWORD", hide_env_values = true)]
-    pub password: Option<String>,
-    /// New display name
-    #[arg(long)]
-    pub display_name: Option<String>,
-    /// Disable or enable the account
-    #[arg(long, value_name = "true|false")]
-    pub disabled: Option<bool>,
-    /// Carry the account's new calls on through call-control, or proxy them
-    #[arg(long, value_name = "true|false")]
-    pub anchor: Option<bool>,
-    #[command(flatten)]
-    pub policies: Policies,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// One account by name.
-#[derive(Debug, Args)]
-pub struct AccountNameArgs {
-    /// Address of record
-    pub aor: String,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// Forwarding commands.
-#[derive(Debug, Subcommand)]
-pub enum ForwardCommand {
-    /// Set rules; those that are not named stay as they are
-    Set(ForwardSetArgs),
-    /// Show the rules
-    Show(AccountNameArgs),
-    /// Clear all rules
-    Clear(AccountNameArgs),
-}
-
-/// Flags of `forward set`.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("rule").required(true).multiple(true)
-    .args(["unconditional", "busy", "no_answer", "unreachable"]))]
-pub struct ForwardSetArgs {
-    /// Address of record
-    pub aor: String,
-    /// Every call, before anything rings
-    #[arg(long, value_name = "URI")]
-    pub unconditional: Option<String>,
-    /// When a phone answers that it is busy
-    #[arg(long, value_name = "URI")]
-    pub busy: Option<String>,
-    /// When nobody answers
-    #[arg(long, value_name = "URI")]
-    pub no_answer: Option<String>,
-    /// How long it rings before, such as 20s [default: 20s]
-    #[arg(long, value_parser = duration, value_name = "TIME", requires = "no_answer")]
-    pub after: Option<Duration>,
-    /// When no phone is registered or none can be reached
-    #[arg(long, value_name = "URI")]
-    pub unreachable: Option<String>,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// Third-party call control flows (RFC 3725 section 4, and ringback by UPDATE).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Flow {
-    /// Ringback where the peer allows it, else IV
-    Auto,
-    /// FROM offers at once; only for callees that answer at once
-    I,
-    /// FROM makes its own offer and is held meanwhile
-    Iii,
-    /// FROM is offered no media until TO answers
-    Iv,
-    /// As IV, and FROM hears ringback while TO rings
-    Ringback,
-}
-
-/// Flags of `dial`.
-#[derive(Debug, Args)]
-pub struct DialArgs {
-    /// Who is rung first: a sip, sips or tel URI
-    pub from: String,
-    /// Who is rung then
-    pub to: String,
-    /// Flow to use
-    #[arg(long, value_enum, default_value_t = Flow::Auto)]
-    pub flow: Flow,
-    /// Give a leg up that rings longer than this [default: the server's]
-    #[arg(long, value_parser = duration, value_name = "TIME")]
-    pub ring_timeout: Option<Duration>,
-    /// End the call after this time [default: never]
-    #[arg(long, value_parser = duration, value_name = "TIME")]
-    pub max_duration: Option<Duration>,
-    /// What the phones show as caller
-    #[arg(long, default_value = "")]
-    pub caller_id: String,
-    /// Makes the rpc idempotent [default: a fresh one]
-    #[arg(long)]
-    pub request_id: Option<String>,
-    /// Print events until the call ends; the exit status tells the outcome
-    #[arg(long)]
-    pub watch: bool,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// Flags of `calls`.
-#[derive(Debug, Args)]
-pub struct CallsArgs {
-    /// For example: state=ANSWERED party=sip:alice@localhost metadata.order=17
-    #[arg(long, default_value = "", value_parser = crate::client::call_filter)]
-    pub filter: CallFilter,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// Commands on one call.
-#[derive(Debug, Subcommand)]
-pub enum CallCommand {
-    /// Show a call
-    Show(CallIdArgs),
-}
-
-/// One call by id.
-#[derive(Debug, Args)]
-pub struct CallIdArgs {
-    /// Carillon's id of the call
-    pub call_id: String,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// Flags of `hangup`.
-#[derive(Debug, Args)]
-pub struct HangupArgs {
-    /// Carillon's id of the call
-    pub call_id: String,
-    /// Text for the Reason header
-    #[arg(long, default_value = "")]
-    pub reason: String,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// Flags of `transfer`.
-#[derive(Debug, Args)]
-pub struct TransferArgs {
-    /// Carillon's id of the call
-    pub call_id: String,
-    /// Where to: a sip, sips or tel URI, or the id of another call, whose far party then comes
-    pub target: String,
-    /// The leg whose party is led there; the other one is let go when that has succeeded
-    #[arg(long, default_value = "a")]
-    pub leg: String,
-    /// How: by REFER to the phone, by Carillon itself, or by REFER where the phone allows it
-    #[arg(long, value_enum, default_value_t = TransferMethod::Auto)]
-    pub method: TransferMethod,
-    #[command(flatten)]
-    pub api: ApiArgs,
-}
-
-/// How a party is led elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TransferMethod {
-    /// REFER where the phone allows it, else as `reinvite`
-    Auto,
-    /// The phone is asked to call the target itself
-    Refer,
-    /// Carillon calls the target and connects the phone with it
-    Reinvite,
 }
 
 /// Flags of `ladder`.

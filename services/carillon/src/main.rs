@@ -14,7 +14,7 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::{CallCommand, Cli, Command};
+use cli::{Cli, Command};
 use out::{OutputError, complain};
 use serve::settings::Settings;
 
@@ -35,20 +35,7 @@ async fn main() -> ExitCode {
         },
         Command::Demo(args) => demo::run(args).await,
         Command::Phone(args) => phone::run(args).await,
-        Command::Account(command) => client::account(command).await,
-        Command::Forward(command) => client::forward(command).await,
-        Command::Trunk(command) => client::trunk(command).await,
-        Command::Dial(args) => client::dial(args).await,
-        Command::Calls(args) => client::calls(args).await,
-        Command::Call(CallCommand::Show(args)) => client::call_show(args).await,
-        Command::Hangup(args) => client::hangup(args).await,
-        Command::Transfer(args) => client::transfer(args).await,
-        Command::Ladder(args) => client::ladder(args).await,
-        Command::Bindings(args) => client::bindings(args).await,
-        Command::Presence(command) => client::presence(command).await,
-        Command::Message(command) => client::message(command).await,
-        Command::Mwi(command) => client::mwi(command).await,
-        Command::Edges(args) => client::edges(args).await,
+        Command::Client(command) => client::run(*command).await,
         Command::Healthcheck(args) => healthcheck::run(&args.admin),
     };
     match result {

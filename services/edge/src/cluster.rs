@@ -10,6 +10,7 @@ use cluster_rpc::membership::{Listed, View};
 
 use crate::dialog_mark::{Dialog, Mark};
 use crate::flow_token::{BadToken, FlowKey, FlowToken};
+use crate::trunk_mark::TrunkSide;
 
 /// The cluster as this edge saw it last.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Cluster {
     edges: HashMap<String, Sibling>,
     /// Lives of edges that were in a list once, and then in none that proves that they are over.
     doubted: HashMap<String, Sibling>,
+    /// Lives that no list had when they were asked for.
+    absent: HashSet<(String, u64)>,
     /// The last list proves that who is not in it is gone.
     is_proof: bool,
     /// Where members serve each other.
@@ -47,6 +50,9 @@ impl Sibling {
 /// The key that only this process has is replaced by the cluster's with the first lease; tokens made before stay valid.
 const OLDER_KEPT: usize = 2;
 
+/// Lives that are remembered to be in no list, in some 100 kB; beyond it all are forgotten, and asked for once more.
+const MOST_ABSENT: usize = 1_000;
+
 /// How long lists must have come without a gap before absence from one proves anything: the time of a lease. After a gap
 /// members may be missing that merely could not renew either.
 const STEADY: Duration = Duration::from_secs(2);
@@ -57,6 +63,7 @@ impl Cluster {
         Self {
             edges: HashMap::new(),
             doubted: HashMap::new(),
+            absent: HashSet::new(),
             is_proof: false,
             inside: HashSet::new(),
             key,
@@ -108,6 +115,21 @@ impl Cluster {
         }
     }
 
+    /// May this life, which is not in the last list, have begun after that was made? Not when the edge is known to live a later one, when
+    /// it was known itself, or when a list was asked for since and does not have it.
+    pub(crate) fn may_be_new(&self, id: &str, epoch: u64) -> bool {
+        let known = self.edges.get(id).or_else(|| self.doubted.get(id)).map(|life| life.epoch);
+        known.is_none_or(|known| known < epoch) && !self.absent.contains(&(id.to_owned(), epoch))
+    }
+
+    /// A list was asked for, and this life is still not in it.
+    pub(crate) fn note_absent(&mut self, id: String, epoch: u64) {
+        if self.absent.len() >= MOST_ABSENT {
+            self.absent.clear();
+        }
+        self.absent.insert((id, epoch));
+    }
+
     /// The living edges but this one, each with its life.
     pub(crate) fn others<'a>(&'a self, myself: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
         let others = self.edges.iter().filter(move |(id, _)| **id != *myself);
@@ -132,6 +154,16 @@ impl Cluster {
     /// What the mark says, when an edge of this cluster made it for this dialog.
     pub(crate) fn read_mark(&self, dialog: &Dialog<'_>, mark: &str) -> Option<Mark<'_>> {
         std::iter::once(&self.key).chain(&self.older).find_map(|key| key.read_mark(dialog, mark))
+    }
+
+    /// The mark of a trunk for Record-Route.
+    pub(crate) fn trunk_mark(&self, dialog: &Dialog<'_>, side: &TrunkSide) -> String {
+        self.key.trunk_mark(dialog, side)
+    }
+
+    /// The trunk of a mark that an edge of this cluster made for this dialog.
+    pub(crate) fn read_trunk_mark(&self, dialog: &Dialog<'_>, mark: &str) -> Option<TrunkSide> {
+        std::iter::once(&self.key).chain(&self.older).find_map(|key| key.read_trunk_mark(dialog, mark))
     }
 
     /// Reads a flow token.
@@ -214,6 +246,23 @@ mod tests {
         );
         gone(&mut cluster, &view(1));
         assert_eq!(gone(&mut cluster, &View::fixed(next("192.0.2.7:5060"), vec![1; 32])), at[..1]);
+    }
+
+    /// F5, OBD-05
+    #[test]
+    fn a_life_that_no_list_had_may_have_just_begun() {
+        let mut cluster = Cluster::alone(FlowKey::new([0; 32]));
+        cluster.learn(&view(1));
+        assert_eq!([4, 5, 6].map(|epoch| cluster.may_be_new("e1", epoch)), [false, false, true]);
+        assert!(cluster.may_be_new("e2", 1));
+        cluster.note_absent("e2".into(), 1);
+        assert_eq!([1, 2].map(|epoch| cluster.may_be_new("e2", epoch)), [false, true]);
+        cluster.learn(&View::fixed(Vec::new(), vec![1; 32]));
+        assert!(!cluster.may_be_new("e1", 5), "it was known");
+        for epoch in 0..2 * MOST_ABSENT as u64 {
+            cluster.note_absent("e3".into(), epoch);
+        }
+        assert!(cluster.absent.len() <= MOST_ABSENT);
     }
 
     /// OBD-01

@@ -13,6 +13,9 @@ pub(crate) const PRESENCE: &str = "carillon-presence";
 /// Parameter of our Contact and Record-Route that holds the mark of the dialog.
 pub(crate) const MARK: &str = "d";
 
+/// Parameter of our Record-Route that holds the mark of the trunk on that side.
+pub(crate) const TRUNK: &str = "k";
+
 /// Parameter of the Route by which a request goes to the edge that has the flow: what it tells of its call was told.
 pub(crate) const RELAYED: &str = "told";
 
@@ -68,8 +71,13 @@ pub(crate) fn own_contact(
 /// The Contact of a subscription. Requests to it reach presence through any edge, for as long as the subscription lives: it is a GRUU
 /// (RFC 6665 4.5.1, RFC 5627 3.3).
 pub(crate) fn presence_contact(transport: Transport, sent_by: &str, mark: &str) -> String {
+    subscriber_contact(PRESENCE, transport, sent_by, mark)
+}
+
+/// The same for a subscription of ours with a phone, of this user.
+pub(crate) fn subscriber_contact(user: &str, transport: Transport, sent_by: &str, mark: &str) -> String {
     let (scheme, param) = uri_form(transport, TlsForm::Scheme);
-    format!("<{scheme}:{PRESENCE}@{sent_by}{param};gr;{MARK}={mark}>")
+    format!("<{scheme}:{user}@{sent_by}{param};gr;{MARK}={mark}>")
 }
 
 /// A Contact value for a REGISTER of ours: this user, at this edge.

@@ -43,7 +43,8 @@ pub struct Config {
     /// there recommends. Default 120 s, 4.4.1 there; 0 does not ask and waits for the end of the connection.
     pub flow_timer: Duration,
     /// How long one branch or group may ring before the next step or the final answer. Default 60 s: three times what
-    /// most phones take to give up.
+    /// most phones take to give up. It is for phones of own users: a trunk or a server of another domain that sent a provisional response
+    /// is ended by Timer C alone, 181 s after the last one (RFC 3261 16.6 step 11); one that has said nothing by then has failed.
     pub ring_timeout: Duration,
     /// Queueing delay of the driver loop from which on requests outside dialogs are refused, the least important first.
     /// Default 10 ms, twice the target of CoDel (RFC 8289 4.3).
@@ -53,9 +54,12 @@ pub struct Config {
     /// interval of CoDel (RFC 8289 4.2) it is the round trip that is expected at worst, and what is worked off within it
     /// nobody has asked for twice.
     pub overload_interval: Duration,
-    /// How long a server found by name that did not answer is tried last. Default 60 s: the caller who finds out waits for 32 s
-    /// (64*T1), so that at most one in so long a time does.
+    /// How long a server found by name that did not answer is tried last. Default 60 s: the caller who finds out waits for
+    /// `target_timeout`, so that at most one in so long a time does.
     pub avoid_failed: Duration,
+    /// How long a server or trunk may say nothing at all where another one can take the request. Default 4 s: its request was sent four
+    /// times by then (0, 0.5, 1.5 and 3.5 s, RFC 3261 17.1.1.2). 0 waits for Timer B or F (64*T1), as for the last one in any case.
+    pub target_timeout: Duration,
     /// How long after it began the mark of a dialog opens it to requests that could begin something: re-INVITE, REFER, SUBSCRIBE,
     /// NOTIFY, MESSAGE. Later their sender is asked who it is. Default 7 days: longer than calls last.
     pub dialog_lifetime: Duration,
@@ -75,6 +79,12 @@ pub struct Limits {
     pub branches: usize,
     /// Branches that wait for phones that were pushed; beyond it such a phone counts as unreachable. Default 1,000.
     pub held: usize,
+    /// Requests outside dialogs that one source may begin in a second without success, ten times as many at once. Default 200: three
+    /// times what the phones of a large office behind one address begin when all of them call; 0 bounds them not.
+    pub source_requests: usize,
+    /// Sources of which is remembered what they began and what became of it. Default 100,000, in some 10 MB; 0 remembers none, so that none
+    /// is bounded.
+    pub sources: usize,
     /// Calls of call-control with a leg here. Default 100,000.
     pub calls: usize,
     /// Events of one call that wait for call-control. Default 256: a call has about twenty in its life.
@@ -103,6 +113,8 @@ impl Default for Limits {
             forks: 200_000,
             branches: 30,
             held: 1_000,
+            source_requests: 200,
+            sources: 100_000,
             calls: 100_000,
             events_per_call: 256,
             effects_per_call: 1024,
@@ -139,6 +151,7 @@ impl Config {
             overload_delay: Duration::from_millis(10),
             overload_interval: Duration::from_millis(500),
             avoid_failed: Duration::from_secs(60),
+            target_timeout: Duration::from_secs(4),
             dialog_lifetime: Duration::from_secs(7 * 24 * 3600),
             wake_timeout: Duration::from_secs(20),
             limits: Limits::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ambient::{Entropy, WallClock};
-use cluster_rpc::membership::View;
+use cluster_rpc::membership::{LookAgain, View};
 use cluster_rpc::{IntakeLink, LegEventsLink, LocationLink, ProxiedCallsLink};
 use lifecycle::{Drain, Tasks};
 use sip_endpoint::Dns;
@@ -23,6 +23,8 @@ pub struct Deps {
     pub intake: IntakeLink,
     /// Who is alive, and the key of the flow tokens.
     pub members: watch::Receiver<View>,
+    /// The same as it is now.
+    pub look_again: LookAgain,
     /// Name service.
     pub dns: Arc<dyn Dns>,
     /// Time of day, for leg events.

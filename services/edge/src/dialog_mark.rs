@@ -59,6 +59,12 @@ impl<'a> Dialog<'a> {
         Self { call_id: request.call_id().unwrap_or_default(), tag, caller, callee }
     }
 
+    /// A dialog that a request names without being in it, by the tag of who began it. The names are those of the request: no mark is
+    /// held against them.
+    pub(crate) fn named(call_id: &'a [u8], tag: &'a str, request: &'a Message) -> Self {
+        Self { call_id, tag, caller: request.from(), callee: request.to() }
+    }
+
     /// The dialog of a request whose receiver began it; without a To tag there is none.
     pub(crate) fn begun_by_receiver(request: &'a Message) -> Option<Self> {
         let (caller, callee) = (request.to(), request.from());
@@ -112,7 +118,7 @@ impl FlowKey {
 }
 
 /// The separator stands in none of what it separates.
-fn with_id(mac: Hmac<Sha256>, dialog: &Dialog<'_>) -> Hmac<Sha256> {
+pub(crate) fn with_id(mac: Hmac<Sha256>, dialog: &Dialog<'_>) -> Hmac<Sha256> {
     mac.chain_update(dialog.call_id).chain_update(b" ").chain_update(dialog.tag)
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a request along a route of ours, or inside a dialog | `arrive/along_route.rs`: no rpc |
 //! | a request to a leg of call-control (`cc.CALL.LEG@…`) | `legs/` |
+//! | a NOTIFY to a callback of call-control (`cb.CALLBACK@…`) | `arrive/notified.rs` |
 //! | REGISTER for a domain of ours | `arrive/register.rs` |
 //! | another request to the edge itself | `arrive/admission.rs`, `arrive/options.rs` |
 //! | another request | `arrive/out_of_dialog.rs`: one rpc, then `forward/fork.rs` |
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use cluster_api::callcontrol::v1 as calls_api;
 use cluster_api::edge::v1 as edge_api;
 use cluster_api::presence::v1 as presence_api;
 use cluster_api::registrar::v1 as registrar_api;
@@ -27,14 +29,17 @@ use sip_proxy::{BranchId, Own};
 use tonic::Status;
 
 use crate::answer::LocalTags;
+use crate::arrive::allocate::Asking;
 use crate::arrive::along_route::Stray;
 use crate::arrive::early::Early;
 use crate::arrive::merged::Begun;
+use crate::arrive::notified::Notified;
 use crate::arrive::out_of_dialog::Pending;
 use crate::arrive::presence::Handing;
 use crate::arrive::proved::Proved;
 use crate::arrive::register::Registering;
 use crate::arrive::registered::Registered;
+use crate::arrive::sources::Sources;
 use crate::capture::Ring;
 use crate::cluster::{Cluster, Sibling};
 use crate::config::Config;
@@ -48,8 +53,10 @@ use crate::forward::avoided::Avoided;
 use crate::forward::branch_name::BranchNames;
 use crate::forward::callers::Callers;
 use crate::forward::fork::{ClientUse, Fork, ForkId};
+use crate::forward::moved::{Following, Moved};
 use crate::forward::off_limits::OffLimits;
 use crate::legs::{self, Legs};
+use crate::operate::leaving::Leaving;
 use crate::operate::meters::Meters;
 use crate::operate::operation::InHand;
 use crate::operate::pressure::Pressure;
@@ -84,11 +91,16 @@ pub(crate) struct Edge {
     pub(crate) unanswered: Unanswered,
     /// Servers found by name that failed.
     pub(crate) avoided: Avoided,
+    /// Trunks by whose names none served.
+    pub(crate) avoided_trunks: Avoided<Box<str>>,
+    pub(crate) moved: Moved,
     pub(crate) legs: Legs,
     pub(crate) begun: Begun,
+    pub(crate) sources: Sources,
     pub(crate) exchanges: Exchanges,
     pub(crate) ring: Arc<Ring>,
     pub(crate) pressure: Pressure,
+    pub(crate) leaving: Option<Leaving>,
     pub(crate) seen: SeenCalls,
     /// Branches whose phones are being woken.
     pub(crate) held: usize,
@@ -119,14 +131,28 @@ pub(crate) enum Completion {
     Answered(Box<Challenged>, Result<registrar_api::AnswerChallengeResponse, Status>),
     /// The registrar said how far the waking of a phone is.
     Woken(Box<Waking>, Result<registrar_api::WakeResponse, Status>),
+    /// The registrar said whether the trunk of a branch has room.
+    Seized(ForkId, BranchId, Result<registrar_api::SeizeTrunkResponse, Status>),
+    /// The registrar was told that a branch needs no room any more, and heard it.
+    Released(bool),
+    /// The registrar said what took the place of a flow.
+    Followed(Box<Following>, Result<registrar_api::WakeResponse, Status>),
+    /// The list of edges was asked for because of a branch, and has come since or not.
+    Listed(ForkId, BranchId, bool),
     /// The host of a branch's next hop was resolved.
     Located(ForkId, BranchId, Result<Vec<Destination>, DnsError>),
     /// The host of a message's next hop was resolved that goes outside any transaction.
     StrayLocated(Box<Stray>, Result<Vec<Destination>, DnsError>),
     /// The registrar said where the peer of such a message is.
     StrayLookedUp(Box<Stray>, Result<registrar_api::RouteResponse, Status>),
+    /// Call-control answered a NOTIFY.
+    Notified(Box<Notified>, Result<calls_api::NotifyResponse, Status>),
+    /// The registrar said what took the place of the flow of such a message.
+    StrayFollowed(Box<Stray>, Result<registrar_api::WakeResponse, Status>),
     /// Presence answered a request.
     Handled(Box<Handing>, Result<presence_api::HandleResponse, Status>),
+    /// The registrar answered an ALLOCATE.
+    Lent(Box<Asking>, Result<registrar_api::AllocateResponse, Status>),
     /// Work for the legs.
     Leg(legs::Completion),
     /// Call-control was told of proxied calls.
@@ -142,6 +168,8 @@ pub(crate) enum Timer {
     Caller(ForkId),
     /// Ask again for a phone that sleeps.
     Wake(Box<Waking>),
+    /// Ask again what took the place of a flow.
+    Follow(Box<Following>),
     /// A deadline of the legs.
     Leg(legs::Timer),
     /// Tell call-control of proxied calls.
@@ -150,8 +178,12 @@ pub(crate) enum Timer {
     EndedFlows,
     /// Ask the registrar about this branch again.
     AskAgain(ForkId, BranchId),
+    /// This attempt of a branch may not be silent any longer.
+    Silent(ForkId, BranchId, ClientKey),
     /// This request has waited for the first lease as long as it may.
     Early(u64),
+    /// The next connections of a drain are to end.
+    LetGo,
     /// Nobody asks for the answer of this exchange any more.
     ForgetExchange(Arc<str>),
 }
@@ -224,6 +256,10 @@ impl TransactionUser for Edge {
         self.take_refusal(cx, key);
     }
 
+    fn on_foreign_server(&mut self, _: &mut Cx<'_>, key: ClientKey) {
+        self.take_foreign_server(key);
+    }
+
     fn on_server_ended(&mut self, _: &mut Cx<'_>, key: ServerKey) {
         self.begun.forget(key);
         self.legs.forget_caller(key);
@@ -238,6 +274,10 @@ impl TransactionUser for Edge {
 
     fn on_flow_opened(&mut self, cx: &mut Cx<'_>, flow: FlowId) {
         self.proved.note(flow, &cx.proved_domains(Hop::Flow(flow)), &self.config.trusted_domains);
+        let peer = cx.flow(flow).map(|view| view.peer.ip());
+        if peer.is_some_and(|peer| self.is_trusted_at(peer, Hop::Flow(flow))) {
+            cx.keep(Hop::Flow(flow));
+        }
     }
 
     fn on_flow_closed(&mut self, cx: &mut Cx<'_>, flow: FlowId, _: FlowEnd) {
@@ -260,10 +300,13 @@ impl TransactionUser for Edge {
             Timer::Fork(fork) => self.handle_fork_deadline(cx, fork),
             Timer::Caller(fork) => self.look_for_caller(cx, fork),
             Timer::Wake(waking) => self.ask_to_wake(cx, *waking),
+            Timer::Follow(following) => self.ask_to_follow(cx, *following),
             Timer::Leg(timer) => self.handle_leg_timer(cx, timer),
             Timer::Report => self.report_calls(cx),
             Timer::EndedFlows => self.tell_ended(cx),
             Timer::AskAgain(fork, branch) => self.ask_again(cx, fork, branch),
+            Timer::Silent(fork, branch, key) => self.give_up_if_silent(cx, fork, branch, key),
+            Timer::LetGo => self.drain(cx),
             Timer::Early(number) => self.end_early_wait(cx, number),
             Timer::ForgetExchange(id) => {
                 self.exchanges.remove(&id);
@@ -282,10 +325,17 @@ impl TransactionUser for Edge {
             }
             Completion::Answered(challenged, result) => self.take_credentials(cx, *challenged, result),
             Completion::Woken(waking, result) => self.take_woken(cx, *waking, result),
+            Completion::Followed(following, result) => self.take_followed(cx, *following, result),
+            Completion::StrayFollowed(stray, result) => self.take_stray_followed(cx, *stray, result),
+            Completion::Seized(fork, branch, result) => self.take_seized(cx, fork, branch, result),
+            Completion::Released(is_heard) => self.take_released(is_heard),
+            Completion::Listed(fork, branch, is_fresh) => self.take_listed(cx, fork, branch, is_fresh),
             Completion::Located(fork, branch, result) => self.take_location(cx, fork, branch, result),
             Completion::StrayLocated(stray, result) => self.send_stray(cx, *stray, result),
             Completion::StrayLookedUp(stray, result) => self.place_stray(cx, *stray, result),
+            Completion::Notified(notified, result) => self.finish_notify(cx, *notified, result),
             Completion::Handled(handing, result) => self.finish_handing(cx, *handing, result),
+            Completion::Lent(asking, result) => self.finish_asking(cx, *asking, result),
             Completion::Leg(completion) => self.take_leg_completion(cx, completion),
             Completion::Reported(reported) => self.take_report(cx, reported),
         }
@@ -300,7 +350,7 @@ impl TransactionUser for Edge {
             }
             // It is learnt before every command.
             Command::Learn => {}
-            Command::Drain => self.report_drain(),
+            Command::Drain => self.drain(cx),
             Command::Exchange(request, reply) => self.exchange(cx, *request, reply),
             Command::CancelProxied(request, reply) => {
                 // The caller may have given up waiting; the INVITE ends all the same.
@@ -323,8 +373,9 @@ impl TransactionUser for Edge {
 
     fn on_round(&mut self, cx: &mut Cx<'_>, _: Instant) {
         self.note_load(cx);
-        if self.deps.drain.is_draining() {
-            self.report_drain();
+        match self.deps.drain.is_draining() {
+            true => self.drain(cx),
+            false => self.stay(),
         }
     }
 }
@@ -367,14 +418,5 @@ impl Edge {
             transactions: (load.transactions.clients + load.transactions.servers) as u64,
             legs: self.legs.len() as u64,
         }
-    }
-
-    fn report_drain(&self) {
-        // The transactions of legs stay until nobody repeats the request; the legs know which of them still owe an answer.
-        let owed = self.servers.values().filter(|used| !matches!(used, ServerUse::Leg(_))).count();
-        self.deps.drain.left(
-            IN_HAND,
-            (owed + self.forks.len() + self.legs.unfinished() + self.seen.unconfirmed()) as u64,
-        );
     }
 }

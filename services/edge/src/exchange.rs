@@ -1,5 +1,5 @@
 //! Single requests that presence, registrar and call-control have this edge send for them: NOTIFY and MESSAGE, OPTIONS and REGISTER
-//! toward trunks, BYE into a forwarded dialog that is to end.
+//! toward trunks, BYE into a forwarded dialog that is to end, SUBSCRIBE and OPTIONS to a phone that is waited for.
 
 use std::sync::Arc;
 
@@ -109,6 +109,7 @@ impl Edge {
             Upstream::Exchange(Asker {
                 id: id.clone(),
                 trunk: send.trunk.as_str().into(),
+                on_behalf_of: send.on_behalf_of.as_str().into(),
                 flow: String::new(),
                 contact: Contact::of(&send),
             }),
@@ -183,12 +184,14 @@ impl Edge {
 pub(crate) struct Asker {
     id: Arc<str>,
     pub(crate) trunk: Arc<str>,
+    /// User of ours in whose name it is sent; empty for nobody's.
+    pub(crate) on_behalf_of: Arc<str>,
     /// Token of the flow by which the sender of the last response is reached.
     pub(crate) flow: String,
     contact: Contact,
 }
 
-/// What a REGISTER of ours binds.
+/// What a REGISTER of ours binds, and where the NOTIFYs go of a SUBSCRIBE.
 #[derive(Debug, Clone)]
 enum Contact {
     Nothing,
@@ -213,7 +216,7 @@ impl Asker {
         Unique::Derived { origin: digest(self.id.as_bytes()), number: 0, branch, attempt }
     }
 
-    /// Requests that make or refresh a subscription name presence; a MESSAGE has no Contact (RFC 3428 4). That of a REGISTER
+    /// Requests that make or refresh a subscription name presence, or who else is to get the NOTIFYs; a MESSAGE has no Contact (RFC 3428 4). That of a REGISTER
     /// stays the same for as long as this edge is reached by the same name, so that a refresh is one (RFC 3261 10.2.4).
     pub(crate) fn contact(
         &self,
@@ -223,9 +226,10 @@ impl Asker {
         mark: &str,
     ) -> Option<String> {
         match method {
-            Method::Subscribe | Method::Notify | Method::Refer => {
-                Some(compose::presence_contact(transport, sent_by, mark))
-            }
+            Method::Subscribe | Method::Notify | Method::Refer => Some(match &self.contact {
+                Contact::User(user) => compose::subscriber_contact(user, transport, sent_by, mark),
+                Contact::Nothing | Contact::Whole(_) => compose::presence_contact(transport, sent_by, mark),
+            }),
             Method::Register => match &self.contact {
                 Contact::Nothing => None,
                 Contact::User(user) => Some(compose::registered_contact(user, transport, sent_by)),

@@ -93,4 +93,9 @@ impl<T: Clone> Gathered<T> {
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
+
+    /// Whether the last batch was not taken.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
 }

@@ -37,6 +37,7 @@ mod reject;
 mod report;
 mod seen;
 mod service;
+mod trunk_mark;
 
 pub use capture::{CaptureService, TracesService};
 pub use config::{Config, Limits};

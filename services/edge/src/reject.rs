@@ -5,6 +5,7 @@ use sip_message::{HeaderError, HeaderId, Message, Method, Warning};
 use sip_proxy::Refusal;
 
 use crate::answer::{ACCEPT, ALLOW};
+use crate::forward::history;
 
 /// Why we answer a request ourselves, without success.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +34,14 @@ pub(crate) enum Reject {
     Merged,
     /// There is no such dialog or transaction.
     DoesNotExist,
+    /// The conference is over, or never was.
+    NoSuchConference,
     /// We are too busy. The answer has no Retry-After: it would make all peers stop and start together.
     Overloaded,
+    /// Its source has begun too many requests. T13
+    TooManyOfSource,
+    /// What its source asks for is refused, again and again. T18
+    Shunned,
     /// We are about to leave; another edge takes it.
     Draining {
         /// Seconds, random for each answer.
@@ -73,10 +80,25 @@ impl Reject {
             Self::NotAcceptable => 406,
             Self::ForgedFlow | Self::ContactLeadsBack | Self::RelayingDenied => 403,
             Self::DoesNotExist => 481,
+            Self::NoSuchConference => 404,
             Self::Merged => 482,
-            Self::Overloaded | Self::Draining { .. } | Self::Full | Self::DecisionUnavailable { .. } => 503,
+            Self::Overloaded
+            | Self::TooManyOfSource
+            | Self::Shunned
+            | Self::Draining { .. }
+            | Self::Full
+            | Self::DecisionUnavailable { .. } => 503,
             Self::Cancelled => 487,
             Self::Internal => 500,
+        }
+    }
+
+    /// Is it not even said? Whoever sends by UDP may do so in another one's name, and repeats what is not answered when there may be room.
+    pub(crate) fn is_silent(&self, is_reliable: bool) -> bool {
+        match self {
+            Self::TooManyOfSource => !is_reliable,
+            Self::Shunned => true,
+            _ => false,
         }
     }
 
@@ -93,6 +115,12 @@ impl Reject {
 
     /// Headers that belong to the answer.
     pub(crate) fn headers(&self, request: &Message) -> Vec<(HeaderId, String)> {
+        let history = history::of_refusal(request, request.request_uri().unwrap_or_default(), self.status());
+        let history = history.into_iter().map(|entry| (HeaderId::HistoryInfo, entry));
+        self.own_headers(request).into_iter().chain(history).collect()
+    }
+
+    fn own_headers(&self, request: &Message) -> Vec<(HeaderId, String)> {
         match self {
             // RFC 3261 20.43, 21.4.1: for the person who looks at it; both texts are ours, word for word.
             Self::Malformed(error) => {
@@ -138,8 +166,11 @@ impl Reject {
             Self::ContactLeadsBack => "contact_leads_back",
             Self::RelayingDenied => "relaying_denied",
             Self::DoesNotExist => "does_not_exist",
+            Self::NoSuchConference => "no_such_conference",
             Self::Merged => "merged",
             Self::Overloaded => "overloaded",
+            Self::TooManyOfSource => "source_rate",
+            Self::Shunned => "source_score",
             Self::Draining { .. } => "draining",
             Self::Full => "full",
             Self::DecisionUnavailable { .. } => "decision_unavailable",

@@ -60,6 +60,10 @@ pub(crate) fn request(transaction: String, request: &Message) -> RequestReceived
         allow: tags(request, HeaderId::Allow),
         headers: headers(request),
         body: body(request),
+        is_focus: is_focus(request),
+        from_uri: request.from().map_or(String::new(), |from| text(from.uri)),
+        to_uri: request.to().map_or(String::new(), |to| text(to.uri)),
+        record_route: texts(request, HeaderId::RecordRoute),
     }
 }
 
@@ -135,7 +139,14 @@ fn tags(message: &Message, id: HeaderId) -> Vec<String> {
     message.option_tags(id).map(str::to_owned).collect()
 }
 
-fn contact(message: &Message) -> String {
+/// Whether a mixer is behind the sender. RFC 3840
+fn is_focus(message: &Message) -> bool {
+    let first = message.contacts().next().and_then(Result::ok);
+    first.is_some_and(|contact| contact.params.has("isfocus"))
+}
+
+/// The URI of the first Contact; empty when there is none that can be read.
+pub(crate) fn contact(message: &Message) -> String {
     message.contacts().next().and_then(Result::ok).map_or(String::new(), |contact| text(contact.uri))
 }
 

@@ -22,6 +22,7 @@ use crate::arrive::early::Early;
 use crate::arrive::merged::Begun;
 use crate::arrive::proved::Proved;
 use crate::arrive::registered::Registered;
+use crate::arrive::sources::Sources;
 use crate::capture::{CaptureService, Ring, TracesService};
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -34,6 +35,7 @@ use crate::forward::avoided::Avoided;
 use crate::forward::branch_name::BranchNames;
 use crate::forward::callers::Callers;
 use crate::forward::fork::ForkId;
+use crate::forward::moved::Moved;
 use crate::forward::off_limits::OffLimits;
 use crate::legs::{Legs, LegsService};
 use crate::operate::capabilities::Asking;
@@ -148,7 +150,14 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         meters: Meters::new(&deps.metrics),
         tags: LocalTags::new(deps.entropy.number()),
         names: BranchNames::new(secret),
-        avoided: Avoided::new(config.avoid_failed, config.limits.failed_servers),
+        sources: Sources::new(config.limits.source_requests, config.limits.sources),
+        moved: Moved::default(),
+        avoided: Avoided::new(config.avoid_failed, config.target_timeout, config.limits.failed_servers),
+        avoided_trunks: Avoided::new(
+            config.avoid_failed,
+            config.target_timeout,
+            config.limits.failed_servers,
+        ),
         config: Arc::new(config),
         own,
         deps,
@@ -162,6 +171,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         begun: Begun::default(),
         exchanges: HashMap::new(),
         pressure: Pressure::default(),
+        leaving: None,
         seen: SeenCalls::new(most_reports),
         held: 0,
     };

@@ -26,6 +26,9 @@ pub struct Config {
     pub commit_attempts: usize,
     /// Watchers of one resource in one package; further ones get 503. Default 1000 (`limits.watchers`).
     pub watchers: u32,
+    /// Members of other domains that are sought for one watcher of lists; further ones are shown without their state. Default 256, which
+    /// is a full list (`limits.members_elsewhere`).
+    pub members_elsewhere: u32,
     /// Tasks that send and work on due entries at a time. Default 20 000 (`limits.presence_tasks`).
     pub tasks: usize,
 }
@@ -42,6 +45,7 @@ impl Default for Config {
             head_start: Duration::from_millis(20),
             commit_attempts: 16,
             watchers: 1_000,
+            members_elsewhere: 256,
             tasks: 20_000,
         }
     }

@@ -14,6 +14,10 @@ pub struct Counts {
     pub conflicts: Counter,
     /// Due entries claimed, by kind.
     pub due: Counters,
+    /// SUBSCRIBEs to members of lists in other domains, by how they ended.
+    pub members_asked: Counters,
+    /// NOTIFYs of them, by the status of the answer.
+    pub members_told: Counters,
     /// What was refused at a limit, by limit.
     pub limits: Counters,
 }
@@ -32,6 +36,16 @@ impl Counts {
             ),
             conflicts: metrics.counter(&name("conflicts"), "Commits that others forestalled"),
             due: metrics.counters(&name("due"), "Due entries claimed, by kind", &["kind"]),
+            members_asked: metrics.counters(
+                &name("members_asked"),
+                "SUBSCRIBEs to members of lists in other domains, by how they ended",
+                &["outcome"],
+            ),
+            members_told: metrics.counters(
+                &name("members_told"),
+                "NOTIFYs of members of lists in other domains, by the answer",
+                &["status"],
+            ),
             limits: metrics.counters(&name("limits"), "What was refused at a limit", &["limit"]),
         }
     }

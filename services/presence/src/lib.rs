@@ -4,22 +4,23 @@
 //! it loads the record, steps it, commits record, NOTIFY and due time together, answers, and then has an edge send the NOTIFY
 //! (`runner`). No replica owns a subscription.
 //!
-//! **Here:** the event packages of [`engine::Package`], publications, policies, and messages that wait for their users (`mail`).
-//! Everything else is refused: a phone gets 489, an application gets `UNIMPLEMENTED` with reason `NOT_IMPLEMENTED`. Nothing is
-//! accepted here and then lost.
-//!
-//! **Not yet:** the packages `dialog` and `conference`, which phones answer for themselves, lists of resources (RFC 4662), and
-//! WatchPresence.
+//! **Here:** the event packages of [`engine::Package`], publications, policies, lists of resources in package presence (RFC 4662),
+//! and messages that wait for their users (`mail`). Everything else is refused: a phone gets 489. Nothing is accepted here and then
+//! lost.
 //!
 //! **Deliberately absent:** sockets toward phones and SIP text (edges have them), routing and accounts (the registrar).
+//!
+//! Members of lists in other domains are subscribed to there (`elsewhere`).
 //!
 //! Start reading at [`Deps`] and [`Presence`], then `intake/subscribe.rs`, `runner`, and [`engine`].
 #![forbid(unsafe_code)]
 
 mod api;
+pub mod calls;
 mod config;
 mod counts;
 pub mod edges;
+mod elsewhere;
 pub mod engine;
 mod intake;
 mod mail;

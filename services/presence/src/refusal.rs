@@ -7,7 +7,7 @@ use tonic::Status;
 use crate::runner::ApplyError;
 
 /// The refusal that belongs to a failure of the store.
-pub fn unavailable(error: StoreError) -> Status {
+pub fn of_store(error: StoreError) -> Status {
     store_rpc::of_store(error).into()
 }
 
@@ -19,7 +19,7 @@ pub fn unknown_account(aor: &str) -> Status {
 /// The refusal that belongs to a change that was not made.
 pub fn of_change(error: ApplyError) -> Status {
     match error {
-        ApplyError::Contended | ApplyError::Unknown => unavailable(StoreError::Conflict),
-        ApplyError::Store(error) => unavailable(error),
+        ApplyError::Contended | ApplyError::Unknown => of_store(StoreError::Conflict),
+        ApplyError::Store(error) => of_store(error),
     }
 }

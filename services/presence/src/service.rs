@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use ambient::Entropy;
 use cluster_api::presence::v1::{
-    intake_server::IntakeServer, message_summary_server::MessageSummaryServer,
-    messages_server::MessagesServer, presence_server::PresenceServer,
-    resource_lists_server::ResourceListsServer,
+    conferences_server::ConferencesServer, intake_server::IntakeServer,
+    message_summary_server::MessageSummaryServer, messages_server::MessagesServer,
+    presence_server::PresenceServer, resource_lists_server::ResourceListsServer,
 };
 use cluster_rpc::LocationLink;
 use lifecycle::{Tasks, TooManyTasks};
 use store::Store;
 use store_rpc::RequestIds;
 use telemetry::Metrics;
+use tokio::sync::watch;
 use tonic::service::RoutesBuilder;
 
+use crate::calls::Calls;
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::edges::Edges;
@@ -31,6 +33,8 @@ pub struct Deps {
     pub edges: Arc<dyn Edges>,
     /// Who knows where users are registered.
     pub registrations: Arc<dyn Registrations>,
+    /// Who knows the calls of users.
+    pub calls: Arc<dyn Calls>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
     /// Who knows the accounts.
@@ -47,6 +51,7 @@ pub struct Presence {
     pub(crate) location: LocationLink,
     pub(crate) entropy: Arc<dyn Entropy>,
     tasks: Tasks,
+    ending: Arc<watch::Sender<bool>>,
 }
 
 /// Puts the service together. Does nothing yet.
@@ -57,8 +62,8 @@ pub fn build(config: Config, deps: Deps) -> Presence {
     Presence {
         runner: Runner::new(
             repository,
-            (deps.edges, deps.registrations),
-            deps.entropy.token(8),
+            (deps.edges, deps.registrations, deps.calls),
+            deps.entropy.clone(),
             config,
             tasks.clone(),
             counts,
@@ -67,14 +72,21 @@ pub fn build(config: Config, deps: Deps) -> Presence {
         location: deps.location,
         entropy: deps.entropy,
         tasks,
+        ending: Arc::new(watch::Sender::new(false)),
     }
 }
 
 impl Presence {
+    /// Becomes true when the replica ends.
+    pub(crate) fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
     /// Adds the gRPC services of presence to a server.
     pub fn add_routes(&self, routes: &mut RoutesBuilder) {
         routes
             .add_service(IntakeServer::new(self.clone()))
+            .add_service(ConferencesServer::new(self.clone()))
             .add_service(PresenceServer::new(self.clone()))
             .add_service(MessageSummaryServer::new(self.clone()))
             .add_service(ResourceListsServer::new(self.clone()))
@@ -89,9 +101,10 @@ impl Presence {
         self.runner.start()
     }
 
-    /// Ends the work in the background: what is under way is finished within `patience`, or taken over by another replica. Returns
-    /// how many tasks had to be stopped.
+    /// Ends the work in the background: what is under way is finished within `patience`, or taken over by another replica. Watches
+    /// end at once, to be resumed there. Returns how many tasks had to be stopped.
     pub async fn stop(&self, patience: Duration) -> usize {
+        self.ending.send_replace(true);
         self.tasks.stop(patience).await
     }
 }

@@ -4,15 +4,20 @@
 //! told when the log no longer reaches back.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use cluster_rpc::{Reason, Refusal};
 use futures_util::future::select_all;
 use futures_util::{FutureExt as _, Stream, stream};
 use store::{Cursor, LogEntry, Partition, Store, StoreError, Wakeups};
+use tokio::sync::watch;
 use tonic::Status;
 
-use crate::refusal::unavailable;
+use crate::refusal::of_store;
+
+/// The stream of a watch.
+pub type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Entries read from one log at a time.
 const CHUNK: usize = 256;
@@ -34,10 +39,20 @@ pub struct LogWatch {
     store: Arc<dyn Store>,
     log: &'static str,
     tails: Vec<Tail>,
+    ending: watch::Receiver<bool>,
+}
+
+/// What a turn of a watch came to.
+enum Turn {
+    /// There may be more.
+    Goes,
+    /// The replica ends.
+    Ends,
 }
 
 impl LogWatch {
-    /// Begins behind a cursor, or at the end of the logs.
+    /// Begins behind a cursor, or at the end of the logs. Once `ending` says so, the stream ends as one that is to be resumed at
+    /// another replica: a stream that stays open would hold up the end of the process.
     ///
     /// # Errors
     /// When the cursor is of another watch, or the store fails.
@@ -46,6 +61,7 @@ impl LogWatch {
         log: &'static str,
         partitions: &[Partition],
         after: Option<&str>,
+        ending: watch::Receiver<bool>,
     ) -> Result<LogWatch, Status> {
         let resumed = after.map(|text| read_cursors(text, partitions.len())).transpose()?;
         let mut tails = Vec::with_capacity(partitions.len());
@@ -54,11 +70,11 @@ impl LogWatch {
             let wakeups = store.watch_log(partition, log);
             let after = match &resumed {
                 Some(cursors) => cursors[index],
-                None => store.log_tail(partition, log).await.map_err(unavailable)?,
+                None => store.log_tail(partition, log).await.map_err(of_store)?,
             };
             tails.push(Tail { partition: partition.clone(), after, wakeups });
         }
-        Ok(LogWatch { store, log, tails })
+        Ok(LogWatch { store, log, tails, ending })
     }
 
     /// The snapshot, and then what follows; `read` makes events of both, and leaves out what is not wanted.
@@ -74,7 +90,7 @@ impl LogWatch {
         let cursor = self.cursor();
         let mut ready: VecDeque<Result<E, Status>> = VecDeque::new();
         for shown in snapshot {
-            ready.extend(read(Told::Snapshot(cursor.clone(), shown)).map_err(unavailable).transpose());
+            ready.extend(read(Told::Snapshot(cursor.clone(), shown)).map_err(of_store).transpose());
         }
         stream::unfold((Some(self), ready, read), |(mut watch, mut ready, read)| async move {
             loop {
@@ -86,8 +102,12 @@ impl LogWatch {
                     return Some((event, (watch, ready, read)));
                 }
                 match watch.as_mut()?.next(&read, &mut ready).await {
-                    Ok(()) => {}
-                    Err(error) => ready.push_back(Err(unavailable(error))),
+                    Ok(Turn::Goes) => {}
+                    Ok(Turn::Ends) => {
+                        let text = "this replica ends; resume with the last cursor at another one";
+                        ready.push_back(Err(Refusal::new(Reason::Draining, text).into()));
+                    }
+                    Err(error) => ready.push_back(Err(of_store(error))),
                 }
             }
         })
@@ -98,7 +118,7 @@ impl LogWatch {
         &mut self,
         read: &(impl Fn(Told<'_, S>) -> Result<Option<E>, StoreError> + Send + Sync),
         ready: &mut VecDeque<Result<E, Status>>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Turn, StoreError> {
         let mut is_new = false;
         for index in 0..self.tails.len() {
             let Tail { partition, after, .. } = &self.tails[index];
@@ -109,10 +129,17 @@ impl LogWatch {
                 ready.extend(read(Told::Entry(self.cursor(), &entry))?.map(Ok));
             }
         }
-        if !is_new {
-            select_all(self.tails.iter_mut().map(|tail| tail.wakeups.recv().boxed())).await;
+        if is_new {
+            return Ok(Turn::Goes);
         }
-        Ok(())
+        let changes = select_all(self.tails.iter_mut().map(|tail| tail.wakeups.recv().boxed()));
+        tokio::select! {
+            // The end comes once, and must not wait for what never stops coming.
+            biased;
+            // A service that is gone has ended too.
+            _ = self.ending.wait_for(|ending| *ending) => Ok(Turn::Ends),
+            _ = changes => Ok(Turn::Goes),
+        }
     }
 
     /// Where the whole watch stands: one cursor per partition.

@@ -9,23 +9,24 @@ use cluster_api::registrar::v1::{
 use cluster_rpc::{Reason, Refusal};
 use prost::Message as _;
 use sip_digest::Ha1;
-use sip_message::Uri;
+use sip_message::{Scheme, Uri};
 use store::Op;
 use tonic::{Request, Response, Status};
 
 use crate::{
     Auth, Registrar, Shared,
     aors::{ACCOUNT_INDEX, Change, Draft, note, time},
-    call_slots::MOST_CALLS,
+    call_slots::{MOST_CALLS, limit},
     callers,
     domains::{user_aor, user_part},
     listing::{Page, page},
     record::{AccountRecord, DigestRecord},
     refusal::{of_change, of_store},
+    trunks::is_prefix,
 };
 
 /// Fields that UpdateAccount may name.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 14] = [
     "display_name",
     "password",
     "disabled",
@@ -36,6 +37,10 @@ const FIELDS: [&str; 10] = [
     "registrars",
     "allowed_callers",
     "max_calls",
+    "max_call_rate",
+    "allowed_prefixes",
+    "denied_prefixes",
+    "refused_callers_info",
 ];
 const MAX_BINDINGS: u32 = 1_000;
 const MAX_ADDRESSES: usize = 1_000;
@@ -226,17 +231,24 @@ impl Shared {
         if is_named("allowed_callers") {
             known.allowed_callers = patterns(&given.allowed_callers)?;
         }
+        if is_named("refused_callers_info") {
+            known.refused_callers_info = announcement(&given.refused_callers_info)?;
+        }
         if is_named("max_calls") {
-            if given.max_calls > MOST_CALLS {
+            known.max_calls = limit(self, given.max_calls, "account.max_calls")?;
+        }
+        if is_named("max_call_rate") {
+            if given.max_call_rate > MOST_CALLS {
                 let expected = format!("at most {MOST_CALLS}");
-                return Err(Refusal::field(Reason::BadField, "account.max_calls", expected));
+                return Err(Refusal::field(Reason::BadField, "account.max_call_rate", expected));
             }
-            if given.max_calls > 0 && !self.counts_calls() {
-                let expected = "0: this registrar does not know where call-control is (peers)";
-                let refusal = Refusal::not_implemented("A limit of calls without call-control");
-                return Err(refusal.violation("account.max_calls", expected));
-            }
-            known.max_calls = given.max_calls;
+            known.max_call_rate = given.max_call_rate;
+        }
+        if is_named("allowed_prefixes") {
+            known.allowed_prefixes = prefixes(&given.allowed_prefixes, "account.allowed_prefixes")?;
+        }
+        if is_named("denied_prefixes") {
+            known.denied_prefixes = prefixes(&given.denied_prefixes, "account.denied_prefixes")?;
         }
         Ok(known)
     }
@@ -284,6 +296,10 @@ fn show(aor: &str, account: &AccountRecord) -> Account {
         etag: account.revision.to_string(),
         allowed_callers: account.allowed_callers.clone(),
         max_calls: account.max_calls,
+        max_call_rate: account.max_call_rate,
+        allowed_prefixes: account.allowed_prefixes.clone(),
+        denied_prefixes: account.denied_prefixes.clone(),
+        refused_callers_info: account.refused_callers_info.clone(),
     }
 }
 
@@ -299,6 +315,10 @@ fn is_set(account: &Account, field: &str) -> bool {
         "registrars" => !account.registrars.is_empty(),
         "allowed_callers" => !account.allowed_callers.is_empty(),
         "max_calls" => account.max_calls != 0,
+        "max_call_rate" => account.max_call_rate != 0,
+        "allowed_prefixes" => !account.allowed_prefixes.is_empty(),
+        "denied_prefixes" => !account.denied_prefixes.is_empty(),
+        "refused_callers_info" => !account.refused_callers_info.is_empty(),
         _ => false,
     }
 }
@@ -315,6 +335,18 @@ fn addresses(given: &[String], field: &str) -> Result<Vec<String>, Refusal> {
     given.iter().enumerate().map(normal).collect()
 }
 
+fn prefixes(given: &[String], field: &str) -> Result<Vec<String>, Refusal> {
+    if given.len() > MAX_PATTERNS {
+        let expected = format!("at most {MAX_PATTERNS} prefixes: each is compared with each number");
+        return Err(Refusal::field(Reason::BadField, field, expected));
+    }
+    let expected = "digits, with a + in front for the global form, as +49; or nothing, for every number";
+    match given.iter().position(|prefix| !is_prefix(prefix)) {
+        Some(index) => Err(Refusal::field(Reason::BadPrefix, format!("{field}[{index}]"), expected)),
+        None => Ok(given.to_vec()),
+    }
+}
+
 fn patterns(given: &[String]) -> Result<Vec<String>, Refusal> {
     if given.len() > MAX_PATTERNS {
         let expected = format!("at most {MAX_PATTERNS} patterns: each is compared with each caller");
@@ -326,6 +358,25 @@ fn patterns(given: &[String]) -> Result<Vec<String>, Refusal> {
         callers::read(pattern).ok_or_else(|| Refusal::field(Reason::BadField, field, expected))
     };
     given.iter().enumerate().map(normal).collect()
+}
+
+/// What can stand in Error-Info between its angle brackets, or nothing.
+fn announcement(given: &str) -> Result<String, Refusal> {
+    let field = "account.refused_callers_info";
+    let uri = text(given, field)?;
+    let is_plain = uri.bytes().all(|octet| octet.is_ascii_graphic() && !b"<>\"\\^`{|}".contains(&octet));
+    let is_sip =
+        || Uri::parse(uri.as_bytes()).is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+    let is_web = || {
+        let rest = uri.strip_prefix("https://").or_else(|| uri.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    };
+    if uri.is_empty() || (is_plain && (is_sip() || is_web())) {
+        return Ok(uri);
+    }
+    let expected =
+        "the URI of an announcement like sip:screened@example.com or https://example.com/screened.wav";
+    Err(Refusal::field(Reason::BadUri, field, expected))
 }
 
 /// Text that can stand in a header or a log line.

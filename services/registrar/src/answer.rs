@@ -13,6 +13,13 @@ use crate::{
     register::{Asked, Refusal, gruu, temporary::temporary},
 };
 
+const TOO_MANY: &str = "Too Many Contacts";
+
+/// Whether the account has as many contacts as it may have.
+pub(crate) fn is_full(response: &RegisterResponse) -> bool {
+    response.status == 403 && response.reason == TOO_MANY
+}
+
 /// An answer without anything but its status.
 pub(crate) fn bare(status: u32, reason: &str) -> RegisterResponse {
     RegisterResponse { status, reason: reason.to_owned(), ..RegisterResponse::default() }
@@ -67,7 +74,7 @@ pub(crate) fn refused(refusal: &Refusal) -> RegisterResponse {
         Refusal::BadContact(_) => bare(400, "Bad Contact URI"),
         Refusal::Insecure => bare(400, "Insecure Contact or Path"),
         Refusal::Self_ => bare(403, "Contact Is Address Of Record"),
-        Refusal::TooMany(_) => bare(403, "Too Many Contacts"),
+        Refusal::TooMany(_) => bare(403, TOO_MANY),
         Refusal::TooBrief(least) => {
             RegisterResponse { headers: vec![header("Min-Expires", least.to_string())], ..bare(423, "") }
         }

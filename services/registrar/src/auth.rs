@@ -213,7 +213,6 @@ mod tests {
     use sip_digest::{Login, answer};
 
     use super::*;
-    use crate::config::Auth;
 
     fn authority() -> Authority {
         Authority {
@@ -248,8 +247,7 @@ mod tests {
         let credentials = answer(&challenge, login, "REGISTER", "sip:d", b"", "c", 1);
         let (aor, is_counted) = ("sip:bob@d".to_owned(), AtomicBool::new(false));
         let claim = Claim { credentials, nonce, is_stale: false, aor, is_counted };
-        let domain =
-            Domain { name: "d".to_owned(), auth: Auth::Digest, realm: realm.to_owned(), is_anchored: false };
+        let domain = Domain { name: "d".to_owned(), realm: realm.to_owned(), ..Domain::default() };
         let (request_uri, call_id) = ("sip:d", "c");
         let (method, body) = ("REGISTER", b"");
         let demand = Demand { domain: &domain, method, request_uri, body, call_id, cseq: 1, source: None };

@@ -11,6 +11,7 @@ use cluster_api::registrar::v1::{
 use cluster_rpc::{Reason, Refusal};
 use futures_util::Stream;
 use sip_message::{Uri, is_token};
+use store::StoreError;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -21,7 +22,10 @@ use crate::{
     listing::page_size,
     record::{BindingRecord, NEVER_MS},
     refusal::{of_change, of_store},
-    register::{gruu, itself},
+    register::{
+        gruu, itself,
+        temporary::{self, GruuKey},
+    },
 };
 
 const MAX_PARAMS: usize = 50;
@@ -36,10 +40,11 @@ impl Shared {
                 Refusal::field(Reason::BadPageToken, "page_token", "the token of an earlier page")
             })?,
         };
-        let now_ms = self.aors.now_ms();
+        let (now_ms, key) = (self.aors.now_ms(), self.gruu_key().await.map_err(of_store)?);
         let is_open = self.domains.of_aor(&aor).is_some_and(|domain| domain.auth == Auth::None);
         let all = self.aors.read(&aor, |record| {
-            let mut all: Vec<Binding> = record.live(now_ms).map(|binding| show(&aor, binding)).collect();
+            let mut all: Vec<Binding> =
+                record.live(now_ms).map(|binding| show(&aor, binding, &key)).collect();
             all.sort_by_key(|binding| std::cmp::Reverse(binding.q_milli));
             (is_open || record.account.is_some() || !all.is_empty()).then_some(all)
         });
@@ -48,6 +53,11 @@ impl Shared {
         let next_page_token = if end < all.len() { end.to_string() } else { String::new() };
         let bindings = all.into_iter().skip(skip).take(size).collect();
         Ok(ListBindingsResponse { bindings, next_page_token })
+    }
+
+    /// What temporary GRUUs are sealed with.
+    pub(crate) async fn gruu_key(&self) -> Result<GruuKey, StoreError> {
+        Ok(self.secrets.load().await?.gruu_key.clone())
     }
 
     async fn add_binding(&self, request: AddBindingRequest) -> Result<Binding, Refusal> {
@@ -77,6 +87,7 @@ impl Shared {
             },
         };
         let may_be_bare = self.domains.of_aor(&aor).is_some_and(|domain| domain.auth == Auth::None);
+        let key = self.gruu_key().await.map_err(of_store)?;
         let store = self.aors.store();
         let claimed = self.requests.claim(store, "AddBinding", &request.request_id, &request).await?;
         if let Some(earlier) = claimed.result(store, self.aors.partition_of(&aor)).await? {
@@ -117,7 +128,7 @@ impl Shared {
                     Some(known) => *known = fixed.clone(),
                     None => record.bindings.push(fixed.clone()),
                 }
-                let shown = show(&aor, &fixed);
+                let shown = show(&aor, &fixed, &key);
                 draft.ops.push(note(&aor, kind, &fixed));
                 claimed.keep(&shown, &mut draft.ops);
                 Change::Commit(Ok(shown))
@@ -155,7 +166,8 @@ impl Shared {
 }
 
 /// A binding as the API shows it.
-pub(crate) fn show(aor: &str, binding: &BindingRecord) -> Binding {
+pub(crate) fn show(aor: &str, binding: &BindingRecord, key: &GruuKey) -> Binding {
+    let (temp_gruu, temp_gruu_first_cseq) = temporary::latest(aor, binding, key).unwrap_or_default();
     Binding {
         binding_id: binding.id.to_string(),
         aor: aor.to_owned(),
@@ -175,6 +187,8 @@ pub(crate) fn show(aor: &str, binding: &BindingRecord) -> Binding {
         reg_id: binding.reg_id,
         pub_gruu: gruu::public(aor, binding).unwrap_or_default(),
         r#static: binding.is_static,
+        temp_gruu,
+        temp_gruu_first_cseq,
     }
 }
 

@@ -5,6 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sip_digest::Hash;
 
+use crate::numbers::{NumberPoolConfig, NumberPoolError};
+use crate::spending::{MOST_PATIENCE, SpendingConfig};
+
 /// Settings of the registrar. Every default says where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -32,6 +35,8 @@ pub struct Config {
     pub expiry_interval: Duration,
     /// User parts that belong to call-control (callback, conference factory): none.
     pub call_control_users: Vec<String>,
+    /// Call-control holds conferences: what is for `sip:conf-CALL@domain` is its to answer. Off.
+    pub conferences: bool,
     /// Follow 3xx answers of own users' phones (RFC 3261 16.5): off, the caller sees them.
     pub recurse: bool,
     /// Tells watchers of bindings about every refresh too: off, most of the log would be refreshes.
@@ -43,8 +48,12 @@ pub struct Config {
     pub push_providers: Vec<String>,
     /// Pushes that are carried out at once: 64, each a connection to the push service at most.
     pub pushes_at_once: usize,
+    /// Numbers to lend (ALLOCATE): none.
+    pub number_pools: Vec<NumberPoolConfig>,
     /// Pushes that wait: 1000; beyond it requests for phones that sleep are refused.
     pub pushes_queued: usize,
+    /// The questions to the operator's service, where there is one.
+    pub spending: SpendingConfig,
 }
 
 /// One served domain.
@@ -58,6 +67,9 @@ pub struct DomainConfig {
     pub realm: Option<String>,
     /// Calls from and to all its users run through call-control.
     pub anchor: bool,
+    /// How telephone numbers at home begin, as `+49`: its accounts call no others by trunks but those that they are allowed each. Absent, and
+    /// they call all.
+    pub home_prefix: Option<String>,
 }
 
 /// How users prove who they are.
@@ -99,6 +111,9 @@ pub enum ConfigError {
     /// A realm with characters that cannot be quoted in a header.
     #[error("the realm of {0:?} holds control characters")]
     BadRealm(String),
+    /// What is no beginning of numbers in global form.
+    #[error("the home prefix of {0:?} is not a + and digits, as +49")]
+    BadHomePrefix(String),
     /// Times that exclude each other.
     #[error("min_expires <= default_expires <= max_expires does not hold")]
     Expires,
@@ -108,6 +123,12 @@ pub enum ConfigError {
     /// Nonces must not live forever.
     #[error("nonce_lifetime must be 1 s to 300 s")]
     NonceLifetime,
+    /// Who asks the registrar would not wait for the operator's service.
+    #[error("the operator's service has to answer within {MOST_PATIENCE:?}")]
+    Spending,
+    /// Numbers that cannot be lent.
+    #[error(transparent)]
+    Numbers(#[from] NumberPoolError),
 }
 
 impl Default for Config {
@@ -125,12 +146,15 @@ impl Default for Config {
             membership_lease: Duration::from_secs(2),
             expiry_interval: Duration::from_millis(500),
             call_control_users: Vec::new(),
+            conferences: false,
             recurse: false,
             watch_refreshes: false,
             cached_aors: 100_000,
             push_providers: Vec::new(),
+            number_pools: Vec::new(),
             pushes_at_once: 64,
             pushes_queued: 1_000,
+            spending: SpendingConfig::default(),
         }
     }
 }
@@ -145,6 +169,9 @@ impl Config {
         }
         if !(Duration::from_secs(1)..=Duration::from_secs(300)).contains(&self.nonce_lifetime) {
             return Err(ConfigError::NonceLifetime);
+        }
+        if self.spending.timeout.is_zero() || self.spending.timeout > MOST_PATIENCE {
+            return Err(ConfigError::Spending);
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 use sip_message::{Scheme, Uri};
 
 use crate::config::{Auth, ConfigError, DomainConfig};
+use crate::trunks::is_number;
 
 /// A served domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Domain {
     /// Host part, small letters.
     pub name: String,
@@ -13,6 +14,8 @@ pub(crate) struct Domain {
     pub realm: String,
     /// Whether calls from and to its users run through call-control.
     pub is_anchored: bool,
+    /// How the numbers of its country or place begin; elsewhere its accounts do not call but where they are allowed to.
+    pub home_prefix: Option<String>,
 }
 
 /// All served domains.
@@ -22,7 +25,7 @@ pub(crate) struct Domains(Vec<Domain>);
 impl Domains {
     pub(crate) fn new(configured: &[DomainConfig]) -> Result<Self, ConfigError> {
         let mut domains: Vec<Domain> = Vec::with_capacity(configured.len());
-        for DomainConfig { name, auth, realm, anchor } in configured {
+        for DomainConfig { name, auth, realm, anchor, home_prefix } in configured {
             let uri = format!("sip:x@{name}");
             let name = match Uri::parse(uri.as_bytes()) {
                 Ok(parsed) if parsed.host == name => host_name(&parsed),
@@ -35,7 +38,13 @@ impl Domains {
             if domains.iter().any(|domain| domain.name == name) {
                 return Err(ConfigError::DuplicateDomain(name));
             }
-            domains.push(Domain { name, auth: *auth, realm, is_anchored: *anchor });
+            let is_global =
+                |prefix: &String| prefix.len() > 1 && prefix.starts_with('+') && is_number(prefix);
+            if !home_prefix.as_ref().is_none_or(is_global) {
+                return Err(ConfigError::BadHomePrefix(name));
+            }
+            let home_prefix = home_prefix.clone();
+            domains.push(Domain { name, auth: *auth, realm, is_anchored: *anchor, home_prefix });
         }
         if domains.is_empty() { Err(ConfigError::NoDomain) } else { Ok(Self(domains)) }
     }
@@ -127,6 +136,11 @@ mod tests {
         assert_eq!(domains(&[]).unwrap_err(), ConfigError::NoDomain);
         assert_eq!(domains(&["a b"]).unwrap_err(), ConfigError::BadDomain("a b".to_owned()));
         assert_eq!(domains(&["a:5060"]).unwrap_err(), ConfigError::BadDomain("a:5060".to_owned()));
+        for bad in ["49", "+", "+4x", ""] {
+            let home_prefix = Some(bad.to_owned());
+            let configured = [DomainConfig { name: "a".to_owned(), home_prefix, ..DomainConfig::default() }];
+            assert_eq!(Domains::new(&configured).unwrap_err(), ConfigError::BadHomePrefix("a".to_owned()));
+        }
         assert_eq!(domains(&["a", "A"]).unwrap_err(), ConfigError::DuplicateDomain("a".to_owned()));
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cluster_api::registrar::v1::binding_event::Type;
-use store::{Batch, Expect, Partition, StoreError};
+use futures_util::stream::{self, StreamExt as _};
+use store::{Batch, Due, Expect, Partition, StoreError, claim_all_due};
 
 use crate::{
     Shared,
@@ -12,32 +13,26 @@ use crate::{
 
 /// How long a claimed record is left to its claimer.
 const LEASE: Duration = Duration::from_secs(5);
-/// Records claimed at a time.
-const CLAIM: usize = 64;
+/// Records of one partition that are changed at a time.
+const AT_ONCE: usize = 4;
 
 impl Shared {
-    /// Removes what has expired in all partitions.
-    ///
-    /// # Errors
-    /// The first failure of the store; the rest is looked for the next time.
-    pub(crate) async fn expire(&self) -> Result<(), ChangeError> {
-        for partition in self.aors.partitions() {
-            self.expire_in(partition).await?;
-        }
-        Ok(())
+    /// Removes what has expired in all partitions. What cannot be done now comes again after the lease, and holds up nothing else.
+    pub(crate) async fn expire(&self) {
+        let expire = |partition: Partition, claimed: Vec<Due>| async move {
+            let expiring = claimed.into_iter().map(|due| self.expire_due(&partition, due));
+            stream::iter(expiring).buffer_unordered(AT_ONCE).collect().await
+        };
+        claim_all_due(self.aors.store(), self.aors.partitions(), EXPIRY_QUEUE, LEASE, expire).await;
     }
 
-    async fn expire_in(&self, partition: &Partition) -> Result<usize, ChangeError> {
-        let mut count = 0;
-        loop {
-            let claimed = self.aors.store().due_claim(partition, EXPIRY_QUEUE, LEASE, CLAIM).await?;
-            for due in &claimed {
-                self.expire_one(partition, &due.id).await?;
+    async fn expire_due(&self, partition: &Partition, due: Due) {
+        match self.expire_one(partition, &due.id).await {
+            Ok(()) => {}
+            Err(ChangeError::Store(error @ (StoreError::Corrupt { .. } | StoreError::Invalid { .. }))) => {
+                tracing::error!(%error, %partition, "a record of bindings cannot be read, and they do not expire");
             }
-            count += claimed.len();
-            if claimed.len() < CLAIM {
-                return Ok(count);
-            }
+            Err(error) => tracing::debug!(%error, "expired bindings are left to the next claim"),
         }
     }
 

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use cluster_api::registrar::v1::{
     EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, binding_event::Type,
 };
-use cluster_rpc::{Reason, Refusal};
+use cluster_rpc::{EDGE_ROLE, Reason, Refusal};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use store::StoreError;
 
 use crate::{
     Shared,
-    aors::{Change, ChangeError, note},
+    aors::{Change, ChangeError, Draft, note},
+    moved,
     refusal::{of_change, of_store},
     register::ended::{Ended, end_flow},
     registration::address_of,
@@ -58,17 +59,13 @@ impl Shared {
         let aor = address_of(&ended.to_uri).filter(|aor| self.domains.of_aor(aor).is_some());
         // Nothing was ever bound there.
         let Some(aor) = aor else { return Ok(()) };
-        let change = self.aors.change(&aor, |draft| {
-            let Ended { gone, asleep } = end_flow(draft.record, &ended.flow, draft.now_ms);
-            if gone.is_empty() && asleep == 0 {
-                return Change::Keep(0);
-            }
-            draft.ops.extend(gone.iter().map(|binding| note(&aor, Type::FlowFailed, binding)));
-            Change::Commit(gone.len())
+        let change = self.aors.change(&aor, |draft| match end(draft, &aor, &ended.flow) {
+            Some(gone) => Change::Commit(gone),
+            None => Change::Keep(0),
         });
         match change.await {
             Ok(gone) => {
-                self.meters.flows_failed.inc_by(u64::try_from(gone).unwrap_or(0));
+                self.count_ended(gone);
                 Ok(())
             }
             // It will not be readable the next time either, and the others of the batch wait for it.
@@ -79,4 +76,52 @@ impl Shared {
             Err(error) => Err(of_change(error)),
         }
     }
+
+    /// Ends the flows of an address whose edges have no lease now, so that its user can register over another one; whether there were any.
+    ///
+    /// An edge without a lease may be cut off from us alone (see [`is_over`](Self::is_over)), but then its user has not come back over
+    /// it, and one contact has to give way.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn make_room(&self, to_uri: &str) -> Result<bool, ChangeError> {
+        let Some(aor) = address_of(to_uri) else { return Ok(false) };
+        let living = self.living_members().await?;
+        let lives = |life: &EdgeLife| {
+            living.iter().any(|member| {
+                member.role == EDGE_ROLE && member.id == life.edge_id && member.epoch == life.epoch
+            })
+        };
+        let change = self.aors.change(&aor, |draft| {
+            let left_behind: HashSet<String> = draft
+                .record
+                .bindings
+                .iter()
+                .filter(|binding| binding.life.as_ref().is_some_and(|life| !lives(life)))
+                .map(|binding| binding.flow.clone())
+                .collect();
+            match left_behind.iter().filter_map(|flow| end(draft, &aor, flow)).sum() {
+                0 => Change::Keep(0),
+                gone => Change::Commit(gone),
+            }
+        });
+        let gone = change.await?;
+        self.count_ended(gone);
+        Ok(gone > 0)
+    }
+
+    fn count_ended(&self, gone: usize) {
+        self.meters.flows_failed.inc_by(u64::try_from(gone).unwrap_or(0));
+    }
+}
+
+/// Takes out what the flow leads to; how many bindings are gone, where that changes anything.
+fn end(draft: &mut Draft<'_>, aor: &str, flow: &str) -> Option<usize> {
+    let Ended { gone, slept } = end_flow(draft.record, flow, draft.now_ms);
+    if gone.is_empty() && slept.is_empty() {
+        return None;
+    }
+    draft.ops.extend(gone.iter().chain(&slept).filter_map(|of| moved::remember(aor, of, flow)));
+    draft.ops.extend(gone.iter().map(|binding| note(aor, Type::FlowFailed, binding)));
+    Some(gone.len())
 }

@@ -2,7 +2,8 @@
 //!
 //! **Here:** the answer to every REGISTER ([`registration`], with RFC 3261 10.3 as a pure function in [`register`]), the plan
 //! for every request outside a dialog ([`routing`], [`plan`]), accounts, static contacts and [`trunks`] over gRPC, what
-//! trunks need by time ([`trunks`]), and the
+//! trunks need by time ([`trunks`]), numbers that are lent for one call ([`numbers`]), what the operator's service says of calls that cost
+//! money ([`spending`]), and the
 //! membership that edges lease through us. One record holds all of one address of record ([`record`], [`aors`]).
 //!
 //! **Deliberately absent:** sockets toward phones, SIP text, and other services: an edge composes every message.
@@ -28,6 +29,8 @@ mod listing;
 mod location;
 mod membership;
 mod meters;
+mod moved;
+mod numbers;
 mod plan;
 mod preferences;
 mod push;
@@ -37,6 +40,8 @@ mod register;
 mod registration;
 mod routing;
 mod secrets;
+mod spending;
+mod tolls;
 mod trunks;
 mod watch;
 
@@ -51,7 +56,7 @@ use cluster_api::{
         location_stream_server::LocationStreamServer, trunks_server::TrunksServer,
     },
 };
-use cluster_rpc::LocationAnswers;
+use cluster_rpc::{LocationAnswers, SpendingLink};
 use lifecycle::Shutdown;
 use store::{Partition, Store};
 use store_rpc::RequestIds;
@@ -60,15 +65,19 @@ use tokio::time::MissedTickBehavior;
 use tonic::service::RoutesBuilder;
 
 pub use config::{Algorithm, Auth, Config, ConfigError, DomainConfig};
+pub use numbers::{NumberPoolConfig, NumberPoolError};
 pub use push::{HttpPush, HttpPushConfig, HttpPushError, Push, PushFailure, PushProvider, check_url};
+pub use spending::{MOST_PATIENCE, Silent, SpendingConfig, SpendingService};
 
 use aors::Aors;
 use auth::Authority;
 use domains::Domains;
 use meters::Meters;
+use numbers::{Numbers, Pools};
 use push::Pushes;
 use register::Policy;
 use secrets::SecretStore;
+use spending::Spending;
 use trunks::Trunks;
 
 /// What the registrar needs from its process.
@@ -99,8 +108,10 @@ pub(crate) struct Shared {
     members: Partition,
     aors: Aors,
     trunks: Trunks,
+    numbers: Numbers,
     pushes: Pushes,
     calls: call_slots::Calls,
+    spending: Spending,
     secrets: SecretStore,
     entropy: Arc<dyn Entropy>,
     metrics: Metrics,
@@ -117,6 +128,18 @@ impl Registrar {
     pub fn pushing(mut self, provider: Arc<dyn PushProvider>) -> Self {
         let shared = Arc::get_mut(&mut self.shared).expect("it was built just now");
         shared.pushes.set_provider(provider);
+        self
+    }
+
+    /// The same with a service of the operator's that is asked before a call leaves by a trunk.
+    ///
+    /// # Panics
+    /// When it was cloned already.
+    #[must_use]
+    pub fn asking(mut self, spending: SpendingLink) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("it was built just now");
+        shared.spending.set_service(spending);
+        shared.trunks.ask_always();
         self
     }
 
@@ -146,6 +169,7 @@ impl Registrar {
             },
             aors: Aors::new(store.clone(), config.cached_aors, config.forget_after, meters.clone()),
             trunks: Trunks::new(store.clone()),
+            numbers: Numbers::new(Pools::new(&config.number_pools)?, store.clone()),
             pushes: Pushes::new(
                 config.push_providers.clone(),
                 config.pushes_at_once,
@@ -153,6 +177,7 @@ impl Registrar {
                 meters.clone(),
             ),
             calls: call_slots::Calls::new(),
+            spending: Spending::new(config.spending, &metrics),
             secrets: SecretStore::new(store, entropy.clone(), Partition::new("cluster", 0)),
             entropy,
             metrics,
@@ -189,7 +214,6 @@ impl Registrar {
         let mut rhythm = tokio::time::interval(self.shared.config.expiry_interval);
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut trunk_changes = self.shared.trunks.changes();
-        let mut failing = false;
         loop {
             tokio::select! {
                 // the end comes first: what is due is done by the others
@@ -204,13 +228,7 @@ impl Registrar {
                         self.shared.meters.stand(&table);
                     }
                 }
-                _ = rhythm.tick() => {
-                    let result = self.shared.expire().await;
-                    if let (Err(error), false) = (&result, failing) {
-                        tracing::warn!(%error, "expired bindings are not looked for while the store is away");
-                    }
-                    failing = result.is_err();
-                }
+                _ = rhythm.tick() => self.shared.expire().await,
             }
         }
     }

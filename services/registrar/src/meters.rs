@@ -26,6 +26,10 @@ pub(crate) struct Meters {
     pub trunk_registers: Counters,
     /// Calls of accounts with a limit: who was turned away, and how many were dropped from the lists because they were over.
     pub call_slots: Counters,
+    /// Calls by trunks that an account may not make, by why.
+    pub tolls: Counters,
+    /// Numbers to lend: asks by outcome, calls that used one, and numbers given back.
+    pub numbers: Counters,
     /// Pushes, by what became of them.
     pub pushes: Counters,
     /// OPTIONS to peers of trunks, by what came back.
@@ -68,7 +72,17 @@ impl Meters {
             ),
             call_slots: metrics.counters(
                 "registrar_call_limits_total",
-                "Calls at the limit of their caller or callee, calls freed there, and questions unanswered",
+                "Calls at the limit of their caller, callee or trunk, calls freed there, and questions unanswered",
+                &["outcome"],
+            ),
+            tolls: metrics.counters(
+                "registrar_toll_refusals_total",
+                "Calls by trunks that their account may not make: denied, not allowed, too many within a minute (rate), or led there by nobody of ours (stranger)",
+                &["outcome"],
+            ),
+            numbers: metrics.counters(
+                "registrar_numbers_total",
+                "Numbers lent, refused, called and given back",
                 &["outcome"],
             ),
             pushes: metrics.counters(
@@ -108,6 +122,7 @@ impl Meters {
             Some(Plan::Relay(_)) => "relay",
             Some(Plan::CallControl(_)) => "call-control",
             Some(Plan::Presence(_)) => "presence",
+            Some(Plan::Lend(_)) => "lend",
         };
         self.routes.with_label_values(&[kind]).inc();
     }

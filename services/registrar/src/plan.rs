@@ -8,20 +8,25 @@ use crate::{
     answer::header,
     aors::time,
     callers::is_allowed,
-    forwards::{MOST_FORWARDS, add_conditional, busy, unconditional},
+    forwards::{MOST_FORWARDS, Rules, add_conditional, busy, unconditional},
     preferences::{Order, Preferences},
     record::{AorRecord, BindingRecord, ForwardingRecord, NEVER_MS},
+    register::gruu,
 };
 
 /// What a request finds at an address of record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Callee {
+    /// Its address of record.
+    aor: String,
     /// Whether there is such a user.
     pub is_known: bool,
     pub is_disabled: bool,
     pub is_anchored: bool,
     /// Whether the caller is none of those who may reach the account.
     pub is_caller_refused: bool,
+    /// Where such a caller hears why; empty when nowhere.
+    pub refused_callers_info: String,
     /// Most calls at a time; 0 for any number.
     pub max_calls: u32,
     /// Whether who calls it is told its contacts, and nothing is forwarded.
@@ -59,10 +64,10 @@ pub(crate) enum Device<'a> {
 }
 
 impl<'a> Device<'a> {
-    /// The instance, as it stands among these bindings. `None`: nothing of that life is left.
+    /// The instance, as it stands among these bindings. `None`: nothing of that life is left, or no such device was ever there.
     fn instance(self, record: &'a AorRecord, now_ms: u64) -> Option<&'a str> {
         match self {
-            Self::Instance(instance) => Some(instance),
+            Self::Instance(instance) => gruu::is_remembered(record, instance).then_some(instance),
             Self::Life(life) => {
                 let alive = record.live(now_ms).find(|binding| binding.gruu_life == life && life != 0);
                 alive.map(|binding| binding.instance().trim_start_matches('<').trim_end_matches('>'))
@@ -83,6 +88,10 @@ pub(crate) struct Asking {
 }
 
 impl Callee {
+    fn rules(&self) -> Option<Rules<'_>> {
+        self.forwarding.as_ref().map(|of| Rules { aor: &self.aor, of })
+    }
+
     /// Whether the user is nowhere at present, and may come.
     pub(crate) fn is_away(&self) -> bool {
         self.groups.is_empty() && !(self.is_disabled || self.is_redirecting || self.is_insecure)
@@ -107,6 +116,7 @@ impl Callee {
         bindings.sort_by_key(|(binding, rank)| std::cmp::Reverse((binding.q(), *rank)));
         let account = record.account.as_ref();
         let mut callee = Self {
+            aor: aor.to_owned(),
             // an expired binding that nobody has cleaned away yet tells of a user too
             is_known: account.is_some() || !record.bindings.is_empty() || record.forget_ms > now_ms,
             is_disabled: account.is_some_and(|account| account.disabled),
@@ -115,6 +125,8 @@ impl Callee {
                 let allowed = account.map(|account| &account.allowed_callers[..]).unwrap_or_default();
                 !allowed.is_empty() && !is_allowed(allowed, caller)
             }),
+            refused_callers_info: account
+                .map_or_else(String::new, |known| known.refused_callers_info.clone()),
             max_calls: account.map_or(0, |account| account.max_calls),
             is_redirecting: account.is_some_and(|account| account.redirect_only)
                 || preferences.disposition.redirect,
@@ -159,7 +171,7 @@ pub(crate) fn callee_plan(callee: &Callee, asking: Asking) -> Plan {
     if callee.is_disabled {
         return refuse(480, "");
     }
-    let rules = callee.forwarding.as_ref().filter(|_| asking.is_call);
+    let rules = callee.rules().filter(|_| asking.is_call);
     let may_forward = asking.forwards < MOST_FORWARDS;
     let always = rules.and_then(|rules| unconditional(rules, callee.is_secure));
     if always.is_some() && !may_forward {
@@ -197,7 +209,7 @@ pub(crate) fn callee_plan(callee: &Callee, asking: Asking) -> Plan {
 
 /// What a call finds that is one too many: its callee is busy, also for the rule about that. RFC 3261 21.4.24, RFC 5359 2.8
 pub(crate) fn at_limit(callee: &Callee, forwards: u32, recurse: bool) -> Plan {
-    let rules = callee.forwarding.as_ref().filter(|_| forwards < MOST_FORWARDS);
+    let rules = callee.rules().filter(|_| forwards < MOST_FORWARDS);
     if let Some(group) = rules.and_then(|rules| busy(rules, callee.is_secure)) {
         return Plan::Fork(Fork { groups: vec![group], recurse });
     }
@@ -205,8 +217,13 @@ pub(crate) fn at_limit(callee: &Callee, forwards: u32, recurse: bool) -> Plan {
     Plan::Refuse(Refuse { status: 486, headers: vec![header("Warning", warning)], ..Refuse::default() })
 }
 
-/// The answer to a caller whom the account does not want: final everywhere, and with the reason. RFC 3261 21.6.2, RFC 3326
-pub(crate) fn unwanted() -> Plan {
+/// The answer to a caller whom the account does not want: final everywhere, and with the reason (RFC 3261 21.6.2, RFC 3326); or, where
+/// the account names an announcement, a refusal that leads there. RFC 5359 2.13, RFC 3261 20.18
+pub(crate) fn unwanted(callee: &Callee) -> Plan {
+    if !callee.refused_callers_info.is_empty() {
+        let headers = vec![header("Error-Info", format!("<{}>", callee.refused_callers_info))];
+        return Plan::Refuse(Refuse { status: 403, reason: "Screening Failure".to_owned(), headers });
+    }
     let reason = "SIP;cause=603;text=\"Caller Not Allowed\"".to_owned();
     Plan::Refuse(Refuse { status: 603, headers: vec![header("Reason", reason)], ..Refuse::default() })
 }
@@ -228,6 +245,9 @@ pub(crate) fn target(binding: &BindingRecord, aor: &str, now_ms: u64) -> Target 
         instance: binding.instance().to_owned(),
         expire_time,
         trunk: String::new(),
+        seize: String::new(),
+        led_by: String::new(),
+        charge: None,
         wake: match &binding.push {
             Some(push) if push.is_asleep(now_ms) => binding.id.to_string(),
             Some(_) | None => String::new(),

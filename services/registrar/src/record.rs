@@ -5,9 +5,10 @@
 //! read a record wrongly, and then the older version refuses it.
 
 use bytes::Bytes;
-use prost::Message as _;
+use cluster_api::registrar::v1::EdgeLife;
 use sip_digest::{Ha1, Hash, ReplayWindow, UsedNonce};
 use store::StoreError;
+use store_rpc::read_record;
 
 /// Schema of the records that this version writes, and the newest that it reads.
 pub(crate) const SCHEMA: u32 = 1;
@@ -45,6 +46,9 @@ pub(crate) struct AorRecord {
     /// What Call-IDs did last whose bindings do not say it, oldest first.
     #[prost(message, repeated, tag = "10")]
     pub past: Vec<PastRecord>,
+    /// Marks of the devices that have registered, oldest first: what a GRUU may name although it is not there (RFC 5627 5.3).
+    #[prost(fixed64, repeated, tag = "11")]
+    pub devices: Vec<u64>,
 }
 
 /// The last that a client did by REGISTER under one Call-ID.
@@ -94,6 +98,18 @@ pub(crate) struct AccountRecord {
     /// Most calls at a time; 0 for any number.
     #[prost(uint32, tag = "14")]
     pub max_calls: u32,
+    /// Most calls by trunks that it begins within a minute; 0 for any number.
+    #[prost(uint32, tag = "15")]
+    pub max_call_rate: u32,
+    /// Numbers that it may call by trunks; empty for what its domain allows.
+    #[prost(string, repeated, tag = "16")]
+    pub allowed_prefixes: Vec<String>,
+    /// Numbers that it may not.
+    #[prost(string, repeated, tag = "17")]
+    pub denied_prefixes: Vec<String>,
+    /// What callers who are refused are told of in Error-Info; empty for a plain 603.
+    #[prost(string, tag = "18")]
+    pub refused_callers_info: String,
 }
 
 /// Where the calls of an account go; targets that are empty are not set.
@@ -167,6 +183,17 @@ pub(crate) struct BindingRecord {
     /// How its phone is woken; absent when it does not sleep.
     #[prost(message, optional, tag = "16")]
     pub push: Option<PushRecord>,
+    /// The edge that has the connection of its flow; absent for datagrams.
+    #[prost(message, optional, tag = "20")]
+    pub life: Option<EdgeLife>,
+    /// CSeq of the REGISTER that this life began with: what was given out since is good (RFC 5628 5).
+    #[prost(uint32, tag = "17")]
+    pub gruu_first_cseq: u32,
+    /// What its latest temporary GRUU was sealed with, in two parts: the name itself is made again when it is asked for.
+    #[prost(fixed64, tag = "18")]
+    pub gruu_nonce: u64,
+    #[prost(fixed32, tag = "19")]
+    pub gruu_nonce_rest: u32,
 }
 
 /// How a phone is woken (RFC 8599).
@@ -242,14 +269,7 @@ impl AorRecord {
 
     /// Reads a stored record.
     pub(crate) fn read(value: Bytes) -> Result<Self, StoreError> {
-        let record =
-            Self::decode(value).map_err(|error| StoreError::Corrupt { reason: error.to_string() })?;
-        if record.schema > SCHEMA {
-            let reason =
-                format!("schema {} of an address of record; {SCHEMA} is the newest known", record.schema);
-            return Err(StoreError::Corrupt { reason });
-        }
-        Ok(record)
+        read_record(value, SCHEMA, "an address of record", |read: &Self| read.schema)
     }
 
     /// Whether the record says nothing.
@@ -340,6 +360,8 @@ impl std::fmt::Debug for DigestRecord {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     /// F22: a record of a newer schema is refused, never read wrongly.

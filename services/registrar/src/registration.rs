@@ -7,11 +7,12 @@ use sip_message::{Scheme, Uri};
 
 use crate::{
     Shared,
-    answer::{accepted, bare, challenged, failed, header, refused, unsupported},
+    answer::{accepted, bare, challenged, failed, header, is_full, refused, unsupported},
     aors::{Change, ChangeError, Draft, note},
     auth::{Claim, Demand, Proof},
     config::Auth,
     domains::{Domain, user_aor},
+    moved,
     push::params::{self, TakenOut},
     record::AccountRecord,
     register::{
@@ -28,7 +29,7 @@ const SUPPORTED: [&str; 3] = ["path", "outbound", "gruu"];
 impl Shared {
     /// Answers one REGISTER. The answer may be sent: every change in it is committed.
     pub(crate) async fn answer_register(&self, request: RegisterRequest) -> RegisterResponse {
-        let mut response = self.try_register(&request).await.unwrap_or_else(|error| {
+        let mut response = self.register_or_make_room(&request).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "a REGISTER was not carried out");
             failed(&error, 1 + self.authority.entropy.below(10))
         });
@@ -39,6 +40,18 @@ impl Shared {
         }
         self.meters.answered(response.status);
         response
+    }
+
+    /// Who may have no further contact may be at another edge now because the one of before is gone, and nothing told us of its connections.
+    async fn register_or_make_room(
+        &self,
+        request: &RegisterRequest,
+    ) -> Result<RegisterResponse, ChangeError> {
+        let response = self.try_register(request).await?;
+        match is_full(&response) && self.make_room(&request.to_uri).await? {
+            true => self.try_register(request).await,
+            false => Ok(response),
+        }
     }
 
     async fn try_register(&self, request: &RegisterRequest) -> Result<RegisterResponse, ChangeError> {
@@ -100,6 +113,7 @@ impl Shared {
             path: &request.path,
             received: &received,
             flow: &request.flow,
+            life: request.life.as_ref(),
             user_agent: &request.user_agent,
             outbound,
             gruus: if supports("gruu") { Some(self.gruus().await?) } else { None },
@@ -270,6 +284,7 @@ impl Shared {
         }
         let Draft { aor, record, ops, .. } = draft;
         if !plan.is_query() {
+            ops.extend(plan.replaced(record).filter_map(|left| moved::remember(aor, left, &left.flow)));
             plan.apply(record, now_ms, |kind, binding| {
                 if kind != Type::Refreshed || self.config.watch_refreshes {
                     ops.push(note(aor, kind, binding));

@@ -1,8 +1,8 @@
 //! `Location.Route`: may the caller call, and where does the request go.
 
 use cluster_api::registrar::v1::{
-    Challenge, HandToCallControl, HandToPresence, Refuse, Relay, RouteRequest, RouteResponse,
-    route_response::Plan,
+    Challenge, HandToCallControl, HandToPresence, LendNumber, Refuse, Relay, RouteRequest, RouteResponse,
+    Trunk, route_response::Plan,
 };
 use futures_util::future;
 use sip_message::{Scheme, Uri};
@@ -12,18 +12,22 @@ use crate::{
     answer::header,
     aors::{Change, ChangeError},
     auth::{Demand, Proof},
-    call_slots::Limited,
+    call_slots::{Limited, Origin},
     config::Auth,
     domains::{Domain, user_aor},
     plan::{Asking, Callee, Device, Looking, callee_plan, refuse, unwanted},
     preferences::Preferences,
     register::temporary::{Opened, is_temporary},
+    tolls::Tolls,
     trunks::{Table, by_trunk, is_probe, number_of},
 };
 
 /// Packages whose notifier is the phone that is called. All others are for the presence service, which refuses what it does not
 /// carry (RFC 6665 4.2.1.1: a SUBSCRIBE finds somebody who says 489).
-const PHONE_PACKAGES: [&str; 6] = ["refer", "dialog", "conference", "kpml", "call-completion", "vq-rtcpxr"];
+const PHONE_PACKAGES: [&str; 5] = ["refer", "conference", "kpml", "call-completion", "vq-rtcpxr"];
+
+/// What the user part of the URI of a conference begins with; the id of its call follows.
+const CONFERENCE: &str = "conf-";
 
 /// What is known of the caller once the request may go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +40,10 @@ struct Caller {
     may_leave: bool,
     /// Most calls that it may have at a time; 0 for any number.
     max_calls: u32,
+    /// What it may call by trunks.
+    tolls: Tolls,
+    /// The trunk that the request comes in by, and the most calls that it may have.
+    trunk: Option<(String, u32)>,
 }
 
 impl Shared {
@@ -58,10 +66,10 @@ impl Shared {
         // The contact that is registered at a trunk stands for one of our users.
         match self.registered_callee(&trunks, &request.request_uri) {
             Some(callee) => {
-                let request = RouteRequest { request_uri: callee, ..request.clone() };
-                self.decide(&request, &trunks, true).await
+                let asked = RouteRequest { request_uri: callee, ..request.clone() };
+                self.decide(&asked, &trunks, trunks.registered(&request.request_uri)).await
             }
-            None => self.decide(request, &trunks, false).await,
+            None => self.decide(request, &trunks, None).await,
         }
     }
 
@@ -69,7 +77,7 @@ impl Shared {
         &self,
         request: &RouteRequest,
         trunks: &Table,
-        is_to_contact: bool,
+        registered_at: Option<&Trunk>,
     ) -> Result<RouteResponse, ChangeError> {
         let stop = |plan| Ok(RouteResponse { plan: Some(plan), ..RouteResponse::default() });
         let Ok(target) = Uri::parse(request.request_uri.as_bytes()) else {
@@ -99,22 +107,48 @@ impl Shared {
             }
         };
         let (caller, callee) =
-            future::join(self.admit(request, &target, trunks, is_to_contact), callee).await;
+            future::join(self.admit(request, &target, trunks, registered_at), callee).await;
         let caller = match caller? {
             Ok(caller) => caller,
             Err(refusal) => return stop(refusal),
         };
         let callee = callee?;
+        if request.to_leg {
+            // Who it is was all there was to ask: what may be done to a call of its own, call-control knows
+            let plan = Some(Plan::CallControl(HandToCallControl::default()));
+            return Ok(RouteResponse { plan, identity: caller.identity, ..RouteResponse::default() });
+        }
+        let calling = match &caller.trunk {
+            Some((name, most)) => Origin::Trunk(Limited { name, most: *most }),
+            None => Origin::Account(Limited { name: &caller.identity, most: caller.max_calls }),
+        };
+        let from_trunk = caller.trunk.is_some();
+        // who proved to be a user behind the same address is none
+        let source = request.source.as_ref().filter(|_| !request.internal && caller.identity.is_empty());
+        let trunk = source.map_or("", |source| trunks.challenger_at(&source.address)).to_owned();
+        if let Some(plan) = self.plan_for_lent(request, &target).await? {
+            let (plan, call_id) = self.within_limits(request, plan, calling, None).await?;
+            let identity = caller.identity;
+            return Ok(RouteResponse { plan: Some(plan), identity, call_id, from_trunk, trunk });
+        }
         let plan = match &callee {
             // whether one peer answers is asked of that one
             _ if is_probe(request) => Plan::Relay(Relay {}),
             // RFC 3261 16.5 leaves it to us: who names a trunk wants that one, also where the name is a user's
             _ if request.internal && !request.trunk.is_empty() => by_trunk(request, &target, trunks),
-            // a number that nobody here has
-            Some(callee) if !callee.is_known && caller.may_leave && !self.is_service(&target) => {
+            // a number that nobody here has; what presence may know of is none, whoever asks
+            Some(callee)
+                if !callee.is_known
+                    && caller.may_leave
+                    && !self.is_service(&target)
+                    && number_of(&target).is_some()
+                    && !is_of_presence(request) =>
+            {
                 let number = number_of(&target);
-                let fork = number.and_then(|number| trunks.to_number(&number, &request.sip_call_id));
-                fork.map_or_else(|| refuse(404, ""), Plan::Fork)
+                let fork = number.as_ref().and_then(|number| trunks.to_number(number, &request.sip_call_id));
+                let missing =
+                    if number.is_some_and(|number| trunks.is_incomplete(&number)) { 484 } else { 404 };
+                fork.map_or_else(|| refuse(missing, ""), Plan::Fork)
             }
             Some(callee) => {
                 let recurse = self.config.recurse && !preferences.disposition.no_recurse;
@@ -131,14 +165,15 @@ impl Shared {
                 None => refuse(403, "Relaying Denied"),
             },
         };
+        let plan = self.within_tolls(request, &target, plan, &caller.identity, &caller.tolls).await?;
         // An anchored account's calls to elsewhere; those to our users were told apart before
         let leaves = matches!(plan, Plan::Fork(_) | Plan::Relay(_));
         let is_handed = leaves && caller.is_anchored && is_new_call(request);
-        let plan = if is_handed { Plan::CallControl(HandToCallControl {}) } else { plan };
-        let calling = Limited { aor: &caller.identity, most: caller.max_calls };
+        let plan = if is_handed { Plan::CallControl(HandToCallControl::default()) } else { plan };
         let called = callee_aor.as_ref().zip(callee.as_ref()).map(|((aor, _), callee)| (&**aor, callee));
-        let (plan, call_id) = self.within_limits(request, plan, calling, called).await?;
-        Ok(RouteResponse { plan: Some(plan), identity: caller.identity, call_id })
+        let (mut plan, call_id) = self.within_limits(request, plan, calling, called).await?;
+        self.charged(request, &mut plan, &caller.identity);
+        Ok(RouteResponse { plan: Some(plan), identity: caller.identity, call_id, from_trunk, trunk })
     }
 
     /// Whether the sender may send this at all, and as whom.
@@ -147,9 +182,12 @@ impl Shared {
         request: &RouteRequest,
         target: &Uri<'_>,
         trunks: &Table,
-        is_to_contact: bool,
+        registered_at: Option<&Trunk>,
     ) -> Result<Result<Caller, Plan>, ChangeError> {
         let free = |identity: String, may_leave| Caller { identity, may_leave, ..Caller::default() };
+        if request.internal && !request.on_behalf_of.is_empty() {
+            return self.admit_for(&request.on_behalf_of).await;
+        }
         if request.internal || request.source.as_ref().is_some_and(|source| source.trusted) {
             return Ok(Ok(free(String::new(), true)));
         }
@@ -157,9 +195,15 @@ impl Shared {
             return Ok(Err(refuse(400, "Bad From")));
         };
         // PXY-27: a trunk reaches our users, and nobody else by way of us
-        let is_peer = request.source.as_ref().is_some_and(|source| trunks.is_peer(&source.address));
-        if is_to_contact || (is_peer && !self.is_user_behind(request, &from, target).await?) {
-            return Ok(Ok(free(String::new(), false)));
+        let address = request.source.as_ref().map_or("", |source| &source.address);
+        let is_to_contact = registered_at.is_some();
+        if is_to_contact || (trunks.is_peer(address) && !self.is_user_behind(request, &from, target).await?) {
+            let trunk = match is_to_contact {
+                true => registered_at,
+                false => trunks.of_peer(address, from.host),
+            };
+            let trunk = trunk.map(|trunk| (trunk.trunk_id.clone(), trunk.max_calls));
+            return Ok(Ok(Caller { trunk, ..Caller::default() }));
         }
         // who is not ours proves to be somebody of the domain that is called, or is let in by its policy
         let Some(domain) = self.domains.of(&from).or_else(|| self.domains.of(target)) else {
@@ -170,6 +214,22 @@ impl Shared {
             return Ok(Ok(Caller { is_anchored, ..Caller::default() }));
         }
         self.prove_caller(request, domain, user_aor(&from)).await
+    }
+
+    /// What a service of ours sends in the name of a user, goes where that one's requests may: no way out opens beside it.
+    async fn admit_for(&self, user: &str) -> Result<Result<Caller, Plan>, ChangeError> {
+        let Some(domain) = self.domains.of_aor(user) else { return Ok(Err(refuse(403, "Not Your Address"))) };
+        let account = self.aors.read(user, |record| record.account.clone()).await?;
+        let identity = user.to_owned();
+        Ok(match account {
+            // Whoever need not prove to be one does not leave.
+            _ if domain.auth == Auth::None => Ok(Caller { identity, ..Caller::default() }),
+            Some(account) if !account.disabled => {
+                let (max_calls, tolls) = (account.max_calls, Tolls::of(&account));
+                Ok(Caller { identity, may_leave: true, max_calls, tolls, ..Caller::default() })
+            }
+            Some(_) | None => Err(refuse(403, "Not Your Address")),
+        })
     }
 
     async fn prove_caller(
@@ -215,7 +275,8 @@ impl Shared {
                 } else {
                     let is_anchored = account.anchor || self.is_anchored_by_domain(&claim.aor);
                     let (identity, max_calls) = (claim.aor.clone(), account.max_calls);
-                    Ok(Caller { identity, is_anchored, may_leave: true, max_calls })
+                    let tolls = Tolls::of(&account);
+                    Ok(Caller { identity, is_anchored, may_leave: true, max_calls, tolls, trunk: None })
                 })
             })
             .await
@@ -277,27 +338,39 @@ impl Shared {
         is_anchored: bool,
         recurse: bool,
     ) -> Plan {
+        if !callee.is_known && is_of_presence(request) {
+            // A conference is nobody's account, and neither is a list; presence knows which there are.
+            return Plan::Presence(HandToPresence { nobody: true });
+        }
         if self.is_service(target) {
-            return Plan::CallControl(HandToCallControl {});
+            return Plan::CallControl(HandToCallControl::default());
+        }
+        if !callee.is_known
+            && let Some(conference) = self.conference_asked(request, target)
+        {
+            return Plan::CallControl(HandToCallControl { conference, ..HandToCallControl::default() });
         }
         if !callee.is_known {
             return refuse(404, "");
         }
-        if let Some(plan) = service_plan(request) {
+        // The dialogs of one device are that device's to tell, and so are those that Carillon itself asks for (LAD-6); those of a user
+        // are told by presence.
+        let is_of_device = (target.has_param("gr") || request.internal) && is_about(request, "dialog");
+        if let Some(plan) = service_plan(request).filter(|_| !is_of_device) {
             return plan;
         }
         if callee.is_caller_refused {
-            return unwanted();
+            return unwanted(callee);
         }
         // who is only told contacts is told them by us, before anybody is called
         let is_taken = !callee.is_disabled && !callee.is_redirecting;
         if is_new_call(request) && is_taken && (is_anchored || callee.is_anchored) {
-            return Plan::CallControl(HandToCallControl {});
+            return Plan::CallControl(HandToCallControl::default());
         }
         let is_new = !request.internal && !request.in_dialog;
         if request.method == "MESSAGE" && is_new && callee.is_away() {
             // RFC 3428 7: it is kept until its user comes
-            return Plan::Presence(HandToPresence {});
+            return Plan::Presence(HandToPresence { nobody: false });
         }
         let is_call = request.method == "INVITE" && !request.in_dialog;
         callee_plan(callee, Asking { is_call, forwards: request.forwards, recurse })
@@ -309,9 +382,23 @@ impl Shared {
         self.config.call_control_users.iter().any(|service| service.as_bytes() == user)
     }
 
+    /// The call that is the conference of this URI, when somebody wants something of it. RFC 4579 4.2, 5.2, 5.5
+    fn conference_asked(&self, request: &RouteRequest, target: &Uri<'_>) -> Option<String> {
+        let is_asked = matches!(request.method.as_str(), "INVITE" | "OPTIONS" | "REFER");
+        let is_new = !request.internal && !request.in_dialog;
+        let user = std::str::from_utf8(target.user?).ok()?;
+        let call_id = user.strip_prefix(CONFERENCE).filter(|call_id| !call_id.is_empty())?;
+        (self.config.conferences && is_asked && is_new).then(|| call_id.to_owned())
+    }
+
     /// A request to the domain itself, without a user.
     fn plan_for_domain(&self, request: &RouteRequest) -> Plan {
-        service_plan(request).unwrap_or_else(|| refuse(404, ""))
+        match request.method.as_str() {
+            "ALLOCATE" if self.numbers.is_gateway() => Plan::Lend(LendNumber {}),
+            // ALC-01
+            "ALLOCATE" => refuse(501, "No Numbers Are Lent Here"),
+            _ => service_plan(request).unwrap_or_else(|| refuse(404, "")),
+        }
     }
 }
 
@@ -320,15 +407,33 @@ fn is_new_call(request: &RouteRequest) -> bool {
     request.method == "INVITE" && !request.internal && !request.in_dialog
 }
 
+/// Whether it may be for what is nobody's account, and known to presence.
+fn is_of_presence(request: &RouteRequest) -> bool {
+    is_roster_asked(request) || is_list_asked(request)
+}
+
+/// Whether somebody wants to watch a conference. RFC 4575 3.1
+fn is_roster_asked(request: &RouteRequest) -> bool {
+    is_about(request, "conference") && !request.in_dialog
+}
+
+/// Whether somebody wants to watch what may be a list. RFC 4662 4.1
+fn is_list_asked(request: &RouteRequest) -> bool {
+    is_about(request, "presence") && !request.in_dialog && !request.internal
+}
+
+fn is_about(request: &RouteRequest, package: &str) -> bool {
+    request.method == "SUBSCRIBE" && request.event.split(';').next().unwrap_or_default().trim() == package
+}
+
 /// Requests that a service of ours answers for its users.
 fn service_plan(request: &RouteRequest) -> Option<Plan> {
     let package = request.event.split(';').next().unwrap_or_default().trim();
     match request.method.as_str() {
-        "ALLOCATE" => Some(Plan::CallControl(HandToCallControl {})),
-        "PUBLISH" => Some(Plan::Presence(HandToPresence {})),
+        "PUBLISH" => Some(Plan::Presence(HandToPresence { nobody: false })),
         // What goes on in a dialog with a phone, goes on there.
         "SUBSCRIBE" if !request.in_dialog && !PHONE_PACKAGES.contains(&package) => {
-            Some(Plan::Presence(HandToPresence {}))
+            Some(Plan::Presence(HandToPresence { nobody: false }))
         }
         _ => None,
     }

@@ -7,6 +7,7 @@ use ambient::Entropy;
 use prost::Message as _;
 use sip_digest::NonceKey;
 use store::{Batch, Expect, Partition, Store, StoreError};
+use store_rpc::read_record;
 use tokio::sync::OnceCell;
 
 use crate::register::temporary::GruuKey;
@@ -103,10 +104,7 @@ impl SecretStore {
 fn read(value: bytes::Bytes) -> Result<Secrets, StoreError> {
     let corrupt =
         || StoreError::Corrupt { reason: "the shared keys are not two keys of 32 octets".to_owned() };
-    let record = SecretsRecord::decode(value.clone()).map_err(|_| corrupt())?;
-    if record.schema > SCHEMA {
-        return Err(corrupt());
-    }
+    let record = read_record(value.clone(), SCHEMA, "the shared keys", |read: &SecretsRecord| read.schema)?;
     let flow_key = record.flow_key.try_into().map_err(|_| corrupt())?;
     let nonce_key: [u8; 32] = record.nonce_key.try_into().map_err(|_| corrupt())?;
     let gruu_key = GruuKey::derived(&nonce_key);

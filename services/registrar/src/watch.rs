@@ -20,6 +20,7 @@ use crate::{
     bindings::show,
     record::BindingChange,
     refusal::of_store,
+    register::temporary::GruuKey,
 };
 
 /// Entries read from one log at a time.
@@ -34,6 +35,7 @@ struct Tail {
 
 struct Watch {
     shared: Arc<Shared>,
+    key: GruuKey,
     /// Only this address of record; empty for all.
     aor: String,
     tails: Vec<Tail>,
@@ -68,8 +70,10 @@ impl Shared {
             };
             tails.push(Tail { partition, after, wakeups });
         }
+        let key = self.gruu_key().await.map_err(of_store)?;
         let ending = self.ending.subscribe();
-        let mut watch = Watch { shared: self, aor, tails, ready: VecDeque::new(), ending, is_over: false };
+        let mut watch =
+            Watch { shared: self, key, aor, tails, ready: VecDeque::new(), ending, is_over: false };
         if resumed.is_none() {
             watch.snapshot().await.map_err(of_store)?;
         }
@@ -129,7 +133,7 @@ impl Watch {
                         cursor: self.cursor(),
                         time: Some(timestamp(entry.cursor.time())),
                         r#type: change.kind,
-                        binding: change.binding.as_ref().map(|binding| show(&change.aor, binding)),
+                        binding: change.binding.as_ref().map(|binding| show(&change.aor, binding, &self.key)),
                         aor: change.aor,
                     };
                     self.ready.push_back(event);
@@ -157,7 +161,7 @@ impl Watch {
             self.shared
                 .aors
                 .read(&aor, |record| {
-                    let shown = record.live(now_ms).map(|binding| show(&aor, binding));
+                    let shown = record.live(now_ms).map(|binding| show(&aor, binding, &self.key));
                     events
                         .extend(shown.map(|binding| BindingEvent { binding: Some(binding), ..event(&aor) }));
                 })

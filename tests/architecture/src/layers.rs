@@ -100,7 +100,7 @@ pub const LAYERS: &[Layer] = &[
     Layer { package: "architecture", kind: Kind::Test, may_import: &[] },
     Layer { package: "compliance", kind: Kind::Test, may_import: &[] },
     Layer { package: "compose", kind: Kind::Test, may_import: &[] },
-    Layer { package: "speed", kind: Kind::Test, may_import: &["sip-message"] },
+    Layer { package: "speed", kind: Kind::Test, may_import: &["sip-message", "sip-proxy"] },
     Layer { package: "sim", kind: Kind::Test, may_import: EVERYTHING_AND_SUPPORT },
     Layer { package: "e2e", kind: Kind::Test, may_import: EVERYTHING_AND_SUPPORT },
 ];

@@ -68,6 +68,11 @@ pub struct PureFolder {
 pub const PURE_FOLDERS: &[PureFolder] = &[
     PureFolder { path: "services/call-control/src/engine/", may_use: &["engine"], may_name: &[] },
     PureFolder {
+        path: "services/call-control/src/callback/machine/",
+        may_use: &["callback", "engine"],
+        may_name: &[],
+    },
+    PureFolder {
         path: "services/call-control/src/proxied/fold.rs",
         may_use: &["engine", "proxied", "wire"],
         may_name: &["cluster_api"],

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use registrar::DomainConfig;
 use scripted_phone::Identity;
 use store::MemoryStore;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
@@ -70,6 +71,8 @@ pub struct Cluster {
     pub(crate) saboteur: Arc<Saboteur>,
     pub(crate) edges: BTreeMap<String, Arc<EdgePlace>>,
     pub(crate) members: Membership,
+    /// There is another list of members. A watch channel wakes those who wait in an order of chance, and no run could be repeated.
+    pub(crate) listed: Arc<Notify>,
     lives: AtomicU64,
     tasks: Tasks,
     /// The tasks of each living edge, and which of its lives it is.
@@ -96,6 +99,14 @@ impl Cluster {
         let myself =
             || Member { id: "call-control".into(), role: "call-control".into(), ..Member::default() };
         let members = start::join(&registrars, &tasks, myself).await;
+        let (listed, mut lists) = (Arc::new(Notify::new()), members.watch());
+        let told = listed.clone();
+        let tell = async move {
+            while lists.changed().await.is_ok() {
+                told.notify_waiters();
+            }
+        };
+        tasks.spawn("lists", tell).expect("room for the lists");
         let mut cluster = Self {
             network,
             replicas: Places::new(REPLICAS, Chance::new(seed, "replicas")),
@@ -111,6 +122,7 @@ impl Cluster {
             saboteur,
             edges: (0..EDGES).map(|place| (edge_id(place), Arc::default())).collect(),
             members,
+            listed,
             lives: AtomicU64::new(0),
             tasks,
             living: Mutex::default(),

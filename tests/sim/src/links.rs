@@ -10,7 +10,8 @@ use call_control::edges::{EdgeLife, EdgeView, Edges, LinkedEdges};
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
 use cluster_api::callcontrol::v1::{
-    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, ReportRequest, ReportResponse,
+    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, NotifyRequest, NotifyResponse,
+    ReportRequest, ReportResponse,
 };
 use cluster_api::edge::v1::carry_request::What;
 use cluster_api::edge::v1::legs_server::Legs;
@@ -25,7 +26,7 @@ use cluster_rpc::membership::View;
 use cluster_rpc::{LegsLink, RequestsLink};
 use edge::{LegsService, RequestsService};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -102,6 +103,11 @@ impl LegEvents for Replicas {
         let replica = self.any()?;
         replica.ask(replica.service.leg_events.deliver(request)).await
     }
+
+    async fn notify(&self, request: Request<NotifyRequest>) -> Result<Response<NotifyResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.leg_events.notify(request)).await
+    }
 }
 
 #[async_trait]
@@ -160,16 +166,18 @@ impl Requests for EdgePlace {
 /// What one replica of call-control sees of the edges.
 pub struct ReachableEdges {
     by_id: BTreeMap<String, LinkedEdges>,
+    listed: Arc<Notify>,
     trouble: Trouble,
     records: Records,
     saboteur: Arc<Saboteur>,
 }
 
 impl ReachableEdges {
-    /// These edges, alive as the member list says.
+    /// These edges, alive as the member list says; `listed` tells of each new list, and wakes replicas in the order of their waiting.
     pub fn new(
         edges: &BTreeMap<String, Arc<EdgePlace>>,
         members: &watch::Receiver<View>,
+        listed: Arc<Notify>,
         trouble: Trouble,
         records: Records,
         saboteur: Arc<Saboteur>,
@@ -179,7 +187,7 @@ impl ReachableEdges {
             let requests = RequestsLink::local(id.clone(), place.clone());
             (id.clone(), LinkedEdges::new(legs, requests, members.clone()))
         };
-        Self { by_id: edges.iter().map(linked).collect(), trouble, records, saboteur }
+        Self { by_id: edges.iter().map(linked).collect(), listed, trouble, records, saboteur }
     }
 }
 
@@ -192,10 +200,7 @@ impl Edges for ReachableEdges {
     }
 
     async fn changed(&self) {
-        match self.by_id.values().next() {
-            Some(linked) => linked.changed().await,
-            None => std::future::pending().await,
-        }
+        self.listed.notified().await;
     }
 
     async fn carry(&self, edge: &EdgeLife, request: CarryRequest) -> Result<CarryResponse, Status> {

@@ -5,8 +5,10 @@ use cluster_api::cluster::v1::membership_server::Membership;
 use cluster_api::cluster::v1::{LeaseRequest, LeaseResponse, LeaveRequest, LeaveResponse};
 use cluster_api::registrar::v1::location_server::Location;
 use cluster_api::registrar::v1::{
-    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
-    RegisterResponse, RouteRequest, RouteResponse, WakeRequest, WakeResponse,
+    AllocateRequest, AllocateResponse, AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest,
+    EndFlowsResponse, ListLentRequest, ListLentResponse, RegisterRequest, RegisterResponse, ReleaseRequest,
+    ReleaseResponse, ReleaseTrunkRequest, ReleaseTrunkResponse, RouteRequest, RouteResponse,
+    SeizeTrunkRequest, SeizeTrunkResponse, WakeRequest, WakeResponse,
 };
 use lifecycle::Tasks;
 use registrar::Registrar;
@@ -76,6 +78,43 @@ impl Location for Registrars {
     async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
         let replica = self.any()?;
         replica.ask(replica.service.wake(request)).await
+    }
+
+    async fn seize_trunk(
+        &self,
+        request: Request<SeizeTrunkRequest>,
+    ) -> Result<Response<SeizeTrunkResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.seize_trunk(request)).await
+    }
+
+    async fn release_trunk(
+        &self,
+        request: Request<ReleaseTrunkRequest>,
+    ) -> Result<Response<ReleaseTrunkResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.release_trunk(request)).await
+    }
+
+    async fn allocate(
+        &self,
+        request: Request<AllocateRequest>,
+    ) -> Result<Response<AllocateResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.allocate(request)).await
+    }
+
+    async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.release(request)).await
+    }
+
+    async fn list_lent(
+        &self,
+        request: Request<ListLentRequest>,
+    ) -> Result<Response<ListLentResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.list_lent(request)).await
     }
 }
 

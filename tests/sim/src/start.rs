@@ -29,6 +29,7 @@ pub(crate) fn call_control(cluster: &Cluster, life: u64, trouble: &Trouble) -> c
     let edges = ReachableEdges::new(
         &cluster.edges,
         &cluster.members.watch(),
+        cluster.listed.clone(),
         trouble.clone(),
         cluster.records.clone(),
         saboteur.clone(),
@@ -86,6 +87,7 @@ pub(crate) async fn edge(
         proxied_calls: ProxiedCallsLink::Local(cluster.replicas.clone()),
         intake: IntakeLink::Local(Arc::new(NoPresence)),
         members: members.watch(),
+        look_again: members.look_again(),
         // Every address here is a number.
         dns: Arc::new(SystemDns),
         clock: Arc::new(cluster.clock),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tonic::Status;
 
 use crate::chance::Chance;
@@ -17,7 +17,9 @@ pub struct Trouble {
 }
 
 struct Shared {
-    frozen: watch::Sender<bool>,
+    frozen: AtomicBool,
+    /// Wakes who waits in the order of waiting; a watch channel wakes in one of chance, and no run could be repeated.
+    thawed: Notify,
     is_cut: AtomicBool,
     store_away: AtomicBool,
     chance: Mutex<Chance>,
@@ -27,14 +29,15 @@ impl Trouble {
     /// None yet.
     pub fn new(chance: Chance) -> Self {
         let (is_cut, store_away) = (AtomicBool::new(false), AtomicBool::new(false));
-        let shared =
-            Shared { frozen: watch::Sender::new(false), is_cut, store_away, chance: Mutex::new(chance) };
+        let (frozen, thawed) = (AtomicBool::new(false), Notify::new());
+        let shared = Shared { frozen, thawed, is_cut, store_away, chance: Mutex::new(chance) };
         Self { shared: Arc::new(shared) }
     }
 
     /// Stops the process, as SIGSTOP does, or lets it go on where it was: nothing passes between it and the others.
     pub fn freeze(&self, frozen: bool) {
-        self.shared.frozen.send_replace(frozen);
+        self.shared.frozen.store(frozen, Ordering::Relaxed);
+        self.shared.thawed.notify_waiters();
     }
 
     /// Breaks or mends the links of the process to those of other roles.
@@ -59,8 +62,13 @@ impl Trouble {
 
     /// Returns while the process is not stopped.
     pub async fn thawed(&self) {
-        // The sender lives as long as this.
-        let _ = self.shared.frozen.subscribe().wait_for(|frozen| !frozen).await;
+        loop {
+            let thawed = self.shared.thawed.notified();
+            if !self.shared.frozen.load(Ordering::Relaxed) {
+                return;
+            }
+            thawed.await;
+        }
     }
 
     /// Takes a question over a link of this process, and its answer back.

@@ -1,9 +1,13 @@
 //! The work that a proxy does on every INVITE, by itself: parse, read what routing needs, and write it on with our Via
 //! and Record-Route in and Max-Forwards down.
 //!
-//! `tests/it` counts its allocations (none), `scripts/speed-gate` its instructions, and the executable its time.
+//! `tests/it` counts its allocations (none), `scripts/speed-gate` its instructions, and the executable its time. [`call`] has what is
+//! done to the text of a whole call and of a REGISTER.
 
 #![forbid(unsafe_code)]
+
+pub mod call;
+pub mod shapes;
 
 use bytes::Bytes;
 use sip_message::{HeaderId, Limits, Message};

@@ -8,6 +8,8 @@ use crate::{Lines, http_get};
 /// A running `carillon serve`.
 pub struct Carillon {
     child: Owned,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     /// What it logs.
     pub log: Lines,
     /// First UDP listener, "127.0.0.1:PORT".
@@ -82,12 +84,34 @@ impl Carillon {
         self.child.0.wait().expect("the process was ours");
     }
 
+    /// Starts it again after [`Self::kill`], with the same settings and the same address for gRPC.
+    pub fn restart(&mut self) {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let variables: Vec<(&str, &str)> =
+            self.variables.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        *self = Starting::at(self.api.trim_start_matches("http://"), &arguments, &variables).ready();
+    }
+
     /// Asks it to end, as Kubernetes and a service manager do.
     ///
     /// # Panics
     /// When it has ended.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        self.signal("-TERM");
+    }
+
+    /// Stops it where it is: connections stay and nothing is answered.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.pid().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the process runs");
     }
 
@@ -110,6 +134,8 @@ impl Carillon {
 /// A `carillon serve` that has not said yet that it is ready.
 pub struct Starting {
     child: Owned,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     /// What it logs.
     pub log: Lines,
     out: Lines,
@@ -121,8 +147,12 @@ impl Starting {
     /// # Panics
     /// When the executable does not run.
     pub fn with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::at("127.0.0.1:0", arguments, variables)
+    }
+
+    fn at(api: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary())
-            .args(["serve", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["serve", "--api", api, "--admin", "127.0.0.1:0"])
             .args(["--sip", "udp://127.0.0.1:0", "--sip", "tcp://127.0.0.1:0"])
             .args(arguments)
             .envs(variables.iter().copied())
@@ -132,7 +162,10 @@ impl Starting {
             .expect("the carillon executable runs");
         let log = Lines::of("carillon serve (log)", child.stderr.take().expect("stderr is piped"));
         let out = Lines::of("carillon serve", child.stdout.take().expect("stdout is piped"));
-        Self { child: Owned(child), log, out }
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { child: Owned(child), arguments, variables, log, out }
     }
 
     /// Waits until it says that it is ready.
@@ -148,7 +181,8 @@ impl Starting {
         let listeners: Vec<String> = field("sip").split(',').map(str::to_owned).collect();
         let sip = listeners.first().map_or("", String::as_str).trim_start_matches("udp://").to_string();
         let (api, admin) = (field("api"), field("admin"));
-        Carillon { child: self.child, log: self.log, sip, listeners, api, admin }
+        let Self { child, arguments, variables, log, .. } = self;
+        Carillon { child, arguments, variables, log, sip, listeners, api, admin }
     }
 
     /// Whether it has said that it is ready.

@@ -1,13 +1,14 @@
 //! Certificates of a test's own authority.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, KeyLog, RootCertStore};
 use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 
@@ -75,6 +76,11 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
+    /// What opens the TLS that its clients spoke, as SSLKEYLOGFILE has it; not there before the first of them.
+    pub fn key_log(&self) -> PathBuf {
+        self.folder.path().join("keys.log")
+    }
+
     /// A client that believes this authority, and shows a certificate or none.
     ///
     /// # Panics
@@ -88,7 +94,7 @@ impl Authority {
             .with_safe_default_protocol_versions()
             .expect("the provider's own versions")
             .with_root_certificates(roots);
-        let config = match shown {
+        let mut config = match shown {
             None => config.with_no_client_auth(),
             Some(files) => {
                 let own = CertificateDer::from_pem_file(&files.certificate).expect("our own file");
@@ -96,6 +102,22 @@ impl Authority {
                 config.with_client_auth_cert(vec![own], key).expect("a pair")
             }
         };
+        config.key_log = Arc::new(Keys(Mutex::new(self.key_log())));
         TlsConnector::from(Arc::new(config))
+    }
+}
+
+/// Where secrets of connections are written, one after the other.
+#[derive(Debug)]
+struct Keys(Mutex<PathBuf>);
+
+impl KeyLog for Keys {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+        let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
+        let path = self.0.lock().expect("no writer panics");
+        let file = fs::OpenOptions::new().create(true).append(true).open(&*path);
+        // Whoever reads them misses them.
+        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
     }
 }

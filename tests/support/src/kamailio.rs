@@ -1,5 +1,7 @@
 //! Kamailio as the server of another domain.
 
+mod presence;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -34,14 +36,30 @@ impl Kamailio {
         Self::configured(domain, ip, neighbour, Some((password, algorithm)))
     }
 
+    /// The presence server of a domain, whose users need not prove who they are: it takes their publications, and watches for one of
+    /// them, `owner`, one member of the neighbour's domain, by the list at the URI `list`.
+    ///
+    /// # Panics
+    /// When its modules for presence are not installed (`make test` installs them), or it does not start.
+    pub fn of_presence(domain: &str, ip: &str, neighbour: &str, list: (&str, &str, &str)) -> Self {
+        Self::started(ip, |address, folder| {
+            presence::write_tables(folder, domain, list);
+            presence::configuration(domain, address, neighbour, folder)
+        })
+    }
+
     fn configured(domain: &str, ip: &str, neighbour: &str, digest: Option<(&str, &str)>) -> Self {
+        Self::started(ip, |address, _| configuration(domain, address, neighbour, digest))
+    }
+
+    fn started(ip: &str, configuration: impl FnOnce(SocketAddr, &Path) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // free a moment ago: it takes a number and nothing else
         let socket = UdpSocket::bind((ip, 0)).expect("loopback has ports");
         let address = socket.local_addr().expect("a bound socket has an address");
         drop(socket);
         let file = folder.path().join("kamailio.cfg");
-        std::fs::write(&file, configuration(domain, address, neighbour, digest)).expect("the folder is ours");
+        std::fs::write(&file, configuration(address, folder.path())).expect("the folder is ours");
         let mut child = Command::new(program())
             .args(["-E", "-DD", "-m", "32", "-M", "4", "-w", "/", "-f"])
             .arg(&file)

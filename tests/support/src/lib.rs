@@ -16,6 +16,7 @@ mod port;
 mod redis;
 mod sipp;
 mod store;
+mod traffic;
 mod tshark;
 mod web;
 
@@ -34,6 +35,7 @@ pub use port::free_port;
 pub use redis::Redis;
 pub use sipp::Sipp;
 pub use store::{Hook, HookedStore, Read};
+pub use traffic::Traffic;
 pub use tshark::{Capture, read_capture};
 pub use web::WebSocket;
 

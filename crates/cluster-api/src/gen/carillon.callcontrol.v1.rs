@@ -58,6 +58,10 @@ pub struct Call {
     /// Changes with every change of the call.
     #[prost(string, tag = "12")]
     pub etag: ::prost::alloc::string::String,
+    /// The URI of the conference that the call has become; absent otherwise. Whoever may call its domain's users can dial it and
+    /// watch it (event package "conference").
+    #[prost(string, optional, tag = "13")]
+    pub conference_uri: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Nested message and enum types in `Call`.
 pub mod call {
@@ -179,7 +183,7 @@ pub mod call {
 /// One dialog between Carillon and a phone, or one side of a proxied call.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Leg {
-    /// Id within the call: "a", "b", ...
+    /// Id within the call: "a", "b", ...; "in-..." of who called the URI of a conference.
     #[prost(string, tag = "1")]
     pub leg_id: ::prost::alloc::string::String,
     /// Who is at the other end.
@@ -206,6 +210,10 @@ pub struct Leg {
     /// Last SIP status received for the INVITE, 0 before.
     #[prost(uint32, tag = "9")]
     pub sip_status: u32,
+    /// Of a call between phones that was led on to other users than the one in `party`: addresses of record of those whose phones rang or
+    /// answered, the last of whom has the call. Empty when the user in `party` has it.
+    #[prost(string, repeated, tag = "10")]
+    pub users: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Nested message and enum types in `Leg`.
 pub mod leg {
@@ -558,6 +566,11 @@ pub struct DialRequest {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Who takes the place of the first party that hangs up once the two are connected (RFC 3725 7): it is called and connected with the
+    /// party that remains, and events tell of it as of a transfer. When it is not to be had the call ends. Absent: a party that hangs up
+    /// ends the call.
+    #[prost(message, optional, tag = "11")]
+    pub reconnect_to: ::core::option::Option<Party>,
 }
 /// Asks for one call.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -954,7 +967,7 @@ pub mod callback {
         Waiting = 1,
         /// An attempt is under way; call_id names it.
         Calling = 2,
-        /// An attempt was answered by both.
+        /// An attempt was answered by both, or the two talk to each other already.
         Done = 3,
         /// The time or the attempts are used up.
         Expired = 4,
@@ -1002,10 +1015,10 @@ pub struct RequestCallbackRequest {
     /// Who is to be reached.
     #[prost(message, optional, tag = "3")]
     pub to: ::core::option::Option<Party>,
-    /// No attempt before this; absent means at once.
+    /// No attempt before this, at most 30 days ahead; absent means at once.
     #[prost(message, optional, tag = "4")]
     pub not_before: ::core::option::Option<::prost_types::Timestamp>,
-    /// How long to try; absent means one hour, at most 24 hours.
+    /// How long to try, from not_before on; absent means one hour, at most 24 hours.
     #[prost(message, optional, tag = "5")]
     pub expires: ::core::option::Option<::prost_types::Duration>,
     /// How often to try, 1..10; 0 means 3.
@@ -1512,7 +1525,9 @@ pub mod call_control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Brings a third party into a live call (RFC 3911). Errors as Hold; FAILED_PRECONDITION NO_MIXER.
+        /// Brings a third party into a live call (RFC 3911), or one more into a conference. Returns when that is committed; events tell its
+        /// end: PARTY_JOINED of the leg that came, or its LEG_ENDED with the status that was the reason, and the call as before.
+        /// Errors as Hold; INVALID_ARGUMENT BAD_URI, TRUNK_NOT_FOUND; FAILED_PRECONDITION NO_MIXER, with the setting that is missing.
         pub async fn join(
             &mut self,
             request: impl tonic::IntoRequest<super::JoinRequest>,
@@ -1588,7 +1603,8 @@ pub mod call_control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Asks for a call between two parties as soon as the target is free. Errors as Dial.
+        /// Asks for a call between two parties as soon as the target is free: neither is in a call that Carillon knows of, and the target's
+        /// phone says so (RFC 4235, or OPTIONS). Errors as Dial; RESOURCE_EXHAUSTED CALLBACK_LIMIT.
         pub async fn request_callback(
             &mut self,
             request: impl tonic::IntoRequest<super::RequestCallbackRequest>,
@@ -1858,7 +1874,9 @@ pub mod call_control_server {
             &self,
             request: tonic::Request<super::BridgeRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
-        /// Brings a third party into a live call (RFC 3911). Errors as Hold; FAILED_PRECONDITION NO_MIXER.
+        /// Brings a third party into a live call (RFC 3911), or one more into a conference. Returns when that is committed; events tell its
+        /// end: PARTY_JOINED of the leg that came, or its LEG_ENDED with the status that was the reason, and the call as before.
+        /// Errors as Hold; INVALID_ARGUMENT BAD_URI, TRUNK_NOT_FOUND; FAILED_PRECONDITION NO_MIXER, with the setting that is missing.
         async fn join(
             &self,
             request: tonic::Request<super::JoinRequest>,
@@ -1879,7 +1897,8 @@ pub mod call_control_server {
             tonic::Response<super::SendDtmfResponse>,
             tonic::Status,
         >;
-        /// Asks for a call between two parties as soon as the target is free. Errors as Dial.
+        /// Asks for a call between two parties as soon as the target is free: neither is in a call that Carillon knows of, and the target's
+        /// phone says so (RFC 4235, or OPTIONS). Errors as Dial; RESOURCE_EXHAUSTED CALLBACK_LIMIT.
         async fn request_callback(
             &self,
             request: tonic::Request<super::RequestCallbackRequest>,
@@ -2894,6 +2913,47 @@ pub mod call_control_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A NOTIFY for a callback.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NotifyRequest {
+    /// The callback, from the Request-URI.
+    #[prost(string, tag = "1")]
+    pub callback_id: ::prost::alloc::string::String,
+    /// Call-ID.
+    #[prost(string, tag = "2")]
+    pub sip_call_id: ::prost::alloc::string::String,
+    /// Tag of From: the notifier's.
+    #[prost(string, tag = "3")]
+    pub from_tag: ::prost::alloc::string::String,
+    /// Tag of To: ours.
+    #[prost(string, tag = "4")]
+    pub to_tag: ::prost::alloc::string::String,
+    /// CSeq number.
+    #[prost(uint32, tag = "5")]
+    pub cseq: u32,
+    /// URI of Contact, empty when none.
+    #[prost(string, tag = "6")]
+    pub contact: ::prost::alloc::string::String,
+    /// Record-Route values, top first.
+    #[prost(string, repeated, tag = "7")]
+    pub record_route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Flow token by which the notifier is reached; empty when its Contact or its route set leads there.
+    #[prost(string, tag = "8")]
+    pub flow: ::prost::alloc::string::String,
+    /// Other headers in order: Event, Subscription-State, ...
+    #[prost(message, repeated, tag = "9")]
+    pub headers: ::prost::alloc::vec::Vec<super::super::sip::v1::Header>,
+    /// Body when there is one.
+    #[prost(message, optional, tag = "10")]
+    pub body: ::core::option::Option<super::super::sip::v1::Body>,
+}
+/// What to answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NotifyResponse {
+    /// SIP status, 200..699.
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+}
 /// Events of one call.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DeliverRequest {
@@ -3068,6 +3128,18 @@ pub struct RequestReceived {
     /// Body when there is one.
     #[prost(message, optional, tag = "13")]
     pub body: ::core::option::Option<super::super::sip::v1::Body>,
+    /// The Contact says that a mixer is behind it (parameter isfocus, RFC 3840).
+    #[prost(bool, tag = "14")]
+    pub is_focus: bool,
+    /// URI of From.
+    #[prost(string, tag = "15")]
+    pub from_uri: ::prost::alloc::string::String,
+    /// URI of To.
+    #[prost(string, tag = "16")]
+    pub to_uri: ::prost::alloc::string::String,
+    /// Record-Route values, top first.
+    #[prost(string, repeated, tag = "17")]
+    pub record_route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A request of ours got no answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3231,6 +3303,9 @@ pub struct CallReceived {
     /// Max-Breadth that is left, for further legs (RFC 7332 6).
     #[prost(uint32, tag = "20")]
     pub max_breadth: u32,
+    /// Method: INVITE (or empty, from an edge of an earlier version); to the URI of a conference also OPTIONS and REFER.
+    #[prost(string, tag = "21")]
+    pub method: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod leg_events_client {
@@ -3349,6 +3424,29 @@ pub mod leg_events_client {
                 .insert(GrpcMethod::new("carillon.callcontrol.v1.LegEvents", "Deliver"));
             self.inner.unary(req, path, codec).await
         }
+        /// Hands over a NOTIFY of a subscription that a callback has with a phone (`cb.CALLBACK@...`). OK means committed: the answer may be
+        /// sent. Repeating it gives the same answer.
+        pub async fn notify(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NotifyRequest>,
+        ) -> std::result::Result<tonic::Response<super::NotifyResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.callcontrol.v1.LegEvents/Notify",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.callcontrol.v1.LegEvents", "Notify"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3369,6 +3467,12 @@ pub mod leg_events_server {
             &self,
             request: tonic::Request<super::DeliverRequest>,
         ) -> std::result::Result<tonic::Response<super::DeliverResponse>, tonic::Status>;
+        /// Hands over a NOTIFY of a subscription that a callback has with a phone (`cb.CALLBACK@...`). OK means committed: the answer may be
+        /// sent. Repeating it gives the same answer.
+        async fn notify(
+            &self,
+            request: tonic::Request<super::NotifyRequest>,
+        ) -> std::result::Result<tonic::Response<super::NotifyResponse>, tonic::Status>;
     }
     /// Any call-control replica takes any event.
     #[derive(Debug)]
@@ -3490,6 +3594,49 @@ pub mod leg_events_server {
                     };
                     Box::pin(fut)
                 }
+                "/carillon.callcontrol.v1.LegEvents/Notify" => {
+                    #[allow(non_camel_case_types)]
+                    struct NotifySvc<T: LegEvents>(pub Arc<T>);
+                    impl<T: LegEvents> tonic::server::UnaryService<super::NotifyRequest>
+                    for NotifySvc<T> {
+                        type Response = super::NotifyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NotifyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LegEvents>::notify(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = NotifySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -3536,6 +3683,10 @@ pub struct CheckCallsRequest {
     /// Carillon's ids of the calls, at most 1000.
     #[prost(string, repeated, tag = "1")]
     pub call_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which leg of the call is meant, in the order of call_ids: SeizeTrunkRequest.branch, "in" for the leg of who called; empty for the call as
+    /// a whole. Absent: whole calls. Of a leg that cannot be told, the call counts.
+    #[prost(string, repeated, tag = "2")]
+    pub legs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How the calls stand.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3666,6 +3817,15 @@ pub struct ProxiedCallEvent {
     /// Session interval that both sides agreed on (RFC 4028); absent when the session has no timer.
     #[prost(message, optional, tag = "19")]
     pub session_interval: ::core::option::Option<::prost_types::Duration>,
+    /// Address of record of the user whose phone rings or answered; empty when it is none of ours. Set with RINGING and ANSWERED.
+    #[prost(string, tag = "20")]
+    pub to_aor: ::prost::alloc::string::String,
+    /// Number of CSeq of the request that this tells of, when the caller's side sent it; 0 otherwise.
+    #[prost(uint32, tag = "21")]
+    pub from_cseq: u32,
+    /// The same, when the callee's side sent it.
+    #[prost(uint32, tag = "22")]
+    pub to_cseq: u32,
 }
 /// Nested message and enum types in `ProxiedCallEvent`.
 pub mod proxied_call_event {

@@ -739,12 +739,26 @@ pub struct SendRequest {
     /// Max-Breadth to send and to divide among branches; 0 means 60 (RFC 5393 5.3.3).
     #[prost(uint32, tag = "17")]
     pub max_breadth: u32,
-    /// REGISTER: user part of the Contact by which this edge is registered; empty for none of its own.
+    /// REGISTER: user part of the Contact by which this edge is registered; empty for none of its own. SUBSCRIBE: user part of the
+    /// Contact to which NOTIFYs come; empty for that of presence.
     #[prost(string, tag = "18")]
     pub contact_user: ::prost::alloc::string::String,
     /// REGISTER: a whole Contact value instead, of a registration through whatever edge.
     #[prost(string, tag = "19")]
     pub contact: ::prost::alloc::string::String,
+    /// The Contact of the leg says that a mixer is behind it (parameter isfocus, RFC 3840).
+    #[prost(bool, tag = "20")]
+    pub is_focus: bool,
+    /// The peer talks to the focus of a conference: the Contact is the conference's URI at this edge, with isfocus (RFC 4579 5.1).
+    #[prost(bool, tag = "21")]
+    pub in_conference: bool,
+    /// Address of record of a user of ours in whose name it is sent: outside a dialog it goes only where requests of that user may go.
+    /// Empty for Carillon's own. For Requests.Exchange.
+    #[prost(string, tag = "22")]
+    pub on_behalf_of: ::prost::alloc::string::String,
+    /// URI of the party on whose word it is sent (RouteRequest.referred_by); empty for the application's own.
+    #[prost(string, tag = "23")]
+    pub referred_by: ::prost::alloc::string::String,
 }
 /// Cancel of an INVITE. Held back until a provisional response came (RFC 3261 9.1).
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -777,6 +791,12 @@ pub struct SendResponse {
     /// Body.
     #[prost(message, optional, tag = "6")]
     pub body: ::core::option::Option<super::super::sip::v1::Body>,
+    /// The Contact of the leg says that a mixer is behind it (parameter isfocus, RFC 3840).
+    #[prost(bool, tag = "7")]
+    pub is_focus: bool,
+    /// See SendRequest.in_conference.
+    #[prost(bool, tag = "8")]
+    pub in_conference: bool,
 }
 /// Nothing more will be asked for this leg.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -42,7 +42,7 @@ pub struct Account {
     #[prost(string, tag = "12")]
     pub etag: ::prost::alloc::string::String,
     /// Who may call or write to this account, as patterns over the address of record of the caller: "sip:alice@example.com",
-    /// "sip:+49\*@example.com" (user parts that begin so), "sip:*@example.com", "sip:*@\*". Others are answered 603. Empty means everybody.
+    /// "sip:+49\*@example.com" (user parts that begin so), "sip:*@example.com", "sip:*@\*". Others are answered 603, or as `refused_callers_info` says. Empty means everybody.
     /// Calls that Carillon is asked for by gRPC are not asked about, unless they were forwarded here.
     #[prost(string, repeated, tag = "13")]
     pub allowed_callers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -51,6 +51,21 @@ pub struct Account {
     /// that cannot ask call-control which calls are over, and by versions that do not count calls.
     #[prost(uint32, tag = "14")]
     pub max_calls: u32,
+    /// Most calls that it begins to numbers by trunks within a minute, over all replicas, 0 means any number; at most 1000. One more is answered
+    /// 403.
+    #[prost(uint32, tag = "15")]
+    pub max_call_rate: u32,
+    /// Numbers that it may call by trunks, by their leading characters in global form, for example "+49"; "" is every number. Empty means what
+    /// its domain allows (`home_prefix`). Others are answered 403.
+    #[prost(string, repeated, tag = "16")]
+    pub allowed_prefixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Numbers that it may not call by trunks, whatever else allows them, for example "+49900".
+    #[prost(string, repeated, tag = "17")]
+    pub denied_prefixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where a caller who is none of `allowed_callers` hears why: the SIP, HTTP or HTTPS URI of an announcement. Such a one is then answered 403
+    /// with it in Error-Info (RFC 3261 20.18, RFC 5359 2.13) instead of 603.
+    #[prost(string, tag = "18")]
+    pub refused_callers_info: ::prost::alloc::string::String,
 }
 /// Creates an account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -789,6 +804,13 @@ pub struct Binding {
     /// Whether it was added by AddBinding.
     #[prost(bool, tag = "17")]
     pub r#static: bool,
+    /// The temporary GRUU that its latest REGISTER which wanted one was given, empty for none (RFC 5627). Whoever knows it reaches the phone
+    /// without knowing whose it is, and is told whose it is here.
+    #[prost(string, tag = "18")]
+    pub temp_gruu: ::prost::alloc::string::String,
+    /// With temp_gruu: all that REGISTERs with sip_call_id and a CSeq from this one on were given are good (RFC 5628 5).
+    #[prost(uint32, tag = "19")]
+    pub temp_gruu_first_cseq: u32,
 }
 /// Asks for the bindings of one address of record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1932,18 +1954,219 @@ pub mod forwarding_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks for a number.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AllocateRequest {
+    /// Who asks: an address of record, or the name of a token. Quotas are counted by it.
+    #[prost(string, tag = "1")]
+    pub requester: ::prost::alloc::string::String,
+    /// The same ask gets the same answer, as long as its number is lent: Call-ID, CSeq and From tag of an ALLOCATE. Empty for none.
+    #[prost(string, tag = "2")]
+    pub ask: ::prost::alloc::string::String,
+    /// request_id of AllocateNumber, and empty for an ALLOCATE: it stands for this content for 24 h.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Where a call to the number leads: Contact values as received, at least one.
+    #[prost(string, repeated, tag = "4")]
+    pub contacts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Value of Allocate-For: a tel URI, or a name-addr with one. Empty means the default pool.
+    #[prost(string, tag = "5")]
+    pub allocate_for: ::prost::alloc::string::String,
+    /// How long to lend it, in seconds, where its contacts do not say; absent means 180.
+    #[prost(uint32, optional, tag = "6")]
+    pub expires: ::core::option::Option<u32>,
+}
+/// The number, or why there is none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AllocateResponse {
+    /// SIP status, 200..699.
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    /// Reason phrase; empty means the standard one.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Further headers: Min-Expires, Retry-After, Warning.
+    #[prost(message, repeated, tag = "3")]
+    pub headers: ::prost::alloc::vec::Vec<super::super::sip::v1::Header>,
+    /// On 200: what is lent.
+    #[prost(message, optional, tag = "4")]
+    pub lent: ::core::option::Option<LentNumber>,
+    /// On 200: for how many seconds from now.
+    #[prost(uint32, tag = "5")]
+    pub expires: u32,
+}
+/// A number that is lent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LentNumber {
+    /// In global form, for example "+13235554258".
+    #[prost(string, tag = "1")]
+    pub number: ::prost::alloc::string::String,
+    /// The pool it comes from.
+    #[prost(string, tag = "2")]
+    pub pool: ::prost::alloc::string::String,
+    /// Where a call to it leads: URIs with their q, as `<uri>` or `<uri>;q=0.5`, best first.
+    #[prost(string, repeated, tag = "3")]
+    pub contacts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When the loan ends at the latest.
+    #[prost(message, optional, tag = "4")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who borrowed it.
+    #[prost(string, tag = "5")]
+    pub requester: ::prost::alloc::string::String,
+}
+/// Gives a number back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseRequest {
+    /// request_id of ReleaseNumber, or empty.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The number, as a tel URI or in global form.
+    #[prost(string, tag = "2")]
+    pub number: ::prost::alloc::string::String,
+}
+/// It is given back, and rests.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseResponse {}
+/// Which numbers; conditions that are set must all hold.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLentRequest {
+    /// From this pool.
+    #[prost(string, tag = "1")]
+    pub pool: ::prost::alloc::string::String,
+    /// Lent to this borrower.
+    #[prost(string, tag = "2")]
+    pub requester: ::prost::alloc::string::String,
+    /// Most to return, 1..1000.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    /// "pool number" of the last one of the page before; empty for the first page.
+    #[prost(string, tag = "4")]
+    pub after: ::prost::alloc::string::String,
+}
+/// A page of numbers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListLentResponse {
+    /// The numbers.
+    #[prost(message, repeated, tag = "1")]
+    pub numbers: ::prost::alloc::vec::Vec<LentNumber>,
+    /// Whether there are more.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// Asks for room for one branch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SeizeTrunkRequest {
+    /// `seize` of the target.
+    #[prost(string, tag = "1")]
+    pub trunk: ::prost::alloc::string::String,
+    /// Carillon's id of the call, by which its end is known.
+    #[prost(string, tag = "2")]
+    pub call_id: ::prost::alloc::string::String,
+    /// Name of the branch, the same however often it is asked for.
+    #[prost(string, tag = "3")]
+    pub branch: ::prost::alloc::string::String,
+    /// Names of branches of this call that came to nothing: this one takes their place.
+    #[prost(string, repeated, tag = "4")]
+    pub over: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// `charge` of the target.
+    #[prost(message, optional, tag = "5")]
+    pub charge: ::core::option::Option<Charge>,
+}
+/// What became of the wish.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SeizeTrunkResponse {
+    /// Whether there is room.
+    #[prost(enumeration = "seize_trunk_response::State", tag = "1")]
+    pub state: i32,
+    /// With DENIED: why, fit for a reason phrase; may be empty.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `SeizeTrunkResponse`.
+pub mod seize_trunk_response {
+    /// Whether there is room.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        /// Not set.
+        Unspecified = 0,
+        /// The branch has room.
+        Seized = 1,
+        /// The trunk has as many calls as it may, or is no longer in use.
+        Full = 2,
+        /// There is room, and the operator's service denies the call (Spending): no other trunk is tried.
+        Denied = 3,
+        /// There is room, and the operator's service does not say whether the call may go out.
+        Undecided = 4,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Seized => "SEIZED",
+                Self::Full => "FULL",
+                Self::Denied => "DENIED",
+                Self::Undecided => "UNDECIDED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "SEIZED" => Some(Self::Seized),
+                "FULL" => Some(Self::Full),
+                "DENIED" => Some(Self::Denied),
+                "UNDECIDED" => Some(Self::Undecided),
+                _ => None,
+            }
+        }
+    }
+}
+/// Gives the room of one branch back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseTrunkRequest {
+    /// As in SeizeTrunkRequest.
+    #[prost(string, tag = "1")]
+    pub trunk: ::prost::alloc::string::String,
+    /// As in SeizeTrunkRequest.
+    #[prost(string, tag = "2")]
+    pub call_id: ::prost::alloc::string::String,
+    /// As in SeizeTrunkRequest.
+    #[prost(string, tag = "3")]
+    pub branch: ::prost::alloc::string::String,
+}
+/// It has none any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseTrunkResponse {}
 /// Asks for a phone that sleeps.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WakeRequest {
-    /// Address of record of the target.
+    /// Address of record of the target; empty with `flow`, when it is not known.
     #[prost(string, tag = "1")]
     pub aor: ::prost::alloc::string::String,
-    /// `wake` of the target.
+    /// `wake` of the target; empty with `flow`.
     #[prost(string, tag = "2")]
     pub binding_id: ::prost::alloc::string::String,
     /// Whether this request had it pushed already: then it is only waited for.
     #[prost(bool, tag = "3")]
     pub again: bool,
+    /// Flow token that leads nowhere any more: its device is looked for, and nobody is pushed. The target that is told may have `wake`.
+    #[prost(string, tag = "4")]
+    pub flow: ::prost::alloc::string::String,
 }
 /// What became of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2029,6 +2252,9 @@ pub struct AnswerChallengeRequest {
     /// Whether credentials for this request were given before: then only a stale nonce is worth another answer.
     #[prost(bool, tag = "6")]
     pub again: bool,
+    /// Values of the other one of these two headers in the same response: several on the way may have challenged at once (RFC 3261 22.3).
+    #[prost(string, repeated, tag = "7")]
+    pub other_challenges: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The answer to a challenge.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2036,6 +2262,9 @@ pub struct AnswerChallengeResponse {
     /// Values of Proxy-Authorization (407) or Authorization (401), one for each realm; empty when there are none to give.
     #[prost(string, repeated, tag = "1")]
     pub credentials: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Values of the other one of these two headers, for `other_challenges`.
+    #[prost(string, repeated, tag = "2")]
+    pub other_credentials: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Questions that were asked at about the same time.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2131,6 +2360,9 @@ pub struct RegisterRequest {
     /// User-Agent, empty when absent.
     #[prost(string, tag = "16")]
     pub user_agent: ::prost::alloc::string::String,
+    /// The life of the edge that has the connection; absent for datagrams, which another edge sends as well.
+    #[prost(message, optional, tag = "17")]
+    pub life: ::core::option::Option<EdgeLife>,
 }
 /// One binding in a 200 to REGISTER.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2221,6 +2453,20 @@ pub struct RouteRequest {
     /// Carillon's id of the call that the request is for; empty for no call, and from edges that do not say. Calls are counted by it.
     #[prost(string, tag = "16")]
     pub call_id: ::prost::alloc::string::String,
+    /// An INVITE to the Contact of a leg of call-control, outside its dialog: only who sends it is asked, and call-control gets it.
+    #[prost(bool, tag = "17")]
+    pub to_leg: bool,
+    /// Address of record in whose name an internal request is sent: it may go where this user's own requests may. Empty for Carillon's own.
+    #[prost(string, tag = "18")]
+    pub on_behalf_of: ::prost::alloc::string::String,
+    /// Address of record of the account that leads the request to this target by its forwarding, a redirection or its contact: what it may
+    /// call by trunks holds, and a number that it may not call is answered 480, as one that cannot be reached. Empty for none.
+    #[prost(string, tag = "19")]
+    pub led_by: ::prost::alloc::string::String,
+    /// URI of the party on whose word call-control sends this, by REFER or redirection: the same, and the answer is 403. Nobody who is
+    /// not ours calls by a trunk so. Empty for none.
+    #[prost(string, tag = "20")]
+    pub referred_by: ::prost::alloc::string::String,
 }
 /// What the edge does with the request.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2231,8 +2477,14 @@ pub struct RouteResponse {
     /// With HandToCallControl: the id that the call is counted by and has to get; empty leaves it to the edge.
     #[prost(string, tag = "16")]
     pub call_id: ::prost::alloc::string::String,
+    /// Whether the request came in by a trunk: nothing of it counts against the address that it came from.
+    #[prost(bool, tag = "17")]
+    pub from_trunk: bool,
+    /// The trunk that the request came from, when there are credentials for it: what goes back to it inside the dialog may be challenged.
+    #[prost(string, tag = "18")]
+    pub trunk: ::prost::alloc::string::String,
     /// Exactly one decision.
-    #[prost(oneof = "route_response::Plan", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "route_response::Plan", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub plan: ::core::option::Option<route_response::Plan>,
 }
 /// Nested message and enum types in `RouteResponse`.
@@ -2261,6 +2513,9 @@ pub mod route_response {
         /// Hand the request to presence.
         #[prost(message, tag = "7")]
         Presence(super::HandToPresence),
+        /// Lend a number (Location.Allocate).
+        #[prost(message, tag = "8")]
+        Lend(super::LendNumber),
     }
 }
 /// 407 with these challenges.
@@ -2309,7 +2564,8 @@ pub struct Group {
     /// The targets.
     #[prost(message, repeated, tag = "1")]
     pub targets: ::prost::alloc::vec::Vec<Target>,
-    /// How long the group may ring before the next step; absent means the edge's default.
+    /// How long the group may ring before the next step; absent means the edge's default. Groups of contacts that name a time have it
+    /// together: each rings for its part of what is left of it.
     #[prost(message, optional, tag = "2")]
     pub ring_time: ::core::option::Option<::prost_types::Duration>,
     /// Why this group is tried, for History-Info, Diversion and the ladder ("contact", "forward-busy", ...).
@@ -2347,16 +2603,54 @@ pub struct Target {
     /// The binding, when its phone sleeps until it is pushed: nothing reaches it before Wake. Empty otherwise.
     #[prost(string, tag = "9")]
     pub wake: ::prost::alloc::string::String,
+    /// The trunk, when its calls are counted, or asked about because they cost money: a call that begins needs room there first (SeizeTrunk).
+    /// Empty otherwise.
+    #[prost(string, tag = "10")]
+    pub seize: ::prost::alloc::string::String,
+    /// The account whose forwarding leads here (RouteRequest.led_by); empty for contacts, whose `aor` says it, and for trunks.
+    #[prost(string, tag = "11")]
+    pub led_by: ::prost::alloc::string::String,
+    /// With `seize`, when calls are asked about: goes back with SeizeTrunk as it is.
+    #[prost(message, optional, tag = "12")]
+    pub charge: ::core::option::Option<Charge>,
+}
+/// Whom a call by a trunk is charged to, and for what.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Charge {
+    /// Address of record; empty when none is known.
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    /// URI of From.
+    #[prost(string, tag = "2")]
+    pub caller: ::prost::alloc::string::String,
+    /// URI that is called, as it was dialled.
+    #[prost(string, tag = "3")]
+    pub called: ::prost::alloc::string::String,
 }
 /// Forward to the Request-URI by RFC 3263.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Relay {}
-/// The request starts a call that call-control is a party of.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HandToCallControl {}
+/// The request starts a call that call-control is a party of, or is for one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandToCallControl {
+    /// Whom it calls, instead of its Request-URI: a number that is lent is shown to nobody. Empty for the Request-URI itself.
+    #[prost(string, tag = "1")]
+    pub callee: ::prost::alloc::string::String,
+    /// The call that is the conference which the Request-URI names (`sip:conf-CALL@domain`), whether there is such a call or not. Empty: a
+    /// call begins.
+    #[prost(string, tag = "2")]
+    pub conference: ::prost::alloc::string::String,
+}
 /// The request belongs to presence.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HandToPresence {}
+pub struct HandToPresence {
+    /// It names no account of the domain: what else there may be by that name, such as a list, presence knows.
+    #[prost(bool, tag = "1")]
+    pub nobody: bool,
+}
+/// The request is an ALLOCATE for a gateway of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LendNumber {}
 /// Flows that an edge no longer has.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EndFlowsRequest {
@@ -2584,7 +2878,8 @@ pub mod location_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Has the phone of a binding pushed (RFC 8599 5.6.2) and waits a while for its REGISTER, to whichever edge and registrar that comes.
+        /// Has the phone of a binding pushed (RFC 8599 5.6.2) and waits a while for its REGISTER, to whichever edge and registrar that comes. Of a
+        /// flow that is gone: says what took its place, which the same phone registered with.
         pub async fn wake(
             &mut self,
             request: impl tonic::IntoRequest<super::WakeRequest>,
@@ -2604,6 +2899,133 @@ pub mod location_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("carillon.registrar.v1.Location", "Wake"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives a branch toward a trunk room among the calls that the trunk may have. A branch that has room keeps it when it asks again.
+        pub async fn seize_trunk(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SeizeTrunkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SeizeTrunkResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Location/SeizeTrunk",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Location", "SeizeTrunk"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives the room of branches back that came to nothing. What is not given back is free when the call is over.
+        pub async fn release_trunk(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReleaseTrunkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseTrunkResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Location/ReleaseTrunk",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("carillon.registrar.v1.Location", "ReleaseTrunk"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lends a number of a pool (ALLOCATE draft 3). OK means that the answer may be given: what it says is committed.
+        pub async fn allocate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AllocateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AllocateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Location/Allocate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Location", "Allocate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a number back before its time. Errors: NOT_FOUND NUMBER_NOT_FOUND.
+        pub async fn release(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReleaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Location/Release",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Location", "Release"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the numbers that are lent, by pool and number.
+        pub async fn list_lent(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListLentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Location/ListLent",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Location", "ListLent"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -2652,11 +3074,49 @@ pub mod location_server {
             tonic::Response<super::AnswerChallengeResponse>,
             tonic::Status,
         >;
-        /// Has the phone of a binding pushed (RFC 8599 5.6.2) and waits a while for its REGISTER, to whichever edge and registrar that comes.
+        /// Has the phone of a binding pushed (RFC 8599 5.6.2) and waits a while for its REGISTER, to whichever edge and registrar that comes. Of a
+        /// flow that is gone: says what took its place, which the same phone registered with.
         async fn wake(
             &self,
             request: tonic::Request<super::WakeRequest>,
         ) -> std::result::Result<tonic::Response<super::WakeResponse>, tonic::Status>;
+        /// Gives a branch toward a trunk room among the calls that the trunk may have. A branch that has room keeps it when it asks again.
+        async fn seize_trunk(
+            &self,
+            request: tonic::Request<super::SeizeTrunkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SeizeTrunkResponse>,
+            tonic::Status,
+        >;
+        /// Gives the room of branches back that came to nothing. What is not given back is free when the call is over.
+        async fn release_trunk(
+            &self,
+            request: tonic::Request<super::ReleaseTrunkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseTrunkResponse>,
+            tonic::Status,
+        >;
+        /// Lends a number of a pool (ALLOCATE draft 3). OK means that the answer may be given: what it says is committed.
+        async fn allocate(
+            &self,
+            request: tonic::Request<super::AllocateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AllocateResponse>,
+            tonic::Status,
+        >;
+        /// Takes a number back before its time. Errors: NOT_FOUND NUMBER_NOT_FOUND.
+        async fn release(
+            &self,
+            request: tonic::Request<super::ReleaseRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReleaseResponse>, tonic::Status>;
+        /// Lists the numbers that are lent, by pool and number.
+        async fn list_lent(
+            &self,
+            request: tonic::Request<super::ListLentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLentResponse>,
+            tonic::Status,
+        >;
     }
     /// Registration and routing decisions for edges.
     #[derive(Debug)]
@@ -2937,6 +3397,225 @@ pub mod location_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WakeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Location/SeizeTrunk" => {
+                    #[allow(non_camel_case_types)]
+                    struct SeizeTrunkSvc<T: Location>(pub Arc<T>);
+                    impl<
+                        T: Location,
+                    > tonic::server::UnaryService<super::SeizeTrunkRequest>
+                    for SeizeTrunkSvc<T> {
+                        type Response = super::SeizeTrunkResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SeizeTrunkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Location>::seize_trunk(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SeizeTrunkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Location/ReleaseTrunk" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReleaseTrunkSvc<T: Location>(pub Arc<T>);
+                    impl<
+                        T: Location,
+                    > tonic::server::UnaryService<super::ReleaseTrunkRequest>
+                    for ReleaseTrunkSvc<T> {
+                        type Response = super::ReleaseTrunkResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReleaseTrunkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Location>::release_trunk(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReleaseTrunkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Location/Allocate" => {
+                    #[allow(non_camel_case_types)]
+                    struct AllocateSvc<T: Location>(pub Arc<T>);
+                    impl<T: Location> tonic::server::UnaryService<super::AllocateRequest>
+                    for AllocateSvc<T> {
+                        type Response = super::AllocateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AllocateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Location>::allocate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AllocateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Location/Release" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReleaseSvc<T: Location>(pub Arc<T>);
+                    impl<T: Location> tonic::server::UnaryService<super::ReleaseRequest>
+                    for ReleaseSvc<T> {
+                        type Response = super::ReleaseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReleaseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Location>::release(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReleaseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.registrar.v1.Location/ListLent" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListLentSvc<T: Location>(pub Arc<T>);
+                    impl<T: Location> tonic::server::UnaryService<super::ListLentRequest>
+                    for ListLentSvc<T> {
+                        type Response = super::ListLentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListLentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Location>::list_lent(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListLentSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3298,6 +3977,402 @@ pub mod location_stream_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A call that is about to leave by a trunk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorizeRequest {
+    /// Carillon's id of the call, by which CallControl.GetCall, ListCalls and WatchCalls know it; its end is told there. Empty for a call that
+    /// nobody is told of.
+    #[prost(string, tag = "1")]
+    pub call_id: ::prost::alloc::string::String,
+    /// Which attempt of the call: one branch toward one trunk.
+    #[prost(string, tag = "2")]
+    pub leg: ::prost::alloc::string::String,
+    /// Address of record that the call is charged to, for example "sip:alice@example.com": who proved to call, or who had the call sent on.
+    /// Empty when Carillon knows none, as for a call of a trusted neighbour.
+    #[prost(string, tag = "3")]
+    pub account: ::prost::alloc::string::String,
+    /// Domain of the account; empty without account.
+    #[prost(string, tag = "4")]
+    pub domain: ::prost::alloc::string::String,
+    /// URI of From, as it stands in the request: of an account that proved to call, one of its own names; otherwise what the caller says.
+    #[prost(string, tag = "5")]
+    pub caller: ::prost::alloc::string::String,
+    /// What is called, as it was dialled: a SIP or tel URI.
+    #[prost(string, tag = "6")]
+    pub called: ::prost::alloc::string::String,
+    /// The number in it in the form dialled, digits with a + in front where it is global; empty when it is none.
+    #[prost(string, tag = "7")]
+    pub number: ::prost::alloc::string::String,
+    /// Name of the trunk.
+    #[prost(string, tag = "8")]
+    pub trunk: ::prost::alloc::string::String,
+}
+/// May it go out?
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorizeResponse {
+    /// The decision.
+    #[prost(enumeration = "authorize_response::Decision", tag = "1")]
+    pub decision: i32,
+    /// With DENY: why, in a few words for the caller, for example "Credit Exhausted". It is the reason phrase and the Warning of the 403, and
+    /// the reason in the events of a call that was dialled. At most 64 characters; what cannot stand in a reason phrase is left out.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `AuthorizeResponse`.
+pub mod authorize_response {
+    /// The decision.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Decision {
+        /// Not set: the same as no answer.
+        Unspecified = 0,
+        /// It may.
+        Allow = 1,
+        /// It may not: the caller gets 403, and no other trunk is tried.
+        Deny = 2,
+    }
+    impl Decision {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "DECISION_UNSPECIFIED",
+                Self::Allow => "ALLOW",
+                Self::Deny => "DENY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "DECISION_UNSPECIFIED" => Some(Self::Unspecified),
+                "ALLOW" => Some(Self::Allow),
+                "DENY" => Some(Self::Deny),
+                _ => None,
+            }
+        }
+    }
+}
+/// Generated client implementations.
+pub mod spending_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Decides about calls that leave by a trunk.
+    #[derive(Debug, Clone)]
+    pub struct SpendingClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SpendingClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SpendingClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SpendingClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SpendingClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Asked by a registrar when a call is about to leave by a trunk: once for each attempt, so that a call that fails over to another trunk is
+        /// asked about again with another `leg`. The same question may come twice, after a lost answer, and from two replicas; it has the same
+        /// `call_id` and `leg` then, and is one call. An answer other than OK, and one that comes too late, decides nothing: then the settings
+        /// do (spending.silent).
+        pub async fn authorize(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AuthorizeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorizeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.registrar.v1.Spending/Authorize",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("carillon.registrar.v1.Spending", "Authorize"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod spending_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SpendingServer.
+    #[async_trait]
+    pub trait Spending: std::marker::Send + std::marker::Sync + 'static {
+        /// Asked by a registrar when a call is about to leave by a trunk: once for each attempt, so that a call that fails over to another trunk is
+        /// asked about again with another `leg`. The same question may come twice, after a lost answer, and from two replicas; it has the same
+        /// `call_id` and `leg` then, and is one call. An answer other than OK, and one that comes too late, decides nothing: then the settings
+        /// do (spending.silent).
+        async fn authorize(
+            &self,
+            request: tonic::Request<super::AuthorizeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorizeResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Decides about calls that leave by a trunk.
+    #[derive(Debug)]
+    pub struct SpendingServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SpendingServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SpendingServer<T>
+    where
+        T: Spending,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/carillon.registrar.v1.Spending/Authorize" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuthorizeSvc<T: Spending>(pub Arc<T>);
+                    impl<
+                        T: Spending,
+                    > tonic::server::UnaryService<super::AuthorizeRequest>
+                    for AuthorizeSvc<T> {
+                        type Response = super::AuthorizeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AuthorizeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Spending>::authorize(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuthorizeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SpendingServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "carillon.registrar.v1.Spending";
+    impl<T> tonic::server::NamedService for SpendingServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// One peer or gateway, reachable at one or several addresses.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Trunk {
@@ -3334,7 +4409,9 @@ pub struct Trunk {
     /// A disabled trunk carries no new calls in either direction.
     #[prost(bool, tag = "11")]
     pub disabled: bool,
-    /// Most calls at a time over this trunk, 0 means no limit.
+    /// Most calls at a time over this trunk, out and in together, 0 means no limit; at most 1000. A leg counts from when the trunk is chosen
+    /// until its call is over. A full trunk is passed over; where no other is left, and to calls that come in by it, the answer is 503. Refused
+    /// with UNIMPLEMENTED by a registrar that cannot ask call-control which calls are over.
     #[prost(uint32, tag = "12")]
     pub max_calls: u32,
     /// State of each peer. Output only.

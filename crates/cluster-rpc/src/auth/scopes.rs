@@ -76,7 +76,10 @@ impl FromIterator<Scope> for Scopes {
 pub fn is_between_services(path: &str) -> bool {
     matches!(
         path,
-        "/carillon.registrar.v1.Bindings/ListBindings" | "/carillon.registrar.v1.Bindings/WatchBindings"
+        "/carillon.registrar.v1.Bindings/ListBindings"
+            | "/carillon.registrar.v1.Bindings/WatchBindings"
+            | "/carillon.callcontrol.v1.CallControl/ListCalls"
+            | "/carillon.callcontrol.v1.CallControl/WatchCalls"
     )
 }
 
@@ -103,9 +106,12 @@ pub fn scope_of(path: &str) -> Option<Scope> {
         | "carillon.callcontrol.v1.LegEvents"
         | "carillon.callcontrol.v1.ProxiedCalls"
         | "carillon.presence.v1.Intake"
+        | "carillon.presence.v1.Conferences"
         | "carillon.edge.v1.Legs"
         | "carillon.edge.v1.Requests"
-        | "carillon.trace.v1.Capture" => (Scope::ClusterWrite, Scope::ClusterWrite),
+        | "carillon.trace.v1.Capture"
+        // Asked of the operator's service, and served by none of Carillon's.
+        | "carillon.registrar.v1.Spending" => (Scope::ClusterWrite, Scope::ClusterWrite),
         "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection" => {
             (Scope::ClusterRead, Scope::ClusterRead)
         }

@@ -57,7 +57,19 @@ pub(super) struct Answers {
     phase: Phase,
 }
 
-type Working = Abortable<BoxFuture<'static, Answer>>;
+/// One question that is being answered.
+struct Working {
+    id: u64,
+    work: Abortable<BoxFuture<'static, Answer>>,
+}
+
+impl Future for Working {
+    type Output = (u64, Result<Answer, Aborted>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.work.poll_unpin(cx).map(|result| (self.id, result))
+    }
+}
 
 enum Phase {
     /// Until it ends by its age, or because the process does.
@@ -123,21 +135,22 @@ impl Answers {
         if self.handles.insert(question.id, handle).is_none() {
             self.answerer.open.inc();
         }
-        self.working.push(Abortable::new(self.answerer.work(question), registration));
+        let id = question.id;
+        self.working.push(Working { id, work: Abortable::new(self.answerer.work(question), registration) });
     }
 
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> Vec<Answer> {
         let (mut answers, mut octets) = (Vec::new(), 0);
         while answers.len() < BATCH && octets < BATCH_OCTETS {
             match self.working.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(answer))) => {
+                Poll::Ready(Some((_, Ok(answer)))) => {
                     self.forget(answer.id);
                     if let Some(answer::Result::Response(response)) = &answer.result {
                         octets += response.len();
                     }
                     answers.push(answer);
                 }
-                Poll::Ready(Some(Err(Aborted))) => self.forget_aborted(),
+                Poll::Ready(Some((id, Err(Aborted)))) => self.forget(id),
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }
@@ -148,12 +161,6 @@ impl Answers {
         if self.handles.remove(&id).is_some() {
             self.answerer.open.dec();
         }
-    }
-
-    fn forget_aborted(&mut self) {
-        let before = self.handles.len();
-        self.handles.retain(|_, handle| !handle.is_aborted());
-        self.answerer.open.sub(i64::try_from(before - self.handles.len()).unwrap_or(i64::MAX));
     }
 
     fn forget_all(&mut self) {

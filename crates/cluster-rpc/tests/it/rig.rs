@@ -11,8 +11,10 @@ use std::{
 
 use ambient::SeededEntropy;
 use cluster_api::registrar::v1::{
-    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
-    RegisterResponse, RouteRequest, RouteResponse, WakeRequest, WakeResponse,
+    AllocateRequest, AllocateResponse, AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest,
+    EndFlowsResponse, ListLentRequest, ListLentResponse, RegisterRequest, RegisterResponse, ReleaseRequest,
+    ReleaseResponse, ReleaseTrunkRequest, ReleaseTrunkResponse, RouteRequest, RouteResponse,
+    SeizeTrunkRequest, SeizeTrunkResponse, WakeRequest, WakeResponse,
     location_server::{Location, LocationServer},
     location_stream_server::LocationStreamServer,
 };
@@ -98,6 +100,37 @@ impl Location for Registrar {
     async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
         self.act().await?;
         Ok(Response::new(WakeResponse::default()))
+    }
+
+    async fn seize_trunk(
+        &self,
+        _: Request<SeizeTrunkRequest>,
+    ) -> Result<Response<SeizeTrunkResponse>, Status> {
+        self.act().await?;
+        Ok(Response::new(SeizeTrunkResponse::default()))
+    }
+
+    async fn release_trunk(
+        &self,
+        _: Request<ReleaseTrunkRequest>,
+    ) -> Result<Response<ReleaseTrunkResponse>, Status> {
+        self.act().await?;
+        Ok(Response::new(ReleaseTrunkResponse::default()))
+    }
+
+    async fn allocate(&self, _: Request<AllocateRequest>) -> Result<Response<AllocateResponse>, Status> {
+        self.act().await?;
+        Ok(Response::new(AllocateResponse::default()))
+    }
+
+    async fn release(&self, _: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        self.act().await?;
+        Ok(Response::new(ReleaseResponse::default()))
+    }
+
+    async fn list_lent(&self, _: Request<ListLentRequest>) -> Result<Response<ListLentResponse>, Status> {
+        self.act().await?;
+        Ok(Response::new(ListLentResponse::default()))
     }
 }
 

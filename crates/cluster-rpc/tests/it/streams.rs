@@ -10,8 +10,10 @@ use std::{
 };
 
 use cluster_api::registrar::v1::{
-    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, RegisterRequest,
-    RegisterResponse, RouteRequest, RouteResponse, WakeRequest, WakeResponse, location_server::Location,
+    AllocateRequest, AllocateResponse, AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest,
+    EndFlowsResponse, ListLentRequest, ListLentResponse, RegisterRequest, RegisterResponse, ReleaseRequest,
+    ReleaseResponse, ReleaseTrunkRequest, ReleaseTrunkResponse, RouteRequest, RouteResponse,
+    SeizeTrunkRequest, SeizeTrunkResponse, WakeRequest, WakeResponse, location_server::Location,
 };
 use cluster_rpc::{Address, LocationLink, Reason, Refusal, Replicas, Wiring};
 use futures_util::future::join_all;
@@ -92,6 +94,32 @@ impl Location for Registrar {
 
     async fn wake(&self, _: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
         Ok(Response::new(WakeResponse::default()))
+    }
+
+    async fn seize_trunk(
+        &self,
+        _: Request<SeizeTrunkRequest>,
+    ) -> Result<Response<SeizeTrunkResponse>, Status> {
+        Ok(Response::new(SeizeTrunkResponse::default()))
+    }
+
+    async fn release_trunk(
+        &self,
+        _: Request<ReleaseTrunkRequest>,
+    ) -> Result<Response<ReleaseTrunkResponse>, Status> {
+        Ok(Response::new(ReleaseTrunkResponse::default()))
+    }
+
+    async fn allocate(&self, _: Request<AllocateRequest>) -> Result<Response<AllocateResponse>, Status> {
+        Ok(Response::new(AllocateResponse::default()))
+    }
+
+    async fn release(&self, _: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        Ok(Response::new(ReleaseResponse::default()))
+    }
+
+    async fn list_lent(&self, _: Request<ListLentRequest>) -> Result<Response<ListLentResponse>, Status> {
+        Ok(Response::new(ListLentResponse::default()))
     }
 }
 

@@ -186,3 +186,20 @@ fn nesting_and_number_of_parts_are_limited() {
     let many = parse("multipart/mixed;boundary=a", format!("{}--a--", "--a\r\n\r\nx\r\n".repeat(33)));
     assert_eq!(many, Err(MultipartError::TooMany { what: "parts", limit: 32 }));
 }
+
+/// RLS-03: what belongs together is read again, and a part of a part has no delimiter of the outer one in it.
+#[test]
+fn related_parts_are_found_by_their_content_id() {
+    let inner = build_related("a/b", &[Related { content_type: "a/b", content_id: "deep@d", body: b"x" }]);
+    let parts = [
+        Related { content_type: "a/b", content_id: "root@d", body: b"root" },
+        Related { content_type: &inner.0, content_id: "list@d", body: &inner.1 },
+    ];
+    let (content_type, body) = build_related("a/b", &parts);
+    assert!(content_type.starts_with("multipart/related;type=\"a/b\";start=\"<root@d>\";boundary="));
+    let entity = Entity::parse(Some(content_type.as_bytes()), None, &body).expect("it is read again");
+    let Content::Parts(found) = &entity.content else { panic!("{entity:?}") };
+    assert_eq!(found.iter().map(|part| part.content_id.as_str()).collect::<Vec<_>>(), ["root@d", "list@d"]);
+    let deep = entity.referred("cid:deep@d", None).map(|part| &part.content);
+    assert_eq!(deep, Some(&Content::Single(Bytes::from_static(b"x"))));
+}

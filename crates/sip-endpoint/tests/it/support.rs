@@ -264,13 +264,22 @@ impl Running {
             None
         });
     }
+
+    /// The same with a response that is only written.
+    pub fn respond_written(&self, key: ServerKey, request: Message, status: u16) {
+        self.order(move |cx| {
+            let response = ResponseBuilder::to(&request, status).to_tag("us").unwrap().write();
+            cx.respond_written(key, &response).unwrap();
+            None
+        });
+    }
 }
 
 /// A request of ours of about this size, with a branch that no other has.
 pub fn request_of_ours(cx: &Context<'_, Obedient>, method: &str, size: usize, hop: Hop) -> Message {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let branch = format!("z9hG4bK{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let via = cx.via(hop, &branch).expect("a hop that is alive");
+    let via = cx.via(hop, &branch).expect("a hop that is alive").text();
     let subject = "x".repeat(size);
     message(format!(
         "{method} sip:peer@127.0.0.1 SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n\

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use sip_endpoint::{Config, Failure, FlowEnd, ListenStream, Transport};
 use sip_message::Message;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -101,6 +101,49 @@ async fn who_does_not_offer_sip_is_refused() {
     let mut page = Page::connect(us.streams[0].1).await;
     page.send(Frame::text(options("df7jal23ls0d.invalid", ""))).await;
     assert_eq!(page.receive().await.status(), Some(200));
+}
+
+/// TRN-10: by raw octets, what is no handshake is told what is missing, and its connection ends; one that comes octet by octet is one.
+#[tokio::test]
+async fn what_is_no_handshake_is_told_what_is_missing() {
+    let us = serving().await;
+    let whole = "GET /sip HTTP/1.1\r\nHost: carillon.example\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: sip\r\n\r\n";
+    let long = format!("X: {}\r\n", "x".repeat(20_000));
+    for (from, to, status, header) in [
+        ("Version: 13", "Version: 8", "426 Upgrade Required", "sec-websocket-version: 13"),
+        ("Sec-WebSocket-Version: 13\r\n", "", "426 Upgrade Required", "sec-websocket-version: 13"),
+        ("Upgrade: websocket\r\n", "", "426 Upgrade Required", "upgrade: websocket"),
+        ("keep-alive, Upgrade", "close", "426 Upgrade Required", "upgrade: websocket"),
+        ("GET", "POST", "405 Method Not Allowed", "allow: GET"),
+        ("GET /sip HTTP/1.1", "OPTIONS * HTTP/1.1", "405 Method Not Allowed", "allow: GET"),
+        ("GET", "REGISTER", "405 Method Not Allowed", "allow: GET"),
+        ("Sec-WebSocket-Protocol: sip\r\n", "", "400 Bad Request", "connection: close"),
+        ("Protocol: sip", "Protocol: sipx, msrp", "400 Bad Request", "connection: close"),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", "400 Bad Request", "connection: close"),
+        ("HTTP/1.1", "HTTP/1.0", "400 Bad Request", "connection: close"),
+        ("GET /sip HTTP/1.1", "hello", "400 Bad Request", "connection: close"),
+        ("Host: carillon.example\r\n", &long, "431 Request Header Fields Too Large", "connection: close"),
+    ] {
+        assert!(whole.contains(from), "{from}");
+        let mut stream = TcpStream::connect(us.streams[0].1).await.unwrap();
+        // what comes behind it does not keep the answer from being read
+        let text = format!("{}and a body", whole.replacen(from, to, 1));
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the connection ends");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(end.is_ok() && answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{to}: {answer}");
+        assert!(answer.contains(&format!("\r\n{header}\r\n")), "{to}: {answer}");
+    }
+    let mut stream = TcpStream::connect(us.streams[0].1).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for octet in whole.bytes() {
+        stream.write_all(&[octet]).await.unwrap();
+    }
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
 }
 
 /// T17

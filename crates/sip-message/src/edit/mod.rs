@@ -225,6 +225,18 @@ impl Edit<'_> {
         self
     }
 
+    /// Removes every line of a header whose name begins so.
+    pub fn remove_prefixed(&mut self, prefix: &str) -> &mut Self {
+        let prefix = prefix.as_bytes();
+        for index in (0..self.lines.len()).rev() {
+            let begins = self.name(index).get(..prefix.len());
+            if begins.is_some_and(|begins| begins.eq_ignore_ascii_case(prefix)) {
+                self.lines.remove(index);
+            }
+        }
+        self
+    }
+
     /// Puts another body in and sets Content-Length; Content-Type is set or removed.
     pub fn set_body(&mut self, content_type: Option<&str>, body: Bytes) -> &mut Self {
         match content_type {

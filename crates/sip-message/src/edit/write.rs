@@ -88,7 +88,9 @@ impl Edit<'_> {
             entries.push(Entry { start: position, value, end: head_end - 2, name_len, id });
         }
         let body_start = u32::from(head_end) + 2;
-        Message { bytes, start, entries, head_end, body_start, clean_lines: true }
+        // What this edit wrote was checked.
+        let plain_values = self.message.plain_values;
+        Message { bytes, start, entries, head_end, body_start, clean_lines: true, plain_values }
     }
 
     /// A value that was given with white space around it.

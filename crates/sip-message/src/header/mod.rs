@@ -42,5 +42,5 @@ pub(crate) use session_expires::seconds_and_params;
 pub use session_expires::{Refresher, SessionExpires};
 pub use subscription_state::SubscriptionState;
 pub use target_dialog::TargetDialog;
-pub use via::{BRANCH_COOKIE, Rport, Via};
+pub use via::{BRANCH_COOKIE, Rport, Via, has_cookie};
 pub use warning::Warning;

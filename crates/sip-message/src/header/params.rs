@@ -50,7 +50,7 @@ impl<'a> Params<'a> {
         Ok(params)
     }
 
-    /// Wraps text that a URI parser has already checked.
+    /// Wraps text that was checked already; what cannot be read of it is not there.
     pub(crate) fn checked(raw: &'a [u8]) -> Params<'a> {
         Params { raw }
     }

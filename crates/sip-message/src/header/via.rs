@@ -135,10 +135,7 @@ impl<'a> Via<'a> {
 
     /// Does the branch carry the cookie, so that it identifies a transaction?
     pub fn has_cookie(&self) -> bool {
-        let cookie = BRANCH_COOKIE.as_bytes();
-        self.branch.is_some_and(|branch| {
-            branch.len() > cookie.len() && branch.as_bytes()[..cookie.len()].eq_ignore_ascii_case(cookie)
-        })
+        self.branch.is_some_and(has_cookie)
     }
 
     /// The address in `received`, brackets or not.
@@ -193,6 +190,12 @@ impl<'a> Via<'a> {
         }
         Ok(())
     }
+}
+
+/// Does a branch carry the cookie, and something behind it?
+pub fn has_cookie(branch: &str) -> bool {
+    let cookie = BRANCH_COOKIE.as_bytes();
+    branch.len() > cookie.len() && branch.as_bytes()[..cookie.len()].eq_ignore_ascii_case(cookie)
 }
 
 fn expect(scanner: &mut Scanner<'_>, byte: u8, expected: &'static str) -> Result<(), SyntaxError> {

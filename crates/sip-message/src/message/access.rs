@@ -4,7 +4,7 @@ use super::essentials::{first_via, whole_call_id};
 use super::{Message, StartLine};
 use crate::Method;
 use crate::error::{HeaderError, HeaderFault};
-use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Via, comma};
+use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Params, Via, comma};
 
 /// One header line as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +113,16 @@ impl Message {
         self.all(id).flat_map(move |value| OneOrList::of(id, value))
     }
 
+    /// Whether there is a header without an id of its own whose name begins so.
+    pub fn has_prefixed(&self, prefix: &str) -> bool {
+        let prefix = prefix.as_bytes();
+        let mut others = self.entries.iter().filter(|entry| entry.id == HeaderId::Other);
+        others.any(|entry| {
+            let begins = self.name_of(entry).get(..prefix.len());
+            begins.is_some_and(|begins| begins.eq_ignore_ascii_case(prefix))
+        })
+    }
+
     /// The values of a header by any name, one for each line.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let id = HeaderId::from_name(name.as_bytes());
@@ -144,6 +154,16 @@ impl Message {
     /// When there is none, or it cannot be read.
     pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
         first_via(self.all(HeaderId::Via).find(|line| !line.is_empty()))
+    }
+
+    /// The branch of the topmost Via of a message whose mandatory fields were checked: nothing else of the value is read. `None` when
+    /// it has none.
+    pub fn top_branch(&self) -> Option<&str> {
+        let line = self.all(HeaderId::Via).find(|line| !line.is_empty())?;
+        let value = &line[..comma(line).unwrap_or(line.len())];
+        // Before the parameters stand a protocol and a host, which hold no semicolon.
+        let params = Params::checked(&value[memchr::memchr(b';', value)?..]);
+        params.text("branch").filter(|branch| !branch.is_empty())
     }
 
     /// What can be read of a topmost Via that [`Message::top_via`] refuses, for the answer to a request that cannot be

@@ -19,6 +19,8 @@ pub(super) struct Head<'a> {
     pub(super) head_end: usize,
     /// Has every line so far ended with CR LF?
     pub(super) clean_lines: bool,
+    /// Does any value go on in a second line?
+    pub(super) has_folds: bool,
     lenient: bool,
     /// A line that ends up to here breaks no limit.
     no_limit_before: usize,
@@ -48,6 +50,7 @@ impl<'a> Head<'a> {
             entries: SmallVec::new(),
             head_end: 0,
             clean_lines: true,
+            has_folds: false,
             lenient,
             no_limit_before: limits.line_bytes.min(limits.head_bytes).min(Limits::MAX_HEAD_BYTES),
         }
@@ -180,21 +183,26 @@ impl<'a> Head<'a> {
         self.entries.len() >= self.limits.header_lines.saturating_add(room)
     }
 
-    /// A NUL stands in no header but behind the backslash of a quoted pair: who copies it as text copies less. RFC 3261 25.1
-    pub(super) fn check_octets(&self) -> Result<(), ParseError> {
+    /// A NUL stands in no header but behind the backslash of a quoted pair: who copies it as text copies less. Says whether there is none
+    /// at all. RFC 3261 25.1
+    pub(super) fn check_octets(&self) -> Result<bool, ParseError> {
         let head = &self.input[..self.position];
+        if memchr::memchr(0, head).is_none() {
+            return Ok(true);
+        }
         let is_bare = |at: &usize| {
             let backslashes = head[..*at].iter().rev().take_while(|byte| **byte == b'\\').count();
             backslashes % 2 == 0
         };
         match memchr::memchr_iter(0, head).find(is_bare) {
             Some(at) => Err(fail(ParseErrorKind::HeaderLine, "no NUL", at)),
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 
     /// A line that begins with white space belongs to the header before it. RFC 3261 7.3.1
     fn continue_value(&mut self, start: usize, line: &Line<'_>) -> Result<(), ParseError> {
+        self.has_folds = true;
         let (value, end) = place(line.text, line);
         let Some(entry) = self.entries.last_mut() else {
             return if self.lenient {

@@ -20,7 +20,6 @@ use crate::header::HeaderId;
 ///
 /// Cloning is cheap: the bytes are shared. Nothing is typed until it is asked for, and typed views
 /// borrow from the message.
-#[derive(Clone)]
 pub struct Message {
     pub(crate) bytes: Bytes,
     pub(crate) start: StartLine,
@@ -31,6 +30,24 @@ pub struct Message {
     pub(crate) body_start: u32,
     /// Does every line of the head end with CR LF?
     pub(crate) clean_lines: bool,
+    /// Is every value in one line, and free of NUL?
+    pub(crate) plain_values: bool,
+}
+
+/// The table of headers is copied in one piece, which a derived clone would do entry by entry.
+impl Clone for Message {
+    fn clone(&self) -> Self {
+        let Self { bytes, start, entries, head_end, body_start, clean_lines, plain_values } = self;
+        Self {
+            bytes: bytes.clone(),
+            start: start.clone(),
+            entries: SmallVec::from_slice(entries),
+            head_end: *head_end,
+            body_start: *body_start,
+            clean_lines: *clean_lines,
+            plain_values: *plain_values,
+        }
+    }
 }
 
 /// Most messages have fewer header lines; more than these go to the heap.
@@ -67,6 +84,18 @@ impl Message {
 
     pub(crate) fn value_of(&self, entry: &Entry) -> &[u8] {
         &self.bytes[usize::from(entry.value)..usize::from(entry.end)]
+    }
+
+    /// Does a line leave as it came: one line, with the usual spelling of its name and a blank before its value?
+    pub(crate) fn is_as_printed(&self, entry: &Entry) -> bool {
+        let name = entry.id.as_str().as_bytes();
+        let (start, value, end) =
+            (usize::from(entry.start), usize::from(entry.value), usize::from(entry.end));
+        self.plain_values
+            && value == start + name.len() + 2
+            && self.bytes[start..].starts_with(name)
+            && self.bytes[value - 2..].starts_with(b": ")
+            && self.bytes[end..].starts_with(b"\r\n")
     }
 
     pub(crate) fn name_of(&self, entry: &Entry) -> &[u8] {

@@ -21,9 +21,9 @@ impl Message {
         let mut head = Head::new(&datagram, limits, false);
         let start = head.start_line()?;
         head.header_lines()?;
-        head.check_octets()?;
+        let is_free_of_nul = head.check_octets()?;
         let announced = head.check_values()?;
-        let Head { entries, head_end, position: body_start, clean_lines, .. } = head;
+        let Head { entries, head_end, position: body_start, clean_lines, has_folds, .. } = head;
         let present = datagram.len() - body_start;
         let body = announced.unwrap_or(present);
         if body > present {
@@ -43,6 +43,7 @@ impl Message {
             head_end: head_end as u16,
             body_start: body_start as u32,
             clean_lines,
+            plain_values: is_free_of_nul && !has_folds,
         })
     }
 
@@ -68,6 +69,7 @@ impl Message {
             body_start: end as u32,
             // The gaps in the table hold lines that are none.
             clean_lines: false,
+            plain_values: false,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::SyntaxError;
-use crate::grammar::{self, Scanner, saturating_number};
+use crate::grammar::{self, Scanner};
 
 /// The address in a host as written: IPv4, or IPv6 with or without brackets.
 pub fn host_ip(host: &str) -> Option<IpAddr> {
@@ -41,14 +41,23 @@ pub(crate) fn scan_host_port<'a>(
         return Ok((host, None));
     }
     let start = scanner.position();
-    let port = saturating_number(scanner.take_while(|byte| byte.is_ascii_digit()))
-        .and_then(|port| u16::try_from(port).ok())
-        .ok_or(SyntaxError { expected: "a port", offset: start })?;
+    let port = port(scanner).ok_or(SyntaxError { expected: "a port", offset: start })?;
     Ok((host, Some(port)))
 }
 
-/// Letters of a host name. An underscore is none, but stands in names all the same.
-const NAME: [bool; 256] = grammar::class(b"-._", false);
+/// The digits that come next, zeros in front included; `None` when there are none, or they are too many.
+fn port(scanner: &mut Scanner<'_>) -> Option<u16> {
+    let mut port = None;
+    while let Some(digit @ b'0'..=b'9') = scanner.peek() {
+        let before = port.unwrap_or(0_u32);
+        port = Some(before.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
+        scanner.eat(digit);
+    }
+    u16::try_from(port?).ok()
+}
+
+/// Letters of a label of a host name. An underscore is none, but stands in names all the same.
+const LABEL: [bool; 256] = grammar::class(b"-_", false);
 
 fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
     let start = scanner.position();
@@ -60,15 +69,17 @@ fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
             .filter(|host| closed && host_ip(host).is_some())
             .ok_or(SyntaxError { expected: "an IPv6 address in brackets", offset: start });
     }
-    let host = scanner.take_class(&NAME);
-    let mut before = b'.';
-    for letter in host {
-        if *letter == b'.' && before == b'.' {
-            return Err(SyntaxError { expected: "a host without empty labels", offset: start });
+    loop {
+        let is_empty = scanner.take_class(&LABEL).is_empty();
+        match (scanner.eat(b'.'), is_empty) {
+            (true, false) => {}
+            (true, true) => {
+                return Err(SyntaxError { expected: "a host without empty labels", offset: start });
+            }
+            (false, _) => break,
         }
-        before = *letter;
     }
-    match std::str::from_utf8(host) {
+    match std::str::from_utf8(scanner.since(start)) {
         Ok(host) if !host.is_empty() => Ok(host),
         _ => Err(SyntaxError { expected: "a host", offset: start }),
     }
@@ -90,6 +101,7 @@ mod tests {
     fn names_and_both_address_families_are_read() {
         assert_eq!(read("example.com"), Ok(("example.com", None)));
         assert_eq!(read("192.0.2.1:5060"), Ok(("192.0.2.1", Some(5060))));
+        assert_eq!(read("a_b.example.:0065535"), Ok(("a_b.example.", Some(65535))));
         assert_eq!(read("[2001:db8::10]:5070"), Ok(("[2001:db8::10]", Some(5070))));
         assert_eq!(read("[2001:db8::10:5070]"), Ok(("[2001:db8::10:5070]", None)));
         assert_eq!(read("[::ffff:192.0.2.10]"), Ok(("[::ffff:192.0.2.10]", None)));
@@ -116,6 +128,8 @@ mod tests {
             "[zz]",
             "[2001:db8:::1]",
             "h:65536",
+            "h:4294967301",
+            "h:18446744073709551621",
             "h:-1",
             "",
             ".",

@@ -1,4 +1,4 @@
-use sip_message::{BuildError, HeaderId, Method, RequestBuilder, ResponseBuilder};
+use sip_message::{BuildError, HeaderId, Limits, Message, Method, RequestBuilder, ResponseBuilder};
 
 use crate::{INVITE, message, options_with};
 
@@ -79,4 +79,45 @@ fn trying_has_no_tag_and_an_existing_tag_stays() {
     );
     let answer = ResponseBuilder::to(&inside, 200).to_tag("x").unwrap().build();
     assert_eq!(answer.to().unwrap().tag(), Some("own"));
+}
+
+/// RFC 3261 8.2.6.2: what a response copies is the same whether its lines stood in the request as they leave or not: folded, with compact or
+/// odd names, with white space around them, and with a line end of one octet.
+#[test]
+fn a_response_copies_lines_of_any_form_alike() {
+    let usual = "OPTIONS sip:bob@h SIP/2.0\r\n\
+        Via: SIP/2.0/UDP one;branch=z9hG4bK1\r\nVia: SIP/2.0/UDP two;branch=z9hG4bK2\r\nMax-Forwards: 70\r\n\
+        From: <sip:a@h>;tag=a\r\nTo: \"B o b\" <sip:bob@h>\r\nCall-ID: c\r\nTimestamp: 7\r\nCSeq: 1 OPTIONS\r\n\r\n";
+    let answer = |text: &str| {
+        let request = Message::parse(text.to_owned().into_bytes().into(), &Limits::default()).unwrap();
+        let response = ResponseBuilder::to(&request, 200).to_tag("own").unwrap();
+        let written = response.clone().write();
+        assert_eq!(written.bytes(), response.clone().build().bytes());
+        String::from_utf8(written.bytes().to_vec()).unwrap()
+    };
+    let plain = answer(usual);
+    assert!(
+        plain.contains(
+            "To: \"B o b\" <sip:bob@h>;tag=own\r\nCall-ID: c\r\nTimestamp: 7\r\nCSeq: 1 OPTIONS\r\n"
+        )
+    );
+    for (from, to) in [
+        ("Via: SIP/2.0/UDP two", "v:SIP/2.0/UDP two"),
+        ("Max-Forwards: 70\r\n", ""),
+        ("\"B o b\" <", "\"B o\r\n b\" <"),
+        ("Call-ID: c\r\n", "Call-ID:   c  \r\n"),
+        ("To: ", "TO: "),
+        ("From: <sip:a@h>;tag=a\r\n", "From: <sip:a@h>;tag=a\n"),
+        ("CSeq: 1 OPTIONS\r\n", "CSEQ : 1 OPTIONS\r\n"),
+    ] {
+        let changed = answer(&usual.replace(from, to));
+        assert_eq!(changed.replace("B o   b", "B o b"), plain, "{to:?}");
+    }
+    for (to, expected) in [
+        ("<sip:bob@h>;tag=theirs", "To: <sip:bob@h>;tag=theirs\r\n"),
+        ("<sip:bob@h>;x=\"y>\"", "To: <sip:bob@h>;x=\"y>\";tag=own\r\n"),
+        ("sip:bob@h", "To: sip:bob@h;tag=own\r\n"),
+    ] {
+        assert!(answer(&usual.replace("\"B o b\" <sip:bob@h>", to)).contains(expected), "{to}");
+    }
 }

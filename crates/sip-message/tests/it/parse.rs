@@ -19,6 +19,28 @@ fn names_are_read_in_any_case_and_form_and_folds_in_place() {
     assert_eq!(message.fields().count(), 12);
 }
 
+/// MSG-12
+#[test]
+fn the_branch_alone_is_the_one_of_the_topmost_via() {
+    for (vias, branch) in [
+        ("Via: SIP/2.0/UDP h;branch=z9hG4bK1", Some("z9hG4bK1")),
+        (
+            "v: SIP / 2.0 / TCP [::1]:5060 ; x=\";branch=no, \\\"\" ; BRANCH = z9hG4bK2 ;branch=no",
+            Some("z9hG4bK2"),
+        ),
+        ("Via:\r\nVia: SIP/2.0/UDP h;rport;\r\n branch=z9hG4bK3 , SIP/2.0/UDP g;branch=no", Some("z9hG4bK3")),
+        ("Via: SIP/2.0/UDP h, SIP/2.0/UDP g;branch=no", None),
+        ("Via: SIP/2.0/UDP h;rport", None),
+    ] {
+        let text = format!("OPTIONS sip:h SIP/2.0\r\n{vias}\r\nContent-Length: 0\r\n\r\n");
+        let message = message(text.into_bytes());
+        assert_eq!(message.top_branch(), branch, "{vias}");
+        assert_eq!(message.top_via().unwrap().branch, branch, "{vias}");
+    }
+    let empty = message("OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((empty.top_branch(), empty.top_via().is_err()), (None, true));
+}
+
 /// MSG-05
 #[test]
 fn repeated_lines_and_one_list_are_the_same_values() {

@@ -39,6 +39,8 @@ pub(super) enum Ending<R> {
     Failed(Best<R>),
     /// It rang until we gave it up.
     Unanswered,
+    /// It said nothing until we gave it up.
+    Silent,
     /// Others took its place: a redirection that was followed.
     Replaced,
 }
@@ -48,7 +50,7 @@ impl<R: Response> Ending<R> {
     pub(super) fn best(&self) -> Option<Best<R>> {
         match self {
             Self::Failed(best) => Some(best.clone()),
-            Self::Unanswered => Some(Best::Local(408)),
+            Self::Unanswered | Self::Silent => Some(Best::Local(408)),
             Self::Replaced => None,
         }
     }
@@ -57,7 +59,7 @@ impl<R: Response> Ending<R> {
     pub(super) fn is_flow_failure(&self) -> bool {
         match self {
             Self::Failed(best) => matches!(best.status(), 408 | 430) || matches!(best, Best::Local(503)),
-            Self::Unanswered | Self::Replaced => false,
+            Self::Unanswered | Self::Silent | Self::Replaced => false,
         }
     }
 
@@ -66,6 +68,7 @@ impl<R: Response> Ending<R> {
         match self {
             Self::Failed(Best::Received(response)) => matches!(response.status(), 500 | 502..=504),
             Self::Failed(Best::Local(status)) => matches!(status, 408 | 430 | 503),
+            Self::Silent => true,
             Self::Unanswered | Self::Replaced => false,
         }
     }
@@ -119,13 +122,19 @@ fn rank(status: u16) -> (u16, u16) {
     (class, within)
 }
 
-/// Which forwardings the endings of the callee's own devices call for, best fitting first.
+/// Which forwardings the endings of the callee's own devices call for, best fitting first: who says 600 speaks for all of them, a device
+/// that rang until its time was over was there and free, and busy is who has no other.
 pub(super) fn conditions_met<R: Response>(endings: &[&Ending<R>]) -> &'static [Condition] {
     use Condition::{Busy, NoAnswer, Unreachable};
     let statuses = || endings.iter().filter_map(|ending| ending.best()).map(|best| best.status());
-    if statuses().any(|status| matches!(status, 486 | 600)) {
+    let is_any = |wanted: fn(&Ending<R>) -> bool| endings.iter().any(|ending| wanted(ending));
+    if statuses().any(|status| status == 600) {
         &[Busy]
-    } else if endings.iter().any(|ending| matches!(ending, Ending::Unanswered)) {
+    } else if is_any(|ending| matches!(ending, Ending::Unanswered)) {
+        &[NoAnswer]
+    } else if statuses().any(|status| status == 486) {
+        &[Busy]
+    } else if is_any(|ending| matches!(ending, Ending::Silent)) {
         &[NoAnswer]
     } else if statuses().all(|status| matches!(status, 408 | 430 | 480 | 503)) {
         // Some phones and many proxies say 408 or 480 when it rang in vain.
@@ -195,7 +204,15 @@ mod tests {
         let gone = Ending::Failed(Best::Local(503));
         let declined = Ending::Failed(Best::Received(Answer(603, "")));
         let unanswered: Ending<Answer> = Ending::Unanswered;
-        assert_eq!(conditions_met(&[&gone, &busy, &unanswered]), [Condition::Busy]);
+        let everywhere = Ending::Failed(Best::Received(Answer(600, "")));
+        assert_eq!(conditions_met(&[&gone, &busy]), [Condition::Busy]);
+        assert_eq!(
+            conditions_met(&[&busy, &Ending::Silent]),
+            [Condition::Busy],
+            "who says nothing is not there"
+        );
+        assert_eq!(conditions_met(&[&gone, &busy, &unanswered]), [Condition::NoAnswer]);
+        assert_eq!(conditions_met(&[&unanswered, &everywhere]), [Condition::Busy]);
         assert_eq!(conditions_met(&[&gone, &unanswered]), [Condition::NoAnswer]);
         assert_eq!(conditions_met(&[&gone]), [Condition::Unreachable, Condition::NoAnswer]);
         assert_eq!(conditions_met(&[&gone, &declined]), []);

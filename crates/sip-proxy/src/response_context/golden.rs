@@ -136,7 +136,7 @@ fn print(call: &Call) -> String {
         let timer = branch.timer_c().map_or(String::new(), |at| format!(" {}", left(at)));
         words.push(format!("{} {state}{timer}", branch.target.uri));
     }
-    match call.context.group.1 {
+    match call.context.ringing.over {
         _ if call.context.is_finished() => words.push("finished".to_owned()),
         Some(at) => words.push(format!("ring {}", left(at))),
         None => {}

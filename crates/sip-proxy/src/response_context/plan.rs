@@ -1,7 +1,7 @@
 //! What is to be tried, in which order: groups of targets, and when a group applies.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -17,6 +17,11 @@ pub trait Target: Clone {
     fn device(&self) -> Option<&str> {
         None
     }
+
+    /// Whether it is nobody's phone that we know of, but a server of somebody else's: how long it rings is decided there.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
 }
 
 /// Targets that are tried in parallel.
@@ -24,7 +29,8 @@ pub trait Target: Clone {
 pub struct Group<T> {
     /// The targets.
     pub targets: Vec<T>,
-    /// How long the group may ring; absent means the default of the [`Settings`].
+    /// How long the group may ring; absent means the default of the [`Settings`]. Unconditional groups that name a time are one
+    /// callee's, and have it together: each rings for its part of what is left of it.
     pub ring_time: Option<Duration>,
     /// When the group is tried at all.
     pub condition: Condition,
@@ -53,6 +59,8 @@ pub struct Settings {
     pub timer_c: Duration,
     /// How long a group may ring that names no time of its own. Default 60 s.
     pub ring_time: Duration,
+    /// Whether that is said to targets elsewhere too. Default no: one that sent a provisional response is ended by Timer C alone.
+    pub bounds_elsewhere: bool,
     /// Branches that one request may ever have, redirections included. Default 30.
     pub max_branches: usize,
     /// Whether branches are left alone when another one answered (RFC 3841 9.1, `no-cancel`).
@@ -64,6 +72,7 @@ impl Default for Settings {
         Self {
             timer_c: Duration::from_secs(181),
             ring_time: Duration::from_secs(60),
+            bounds_elsewhere: false,
             max_branches: 30,
             leave_losers: false,
         }
@@ -80,6 +89,8 @@ struct Level {
     parent: Option<Scope>,
     /// The condition under which the devices of this scope were left; it stays, whatever the forward target answers.
     left_by: Option<Condition>,
+    /// When the time is over that its unconditional groups have together.
+    until: Option<Instant>,
 }
 
 /// The groups that have not begun, without duplicate targets.
@@ -91,7 +102,7 @@ pub(super) struct Plan<T> {
 
 impl<T: Target> Plan<T> {
     pub(super) fn new(groups: Vec<Group<T>>) -> Self {
-        let root = Level { parent: None, left_by: None };
+        let root = Level { parent: None, left_by: None, until: None };
         let mut plan = Self { groups: VecDeque::new(), levels: SmallVec::from_iter([root]) };
         for mut group in groups {
             plan.keep_new(&mut group.targets, &[]);
@@ -116,7 +127,7 @@ impl<T: Target> Plan<T> {
 
     /// A scope for what takes the place of a target of `parent`.
     pub(super) fn open(&mut self, parent: Scope) -> Scope {
-        self.levels.push(Level { parent: Some(parent), left_by: None });
+        self.levels.push(Level { parent: Some(parent), left_by: None, until: None });
         self.levels.len() - 1
     }
 
@@ -145,6 +156,25 @@ impl<T: Target> Plan<T> {
             });
             next.map(|group| (scope, group))
         })
+    }
+
+    /// Whether a group is left that is tried when the one before it was not served.
+    pub(super) fn has_stand_in(&self) -> bool {
+        self.groups.iter().any(|(_, group)| group.condition == Condition::NotServed)
+    }
+
+    /// How long a group that was taken out may ring, if it names a time.
+    pub(super) fn part_of(&mut self, now: Instant, scope: Scope, group: &Group<T>) -> Option<Duration> {
+        let named = group.ring_time?;
+        if group.condition != Condition::Always {
+            return Some(named);
+        }
+        let until = *self.levels[scope].until.get_or_insert(now + named);
+        let shares = |(of, other): &&(Scope, Group<T>)| {
+            *of == scope && other.condition == Condition::Always && other.ring_time.is_some()
+        };
+        let following = self.groups.iter().filter(shares).count();
+        Some(until.saturating_duration_since(now) / u32::try_from(following + 1).unwrap_or(u32::MAX))
     }
 
     fn is_within(&self, scope: Scope, outer: Scope) -> bool {

@@ -13,6 +13,9 @@ pub(super) struct Phone {
     pub(super) device: Option<&'static str>,
 }
 
+/// A gateway of somebody else's.
+const GATEWAY: &str = "gateway";
+
 impl Target for Phone {
     fn same_as(&self, other: &Self) -> bool {
         self.uri == other.uri
@@ -21,11 +24,15 @@ impl Target for Phone {
     fn device(&self) -> Option<&str> {
         self.device
     }
+
+    fn is_elsewhere(&self) -> bool {
+        self.uri == GATEWAY
+    }
 }
 
 /// Status and a word that tells two responses apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer(u16, &'static str);
+pub(super) struct Answer(pub(super) u16, pub(super) &'static str);
 
 impl Response for Answer {
     fn status(&self) -> u16 {
@@ -192,6 +199,44 @@ fn timer_c_restarts_with_each_1xx_and_then_cancels() {
     assert_eq!(call.says(0, 487), ["fail local 408"]);
 }
 
+/// PXY-15: how long phones of ours ring is no time for what others lead to; in silence it is.
+#[test]
+fn a_target_elsewhere_rings_until_timer_c() {
+    let mut call = Call::of(INVITE, &[&[GATEWAY, "phone"]]);
+    call.takes();
+    call.says(1, 180);
+    call.wait(40);
+    call.says(0, 183);
+    call.wait(20);
+    assert_eq!(call.takes(), ["cancel phone NoAnswer"]);
+    for _ in 0..10 {
+        call.wait(20);
+        assert_eq!(call.says(0, 183), ["up 183"]);
+    }
+    call.says(1, 487);
+    call.wait(180);
+    assert_eq!(call.takes(), [""; 0]);
+    call.wait(1);
+    assert_eq!(call.takes(), ["cancel gateway NoAnswer"]);
+
+    let mut call = Call::of(INVITE, &[&[GATEWAY]]);
+    call.takes();
+    call.wait(60);
+    assert_eq!(call.takes(), ["fail local 408"]);
+
+    let named = || vec![Group { ring_time: Some(Duration::from_secs(5)), ..plan(&[&[GATEWAY]]).remove(0) }];
+    let everywhere = Settings { bounds_elsewhere: true, ..Settings::default() };
+    for (settings, groups, rings) in
+        [(Settings::default(), named(), 5), (everywhere, plan(&[&[GATEWAY]]), 60)]
+    {
+        let mut call = Call::with(settings, INVITE, groups);
+        call.takes();
+        call.says(0, 183);
+        call.wait(rings);
+        assert_eq!(call.takes(), ["cancel gateway NoAnswer"], "a time that was asked for is for everybody");
+    }
+}
+
 /// LAD-10 R7
 #[test]
 fn a_cancelled_branch_without_a_487_ends_by_itself() {
@@ -321,9 +366,9 @@ fn a_3xx_is_followed_once_and_not_returned() {
     assert_eq!(call.says(0, 302), ["look up 302 of a"]);
     assert_eq!(call.redirects(0, &["a", "b", "c"]), ["start b/30", "start c/30"]);
     assert_eq!(call.says(1, 302), ["look up 302 of b"]);
-    assert_eq!(call.redirects(1, &["a"]), [""; 0], "tried before: the 302 counts as an answer");
+    assert_eq!(call.redirects(1, &["a"]), [""; 0], "tried before");
     assert_eq!(call.says(2, 404), ["start z/60"]);
-    assert_eq!(call.says(3, 404), ["fail 302"]);
+    assert_eq!(call.says(3, 486), ["fail 486"], "no 302 that was followed counts");
 }
 
 /// PXY-10

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
-
 use super::index::Index;
 use super::log::Log;
 use super::queue::Queue;
 use super::records::Records;
+use crate::wakeups::{Changes, Watched};
 use crate::{CommitOutcome, Cursor, Due, IndexPage, LogEntry, LogLimits, Op, StoreError, Versioned, Wakeups};
 
 #[derive(Default)]
@@ -19,9 +18,8 @@ pub(super) struct PartitionState {
     indexes: HashMap<String, Index>,
     queues: HashMap<String, Queue>,
     logs: HashMap<String, Log>,
-    /// Who waits for entries of a log, whether it ever had one or not.
-    watched: HashMap<String, watch::Sender<u64>>,
-    changes: watch::Sender<u64>,
+    watched: Watched,
+    changes: Changes,
 }
 
 impl PartitionState {
@@ -52,8 +50,8 @@ impl PartitionState {
             self.apply(op, version, now, limits, &mut cursors);
         }
         // Who comes later begins with what is there then.
-        if changed && self.changes.receiver_count() > 0 {
-            self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        if changed {
+            self.changes.announce();
         }
         Ok(CommitOutcome { version, cursors })
     }
@@ -108,9 +106,7 @@ impl PartitionState {
                 }
             }
             Op::LogAppend { log, entry, count } => {
-                if let Some(watched) = self.watched.get(&log) {
-                    watched.send_modify(|count| *count = count.wrapping_add(1));
-                }
+                self.watched.announce(&log);
                 cursors.push(self.logs.entry(log).or_default().append(entry, count, now, limits));
             }
         }
@@ -150,30 +146,10 @@ impl PartitionState {
     }
 
     pub(super) fn watch_log(&mut self, log: &str) -> Wakeups {
-        // Asking leaves nothing behind: a name stays for as long as somebody waits for it.
-        self.watched.retain(|_, watched| watched.receiver_count() > 0);
-        Wakeups::new(self.watched.entry(log.to_owned()).or_default().subscribe())
+        self.watched.watch(log)
     }
 
     pub(super) fn watch(&self) -> Wakeups {
-        Wakeups::new(self.changes.subscribe())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_watched_name_is_forgotten_with_its_last_watcher_and_makes_no_log() {
-        let mut partition = PartitionState::default();
-        let kept = partition.watch_log("events");
-        for n in 0..1000 {
-            drop(partition.watch_log(&format!("unheard-{n}")));
-        }
-        drop(partition.watch_log("last"));
-        assert_eq!(partition.logs.len(), 0);
-        assert_eq!(partition.watched.len(), 2, "the one that is watched, and the last one asked for");
-        drop(kept);
+        self.changes.watch()
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::link::Server;
 use crate::Wakeups;
+use crate::wakeups::{Changes, Watched};
 
 /// What this process watches. Channels grow with the number of partitions watched, which is fixed by configuration; a log is
 /// known for as long as somebody waits for it.
@@ -23,8 +24,8 @@ pub(super) struct Notifier {
 
 #[derive(Default)]
 struct Channel {
-    any: watch::Sender<u64>,
-    logs: HashMap<String, watch::Sender<u64>>,
+    any: Changes,
+    logs: Watched,
 }
 
 impl Notifier {
@@ -35,17 +36,14 @@ impl Notifier {
     pub(super) fn watch(&self, channel: String, log: Option<&str>) -> Wakeups {
         let mut channels = self.channels.lock();
         let entry = channels.entry(channel).or_default();
-        let receiver = match log {
-            None => entry.any.subscribe(),
-            Some(log) => {
-                entry.logs.retain(|_, watched| watched.receiver_count() > 0);
-                entry.logs.entry(log.to_owned()).or_default().subscribe()
-            }
+        let wakeups = match log {
+            None => entry.any.watch(),
+            Some(log) => entry.logs.watch(log),
         };
         let count = channels.len();
         drop(channels);
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, count) != count);
-        Wakeups::new(receiver)
+        wakeups
     }
 
     /// Holds a subscription as well as it can, for as long as the store lives.
@@ -118,23 +116,17 @@ impl Notifier {
     fn wake(&self, channel: &str, logs: &[u8]) {
         let channels = self.channels.lock();
         let Some(channel) = channels.get(channel) else { return };
-        bump(&channel.any);
+        channel.any.announce();
         let logs = logs.split(|octet| *octet == b'\n');
-        for log in
-            logs.filter_map(|log| std::str::from_utf8(log).ok()).filter_map(|log| channel.logs.get(log))
-        {
-            bump(log);
+        for log in logs.filter_map(|log| std::str::from_utf8(log).ok()) {
+            channel.logs.announce(log);
         }
     }
 
     fn wake_all(&self, channel: &str) {
         if let Some(channel) = self.channels.lock().get(channel) {
-            bump(&channel.any);
-            channel.logs.values().for_each(bump);
+            channel.any.announce();
+            channel.logs.announce_all();
         }
     }
-}
-
-fn bump(sender: &watch::Sender<u64>) {
-    sender.send_modify(|count| *count = count.wrapping_add(1));
 }

@@ -31,6 +31,7 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
     let from = party(&mut violations, "from", request.from);
     let to = party(&mut violations, "to", request.to);
     let flow = flow(&mut violations, request.flow);
+    let reconnect_to = request.reconnect_to.map(|to| party(&mut violations, "reconnect_to", Some(to)));
     violations.headers("", &request.headers);
     metadata(&mut violations, &request.metadata);
     let mut policy = config.policy();
@@ -38,6 +39,7 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
     policy.ring_timeout_ms = ring_timeout.map_or(policy.ring_timeout_ms, millis);
     let max_duration = violations.duration("max_duration", request.max_duration, LASTS);
     policy.max_duration_ms = max_duration.map_or(0, millis);
+    policy.reconnect_to = reconnect_to;
     (policy.caller_name, policy.caller_id) = violations.caller_id("caller_id", &request.caller_id);
     policy.ringback_tone = match request.ringback.as_str() {
         "" => config.ringback_tone.clone(),
@@ -61,10 +63,11 @@ pub fn new_call(request: wire::DialRequest, config: &Config) -> Result<NewCall, 
         headers: headers_in(request.headers),
         metadata: request.metadata,
         seed: Vec::new(),
+        callback_id: String::new(),
     })
 }
 
-fn party(violations: &mut Violations, field: &str, party: Option<wire::Party>) -> Party {
+pub(super) fn party(violations: &mut Violations, field: &str, party: Option<wire::Party>) -> Party {
     let Some(party) = party else {
         violations.add(Reason::BadUri, field, "a party, with at least a uri such as sip:alice@example.com");
         return Party::default();
@@ -74,7 +77,8 @@ fn party(violations: &mut Violations, field: &str, party: Option<wire::Party>) -
     violations.headers(field, &party.headers);
     let trunk = party.trunk.unwrap_or_default();
     violations.line(&format!("{field}.trunk"), &trunk, 64);
-    Party { uri: party.uri, display_name: party.display_name, headers: headers_in(party.headers), trunk }
+    let headers = headers_in(party.headers);
+    Party { uri: party.uri, display_name: party.display_name, headers, trunk, ..Party::default() }
 }
 
 fn flow(violations: &mut Violations, flow: i32) -> Flow {

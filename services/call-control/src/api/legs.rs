@@ -53,7 +53,7 @@ impl CallControlApi {
         violations.check()?;
         let other = match &target {
             Target::Call(call_id) => Some((call_id.clone(), None)),
-            Target::Party(_) | Target::Leg { .. } => None,
+            Target::Party(_) | Target::Leg { .. } | Target::Replacing { .. } => None,
         };
         let target = match (target, method) {
             (Target::Call(call_id), Method::Refer) => {
@@ -83,7 +83,7 @@ impl CallControlApi {
         let replaces = format!("{};to-tag={};from-tag={}", leg.sip_call_id, leg.remote_tag, leg.local_tag);
         let headers = format!("Replaces={}&Require=replaces", percent_encode(replaces.as_bytes()));
         let uri = format!("{}?{headers}", dialog.remote_target);
-        Ok(Target::Party(Party { uri, ..Party::default() }))
+        Ok(Target::Replacing { party: Party { uri, ..Party::default() }, call_id: other_id })
     }
 
     pub(super) async fn bridge(&self, request: wire::BridgeRequest) -> Result<wire::Call, Status> {

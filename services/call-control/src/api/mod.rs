@@ -1,9 +1,12 @@
 //! `CallControl`: what applications call.
 
+mod callbacks;
 mod dial;
 mod info;
+mod join;
 mod legs;
 mod list;
+mod numbers;
 mod rpcs;
 mod trunk;
 
@@ -115,6 +118,7 @@ impl CallControlApi {
             Command::Hold { .. }
             | Command::Unhold { .. }
             | Command::Transfer { .. }
+            | Command::Join { .. }
             | Command::SendInfo { .. }
             | Command::SendKeys { .. } => None,
         };

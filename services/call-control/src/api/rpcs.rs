@@ -4,7 +4,8 @@ use std::pin::Pin;
 
 use cluster_api::callcontrol::v1 as wire;
 use cluster_api::callcontrol::v1::call_control_server::CallControl;
-use cluster_rpc::{Reason, Refusal};
+use cluster_rpc::Reason;
+use cluster_rpc::auth::Caller;
 use futures_util::Stream;
 use lifecycle::TaskEnd;
 use tonic::{Request, Response, Status};
@@ -67,8 +68,8 @@ impl CallControl for CallControlApi {
         Ok(Response::new(self.bridge(request.into_inner()).await?))
     }
 
-    async fn join(&self, _: Request<wire::JoinRequest>) -> Result<Response<wire::Call>, Status> {
-        Err(Refusal::not_implemented("Join").into())
+    async fn join(&self, request: Request<wire::JoinRequest>) -> Result<Response<wire::Call>, Status> {
+        Ok(Response::new(self.join(request.into_inner()).await?))
     }
 
     async fn send_info(
@@ -87,50 +88,51 @@ impl CallControl for CallControlApi {
 
     async fn request_callback(
         &self,
-        _: Request<wire::RequestCallbackRequest>,
+        request: Request<wire::RequestCallbackRequest>,
     ) -> Result<Response<wire::Callback>, Status> {
-        Err(Refusal::not_implemented("RequestCallback").into())
+        Ok(Response::new(self.request_callback(request.into_inner()).await?))
     }
 
     async fn get_callback(
         &self,
-        _: Request<wire::GetCallbackRequest>,
+        request: Request<wire::GetCallbackRequest>,
     ) -> Result<Response<wire::Callback>, Status> {
-        Err(Refusal::not_implemented("GetCallback").into())
+        Ok(Response::new(self.get_callback(request.into_inner()).await?))
     }
 
     async fn list_callbacks(
         &self,
-        _: Request<wire::ListCallbacksRequest>,
+        request: Request<wire::ListCallbacksRequest>,
     ) -> Result<Response<wire::ListCallbacksResponse>, Status> {
-        Err(Refusal::not_implemented("ListCallbacks").into())
+        Ok(Response::new(self.list_callbacks(request.into_inner()).await?))
     }
 
     async fn cancel_callback(
         &self,
-        _: Request<wire::CancelCallbackRequest>,
+        request: Request<wire::CancelCallbackRequest>,
     ) -> Result<Response<wire::Callback>, Status> {
-        Err(Refusal::not_implemented("CancelCallback").into())
+        Ok(Response::new(self.cancel_callback(request.into_inner()).await?))
     }
 
     async fn allocate_number(
         &self,
-        _: Request<wire::AllocateNumberRequest>,
+        request: Request<wire::AllocateNumberRequest>,
     ) -> Result<Response<wire::Number>, Status> {
-        Err(Refusal::not_implemented("AllocateNumber").into())
+        let requester = Caller::of(&request).name().to_owned();
+        Ok(Response::new(self.allocate_number(requester, request.into_inner()).await?))
     }
 
     async fn release_number(
         &self,
-        _: Request<wire::ReleaseNumberRequest>,
+        request: Request<wire::ReleaseNumberRequest>,
     ) -> Result<Response<wire::ReleaseNumberResponse>, Status> {
-        Err(Refusal::not_implemented("ReleaseNumber").into())
+        Ok(Response::new(self.release_number(request.into_inner()).await?))
     }
 
     async fn list_numbers(
         &self,
-        _: Request<wire::ListNumbersRequest>,
+        request: Request<wire::ListNumbersRequest>,
     ) -> Result<Response<wire::ListNumbersResponse>, Status> {
-        Err(Refusal::not_implemented("ListNumbers").into())
+        Ok(Response::new(self.list_numbers(request.into_inner()).await?))
     }
 }

@@ -14,29 +14,41 @@ use crate::engine::call::{NewCall, Party};
 /// # Errors
 /// `INVALID_ARGUMENT TRUNK_NOT_FOUND` when one is not there or not in use.
 pub(super) async fn check(location: Option<&LocationLink>, new: &NewCall) -> Result<(), Status> {
-    let Some(location) = location else { return Ok(()) };
-    for (field, party) in [("from", &new.from), ("to", &new.to)] {
-        if party.trunk.is_empty() {
-            continue;
-        }
-        let answer = location.route(question(new, party)).await;
-        if let Ok(Some(Plan::Refuse(refusal))) = answer.map(|answer| answer.plan)
-            && refusal.status == 404
-        {
-            let text = format!("there is no trunk {:?} in use", party.trunk);
-            return Err(Refusal::field(Reason::TrunkNotFound, format!("{field}.trunk"), text).into());
-        }
+    let reconnect_to = new.policy.reconnect_to.as_ref().map(|party| ("reconnect_to", party));
+    for (field, party) in [("from", &new.from), ("to", &new.to)].into_iter().chain(reconnect_to) {
+        check_party(location, field, party, (&new.policy.controller_uri, &new.call_id)).await?;
     }
     Ok(())
 }
 
-fn question(new: &NewCall, party: &Party) -> RouteRequest {
+/// The same for one party, whom this URI calls in this call.
+///
+/// # Errors
+/// As of [`check`].
+pub(super) async fn check_party(
+    location: Option<&LocationLink>,
+    field: &str,
+    party: &Party,
+    (from, call_id): (&str, &str),
+) -> Result<(), Status> {
+    let Some(location) = location.filter(|_| !party.trunk.is_empty()) else { return Ok(()) };
+    let answer = location.route(question(party, from, call_id)).await;
+    if let Ok(Some(Plan::Refuse(refusal))) = answer.map(|answer| answer.plan)
+        && refusal.status == 404
+    {
+        let text = format!("there is no trunk {:?} in use", party.trunk);
+        return Err(Refusal::field(Reason::TrunkNotFound, format!("{field}.trunk"), text).into());
+    }
+    Ok(())
+}
+
+fn question(party: &Party, from: &str, call_id: &str) -> RouteRequest {
     RouteRequest {
         method: "INVITE".to_owned(),
         request_uri: party.uri.clone(),
-        from_uri: new.policy.controller_uri.clone(),
+        from_uri: from.to_owned(),
         to_uri: party.uri.clone(),
-        sip_call_id: new.call_id.clone(),
+        sip_call_id: call_id.to_owned(),
         internal: true,
         trunk: party.trunk.clone(),
         ..RouteRequest::default()

@@ -32,13 +32,25 @@ impl Work<'_> {
         };
         let next = next.or_else(|| if response.status < 600 { next_target(&invite) } else { None });
         let Some(next) = next else { return false };
+        self.try_again(leg, next);
+        true
+    }
+
+    /// Tries the next target of those that are left.
+    pub fn try_next_target(&mut self, leg: LegIndex) -> bool {
+        let Some(next) = self.leg(leg).invite.as_ref().and_then(next_target) else { return false };
+        self.try_again(leg, next);
+        true
+    }
+
+    fn try_again(&mut self, leg: LegIndex, next: Invite) {
         let on = self.leg_mut(leg);
         on.dialogs.clear();
         on.pending.clear();
         on.remote_tag.clear();
         on.invite = Some(Invite { phase: InvitePhase::Calling.into(), ..next });
         self.send_invite(leg);
-        true
+        self.mixer_is_asked(leg);
     }
 
     /// Sends a request inside a dialog again, with credentials.
@@ -156,7 +168,9 @@ fn with_longer_session(invite: &Invite, response: &ResponseReceived) -> Option<I
 /// URI and q (in thousandths) of a Contact value.
 fn contact(value: &str) -> Option<(u32, String)> {
     let address = sip_message::NameAddr::parse(value.as_bytes()).ok()?;
-    let uri = std::str::from_utf8(address.uri).ok()?;
+    // What a URI would put into the INVITE is not for who redirects to say. RFC 3261 19.1.5
+    let uri = sip_message::Uri::parse(address.uri).map_or(address.uri, |uri| uri.without_headers());
+    let uri = std::str::from_utf8(uri).ok()?;
     if !["sip:", "sips:", "tel:"].iter().any(|scheme| uri.to_ascii_lowercase().starts_with(scheme)) {
         return None;
     }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use crate::engine::conference::record::Conference;
 use crate::engine::effect::{Effect, Header};
 use crate::engine::leg::Leg;
 use crate::engine::stage::Stage;
@@ -62,7 +63,7 @@ pub struct Call {
     #[prost(message, repeated, tag = "15")]
     pub legs: Vec<Leg>,
     /// Where in its flow the call is.
-    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43")]
+    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 70, 71")]
     pub stage: Option<Stage>,
     /// How the call ended or is about to end; set once, by the first cause.
     #[prost(message, optional, tag = "16")]
@@ -103,6 +104,12 @@ pub struct Call {
     /// Answers to INFO of the application, the latest last.
     #[prost(message, repeated, tag = "28")]
     pub answers: Vec<Answer>,
+    /// The callback of which it is an attempt; empty for none. A replica that loses it tells the callback later.
+    #[prost(string, tag = "60")]
+    pub callback_id: String,
+    /// The conference whose focus the call is.
+    #[prost(message, optional, tag = "72")]
+    pub conference: Option<Conference>,
 }
 
 /// The answer to something that the application had sent in a dialog.
@@ -134,6 +141,9 @@ pub struct Party {
     /// Trunk to go out by; empty lets the registrar's plan decide.
     #[prost(string, tag = "4")]
     pub trunk: String,
+    /// Who answers for it being called, where a phone asked for it by REFER; empty for what the application wants.
+    #[prost(string, tag = "5")]
+    pub referred_by: String,
 }
 
 /// The controller's identity, timers and choices for one call.
@@ -199,6 +209,9 @@ pub struct Policy {
     /// Max-Breadth for new legs; 0 means the most that there is. Set when the call was caused by another SIP request.
     #[prost(uint32, tag = "20")]
     pub max_breadth: u32,
+    /// Who takes the place of the first party that hangs up, once (LAD-5); none ends the call.
+    #[prost(message, optional, tag = "30")]
+    pub reconnect_to: Option<Party>,
 }
 
 /// How the legs are brought together.
@@ -382,4 +395,6 @@ pub struct NewCall {
     pub metadata: HashMap<String, String>,
     /// Fresh entropy, at least 16 octets.
     pub seed: Vec<u8>,
+    /// The callback of which it is an attempt; empty for none.
+    pub callback_id: String,
 }

@@ -27,7 +27,7 @@ impl Work<'_> {
         if self.call.held && leg_id.is_none() || legs.iter().all(|&leg| self.is_held(leg)) {
             return Err(self.wrong_state());
         }
-        self.must_be_free(&self.pair())?;
+        self.must_be_free(&self.pair_of(&legs))?;
         for leg in legs {
             let headers = self.session_headers();
             let purpose = if leg_id.is_some() { Purpose::HoldLeg } else { Purpose::Hold };
@@ -43,13 +43,31 @@ impl Work<'_> {
         if !is_held {
             return Err(self.wrong_state());
         }
-        self.must_be_free(&self.pair())?;
+        self.must_be_free(&self.pair_of(&legs))?;
         let asked = legs.last().copied().unwrap_or_default();
         let of_leg = leg_id.is_some();
         let headers = self.session_headers();
         let purpose = Purpose::Resume;
         self.ask(asked, Ask { method: "INVITE", headers, purpose, of_leg, ..Ask::default() });
         Ok(())
+    }
+
+    /// The two that a wish about these legs concerns.
+    fn pair_of(&self, legs: &[LegIndex]) -> [LegIndex; 2] {
+        match legs {
+            [leg] => [*leg, self.other(*leg)],
+            _ => self.pair(),
+        }
+    }
+
+    /// The leg is on hold from now on. Whether that is news.
+    fn is_held_now(&mut self, leg: LegIndex) -> bool {
+        let was_held = self.is_held(leg);
+        self.leg_mut(leg).state = LegState::Held.into();
+        match self.call.conference.is_some() {
+            true => !was_held,
+            false => !std::mem::replace(&mut self.call.held, true),
+        }
     }
 
     /// The legs that a wish is about, of a call whose parties are connected.
@@ -59,6 +77,10 @@ impl Work<'_> {
             None => pair.to_vec(),
             Some(leg_id) => vec![self.leg_named(leg_id)?],
         };
+        if let ([leg], Some(Stage::Conferring(_)), Some(_)) = (&legs[..], &self.call.stage, leg_id) {
+            self.must_be_in(*leg)?;
+            return Ok(legs);
+        }
         self.must_be_talking()?;
         match legs.iter().all(|leg| pair.contains(leg)) {
             true => Ok(legs),
@@ -95,7 +117,7 @@ impl Work<'_> {
         StepError::WrongState(self.call.state())
     }
 
-    fn is_held(&self, leg: LegIndex) -> bool {
+    pub fn is_held(&self, leg: LegIndex) -> bool {
         self.leg(leg).state() == LegState::Held
     }
 
@@ -129,8 +151,9 @@ impl Work<'_> {
     fn on_held(&mut self, leg: LegIndex, request: Box<Pending>, reply: Reply) {
         let tag = request.request.to_tag.clone();
         self.ack(leg, &tag, None);
-        if reply.is_ok() {
+        if reply.is_ok() && request.purpose() == Purpose::Hold {
             self.leg_mut(leg).state = LegState::Held.into();
+        } else if reply.is_ok() {
         } else if self.retry_later(leg, &request, &reply) {
             return;
         } else if reply.is_gone() {
@@ -139,7 +162,7 @@ impl Work<'_> {
         if request.purpose() == Purpose::HoldLeg {
             if reply.is_ok() {
                 let leg_id = Some(self.leg(leg).leg_id.clone());
-                self.call.held = true;
+                self.is_held_now(leg);
                 self.report_again(leg_id, CallEventType::Held, 0, "", None);
             }
             return;
@@ -181,8 +204,12 @@ impl Work<'_> {
         match answer.and_then(|answer| self.fit_answer(from, &tag, &request.offer, answer, &request.lines)) {
             Some(answer) => {
                 self.ack(from, &tag, Some(answer));
-                let was_held = std::mem::take(&mut self.call.held);
-                for leg in self.pair() {
+                let pair = self.pair_of(&[from]);
+                let was_held = match self.call.conference.is_some() {
+                    true => pair.iter().any(|&leg| self.is_held(leg)),
+                    false => std::mem::take(&mut self.call.held),
+                };
+                for leg in pair {
                     self.leg_mut(leg).state = LegState::Answered.into();
                 }
                 if was_held {
@@ -203,8 +230,7 @@ impl Work<'_> {
         let offer = self.leg(leg).chosen().map(|dialog| dialog.remote_sdp.clone()).unwrap_or_default();
         let answer = self.inactive_answer(leg, &tag, &offer);
         self.ack(leg, &tag, answer);
-        if !std::mem::replace(&mut self.call.held, true) {
-            self.leg_mut(leg).state = LegState::Held.into();
+        if self.is_held_now(leg) {
             let leg_id = Some(self.leg(leg).leg_id.clone());
             self.report_again(leg_id, CallEventType::Held, 0, "", None);
         }

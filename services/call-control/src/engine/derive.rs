@@ -4,9 +4,16 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::call::Call;
 
-/// A Call-ID.
+/// A Call-ID. It names the call, so that a Replaces or Join with it finds the call.
 pub fn sip_call_id(call: &Call, leg_id: &str) -> String {
-    format!("{}@{}", hex(&bytes(call, &["call-id", leg_id])[..16]), call.policy.host)
+    let unique = hex(&bytes(call, &["call-id", leg_id])[..16]);
+    format!("{unique}.{}@{}", call.call_id, call.policy.host)
+}
+
+/// The call whose leg has this Call-ID, when Carillon made it.
+pub fn call_of_call_id<'a>(sip_call_id: &'a str, host: &str) -> Option<&'a str> {
+    let (unique, call_id) = sip_call_id.strip_suffix(host)?.strip_suffix('@')?.split_once('.')?;
+    (unique.len() == 32 && !call_id.is_empty()).then_some(call_id)
 }
 
 /// A tag, 64 bits (RFC 3261 19.3 asks for 32).

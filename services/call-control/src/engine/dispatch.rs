@@ -24,6 +24,7 @@ pub fn create(new: NewCall, now: Moment, context: &Context) -> Step {
         policy: new.policy,
         headers: new.headers,
         metadata: new.metadata,
+        callback_id: new.callback_id,
         seed: new.seed,
         state: CallState::Dialing.into(),
         create_ms: now.millis(),
@@ -39,12 +40,15 @@ pub fn create(new: NewCall, now: Moment, context: &Context) -> Step {
 /// # Errors
 /// When an earlier event of the edge is missing, or a command does not fit the call; the call is as it was.
 pub fn step(call: &Call, event: &Event, now: Moment, context: &Context) -> Result<Step, StepError> {
+    if let Event::Leg(event) = event
+        && is_duplicate(call, event)?
+    {
+        return Ok(Step::unchanged(call));
+    }
     let mut work = Work::new(call.clone(), now, context);
     match event {
         Event::Leg(event) => {
-            if work.is_duplicate(event)? {
-                return Ok(Step::unchanged(call));
-            }
+            work.note_taken(event);
             work.on_leg_event(event);
         }
         Event::Carried(carried) => work.on_carried(carried),
@@ -61,30 +65,39 @@ pub fn step(call: &Call, event: &Event, now: Moment, context: &Context) -> Resul
 
 impl Step {
     fn unchanged(call: &Call) -> Step {
-        let is_finished = Work::new(call.clone(), Moment::default(), &Context::default()).is_finished();
         Step {
             call: call.clone(),
             effects: Vec::new(),
             due: DueChange::Keep,
             events: Vec::new(),
             unchanged: true,
-            finished: is_finished,
+            finished: call.is_finished(),
         }
     }
 }
 
+/// Whether the event was taken before.
+///
+/// # Errors
+/// When one before it was not.
+pub fn is_duplicate(call: &Call, event: &EdgeEvent) -> Result<bool, StepError> {
+    let expected = 1 + call.seen.iter().find(|seen| is_of(event, seen)).map_or(0, |seen| seen.number);
+    match event.number.cmp(&expected) {
+        std::cmp::Ordering::Less => Ok(true),
+        std::cmp::Ordering::Greater => Err(StepError::OutOfOrder { expected, got: event.number }),
+        std::cmp::Ordering::Equal => Ok(false),
+    }
+}
+
+fn is_of(event: &EdgeEvent, seen: &Seen) -> bool {
+    seen.edge_id == event.edge_id && seen.edge_epoch == event.edge_epoch
+}
+
 impl Work<'_> {
-    /// Whether the event was taken before.
-    pub fn is_duplicate(&mut self, event: &EdgeEvent) -> Result<bool, StepError> {
+    /// The event is the next one of its edge, and is taken with this step.
+    pub fn note_taken(&mut self, event: &EdgeEvent) {
         let seen = &mut self.call.seen;
-        let known = |seen: &&mut Seen| seen.edge_id == event.edge_id && seen.edge_epoch == event.edge_epoch;
-        let expected = 1 + seen.iter_mut().find(known).map_or(0, |seen| seen.number);
-        match event.number.cmp(&expected) {
-            std::cmp::Ordering::Less => return Ok(true),
-            std::cmp::Ordering::Greater => return Err(StepError::OutOfOrder { expected, got: event.number }),
-            std::cmp::Ordering::Equal => {}
-        }
-        match seen.iter_mut().find(known) {
+        match seen.iter_mut().find(|seen| is_of(event, seen)) {
             Some(seen) => seen.number = event.number,
             None => seen.push(Seen {
                 edge_id: event.edge_id.clone(),
@@ -92,11 +105,15 @@ impl Work<'_> {
                 number: event.number,
             }),
         }
-        Ok(false)
     }
 
     fn on_leg_event(&mut self, event: &EdgeEvent) {
-        let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == event.leg_id) else { return };
+        let Some(leg) = self.call.legs.iter().position(|leg| leg.leg_id == event.leg_id) else {
+            if let LegEvent::Incoming(asked) = &event.what {
+                self.on_conference_asked(event, asked);
+            }
+            return;
+        };
         let on = self.leg_mut(leg);
         on.edge_id = event.edge_id.clone();
         on.edge_epoch = event.edge_epoch;
@@ -160,7 +177,7 @@ impl Work<'_> {
             LegEvent::AckMissing { transaction } => self.on_ack_missing(leg, transaction),
             LegEvent::Cancel { transaction, .. } => self.on_cancel(leg, transaction),
             LegEvent::PrackMissing { rseq, .. } => self.on_prack_missing(leg, *rseq),
-            // Only the first event of a call makes one
+            // Only the first event of a leg makes one
             LegEvent::Incoming(_) => {}
         }
     }
@@ -179,6 +196,7 @@ impl Work<'_> {
             Command::Hold { leg_id } => self.hold(leg_id.as_deref())?,
             Command::Unhold { leg_id } => self.unhold(leg_id.as_deref())?,
             Command::Transfer { leg_id, target, method } => self.transfer(leg_id, target, *method)?,
+            Command::Join { party, mixer } => self.join(party.clone(), *mixer)?,
         }
         Ok(())
     }
@@ -191,6 +209,7 @@ impl Work<'_> {
         for timer in fired {
             let leg = timer.leg as LegIndex;
             match timer.kind() {
+                TimerKind::Ring if self.try_next_mixer(leg) => {}
                 TimerKind::Ring => {
                     let leg_id = self.leg(leg).leg_id.clone();
                     match self.is_untaken(leg) {
@@ -198,6 +217,7 @@ impl Work<'_> {
                         false => self.lose_party(leg, Cause::no_answer(&leg_id)),
                     }
                 }
+                TimerKind::Guard if self.call.conference.is_some() => self.member_late(leg),
                 TimerKind::Guard => self.signals.push_back(Signal::Guard),
                 TimerKind::Retry => self.send_waiting(leg),
                 TimerKind::MaxDuration => self.end(Cause::too_long()),
@@ -230,6 +250,8 @@ impl Work<'_> {
                 Some(Stage::Moving(stage)) => self.on_moving(stage, signal),
                 Some(Stage::Lending(_)) => self.on_any_stage(signal),
                 Some(Stage::Referring(stage)) => self.on_referring(stage, signal),
+                Some(Stage::Gathering(_)) => self.on_gathering(signal),
+                Some(Stage::Conferring(_)) => self.on_conferring(signal),
                 Some(Stage::Ending(_)) | None => self.on_ending(signal),
             }
         }
@@ -239,7 +261,7 @@ impl Work<'_> {
     pub fn on_any_stage(&mut self, signal: Signal) {
         match signal {
             Signal::Progress { .. } | Signal::EarlyAnswer { .. } | Signal::CallerAnswered { .. } => {}
-            Signal::CallerLost => self.caller_lost(),
+            Signal::CallerLost { leg } => self.caller_lost(leg),
             Signal::EarlyOffer { leg, tag, .. } => self.refuse_early_offer(leg, &tag, Purpose::PrackPlain),
             Signal::Answered { leg, .. } => {
                 let tag = self.leg(leg).remote_tag.clone();
@@ -268,6 +290,8 @@ impl Work<'_> {
             }
             Signal::PeerAck { leg, transaction, .. } => {
                 self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
+                // Who was sent away before its ACK
+                self.end_caller_if_waiting(leg);
             }
             Signal::PeerCancel { leg, transaction } => self.respond(leg, &transaction, 487, Vec::new(), None),
             Signal::PeerMessage { leg, transaction, message } => {
@@ -296,7 +320,10 @@ impl Work<'_> {
                 self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
                 self.end_caller_if_waiting(leg);
             }
-            Signal::CallerLost => self.caller_lost(),
+            Signal::CallerLost { leg } => self.caller_lost(leg),
+            Signal::Reply { leg, request, reply } if self.leg(leg).returning => {
+                self.on_returning(leg, &request, &reply);
+            }
             Signal::Progress { .. }
             | Signal::EarlyOffer { .. }
             | Signal::EarlyAnswer { .. }
@@ -353,12 +380,18 @@ impl Work<'_> {
                 Some(LegState::Progressing | LegState::Answered) => CallState::Progressing,
                 _ => CallState::Dialing,
             },
-            Some(Stage::Talking(_) | Stage::Moving(_) | Stage::Lending(_) | Stage::Referring(_)) => {
-                match self.call.held {
-                    true => CallState::Held,
-                    false => CallState::Answered,
-                }
-            }
+            Some(Stage::Conferring(_)) if self.call.answer_ms == 0 => CallState::Dialing,
+            Some(
+                Stage::Talking(_)
+                | Stage::Moving(_)
+                | Stage::Lending(_)
+                | Stage::Referring(_)
+                | Stage::Gathering(_)
+                | Stage::Conferring(_),
+            ) => match self.call.held {
+                true => CallState::Held,
+                false => CallState::Answered,
+            },
             Some(Stage::Ending(_)) if self.call.end_ms != 0 => CallState::Ended,
             Some(Stage::Ending(_)) => CallState::Ending,
         };

@@ -75,8 +75,11 @@ impl Work<'_> {
             return self.drop_untaken(leg);
         }
         let mut effect = self.call.outbox.remove(at);
-        if let Some(What::Tell(tell)) = &effect.what {
-            return self.on_untold(tell);
+        match &effect.what {
+            Some(What::Tell(tell)) => return self.on_untold(&tell.clone()),
+            // Nobody who watches can make anything of it
+            Some(What::Roster(_)) => return,
+            _ => {}
         }
         let is_bound = effect.is_bound_to_edge();
         if !is_bound
@@ -197,7 +200,7 @@ impl Work<'_> {
             .partition(|served| served.edge_id == edge_id && served.edge_epoch == edge_epoch);
         on.served = kept;
         if gone.iter().any(|served| served.initial) {
-            self.signals.push_back(Signal::CallerLost);
+            self.signals.push_back(Signal::CallerLost { leg });
         }
         let on = self.leg_mut(leg);
         for served in gone.iter().filter(|served| served.offer && !served.answered) {

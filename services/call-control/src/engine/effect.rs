@@ -63,7 +63,7 @@ pub struct Effect {
     #[prost(uint64, tag = "4")]
     pub edge_epoch: u64,
     /// What to do.
-    #[prost(oneof = "What", tags = "5, 6, 7, 8, 10")]
+    #[prost(oneof = "What", tags = "5, 6, 7, 8, 10, 11")]
     pub what: Option<What>,
     /// How many edges refused it.
     #[prost(uint32, tag = "9")]
@@ -101,6 +101,9 @@ pub enum What {
     /// Tell another call something. No edge carries it, but whichever replica has the turn.
     #[prost(message, tag = "10")]
     Tell(Tell),
+    /// Tell those who watch a conference who is in it. No edge carries it either.
+    #[prost(message, tag = "11")]
+    Roster(Roster),
 }
 
 /// A request of Carillon as user agent. The edge adds Via, Max-Forwards, Contact and Content-Length.
@@ -157,6 +160,15 @@ pub struct SendRequest {
     /// Max-Breadth to send; 0 means the most that there is.
     #[prost(uint32, tag = "17")]
     pub max_breadth: u32,
+    /// The Contact says that a mixer is behind it.
+    #[prost(bool, tag = "18")]
+    pub is_focus: bool,
+    /// The Contact is that of a focus.
+    #[prost(bool, tag = "19")]
+    pub in_conference: bool,
+    /// The party on whose word it is sent, by REFER or 3xx; empty for the application's own.
+    #[prost(string, tag = "20")]
+    pub referred_by: String,
 }
 
 /// Cancel of an INVITE; the edge holds it back until a provisional response came (RFC 3261 9.1).
@@ -191,6 +203,67 @@ pub struct SendResponse {
     /// Body.
     #[prost(message, optional, tag = "6")]
     pub body: Option<Body>,
+    /// The Contact says that a mixer is behind it.
+    #[prost(bool, tag = "7")]
+    pub is_focus: bool,
+    /// The Contact is that of a focus.
+    #[prost(bool, tag = "8")]
+    pub in_conference: bool,
+}
+
+/// Who is in a conference.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Roster {
+    /// URI of the conference.
+    #[prost(string, tag = "1")]
+    pub uri: String,
+    /// Grows with each change.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// Everybody who is in, or was asked to come.
+    #[prost(message, repeated, tag = "3")]
+    pub entries: Vec<RosterEntry>,
+    /// It is over.
+    #[prost(bool, tag = "4")]
+    pub is_over: bool,
+}
+
+/// Somebody in a conference.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct RosterEntry {
+    /// Who it is.
+    #[prost(string, tag = "1")]
+    pub uri: String,
+    /// Name to show; empty for none.
+    #[prost(string, tag = "2")]
+    pub display_name: String,
+    /// Contact of its phone; empty while unknown.
+    #[prost(string, tag = "3")]
+    pub endpoint: String,
+    /// It is in.
+    #[prost(bool, tag = "4")]
+    pub is_in: bool,
+    /// It is in, and on hold.
+    #[prost(bool, tag = "5")]
+    pub is_held: bool,
+    /// It was called, and rings.
+    #[prost(bool, tag = "6")]
+    pub is_ringing: bool,
+    /// It called the conference, or the call that became one.
+    #[prost(bool, tag = "7")]
+    pub has_called: bool,
+    /// When it came in, in ms since 1970; 0 before.
+    #[prost(uint64, tag = "8")]
+    pub joined_ms: u64,
+    /// Call-ID of its dialog.
+    #[prost(string, tag = "9")]
+    pub sip_call_id: String,
+    /// Our tag in it.
+    #[prost(string, tag = "10")]
+    pub local_tag: String,
+    /// Its tag.
+    #[prost(string, tag = "11")]
+    pub remote_tag: String,
 }
 
 /// Nothing more will be asked for this leg.

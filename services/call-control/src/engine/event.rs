@@ -1,6 +1,9 @@
 //! What can happen to a call: the input of [`step`](super::step).
 
+use sip_message::NameAddr;
+
 use crate::engine::call::Party;
+use crate::engine::conference::Mixer;
 use crate::engine::effect::{Body, Header};
 use crate::engine::time::Moment;
 use crate::engine::transfer::record::Word;
@@ -118,9 +121,12 @@ pub enum LegEvent {
     },
 }
 
-/// An INVITE that begins a call. The edge holds the server transaction.
+/// A request outside of any dialog that Carillon answers: an INVITE that begins a call, or whatever the URI of a conference takes. The
+/// edge holds the server transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallReceived {
+    /// Method; empty for INVITE.
+    pub method: String,
     /// Handle for responses.
     pub transaction: String,
     /// Request-URI.
@@ -149,6 +155,8 @@ pub struct CallReceived {
     pub max_breadth: u32,
     /// It came from a neighbour whose word about the caller counts.
     pub is_trusted: bool,
+    /// Address of record that was authenticated; empty for none.
+    pub identity: String,
     /// Option tags of Require.
     pub require: Vec<String>,
     /// Option tags of Supported.
@@ -159,6 +167,14 @@ pub struct CallReceived {
     pub headers: Vec<Header>,
     /// Body when there is one.
     pub body: Option<Body>,
+}
+
+impl CallReceived {
+    /// Whether it is for the service of this user part; nobody's, when that is empty.
+    pub fn is_for(&self, service: &str) -> bool {
+        let uri = sip_message::Uri::parse(self.request_uri.as_bytes()).ok();
+        !service.is_empty() && uri.and_then(|uri| uri.user) == Some(service.as_bytes())
+    }
 }
 
 /// A response to a request of ours.
@@ -203,6 +219,12 @@ pub struct ResponseReceived {
 }
 
 impl ResponseReceived {
+    /// Whether its Contact says that a mixer is behind it.
+    pub fn is_focus(&self) -> bool {
+        let first = self.contacts.first().and_then(|value| NameAddr::parse(value.as_bytes()).ok());
+        first.is_some_and(|contact| contact.params.has("isfocus"))
+    }
+
     /// Its reason phrase; a peer may leave that empty (RFC 3261 25.1), and then it is the standard one of the status.
     pub fn phrase(&self) -> &str {
         match self.reason.as_str() {
@@ -246,6 +268,16 @@ pub struct RequestReceived {
     pub headers: Vec<Header>,
     /// Body when there is one.
     pub body: Option<Body>,
+    /// The Contact says that a mixer is behind it.
+    pub is_focus: bool,
+    /// URI of From.
+    pub from_uri: String,
+    /// URI of To.
+    pub to_uri: String,
+    /// Record-Route values, top first.
+    pub record_route: Vec<String>,
+    /// A REFER to a number that its sender may not call (T6).
+    pub is_denied: bool,
 }
 
 /// A request of ours got no answer.
@@ -305,6 +337,13 @@ pub enum Command {
         /// How.
         method: Method,
     },
+    /// Bring a third party in.
+    Join {
+        /// Who comes.
+        party: Party,
+        /// Where the media are mixed.
+        mixer: Mixer,
+    },
     /// Send INFO in a leg's dialog.
     SendInfo {
         /// The leg.
@@ -340,6 +379,13 @@ pub enum Target {
         call_id: String,
         /// Its leg.
         leg_id: String,
+    },
+    /// To this party by REFER with Replaces, in the place of whoever it talks to in another call.
+    Replacing {
+        /// Its phone's URI, with Replaces.
+        party: Party,
+        /// The other call.
+        call_id: String,
     },
     /// To the far party of another call, in which whoever lets it go here takes part too.
     Call(String),

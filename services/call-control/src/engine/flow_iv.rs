@@ -91,7 +91,11 @@ impl Work<'_> {
     /// Dials leg b without SDP, so that it makes the offer.
     pub fn dial_b(&mut self) {
         self.call.stage = Some(Stage::DialB(DialB { tone: false }));
-        self.add_leg(self.call.to.clone());
+        let leg = self.add_leg_as(self.call.to.clone(), true);
+        if leg != B {
+            // Somebody picked the first party up, whose leg is not over yet
+            self.swap_legs(B, leg);
+        }
         self.dial(B, None, "application/sdp");
     }
 
@@ -185,7 +189,10 @@ impl Work<'_> {
 
     /// The parties are connected.
     pub fn connected(&mut self) {
-        self.call.stage = Some(Stage::Talking(Talking {}));
+        self.tell_owed();
+        if self.call.conference.is_none() {
+            self.call.stage = Some(Stage::Talking(Talking {}));
+        }
         self.call.answer_ms = if self.call.answer_ms == 0 { self.now.millis() } else { self.call.answer_ms };
         let longest = self.call.policy.max_duration_ms;
         if longest > 0 && !self.has_timer(TimerKind::MaxDuration, A) {
@@ -235,7 +242,7 @@ impl Work<'_> {
     }
 
     /// AUTO: ringback where leg a's Allow lists UPDATE, else Flow IV.
-    fn choose_flow(&mut self) {
+    pub fn choose_flow(&mut self) {
         if self.call.flow() == Flow::Auto {
             let flow = if self.allows(A, "UPDATE", false) { Flow::Ringback } else { Flow::Iv };
             self.call.flow = flow.into();

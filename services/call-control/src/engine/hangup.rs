@@ -13,7 +13,7 @@
 
 use sip_message::Reason;
 
-use crate::engine::call::{CallState, OutcomeKind, TimerKind};
+use crate::engine::call::{Call, CallState, OutcomeKind, TimerKind};
 use crate::engine::effect::{ReleaseLeg, What};
 use crate::engine::leg::{DialogState, InvitePhase, LegState, Purpose};
 use crate::engine::outcome::{BY_API, Cause};
@@ -52,6 +52,7 @@ impl Work<'_> {
             cause.kind = OutcomeKind::Failed; // BUSY and the like are about calls that were not answered
         }
         self.moving_ends(&cause);
+        self.conference_ends();
         self.call.outcome = Some(cause.outcome());
         self.call.stage = Some(Stage::Ending(Ending {}));
         self.call.timers.retain(|timer| matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing));
@@ -92,6 +93,9 @@ impl Work<'_> {
         }
         let is_without_edge = self.is_without_edge(leg);
         let on = self.leg_mut(leg);
+        if on.returning {
+            return;
+        }
         on.retry = None;
         if on.state() == LegState::Ended || self.drop_caller(leg, cause) {
             return;
@@ -145,6 +149,8 @@ impl Work<'_> {
         let on = self.leg_mut(leg);
         on.state = LegState::Ended.into();
         on.retry = None;
+        self.tell_owed_lost(leg);
+        let on = self.leg_mut(leg);
         let (status, reason) = (on.sip_status, on.sip_reason.clone());
         self.report(leg, CallEventType::LegEnded, status, &reason);
     }
@@ -203,8 +209,13 @@ impl Work<'_> {
 
     /// Whether nothing can happen to the call any more.
     pub fn is_finished(&self) -> bool {
-        self.call.state() == CallState::Ended
-            && self.call.outbox.is_empty()
-            && self.call.legs.iter().all(|leg| leg.released)
+        self.call.is_finished()
+    }
+}
+
+impl Call {
+    /// Whether nothing can happen to it any more.
+    pub fn is_finished(&self) -> bool {
+        self.state() == CallState::Ended && self.outbox.is_empty() && self.legs.iter().all(|leg| leg.released)
     }
 }

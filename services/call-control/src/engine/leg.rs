@@ -94,6 +94,15 @@ pub struct Leg {
     /// Key presses that are being sent.
     #[prost(message, optional, tag = "29")]
     pub keys: Option<Keys>,
+    /// It goes back to the call that lent it once it has answered what it was asked last.
+    #[prost(bool, tag = "40")]
+    pub returning: bool,
+    /// The call that lent it has not been told yet whether it stays.
+    #[prost(bool, tag = "41")]
+    pub owed: bool,
+    /// It is no party: its peer asked something of a conference by REFER outside of any dialog, and is told how that goes.
+    #[prost(bool, tag = "42")]
+    pub refers: bool,
 }
 
 /// Key presses, one INFO each.
@@ -185,6 +194,12 @@ pub struct Invite {
     /// Credentials of the current attempt; the ACK repeats them (RFC 3261 22.1).
     #[prost(message, repeated, tag = "13")]
     pub credentials: Vec<Header>,
+    /// Route set to go by, in sending order; empty for the way that the registrar knows.
+    #[prost(string, repeated, tag = "14")]
+    pub route: Vec<String>,
+    /// Flow token by which the phone is reached; empty for none.
+    #[prost(string, tag = "15")]
+    pub flow: String,
 }
 
 /// Where the initial INVITE is.
@@ -281,6 +296,9 @@ pub struct Dialog {
     /// Info packages that the peer takes (RFC 6086).
     #[prost(string, repeated, tag = "25")]
     pub recv_info: Vec<String>,
+    /// The peer's Contact says that a mixer is behind it (RFC 3840).
+    #[prost(bool, tag = "40")]
+    pub is_focus: bool,
 }
 
 /// A reliable provisional response that waits for an earlier one.
@@ -473,6 +491,9 @@ pub struct Served {
     /// It is the INVITE that made the leg.
     #[prost(bool, tag = "11")]
     pub initial: bool,
+    /// Our tag, when the request came outside the dialogs of the leg; else empty.
+    #[prost(string, tag = "12")]
+    pub to_tag: String,
 }
 
 /// A challenge met on a leg.

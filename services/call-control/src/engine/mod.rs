@@ -21,8 +21,10 @@ mod adapt;
 pub mod anchor;
 mod auth;
 pub mod call;
+pub mod claim;
 mod commands;
-mod derive;
+pub mod conference;
+pub mod derive;
 mod dispatch;
 mod edges;
 pub mod effect;
@@ -60,6 +62,7 @@ pub use dispatch::{create, step};
 pub use redirects::Redirects;
 
 use call::Call;
+use conference::Mixing;
 use effect::Effect;
 use report::CallEvent;
 use time::Moment;
@@ -73,6 +76,14 @@ pub struct Context {
     pub edges: Vec<call::EdgeRef>,
     /// Where the 3xx of a phone may lead.
     pub redirects: Redirects,
+    /// User part of the service that calls back who calls in (LAD-6); empty for none.
+    pub callback_user: String,
+    /// Who may take or join any call by Replaces and Join.
+    pub takers: claim::takers::Takers,
+    /// Where conferences are mixed.
+    pub mixing: Mixing,
+    /// Whose REFERs are passed on to the other phone.
+    pub referrers: claim::takers::Takers,
 }
 
 /// A user name and password for one realm.
@@ -141,6 +152,12 @@ pub enum StepError {
     /// The phone takes no such INFO.
     #[error("the phone takes INFO of these packages only: {0:?}")]
     NotTaken(String),
+    /// There is no mixer for what was asked.
+    #[error("there is no mixer")]
+    NoMixer,
+    /// The call has had as many legs as it may.
+    #[error("the call has had {0} legs, as many as it may")]
+    Full(usize),
     /// The call has no such leg.
     #[error("the call has no leg {0:?}")]
     UnknownLeg(String),

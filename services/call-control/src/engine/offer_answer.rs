@@ -149,9 +149,11 @@ impl Work<'_> {
     /// The other party's `offer` made the next offer to the leg's dialog (TPC-04).
     pub fn fit_offer(&mut self, to: LegIndex, offer: &[u8]) -> Option<Fitted> {
         let offer = Sdp::parse(offer).ok()?;
-        let known = LineMap::from_stored(&self.call.lines);
-        let previous = if to == self.pair()[0] { known } else { known.inverse() };
-        let previous = (!self.call.lines.is_empty()).then_some(previous);
+        let (lines, is_first) = self.lines_toward(to);
+        let known = LineMap::from_stored(lines);
+        let is_known = !lines.is_empty();
+        let previous = if is_first { known } else { known.inverse() };
+        let previous = is_known.then_some(previous);
         let tag = self.leg(to).remote_tag.clone();
         let fitted = self.with_history(to, &tag, |history| history.fit_offer(&offer, previous.as_ref()))?;
         Some(Fitted { sdp: fitted.body.to_vec(), lines: fitted.map.to_stored() })
@@ -178,8 +180,22 @@ impl Work<'_> {
         let map = LineMap::from_stored(lines);
         let fitted =
             self.with_history(to, tag, |history| history.fit_answer(&offer, &answer, &map).to_vec())?;
-        self.call.lines = if to == self.pair()[0] { map.inverse() } else { map }.to_stored();
+        let (_, is_first) = self.lines_toward(to);
+        let lines = if is_first { map.inverse() } else { map }.to_stored();
+        let at = self.call.conference.as_ref().and_then(|conference| conference.with_session_of(to));
+        match self.call.conference.as_mut().zip(at) {
+            Some((conference, at)) => conference.members[at].lines = lines,
+            None => self.call.lines = lines,
+        }
         Some(fitted)
+    }
+
+    /// Where the lines of the two legs of a session stand on each other, and whether this one is the first of them.
+    fn lines_toward(&self, leg: LegIndex) -> (&[i32], bool) {
+        match self.call.member_of(leg) {
+            Some(member) => (&member.lines, member.party() == leg),
+            None => (&self.call.lines, self.pair()[0] == leg),
+        }
     }
 
     /// Every stream of the leg inactive: the offer that holds it.

@@ -2,9 +2,11 @@
 //!
 //! | request                            | answer                                                                   |
 //! |------------------------------------|--------------------------------------------------------------------------|
+//! | REFER outside the dialog, NOTIFY beside it | see `transfer::aside`                                            |
 //! | any, no such dialog                | 481 (UAC-09)                                                             |
 //! | any, CSeq not above the last       | 500 (UAC-09)                                                             |
 //! | any, unknown tag in Require        | 420 with Unsupported (UAC-02)                                            |
+//! | any, Replaces or Join              | 400: they are for the INVITE that begins a dialog (CCL-09, CCL-13)       |
 //! | BYE                                | 200, pending requests 487 (UAC-18); the call ends                        |
 //! | INVITE, ours is under way          | 491 (UAC-21)                                                             |
 //! | INVITE, theirs runs too            | 500 with Retry-After 0-10 (UAC-21)                                       |
@@ -32,7 +34,7 @@ use crate::engine::event::RequestReceived;
 use crate::engine::leg::{DialogState, OpenOffer, Served};
 use crate::engine::offer_answer::{is_readable, session_of, session_of_request};
 use crate::engine::outcome::Cause;
-use crate::engine::send::{ALLOW, SUPPORTED};
+use crate::engine::send::{ALLOW, OF_REFER, SUPPORTED};
 use crate::engine::session_timer::{Role, too_short};
 use crate::engine::signal::{A, LegIndex, Message, Signal};
 use crate::engine::text::lists;
@@ -55,6 +57,11 @@ impl Work<'_> {
         });
         let transaction = request.transaction.as_str();
         let is_ours = request.sip_call_id == on.sip_call_id && request.to_tag == on.local_tag;
+        let flow = on.flow.clone();
+        if !is_ours && self.on_aside_request(leg, &flow, request) {
+            return;
+        }
+        let on = self.leg_mut(leg);
         let Some(dialog) = on.dialog_mut(&request.from_tag).filter(|_| is_ours) else {
             return self.respond(leg, transaction, 481, Vec::new(), None);
         };
@@ -71,11 +78,14 @@ impl Work<'_> {
         }
         let Some(dialog) = on.dialog_mut(&request.from_tag) else { return };
         dialog.learn(&request.allow, &[], &request.supported);
-        let is_unknown = |tag: &&String| !SUPPORTED.split(", ").any(|known| tag.eq_ignore_ascii_case(known));
-        let unknown: Vec<String> = request.require.iter().filter(is_unknown).cloned().collect();
-        if !unknown.is_empty() {
-            let headers = vec![Header::new("Unsupported", unknown.join(", "))];
-            return self.respond(leg, transaction, 420, headers, None);
+        if self.refuse_extensions(leg, request) {
+            return;
+        }
+        // RFC 3891 3, RFC 3911 4: they are about the dialog that an INVITE begins
+        let is_claim =
+            |header: &Header| ["Replaces", "Join"].iter().any(|name| header.name.eq_ignore_ascii_case(name));
+        if request.headers.iter().any(is_claim) {
+            return self.respond(leg, transaction, 400, Vec::new(), None);
         }
         match request.method.as_str() {
             "BYE" => self.on_bye(leg, request),
@@ -88,7 +98,7 @@ impl Work<'_> {
             }
             "PRACK" => self.on_caller_prack(leg, request),
             "NOTIFY" => self.on_notify(leg, request),
-            "REFER" => self.on_refer(leg, request),
+            "REFER" => self.on_refer(leg, request, None),
             // RFC 3515 2.4.4: such a subscription comes of a REFER alone
             "SUBSCRIBE" if is_of_refer(request) => self.respond(leg, transaction, 403, Vec::new(), None),
             "SUBSCRIBE" | "PUBLISH" | "REGISTER" => {
@@ -96,6 +106,16 @@ impl Work<'_> {
             }
             _ => self.respond(leg, transaction, 501, vec![Header::new("Allow", ALLOW)], None),
         }
+    }
+
+    /// Refuses a request that requires what Carillon does not have. UAC-02
+    pub fn refuse_extensions(&mut self, leg: LegIndex, request: &RequestReceived) -> bool {
+        let unknown = unknown_extensions(&request.method, &request.require);
+        if !unknown.is_empty() {
+            let headers = vec![Header::new("Unsupported", unknown.join(", "))];
+            self.respond(leg, &request.transaction, 420, headers, None);
+        }
+        !unknown.is_empty()
     }
 
     fn on_bye(&mut self, leg: LegIndex, request: &RequestReceived) {
@@ -179,6 +199,7 @@ impl Work<'_> {
             && let Some(dialog) = on.dialog_mut(tag)
         {
             dialog.remote_target = request.contact.clone();
+            dialog.is_focus = request.is_focus;
         }
         self.note_session(leg, tag, &request.headers, Role::Server);
         if !is_exchange {
@@ -304,4 +325,14 @@ fn is_encoded(request: &RequestReceived) -> bool {
 /// Why a session description is refused (RFC 3261 20.43; UAC-11).
 pub fn not_acceptable(host: &str) -> Header {
     Header::new("Warning", Warning::print(399, host, "The session description cannot be read"))
+}
+
+/// Option tags of Require that Carillon does not have, for a request of this method. RFC 3261 8.2.2.3
+pub fn unknown_extensions(method: &str, require: &[String]) -> Vec<String> {
+    let of_method: &[&str] = if method == "REFER" { &OF_REFER } else { &[] };
+    let is_unknown = |tag: &&String| {
+        let mut known = SUPPORTED.split(", ").chain(of_method.iter().copied());
+        !known.any(|known| tag.eq_ignore_ascii_case(known))
+    };
+    require.iter().filter(is_unknown).cloned().collect()
 }

@@ -231,6 +231,7 @@ impl Work<'_> {
         let Some(dialog) = self.leg_mut(leg).dialog_mut(&response.to_tag) else { return };
         if !response.contact.is_empty() {
             dialog.remote_target = response.contact.clone();
+            dialog.is_focus = response.is_focus();
         }
         if dialog.route.is_empty() {
             dialog.route = routes(response);

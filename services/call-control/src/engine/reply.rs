@@ -70,7 +70,11 @@ impl Work<'_> {
     /// The request is over, with this reply.
     pub fn finish_request(&mut self, leg: LegIndex, request: Pending, reply: Reply) {
         let tag = request.request.to_tag.clone();
-        let is_over = self.leg(leg).dialog(&tag).is_none_or(|dialog| dialog.state() == DialogState::Ended);
+        // Outside the dialogs of the leg, what is asked has nothing of them
+        let is_aside =
+            request.purpose() == Purpose::Refer && request.request.sip_call_id != self.leg(leg).sip_call_id;
+        let is_over =
+            !is_aside && self.leg(leg).dialog(&tag).is_none_or(|dialog| dialog.state() == DialogState::Ended);
         let is_invite = request.request.method == "INVITE";
         if request.purpose() == Purpose::Info {
             self.informed(leg, &request, &reply);
@@ -134,6 +138,7 @@ impl Work<'_> {
         let method = Method::from(request.request.method.as_str());
         if target::is_moved_by_response(&method, response.status, false) && !response.contact.is_empty() {
             dialog.remote_target = response.contact.clone();
+            dialog.is_focus = response.is_focus();
         }
         dialog.learn(&response.allow, &response.accept, &response.supported);
         dialog.hear_packages(&response.headers);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::call::{Party, TimerKind};
+use crate::engine::claim::record::Place;
 use crate::engine::derive;
 use crate::engine::effect::{Body, CancelInvite, Header, SendRequest, SendResponse, What};
 use crate::engine::leg::{
@@ -17,8 +18,10 @@ use crate::engine::work::Work;
 /// The methods that Carillon understands on its legs.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY";
 /// The extensions that Carillon supports on its legs: what Supported lists, and all that Require may name.
-pub const SUPPORTED: &str = "100rel, timer";
-const WITHOUT_RELIABLE: &str = "timer";
+pub const SUPPORTED: &str = "100rel, timer, replaces, join, tdialog";
+const WITHOUT_RELIABLE: &str = "timer, replaces, join, tdialog";
+/// Those that Require of REFER alone may name (RFC 4488 5, RFC 7614 5).
+pub const OF_REFER: [&str; 2] = ["norefersub", "nosub"];
 
 /// How much later than the engine's own ring timer the edge cancels by itself.
 const RING_MARGIN_MS: u64 = 5_000;
@@ -45,13 +48,19 @@ pub struct Ask {
 impl Work<'_> {
     /// Adds a leg for this party; nothing is sent yet.
     pub fn add_leg(&mut self, party: Party) -> LegIndex {
+        let is_second = self.call.legs.len() == B;
+        self.add_leg_as(party, is_second)
+    }
+
+    /// The same, and whether it is for the party that is rung second.
+    pub fn add_leg_as(&mut self, party: Party, is_second: bool) -> LegIndex {
         let leg = self.call.legs.len();
         let leg_id = leg_id(leg);
         let policy = &self.call.policy;
-        let other = if leg == B { &self.call.from } else { &self.call.to };
+        let other = if is_second { &self.call.from } else { &self.call.to };
         // RFC 3725 12.1: the controller does not pretend to be the party for which it has no credentials
         let (from_uri, from_display) = if !policy.caller_id.is_empty() {
-            let name = if policy.caller_name.is_empty() && leg == B {
+            let name = if policy.caller_name.is_empty() && is_second {
                 &self.call.from.display_name
             } else {
                 &policy.caller_name
@@ -77,11 +86,18 @@ impl Work<'_> {
 
     /// Sends the initial INVITE of a leg.
     pub fn dial(&mut self, leg: LegIndex, offer: Option<Vec<u8>>, accept: &str) {
+        self.dial_at(leg, offer, accept, None);
+    }
+
+    /// The same, to a phone at a place that is known.
+    pub fn dial_at(&mut self, leg: LegIndex, offer: Option<Vec<u8>>, accept: &str, place: Option<&Place>) {
         let on = self.leg(leg);
         let mut headers = vec![
             Header::new("Allow", ALLOW),
             Header::new("Supported", self.supported_toward(leg)),
             Header::new("Accept", accept),
+            // RFC 6086 5.2.1: no package is taken; of INFO without one nothing is said
+            Header::new("Recv-Info", ""),
         ];
         if leg == B && self.call.policy.no_fork {
             headers.push(Header::new("Request-Disposition", "no-fork"));
@@ -90,8 +106,14 @@ impl Work<'_> {
             headers.push(Header::new("Session-Expires", self.call.policy.session_expires_s.to_string()));
         }
         headers.extend(self.call.headers.iter().chain(&on.party.headers).cloned());
-        let target = on.party.uri.clone();
-        let invite = Invite { target, headers, body: offer.map(Body::sdp), ..Invite::default() };
+        let invite = Invite {
+            target: place.map_or(&on.party.uri, |place| &place.target).clone(),
+            route: place.map(|place| place.route.clone()).unwrap_or_default(),
+            flow: place.map(|place| place.flow.clone()).unwrap_or_default(),
+            headers,
+            body: offer.map(Body::sdp),
+            ..Invite::default()
+        };
         self.leg_mut(leg).invite = Some(invite);
         self.start_timer(TimerKind::Ring, leg, Duration::from_millis(self.call.policy.ring_timeout_ms));
         self.send_invite(leg);
@@ -141,6 +163,9 @@ impl Work<'_> {
             max_forwards,
             max_breadth,
             ring_limit_ms: ring_timeout_ms + RING_MARGIN_MS,
+            route: invite.route.clone(),
+            flow: invite.flow.clone(),
+            referred_by: answers_for(&on.party, &invite),
             ..SendRequest::default()
         };
         if !invite.via.is_empty() {
@@ -338,9 +363,12 @@ impl Work<'_> {
     ) {
         let on = self.leg_mut(leg);
         let (mut edge_id, mut edge_epoch) = (on.edge_id.clone(), on.edge_epoch);
-        let to_tag = on.local_tag.clone();
+        let mut to_tag = on.local_tag.clone();
         if let Some(at) = on.served.iter().position(|served| served.transaction == transaction) {
             let served = &mut on.served[at];
+            if !served.to_tag.is_empty() {
+                to_tag = served.to_tag.clone();
+            }
             (edge_id, edge_epoch) = (served.edge_id.clone(), served.edge_epoch);
             let (tag, offer) = (served.remote_tag.clone(), served.offer);
             if served.method == "INVITE" && (200..300).contains(&status) {
@@ -356,7 +384,10 @@ impl Work<'_> {
             }
         }
         let transaction = transaction.to_owned();
-        let response = SendResponse { transaction, status, reason: String::new(), to_tag, headers, body };
+        let is_focus = (200..300).contains(&status) && self.is_focus_toward(leg);
+        let (reason, in_conference) = (String::new(), false);
+        let response =
+            SendResponse { transaction, status, reason, to_tag, headers, body, is_focus, in_conference };
         self.put_at(leg, edge_id, edge_epoch, What::Respond(response));
     }
 
@@ -375,8 +406,15 @@ impl Work<'_> {
             sip_call_id: on.sip_call_id.clone(),
             flow: on.flow_to(tag),
             trunk: on.party.trunk.clone(),
+            is_focus: self.is_focus_toward(leg),
             ..SendRequest::default()
         })
+    }
+
+    /// Whether the party on the other side of the call mixes: to this one, Carillon does (CCL-14).
+    pub fn is_focus_toward(&self, leg: LegIndex) -> bool {
+        let far = self.call.legs.get(self.other(leg)).filter(|_| self.pair().contains(&leg));
+        far.and_then(|far| far.chosen().or_else(|| far.dialogs.first())).is_some_and(|dialog| dialog.is_focus)
     }
 }
 
@@ -410,6 +448,16 @@ impl Served {
             true => self.answered,
             false => self.method == "INVITE" || self.offer,
         }
+    }
+}
+
+/// On whose word the party is called (T6): that of who asked by REFER, or its own where its 3xx is followed. Where the application named
+/// a trunk, what that leads to is the application's own.
+fn answers_for(party: &Party, invite: &Invite) -> String {
+    match invite.tried.is_empty() || !party.trunk.is_empty() {
+        _ if !party.referred_by.is_empty() => party.referred_by.clone(),
+        true => String::new(),
+        false => party.uri.clone(),
     }
 }
 

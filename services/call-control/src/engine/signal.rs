@@ -40,7 +40,28 @@ pub enum Signal {
     /// The caller answered the offer in our reliable provisional response; `lines` says where each m= line of it had gone.
     CallerAnswered { leg: LegIndex, offer: Vec<u8>, lines: Vec<i32>, sdp: Vec<u8> },
     /// The INVITE by which the leg's peer called is gone with its edge.
-    CallerLost,
+    CallerLost { leg: LegIndex },
+}
+
+impl Signal {
+    /// The leg that it is about; leg a for what is about the call.
+    pub fn leg(&self) -> LegIndex {
+        match self {
+            Signal::Progress { leg, .. }
+            | Signal::EarlyOffer { leg, .. }
+            | Signal::EarlyAnswer { leg, .. }
+            | Signal::Answered { leg, .. }
+            | Signal::Refused { leg, .. }
+            | Signal::Reply { leg, .. }
+            | Signal::PeerOffer { leg, .. }
+            | Signal::PeerAck { leg, .. }
+            | Signal::PeerCancel { leg, .. }
+            | Signal::PeerMessage { leg, .. }
+            | Signal::CallerAnswered { leg, .. } => *leg,
+            Signal::CallerLost { leg } => *leg,
+            Signal::Guard => A,
+        }
+    }
 }
 
 /// The essence of a final response.

@@ -1,5 +1,7 @@
 //! Where in its flow a call is. One variant per stage, with what only that stage needs.
 
+use crate::engine::claim::record::Claiming;
+pub use crate::engine::conference::record::{Conferring, Gathering};
 pub use crate::engine::transfer::record::{Lending, Moving, Referring};
 
 /// The stages. Leg a is the party rung first, leg b the one rung second.
@@ -47,12 +49,18 @@ pub enum Stage {
     /// The phone of one of two that are connected was asked to call somebody else itself.
     #[prost(message, tag = "43")]
     Referring(Referring),
+    /// Two who are connected are moved to a mixer, and a third one joins them there.
+    #[prost(message, tag = "70")]
+    Gathering(Gathering),
+    /// The call is the focus of a conference.
+    #[prost(message, tag = "71")]
+    Conferring(Conferring),
 }
 
 impl Stage {
     /// Whether an operation with several legs is under way, while which no other one begins.
     pub fn is_operation(&self) -> bool {
-        matches!(self, Stage::Moving(_) | Stage::Lending(_) | Stage::Referring(_))
+        matches!(self, Stage::Moving(_) | Stage::Lending(_) | Stage::Referring(_) | Stage::Gathering(_))
     }
 }
 
@@ -194,4 +202,7 @@ pub struct Anchored {
     /// Offer and answer have left reliably: our 2xx has no session description.
     #[prost(bool, tag = "5")]
     pub settled: bool,
+    /// The caller wants a place in another call, and nobody is dialled for it.
+    #[prost(message, optional, tag = "6")]
+    pub claiming: Option<Claiming>,
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, CancelInvite, What};
-use crate::engine::leg::{Pending, Purpose};
+use crate::engine::leg::{LegState, Pending, Purpose};
 use crate::engine::offer_answer::{Fate, is_hold};
 use crate::engine::outcome::Cause;
 use crate::engine::report::CallEventType;
@@ -160,7 +160,7 @@ impl Work<'_> {
             Some(answer) => self.ack(to, &tag, Some(answer)),
             None => {
                 let by = self.leg(from).leg_id.clone();
-                self.end(Cause::failed_by(&by, 488, "No answer in ACK"));
+                self.lose_party(from, Cause::failed_by(&by, 488, "No answer in ACK"));
             }
         }
     }
@@ -202,9 +202,20 @@ impl Work<'_> {
 
     /// Reports that a party put the other one on hold, or took it off: not while the other one holds too, as its answer says.
     fn note_hold(&mut self, by: LegIndex, offer: &[u8], answer: &[u8]) {
-        let holds = is_hold(offer) || (self.call.held && is_hold(answer));
-        if holds != self.call.held {
-            self.call.held = holds;
+        if self.call.is_to_mixer(by) {
+            return; // it is its own affair whom it lets hear
+        }
+        let is_member = self.call.conference.is_some();
+        let was = if is_member { self.is_held(by) } else { self.call.held };
+        let holds = is_hold(offer) || (was && is_hold(answer));
+        if holds != was {
+            match is_member {
+                true => {
+                    self.leg_mut(by).state = if holds { LegState::Held } else { LegState::Answered }.into();
+                    self.roster_changed();
+                }
+                false => self.call.held = holds,
+            }
             let kind = if holds { CallEventType::Held } else { CallEventType::Unheld };
             let leg_id = Some(self.leg(by).leg_id.clone());
             self.report_again(leg_id, kind, 0, "", None);
@@ -213,7 +224,7 @@ impl Work<'_> {
 }
 
 /// A refusal as the other party may see it: nothing about our own credentials.
-fn relayed_status(status: u32) -> u32 {
+pub fn relayed_status(status: u32) -> u32 {
     match status {
         401 | 407 => 403,
         408 => 504,

@@ -7,6 +7,7 @@
 //! | unreliable 1xx to a caller                | nothing: the next response says more                        |
 //! | reliable 1xx to a caller                  | the call ends with 500: no PRACK would come                 |
 //! | 2xx to a caller                           | the call ends with 500, as one that was not answered         |
+//! | the same, of who calls a conference       | that one does not come in                                    |
 //! | other final response                      | 500 without headers and body                                |
 
 use crate::engine::anchor::record::CallerPhase;
@@ -53,7 +54,10 @@ impl Work<'_> {
     }
 
     fn end_unsaid(&mut self, leg: LegIndex) {
-        self.end(unsaid(&self.leg(leg).leg_id.clone()));
+        let cause = unsaid(&self.leg(leg).leg_id);
+        if !self.lose_member(leg, &cause) {
+            self.end(cause);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::call::{Call, EdgeRef, Timer, TimerKind};
-use crate::engine::effect::{Body, Effect, Header, What};
+use crate::engine::effect::{Body, Effect, Header, SendRequest, SendResponse, What};
 use crate::engine::leg::{Dialog, DialogState, Leg};
 use crate::engine::report::{CallEvent, CallEventType};
 use crate::engine::signal::{A, B, LegIndex, Signal};
@@ -57,8 +57,11 @@ impl<'a> Work<'a> {
         self.call.pair()
     }
 
-    /// The other of the two connected legs.
+    /// The leg that is connected with this one.
     pub fn other(&self, leg: LegIndex) -> LegIndex {
+        if let Some((member, mixer)) = self.call.member_of(leg).and_then(|on| Some((on, on.mixer()?))) {
+            return if leg == mixer { member.party() } else { mixer };
+        }
         let [first, second] = self.pair();
         if leg == first { second } else { first }
     }
@@ -79,6 +82,18 @@ impl<'a> Work<'a> {
         self.call.last_effect += 1;
         let number = self.call.last_effect;
         let leg_id = self.call.legs[leg].leg_id.clone();
+        let what = match what {
+            What::Send(mut send) => {
+                if send.method == "INVITE" {
+                    send.headers.extend(self.focus_headers(leg));
+                }
+                What::Send(SendRequest { in_conference: self.call.shows_focus(&leg_id), ..send })
+            }
+            What::Respond(respond) => {
+                What::Respond(SendResponse { in_conference: self.call.shows_focus(&leg_id), ..respond })
+            }
+            other => other,
+        };
         let effect = Effect { number, leg_id, edge_id, edge_epoch, what: Some(what), refusals: 0 };
         self.call.outbox.push(effect.clone());
         self.effects.push(effect);

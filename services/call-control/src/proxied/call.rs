@@ -6,8 +6,8 @@ use cluster_api::callcontrol::v1 as wire;
 use wire::call::State;
 use wire::proxied_call_event::Type as Reported;
 
-use super::dialog::{Dialog, Early};
-use super::fold::{Reporter, end};
+use super::dialog::{Another, Dialog, Early};
+use super::fold::{Reporter, answer, end};
 use super::story::Teller;
 use crate::edges::EdgeLife;
 use crate::engine::call::Seen;
@@ -40,6 +40,15 @@ pub struct ProxiedCall {
     /// Phones that ring.
     #[prost(message, repeated, tag = "8")]
     pub ringing: Vec<Early>,
+    /// The end of its dialog, told before the edge that saw the answer told that.
+    #[prost(message, optional, tag = "9")]
+    pub held_end: Option<wire::ProxiedCallEvent>,
+    /// Phones that answered after the one that the call is with.
+    #[prost(message, repeated, tag = "10")]
+    pub others: Vec<Another>,
+    /// Tags of phones whose dialogs have ended while another one goes on.
+    #[prost(string, repeated, tag = "11")]
+    pub gone: Vec<String>,
 }
 
 /// The request to end a call.
@@ -80,10 +89,21 @@ impl ProxiedCall {
         teller
     }
 
+    /// The edge that saw the answer does not tell it: the end that another one saw shows that there was one.
+    pub(super) fn end_unanswered(&mut self, held: &wire::ProxiedCallEvent, now: Moment) -> Teller {
+        let mut teller = Teller::default();
+        answer(&mut self.call, held, now, &mut teller);
+        end(&mut self.call, held, now, &mut teller);
+        teller
+    }
+
     /// When it has to be looked at.
     pub(crate) fn due(&self, now: Moment) -> Moment {
         if self.hangup.is_some() {
             return now;
+        }
+        if self.held_end.is_some() {
+            return Moment::from_millis(self.reported_ms) + REPORT_TIME;
         }
         let longest = Moment::from_millis(self.reported_ms) + LONGEST;
         match self.session_ends_ms {
@@ -108,11 +128,17 @@ impl ProxiedCall {
                 let early = Early::of(event).filter(|early| !self.ringing.contains(early));
                 self.ringing.extend(early.filter(|_| self.ringing.len() < MOST_RINGING));
             }
-            Reported::Answered => {
+            Reported::Answered if self.dialog.is_none() => {
                 self.ringing.clear();
                 self.dialog = Some(Dialog::of(event));
             }
+            Reported::Answered => return self.learn_another(event),
             Reported::Refreshed => {
+                let tag = &event.to_tag;
+                if let Some(another) = self.others.iter_mut().find(|another| another.tag == *tag) {
+                    another.dialog.moved(event);
+                    return;
+                }
                 if let Some(dialog) = &mut self.dialog {
                     dialog.moved(event);
                 }
@@ -124,5 +150,42 @@ impl ProxiedCall {
             let ends = time + Duration::from_secs(u64::try_from(interval).unwrap_or(0));
             self.session_ends_ms = if interval > 0 { ends.millis() } else { 0 };
         }
+    }
+
+    /// A further 2xx. The call is with who was first, for the list; both dialogs go on until somebody ends one.
+    fn learn_another(&mut self, event: &wire::ProxiedCallEvent) {
+        let (tag, target) = (event.to_tag.clone(), event.target.clone());
+        let is_known = self.with() == tag || self.others.iter().any(|another| another.tag == tag);
+        if !is_known && !self.gone.contains(&tag) && self.others.len() < MOST_RINGING {
+            self.others.push(Another { tag, target, dialog: Dialog::of(event) });
+        }
+    }
+
+    /// The tag of the phone that the call is with.
+    pub(super) fn with(&self) -> &str {
+        self.call.legs.get(1).map_or("", |leg| &leg.remote_tag)
+    }
+
+    /// One dialog of an answered call is over; returns whether the call is. The next one of several takes the place of the first.
+    pub(super) fn leaves(&mut self, tag: &str) -> bool {
+        if !tag.is_empty() && tag != self.with() {
+            self.others.retain(|another| another.tag != tag);
+            if self.gone.len() < MOST_RINGING && !self.gone.iter().any(|gone| gone == tag) {
+                self.gone.push(tag.to_owned());
+            }
+            return false;
+        }
+        if self.others.is_empty() {
+            return true;
+        }
+        let Another { tag, target, dialog } = self.others.remove(0);
+        if let Some(leg) = self.call.legs.get_mut(1) {
+            self.gone.push(std::mem::replace(&mut leg.remote_tag, tag));
+            if !target.is_empty() {
+                leg.remote_target = target;
+            }
+        }
+        self.dialog = Some(dialog);
+        false
     }
 }

@@ -2,7 +2,7 @@
 
 use cluster_api::callcontrol::v1 as wire;
 use cluster_api::edge::v1::CancelProxiedRequest;
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
@@ -71,6 +71,7 @@ impl Runner {
                 self.end_on_the_wire(&before, call, hangup).await
             }
             Some(hangup) => self.end_proxied(&before, "api", words_of(&hangup.reason), 487).await,
+            None if call.held_end.is_some() => self.end_held(&before).await,
             None if call.session_ends_ms > 0 => {
                 self.end_proxied(&before, "carillon", "the session was not refreshed", 408).await
             }
@@ -86,6 +87,9 @@ impl Runner {
     ) -> Result<(), ApplyError> {
         let before = self.look(call_id).await?;
         match &before.known {
+            Known::Proxied(call) if call.depends_on().as_ref() == Some(edge) && call.held_end.is_some() => {
+                self.end_held(&before).await
+            }
             Known::Proxied(call) if call.depends_on().as_ref() == Some(edge) => {
                 self.stop_ringing(call);
                 self.end_proxied(&before, "carillon", "the edge that forwarded it is lost", 503).await
@@ -128,9 +132,13 @@ impl Runner {
                 let Some([toward_a, toward_b]) = dialog.byes(&call.call, &hangup.reason) else {
                     return self.end_proxied(before, "api", words_of(&hangup.reason), 487).await;
                 };
-                let (a, b) =
-                    join(self.edges().exchange(edge, toward_a), self.edges().exchange(edge, toward_b)).await;
-                if a.is_err() || b.is_err() {
+                let others = call.others.iter().flat_map(|another| {
+                    another.dialog.byes_of_another(&call.call, &hangup.reason, &another.tag)
+                });
+                let others = join_all(others.map(|bye| self.edges().exchange(edge, bye)));
+                let both = join(self.edges().exchange(edge, toward_a), self.edges().exchange(edge, toward_b));
+                let ((a, b), others) = join(both, others).await;
+                if a.is_err() || b.is_err() || others.iter().any(Result::is_err) {
                     tracing::debug!(call_id, "an edge did not carry a BYE, it is tried again");
                     return Ok(());
                 }
@@ -149,6 +157,15 @@ impl Runner {
         }
     }
 
+    /// The end was told, and the answer before it never was.
+    async fn end_held(&self, before: &Loaded) -> Result<(), ApplyError> {
+        let Known::Proxied(call) = &before.known else { return Ok(()) };
+        let mut call = ProxiedCall::clone(call);
+        let Some(held) = call.held_end.take() else { return Ok(()) };
+        let told = call.end_unanswered(&held, self.repository.now().into());
+        self.save_end(before, call, told).await
+    }
+
     /// `sip_status` counts when it was not answered.
     async fn end_proxied(
         &self,
@@ -160,6 +177,10 @@ impl Runner {
         let Known::Proxied(call) = &before.known else { return Ok(()) };
         let mut call = ProxiedCall::clone(call);
         let told = call.end(self.repository.now().into(), ended_by, why, sip_status);
+        self.save_end(before, call, told).await
+    }
+
+    async fn save_end(&self, before: &Loaded, call: ProxiedCall, told: Teller) -> Result<(), ApplyError> {
         let change = ProxiedChange { before: Some(before), call, told, request: None };
         match self.repository.save_proxied(change).await {
             // A report came meanwhile; what is still to do is found with the next claim.

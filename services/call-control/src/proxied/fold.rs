@@ -13,6 +13,9 @@ use crate::engine::call::Seen;
 use crate::engine::time::Moment;
 use crate::wire::{moment, timestamp};
 
+/// Users to whom a call was led that are remembered.
+const MOST_USERS: usize = 8;
+
 /// Who reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
@@ -40,26 +43,37 @@ pub(crate) fn fold(
     if !is_new(&mut record.seen, reporter, event.number) {
         return;
     }
+    let before = record.call.state();
     record.learn(reporter, event, time);
+    // One of several phones that answered is not the one that the call is with.
+    let is_of_call = before != State::Answered || event.to_tag.is_empty() || event.to_tag == record.with();
     let call = &mut record.call;
     if let [a, b] = &mut call.legs[..] {
         // Who proxies the INVITE, not who happens to see a later request.
         if a.edge_id.is_empty() || event.r#type() == Reported::Started {
-            for leg in [a, &mut *b] {
+            for leg in [&mut *a, &mut *b] {
                 leg.edge_id.clone_from(&reporter.edge_id);
             }
         }
-        if !event.to_tag.is_empty() {
+        if is_of_call && !event.to_tag.is_empty() {
             b.remote_tag.clone_from(&event.to_tag);
         }
-        if !event.target.is_empty() {
+        for (leg, contact) in [(&mut *a, &event.from_contact), (&mut *b, &event.to_contact)] {
+            if is_of_call && !contact.is_empty() {
+                leg.remote_target.clone_from(contact);
+            }
+        }
+        if is_of_call && !event.target.is_empty() {
             b.remote_target.clone_from(&event.target);
         }
-        if event.sip_status > 0 {
+        if is_of_call {
+            led_to(b, &event.to_aor);
+        }
+        if is_of_call && event.sip_status > 0 {
             b.sip_status = event.sip_status;
         }
     }
-    let state = call.state();
+    let state = before;
     match event.r#type() {
         Reported::Ringing if event.sip_status != 180 && state == State::Dialing => {
             set(call, State::Progressing, wire::leg::State::Progressing);
@@ -72,9 +86,24 @@ pub(crate) fn fold(
             tell(teller, call, event, time, &[(Type::LegRinging, CALLEE)]);
         }
         Reported::Answered if matches!(state, State::Dialing | State::Progressing | State::Ringing) => {
-            set(call, State::Answered, wire::leg::State::Answered);
-            call.answer_time = timestamp(time.millis());
-            tell(teller, call, event, time, &[(Type::LegAnswered, CALLEE), (Type::Connected, None)]);
+            answer(call, event, time, teller);
+            if let Some(held) = record.held_end.take()
+                && record.leaves(&held.to_tag)
+            {
+                end(&mut record.call, &held, moment(held.time.as_ref()).max(time), teller);
+            }
+        }
+        // The answer is on its way from another edge: BYE was answered before it was told.
+        Reported::Ended
+            if matches!(state, State::Dialing | State::Progressing | State::Ringing)
+                && (200..300).contains(&event.sip_status) =>
+        {
+            record.held_end.get_or_insert_with(|| event.clone());
+        }
+        Reported::Ended if state == State::Answered => {
+            if record.leaves(&event.to_tag) {
+                end(&mut record.call, event, time, teller);
+            }
         }
         Reported::Ended if state != State::Ended => end(call, event, time, teller),
         Reported::Unspecified
@@ -84,6 +113,19 @@ pub(crate) fn fold(
         | Reported::Refreshed
         | Reported::Ended => {}
     }
+}
+
+/// The phone of this user rings or has answered: where that is another one than the call was for, both are to know.
+fn led_to(leg: &mut wire::Leg, aor: &str) {
+    let called = leg.party.as_ref().map_or("", |party| &party.uri);
+    let known = leg.users.last().map_or(called, String::as_str);
+    if aor.is_empty() || known == aor {
+        return;
+    }
+    if leg.users.len() >= MOST_USERS {
+        leg.users.remove(0);
+    }
+    leg.users.push(aor.to_owned());
 }
 
 fn begin(event: &wire::ProxiedCallEvent, time: Moment) -> wire::Call {
@@ -115,6 +157,18 @@ fn begin(event: &wire::ProxiedCallEvent, time: Moment) -> wire::Call {
     }
 }
 
+/// The call is answered.
+pub(super) fn answer(
+    call: &mut wire::Call,
+    event: &wire::ProxiedCallEvent,
+    time: Moment,
+    teller: &mut Teller,
+) {
+    set(call, State::Answered, wire::leg::State::Answered);
+    call.answer_time = timestamp(time.millis());
+    tell(teller, call, event, time, &[(Type::LegAnswered, CALLEE), (Type::Connected, None)]);
+}
+
 pub(super) fn end(call: &mut wire::Call, event: &wire::ProxiedCallEvent, time: Moment, teller: &mut Teller) {
     let answered = call.answer_time.is_some();
     let rang = matches!(call.state(), State::Progressing | State::Ringing);
@@ -137,8 +191,9 @@ fn kind(answered: bool, rang: bool, event: &wire::ProxiedCallEvent) -> wire::out
         _ if answered => Kind::Completed,
         // No edge reported it: the edge is lost, or fell silent.
         (_, "carillon") if event.number == 0 => Kind::Failed,
+        // Whatever phones said before or meanwhile.
+        (_, "a") | (487, _) => Kind::Cancelled,
         (486 | 600, _) => Kind::Busy,
-        (487, _) | (_, "a") => Kind::Cancelled,
         (408 | 480, _) if rang => Kind::NoAnswer,
         (404 | 408 | 410 | 480 | 484 | 502..=504 | 604, _) => Kind::Unreachable,
         (401 | 403 | 407 | 603 | 607 | 608, _) => Kind::Rejected,
@@ -232,6 +287,28 @@ mod tests {
         assert_eq!(call.state(), State::Ended);
     }
 
+    /// PKG-03: a call that is led on belongs to who has it, and nobody who had it is forgotten.
+    #[test]
+    fn a_call_that_is_led_on_is_of_who_takes_it() {
+        let at =
+            |aor: &str, event: wire::ProxiedCallEvent| wire::ProxiedCallEvent { to_aor: aor.into(), ..event };
+        let users = |events: &[(&str, wire::ProxiedCallEvent)]| {
+            let mut call = run(events).0.expect("a call").call;
+            std::mem::take(&mut call.legs[1].users)
+        };
+        let begun = ("e", event(1, Reported::Started, 0));
+        let rang = |number, aor| ("e", at(aor, event(number, Reported::Ringing, 180)));
+        let plain = [begun.clone(), rang(2, "sip:bob@example.com"), rang(3, "")];
+        assert!(users(&plain).is_empty(), "nothing is kept of the usual call");
+        let taken = ("e", at("sip:carol@example.com", event(3, Reported::Answered, 200)));
+        assert_eq!(
+            users(&[begun.clone(), rang(2, "sip:bob@example.com"), taken.clone()]),
+            ["sip:carol@example.com"]
+        );
+        let twice = [begun, rang(2, "sip:dave@example.com"), taken];
+        assert_eq!(users(&twice), ["sip:dave@example.com", "sip:carol@example.com"]);
+    }
+
     /// A phone that sends 183 is reached, and rings when it says so; late progress changes nothing.
     #[test]
     fn progress_is_no_ringing() {
@@ -266,6 +343,64 @@ mod tests {
         assert_eq!(outcome.kind(), wire::outcome::Kind::Busy);
     }
 
+    fn of_phone(tag: &str, event: wire::ProxiedCallEvent) -> wire::ProxiedCallEvent {
+        wire::ProxiedCallEvent { to_tag: tag.into(), target: format!("sip:{tag}"), ..event }
+    }
+
+    /// PXY-16: two phones answer, and the caller lets one of them go: the call is with the other one until that ends too, whichever
+    /// goes first, and whether its answer or its end is told first.
+    #[test]
+    fn a_call_goes_on_with_the_phone_that_is_left() {
+        use Type::{Connected, Ended, LegAnswered};
+        let started = || ("e", event(1, Reported::Started, 0));
+        let answered = |tag, number| ("e", of_phone(tag, event(number, Reported::Answered, 200)));
+        let ended = |tag, edge, number| (edge, of_phone(tag, event(number, Reported::Ended, 200)));
+        for (reports, left) in [
+            (vec![answered("one", 2), answered("two", 3), ended("two", "f", 1)], "one"),
+            (vec![answered("one", 2), answered("two", 3), ended("one", "f", 1)], "two"),
+            (vec![answered("one", 2), ended("two", "f", 1), answered("two", 3)], "one"),
+        ] {
+            let mut reports = [vec![started()], reports].concat();
+            let (call, told) = run(&reports);
+            let call = call.expect("a call");
+            assert_eq!((call.call.state(), call.with()), (State::Answered, left));
+            assert_eq!(call.call.legs[1].remote_target, format!("sip:{left}"));
+            assert_eq!(told.iter().filter(|kind| matches!(kind, LegAnswered | Connected)).count(), 2);
+            assert!(!told.contains(&Ended), "{told:?}");
+            reports.push(ended(left, "f", 2));
+            let (call, told) = run(&reports);
+            assert_eq!(call.expect("a call").call.state(), State::Ended);
+            assert_eq!(told.iter().filter(|kind| **kind == Ended).count(), 1);
+        }
+    }
+
+    /// The edge of the callee tells the end before that of the caller tells the answer: the call was answered, and is over.
+    #[test]
+    fn an_end_that_comes_before_the_answer_waits_for_it() {
+        use wire::outcome::Kind;
+        let end = wire::ProxiedCallEvent {
+            ended_by: "b".into(),
+            ..of_phone("one", event(1, Reported::Ended, 200))
+        };
+        let before = [("e", event(1, Reported::Started, 0)), ("f", end.clone())];
+        let (held, told) = run(&before);
+        let mut held = held.expect("a call");
+        assert_eq!((held.call.state(), told.contains(&Type::Ended)), (State::Dialing, false));
+        let now = Moment::from_millis(1_700_000_000_000);
+        assert_eq!(held.due(now), now + std::time::Duration::from_secs(5));
+        let answer = ("e", of_phone("one", event(2, Reported::Answered, 200)));
+        let (call, told) = run(&[&before[..], &[answer]].concat());
+        let outcome = call.expect("a call").call.outcome.expect("an outcome");
+        assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (Kind::Completed, "b"));
+        assert!(told.contains(&Type::Connected) && told.last() == Some(&Type::Ended), "{told:?}");
+        // or it never comes, because that edge is gone
+        let told = held.end_unanswered(&end, now).kinds();
+        assert_eq!(told.last(), Some(&Type::Ended));
+        assert!(told.contains(&Type::Connected));
+        let outcome = held.call.outcome.expect("an outcome");
+        assert_eq!((outcome.kind(), outcome.sip_status), (Kind::Completed, 200));
+    }
+
     #[test]
     fn outcomes_have_the_classes_of_the_api() {
         use wire::outcome::Kind;
@@ -278,7 +413,15 @@ mod tests {
         };
         assert_eq!(outcome(true, 480, "b"), Kind::NoAnswer);
         assert_eq!(outcome(false, 480, "b"), Kind::Unreachable);
+        assert_eq!(outcome(false, 486, "b"), Kind::Busy);
         assert_eq!(outcome(true, 487, "a"), Kind::Cancelled);
+        for said in [408, 480, 486, 600, 603] {
+            assert_eq!(
+                outcome(true, said, "a"),
+                Kind::Cancelled,
+                "one phone said {said}, and the caller gave up"
+            );
+        }
         assert_eq!(outcome(true, 603, "b"), Kind::Rejected);
         assert_eq!(outcome(false, 404, "carillon"), Kind::Unreachable);
         assert_eq!(outcome(false, 488, "b"), Kind::Failed);

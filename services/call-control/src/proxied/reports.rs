@@ -1,6 +1,6 @@
 //! `ProxiedCalls`: what edges report.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_api::callcontrol::v1 as wire;
@@ -112,7 +112,7 @@ fn change<'a>(
 
 /// The calls of a report by partition, in commits.
 fn commits(repository: &Repository, events: Vec<wire::ProxiedCallEvent>) -> Vec<(usize, Vec<Told>)> {
-    let mut by_call: HashMap<String, Vec<wire::ProxiedCallEvent>> = HashMap::new();
+    let mut by_call: BTreeMap<String, Vec<wire::ProxiedCallEvent>> = BTreeMap::new();
     for event in events {
         match by_call.get_mut(&event.call_id) {
             Some(events) => events.push(event),
@@ -121,7 +121,7 @@ fn commits(repository: &Repository, events: Vec<wire::ProxiedCallEvent>) -> Vec<
             }
         }
     }
-    let mut by_partition: HashMap<usize, Vec<Told>> = HashMap::new();
+    let mut by_partition: BTreeMap<usize, Vec<Told>> = BTreeMap::new();
     for (call_id, events) in by_call {
         let number = repository.partition_number(&call_id);
         by_partition.entry(number).or_default().push(Told { call_id, events });
@@ -168,11 +168,13 @@ impl ProxiedCalls for Reports {
         &self,
         request: Request<wire::CheckCallsRequest>,
     ) -> Result<Response<wire::CheckCallsResponse>, Status> {
-        let wire::CheckCallsRequest { call_ids } = request.into_inner();
-        if call_ids.len() > MAX_CALLS || call_ids.iter().any(|id| id.is_empty() || id.len() > 128) {
+        let wire::CheckCallsRequest { call_ids, mut legs } = request.into_inner();
+        let is_bad = call_ids.iter().any(|id| id.is_empty() || id.len() > 128);
+        if call_ids.len() > MAX_CALLS || is_bad || legs.iter().any(|leg| leg.len() > 128) {
             return Err(Status::invalid_argument("expected at most 1000 ids of calls"));
         }
-        let standings = check(&self.runner.repository, &call_ids).await.map_err(ApplyError::from);
+        legs.resize(call_ids.len(), String::new());
+        let standings = check(&self.runner.repository, &call_ids, &legs).await.map_err(ApplyError::from);
         let standings = standings.map_err(|error| refusal::of(&error))?.into_iter().map(i32::from).collect();
         Ok(Response::new(wire::CheckCallsResponse { standings }))
     }

@@ -66,6 +66,9 @@ struct LegChange {
     remote_tag: Option<String>,
     #[prost(string, optional, tag = "5")]
     remote_target: Option<String>,
+    /// Only of a call that was led on.
+    #[prost(string, repeated, tag = "6")]
+    users: Vec<String>,
 }
 
 /// What happens with one state of a call.
@@ -131,6 +134,7 @@ impl Teller {
                 edge_id: changed.next().flatten(),
                 remote_tag: changed.next().flatten(),
                 remote_target: changed.next().flatten(),
+                users: leg.users.clone(),
             }
         });
         Change {
@@ -189,6 +193,9 @@ impl Change {
             leg.edge_id = change.edge_id.unwrap_or(std::mem::take(&mut leg.edge_id));
             leg.remote_tag = change.remote_tag.unwrap_or(std::mem::take(&mut leg.remote_tag));
             leg.remote_target = change.remote_target.unwrap_or(std::mem::take(&mut leg.remote_target));
+            if !change.users.is_empty() {
+                leg.users = change.users;
+            }
         }
     }
 }

@@ -77,6 +77,7 @@ impl Repository {
         let old_edges = before.map(edges_of).unwrap_or_default();
         let new_edges = if change.finished { BTreeSet::new() } else { edges_of(call) };
         put_edges(&mut batch, call_id, &old_edges, &new_edges);
+        self.put_dialogs(&mut batch, before, call);
         match change.due {
             DueChange::Keep => {}
             DueChange::At(at) => {
@@ -85,6 +86,9 @@ impl Repository {
             DueChange::Clear => {
                 batch.due_remove(DUE, names::due_timer(call_id));
             }
+        }
+        if let Some(id) = self.callback_to_tell(before, call) {
+            batch.due_add(DUE, names::due_callback(id), now, "");
         }
         let had_effects = before.is_some_and(|before| !before.outbox.is_empty());
         let has_effects = !call.outbox.is_empty();
@@ -95,6 +99,14 @@ impl Repository {
             batch.due_remove(DUE, names::due_effects(call_id));
         }
         batch
+    }
+
+    /// The callback that has to know of this step: its call is connected, or over.
+    fn callback_to_tell<'c>(&self, before: Option<&Call>, after: &'c Call) -> Option<&'c str> {
+        let reached = |call: &Call| (call.answer_ms > 0, call.end_ms > 0);
+        let is_news = before.is_some_and(|before| reached(before) != reached(after));
+        let id = Some(after.callback_id.as_str()).filter(|id| is_news && !id.is_empty())?;
+        (self.partition_number(id) == self.partition_number(&after.call_id)).then_some(id)
     }
 
     fn put_record(&self, batch: &mut Batch, change: &Change<'_>, head: Head) {

@@ -7,7 +7,8 @@ use cluster_rpc::Reason;
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
-use super::{Summary, address_of_record};
+use super::Summary;
+use crate::engine::claim::takers::address_of_record;
 use crate::violations::Violations;
 
 /// Ended calls are listed for this long unless the filter names states.
@@ -73,26 +74,28 @@ impl Filter {
     pub fn may_match(&self, summary: &Summary, now_ms: u64) -> bool {
         let is_recent =
             !self.states.is_empty() || summary.end_ms == 0 || summary.end_ms + RECENT_MS >= now_ms;
-        is_recent && self.matches_parts(summary.state, summary.kind, &summary.from, &summary.to)
+        let is_party = |party: &str| {
+            let mut parties = [&summary.from, &summary.to].into_iter().chain(&summary.others);
+            parties.any(|one| one == party)
+        };
+        is_recent && self.matches_parts(summary.state, summary.kind, is_party)
     }
 
     /// Whether a call matches as it is.
     pub fn matches(&self, call: &wire::Call) -> bool {
-        let party = |party: &Option<wire::Party>| {
-            party.as_ref().map(|party| address_of_record(&party.uri)).unwrap_or_default()
+        let is_party = |wanted: &str| {
+            let legs = call.legs.iter().map(|leg| &leg.party);
+            let mut parties = [&call.from, &call.to].into_iter().chain(legs).flatten();
+            parties.any(|party| address_of_record(&party.uri) == wanted)
         };
-        let (from, to) = match self.party {
-            Some(_) => (party(&call.from), party(&call.to)),
-            None => Default::default(),
-        };
-        self.matches_parts(call.state, call.kind, &from, &to)
+        self.matches_parts(call.state, call.kind, is_party)
             && self.metadata.iter().all(|(key, value)| call.metadata.get(key) == Some(value))
     }
 
-    fn matches_parts(&self, state: i32, kind: i32, from: &str, to: &str) -> bool {
+    fn matches_parts(&self, state: i32, kind: i32, is_party: impl Fn(&str) -> bool) -> bool {
         (self.states.is_empty() || self.states.contains(&state))
             && (self.kinds.is_empty() || self.kinds.contains(&kind))
-            && self.party.as_ref().is_none_or(|party| party == from || party == to)
+            && self.party.as_deref().is_none_or(is_party)
     }
 }
 

@@ -28,6 +28,6 @@ pub(super) fn positions(due: &Due) -> Option<Vec<String>> {
     match DueWork::parse(&due.id)? {
         DueWork::Forget(position) => Some(vec![position.to_owned()]),
         DueWork::ForgetAll => Some(Ended::decode(due.payload.clone()).ok()?.positions),
-        DueWork::Timer(_) | DueWork::Effects(_) | DueWork::LostEdge(_) => None,
+        DueWork::Timer(_) | DueWork::Effects(_) | DueWork::LostEdge(_) | DueWork::Callback(_) => None,
     }
 }

@@ -2,11 +2,11 @@
 
 use cluster_api::callcontrol::v1 as wire;
 use prost::Message as _;
-use sip_message::Uri;
 use store::{Partition, StoreError};
 
 use super::{Repository, names};
 use crate::engine::call::Call;
+use crate::engine::claim::takers::address_of_record;
 
 /// Where a call stands in the index: later calls come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,16 +52,23 @@ pub struct Summary {
     /// When it ended, in ms since 1970; 0 before.
     #[prost(uint64, tag = "5")]
     pub end_ms: u64,
+    /// Addresses of record of those who came later.
+    #[prost(string, repeated, tag = "6")]
+    pub others: Vec<String>,
 }
 
 impl Summary {
     pub(super) fn of(call: &Call) -> Summary {
+        let (from, to) = (address_of_record(&call.from.uri), address_of_record(&call.to.uri));
+        let parties = (0..call.legs.len()).filter(|leg| !call.is_to_mixer(*leg));
+        let others = others(parties.map(|leg| call.legs[leg].party.uri.as_str()), &from, &to);
         Summary {
             state: crate::wire::public::state(call.state()).into(),
-            kind: wire::call::Kind::Dialed.into(),
-            from: address_of_record(&call.from.uri),
-            to: address_of_record(&call.to.uri),
+            kind: crate::wire::public::kind(call).into(),
+            from,
+            to,
             end_ms: call.end_ms,
+            others,
         }
     }
 
@@ -75,6 +82,8 @@ impl Summary {
             from: party(&call.from),
             to: party(&call.to),
             end_ms: crate::wire::moment(call.end_time.as_ref()).millis(),
+            // Nobody comes into a call that is merely proxied
+            others: Vec::new(),
         }
     }
 
@@ -83,9 +92,13 @@ impl Summary {
     }
 }
 
-/// The normal form in which parties are compared.
-pub fn address_of_record(uri: &str) -> String {
-    Uri::parse(uri.as_bytes()).ok().and_then(|uri| uri.aor()).unwrap_or_else(|| uri.to_owned())
+/// Those of these parties that are not the first two, each once.
+fn others<'a>(parties: impl Iterator<Item = &'a str>, from: &str, to: &str) -> Vec<String> {
+    let mut others: Vec<String> =
+        parties.map(address_of_record).filter(|party| party != from && party != to).collect();
+    others.sort_unstable();
+    others.dedup();
+    others
 }
 
 /// An entry of the index.

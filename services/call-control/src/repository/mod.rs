@@ -4,6 +4,7 @@
 //! |-----------------------------|-----------------------------------------------------------------------------------------|
 //! | record `c/CALL`             | the call ([`stored`]); of an ended call its public form, for the configured time        |
 //! | record `r/REQUEST`          | what a request id was used for                                                          |
+//! | record `d/DIALOG`           | the call that has this dialog, when its Call-ID does not say ([`dialogs`](self))        |
 //! | record `lost/EDGE/EPOCH`    | some replica has taken the loss of this edge on                                         |
 //! | index `live`, `ended`       | calls by [`Position`], newest first, with a [`Summary`]                                 |
 //! | index `edge/EDGE/EPOCH`     | calls that depend on this life of an edge                                               |
@@ -11,9 +12,13 @@
 //! | queue `due`                 | `t/CALL` the engine's timer, `o/CALL` effects not carried yet, `x/…` an ended call to be dropped from its index, `y/…` several that ended in one commit, `l/EDGE/EPOCH` a lost edge |
 //! | log `events`                | call events; those of one call and commit are one entry, and those of several proxied calls ([`events`], `proxied/story.rs`) |
 //!
+//! What there is of callbacks beside is told in [`callbacks`].
+//!
 //! A call id ends with the number of its partition, so that a call and the request id that made it commit together.
 
+mod callbacks;
 mod change;
+mod dialogs;
 mod events;
 mod filter;
 mod forgetting;
@@ -31,10 +36,11 @@ use ambient::Entropy;
 use parking_lot::Mutex;
 use store::{Cursor, Due, Partition, Partitions, Store, StoreError};
 
+pub use self::callbacks::{Bounds, CallbackChange, CallbackSummary, LoadedCallback, NotMade};
 pub use self::change::Change;
 pub use self::events::read as read_events;
 pub use self::filter::Filter;
-pub use self::listing::{Listed, Position, Summary, address_of_record};
+pub use self::listing::{Listed, Position, Summary};
 pub use self::names::{DUE, DueWork, EVENTS};
 pub use self::proxied::{CALLS_AT_ONCE, ProxiedChange};
 pub use self::requests::RequestUse;

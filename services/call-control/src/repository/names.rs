@@ -9,6 +9,7 @@ pub const EVENTS: &str = "events";
 pub(super) const LIVE: &str = "live";
 pub(super) const ENDED: &str = "ended";
 pub(super) const EDGES: &str = "edges";
+pub(super) const CALLBACKS: &str = "callbacks";
 
 /// What a due entry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum DueWork<'a> {
     Forget(&'a str),
     /// Several ended calls are to be dropped from the index: the payload says which.
     ForgetAll,
+    /// This callback is to be looked at.
+    Callback(&'a str),
     /// The calls on this edge are to be told that it is lost.
     LostEdge(EdgeLife),
 }
@@ -34,6 +37,7 @@ impl DueWork<'_> {
             "o" => Some(DueWork::Effects(rest)),
             "x" => Some(DueWork::Forget(rest)),
             "y" => Some(DueWork::ForgetAll),
+            "b" => Some(DueWork::Callback(rest)),
             "l" => parse_edge(rest).map(DueWork::LostEdge),
             _ => None,
         }
@@ -42,6 +46,10 @@ impl DueWork<'_> {
 
 pub(super) fn call(call_id: &str) -> String {
     format!("c/{call_id}")
+}
+
+pub(super) fn dialog(dialog: &str) -> String {
+    format!("d/{dialog}")
 }
 
 pub(super) fn request(request_id: &str) -> String {
@@ -63,6 +71,19 @@ pub(super) fn due_forget(position: &str) -> String {
 /// Named after the first of them.
 pub(super) fn due_forget_all(position: &str) -> String {
     format!("y/{position}")
+}
+
+pub(super) fn callback(id: &str) -> String {
+    format!("b/{id}")
+}
+
+/// How many callbacks a user has; in the partition, for no user.
+pub(super) fn callbacks_of(user: &str) -> String {
+    format!("k/{user}")
+}
+
+pub(super) fn due_callback(id: &str) -> String {
+    format!("b/{id}")
 }
 
 pub(super) fn due_lost(edge: &EdgeLife) -> String {
@@ -107,6 +128,7 @@ mod tests {
         assert_eq!(DueWork::parse(&due_timer("c-1")), Some(DueWork::Timer("c-1")));
         assert_eq!(DueWork::parse(&due_effects("c-1")), Some(DueWork::Effects("c-1")));
         assert_eq!(DueWork::parse(&due_forget("0f/c-1")), Some(DueWork::Forget("0f/c-1")));
+        assert_eq!(DueWork::parse(&due_callback("c-1")), Some(DueWork::Callback("c-1")));
         assert_eq!(DueWork::parse(&due_forget_all("0f/c-1")), Some(DueWork::ForgetAll));
         assert_eq!(DueWork::parse(&due_lost(&edge)), Some(DueWork::LostEdge(edge)));
         assert_eq!(DueWork::parse("z/of a later version"), None);

@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use super::slots::{Job, Slot};
 use super::{ApplyError, How, Runner};
 use crate::edges::EdgeLife;
-use crate::engine::effect::{Effect, What};
+use crate::engine::effect::{Effect, Roster, What};
 use crate::engine::event::{Carried, Event};
 use crate::engine::transfer::record::Tell;
 use crate::wire::effects::carry_request;
@@ -87,6 +87,7 @@ impl Runner {
             let (number, edge) = (effect.number, effect.edge_id.as_str());
             take_turn(slot, effect).await;
             let end = match &effect.what {
+                Some(What::Roster(roster)) => self.tell_watchers(slot, effect, roster, give_up).await,
                 Some(What::Tell(tell)) => self.tell_other(call_id, slot, effect, tell, give_up).await,
                 _ => self.carry_one(call_id, slot, &job, carrier.as_ref(), give_up).await,
             };
@@ -161,6 +162,31 @@ impl Runner {
         }
     }
 
+    /// Tells presence who is in a conference, until it has committed that. Where there is no presence nobody watches.
+    async fn tell_watchers(&self, slot: &Slot, effect: &Effect, roster: &Roster, give_up: Instant) -> End {
+        let told = End::Carried(EdgeLife { id: String::new(), epoch: 0 });
+        let Some(presence) = self.conferences.get() else { return told };
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if !slot.is_wanted(effect) {
+                return End::Unwanted;
+            }
+            let request = crate::wire::roster::tell_conference(roster);
+            match timeout(self.config.carry_timeout, presence.tell_conference(request)).await {
+                Ok(Ok(_)) => return told,
+                Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+                    tracing::error!(effect = effect.number, %status, "presence refuses a roster");
+                    return End::NotCarried;
+                }
+                Ok(Err(_)) | Err(_) => {}
+            }
+            if timeout_at(give_up, sleep(pause)).await.is_err() {
+                return End::Unknown;
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
     /// Tries until the edge takes the effect on or surely did not, nobody wants it any more, or the time is up.
     async fn carry_one(
         &self,
@@ -216,7 +242,7 @@ impl Runner {
             }
             let again = async {
                 match is_without_edge {
-                    true => drop(timeout(pause, self.edges.changed()).await),
+                    true => drop(timeout(pause, self.edges_changed.notified()).await),
                     false => sleep(pause).await,
                 }
             };

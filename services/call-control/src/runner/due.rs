@@ -16,11 +16,16 @@ impl Runner {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // In an order, so that the same seed makes the same run.
+                biased;
                 _ = ticks.tick() => {}
                 () = self.due_hurry.notified() => {}
             }
             let repository = &self.repository;
-            let begin = |partition: &Partition, claimed| self.begin(partition, claimed);
+            let begin = |partition, claimed| {
+                self.begin(&partition, claimed);
+                std::future::ready(())
+            };
             claim_all_due(&**repository.store(), repository.partitions(), DUE, self.config.lease, begin)
                 .await;
         }
@@ -57,6 +62,7 @@ impl Runner {
         let result = match DueWork::parse(due_id) {
             Some(DueWork::Timer(call_id)) => self.timer_fired(partition, due_id, call_id).await,
             Some(DueWork::Effects(call_id)) => self.take_effects_over(partition, due_id, call_id).await,
+            Some(DueWork::Callback(id)) => self.callback_is_due(partition, due_id, id).await,
             Some(DueWork::LostEdge(edge)) => {
                 self.counts.due.with_label_values(&["lost_edge"]).inc();
                 self.tell_lost(partition, &edge).await

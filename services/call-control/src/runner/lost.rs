@@ -24,9 +24,12 @@ impl Runner {
         let mut known: HashMap<EdgeLife, Instant> = HashMap::new();
         loop {
             tokio::select! {
+                // In an order, so that the same seed makes the same run.
+                biased;
                 _ = ticks.tick() => {}
                 () = self.edges.changed() => {}
             }
+            self.edges_changed.notify_waiters();
             let partitions = self.repository.partitions();
             let found = join_all(partitions.iter().map(|partition| self.repository.edges(partition))).await;
             let now = Instant::now();

@@ -12,19 +12,23 @@ mod chain;
 mod due;
 mod lost;
 mod receive;
+mod referral;
 mod slots;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use cluster_rpc::{ConferencesLink, LocationLink};
 use lifecycle::{Tasks, TooManyTasks};
+use parking_lot::Mutex;
 use store::StoreError;
 use tokio::sync::Notify;
 
 use self::chain::Chain;
 use self::slots::{Slot, Slots};
+use crate::callback::Callbacks;
 use crate::config::Config;
 use crate::counts::Counts;
-use crate::edges::Edges;
+use crate::edges::{EdgeView, Edges};
 use crate::engine::call::{EdgeRef, NewCall};
 use crate::engine::event::Event;
 use crate::engine::{self, Context, StepError};
@@ -36,12 +40,23 @@ pub struct Runner {
     pub repository: Repository,
     /// Counters.
     pub counts: Counts,
+    /// What is remembered of callbacks beside the store.
+    pub(crate) callbacks: Callbacks,
     config: Config,
     edges: Arc<dyn Edges>,
+    /// What is true beyond the calls, and the list of edges that it was made with.
+    context: Mutex<Option<(Arc<EdgeView>, Arc<Context>)>>,
     slots: Slots,
     tasks: Tasks,
+    /// Whom the rosters of conferences are told.
+    conferences: OnceLock<ConferencesLink>,
+    /// Who knows what phones may call.
+    location: OnceLock<LocationLink>,
     /// There is work that is due now.
     due_hurry: Notify,
+    /// The list of edges may be another one. One task waits for that and tells all: those who waited for it themselves would be woken in
+    /// an order of chance, and no run of the simulation could be repeated.
+    edges_changed: Notify,
 }
 
 /// Why events were not applied.
@@ -91,7 +106,32 @@ impl Runner {
         counts: Counts,
     ) -> Arc<Runner> {
         let slots = Slots::new(config.cached_calls);
-        Arc::new(Runner { repository, counts, config, edges, slots, tasks, due_hurry: Notify::new() })
+        let (callbacks, conferences, location) = (Callbacks::default(), OnceLock::new(), OnceLock::new());
+        let (due_hurry, edges_changed) = (Notify::new(), Notify::new());
+        Arc::new(Runner {
+            repository,
+            counts,
+            callbacks,
+            config,
+            edges,
+            context: Mutex::default(),
+            slots,
+            tasks,
+            conferences,
+            location,
+            due_hurry,
+            edges_changed,
+        })
+    }
+
+    /// Rosters of conferences are told there from now on.
+    pub(crate) fn tells(&self, conferences: ConferencesLink) {
+        let _ = self.conferences.set(conferences);
+    }
+
+    /// What phones may call is asked there from now on.
+    pub(crate) fn asks(&self, location: LocationLink) {
+        let _ = self.location.set(location);
     }
 
     /// The way to the edges.
@@ -187,7 +227,9 @@ impl Runner {
             if how.timer_claimed {
                 chain.rewrite_timer();
             }
-            let is_idle = !chain.has_changed() && how.request.is_none();
+            // What was refused has used no request id: whoever repeats it is refused again, or taken when it fits by then
+            let request = how.request.filter(|_| refused.is_none());
+            let is_idle = !chain.has_changed() && request.is_none();
             let result = if is_idle {
                 let confirmed = match how.acknowledged {
                     true => self.repository.confirm(call_id, before.version).await,
@@ -200,7 +242,7 @@ impl Runner {
             } else {
                 let legs = chain.legs_with_effects();
                 let finished = chain.is_finished();
-                let saved = self.repository.save(chain.change(Some(&before), how.request)).await;
+                let saved = self.repository.save(chain.change(Some(&before), request)).await;
                 saved.map(|loaded| {
                     let loaded = Arc::new(loaded);
                     if finished {
@@ -231,18 +273,27 @@ impl Runner {
     }
 
     /// What is true at this moment beyond the call.
-    fn context(&self) -> Context {
-        let edges = self
-            .edges
-            .view()
-            .open()
-            .map(|life| EdgeRef { edge_id: life.id.clone(), edge_epoch: life.epoch })
-            .collect();
-        Context {
+    fn context(&self) -> Arc<Context> {
+        let view = self.edges.view();
+        let mut known = self.context.lock();
+        if let Some((of, context)) = &*known
+            && Arc::ptr_eq(of, &view)
+        {
+            return Arc::clone(context);
+        }
+        let edges =
+            view.open().map(|life| EdgeRef { edge_id: life.id.clone(), edge_epoch: life.epoch }).collect();
+        let context = Arc::new(Context {
             credentials: self.config.credentials.clone(),
             edges,
             redirects: self.config.redirects.clone(),
-        }
+            callback_user: self.config.callback_user.clone(),
+            takers: self.config.takers.clone(),
+            referrers: self.config.referrers.clone(),
+            mixing: self.config.mixing.clone(),
+        });
+        *known = Some((view, Arc::clone(&context)));
+        context
     }
 
     /// Reads a call, from the store and not from memory.

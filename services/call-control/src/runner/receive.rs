@@ -5,9 +5,11 @@ use std::sync::Arc;
 use store::StoreError;
 
 use super::{ApplyError, Chain, How, Runner};
-use crate::engine::event::Event;
+use crate::engine::claim::ask::{Named, call_of_leg, claim_of};
+use crate::engine::derive::call_of_call_id;
+use crate::engine::event::{EdgeEvent, Event, LegEvent};
 use crate::engine::{self, NewAnchored};
-use crate::repository::Loaded;
+use crate::repository::{Known, Loaded};
 
 impl Runner {
     /// Takes the events of a call that begins with the first of them. Delivered again, or to several replicas at once, they make one
@@ -27,7 +29,8 @@ impl Runner {
             known => return known,
         }
         let Some((Event::Leg(first), rest)) = events.split_first() else { return Err(ApplyError::Unknown) };
-        let new = NewAnchored { call_id: call_id.to_owned(), policy: self.config.policy(), seed };
+        let named = self.named(first).await?;
+        let new = NewAnchored { call_id: call_id.to_owned(), policy: self.config.policy(), seed, named };
         let now = self.repository.now().into();
         let step = engine::receive(new, first, now, &self.context())?;
         let chain = Chain::begin(step, now);
@@ -43,5 +46,40 @@ impl Runner {
         *slot.state.lock().await = Some(Arc::clone(&loaded));
         self.carry(call_id, &slot, &loaded, &legs);
         if rest.is_empty() { Ok(loaded) } else { self.apply(call_id, rest, how).await }
+    }
+
+    /// The call that an INVITE with Replaces or Join is about: that of the leg that it is for, else that whose dialog it names.
+    async fn named(&self, first: &EdgeEvent) -> Result<Named, ApplyError> {
+        let LegEvent::Incoming(invite) = &first.what else { return Ok(Named::Nobody) };
+        let Ok(Some(claim)) = claim_of(invite, &self.config.takers) else { return Ok(Named::Nobody) };
+        let dialog = claim.dialog.call_id.as_str();
+        let addressed = call_of_leg(&invite.request_uri);
+        let made = call_of_call_id(dialog, &self.config.host).map(str::to_owned);
+        let mut named = Named::Nobody;
+        let is_to_leg = addressed.is_some();
+        for call_id in addressed.into_iter().chain(made) {
+            match self.repository.load(&call_id).await?.map(|loaded| loaded.known) {
+                // Named as its phone knows it: that one is called, and finds it
+                Some(Known::Live(call)) if !is_to_leg && call.is_known_to_phone(&claim.dialog) => {
+                    return Ok(Named::Nobody);
+                }
+                Some(Known::Live(call))
+                    if call.legs.iter().any(|leg| leg.sip_call_id == dialog && leg.lent.is_none()) =>
+                {
+                    return Ok(Named::Call(call_id));
+                }
+                Some(Known::Live(_)) => named = Named::Call(call_id),
+                Some(Known::Over(_)) if named == Named::Nobody => named = Named::Over,
+                Some(Known::Over(_) | Known::Proxied(_)) | None => {}
+            }
+        }
+        // The leg may have gone to another call, or a phone made the dialog
+        let Some(call_id) = self.repository.call_with(dialog).await? else { return Ok(named) };
+        match self.repository.load(&call_id).await?.map(|loaded| loaded.known) {
+            Some(Known::Live(call)) if !is_to_leg && call.is_known_to_phone(&claim.dialog) => {
+                Ok(Named::Nobody)
+            }
+            _ => Ok(Named::Call(call_id)),
+        }
     }
 }

@@ -123,9 +123,17 @@ impl Feed {
         true
     }
 
-    /// Lets a subscriber go.
-    pub(super) fn detach(&self, id: u64) {
-        self.state.lock().drop_listeners(|listener| listener.subscriber.id == id);
+    /// Lets a subscriber go, to the events of all calls or of this one.
+    pub(super) fn detach(&self, call_id: Option<&str>, id: u64) {
+        let mut state = self.state.lock();
+        let is_other = |listener: &Listener| listener.subscriber.id != id;
+        let Some(call_id) = call_id else { return state.listeners.retain(is_other) };
+        if let Some(listeners) = state.of_call.get_mut(call_id) {
+            listeners.retain(is_other);
+            if listeners.is_empty() {
+                state.of_call.remove(call_id);
+            }
+        }
     }
 
     pub(super) async fn run(self: Arc<Self>, store: Arc<dyn Store>) {
@@ -165,15 +173,18 @@ impl Feed {
     fn give(&self, entries: Vec<LogEntry>) {
         let decoded: Vec<_> = entries.into_iter().map(decode).collect();
         let mut state = self.state.lock();
+        let mut is_any_over = false;
         for (behind, events) in decoded {
             for entry in events {
-                state.give(&entry);
+                is_any_over |= !state.give(&entry);
             }
             state.position = Some(behind);
         }
-        state.drop_listeners(|listener| {
-            listener.subscriber.buffer.is_closed() || listener.subscriber.ended.reason().is_some()
-        });
+        if is_any_over {
+            state.drop_listeners(|listener| {
+                listener.subscriber.buffer.is_closed() || listener.subscriber.ended.reason().is_some()
+            });
+        }
     }
 
     fn end_all(&self, reason: Reason) {
@@ -187,18 +198,22 @@ impl Feed {
 }
 
 impl State {
-    /// Gives an event to who has not seen it: a listener, as the feed, may have begun between the events of one entry.
-    fn give(&self, entry: &Arc<Entry>) {
+    /// Gives an event to who has not seen it: a listener, as the feed, may have begun between the events of one entry. Returns whether
+    /// all of them took it.
+    fn give(&self, entry: &Arc<Entry>) -> bool {
+        let mut is_taken = true;
         let of_this = self.of_call.get(&entry.event.call_id).into_iter().flatten();
         let all = self.listeners.iter().chain(of_this);
         for listener in all.filter(|listener| listener.after < entry.cursor) {
             let Subscriber { buffer, ended, .. } = &listener.subscriber;
-            if let Err(mpsc::error::TrySendError::Full(_)) =
-                buffer.try_send((listener.number, Arc::clone(entry)))
-            {
-                ended.set(Reason::Slow);
+            match buffer.try_send((listener.number, Arc::clone(entry))) {
+                Ok(()) => continue,
+                Err(mpsc::error::TrySendError::Full(_)) => ended.set(Reason::Slow),
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
+            is_taken = false;
         }
+        is_taken
     }
 
     fn drop_listeners(&mut self, mut is_over: impl FnMut(&Listener) -> bool) {

@@ -69,8 +69,8 @@ pub(super) struct Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        for feed in &self.watches.feeds {
-            feed.detach(self.subscriber.id);
+        for number in self.partitions() {
+            self.watches.feeds[number].detach(self.call_id(), self.subscriber.id);
         }
     }
 }
@@ -195,7 +195,7 @@ impl Pump {
     /// The feed may not be at the end of the log yet, but a call that is over has its last event there.
     async fn read_to_the_end(&mut self, number: usize) -> Result<(), Stop> {
         let feed = Arc::clone(&self.watches.feeds[number]);
-        feed.detach(self.subscriber.id);
+        feed.detach(self.call_id(), self.subscriber.id);
         let store = Arc::clone(self.watches.runner.repository.store());
         loop {
             let entries = store.log_read(feed.partition(), EVENTS, Some(self.cursors[number]), CHUNK).await?;

@@ -28,8 +28,11 @@ pub fn carry_request(call_id: &str, effect: &Effect) -> Option<edge::CarryReques
             trunk: send.trunk,
             max_forwards: send.max_forwards,
             max_breadth: send.max_breadth,
+            in_conference: send.in_conference,
             ring_limit: (send.ring_limit_ms > 0)
                 .then(|| proto_duration(Duration::from_millis(send.ring_limit_ms))),
+            is_focus: send.is_focus,
+            referred_by: send.referred_by,
             // Legs have a Contact of their own
             ..edge::SendRequest::default()
         }),
@@ -42,12 +45,14 @@ pub fn carry_request(call_id: &str, effect: &Effect) -> Option<edge::CarryReques
             status: respond.status,
             reason: respond.reason,
             to_tag: respond.to_tag,
+            in_conference: respond.in_conference,
             headers: headers_out(respond.headers),
             body: respond.body.map(body_out),
+            is_focus: respond.is_focus,
         }),
         What::Release(_) => edge::carry_request::What::Release(edge::ReleaseLeg {}),
         // No edge's business
-        What::Tell(_) => return None,
+        What::Tell(_) | What::Roster(_) => return None,
     };
     Some(edge::CarryRequest {
         call_id: call_id.to_owned(),

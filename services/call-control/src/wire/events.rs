@@ -93,11 +93,18 @@ fn request_received(request: wire::RequestReceived) -> RequestReceived {
         allow: request.allow,
         headers: headers_in(request.headers),
         body: request.body.map(body_in),
+        is_focus: request.is_focus,
+        from_uri: request.from_uri,
+        to_uri: request.to_uri,
+        record_route: request.record_route,
+        // the registrar is asked later
+        is_denied: false,
     }
 }
 
 fn call_received(received: wire::CallReceived) -> CallReceived {
     CallReceived {
+        method: received.method,
         transaction: received.transaction,
         request_uri: received.request_uri,
         from_uri: received.from_uri,
@@ -111,6 +118,7 @@ fn call_received(received: wire::CallReceived) -> CallReceived {
         record_route: received.record_route,
         max_forwards: received.max_forwards,
         max_breadth: received.max_breadth,
+        identity: received.identity,
         is_trusted: received.source.is_some_and(|source| source.trusted),
         require: received.require,
         supported: received.supported,

@@ -3,6 +3,7 @@
 pub mod effects;
 pub mod events;
 pub mod public;
+pub mod roster;
 
 use cluster_api::convert;
 use cluster_api::sip::v1 as sip;

@@ -4,6 +4,7 @@ use cluster_api::callcontrol::v1 as wire;
 use sip_body::dtmf;
 
 use super::{headers_out, timestamp};
+use crate::callback::machine::record::{Callback, State};
 use crate::engine::call::{Call, CallState, Outcome, OutcomeKind, Party};
 use crate::engine::leg::{Leg, LegState};
 use crate::engine::report::{CallEvent, CallEventType};
@@ -14,7 +15,7 @@ pub fn call(call: &Call, revision: u64) -> wire::Call {
         call_id: call.call_id.clone(),
         state: state(call.state()).into(),
         kind: kind(call).into(),
-        legs: call.legs.iter().map(leg).collect(),
+        legs: call.legs.iter().filter(|leg| !leg.refers).map(leg).collect(),
         from: Some(party(&call.from)),
         to: Some(party(&call.to)),
         create_time: timestamp(call.create_ms),
@@ -24,12 +25,19 @@ pub fn call(call: &Call, revision: u64) -> wire::Call {
         outcome: call.outcome.as_ref().filter(|_| call.end_ms > 0).map(outcome),
         metadata: call.metadata.clone(),
         etag: revision.to_string(),
+        conference_uri: call
+            .conference
+            .as_ref()
+            .map(|conference| conference.uri.clone())
+            .filter(|uri| !uri.is_empty()),
     }
 }
 
-fn kind(call: &Call) -> wire::call::Kind {
+/// Where a call comes from.
+pub fn kind(call: &Call) -> wire::call::Kind {
     match call.legs.first().is_some_and(|leg| leg.incoming.is_some()) {
         true => wire::call::Kind::Incoming,
+        false if !call.callback_id.is_empty() => wire::call::Kind::Callback,
         false => wire::call::Kind::Dialed,
     }
 }
@@ -98,6 +106,56 @@ fn leg(leg: &Leg) -> wire::Leg {
             .unwrap_or_default(),
         edge_id: leg.edge_id.clone(),
         sip_status: leg.sip_status,
+        users: Vec::new(),
+    }
+}
+
+/// The outcome of a call that is over.
+pub fn outcome_in(outcome: Option<&wire::Outcome>) -> Outcome {
+    let Some(outcome) = outcome else { return Outcome::default() };
+    let kind = match outcome.kind() {
+        wire::outcome::Kind::Unspecified => OutcomeKind::Unspecified,
+        wire::outcome::Kind::Completed => OutcomeKind::Completed,
+        wire::outcome::Kind::Busy => OutcomeKind::Busy,
+        wire::outcome::Kind::NoAnswer => OutcomeKind::NoAnswer,
+        wire::outcome::Kind::Rejected => OutcomeKind::Rejected,
+        wire::outcome::Kind::Unreachable => OutcomeKind::Unreachable,
+        wire::outcome::Kind::Cancelled => OutcomeKind::Cancelled,
+        wire::outcome::Kind::Failed => OutcomeKind::Failed,
+    };
+    Outcome {
+        kind: kind.into(),
+        sip_status: outcome.sip_status,
+        sip_reason: outcome.sip_reason.clone(),
+        ended_by: outcome.ended_by.clone(),
+    }
+}
+
+/// A callback.
+pub fn callback(callback: &Callback) -> wire::Callback {
+    wire::Callback {
+        callback_id: callback.callback_id.clone(),
+        from: Some(party(&callback.from)),
+        to: Some(party(&callback.to)),
+        state: callback_state(callback.state()).into(),
+        create_time: timestamp(callback.create_ms),
+        not_before: timestamp(callback.not_before_ms),
+        expire_time: timestamp(callback.expire_ms),
+        attempts_left: callback.attempts_left,
+        call_id: callback.call_id.clone(),
+        outcome: callback.outcome.as_ref().map(outcome),
+    }
+}
+
+/// The state of a callback.
+pub fn callback_state(state: State) -> wire::callback::State {
+    match state {
+        State::Unspecified => wire::callback::State::Unspecified,
+        State::Waiting => wire::callback::State::Waiting,
+        State::Calling => wire::callback::State::Calling,
+        State::Done => wire::callback::State::Done,
+        State::Expired => wire::callback::State::Expired,
+        State::Cancelled => wire::callback::State::Cancelled,
     }
 }
 

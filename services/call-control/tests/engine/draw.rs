@@ -1,6 +1,6 @@
 //! How effects and bodies look in a golden ladder.
 
-use call_control::engine::effect::{Body, Header, What};
+use call_control::engine::effect::{Body, Header, Roster, RosterEntry, What};
 use call_control::engine::transfer::record::Word;
 
 /// `sdp1[audio:4000]`: version of the o= line, then each m= line with port and direction.
@@ -53,11 +53,19 @@ fn headers(headers: &[Header]) -> String {
         "Refer-Sub",
         "Referred-By",
         "Replaces",
+        "Join",
         "Event",
         "Subscription-State",
+        "Target-Dialog",
     ];
     let mut out = String::new();
-    for header in headers.iter().filter(|header| shown.contains(&header.name.as_str())) {
+    let is_shown = |header: &&Header| {
+        // An INVITE and its answers say so each time (IMI-05)
+        let says_nothing =
+            header.name == "Recv-Info" && headers.iter().any(|other| other.name == "Supported");
+        shown.contains(&header.name.as_str()) && !says_nothing
+    };
+    for header in headers.iter().filter(is_shown) {
         let value = if header.name.ends_with("Authorization") {
             let count = header.value.split("nc=").nth(1).unwrap_or_default();
             format!("nc={}", count.split(',').next().unwrap_or_default())
@@ -79,18 +87,52 @@ fn accepted(headers: &[Header]) -> String {
 pub fn what(what: &What, method_of: impl Fn(&str) -> String) -> String {
     match what {
         What::Send(send) => {
-            format!("{} {}{}{}", send.method, send.cseq, body(send.body.as_ref()), headers(&send.headers))
+            let focus = focus(send.in_conference && send.method == "INVITE");
+            format!(
+                "{} {}{}{}{focus}",
+                send.method,
+                send.cseq,
+                body(send.body.as_ref()),
+                headers(&send.headers)
+            )
         }
         What::Cancel(cancel) => format!("CANCEL{}", headers(&cancel.headers)),
         What::Respond(response) => {
             let method = method_of(&response.transaction);
             let body = body(response.body.as_ref());
             let accepted = if response.status == 415 { accepted(&response.headers) } else { String::new() };
-            format!("{} {method}{body}{}{accepted}", response.status, headers(&response.headers))
+            let focus = focus(response.in_conference && response.status < 300 && method == "INVITE");
+            format!("{} {method}{body}{}{accepted}{focus}", response.status, headers(&response.headers))
         }
         What::Release(_) => "(released)".into(),
         What::Tell(tell) => told(tell.word.as_ref()),
+        What::Roster(roster) => roster_of(roster),
     }
+}
+
+/// `roster 2: alice in, bob`: version, who is in, and who was asked to come.
+fn roster_of(roster: &Roster) -> String {
+    let name = |uri: &str| uri.trim_start_matches("sip:").split('@').next().unwrap_or_default().to_owned();
+    let entry = |entry: &RosterEntry| {
+        format!(
+            "{}{}",
+            name(&entry.uri),
+            if entry.is_held {
+                " held"
+            } else if entry.is_in {
+                " in"
+            } else {
+                ""
+            }
+        )
+    };
+    let entries: Vec<_> = roster.entries.iter().map(entry).collect();
+    let entries = if roster.is_over { "over".to_owned() } else { entries.join(", ") };
+    format!("{}: {entries}", roster.version)
+}
+
+fn focus(is_focus: bool) -> &'static str {
+    if is_focus { " isfocus" } else { "" }
 }
 
 /// What one call says to another one.
@@ -104,5 +146,12 @@ pub fn told(word: Option<&Word>) -> String {
         Some(Word::GivenBack(lent)) => format!("given back {}", lent.leg.leg_id),
         Some(Word::Lost(refused)) => format!("lost {}", refused.status),
         Some(Word::HungUp(_)) => "hung up".into(),
+        Some(Word::Claim(claim)) if claim.join => "claim to join".into(),
+        Some(Word::Claim(_)) => "claim".into(),
+        Some(Word::PickUp(_)) => "pick up".into(),
+        Some(Word::Place(_)) => "place".into(),
+        Some(Word::Seek(_)) => "seek".into(),
+        Some(Word::Found(place)) => format!("found {}", place.party_uri),
+        Some(Word::GiveWay(_)) => "give way".into(),
     }
 }

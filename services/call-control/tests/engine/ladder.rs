@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use call_control::Config;
 use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party, Policy};
+use call_control::engine::claim::ask::Named;
+use call_control::engine::claim::takers::Takers;
+use call_control::engine::conference::Mixing;
 use call_control::engine::effect::{Body, Effect, Header, SendRequest, What};
 use call_control::engine::event::{
     CallReceived, Carried, Command, EdgeEvent, Event, FailureCause, LegEvent, Method, RequestFailed,
@@ -19,6 +22,11 @@ use call_control::engine::{
 use call_control::record;
 
 use crate::draw;
+
+mod words;
+
+use words::phrase;
+pub use words::sdp;
 
 /// One call, its phones and the ladder so far.
 #[derive(Clone)]
@@ -35,8 +43,12 @@ pub struct Ladder {
     pub finished: bool,
     /// No edge takes anything on.
     pub edges_away: bool,
+    /// What REFER leads to is nothing that its sender may call.
+    pub denied: bool,
+    is_focus: bool,
     numbers: HashMap<(String, u64), u64>,
-    transactions: HashMap<String, String>,
+    /// The method of each transaction that a phone began.
+    pub transactions: HashMap<String, String>,
     peer_cseq: HashMap<String, u32>,
 }
 
@@ -102,6 +114,11 @@ impl Answer {
 
     pub fn contact(mut self, uri: &str) -> Answer {
         self.0.contact = uri.into();
+        self
+    }
+
+    pub fn supported(mut self, tags: &[&str]) -> Answer {
+        self.0.supported = tags.iter().map(|tag| tag.to_string()).collect();
         self
     }
 
@@ -185,6 +202,7 @@ impl Ladder {
             headers: Vec::new(),
             metadata: HashMap::new(),
             seed: vec![42; 16],
+            callback_id: String::new(),
         };
         let context = context(untaken_by.clone().unwrap_or_default());
         let made = create(new, START, &context);
@@ -193,10 +211,28 @@ impl Ladder {
 
     /// A call that alice's phone made.
     pub fn called(invite: CallReceived, change: impl FnOnce(&mut Policy)) -> Ladder {
+        let mut context = context(Vec::new());
+        let mixers = vec!["sip:mix1.example.com".into(), "sip:mix2.example.com".into()];
+        context.mixing = Mixing { mixers, factory: "conference".into(), ..Mixing::default() };
+        Ladder::called_about("in-1", invite, Named::Nobody, change, context)
+    }
+
+    /// A call with this id whose INVITE names a dialog of another one.
+    pub fn claiming(call_id: &str, invite: CallReceived, named: Named, takers: Takers) -> Ladder {
+        let context = Context { takers, ..context(Vec::new()) };
+        Ladder::called_about(call_id, invite, named, |policy| policy.session_expires_s = 0, context)
+    }
+
+    fn called_about(
+        call_id: &str,
+        invite: CallReceived,
+        named: Named,
+        change: impl FnOnce(&mut Policy),
+        context: Context,
+    ) -> Ladder {
         let mut policy = policy();
         change(&mut policy);
-        let new = NewAnchored { call_id: "in-1".into(), policy, seed: vec![42; 16] };
-        let context = context(Vec::new());
+        let new = NewAnchored { call_id: call_id.into(), policy, seed: vec![42; 16], named };
         let first = EdgeEvent {
             edge_id: "e1".into(),
             edge_epoch: 7,
@@ -236,6 +272,8 @@ impl Ladder {
             edge: ("e1".into(), 7),
             finished: false,
             edges_away,
+            denied: false,
+            is_focus: false,
             numbers: HashMap::new(),
             transactions: HashMap::new(),
             peer_cseq: HashMap::new(),
@@ -309,6 +347,7 @@ impl Ladder {
         let contact = contact.map(|header| header.value.clone()).unwrap_or_default();
         let request = RequestReceived {
             contact,
+            is_denied: self.denied,
             require: tags("Require"),
             supported: tags("Supported"),
             transaction: transaction.clone(),
@@ -319,11 +358,35 @@ impl Ladder {
             to_tag: on.local_tag.clone(),
             headers,
             body,
+            is_focus: self.is_focus,
             ..RequestReceived::default()
         };
         self.lines.push(format!("{}>C {method}{}", leg.to_uppercase(), draw::body(request.body.as_ref())));
         self.transactions.insert(transaction.clone(), method.to_owned());
         self.event(leg, LegEvent::Request(request));
+        transaction
+    }
+
+    /// The phone sends a request outside the dialog of its leg, or in one beside it.
+    pub fn request_aside(&mut self, leg: &str, request: RequestReceived) {
+        self.lines.push(format!("{}>C {} (aside)", leg.to_uppercase(), request.method));
+        self.transactions.insert(request.transaction.clone(), request.method.clone());
+        self.event(leg, LegEvent::Request(request));
+    }
+
+    /// The phone cancels its request.
+    pub fn cancel(&mut self, leg: &str, transaction: &str) {
+        self.lines.push(format!("{}>C CANCEL", leg.to_uppercase()));
+        self.event(leg, LegEvent::Cancel { transaction: transaction.into(), reason: Vec::new() });
+    }
+
+    /// The phone offers, with a Contact that says whether it mixes.
+    pub fn request_of_focus(&mut self, leg: &str, sdp: &str, is_focus: bool) -> String {
+        let contact = format!("sip:{leg}1@phone.example");
+        let body = Some(Body::sdp(sdp.as_bytes().to_vec()));
+        self.is_focus = is_focus;
+        let transaction = self.request_with(leg, "INVITE", body, vec![Header::new("Contact", contact)]);
+        self.is_focus = false;
         transaction
     }
 
@@ -469,6 +532,7 @@ impl Ladder {
             |transaction: &str| self.transactions.get(transaction).cloned().expect("a known transaction");
         let to = match what {
             What::Tell(tell) => format!("({})", tell.call_id),
+            What::Roster(_) => "(roster)".to_owned(),
             _ => effect.leg_id.to_uppercase(),
         };
         self.lines.push(format!("C>{to} {}", draw::what(what, method_of)));
@@ -508,38 +572,10 @@ fn policy() -> Policy {
 fn context(edges: Vec<EdgeRef>) -> Context {
     let (realm, username, password) = ("example.com".into(), "carillon".into(), "secret".into());
     let credentials = vec![Credential { realm, username, password }];
-    Context { credentials, edges, redirects: Redirects::Anywhere }
-}
-
-/// A session description of a phone: `audio 4000`, `video 0`, `audio 4000 sendonly`, ...
-pub fn sdp(lines: &[&str]) -> String {
-    let mut text =
-        String::from("v=0\r\no=phone 1 1 IN IP4 198.51.100.9\r\ns=-\r\nc=IN IP4 198.51.100.9\r\nt=0 0\r\n");
-    for line in lines {
-        let mut words = line.split(' ');
-        let (kind, port) = (words.next().expect("a kind"), words.next().expect("a port"));
-        text.push_str(&format!("m={kind} {port} RTP/AVP 0\r\n"));
-        if let Some(direction) = words.next() {
-            text.push_str(&format!("a={direction}\r\n"));
-        }
-    }
-    text
+    let callback_user = "callback".into();
+    Context { credentials, edges, redirects: Redirects::Anywhere, callback_user, ..Context::default() }
 }
 
 fn request_is_first(method: &str) -> bool {
     method == "INVITE"
-}
-
-fn phrase(status: u32) -> &'static str {
-    match status {
-        180 => "Ringing",
-        183 => "Session Progress",
-        200 => "OK",
-        480 => "Temporarily Unavailable",
-        486 => "Busy Here",
-        487 => "Request Terminated",
-        488 => "Not Acceptable Here",
-        603 => "Decline",
-        _ => "",
-    }
 }

@@ -4,9 +4,12 @@
 //! a file in it for where they begin.
 
 mod anchored;
+mod claim;
+mod conference;
 mod connected;
 mod draw;
 mod ends;
+mod every_step;
 mod hangups;
 mod in_dialog;
 mod infos;

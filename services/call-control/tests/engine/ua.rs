@@ -249,7 +249,7 @@ fn a_contact_that_names_a_time_is_left_for_the_others() {
 fn an_extension_that_is_not_advertised_is_refused() {
     let mut t = connected();
     for (tag, status) in
-        [("timer", "200"), ("100rel", "200"), ("replaces", "420"), ("Join", "420"), ("tdialog", "420")]
+        [("timer", "200"), ("100rel", "200"), ("replaces", "200"), ("Join", "200"), ("gruu", "420")]
     {
         t.lines.clear();
         t.request_with("a", "UPDATE", None, vec![Header::new("Require", tag)]);
@@ -258,7 +258,7 @@ fn an_extension_that_is_not_advertised_is_refused() {
     }
 }
 
-/// UPD-01: headers of every INVITE that Carillon sends.
+/// UPD-01, CCL-12, IMI-05: headers of every INVITE that Carillon sends.
 #[test]
 fn every_invite_says_what_carillon_can_do() {
     let mut t = Ladder::dial(Flow::Ringback);
@@ -269,13 +269,14 @@ fn every_invite_says_what_carillon_can_do() {
             let header = invite.headers.iter().find(|header| header.name == name).expect("the header");
             header.value.clone()
         };
-        assert_eq!(value("Supported"), "100rel, timer");
+        assert_eq!(value("Supported"), "100rel, timer, replaces, join, tdialog");
         assert_eq!(value("Accept"), accept);
         assert_eq!(
             value("Allow"),
             "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY"
         );
         assert_eq!(value("Session-Expires"), "1800");
+        assert_eq!(value("Recv-Info"), "");
     }
 }
 

@@ -73,6 +73,52 @@ async fn an_anchored_call_connects_whichever_step_its_replica_dies_after() {
     }
 }
 
+/// LAD-9, CCL-09, F4: alice takes her place in her call at another phone, by the leg's URI or by the name of bob with the Call-ID that
+/// her first phone made; the replica that takes an event dies right after its commit, at every step.
+#[tokio::test(start_paused = true)]
+async fn a_place_is_taken_whichever_step_its_replica_dies_after() {
+    const NEW: &str = "in-0190abcdff";
+    for (by_leg, step) in [true, false].into_iter().flat_map(|by_leg| (0..5).map(move |step| (by_leg, step)))
+    {
+        let (world, store) = (World::new(&["edge-0"]), store());
+        let first = replica(store.clone(), &world, Config::default());
+        let second = replica(store.clone(), &world, Config::default());
+        world.call_in("edge-0", CALL, "bob");
+        drop(begun(&second, CALL).await);
+        second.wait_for(CALL, State::Answered).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let replaces = dialog_of_leg_a(store).await;
+        if step == 0 {
+            first.way.cut();
+        }
+        let uri = if by_leg { format!("sip:cc.{CALL}.a@edge-0") } else { "sip:bob@example.com".into() };
+        world.call_in_about("edge-0", NEW, &uri, vec![replaces]);
+        let mut watch = begun(&second, NEW).await;
+        for _ in 1..step {
+            watch.event().await;
+        }
+        first.kill(&world, 0).await;
+        second.wait_for(NEW, State::Answered).await;
+        let ended = second.wait_for(CALL, State::Ended).await;
+        assert_eq!(ended.outcome.expect("outcome").kind(), Kind::Completed, "step {step}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for (call_id, once) in [(CALL, "a BYE"), (NEW, "b INVITE"), (NEW, "b ACK")] {
+            let asked = world.asked(call_id);
+            assert_eq!(asked.iter().filter(|asked| *asked == once).count(), 1, "step {step}: {asked:?}");
+        }
+        second.hangup("", NEW).await.expect("hung up");
+        second.wait_for(NEW, State::Ended).await;
+    }
+}
+
+async fn dialog_of_leg_a(store: std::sync::Arc<dyn store::Store>) -> cluster_api::sip::v1::Header {
+    let loaded = call_control::Repository::new(store, &Config::default()).load(CALL).await.expect("a store");
+    let call_control::Known::Live(call) = loaded.expect("the call").known else { panic!("a live call") };
+    let leg = &call.legs[0];
+    let value = format!("{};to-tag={};from-tag={}", leg.sip_call_id, leg.local_tag, leg.remote_tag);
+    cluster_api::sip::v1::Header { name: "Replaces".into(), value }
+}
+
 /// F1: the edge with the caller's INVITE is lost while it rings: a clear event within the takeover time.
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_with_the_edge_that_holds_its_invite() {

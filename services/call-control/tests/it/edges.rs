@@ -5,6 +5,7 @@
 //! | `busy…`   | 486                                                           |
 //! | `ring…`   | 180 and then nothing                                          |
 //! | `mute…`   | nothing at all                                                |
+//! | `nimble…` | the same; it takes REFER, and tells that it has called        |
 //! | other     | 180, 200 with a session; answers whatever comes in the dialog |
 
 use std::collections::{HashMap, HashSet};
@@ -23,7 +24,7 @@ use cluster_api::edge::v1::{
     CancelProxiedRequest, CancelProxiedResponse, CarryRequest, CarryResponse, ExchangeRequest,
     ExchangeResponse, SendRequest,
 };
-use cluster_api::sip::v1::Body;
+use cluster_api::sip::v1::{Body, Header};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -43,7 +44,11 @@ pub struct World {
     pub exchanged: Mutex<Vec<ExchangeRequest>>,
     /// INVITEs of such calls that were to be cancelled.
     pub cancelled: Mutex<Vec<CancelProxiedRequest>>,
+    /// How phones answer what is not an INVITE, when it is not simply 200.
+    answers: Mutex<Option<Answers>>,
 }
+
+type Answers = Box<dyn Fn(&ExchangeRequest) -> ExchangeResponse + Send>;
 
 #[derive(Default)]
 struct State {
@@ -78,18 +83,31 @@ impl World {
             begin: Instant::now(),
             exchanged: Mutex::default(),
             cancelled: Mutex::default(),
+            answers: Mutex::default(),
         })
+    }
+
+    /// Phones answer single requests so from now on.
+    pub fn answer_with(&self, answers: impl Fn(&ExchangeRequest) -> ExchangeResponse + Send + 'static) {
+        *self.answers.lock() = Some(Box::new(answers));
     }
 
     /// A phone at this edge calls a user.
     pub fn call_in(self: &Arc<Self>, edge_id: &str, call_id: &str, user: &str) {
+        self.call_in_about(edge_id, call_id, &format!("sip:{user}@example.com"), Vec::new());
+    }
+
+    /// The same to this URI, with these headers; she has proved who she is.
+    pub fn call_in_about(self: &Arc<Self>, edge_id: &str, call_id: &str, uri: &str, headers: Vec<Header>) {
         let received = cc::CallReceived {
             transaction: CALLER.to_owned(),
-            request_uri: format!("sip:{user}@example.com"),
+            request_uri: uri.to_owned(),
+            identity: "sip:alice@example.com".to_owned(),
+            headers,
             from_uri: "sip:alice@example.com".to_owned(),
             from_tag: "at".to_owned(),
-            to_uri: format!("sip:{user}@example.com"),
-            sip_call_id: "call-of-alice".to_owned(),
+            to_uri: uri.to_owned(),
+            sip_call_id: format!("call-of-alice-{call_id}"),
             cseq: 1,
             contact: "sip:alice@phone.example".to_owned(),
             max_forwards: 70,
@@ -102,6 +120,30 @@ impl World {
         };
         let edge = EdgeLife { id: edge_id.to_owned(), epoch: 1 };
         self.state.lock().tell(self, call_id, "a", &edge, Seen::Incoming(received));
+    }
+
+    /// The phone of a leg sends a request in its dialog.
+    pub fn say(
+        self: &Arc<Self>,
+        edge_id: &str,
+        call_id: &str,
+        leg: &cc::Leg,
+        method: &str,
+        headers: Vec<Header>,
+    ) {
+        let request = cc::RequestReceived {
+            transaction: format!("{method}-of-{}", leg.leg_id),
+            method: method.to_owned(),
+            cseq: 100,
+            sip_call_id: leg.sip_call_id.clone(),
+            from_tag: leg.remote_tag.clone(),
+            to_tag: leg.local_tag.clone(),
+            contact: "sip:phone@192.0.2.1:5060".to_owned(),
+            headers,
+            ..cc::RequestReceived::default()
+        };
+        let edge = EdgeLife { id: edge_id.to_owned(), epoch: 1 };
+        self.state.lock().tell(self, call_id, &leg.leg_id, &edge, Seen::Request(request));
     }
 
     /// Adds a replica to which edges deliver.
@@ -366,8 +408,15 @@ impl Edges for Way {
         if !self.world.state.lock().living.contains(edge) {
             return Err(Status::unavailable("the edge is dead"));
         }
+        if *self.hangs.lock() {
+            std::future::pending::<()>().await;
+        }
+        let answers = self.world.answers.lock();
+        let simply = || ExchangeResponse { status: 200, ..ExchangeResponse::default() };
+        let answer = answers.as_ref().map_or_else(simply, |answer| answer(&request));
+        drop(answers);
         self.world.exchanged.lock().push(request);
-        Ok(ExchangeResponse { status: 200, ..ExchangeResponse::default() })
+        Ok(answer)
     }
 
     async fn cancel_proxied(
@@ -397,15 +446,43 @@ fn phone(send: &SendRequest, effect: u64) -> Vec<Seen> {
     let user = send.to_uri.trim_start_matches("sip:");
     match send.method.as_str() {
         "ACK" => Vec::new(),
-        "INVITE" if user.starts_with("mute") => Vec::new(),
+        "INVITE" if user.starts_with("mute") || send.request_uri.contains("@silent.") => Vec::new(),
+        "INVITE" if user.starts_with("stubborn") && !send.to_tag.is_empty() => {
+            vec![response(send, effect, 488, None)]
+        }
         "INVITE" if user.starts_with("busy") => vec![response(send, effect, 486, None)],
         "INVITE" if user.starts_with("ring") => vec![response(send, effect, 180, None)],
         "INVITE" if send.to_tag.is_empty() => {
             vec![response(send, effect, 180, None), response(send, effect, 200, Some(session(send)))]
         }
         "INVITE" => vec![response(send, effect, 200, Some(session(send)))],
+        "REFER" if user.starts_with("nimble") => {
+            vec![response(send, effect, 200, None), told(send, 1, "100 Trying"), told(send, 2, "200 OK")]
+        }
         _ => vec![response(send, effect, 200, None)],
     }
+}
+
+/// NOTIFY about a REFER.
+fn told(refer: &SendRequest, cseq: u32, line: &str) -> Seen {
+    let header = |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
+    let state = if line.starts_with('1') { "active;expires=60" } else { "terminated;reason=noresource" };
+    Seen::Request(cc::RequestReceived {
+        transaction: format!("notify-{cseq}"),
+        method: "NOTIFY".to_owned(),
+        cseq,
+        sip_call_id: refer.sip_call_id.clone(),
+        from_tag: refer.to_tag.clone(),
+        to_tag: refer.from_tag.clone(),
+        contact: "sip:phone@192.0.2.1:5060".to_owned(),
+        headers: vec![header("Event", "refer"), header("Subscription-State", state)],
+        body: Some(Body {
+            content_type: "message/sipfrag".to_owned(),
+            content: format!("SIP/2.0 {line}\r\n").into(),
+            ..Body::default()
+        }),
+        ..cc::RequestReceived::default()
+    })
 }
 
 fn ends(happenings: &[Seen]) -> bool {
@@ -413,16 +490,21 @@ fn ends(happenings: &[Seen]) -> bool {
 }
 
 fn response(to: &SendRequest, effect: u64, status: u32, body: Option<Body>) -> Seen {
-    let allow = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS"];
+    let nimble = to.to_uri.starts_with("sip:nimble").then_some("REFER");
+    let allow = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS"].into_iter().chain(nimble);
     Seen::Response(cc::ResponseReceived {
         effect,
         status,
         reason: "as played".to_owned(),
         method: to.method.clone(),
         cseq: to.cseq,
-        to_tag: if to.to_tag.is_empty() { format!("tag-{}", to.sip_call_id) } else { to.to_tag.clone() },
+        to_tag: if to.to_tag.is_empty() {
+            format!("tag-{}", to.sip_call_id.replace('@', "-"))
+        } else {
+            to.to_tag.clone()
+        },
         contact: "sip:phone@192.0.2.1:5060".to_owned(),
-        allow: allow.map(String::from).to_vec(),
+        allow: allow.map(String::from).collect(),
         body,
         ..cc::ResponseReceived::default()
     })

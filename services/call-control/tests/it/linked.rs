@@ -89,9 +89,12 @@ async fn an_effect_arrives_at_its_edge_field_by_field() {
             body: Some(EngineBody::sdp(b"v=0".to_vec())),
             flow: "flow".into(),
             trunk: "trunk".into(),
+            referred_by: "sip:r@h".into(),
             max_forwards: 69,
             ring_limit_ms: 65_500,
             max_breadth: 9,
+            is_focus: true,
+            in_conference: true,
         })),
         ..Effect::default()
     };
@@ -118,12 +121,17 @@ async fn an_effect_arrives_at_its_edge_field_by_field() {
             body: Some(Body::new("application/sdp", &b"v=0"[..])),
             flow: "flow".into(),
             trunk: "trunk".into(),
+            referred_by: "sip:r@h".into(),
             max_forwards: 69,
             ring_limit: Some(prost_types::Duration { seconds: 65, nanos: 500_000_000 }),
             max_breadth: 9,
             // A REGISTER's own Contact, which no leg has
             contact_user: String::new(),
             contact: String::new(),
+            is_focus: true,
+            in_conference: true,
+            // What a service asks for a user, and no leg
+            on_behalf_of: String::new(),
         })),
     };
     assert_eq!(*legs.taken.lock(), [expected]);

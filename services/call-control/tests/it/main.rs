@@ -4,6 +4,8 @@
 //! Start reading at `rig.rs` (replicas), `edges.rs` (edges and phones), then `dial.rs`.
 
 mod anchored;
+mod callbacks;
+mod conference;
 mod dial;
 mod edges;
 mod faults;

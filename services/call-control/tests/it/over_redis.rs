@@ -9,6 +9,7 @@ use store::{RedisOptions, RedisStore};
 use test_support::Redis;
 use tokio::time::timeout;
 
+use crate::callbacks;
 use crate::edges::World;
 use crate::rig::{PATIENCE, Replica, dial_request, replica, story};
 
@@ -90,4 +91,32 @@ async fn calls_outlive_a_restart_of_redis() {
             .expect("works again");
         replica.wait_for(call, State::Ended).await;
     }
+}
+
+/// LAD-6, F4, F6: a callback is kept by Redis through a restart of it, and goes on with another replica.
+#[tokio::test]
+async fn a_callback_outlives_its_replica_and_a_restart_of_redis() {
+    let mut redis = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let world = World::new(&["edge-0"]);
+    callbacks::phone(&world, 200, 200);
+    let first = replica(connected(&redis).await, &world, Config::default());
+    let wish =
+        || cc::RequestCallbackRequest { request_id: "wish".into(), ..callbacks::wanted("alice", "bob") };
+    let made = async {
+        loop {
+            if let Ok(callback) = callbacks::request(&first, wish()).await {
+                return callback.callback_id;
+            }
+        }
+    };
+    let id = timeout(PATIENCE, made).await.expect("committed");
+    first.kill(&world, 0).await;
+    redis.kill();
+    redis.restart();
+    let second = replica(connected(&redis).await, &world, Config::default());
+    assert_eq!(callbacks::tell(&world, &second, 1, &["x"]).await, 200);
+    assert_eq!(callbacks::tell(&world, &second, 2, &[]).await, 200);
+    let done = callbacks::until(&second, &id, cc::callback::State::Done).await;
+    assert_eq!(done.attempts_left, 2);
+    assert_eq!(second.get(&done.call_id).await.expect("its call").kind(), cc::call::Kind::Callback);
 }

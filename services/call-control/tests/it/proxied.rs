@@ -269,7 +269,8 @@ async fn calls_that_go_on_are_told_from_those_that_are_over() {
     let ids: Vec<String> = (0..60).map(|number| format!("r{number}")).collect();
     report(&first, ids.iter().map(|id| event(1, id, Type::Started)).collect()).await;
     let check = |call_ids: Vec<String>| {
-        second.service.proxied_calls.check_calls(Request::new(cc::CheckCallsRequest { call_ids }))
+        let request = cc::CheckCallsRequest { call_ids, ..cc::CheckCallsRequest::default() };
+        second.service.proxied_calls.check_calls(Request::new(request))
     };
     let asked = ["p2", "unheard of", "p1"].into_iter().map(str::to_owned).chain(ids).collect();
     let standings = check(asked).await.expect("the store is there").into_inner().standings;

@@ -113,6 +113,30 @@ async fn a_blind_transfer_succeeds_or_changes_nothing() {
     assert_eq!(states, [Answered, Ended, Ended, Answered]);
 }
 
+/// ListCalls finds a call by whoever came into it, whether it lives or is over, and who left is still its party.
+#[tokio::test(start_paused = true)]
+async fn a_call_is_found_by_who_came_by_transfer() {
+    let (replica, _world) = rig::single();
+    let one = connected(&replica, "alice", "bob").await;
+    let found = async |user: &str| {
+        let filter = cc::CallFilter { party: format!("sip:{user}@example.com"), ..cc::CallFilter::default() };
+        let request = cc::ListCallsRequest { filter: Some(filter), ..cc::ListCallsRequest::default() };
+        let calls = replica.list(request).await.expect("a list").calls;
+        calls.into_iter().map(|call| call.call_id).collect::<Vec<_>>()
+    };
+    assert!(found("carol").await.is_empty());
+    let uri = Target::Uri("sip:carol@example.com".into());
+    transfer(&replica, transfer_of("t", &one, uri)).await.expect("they talk");
+    until(&replica, &one, Type::TransferSucceeded).await;
+    assert_eq!(found("carol").await, std::slice::from_ref(&one));
+    replica.hangup("", &one).await.expect("it lives");
+    replica.wait_for(&one, State::Ended).await;
+    tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+    for user in ["alice", "bob", "carol"] {
+        assert_eq!(found(user).await, std::slice::from_ref(&one), "{user}");
+    }
+}
+
 /// What does not fit is refused with the state in it, and of two at once one is refused as a conflict.
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fit_is_refused_by_name() {
@@ -148,6 +172,16 @@ async fn what_does_not_fit_is_refused_by_name() {
     assert_eq!((code, why.as_str()), (Code::Aborted, "TRANSFER_PENDING"));
     let (code, _, _) = refused(replica.hold("", &one).await);
     assert_eq!(code, Code::Aborted);
+    // A request id does not make a success of it, also not when it is repeated
+    for _ in 0..2 {
+        let (code, why, _) = refused(bridge(&replica, bridge_of("bridge-1", &ringing, &two)).await);
+        assert_eq!((code, why.as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
+        assert_eq!(refused(replica.hold("hold-1", &one).await).0, Code::Aborted);
+        let (code, why, _) = refused(replica.hold("hold-2", &ringing).await);
+        assert_eq!((code, why.as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
+    }
+    // Nothing of it was used up: it is taken when it fits
+    replica.hold("hold-2", &two).await.expect("they talk");
 }
 
 /// TPC-15, LAD-9: the replica that began it dies; another one finishes it, and it happens once.
@@ -268,4 +302,58 @@ async fn a_phone_that_is_referred_to_another_call_replaces_the_dialog_of_its_pho
         .collect();
     let replaces = format!("{};to-tag={};from-tag={}", far.sip_call_id, far.remote_tag, far.local_tag);
     assert_eq!(headers, [("Replaces".to_owned(), replaces), ("Require".to_owned(), "replaces".to_owned())]);
+}
+
+fn header(name: &str, value: &str) -> cluster_api::sip::v1::Header {
+    cluster_api::sip::v1::Header { name: name.into(), value: value.into() }
+}
+
+/// LAD-9, CCL-08, TPC-15: a REFER with Replaces of a phone is passed on with the dialog that the phone of the target has, and what comes of
+/// it is told once, whenever the replica dies that began it.
+#[tokio::test(start_paused = true)]
+async fn a_refer_that_is_passed_on_names_the_dialog_of_the_target() {
+    for seed in 0..6 {
+        let world = World::new(&["edge-0"]);
+        let store = rig::store();
+        let referrers = call_control::engine::claim::takers::Takers::new(["sip:*@example.com"]);
+        let config = Config { referrers: referrers.expect("a pattern"), ..Config::default() };
+        let first = rig::replica(store.clone(), &world, config.clone());
+        let second = rig::replica(store, &world, config);
+        if seed % 2 == 1 {
+            world.deliver_twice();
+        }
+        let (one, two) = (connected(&first, "nimble", "bob").await, connected(&first, "bob", "carol").await);
+        let (call, other) = (first.get(&one).await.expect("a call"), first.get(&two).await.expect("a call"));
+        let (his, far) = (&other.legs[0], &other.legs[1]);
+        let dialog = format!("{};to-tag={};from-tag={}", his.sip_call_id, his.local_tag, his.remote_tag);
+        let replaces = sip_message::percent_encode(dialog.as_bytes());
+        let refer_to = format!("<sip:cc.{two}.a@edge?Replaces={replaces}>");
+        world.say("edge-0", &one, &call.legs[1], "REFER", vec![header("Refer-To", &refer_to)]);
+        for _ in 0..seed / 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        first.kill(&world, 0).await;
+        let events = until(&second, &one, Type::TransferSucceeded).await;
+        let count = |kind: Type| events.iter().filter(|event| event.r#type() == kind).count();
+        assert_eq!((count(Type::TransferStarted), count(Type::TransferFailed)), (1, 0));
+        let dialog = format!("{};to-tag={};from-tag={}", far.sip_call_id, far.remote_tag, far.local_tag);
+        let replaces = sip_message::percent_encode(dialog.as_bytes());
+        let passed = format!("<sip:carol@example.com?Replaces={replaces}&Require=replaces>");
+        assert_eq!(world.header(&one, "a", "REFER", "Refer-To"), Some(passed));
+        let refers = world.asked(&one).iter().filter(|what| *what == "a REFER").count();
+        assert_eq!(refers, 1);
+        second.hangup("", &one).await.expect("it lives");
+    }
+}
+
+/// LAD-9: an INVITE with Replaces of a dialog as the callee's phone knows it is for that phone.
+#[tokio::test(start_paused = true)]
+async fn a_replaces_that_the_callees_phone_knows_goes_along() {
+    let (replica, world) = rig::single();
+    let two = connected(&replica, "bob", "carol").await;
+    let far = replica.get(&two).await.expect("a call").legs[1].clone();
+    let replaces = format!("{};to-tag={};from-tag={}", far.sip_call_id, far.remote_tag, far.local_tag);
+    world.call_in_about("edge-0", "in-1", "sip:carol@example.com", vec![header("Replaces", &replaces)]);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(world.header("in-1", "b", "INVITE", "Replaces"), Some(replaces));
 }

@@ -11,6 +11,9 @@ pub struct Policies {
     /// Who may reach the account, such as sip:alice@example.com,sip:+49*@example.com,sip:*@example.org; "" means everybody
     #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
     pub allowed_callers: Option<Vec<String>>,
+    /// Where others hear why they are refused, such as sip:screened@example.com: 403 with Error-Info; "" means 603
+    #[arg(long, value_name = "URI")]
+    pub refused_callers_info: Option<String>,
     /// Addresses that the account may put into From besides its own; "" means none
     #[arg(long, value_name = "AOR,…", value_delimiter = ',')]
     pub allowed_from: Option<Vec<String>>,
@@ -23,4 +26,13 @@ pub struct Policies {
     /// Most calls at a time, made and received together; 0 means any number
     #[arg(long, value_name = "N")]
     pub max_calls: Option<u32>,
+    /// Most calls by trunks that it begins within a minute; 0 means any number
+    #[arg(long, value_name = "N")]
+    pub max_call_rate: Option<u32>,
+    /// Numbers that the account may call by trunks, by their beginnings, as +49,+33; "" means what its domain allows
+    #[arg(long, value_name = "DIGITS,…", value_delimiter = ',')]
+    pub allowed_prefixes: Option<Vec<String>>,
+    /// Numbers that the account may not call by trunks, as +49900; "" means none
+    #[arg(long, value_name = "DIGITS,…", value_delimiter = ',')]
+    pub denied_prefixes: Option<Vec<String>>,
 }

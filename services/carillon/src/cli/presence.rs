@@ -13,11 +13,26 @@ pub enum PresenceCommand {
     Show(AccountNameArgs),
     /// Publish a state for a user
     Publish(PresencePublishArgs),
+    /// Print who can be reached, and what changes, as it happens
+    Watch(PresenceWatchArgs),
     /// List who watches a user
     Watchers(PresenceWatchersArgs),
     /// Who may watch a user
     #[command(subcommand)]
     Policy(PolicyCommand),
+}
+
+/// Flags of `presence watch`.
+#[derive(Debug, Args)]
+pub struct PresenceWatchArgs {
+    /// Addresses of record
+    #[arg(required = true)]
+    pub aors: Vec<String>,
+    /// Go on behind this cursor, without loss or repetition
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<String>,
+    #[command(flatten)]
+    pub api: ApiArgs,
 }
 
 /// Policy commands.

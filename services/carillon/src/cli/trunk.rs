@@ -13,7 +13,7 @@ pub enum TrunkCommand {
     List(ApiArgs),
     /// Show what is known of each peer of a trunk and of the registration there
     Show(TrunkNameArgs),
-    /// Change a trunk: take it out of use or back, its credentials, registration or probe
+    /// Change a trunk: take it out of use or back, its most calls, credentials, registration or probe
     Set(TrunkSetArgs),
     /// Delete a trunk; its calls go on
     Delete(TrunkNameArgs),
@@ -39,6 +39,9 @@ pub struct TrunkAddArgs {
     /// Among trunks of the same priority: share of the calls
     #[arg(long, default_value_t = 1)]
     pub weight: u32,
+    /// Most calls at a time, out and in together; 0 means any number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_calls: u32,
     #[command(flatten)]
     pub service: TrunkServiceArgs,
     #[command(flatten)]
@@ -82,6 +85,9 @@ pub struct TrunkSetArgs {
     /// Whether it carries no new calls in either direction
     #[arg(long, value_name = "true|false")]
     pub disabled: Option<bool>,
+    /// Most calls at a time, out and in together; 0 means any number
+    #[arg(long, value_name = "N")]
+    pub max_calls: Option<u32>,
     #[command(flatten)]
     pub service: TrunkServiceArgs,
     #[command(flatten)]

@@ -10,6 +10,7 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::connect::{Connection, connect};
+use super::pages::all_pages;
 use super::refusal::Refusal;
 use crate::cli::{AccountAddArgs, AccountCommand, AccountSetArgs, ApiArgs, Policies};
 use crate::out::{OutputError, say, shown};
@@ -83,12 +84,26 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
 
 /// Puts the policies that are named into an account; returns their names.
 fn set_policies(account: &mut Account, policies: Policies) -> Vec<String> {
-    let Policies { redirect_only, allowed_callers, allowed_from, registrars, max_bindings, max_calls } =
-        policies;
+    let Policies {
+        redirect_only,
+        allowed_callers,
+        refused_callers_info,
+        allowed_from,
+        registrars,
+        max_bindings,
+        max_calls,
+        max_call_rate,
+        allowed_prefixes,
+        denied_prefixes,
+    } = policies;
     let mut named = Vec::new();
     if let Some(redirect_only) = redirect_only {
         account.redirect_only = redirect_only;
         named.push("redirect_only".to_owned());
+    }
+    if let Some(info) = refused_callers_info {
+        account.refused_callers_info = info;
+        named.push("refused_callers_info".to_owned());
     }
     if let Some(most) = max_bindings {
         account.max_bindings = most;
@@ -98,7 +113,13 @@ fn set_policies(account: &mut Account, policies: Policies) -> Vec<String> {
         account.max_calls = most;
         named.push("max_calls".to_owned());
     }
+    if let Some(most) = max_call_rate {
+        account.max_call_rate = most;
+        named.push("max_call_rate".to_owned());
+    }
     let lists = [
+        ("allowed_prefixes", allowed_prefixes, &mut account.allowed_prefixes),
+        ("denied_prefixes", denied_prefixes, &mut account.denied_prefixes),
         ("allowed_callers", allowed_callers, &mut account.allowed_callers),
         ("allowed_from", allowed_from, &mut account.allowed_from),
         ("registrars", registrars, &mut account.registrars),
@@ -124,6 +145,9 @@ fn policies(account: &Account) -> String {
         counted(&account.registrars, "registrars"),
         most(account.max_bindings, "phones"),
         most(account.max_calls, "calls"),
+        most(account.max_call_rate, "calls a minute"),
+        counted(&account.allowed_prefixes, "prefixes"),
+        counted(&account.denied_prefixes, "prefixes denied"),
     ];
     found.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -138,17 +162,12 @@ async fn list(args: ApiArgs) -> anyhow::Result<()> {
 /// A refused rpc.
 pub async fn all(connection: Connection) -> anyhow::Result<Vec<Account>> {
     let mut client = AccountsClient::new(connection);
-    let mut accounts = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    let page = async |page_token| {
         let request = ListAccountsRequest { page_token, ..ListAccountsRequest::default() };
-        let page = client.list_accounts(request).await.map_err(Refusal)?.into_inner();
-        accounts.extend(page.accounts);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(accounts);
-        }
-    }
+        let page = client.list_accounts(request).await?.into_inner();
+        Ok((page.accounts, page.next_page_token))
+    };
+    Ok(all_pages(page).await?)
 }
 
 fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
@@ -165,6 +184,9 @@ fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
                 "registrars": a.registrars,
                 "max_bindings": a.max_bindings,
                 "max_calls": a.max_calls,
+                "max_call_rate": a.max_call_rate,
+                "allowed_prefixes": a.allowed_prefixes,
+                "denied_prefixes": a.denied_prefixes,
             });
             say!("{line}")
         });

@@ -9,6 +9,7 @@ use tonic::Code;
 use super::account;
 use super::call_view::time;
 use super::connect::connect;
+use super::pages::all_pages;
 use super::refusal::Refusal;
 use crate::cli::BindingsArgs;
 use crate::out::{say, shown};
@@ -27,20 +28,16 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
     };
     let mut bindings = Vec::new();
     for aor in aors {
-        let mut page_token = String::new();
-        loop {
+        let page = async |page_token| {
             let request = ListBindingsRequest { aor: aor.clone(), page_size: 0, page_token };
-            let page = match client.list_bindings(request).await {
-                Ok(page) => page.into_inner(),
-                // Deleted since the accounts were listed.
-                Err(status) if asked.is_none() && status.code() == Code::NotFound => break,
-                Err(status) => return Err(Refusal(status).into()),
-            };
-            bindings.extend(page.bindings);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
+            let page = client.list_bindings(request).await?.into_inner();
+            Ok((page.bindings, page.next_page_token))
+        };
+        match all_pages(page).await {
+            Ok(listed) => bindings.extend(listed),
+            // Deleted since the accounts were listed.
+            Err(Refusal(status)) if asked.is_none() && status.code() == Code::NotFound => {}
+            Err(refusal) => return Err(refusal.into()),
         }
     }
     if args.api.json {

@@ -1,10 +1,10 @@
 //! Calls and events as lines and as JSON. What phones said is shown without what a terminal would obey.
 
-use cluster_api::callcontrol::v1::{Call, CallEvent, Leg, call, call_event, leg, outcome};
+use cluster_api::callcontrol::v1::{Call, CallEvent, Leg, Outcome, call, call_event, leg, outcome};
 use prost_types::Timestamp;
 use serde_json::{Value, json};
 
-use crate::out::shown;
+use crate::out::{OutputError, say, shown};
 
 /// The name of an enum value as the API documents it.
 pub fn name_of<E: TryFrom<i32>>(value: i32, name: impl Fn(E) -> &'static str) -> String {
@@ -17,7 +17,12 @@ pub fn state(call: &Call) -> String {
 
 /// "BUSY 486 Busy Here, ended by b"; empty while the call goes on.
 pub fn outcome_text(call: &Call) -> String {
-    let Some(outcome) = &call.outcome else { return String::new() };
+    shown_outcome(call.outcome.as_ref())
+}
+
+/// The same of whatever ended so.
+pub fn shown_outcome(outcome: Option<&Outcome>) -> String {
+    let Some(outcome) = outcome else { return String::new() };
     let mut text = name_of(outcome.kind, |k: outcome::Kind| k.as_str_name());
     if outcome.sip_status != 0 {
         text += &format!(" {} {}", outcome.sip_status, outcome.sip_reason);
@@ -59,6 +64,17 @@ pub fn event_line(event: &CallEvent) -> String {
         }
     }
     shown(line.trim_end())
+}
+
+/// Shows an event.
+///
+/// # Errors
+/// When nobody reads.
+pub fn show_event(event: &CallEvent, json: bool) -> Result<(), OutputError> {
+    match json {
+        true => say!("{}", event_json(event)),
+        false => say!("{}", event_line(event)),
+    }
 }
 
 pub fn event_json(event: &CallEvent) -> Value {

@@ -10,6 +10,7 @@ use comfy_table::{Table, presets};
 
 use super::call_view::{call_json, leg_state, outcome_cell, outcome_text, state, time};
 use super::connect::{Connection, connect};
+use super::pages::all_pages;
 use super::refusal::Refusal;
 use crate::cli::{CallIdArgs, CallsArgs, HangupArgs};
 use crate::out::{OutputError, say, shown};
@@ -23,17 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A refused rpc.
 pub async fn list(args: CallsArgs) -> anyhow::Result<()> {
     let mut client = CallControlClient::new(connect(&args.api).await?);
-    let mut calls = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    let page = async |page_token| {
         let request = ListCallsRequest { filter: Some(args.filter.clone()), page_size: 0, page_token };
-        let page = client.list_calls(request).await.map_err(Refusal)?.into_inner();
-        calls.extend(page.calls);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
+        let page = client.list_calls(request).await?.into_inner();
+        Ok((page.calls, page.next_page_token))
+    };
+    let calls = all_pages(page).await?;
     if args.api.json {
         return Ok(calls.iter().try_for_each(|c| say!("{}", call_json(c)))?);
     }

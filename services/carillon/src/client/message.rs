@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::call_view::time;
 use super::connect::connect;
+use super::pages::all_pages;
 use super::refusal::Refusal;
 use crate::cli::message::{MessageCommand, MessageSendArgs, MessageWatchArgs};
 use crate::out::{OutputError, say, shown};
@@ -22,22 +23,14 @@ pub async fn run(command: MessageCommand) -> anyhow::Result<()> {
         MessageCommand::Send(args) => send(args).await,
         MessageCommand::List(args) => {
             let mut client = MessagesClient::new(connect(&args.api).await?);
-            let mut page_token = String::new();
-            loop {
-                let request = ListMessagesRequest {
-                    aor: args.aor.clone(),
-                    page_token,
-                    ..ListMessagesRequest::default()
-                };
-                let page = client.list_messages(request).await.map_err(Refusal)?.into_inner();
-                for message in &page.messages {
-                    print(message, None, args.api.json)?;
-                }
-                page_token = page.next_page_token;
-                if page_token.is_empty() {
-                    return Ok(());
-                }
-            }
+            let page = async |page_token| {
+                let aor = args.aor.clone();
+                let request = ListMessagesRequest { aor, page_token, ..ListMessagesRequest::default() };
+                let page = client.list_messages(request).await?.into_inner();
+                Ok((page.messages, page.next_page_token))
+            };
+            let messages = all_pages(page).await?;
+            Ok(messages.iter().try_for_each(|message| print(message, None, args.api.json))?)
         }
         MessageCommand::Watch(args) => watch(args).await,
         MessageCommand::Delete(args) => {

@@ -3,35 +3,56 @@
 mod account;
 mod bindings;
 mod call_view;
+mod callback;
 mod calls;
 mod connect;
 mod dial;
 mod edges;
 mod follow;
 mod forward;
+mod join;
 mod ladder;
 mod message;
 mod mwi;
+mod pages;
 mod pcap;
 mod presence;
 mod refusal;
 mod transfer;
 mod trunk;
 
-pub use account::run as account;
-pub use bindings::run as bindings;
 pub use call_view::event_line;
-pub use calls::{call_filter, hangup, list as calls, show as call_show};
+pub use calls::call_filter;
 pub use connect::{Connection, connect};
-pub use dial::{dial, exit_status};
-pub use edges::list as edges;
-pub use forward::run as forward;
+pub use dial::exit_status;
 #[cfg(test)]
 pub use ladder::LadderMessage;
-pub use ladder::{Gathered, gather, run as ladder};
-pub use message::run as message;
-pub use mwi::run as mwi;
-pub use presence::run as presence;
+pub use ladder::{Gathered, gather};
 pub use refusal::Refusal;
-pub use transfer::transfer;
-pub use trunk::run as trunk;
+
+use crate::cli::{CallCommand, ClientCommand};
+
+/// Runs a command.
+///
+/// # Errors
+/// A refused rpc, no connection, or an output that nobody reads.
+pub async fn run(command: ClientCommand) -> anyhow::Result<()> {
+    match command {
+        ClientCommand::Account(command) => account::run(command).await,
+        ClientCommand::Forward(command) => forward::run(command).await,
+        ClientCommand::Trunk(command) => trunk::run(command).await,
+        ClientCommand::Dial(args) => dial::dial(args).await,
+        ClientCommand::Calls(args) => calls::list(args).await,
+        ClientCommand::Call(CallCommand::Show(args)) => calls::show(args).await,
+        ClientCommand::Hangup(args) => calls::hangup(args).await,
+        ClientCommand::Transfer(args) => transfer::transfer(args).await,
+        ClientCommand::Callback(command) => callback::run(command).await,
+        ClientCommand::Join(args) => join::join(args).await,
+        ClientCommand::Ladder(args) => ladder::run(args).await,
+        ClientCommand::Bindings(args) => bindings::run(args).await,
+        ClientCommand::Presence(command) => presence::run(command).await,
+        ClientCommand::Message(command) => message::run(command).await,
+        ClientCommand::Mwi(command) => mwi::run(command).await,
+        ClientCommand::Edges(args) => edges::list(args).await,
+    }
+}

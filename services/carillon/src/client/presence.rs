@@ -4,16 +4,17 @@ use cluster_api::presence::v1::presence_client::PresenceClient;
 use cluster_api::presence::v1::watcher_policy::{Action, Rule};
 use cluster_api::presence::v1::{
     Basic, GetPresenceRequest, GetWatcherPolicyRequest, ListWatchersRequest, PresenceState,
-    PublishPresenceRequest, SetWatcherPolicyRequest, WatcherPolicy,
+    PublishPresenceRequest, SetWatcherPolicyRequest, WatchPresenceRequest, WatcherPolicy,
 };
 use serde_json::{Value, json};
 
 use super::call_view::time;
 use super::connect::connect;
+use super::pages::all_pages;
 use super::refusal::Refusal;
 use crate::cli::presence::{
     PolicyAction, PolicyCommand, PolicySetArgs, PresenceCommand, PresencePublishArgs, PresenceStateArg,
-    PresenceWatchersArgs,
+    PresenceWatchArgs, PresenceWatchersArgs,
 };
 use crate::out::{OutputError, say, shown};
 
@@ -27,8 +28,9 @@ pub async fn run(command: PresenceCommand) -> anyhow::Result<()> {
             let mut client = PresenceClient::new(connect(&args.api).await?);
             let request = GetPresenceRequest { aor: args.aor };
             let state = client.get_presence(request).await.map_err(Refusal)?.into_inner();
-            Ok(print_state(&state, args.api.json)?)
+            Ok(print_state(&state, None, args.api.json)?)
         }
+        PresenceCommand::Watch(args) => watch(args).await,
         PresenceCommand::Publish(args) => publish(args).await,
         PresenceCommand::Watchers(args) => watchers(args).await,
         PresenceCommand::Policy(PolicyCommand::Show(args)) => {
@@ -69,27 +71,24 @@ async fn publish(args: PresencePublishArgs) -> anyhow::Result<()> {
 
 async fn watchers(args: PresenceWatchersArgs) -> anyhow::Result<()> {
     let mut client = PresenceClient::new(connect(&args.api).await?);
-    let mut page_token = String::new();
-    loop {
+    let page = async |page_token| {
         let (aor, package) = (args.aor.clone(), args.package.clone());
         let request = ListWatchersRequest { aor, package, page_size: 0, page_token };
-        let page = client.list_watchers(request).await.map_err(Refusal)?.into_inner();
-        for watcher in &page.watchers {
-            let state = watcher.state().as_str_name().to_lowercase();
-            let until = time(watcher.expire_time.as_ref());
-            match args.api.json {
-                true => say!(
-                    "{}",
-                    json!({"id": watcher.watcher_id, "watcher": watcher.watcher, "state": state, "expires": until})
-                )?,
-                false => say!("{}  {state:<10}  until {until}", shown(&watcher.watcher))?,
-            }
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(());
+        let page = client.list_watchers(request).await?.into_inner();
+        Ok((page.watchers, page.next_page_token))
+    };
+    for watcher in &all_pages(page).await? {
+        let state = watcher.state().as_str_name().to_lowercase();
+        let until = time(watcher.expire_time.as_ref());
+        match args.api.json {
+            true => say!(
+                "{}",
+                json!({"id": watcher.watcher_id, "watcher": watcher.watcher, "state": state, "expires": until})
+            )?,
+            false => say!("{}  {state:<10}  until {until}", shown(&watcher.watcher))?,
         }
     }
+    Ok(())
 }
 
 async fn set_policy(args: PolicySetArgs) -> anyhow::Result<()> {
@@ -122,7 +121,19 @@ async fn set_policy(args: PolicySetArgs) -> anyhow::Result<()> {
     Ok(print_policy(&policy, args.api.json)?)
 }
 
-fn print_state(state: &PresenceState, as_json: bool) -> Result<(), OutputError> {
+async fn watch(args: PresenceWatchArgs) -> anyhow::Result<()> {
+    let mut client = PresenceClient::new(connect(&args.api).await?);
+    let request = WatchPresenceRequest { aors: args.aors, after_cursor: args.after };
+    let mut events = client.watch_presence(request).await.map_err(Refusal)?.into_inner();
+    while let Some(event) = events.message().await.map_err(Refusal)? {
+        if let Some(state) = &event.presence {
+            print_state(state, Some(&event.cursor), args.api.json)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_state(state: &PresenceState, cursor: Option<&str>, as_json: bool) -> Result<(), OutputError> {
     let name = |basic: Basic| basic.as_str_name().trim_start_matches("BASIC_").to_lowercase();
     if as_json {
         let tuples: Vec<Value> = state
@@ -133,7 +144,11 @@ fn print_state(state: &PresenceState, as_json: bool) -> Result<(), OutputError> 
             )
             .collect();
         let (basic, note) = (name(state.basic()), &state.note);
-        return say!("{}", json!({"aor": state.aor, "basic": basic, "note": note, "tuples": tuples}));
+        let mut value = json!({"aor": state.aor, "basic": basic, "note": note, "tuples": tuples});
+        if let Some(cursor) = cursor {
+            value["cursor"] = Value::from(cursor);
+        }
+        return say!("{value}");
     }
     say!("{} is {}  {}", shown(&state.aor), name(state.basic()), shown(&state.note))?;
     for tuple in &state.tuples {

@@ -4,14 +4,13 @@ use anyhow::bail;
 use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
 use cluster_api::callcontrol::v1::transfer_target::Target;
 use cluster_api::callcontrol::v1::{
-    CallEvent, TransferRequest, TransferTarget, WatchCallsRequest, call_event, transfer_request,
+    TransferRequest, TransferTarget, WatchCallsRequest, call_event, transfer_request,
 };
 
-use super::call_view::{event_json, event_line};
+use super::call_view::show_event;
 use super::connect::connect;
 use super::refusal::Refusal;
 use crate::cli::{TransferArgs, TransferMethod};
-use crate::out::say;
 
 impl From<TransferMethod> for transfer_request::Method {
     fn from(method: TransferMethod) -> Self {
@@ -44,21 +43,13 @@ pub async fn transfer(args: TransferArgs) -> anyhow::Result<()> {
     client.transfer(request).await.map_err(Refusal)?;
     while let Some(event) = events.message().await.map_err(Refusal)? {
         match event.r#type() {
-            call_event::Type::TransferSucceeded => return show(&event, args.api.json),
+            call_event::Type::TransferSucceeded => return Ok(show_event(&event, args.api.json)?),
             call_event::Type::TransferFailed => {
-                show(&event, args.api.json)?;
+                show_event(&event, args.api.json)?;
                 bail!("the transfer failed; the call is as it was, unless it ended");
             }
             _ => {}
         }
     }
     bail!("the call ended before the transfer did")
-}
-
-fn show(event: &CallEvent, json: bool) -> anyhow::Result<()> {
-    match json {
-        true => say!("{}", event_json(event))?,
-        false => say!("{}", event_line(event))?,
-    }
-    Ok(())
 }

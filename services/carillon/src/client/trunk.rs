@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::account::read_password;
 use super::connect::connect;
+use super::pages::all_pages;
 use super::refusal::Refusal;
 use crate::cli::ApiArgs;
 use crate::cli::trunk::{TrunkAddArgs, TrunkCommand, TrunkNameArgs, TrunkServiceArgs, TrunkSetArgs};
@@ -45,6 +46,7 @@ async fn add(args: TrunkAddArgs) -> anyhow::Result<()> {
         prefixes: args.prefix.into_iter().map(prefix).collect(),
         priority: args.priority,
         weight: args.weight,
+        max_calls: args.max_calls,
         ..Trunk::default()
     };
     let trunk = with_service(trunk, args.service)?;
@@ -59,11 +61,13 @@ async fn set(args: TrunkSetArgs) -> anyhow::Result<()> {
     let mut trunk = with_service(trunk, args.service)?;
     let named = [
         ("disabled", args.disabled.is_some()),
+        ("max_calls", args.max_calls.is_some()),
         ("credentials", trunk.credentials.is_some()),
         ("registration", trunk.registration.is_some()),
         ("probe", trunk.probe.is_some()),
     ];
     trunk.disabled = args.disabled.unwrap_or_default();
+    trunk.max_calls = args.max_calls.unwrap_or_default();
     let paths: Vec<String> =
         named.into_iter().filter(|(_, is_named)| *is_named).map(|(name, _)| name.to_owned()).collect();
     anyhow::ensure!(!paths.is_empty(), "nothing to change: see carillon trunk set --help");
@@ -135,17 +139,12 @@ fn registered(trunk: &Trunk) -> String {
 
 async fn list(args: ApiArgs) -> anyhow::Result<()> {
     let mut client = TrunksClient::new(connect(&args).await?);
-    let mut trunks = Vec::new();
-    let mut page_token = String::new();
-    loop {
+    let page = async |page_token| {
         let request = ListTrunksRequest { page_token, ..ListTrunksRequest::default() };
-        let page = client.list_trunks(request).await.map_err(Refusal)?.into_inner();
-        trunks.extend(page.trunks);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(print(&trunks, args.json)?);
-        }
-    }
+        let page = client.list_trunks(request).await?.into_inner();
+        Ok((page.trunks, page.next_page_token))
+    };
+    Ok(print(&all_pages(page).await?, args.json)?)
 }
 
 fn print(trunks: &[Trunk], as_json: bool) -> Result<(), OutputError> {
@@ -157,7 +156,7 @@ fn print(trunks: &[Trunk], as_json: bool) -> Result<(), OutputError> {
                 "{}",
                 json!({"trunk": trunk.trunk_id, "peers": peers(trunk), "prefixes": prefixes(trunk),
                        "domains": trunk.domains, "priority": trunk.priority, "weight": trunk.weight,
-                       "disabled": trunk.disabled, "registration": registered(trunk),
+                       "disabled": trunk.disabled, "max_calls": trunk.max_calls, "registration": registered(trunk),
                        "health": trunk.health.iter().map(|peer| json!({"peer": peer.uri,
                            "state": word(peer.state()), "status": peer.sip_status})).collect::<Vec<_>>()})
             )
@@ -171,6 +170,7 @@ fn print(trunks: &[Trunk], as_json: bool) -> Result<(), OutputError> {
         "DOMAINS",
         "REGISTERED",
         "DOWN",
+        "MAX CALLS",
         "DISABLED",
     ]);
     for trunk in trunks {
@@ -184,6 +184,7 @@ fn print(trunks: &[Trunk], as_json: bool) -> Result<(), OutputError> {
             shown(&trunk.domains.join(" ")),
             registered(trunk),
             trunk.health.iter().filter(|peer| peer.state() == State::Down).count().to_string(),
+            if trunk.max_calls == 0 { String::new() } else { trunk.max_calls.to_string() },
             if trunk.disabled { "yes" } else { "" }.to_owned(),
         ]);
     }

@@ -8,8 +8,8 @@ use ambient::{Entropy, SystemClock, SystemEntropy, WallClock};
 use anyhow::{Context, anyhow};
 use cluster_rpc::membership::View;
 use cluster_rpc::{
-    Address, BindingsLink, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink, LocationLink, MembershipLink,
-    ProxiedCallsLink, Replicas, RequestsLink, Wiring,
+    Address, BindingsLink, CallsLink, ConferencesLink, EdgeDirectory, IntakeLink, LegEventsLink, LegsLink,
+    LocationLink, MembershipLink, ProxiedCallsLink, Replicas, RequestsLink, Wiring,
 };
 use lifecycle::{Drain, Health, Shutdown, Tasks};
 use presence::Presence;
@@ -55,7 +55,14 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
     if let Some(registrar) = registrar.as_ref().filter(|_| parts.knows(settings, Role::CallControl)) {
         registrar.count_calls(parts.proxied_calls_link(settings, calls.as_ref())?);
     }
-    let presence = parts.presence(settings, store, &joined, &late, registrar.as_ref())?;
+    let presence = parts.presence(settings, store, &joined, &late, (registrar.as_ref(), calls.as_ref()))?;
+
+    let calls = match calls {
+        Some(calls) if parts.knows(settings, Role::Presence) => {
+            Some(calls.telling(parts.conferences_link(settings, presence.as_ref())?))
+        }
+        calls => calls,
+    };
 
     let (mut listening, mut streams) = (Vec::new(), Vec::new());
     if parts.roles.contains(&Role::Edge) {
@@ -65,6 +72,7 @@ pub async fn start(settings: &Settings) -> anyhow::Result<Running> {
             proxied_calls: parts.proxied_calls_link(settings, calls.as_ref())?,
             intake: parts.intake_link(settings, presence.as_ref())?,
             members: joined.view(Role::Edge)?,
+            look_again: joined.membership(Role::Edge)?.look_again(),
             dns: Arc::new(parts.resolver(settings)?),
             clock: Arc::new(SystemClock),
             entropy: parts.entropy.clone(),
@@ -203,7 +211,13 @@ impl Parts {
     ) -> anyhow::Result<Option<Registrar>> {
         let Some(store) = store.filter(|_| self.roles.contains(&Role::Registrar)) else { return Ok(None) };
         let deps = registrar::Deps { store, entropy: self.entropy.clone(), metrics: self.metrics.clone() };
-        let registrar = Registrar::build(services::registrar_config(settings), deps)?;
+        let config = services::registrar_config(settings);
+        let asked = config.spending;
+        let mut registrar = Registrar::build(config, deps)?;
+        let spending = settings.spending.service().map_err(|(key, why)| anyhow!("{key}: {why}"))?;
+        if let Some(service) = spending {
+            registrar = registrar.asking(service.link(&asked, &self.wiring)?);
+        }
         if settings.push.url.is_empty() {
             return Ok(Some(registrar));
         }
@@ -250,7 +264,7 @@ impl Parts {
         store: Option<Arc<dyn Store>>,
         joined: &Joined,
         late: &Arc<LateEdge>,
-        registrar: Option<&Registrar>,
+        (registrar, calls): (Option<&Registrar>, Option<&call_control::Service>),
     ) -> anyhow::Result<Option<Presence>> {
         let Some(store) = store.filter(|_| self.roles.contains(&Role::Presence)) else { return Ok(None) };
         let view = joined.view(Role::Presence)?;
@@ -263,6 +277,11 @@ impl Parts {
                 Some(registrar) => BindingsLink::Local(Arc::new(registrar.clone())),
                 None => BindingsLink::Remote(self.replicas(settings, Role::Registrar)?),
             }),
+            calls: match (calls, self.knows(settings, Role::CallControl)) {
+                (Some(calls), _) => Arc::new(CallsLink::Local(Arc::new(calls.api.clone()))),
+                (None, true) => Arc::new(CallsLink::Remote(self.replicas(settings, Role::CallControl)?)),
+                (None, false) => Arc::new(presence::calls::NoCalls),
+            },
             entropy: self.entropy.clone(),
             location: self.location_link(settings, registrar)?,
             metrics: self.metrics.clone(),
@@ -324,6 +343,13 @@ impl Parts {
         Ok(match local {
             Some(presence) => IntakeLink::Local(Arc::new(presence.clone())),
             None => IntakeLink::Remote(self.replicas(s, Role::Presence)?),
+        })
+    }
+
+    fn conferences_link(&self, s: &Settings, local: Option<&Presence>) -> anyhow::Result<ConferencesLink> {
+        Ok(match local {
+            Some(presence) => ConferencesLink::Local(Arc::new(presence.clone())),
+            None => ConferencesLink::Remote(self.replicas(s, Role::Presence)?),
         })
     }
 

@@ -5,12 +5,13 @@ use toml::de::{DeArray, DeValue};
 use super::unknown;
 
 /// The keys of a domain, and whether each is a switch; the others are text.
-const KEYS: [(&str, bool); 7] = [
+const KEYS: [(&str, bool); 8] = [
     ("name", false),
     ("auth", false),
     ("realm", false),
     ("danger_open", true),
     ("anchor", true),
+    ("home_prefix", false),
     ("tls_cert", false),
     ("tls_key", false),
 ];

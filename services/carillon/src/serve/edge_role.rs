@@ -75,6 +75,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
     config.service_route = settings.edge.service_route;
     config.flow_timer = settings.edge.flow_timer;
     config.avoid_failed = settings.edge.avoid_failed;
+    config.target_timeout = settings.edge.target_timeout;
     config.dialog_lifetime = settings.edge.dialog_lifetime;
     config.scanners = settings.edge.scanners.clone();
     config.wake_timeout = settings.push.hold;
@@ -82,6 +83,8 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
         forks: settings.limits.forks,
         branches: settings.limits.branches,
         held: settings.limits.held_requests,
+        source_requests: settings.limits.source_requests,
+        sources: settings.limits.sources,
         calls: settings.limits.calls,
         events_per_call: settings.limits.events_per_call,
         effects_per_call: settings.limits.effects_per_call,

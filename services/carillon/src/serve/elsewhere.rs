@@ -36,6 +36,10 @@ impl Elsewhere {
     /// The answer to an rpc that nothing here serves; `uri` is its path, `/carillon.edge.v1.Edges/ListEdges`.
     pub fn refuse(&self, uri: &Uri) -> Status {
         let service = uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        if service == "carillon.registrar.v1.Spending" {
+            let text = "Carillon asks this of your own service (spending.urls) and serves it nowhere";
+            return Refusal::new(Reason::NotImplemented, text).into();
+        }
         let Some(role) = role_of(service).filter(|role| !self.here.contains(role)) else {
             return Refusal::new(
                 Reason::NotImplemented,
@@ -112,6 +116,7 @@ mod tests {
 
     #[test]
     fn what_no_role_serves_is_no_service() {
+        assert!(asked("/carillon.registrar.v1.Spending/Authorize").message().contains("spending.urls"));
         for path in ["/carillon.billing.v1.Bills/List", "/carillon.edge.v1.Wings/Flap", "/"] {
             assert!(asked(path).message().contains("no such service"), "{path}");
         }

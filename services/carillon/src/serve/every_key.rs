@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::{edge_role, name_servers, services, store};
 
 /// Keys that the composition itself uses: they are no setting of one service.
-const OF_THE_PROCESS: [&str; 26] = [
+const OF_THE_PROCESS: [&str; 28] = [
     "roles",
     "api",
     "admin",
@@ -24,6 +24,9 @@ const OF_THE_PROCESS: [&str; 26] = [
     // a service is set with its URL
     "push.providers",
     "push.token",
+    // the same
+    "spending.token",
+    "spending.ca",
     "cluster_url",
     "domain",
     "tls.cert",
@@ -47,7 +50,8 @@ async fn given(settings: &Settings) -> String {
     let dns = name_servers::resolver(settings).unwrap();
     let (redis, logs) = (store::options(settings), store::log_limits(settings));
     let push = settings.push.service();
-    format!("{edge:?} {registrar:?} {presence:?} {calls:?} {redis:?} {logs:?} {dns:?} {push:?}")
+    let spending = settings.spending.service().unwrap();
+    format!("{edge:?} {registrar:?} {presence:?} {calls:?} {redis:?} {logs:?} {dns:?} {push:?} {spending:?}")
 }
 
 /// Another good value of a key.
@@ -66,11 +70,23 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
         "dns.servers" => return vec!["192.0.2.53"].into(),
         "registrar.algorithms" => return vec!["MD5"].into(),
         "call_control.ringback_tone" => "uk",
+        "call_control.takers" | "call_control.pass_refer" => return vec!["sip:*@example.com"].into(),
         "call_control.redirects" => "never",
+        "call_control.callback_user" => "callback",
+        "call_control.callback_target" => "sip:desk@example.com",
+        "call_control.mixers" => return vec!["sip:mixer.example"].into(),
+        "call_control.conference_end" => "creator",
+        "call_control.conference_user" => "conference",
         "call_control.credentials" => {
             let table = toml::toml! { realm = "gateway" username = "carillon" password = "secret" };
             return vec![table].into();
         }
+        "registrar.number_pools" => {
+            let table = toml::toml! { name = "spare" numbers = ["+13125550100..+13125550199"] };
+            return vec![table].into();
+        }
+        "spending.urls" => return vec!["http://budget.example:50051"].into(),
+        "spending.silent" => "allow",
         "push.url" => "https://push.example/wake",
         "redis.wait_replicas" => return 2.into(),
         "limits.head_bytes" => return 9_999.into(),
@@ -84,6 +100,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
     // Of the times some have bounds among each other.
     match key {
         "dns.timeout" | "sip.t1" | "redis.wait_timeout" => "490ms".into(),
+        "spending.timeout" => "490ms".into(),
         "sip.t4" | "call_control.guard" => "7s".into(),
         "registrar.max_expires" | "presence.max_expires" => "7201s".into(),
         _ => text.into(),
@@ -92,14 +109,21 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
 
 #[tokio::test]
 async fn every_key_changes_what_a_service_is_given() {
-    let unchanged = given(&Layers::new().finish().unwrap()).await;
-    assert_eq!(given(&Settings::default()).await, unchanged, "nothing in it is left to chance");
+    // A conference needs a mixer: with one, each of its keys can be given alone.
+    let with_mixer = || {
+        let mut layers = Layers::new();
+        layers.put("call_control.mixers", "mixers".into(), vec!["sip:media.example"].into());
+        layers
+    };
+    let plain = given(&Layers::new().finish().unwrap()).await;
+    assert_eq!(given(&Settings::default()).await, plain, "nothing in it is left to chance");
     let layers = Layers::new();
     assert!(
         OF_THE_PROCESS.iter().all(|key| *key == "domain" || layers.known().iter().any(|(k, _)| k == key))
     );
+    let unchanged = given(&with_mixer().finish().unwrap()).await;
     for (key, default) in layers.known().iter().filter(|(key, _)| !OF_THE_PROCESS.contains(&key.as_str())) {
-        let mut layers = Layers::new();
+        let mut layers = with_mixer();
         layers.put(key, key.clone(), another(key, default));
         let settings = layers.finish().unwrap_or_else(|problems| panic!("{key}: {problems}"));
         assert!(given(&settings).await != unchanged, "{key} reaches nobody");

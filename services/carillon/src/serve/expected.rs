@@ -15,6 +15,7 @@ const TIME: &str = "a time with its unit, for example \"500ms\", \"6s\" or \"2m\
 pub fn bounds(path: &str) -> (usize, usize) {
     match path {
         "limits.ladder_messages" | "limits.failed_servers" => (0, MOST_THINGS), // none are kept
+        "limits.source_requests" | "limits.sources" => (0, MOST_THINGS),        // nobody is bounded
         "dns.attempts" => (1, 10),
         "push.retries" => (0, 10),
         "limits.head_bytes" => (1, sip_message::Limits::MAX_HEAD_BYTES),
@@ -28,7 +29,9 @@ fn names(path: &str) -> Option<&'static [&'static str]> {
     Some(match path {
         "auth" => &["digest", "none"],
         "log.format" => &["text", "json"],
+        "spending.silent" => &["deny", "allow"],
         "call_control.redirects" => &["domains", "anywhere", "never"],
+        "call_control.conference_end" => &["last", "creator"],
         "registrar.algorithms" => &["SHA-512-256", "SHA-256", "MD5"],
         _ => return None,
     })
@@ -40,8 +43,15 @@ fn kind(path: &str, default: Option<&Value>) -> String {
         "call_control.credentials" => {
             "tables [[call_control.credentials]] with realm, username and password, in the file alone"
         }
+        "registrar.number_pools" => {
+            "tables [[registrar.number_pools]] with name = \"…\", numbers = [\"+13125550100..+13125550199\"] and, if \
+             needed, prefixes, max_ttl, min_ttl, quota and one_contact, in the file alone"
+        }
+        "call_control.mixers" => {
+            "a list of URIs of conference servers without user part, as [\"sip:mixer.example.com\"]"
+        }
         "domain" => {
-            "tables [[domain]] with name = \"…\" and, if needed, auth, realm, danger_open, anchor, tls_cert and tls_key"
+            "tables [[domain]] with name = \"…\" and, if needed, auth, realm, danger_open, anchor, home_prefix, tls_cert and tls_key"
         }
         "redis.wait_replicas" => "a whole number from 0 to 4294967295, or \"auto\"",
         "registrar.algorithms" => {
@@ -50,6 +60,9 @@ fn kind(path: &str, default: Option<&Value>) -> String {
         "sip.listen" => "a list of listeners, as [\"udp://192.0.2.1:5060\"]",
         "roles" => "a list of edge, registrar, presence and call-control, as [\"edge\", \"registrar\"]",
         "peers" => "a list of the other services, as [\"registrar=http://registrar.example:50051\"]",
+        "spending.urls" => {
+            "a list of URLs, as [\"http://budget.example:50051\"] or [\"dns://budget.example:50051\"]"
+        }
         "push.providers" => "a list of push services as phones name them, as [\"apns\", \"fcm\"]",
         "dns.servers" => "a list of name servers, as [\"192.0.2.53\", \"[2001:db8::53]:53\"]",
         "edge.scanners" => "a list of beginnings of User-Agents, as [\"friendly-scanner\", \"sipcli\"]",
@@ -122,6 +135,15 @@ mod tests {
         let mut layers = Layers::new();
         layers.put(path, "file line 1".into(), value.into());
         layers.finish().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_bounds_nobody_when_it_is_zero_may_be_zero() {
+        for path in ["limits.source_requests", "limits.sources", "limits.failed_servers"] {
+            let mut layers = Layers::new();
+            layers.put(path, "file line 1".into(), 0.into());
+            assert!(layers.finish().is_ok(), "{path}");
+        }
     }
 
     #[test]

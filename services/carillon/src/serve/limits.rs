@@ -39,10 +39,16 @@ pub struct Limits {
     pub branches: usize,
     /// Requests that one edge holds for phones that are being pushed.
     pub held_requests: usize,
+    /// Requests outside dialogs that one source may begin in a second at one edge without success; 0 bounds them not.
+    pub source_requests: usize,
+    /// Sources of which one edge remembers what they began; 0 remembers none.
+    pub sources: usize,
     /// Pushes that one registrar has under way at a time.
     pub pushes: usize,
     /// Pushes that wait in one registrar.
     pub pushes_queued: usize,
+    /// Questions to the spending service that one registrar has open.
+    pub spending_questions: usize,
     /// Calls of call-control with a leg on one edge.
     pub calls: usize,
     /// Events of one call that wait in an edge for call-control.
@@ -69,8 +75,14 @@ pub struct Limits {
     pub cached_calls: usize,
     /// Tasks of one call-control replica that carry effects and work on due entries.
     pub call_tasks: usize,
+    /// Callbacks that are not over; each of the 16 partitions takes a sixteenth of them.
+    pub callbacks: usize,
+    /// Callbacks of one user that are not over.
+    pub callbacks_per_user: usize,
     /// Watchers of one resource in one package.
     pub watchers: u32,
+    /// Members of lists in other domains that are asked for there for one watcher.
+    pub members_elsewhere: u32,
     /// Tasks of one presence replica that send and work on due entries.
     pub presence_tasks: usize,
     /// Events buffered for one WatchCalls stream.
@@ -113,8 +125,11 @@ impl Default for Limits {
             forks: edge.forks,
             branches: edge.branches,
             held_requests: edge.held,
+            source_requests: edge.source_requests,
+            sources: edge.sources,
             pushes: registrar.pushes_at_once,
             pushes_queued: registrar.pushes_queued,
+            spending_questions: registrar.spending.at_once,
             calls: edge.calls,
             events_per_call: edge.events_per_call,
             effects_per_call: edge.effects_per_call,
@@ -128,7 +143,10 @@ impl Default for Limits {
             cached_aors: registrar.cached_aors,
             cached_calls: calls.cached_calls,
             call_tasks: calls.tasks,
+            callbacks: calls.callbacks,
+            callbacks_per_user: calls.callbacks_per_user,
             watchers: presence.watchers,
+            members_elsewhere: presence.members_elsewhere,
             presence_tasks: presence.tasks,
             watch_buffer: calls.watch_buffer,
             history_events: logs.max_entries,
@@ -141,7 +159,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Every bound with its key.
-    pub fn all(&self) -> [(&'static str, usize); 38] {
+    pub fn all(&self) -> [(&'static str, usize); 44] {
         [
             ("limits.tcp_connections", self.tcp_connections),
             ("limits.tcp_connections_per_source", self.tcp_connections_per_source),
@@ -159,8 +177,11 @@ impl Limits {
             ("limits.forks", self.forks),
             ("limits.branches", self.branches),
             ("limits.held_requests", self.held_requests),
+            ("limits.source_requests", self.source_requests),
+            ("limits.sources", self.sources),
             ("limits.pushes", self.pushes),
             ("limits.pushes_queued", self.pushes_queued),
+            ("limits.spending_questions", self.spending_questions),
             ("limits.calls", self.calls),
             ("limits.events_per_call", self.events_per_call),
             ("limits.effects_per_call", self.effects_per_call),
@@ -174,7 +195,10 @@ impl Limits {
             ("limits.cached_aors", self.cached_aors),
             ("limits.cached_calls", self.cached_calls),
             ("limits.call_tasks", self.call_tasks),
+            ("limits.callbacks", self.callbacks),
+            ("limits.callbacks_per_user", self.callbacks_per_user),
             ("limits.watchers", self.watchers as usize),
+            ("limits.members_elsewhere", self.members_elsewhere as usize),
             ("limits.presence_tasks", self.presence_tasks),
             ("limits.watch_buffer", self.watch_buffer),
             ("limits.history_events", self.history_events),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambient::{SystemClock, SystemEntropy, WallClock};
+use call_control::engine::conference;
 use cluster_rpc::Address;
 use cluster_rpc::auth::{Guard, Tokens};
 use registrar::Registrar;
@@ -30,7 +31,9 @@ pub fn problems(settings: &Settings) -> Vec<Problem> {
     found.dns(settings);
     found.domains(settings);
     found.call_control(settings);
+    found.mixers(settings);
     found.0.extend(settings.push.problems());
+    found.0.extend(settings.spending.problems());
     found.store(settings);
     found.times(settings);
     found.limits(settings);
@@ -154,6 +157,29 @@ impl Found {
         }
     }
 
+    fn mixers(&mut self, s: &Settings) {
+        for mixer in &s.call_control.mixers {
+            self.unless(conference::is_mixer(mixer), "call_control.mixers", || {
+                format!(
+                    "expected a sip or sips URI without user part, as sip:mixer.example.com, found {mixer:?}"
+                )
+            });
+        }
+        let user = &s.call_control.conference_user;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        self.unless(user.len() <= 64 && user.chars().all(is_plain), "call_control.conference_user", || {
+            format!("expected up to 64 letters, digits, '-', '_' and '.', found {user:?}")
+        });
+        let has_mixer = user.is_empty() || !s.call_control.mixers.is_empty();
+        self.unless(has_mixer, "call_control.conference_user", || {
+            "a conference needs a mixer: name one in call_control.mixers".into()
+        });
+        let most = conference::MAX_MIXERS;
+        self.unless(s.call_control.mixers.len() <= most, "call_control.mixers", || {
+            format!("expected at most {most}, found {}", s.call_control.mixers.len())
+        });
+    }
+
     fn dns(&mut self, s: &Settings) {
         self.note("dns.servers", name_servers::resolver(s).map(drop));
         let (least, most) = expected::bounds("dns.attempts");
@@ -187,6 +213,9 @@ impl Found {
         };
         match Registrar::build(services::registrar_config(s), deps) {
             Ok(_) => {}
+            Err(e @ registrar::ConfigError::Numbers(_)) => {
+                self.0.push(("registrar.number_pools", e.to_string()));
+            }
             Err(registrar::ConfigError::Expires) => self.0.push(("registrar", expiries(&s.registrar))),
             Err(e @ registrar::ConfigError::NoAlgorithm) => {
                 self.0.push((
@@ -197,6 +226,8 @@ impl Found {
             Err(e @ registrar::ConfigError::NoDomain) => {
                 self.0.push(("domain", format!("{e}: name one, as --domain example.com does")));
             }
+            // told with its own keys
+            Err(registrar::ConfigError::Spending) => {}
             Err(e) => self.0.push(("domain", e.to_string())),
         }
     }
@@ -208,6 +239,22 @@ impl Found {
             "call_control.ringback_tone",
             || format!("expected one of {}", call_control::TONES.join(", ")),
         );
+        let target = s.call_control.callback_target.as_str();
+        self.unless(
+            target.is_empty() || call_control::can_be_dialled(target),
+            "call_control.callback_target",
+            || "expected a sip, sips or tel URI, for example sip:desk@example.com".to_owned(),
+        );
+        for (path, users) in [
+            ("call_control.takers", &s.call_control.takers),
+            ("call_control.pass_refer", &s.call_control.pass_refer),
+        ] {
+            let users = call_control::engine::claim::takers::Takers::new(users);
+            self.unless(users.is_some(), path, || {
+                "expected users, such as \"sip:desk@example.com\", or \"sip:*@example.com\" for all of a domain"
+                    .into()
+            });
+        }
     }
 
     fn store(&mut self, s: &Settings) {
@@ -247,6 +294,7 @@ impl Found {
             ("edge.ring_timeout", s.edge.ring_timeout),
             ("edge.flow_timer", s.edge.flow_timer),
             ("edge.avoid_failed", s.edge.avoid_failed),
+            ("edge.target_timeout", s.edge.target_timeout),
             ("edge.dialog_lifetime", s.edge.dialog_lifetime),
             ("dns.negative_ttl", s.dns.negative_ttl),
             ("call_control.ring_timeout", s.call_control.ring_timeout),

@@ -1,7 +1,10 @@
 //! The settings of each service but the edge, from those of the process.
 
+use call_control::engine::claim::takers::Takers;
+use call_control::engine::conference::Mixing;
+use call_control::engine::conference::record::Ends;
 use call_control::engine::{Credential, Redirects};
-use registrar::{Auth, DomainConfig};
+use registrar::{Auth, DomainConfig, SpendingConfig};
 
 use super::settings::{self, Domain, Settings};
 
@@ -17,6 +20,7 @@ pub fn registrar_config(settings: &Settings) -> registrar::Config {
         auth: if auth_of(d, settings) == "none" { Auth::None } else { Auth::Digest },
         realm: (!d.realm.is_empty()).then(|| d.realm.clone()),
         anchor: d.anchor,
+        home_prefix: (!d.home_prefix.is_empty()).then(|| d.home_prefix.clone()),
     };
     registrar::Config {
         domains: settings.domain.iter().map(domain).collect(),
@@ -27,10 +31,29 @@ pub fn registrar_config(settings: &Settings) -> registrar::Config {
         max_bindings: settings.limits.bindings,
         cached_aors: settings.limits.cached_aors,
         push_providers: settings.push.providers.clone(),
+        recurse: settings.registrar.recurse,
+        danger_allow_no_qop: settings.registrar.danger_allow_no_qop,
+        number_pools: settings.registrar.number_pools.iter().map(Into::into).collect(),
+        call_control_users: service_users(settings),
+        conferences: !settings.call_control.mixers.is_empty(),
         pushes_at_once: settings.limits.pushes,
         pushes_queued: settings.limits.pushes_queued,
+        spending: SpendingConfig {
+            timeout: settings.spending.timeout,
+            silent: settings.spending.silent,
+            at_once: settings.limits.spending_questions,
+        },
         ..registrar::Config::default()
     }
+}
+
+/// User parts that are no users but services of call-control.
+fn service_users(settings: &Settings) -> Vec<String> {
+    let calls = &settings.call_control;
+    let calls_back = !calls.callback_user.is_empty() && !calls.callback_target.is_empty();
+    let callback = calls_back.then_some(&calls.callback_user);
+    let factory = Some(&calls.conference_user).filter(|user| !user.is_empty());
+    callback.into_iter().chain(factory).cloned().collect()
 }
 
 /// Settings of presence.
@@ -39,6 +62,7 @@ pub fn presence_config(settings: &Settings) -> presence::Config {
         min_expires: settings.presence.min_expires,
         max_expires: settings.presence.max_expires,
         watchers: settings.limits.watchers,
+        members_elsewhere: settings.limits.members_elsewhere,
         tasks: settings.limits.presence_tasks,
         ..presence::Config::default()
     }
@@ -67,8 +91,23 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
         ringback_tone: settings.call_control.ringback_tone.clone(),
         credentials: settings.call_control.credentials.iter().map(credential).collect(),
         redirects,
+        mixing: Mixing {
+            mixers: settings.call_control.mixers.clone(),
+            factory: settings.call_control.conference_user.clone(),
+            ends: match settings.call_control.conference_end {
+                settings::ConferenceEnd::Last => Ends::Last,
+                settings::ConferenceEnd::Creator => Ends::Creator,
+            },
+        },
         reliable_provisional: settings.call_control.reliable_provisional,
         demand_timer: settings.call_control.demand_timer,
+        callback_user: settings.call_control.callback_user.clone(),
+        callback_target: settings.call_control.callback_target.clone(),
+        callbacks: settings.limits.callbacks,
+        callbacks_per_user: settings.limits.callbacks_per_user,
+        // What is no pattern was refused with the settings
+        takers: Takers::new(&settings.call_control.takers).unwrap_or_default(),
+        referrers: Takers::new(&settings.call_control.pass_refer).unwrap_or_default(),
         watch_buffer: settings.limits.watch_buffer,
         cached_calls: settings.limits.cached_calls,
         tasks: settings.limits.call_tasks,

@@ -10,12 +10,15 @@ use store::RedisOptions;
 use telemetry::Redacted;
 
 use super::credential::Credential;
+pub use super::domain::Domain;
 use super::environment;
 use super::internal_tls::InternalTls;
 use super::layers::{Layers, Problems};
 use super::limits::Limits;
 use super::name_servers::Dns;
+use super::number_pool::NumberPool;
 use super::push::Push;
+use super::spending::Spending;
 use super::wait_replicas::WaitReplicas;
 use crate::cli::ServeArgs;
 
@@ -62,6 +65,8 @@ pub struct Settings {
     pub registrar: Registrar,
     /// Phones that sleep until they are pushed.
     pub push: Push,
+    /// The operator's own service that is asked before a call leaves by a trunk.
+    pub spending: Spending,
     /// The presence service.
     pub presence: Presence,
     /// The call-control service.
@@ -72,26 +77,6 @@ pub struct Settings {
     pub redis: Redis,
     /// Bounds.
     pub limits: Limits,
-}
-
-/// One served domain.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Domain {
-    /// Domain name, as in `sip:alice@NAME`.
-    pub name: String,
-    /// `digest` or `none`; empty means the process's `auth`.
-    pub auth: String,
-    /// Digest realm; empty means the name.
-    pub realm: String,
-    /// Allows `auth = "none"` on listeners that are not loopback.
-    pub danger_open: bool,
-    /// Calls from and to all users of the domain run through call-control, as those of an account with `anchor`.
-    pub anchor: bool,
-    /// Certificate chain that peers see who ask for this domain, in PEM; empty means that of `tls`.
-    pub tls_cert: PathBuf,
-    /// Its key.
-    pub tls_key: PathBuf,
 }
 
 /// Certificates for SIP over TLS and WebSocket over TLS, in PEM. New contents of the files are taken over without a restart.
@@ -163,7 +148,8 @@ pub struct Sip {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Edge {
-    /// How long a branch or group may ring before the next step.
+    /// How long a branch or group may ring before the next step: phones of own users. A trunk or another domain that rings has until
+    /// Timer C (181 s after its last provisional response, RFC 3261 16.6 step 11).
     #[serde(with = "humantime_serde")]
     pub ring_timeout: Duration,
     /// Whether Record-Route and Contact of a call to `sip` say `transport=tls` to who is on TLS, instead of `sips`: for phones that send
@@ -177,6 +163,9 @@ pub struct Edge {
     /// How long a server of another domain that did not answer is tried last.
     #[serde(with = "humantime_serde")]
     pub avoid_failed: Duration,
+    /// How long such a server, or a trunk, may say nothing where another one can take the request; 0s waits for 64 * T1.
+    #[serde(with = "humantime_serde")]
+    pub target_timeout: Duration,
     /// How long after its beginning the route of a dialog lets in what could begin something (re-INVITE, REFER, SUBSCRIBE, NOTIFY,
     /// MESSAGE); later its sender is asked who it is.
     #[serde(with = "humantime_serde")]
@@ -209,6 +198,12 @@ pub struct Registrar {
     pub max_expires: Duration,
     /// Digest algorithms offered, best first (RFC 8760 2.3); `["MD5"]` alone for phones that read the first challenge only.
     pub algorithms: Vec<registrar::Algorithm>,
+    /// Follows 3xx answers of own users' phones (RFC 3261 16.5); otherwise the caller sees them.
+    pub recurse: bool,
+    /// Accepts credentials without qop, which prove less (RFC 8760 2.6), from old clients.
+    pub danger_allow_no_qop: bool,
+    /// Numbers that are lent for one call (ALLOCATE).
+    pub number_pools: Vec<NumberPool>,
 }
 
 /// Keys of presence.
@@ -241,10 +236,37 @@ pub struct CallControl {
     pub credentials: Vec<Credential>,
     /// Where a phone that answers 3xx may lead a dialled leg. Whoever registers can answer so, hence only to our own users.
     pub redirects: Redirects,
+    /// Where the media of conferences are mixed: sip or sips URIs of conference servers (RFC 4240 5) without user part, best first.
+    pub mixers: Vec<String>,
+    /// User part of the domains served whose INVITE makes a conference for the caller; empty for none.
+    pub conference_user: String,
+    /// When a conference ends by itself.
+    pub conference_end: ConferenceEnd,
     /// Tell callers of anchored accounts reliably that it rings, where they take that (RFC 3262). Without it, who requires it gets 420.
     pub reliable_provisional: bool,
     /// Refuse callers of anchored accounts that have no session timers (RFC 4028) with 421, instead of refreshing for them.
     pub demand_timer: bool,
+    /// User part that phones call to be called back when they have hung up, in each domain; empty for none, as without `callback_target`.
+    pub callback_user: String,
+    /// Who is called then: a sip, sips or tel URI.
+    pub callback_target: String,
+    /// Users (`sip:desk@example.com`, `sip:*@example.com`) who may take the place of a party of any call, or join it, by INVITE with
+    /// Replaces or Join. All others only take their own calls, and those that a party has referred to them (RFC 3891 3).
+    pub takers: Vec<String>,
+    /// Users (`sip:desk@example.com`, `sip:*@example.com`) whose REFER is passed on to the phone that they talk to, which then calls the target
+    /// itself. For all others Carillon does what the REFER asks for.
+    pub pass_refer: Vec<String>,
+}
+
+/// When a conference ends by itself (RFC 4579 5.12).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConferenceEnd {
+    /// With the last who leaves.
+    #[default]
+    Last,
+    /// When who made it leaves: the first party of the call that became one.
+    Creator,
 }
 
 /// Targets of 3xx that are followed.
@@ -296,6 +318,7 @@ impl Default for Settings {
             edge: Edge::default(),
             registrar: Registrar::default(),
             push: Push::default(),
+            spending: Spending::default(),
             presence: Presence::default(),
             call_control: CallControl::default(),
             dns: Dns::default(),
@@ -350,6 +373,7 @@ impl Default for Edge {
             service_route: own.service_route,
             flow_timer: own.flow_timer,
             avoid_failed: own.avoid_failed,
+            target_timeout: own.target_timeout,
             dialog_lifetime: own.dialog_lifetime,
             scanners: own.scanners,
             local_nets,
@@ -362,9 +386,25 @@ impl Default for Edge {
 
 impl Default for Registrar {
     fn default() -> Self {
-        let registrar::Config { default_expires, min_expires, max_expires, algorithms, .. } =
-            registrar::Config::default();
-        Self { default_expires, min_expires, max_expires, algorithms }
+        let registrar::Config {
+            default_expires,
+            min_expires,
+            max_expires,
+            algorithms,
+            recurse,
+            danger_allow_no_qop,
+            ..
+        } = registrar::Config::default();
+        let number_pools = Vec::new();
+        Self {
+            default_expires,
+            min_expires,
+            max_expires,
+            algorithms,
+            recurse,
+            danger_allow_no_qop,
+            number_pools,
+        }
     }
 }
 
@@ -384,6 +424,8 @@ impl Default for CallControl {
             ringback_tone,
             reliable_provisional,
             demand_timer,
+            callback_user,
+            callback_target,
             ..
         } = call_control::Config::default();
         Self {
@@ -393,8 +435,15 @@ impl Default for CallControl {
             ringback_tone,
             credentials: Vec::new(),
             redirects: Redirects::default(),
+            mixers: Vec::new(),
+            conference_user: String::new(),
+            conference_end: ConferenceEnd::default(),
             reliable_provisional,
             demand_timer,
+            callback_user,
+            callback_target,
+            takers: Vec::new(),
+            pass_refer: Vec::new(),
         }
     }
 }

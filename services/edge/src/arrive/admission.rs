@@ -4,11 +4,13 @@ use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{Message, Method, Scheme, Uri, Via};
 use sip_proxy::{Arrived, Refusal, RoutingDigest, check_extensions, check_request};
 
+use super::notified::callback_of;
 use super::options;
 use super::out_of_dialog::Pending;
 use super::presence;
 use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse};
+use crate::forward::obstacle;
 use crate::legs;
 use crate::operate::pressure::Importance;
 use crate::reject::{Refused, Reject};
@@ -38,6 +40,9 @@ impl Edge {
         has_waited: bool,
     ) {
         if let Err(refused) = self.admit(cx, key, request, arrival, has_waited) {
+            if refused.reject.is_silent(arrival.transport.is_reliable()) {
+                return self.ignore(cx, key, refused.reject.label());
+            }
             // Nobody has been asked about its sender.
             self.refuse(cx, key, &refused.request, &refused.reject, true);
         }
@@ -55,7 +60,7 @@ impl Edge {
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         let written = Uri::parse(request.request_uri().unwrap_or_default());
         let scheme = written.as_ref().ok().map(|uri| uri.scheme);
-        let arrived = match self.preliminaries(cx, &request, scheme, in_dialog) {
+        let arrived = match self.preliminaries(cx, &request, scheme, arrival, in_dialog, has_waited) {
             Ok(arrived) => arrived,
             Err(reject) => return Err(Refused::new(request, reject)),
         };
@@ -72,15 +77,20 @@ impl Edge {
         let is_ours = self.own.is_ours(&uri);
         let continues = arrived.next_route.is_some();
         if !has_waited && !self.early.is_over() {
-            let is_leg = || legs::Address::of(&uri).is_some();
+            let is_leg = || legs::Address::of(&uri).is_some() || callback_of(&uri).is_some();
             let is_here = is_ours && !continues && (is_leg() || presence::is_addressed(&uri));
             if let Some(wait) = self.early_wait(cx, in_dialog && !is_here) {
                 return self.keep_early(cx, key, request, arrival, wait);
             }
         }
         if !continues && (is_ours || self.is_marked(&request, &uri)) {
-            if let Some(address) = legs::Address::of(&uri) {
+            if let Some(address) = legs::Address::of(&uri)
+                && !is_to_leg(&request, in_dialog)
+            {
                 return self.take_leg_request(cx, key, request, arrival, address);
+            }
+            if let Some(callback_id) = callback_of(&uri) {
+                return self.take_notify(cx, key, request, arrival, callback_id);
             }
             if presence::is_addressed(&uri) {
                 self.ask_presence(cx, key, request, arrival, String::new());
@@ -97,7 +107,13 @@ impl Edge {
             match request.method() {
                 Method::Register => return self.register(cx, key, request, arrival),
                 Method::Options if uri.user.is_none() => return self.answer_options(cx, key, request),
-                method if uri.user.is_none() && arrived.own_routes.is_empty() && !in_dialog => {
+                // whether numbers are lent here, the registrar knows
+                method
+                    if method != Method::Allocate
+                        && uri.user.is_none()
+                        && arrived.own_routes.is_empty()
+                        && !in_dialog =>
+                {
                     return Err(Refused::new(request, no_such_service(&method)));
                 }
                 _ => {}
@@ -109,7 +125,11 @@ impl Edge {
         };
         let digest = RoutingDigest::of(&request);
         let arrival = *arrival;
-        let pending = Pending { key, request, arrived, digest, max_breadth, arrival, seen: None };
+        let is_to_leg = !continues
+            && legs::Address::of(&uri).is_some()
+            && is_to_leg(&request, in_dialog)
+            && (is_ours || self.is_about_marked(&request, &uri));
+        let pending = Pending { key, request, arrived, digest, max_breadth, arrival, seen: None, is_to_leg };
         self.forward(cx, pending, in_dialog)
     }
 
@@ -119,9 +139,15 @@ impl Edge {
         cx: &Cx<'_>,
         request: &Message,
         scheme: Option<Scheme<'_>>,
+        arrival: &Arrival,
         in_dialog: bool,
+        has_waited: bool,
     ) -> Result<Arrived, Reject> {
         if !in_dialog {
+            // What has waited was counted when it came.
+            if !has_waited {
+                self.check_source(cx, request, arrival)?;
+            }
             self.check_load(cx, request)?;
         }
         match scheme {
@@ -153,11 +179,19 @@ impl Edge {
         // A request along a route that we recorded needs no decision: the one that opened the dialog had it. PXY-27
         let flow = self.flow_of_route(&pending.request, &pending.arrived);
         // The token of a flow is known to whoever was called from it: without the mark it opens nothing.
-        let may_continue = in_dialog || flow.is_some();
+        let may_continue = (in_dialog || flow.is_some()) && !pending.is_to_leg;
         let is_forged = flow.as_deref().is_some_and(|flow| self.cluster.open(flow).is_err());
         if is_forged || (may_continue && self.was_let_in(&pending.request, &pending.arrived)) {
+            // A side of a dialog, or another edge.
+            if !is_forged {
+                cx.keep(pending.arrival.flow);
+            }
             self.forward_routed(cx, pending, flow)
         } else {
+            // Anybody can write a tag.
+            if in_dialog && let Err(reject) = self.check_source(cx, &pending.request, &pending.arrival) {
+                return Err(Refused::new(pending.request, reject));
+            }
             self.servers.insert(pending.key, ServerUse::Deciding);
             self.decide(cx, pending);
             Ok(())
@@ -166,12 +200,21 @@ impl Edge {
 
     /// Refuses new work before it costs anything: the least important first, and never what belongs to a dialog.
     fn check_load(&self, cx: &Cx<'_>, request: &Message) -> Result<(), Reject> {
-        if self.deps.drain.is_draining() {
+        if self.deps.drain.is_draining() && !self.is_for_flow(request) {
             return Err(Reject::Draining { retry_after: self.retry_after() });
         }
         let (delay, interval) = (self.config.overload_delay, self.config.overload_interval);
         let is_refused = self.pressure.refuses(cx.now(), Importance::of(request), delay, interval);
         if is_refused { Err(Reject::Overloaded) } else { Ok(()) }
+    }
+
+    /// Has a sibling sent it for a flow of this edge? Whoever is reached by it alone is called until it ends; of one that is gone the
+    /// sibling is told so. RFC 5626 5.3
+    fn is_for_flow(&self, request: &Message) -> bool {
+        let arrived = self.read_route(request);
+        arrived.is_ok_and(|arrived| {
+            obstacle::is_relayed(&arrived.own_routes) && self.was_let_in(request, &arrived)
+        })
     }
 
     /// The service that decides did not answer: it has gone, or waits for what has.
@@ -248,6 +291,12 @@ impl Edge {
         }
         Ok(())
     }
+}
+
+/// Whether a request to the Contact of a leg begins a dialog of its own, with one that is to take a place in the leg's call: who sends
+/// it is asked (RFC 3891 3).
+fn is_to_leg(request: &Message, in_dialog: bool) -> bool {
+    !in_dialog && request.method() == Method::Invite
 }
 
 /// The edge itself was addressed with something that it does not do. UAC-01

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cluster_api::registrar::v1::{self as api, route_response::Plan};
 use sip_endpoint::{Destination, DnsError};
 use sip_message::{Edit, Message, NameAddr};
-use sip_proxy::{Arrived, Forwarding, RoutingDigest};
+use sip_proxy::{Arrived, BranchFailure, Forwarding, RoutingDigest};
 use tonic::Status;
 
 use super::out_of_dialog::Pending;
@@ -31,7 +31,7 @@ pub(crate) struct Stray {
 impl Stray {
     /// An ACK that passes through. RFC 3261 16.11
     pub(crate) fn passing(message: Message, arrived: Arrived, flow: Option<String>) -> Self {
-        let upstream = message.top_via().ok().and_then(|via| via.branch).unwrap_or_default();
+        let upstream = message.top_branch().unwrap_or_default();
         let unique = Unique::Stateless { origin: digest(upstream.as_bytes()) };
         Self { target: routed_target(flow), message, arrived, unique }
     }
@@ -60,7 +60,8 @@ impl Edge {
         if flow.as_ref().is_some_and(|flow| self.cluster.open(flow).is_err()) {
             return Err(Refused::new(pending.request, Reject::ForgedFlow));
         }
-        let target = routed_target(flow);
+        let trunk_side = self.trunk_of_route(&pending.request, &pending.arrived);
+        let target = Target { trunk_side, ..routed_target(flow) };
         let seen = self.seen_in_dialog(&pending.request, &pending.arrived);
         let new = NewFork {
             upstream: Upstream::Server { key: pending.key, hop: pending.arrival.hop },
@@ -106,8 +107,9 @@ impl Edge {
                 }
             }
             Ways::LookUp => self.look_up_stray(cx, stray),
+            Ways::Unlisted | Ways::Failed(BranchFailure::FlowFailed) => self.follow_stray(cx, stray),
             // Nobody sleeps with whom a dialog was just begun.
-            Ways::Wake | Ways::InClear | Ways::Failed(_) => self.drop_stray(),
+            Ways::Wake | Ways::Seize | Ways::InClear | Ways::Failed(_) => self.drop_stray(),
         }
     }
 
@@ -157,7 +159,7 @@ impl Edge {
                 return self.drop_stray();
             }
         };
-        self.avoided.put_last(cx.now(), &mut found);
+        self.avoided.put_last_unheard(cx.now(), &mut found);
         let toward = Toward { domain: secure::domain_of(stray.next_hop()), from: &stray.message };
         // The first that can be reached: nobody tells of an ACK that got lost.
         match found.into_iter().find_map(|found| self.hop_by_uri(cx, found, Some(toward))) {
@@ -167,8 +169,8 @@ impl Edge {
     }
 
     fn send_copy(&mut self, cx: &mut Cx<'_>, stray: &Stray, way: &Way) {
-        let branch = RoutingDigest::of(&stray.message).branch(&stray.unique);
-        let Some(via) = cx.via(way.hop, &branch).map(|via| via.to_string()) else { return self.drop_stray() };
+        let branch = RoutingDigest::of(&stray.message).branch(&stray.unique.text());
+        let Some(via) = cx.via(way.hop, &branch).map(|via| via.text()) else { return self.drop_stray() };
         let relay = way.relay.iter().map(|route| self.relay(&stray.message, route));
         let routes: Vec<Bytes> = relay.chain(stray.target.routes.iter().cloned()).collect();
         let forwarding = Forwarding {

@@ -6,6 +6,9 @@
 //! | another edge, which has looked at it             | goes on                | goes on                               |
 //! | anybody else, in requests and responses          | is taken out           | is taken out                          |
 //!
+//! The same holds for headers that begin with `X-Internal-`: what neighbours that are trusted say to each other by such names is nobody
+//! else's to say.
+//!
 //! None is put in for who has proved who he is: From says it then, because the registrar lets no other one pass. With `Privacy: id` the
 //! identity stays among those who are trusted and the trunks: no phone is shown it (RFC 3325 7).
 
@@ -19,6 +22,9 @@ use crate::edge::Edge;
 
 const ASSERTIONS: [HeaderId; 3] =
     [HeaderId::PAssertedIdentity, HeaderId::PPreferredIdentity, HeaderId::RemotePartyId];
+
+/// Headers of neighbours among each other.
+const INTERNAL: &str = "X-Internal-";
 
 impl Edge {
     /// Takes out of a request what its sender is not believed. RFC 3325 5
@@ -39,7 +45,7 @@ impl Edge {
     }
 
     /// Another edge sent it on: its connection comes from the host that it names as its own, where that edge listens.
-    fn came_by_sibling(&self, request: &Message, arrival: &Arrival) -> bool {
+    pub(super) fn came_by_sibling(&self, request: &Message, arrival: &Arrival) -> bool {
         let Ok(via) = request.top_via() else { return false };
         let is_there = host_ip(via.host) == Some(arrival.source.ip());
         let listens = SocketAddr::new(arrival.source.ip(), via.port_or_default());
@@ -57,7 +63,7 @@ pub(crate) fn keep_private(edit: &mut Edit<'_>, request: &Message) {
 }
 
 fn is_asserted(message: &Message) -> bool {
-    ASSERTIONS.iter().any(|id| message.has(*id))
+    ASSERTIONS.iter().any(|id| message.has(*id)) || message.has_prefixed(INTERNAL)
 }
 
 fn take_out(message: &mut Message) {
@@ -65,6 +71,7 @@ fn take_out(message: &mut Message) {
     for id in ASSERTIONS {
         edit.remove_all(id);
     }
+    edit.remove_prefixed(INTERNAL);
     // A message with fewer lines is one.
     if let Ok(without) = edit.finish() {
         *message = without;

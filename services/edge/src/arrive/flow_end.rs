@@ -136,6 +136,11 @@ impl Edge {
         }
         fork.obstacle = Some(Obstacle::Refused);
         self.lose_flow(cx, &aor, &flow);
+        // nobody else is there either
+        if let Some(hop) = cx.hop_of(Key::Client(key)) {
+            cx.forget_silence(hop);
+            self.end_flow(cx, hop);
+        }
     }
 
     /// A binding's flow by datagrams is over. Whoever has been told by a sibling does not know whose it is, and leaves that to it.

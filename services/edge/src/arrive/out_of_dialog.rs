@@ -1,22 +1,28 @@
 //! A request outside a dialog: one question to the registrar, and its plan carried out.
 
+use std::net::IpAddr;
+use std::time::Instant;
+
 use cluster_api::registrar::v1::{self as api, route_response::Plan};
 use cluster_api::sip::v1 as sip_api;
-use sip_endpoint::{Arrival, ServerKey};
+use sip_endpoint::{Arrival, Hop, ServerKey};
 use sip_message::{HeaderId, Message, NameAddr};
 use sip_proxy::{Arrived, BranchFailure, BranchId, Group, RoutingDigest};
 use tonic::Status;
 
+use super::sources::{Fate, fate_of};
 use crate::answer::pairs;
 use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
 use crate::flow_token::FlowToken;
 use crate::forward::fork::{Fork, ForkId, NewFork};
+use crate::forward::history;
 use crate::forward::lineage;
 use crate::forward::plan;
 use crate::forward::record_route::{self, Side};
 use crate::forward::target::Target;
 use crate::forward::upstream::Upstream;
+use crate::legs::begin::Begun;
 use crate::reject::Reject;
 use crate::report::text;
 use crate::seen::Seen;
@@ -31,6 +37,8 @@ pub(crate) struct Pending {
     pub(crate) arrival: Arrival,
     /// What it tells of its call.
     pub(crate) seen: Option<Seen>,
+    /// It is an INVITE to the Contact of a leg of call-control, outside its dialog.
+    pub(crate) is_to_leg: bool,
 }
 
 impl Edge {
@@ -38,7 +46,8 @@ impl Edge {
     pub(crate) fn decide(&mut self, cx: &mut Cx<'_>, mut pending: Pending) {
         let uri = text(pending.arrived.request_uri(&pending.request));
         let mut question = self.question(&pending.request, uri, Some(&pending.arrival));
-        if !question.in_dialog {
+        question.to_leg = pending.is_to_leg;
+        if !question.in_dialog && !pending.is_to_leg {
             pending.seen = Seen::begins(&pending.request);
             question.call_id = pending.seen.as_ref().map_or(String::new(), |seen| seen.call_id.to_string());
         }
@@ -61,6 +70,14 @@ impl Edge {
         pending: Pending,
         result: Result<api::RouteResponse, Status>,
     ) {
+        if let Ok(response) = &result {
+            let is_known = self.is_known(&pending, &response.identity);
+            let fate = match fate_of(response, is_known) {
+                Fate::Challenged if pending.request.has(HeaderId::ProxyAuthorization) => Fate::Refused,
+                fate => fate,
+            };
+            self.note_fate(cx, &pending.arrival, fate);
+        }
         // Cancelled or ended meanwhile: it was answered.
         if self.servers.get(&pending.key) != Some(&ServerUse::Deciding) {
             return;
@@ -75,12 +92,20 @@ impl Edge {
         self.meters.plans.with_label_values(&[label(&plan)]).inc();
         self.ring.note(&pending.request, || why::planned(&plan, &response.identity));
         let is_known = self.is_known(&pending, &response.identity);
+        if is_known {
+            cx.keep(pending.arrival.flow);
+        }
+        let from_trunk = response.trunk;
         match plan {
             Plan::Challenge(challenge) => self.challenge(cx, &pending, &challenge),
             Plan::Refuse(refuse) => {
                 let status = refuse.status.clamp(400, 699) as u16;
                 let answer = (status, refuse.reason.as_str());
                 self.conclude(cx, &pending, answer, is_known, pairs(&refuse.headers));
+            }
+            // A registrar that does not know yet what a leg is
+            Plan::Fork(_) | Plan::Relay(_) | Plan::Redirect(_) if pending.is_to_leg => {
+                self.reject(cx, pending.key, &pending.request, &self.decision_unavailable());
             }
             Plan::Redirect(redirect) => {
                 let status = redirect.status.clamp(300, 399) as u16;
@@ -100,35 +125,46 @@ impl Edge {
                 if !is_known {
                     return self.reject(cx, pending.key, &pending.request, &Reject::RelayingDenied);
                 }
-                self.fork_to(cx, pending, vec![plan::only(Target::of_uri(None))], false);
+                self.fork_to(cx, pending, &from_trunk, vec![plan::only(Target::of_uri(None))], false);
             }
             Plan::Fork(fork) => {
                 let recurse = fork.recurse;
                 let mut groups = plan::groups(fork);
+                self.put_failed_trunks_last(cx.now(), &mut groups);
                 lineage::of_request(&pending, &mut groups);
-                self.fork_to(cx, pending, groups, recurse);
+                self.fork_to(cx, pending, &from_trunk, groups, recurse);
             }
             Plan::Relay(api::Relay {}) => {
                 let target = Target::of_uri(None);
-                self.fork_to(cx, pending, vec![plan::only(target)], false);
+                self.fork_to(cx, pending, &from_trunk, vec![plan::only(target)], false);
             }
-            Plan::CallControl(api::HandToCallControl {})
-                if !self.begun.enter(pending.key, &pending.request) =>
-            {
+            Plan::CallControl(_) if !self.begun.enter(pending.key, &pending.request) => {
                 self.reject(cx, pending.key, &pending.request, &Reject::Merged);
             }
-            Plan::CallControl(api::HandToCallControl {}) => {
-                self.begin_call(cx, pending, response.identity, response.call_id);
+            Plan::CallControl(handed) => {
+                let begun = Begun { identity: response.identity, counted_as: response.call_id, handed };
+                self.begin_call(cx, pending, begun);
             }
-            Plan::Presence(api::HandToPresence {}) => self.hand_to_presence(cx, pending, response.identity),
+            Plan::Lend(api::LendNumber {}) => self.ask_for_number(cx, pending, response.identity),
+            Plan::Presence(api::HandToPresence { nobody }) => {
+                self.hand_to_presence(cx, pending, response.identity, nobody);
+            }
         }
     }
 
-    fn fork_to(&mut self, cx: &mut Cx<'_>, pending: Pending, groups: Vec<Group<Target>>, recurse: bool) {
+    /// `from_trunk`: the trunk that it came from, when its challenges can be answered.
+    fn fork_to(
+        &mut self,
+        cx: &mut Cx<'_>,
+        pending: Pending,
+        from_trunk: &str,
+        groups: Vec<Group<Target>>,
+        recurse: bool,
+    ) {
         if !self.has_room() {
             return self.reject(cx, pending.key, &pending.request, &Reject::Full);
         }
-        let caller = self.caller_side(cx, &pending);
+        let caller = self.caller_side(cx, &pending, from_trunk);
         let seen = pending.seen.filter(|_| self.has_room_for_report());
         let upstream = Upstream::Server { key: pending.key, hop: pending.arrival.hop };
         let new = NewFork {
@@ -146,14 +182,17 @@ impl Edge {
     }
 
     /// The caller's side of the Record-Route, for requests that can form a dialog. PXY-12
-    fn caller_side(&self, cx: &Cx<'_>, pending: &Pending) -> Option<Side> {
+    fn caller_side(&self, cx: &Cx<'_>, pending: &Pending, from_trunk: &str) -> Option<Side> {
         if in_dialog(&pending.request) || !pending.request.method().forms_dialog() {
             return None;
         }
         let flow = pending.arrival.flow;
         let token = record_route::needs_flow(&pending.request, &pending.arrival, &self.own)
             .then(|| self.token(&pending.arrival));
-        Some(Side { transport: pending.arrival.transport, sent_by: cx.sent_by(flow)?.to_owned(), token })
+        let at = pending.arrival.source.ip().to_canonical();
+        let trunk = self.trunk_at(&pending.request, from_trunk, Some(at));
+        let sent_by = cx.sent_by(flow)?.to_owned();
+        Some(Side { transport: pending.arrival.transport, sent_by, token, trunk })
     }
 
     /// The flow by which the sender of a request is reached later. Empty when its Contact or its route leads there, and when a
@@ -200,7 +239,10 @@ impl Edge {
         headers: impl Iterator<Item = (&'h str, &'h str)>,
     ) {
         let (request, key) = (&pending.request, pending.key);
-        let headers: Vec<_> = headers.collect();
+        let history = history::of_refusal(request, pending.arrived.request_uri(request), status);
+        let history = history.iter().map(|entry| (HeaderId::HistoryInfo.as_str(), entry.as_str()));
+        let mut headers: Vec<(&str, &str)> = headers.collect();
+        headers.extend(history);
         let room = if is_known { usize::MAX } else { Self::room(cx, key, request) };
         match self.answer_within(room, request, (status, reason), &headers) {
             Ok(Some(response)) => {
@@ -223,6 +265,10 @@ impl Edge {
         let mut question = self.question(&fork.request, uri, None);
         question.forwards += lineage::forwards(fork, branch);
         question.trunk = fork.upstream.trunk().to_owned();
+        question.on_behalf_of = fork.upstream.on_behalf_of().to_owned();
+        let answerable = fork.context.target(branch).map(|target| target.answerable().as_ref());
+        question.led_by = answerable.unwrap_or_default().to_owned();
+        question.referred_by = fork.upstream.referred_by().to_owned();
         question.call_id = fork.counted_as().to_owned();
         let location = self.deps.location.clone();
         let work = async move {
@@ -251,6 +297,7 @@ impl Edge {
             match plan {
                 Some(Plan::Fork(found)) => {
                     let mut groups = plan::groups(found);
+                    edge.put_failed_trunks_last(now, &mut groups);
                     lineage::looked_up(fork, branch, &mut groups);
                     fork.context.redirect(now, branch, groups);
                 }
@@ -268,15 +315,21 @@ impl Edge {
                 Some(Plan::Redirect(redirect)) => {
                     let mut groups = plan::contact_groups(redirect.contacts.iter().map(String::as_bytes));
                     lineage::after_redirection(fork, branch, &mut groups);
+                    let uri = fork.context.target(branch).and_then(|target| target.uri.clone());
+                    lineage::led_by(&text(uri.as_deref().unwrap_or_default()), &mut groups);
                     fork.context.redirect(now, branch, groups);
                 }
                 // Nobody can be asked for credentials on the way, and a call within a call is not begun.
-                Some(Plan::Challenge(_) | Plan::CallControl(_) | Plan::Presence(_)) => {
+                Some(Plan::Challenge(_) | Plan::CallControl(_) | Plan::Presence(_) | Plan::Lend(_)) => {
                     fork.context.handle_failure(now, branch, BranchFailure::Refused(403));
                 }
                 None => fork.context.handle_failure(now, branch, BranchFailure::Refused(503)),
             }
         });
+    }
+
+    fn put_failed_trunks_last(&mut self, now: Instant, groups: &mut [Group<Target>]) {
+        plan::put_failed_trunks_last(groups, &mut self.avoided, &mut self.avoided_trunks, now);
     }
 
     /// What the registrar needs to know of a request. Without an arrival it is a question of our own: authorised before.
@@ -309,6 +362,10 @@ impl Edge {
             in_dialog: in_dialog(request),
             forwards: lineage::forwards_before(request),
             call_id: String::new(),
+            to_leg: false,
+            on_behalf_of: String::new(),
+            led_by: String::new(),
+            referred_by: String::new(),
         }
     }
 
@@ -324,8 +381,12 @@ impl Edge {
     }
 
     pub(super) fn is_trusted(&self, arrival: &Arrival) -> bool {
-        self.config.trusted.iter().any(|network| network.contains(arrival.source.ip()))
-            || self.proved.is_trusted(arrival.flow)
+        self.is_trusted_at(arrival.source.ip(), arrival.flow)
+    }
+
+    /// Is a neighbour at this address, or at the end of this connection, trusted?
+    pub(crate) fn is_trusted_at(&self, source: IpAddr, flow: Hop) -> bool {
+        self.config.trusted.iter().any(|network| network.contains(source)) || self.proved.is_trusted(flow)
     }
 }
 
@@ -343,6 +404,7 @@ fn label(plan: &Plan) -> &'static str {
         Plan::Relay(_) => "relay",
         Plan::CallControl(_) => "call_control",
         Plan::Presence(_) => "presence",
+        Plan::Lend(_) => "lend",
     }
 }
 

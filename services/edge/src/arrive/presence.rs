@@ -27,8 +27,16 @@ pub(crate) fn is_addressed(uri: &Uri<'_>) -> bool {
 
 impl Edge {
     /// The plan gives the request to presence.
-    pub(crate) fn hand_to_presence(&mut self, cx: &mut Cx<'_>, pending: Pending, identity: String) {
-        self.ask_presence(cx, pending.key, pending.request, &pending.arrival, identity);
+    pub(crate) fn hand_to_presence(
+        &mut self,
+        cx: &mut Cx<'_>,
+        pending: Pending,
+        identity: String,
+        is_nobody: bool,
+    ) {
+        let question = self.handing(&pending.request, &pending.arrival, identity);
+        let question = HandleRequest { nobody: is_nobody, ..question };
+        self.ask(cx, pending.key, pending.request, &pending.arrival, question);
     }
 
     pub(crate) fn ask_presence(
@@ -40,6 +48,17 @@ impl Edge {
         identity: String,
     ) {
         let question = self.handing(&request, arrival, identity);
+        self.ask(cx, key, request, arrival, question);
+    }
+
+    fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: ServerKey,
+        request: Message,
+        arrival: &Arrival,
+        question: HandleRequest,
+    ) {
         self.servers.insert(key, ServerUse::Deciding);
         let intake = self.deps.intake.clone();
         let handing = Box::new(Handing { key, request: request.clone(), arrival: *arrival });
@@ -105,6 +124,7 @@ impl Edge {
             }),
             source: Some(self.source(arrival)),
             flow: self.flow_to_sender(request, arrival),
+            nobody: false,
         }
     }
 

@@ -14,6 +14,7 @@ use tonic::Status;
 use super::flow_end::Over;
 use super::options;
 use super::out_of_dialog::digested_body;
+use super::sources::fate_of_register;
 use crate::answer::pairs;
 use crate::capture::why;
 use crate::compose::{TlsForm, uri_form};
@@ -28,6 +29,7 @@ pub(crate) struct Registering {
     key: ServerKey,
     request: Message,
     over: Option<Over>,
+    arrival: Arrival,
 }
 
 impl Edge {
@@ -58,9 +60,10 @@ impl Edge {
         let by_flow = contacts.iter().any(|contact| !contact.by_uri);
         let question = self.registration(&request, [from, to], contacts, arrival);
         let over = Over::of(&request, arrival, &question.to_uri, &question.flow, by_flow);
+        let arrival = *arrival;
         self.servers.insert(key, ServerUse::Deciding);
         let location = self.deps.location.clone();
-        let registering = Box::new(Registering { key, request: request.clone(), over });
+        let registering = Box::new(Registering { key, request: request.clone(), over, arrival });
         let work = async move { Completion::Registered(registering, location.register(question).await) };
         cx.spawn(work).map_err(|_| Refused::new(request, Reject::Full))
     }
@@ -71,11 +74,14 @@ impl Edge {
         registering: Registering,
         result: Result<api::RegisterResponse, Status>,
     ) {
-        let Registering { key, request, over } = registering;
+        let Registering { key, request, over, arrival } = registering;
         let timer = match (&over, &result) {
             (Some(over), Ok(decision)) => self.note_registered(cx, over, decision),
             _ => None,
         };
+        if let Ok(decision) = &result {
+            self.note_fate(cx, &arrival, fate_of_register(decision.status, &request));
+        }
         if self.servers.get(&key) != Some(&ServerUse::Deciding) {
             return;
         }
@@ -157,6 +163,10 @@ impl Edge {
             source: Some(self.source(arrival)),
             flow: self.token(arrival),
             user_agent: request.first(HeaderId::UserAgent).map_or(String::new(), text),
+            life: arrival
+                .flow
+                .flow()
+                .map(|_| api::EdgeLife { edge_id: self.config.id.clone(), epoch: self.config.epoch }),
         }
     }
 

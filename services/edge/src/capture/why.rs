@@ -57,10 +57,9 @@ pub(crate) fn planned(plan: &Plan, identity: &str) -> Decided {
             Decided::new(REGISTRAR, format!("fork to {}", counted(targets, "target")), reason)
         }
         Plan::Relay(api::Relay {}) => Decided::new(REGISTRAR, "relay to where the request asks", whose),
-        Plan::CallControl(api::HandToCallControl {}) => {
-            Decided::new(REGISTRAR, "hand to call-control", whose)
-        }
-        Plan::Presence(api::HandToPresence {}) => Decided::new(REGISTRAR, "hand to presence", whose),
+        Plan::CallControl(_) => Decided::new(REGISTRAR, "hand to call-control", whose),
+        Plan::Lend(api::LendNumber {}) => Decided::new(REGISTRAR, "lend a number", whose),
+        Plan::Presence(api::HandToPresence { .. }) => Decided::new(REGISTRAR, "hand to presence", whose),
     }
 }
 
@@ -80,6 +79,8 @@ pub(crate) fn branch_started(branch: BranchId, target: &Target, ways: &Ways) -> 
         Ways::Resolve(_) => "to the addresses of its host",
         Ways::LookUp => "the registrar is asked first",
         Ways::Wake => "its phone sleeps and is pushed",
+        Ways::Seize => "its trunk is asked for room, and whether the call may go out",
+        Ways::Unlisted => "the list of edges is asked for first",
         Ways::InClear => "there is no TLS to the edge that has the flow",
         Ways::Failed(_) => "there is no way to it",
     };
@@ -92,6 +93,19 @@ pub(crate) fn woken(branch: BranchId, outcome: &'static str) -> Decided {
         "awake" => "its phone has registered",
         "lost" => "its phone cannot be pushed",
         "late" => "its phone was pushed and did not register in time",
+        _ => "nobody wants it any more",
+    };
+    Decided::new(EDGE, format!("branch {}: {outcome}", branch.0), why)
+}
+
+/// The trunk of a branch was asked for room.
+pub(crate) fn seized(branch: BranchId, outcome: &'static str) -> Decided {
+    let why = match outcome {
+        "seized" => "its trunk has room for the call",
+        "full" => "its trunk has as many calls as it may",
+        "denied" => "the spending service denies the call",
+        "undecided" => "the spending service does not say whether the call may go out",
+        "unanswered" => "no registrar says whether its trunk has room",
         _ => "nobody wants it any more",
     };
     Decided::new(EDGE, format!("branch {}: {outcome}", branch.0), why)

@@ -11,15 +11,21 @@
 //! | the same again, with `stale=true` or after another one has challenged | once more (RFC 7616 3.3) |
 //! | the same again, or any after three answers | 503: the trunk does not serve us, and the next one is tried |
 //!
+//! Inside a dialog a challenge is answered alike: re-INVITE, BYE, PRACK, UPDATE, INFO, REFER and the rest. Our own route says that the
+//! neighbour at one address is a trunk (`trunk_mark.rs`), and to that address alone are answers sent.
+//!
 //! A service that has us send its REGISTER is a UAC, and answers for itself.
 
 use cluster_api::registrar::v1::{AnswerChallengeRequest, AnswerChallengeResponse};
-use sip_digest::{Challengers, realm};
+use sip_digest::{Challenge, Challengers, realm};
 use sip_message::{Edit, HeaderId, Message};
 use sip_proxy::{BranchFailure, BranchId};
 use tonic::Status;
 
+use super::branch::Branch;
 use super::fork::{Fork, ForkId};
+use super::record_route::far_address;
+use super::target::Target;
 use super::upstream::Upstream;
 use crate::edge::{Completion, Cx, Edge};
 use crate::report::{text, texts};
@@ -52,7 +58,9 @@ impl std::fmt::Debug for Credentials {
 pub(crate) struct Challenged {
     fork: ForkId,
     branch: BranchId,
+    /// Where the answers belong, and those to the challenges of the other kind.
     header: HeaderId,
+    other: HeaderId,
 }
 
 impl Answers {
@@ -74,9 +82,9 @@ impl Edge {
         branch: BranchId,
         response: &Message,
     ) -> bool {
-        let (offered, header) = match response.status() {
-            Some(401) => (HeaderId::WwwAuthenticate, HeaderId::Authorization),
-            Some(407) => (HeaderId::ProxyAuthenticate, HeaderId::ProxyAuthorization),
+        let is_proxy = match response.status() {
+            Some(401) => false,
+            Some(407) => true,
             Some(_) | None => return false,
         };
         let is_ours_to_answer = match &fork.upstream {
@@ -84,7 +92,8 @@ impl Edge {
             Upstream::Exchange(_) | Upstream::Nobody => false,
         };
         let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return false };
-        if running.target.trunk.is_empty() || !is_ours_to_answer || !fork.context.is_wanted(branch) {
+        let Some(trunk) = trunk_of(cx, running).filter(|_| is_ours_to_answer) else { return false };
+        if !fork.context.is_wanted(branch) {
             return false;
         }
         // the transaction that was challenged is over: its ACK is sent below
@@ -92,31 +101,35 @@ impl Edge {
             self.clients.remove(&key);
         }
         let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
-        let mut challenges = texts(response, offered);
-        let offered = challenges.clone();
-        let worth = running.answers.challengers.worth(header == HeaderId::ProxyAuthorization, &offered);
+        let proxies = texts(response, HeaderId::ProxyAuthenticate);
+        let servers = texts(response, HeaderId::WwwAuthenticate);
+        let (of_proxies, of_servers) = running.answers.challengers.worth_of_both(&proxies, &servers);
         // where none is worth an answer the registrar is told so, and counts a refusal
-        let is_refused = worth.is_empty() && !running.answers.credentials.is_empty();
-        let is_worth = |value: &String| {
-            let realm = realm(value.as_bytes());
-            worth.iter().any(|challenge| realm.as_ref() == Some(&challenge.realm))
+        let is_refused =
+            of_proxies.is_empty() && of_servers.is_empty() && !running.answers.credentials.is_empty();
+        let (proxies, servers) = (worth(&proxies, &of_proxies), worth(&servers, &of_servers));
+        let (challenges, other_challenges) = if is_proxy { (proxies, servers) } else { (servers, proxies) };
+        let (header, other) = if is_proxy {
+            (HeaderId::ProxyAuthorization, HeaderId::Authorization)
+        } else {
+            (HeaderId::Authorization, HeaderId::ProxyAuthorization)
         };
-        challenges.retain(is_worth);
         let covers_body = |value: &String| value.to_ascii_lowercase().contains("auth-int");
         let question = AnswerChallengeRequest {
-            trunk: running.target.trunk.as_ref().to_owned(),
+            trunk,
             method: fork.request.method_str().to_owned(),
             request_uri: text(uri),
-            body: if challenges.iter().any(covers_body) {
+            body: if challenges.iter().chain(&other_challenges).any(covers_body) {
                 fork.request.body_bytes()
             } else {
                 Default::default()
             },
             challenges,
+            other_challenges,
             again: is_refused,
         };
         let location = self.deps.location.clone();
-        let challenged = Box::new(Challenged { fork: id, branch, header });
+        let challenged = Box::new(Challenged { fork: id, branch, header, other });
         let work = async move { Completion::Answered(challenged, location.answer_challenge(question).await) };
         if cx.spawn(work).is_err() {
             self.fail_branch(cx, fork, branch, BranchFailure::Refused(503));
@@ -131,22 +144,48 @@ impl Edge {
         challenged: Challenged,
         result: Result<AnswerChallengeResponse, Status>,
     ) {
-        let Challenged { fork, branch, header } = challenged;
+        let Challenged { fork, branch, header, other } = challenged;
         self.with_fork(cx, fork, |edge, cx, context| {
             // RFC 3261 9.1: nothing is under way that a CANCEL could end
             if !context.context.is_wanted(branch) {
                 return edge.fail_branch(cx, context, branch, BranchFailure::Refused(487));
             }
-            let given = result.map(|answer| answer.credentials).unwrap_or_default();
+            let AnswerChallengeResponse { credentials, other_credentials } = result.unwrap_or_default();
+            let of = |header, values: Vec<String>| values.into_iter().map(move |value| (header, value));
+            let given: Vec<(HeaderId, String)> =
+                of(header, credentials).chain(of(other, other_credentials)).collect();
             let Some(running) = context.branches.get_mut(branch.0 as usize) else { return };
             let (false, Some(way)) = (given.is_empty(), running.way.clone()) else {
                 return edge.fail_branch(cx, context, branch, BranchFailure::Refused(503));
             };
             // RFC 3261 22.3: what the others on the way were answered with stays
-            let is_new = |old: &Credentials| given.iter().any(|new| realm(new.as_bytes()) == old.realm());
-            running.answers.credentials.retain(|(known, old)| *known != header || !is_new(old));
-            running.answers.credentials.extend(given.into_iter().map(|value| (header, Credentials(value))));
+            let is_new = |known: HeaderId, old: &Credentials| {
+                given.iter().any(|(header, new)| *header == known && realm(new.as_bytes()) == old.realm())
+            };
+            running.answers.credentials.retain(|(known, old)| !is_new(*known, old));
+            let given = given.into_iter().map(|(header, value)| (header, Credentials(value)));
+            running.answers.credentials.extend(given);
             edge.send_branch(cx, fork, context, branch, way);
         });
     }
+}
+
+/// The trunk whose challenges a branch answers: the one that the plan named, or the one that the dialog leads to, where that is.
+fn trunk_of(cx: &Cx<'_>, branch: &Branch) -> Option<String> {
+    let Target { trunk, trunk_side, .. } = &branch.target;
+    if !trunk.is_empty() {
+        return Some(trunk.as_ref().to_owned());
+    }
+    let hop = branch.way.as_ref()?.hop;
+    let side = trunk_side.as_ref().filter(|side| far_address(cx, hop) == Some(side.at));
+    side.map(|side| side.trunk.clone())
+}
+
+/// The values of those challenges that are worth an answer.
+fn worth(values: &[String], worth: &[Challenge<'_>]) -> Vec<String> {
+    let is_worth = |value: &&String| {
+        let realm = realm(value.as_bytes());
+        worth.iter().any(|challenge| realm.as_ref() == Some(&challenge.realm))
+    };
+    values.iter().filter(is_worth).cloned().collect()
 }

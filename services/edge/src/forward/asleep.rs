@@ -57,7 +57,7 @@ impl Edge {
         self.ask_to_wake(cx, waking);
     }
 
-    fn hold(&mut self, more: isize) {
+    pub(super) fn hold(&mut self, more: isize) {
         self.held = self.held.saturating_add_signed(more);
         self.meters.held.set(i64::try_from(self.held).unwrap_or(i64::MAX));
     }
@@ -67,7 +67,7 @@ impl Edge {
         let Waking { aor, binding, again, .. } = waking.clone();
         let later = waking.clone();
         let work = async move {
-            let request = api::WakeRequest { aor, binding_id: binding, again };
+            let request = api::WakeRequest { aor, binding_id: binding, again, ..api::WakeRequest::default() };
             Completion::Woken(Box::new(waking), location.wake(request).await)
         };
         if cx.spawn(work).is_err() {

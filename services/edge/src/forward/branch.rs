@@ -1,7 +1,7 @@
 //! One branch of a fork on its way: where it goes, the copy that goes there, and the next address when it fails.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
@@ -18,6 +18,7 @@ use super::next_hop::{Way, Ways, draw};
 use super::obstacle::{Obstacle, says_refused};
 use super::record_route;
 use super::secure::{self, Toward, is_sips};
+use super::seized::{Seat, begins_call};
 use super::size::may_leave_flow;
 use super::target::Target;
 use super::upstream::Upstream;
@@ -34,12 +35,14 @@ pub(crate) struct Branch {
     /// The name that led to them, before any SRV. RFC 5922 7.3
     domain: String,
     /// Addresses that are left to try. RFC 3263 4.3
-    left: VecDeque<Destination>,
-    /// Where the current attempt goes, if a name led there.
-    at: Option<Destination>,
+    pub(super) left: VecDeque<Destination>,
+    /// Where the current attempt goes, if a name led there, or it is the peer of a trunk.
+    pub(super) at: Option<Destination>,
     attempts: u32,
+    /// Transactions of attempts that were given up in silence.
+    pub(super) given_up: Vec<ClientKey>,
     /// Whether anything came back.
-    heard: bool,
+    pub(super) heard: bool,
     /// The status that it ended with, for whoever is tried next.
     pub(crate) outcome: Option<u16>,
     /// The attempt went along the phone's own flow, or to the edge that has it.
@@ -47,13 +50,26 @@ pub(crate) struct Branch {
     /// It went to the edge that has it.
     is_relayed: bool,
     /// The way that is left when the edge that has the flow is gone.
-    beyond: Option<Hop>,
+    pub(super) beyond: Option<Hop>,
     /// What phones said that ring there.
     pub(super) ringing: Vec<Message>,
     /// The way of the current attempt.
     pub(crate) way: Option<Way>,
+    /// Whether it was asked what took the place of its flow.
+    pub(super) is_followed: bool,
+    /// Whether the list of edges was asked for because of it.
+    pub(super) is_sought: bool,
     /// Answers to challenges of its trunk.
     pub(crate) answers: Answers,
+    /// The room that it may have at a trunk.
+    pub(super) seat: Option<Seat>,
+}
+
+impl Branch {
+    /// Its transactions: of the current attempt, and of those that were given up.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = ClientKey> {
+        self.key.iter().chain(&self.given_up).copied()
+    }
 }
 
 impl Edge {
@@ -63,25 +79,28 @@ impl Edge {
         id: ForkId,
         fork: &mut Fork,
         branch: BranchId,
-        target: Target,
+        mut target: Target,
         breadth: u32,
     ) {
+        if !begins_call(fork) {
+            target.seize = "".into();
+        }
         debug_assert_eq!(
             branch.0 as usize,
             fork.branches.len(),
             "branches begin in the order of their numbers"
         );
-        let next_hop = next_hop(fork, &target);
-        let uri = target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
-        let ways = self.ways(cx, &target, next_hop, is_sips(uri) || is_sips(next_hop));
+        let ways = self.ways_of(cx, fork, &target);
+        let at = target.numeric_trunk();
         fork.branches.push(Branch {
             target,
             breadth,
             key: None,
             domain: String::new(),
             left: VecDeque::new(),
-            at: None,
+            at,
             attempts: 0,
+            given_up: Vec::new(),
             heard: false,
             outcome: None,
             on_flow: false,
@@ -89,7 +108,10 @@ impl Edge {
             beyond: None,
             ringing: Vec::new(),
             way: None,
+            is_followed: false,
+            is_sought: false,
             answers: Answers::default(),
+            seat: None,
         });
         self.announce(cx, fork, branch);
         self.meters.branches.with_label_values(&[ways.label()]).inc();
@@ -100,10 +122,29 @@ impl Edge {
         {
             self.ring.note(&fork.request, || fork.own(why::branch_started(branch, target, &ways)));
         }
+        self.take_ways(cx, id, fork, branch, ways);
+    }
+
+    /// The ways to a target of a fork.
+    pub(super) fn ways_of(&self, cx: &mut Cx<'_>, fork: &Fork, target: &Target) -> Ways {
+        let next_hop = next_hop(fork, target);
+        let uri = target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        self.ways(cx, target, next_hop, is_sips(uri) || is_sips(next_hop))
+    }
+
+    /// Goes on with a branch.
+    pub(super) fn take_ways(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        ways: Ways,
+    ) {
         match ways {
             Ways::Ready(way) => self.send_branch(cx, id, fork, branch, way),
             Ways::Resolve(target) => {
-                if let Some(running) = fork.branches.last_mut() {
+                if let Some(running) = fork.branches.get_mut(branch.0 as usize) {
                     running.domain.clone_from(&target.host);
                 }
                 let (dns, transports) = (cx.dns().clone(), cx.transports());
@@ -118,16 +159,30 @@ impl Edge {
             }
             Ways::LookUp => self.look_up(cx, id, fork, branch),
             Ways::Wake => self.wake(cx, id, fork, branch),
+            Ways::Seize => self.seize(cx, id, fork, branch),
             Ways::InClear => {
                 fork.obstacle = Some(Obstacle::EdgeInClear);
                 self.fail_branch(cx, fork, branch, BranchFailure::Refused(480));
             }
-            Ways::Failed(failure) => {
-                if let (BranchFailure::FlowFailed, Some(failed)) = (failure, fork.branches.last()) {
-                    self.lose_flow_of_dead(cx, &failed.target);
-                }
-                self.fail_branch(cx, fork, branch, failure);
-            }
+            Ways::Unlisted => self.look_for_edge(cx, id, fork, branch),
+            Ways::Failed(failure) => self.lose_way(cx, id, fork, branch, failure),
+        }
+    }
+
+    /// There is no way to a branch.
+    pub(super) fn lose_way(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        failure: BranchFailure,
+    ) {
+        if let (BranchFailure::FlowFailed, Some(failed)) = (failure, fork.branches.get(branch.0 as usize)) {
+            self.lose_flow_of_dead(cx, &failed.target);
+        }
+        if failure != BranchFailure::FlowFailed || !self.follow(cx, id, fork, branch) {
+            self.fail_branch(cx, fork, branch, failure);
         }
     }
 
@@ -149,7 +204,12 @@ impl Edge {
             }
             Err(error) => {
                 edge.meters.unlocated.with_label_values(&[error.label()]).inc();
-                edge.fail_branch(cx, fork, branch, BranchFailure::Transport);
+                // RFC 3261 8.1.3.1 and 16.7 would make a bare 500 of it, which says nothing. After a trunk the next one comes.
+                let target = fork.branches.get(branch.0 as usize).map(|running| &running.target);
+                let is_trunk = target.is_some_and(|target| target.cause.starts_with("trunk"));
+                let failure = if is_trunk { BranchFailure::Transport } else { BranchFailure::Refused(480) };
+                fork.obstacle = fork.obstacle.take().or((!is_trunk).then_some(Obstacle::NoAddress));
+                edge.fail_branch(cx, fork, branch, failure);
             }
         });
     }
@@ -171,14 +231,31 @@ impl Edge {
             let Target { aor, flow, .. } = &running.target;
             self.lose_flow(cx, aor, flow);
         }
+        // RFC 5626 5.3: the edge that has the flow has it no more.
+        if running.is_relayed && response.status() == Some(430) && self.follow(cx, id, fork, branch) {
+            return;
+        }
+        let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
         let is_unavailable = response.status() == Some(503);
+        // A phone's 503 comes as 500: it is the edge that serves nobody, and another flow of the device may lead by another one.
+        if is_unavailable && running.is_relayed {
+            if let Some(key) = running.key.take() {
+                self.clients.remove(&key);
+            }
+            return self.fail_branch(cx, fork, branch, BranchFailure::FlowFailed);
+        }
         if let Some(at) = running.at {
             match response.retry_after() {
                 Ok(Some(after)) if is_unavailable => {
                     let span = Duration::from_secs(after.seconds.into());
                     self.avoid(cx, at, "unavailable", Some(span));
                 }
-                Ok(_) | Err(_) => self.avoided.note_answer(&at),
+                Ok(_) | Err(_) => {
+                    self.avoided.note_answer(&at);
+                    if let Some(name) = running.target.named_trunk() {
+                        self.avoided_trunks.note_answer(&*name);
+                    }
+                }
             }
         }
         if self.ask_for_credentials(cx, id, fork, branch, &response) {
@@ -194,6 +271,10 @@ impl Edge {
             self.try_next(cx, id, fork, branch, BranchFailure::Transport);
         } else {
             history::note_response(running, &response);
+            if response.status().is_some_and(|status| status >= 300) {
+                self.give_seat_back(cx, fork, branch);
+            }
+            fork.heard = Some(branch);
             fork.context.handle_response(cx.now(), branch, response);
         }
     }
@@ -231,19 +312,43 @@ impl Edge {
             self.fail_branch(cx, fork, branch, failure);
         } else if let (BranchFailure::Transport, Some(hop)) = (failure, running.beyond.take()) {
             self.send_branch(cx, id, fork, branch, Way::along(hop));
-        } else {
+        } else if failure != BranchFailure::FlowFailed || !self.follow(cx, id, fork, branch) {
             self.try_next(cx, id, fork, branch, failure);
         }
     }
 
-    /// Remembers that a server failed.
-    fn avoid(&mut self, cx: &Cx<'_>, at: Destination, reason: &str, span: Option<Duration>) {
-        self.avoided.note_failure(cx.now(), at, span);
-        self.meters.failed_servers.with_label_values(&[reason]).inc();
-        self.meters.avoided.set(i64::try_from(self.avoided.len()).unwrap_or(i64::MAX));
+    /// The server that an attempt led to has the certificate of another domain; its failure follows.
+    pub(crate) fn take_foreign_server(&mut self, key: ClientKey) {
+        let Some(ClientUse::Branch(id, branch)) = self.clients.get(&key) else { return };
+        let Some(fork) = self.forks.get_mut(id) else { return };
+        let domain = fork.branches.get(branch.0 as usize).map_or("", |running| &running.domain);
+        if !domain.is_empty() {
+            fork.obstacle = Some(Obstacle::ForeignServer(domain.into()));
+        }
     }
 
-    fn try_next(
+    /// Remembers that a server failed.
+    pub(super) fn avoid(&mut self, cx: &Cx<'_>, at: Destination, reason: &str, span: Option<Duration>) {
+        self.avoided.note_failure(cx.now(), at, span);
+        self.meters.failed_servers.with_label_values(&[reason]).inc();
+        self.count_avoided();
+    }
+
+    fn count_avoided(&self) {
+        let avoided = self.avoided.len() + self.avoided_trunks.len();
+        self.meters.avoided.set(i64::try_from(avoided).unwrap_or(i64::MAX));
+    }
+
+    /// No address of a branch's server served: a trunk that is given by name is tried after the others for a while.
+    fn avoid_named_trunk(&mut self, now: Instant, fork: &Fork, branch: BranchId) {
+        let running = fork.branches.get(branch.0 as usize).filter(|running| !running.heard);
+        if let Some(name) = running.and_then(|running| running.target.named_trunk()) {
+            self.avoided_trunks.note_failure(now, name, None);
+            self.count_avoided();
+        }
+    }
+
+    pub(super) fn try_next(
         &mut self,
         cx: &mut Cx<'_>,
         id: ForkId,
@@ -254,6 +359,7 @@ impl Edge {
         loop {
             let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
             let Some(destination) = running.left.pop_front() else {
+                self.avoid_named_trunk(cx.now(), fork, branch);
                 return self.fail_branch(cx, fork, branch, failure);
             };
             running.at = Some(destination);
@@ -279,6 +385,7 @@ impl Edge {
         };
         self.meters.failures.with_label_values(&[label]).inc();
         history::note_failure(fork, branch, failure);
+        self.give_seat_back(cx, fork, branch);
         self.ring.note(&fork.request, || fork.own(why::branch_failed(branch, label)));
         fork.context.handle_failure(cx.now(), branch, failure);
     }
@@ -304,7 +411,7 @@ impl Edge {
         running.way = Some(way.clone());
         let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
         let may_leave = may_leave_flow(&running.target, uri, way.hop);
-        let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(unique));
+        let copy = self.copy(cx, fork, branch, &way, &fork.digest.branch(&unique.text()));
         if copy.as_ref().is_some_and(|copy| !secure::may_leave(cx, copy, way.hop)) {
             fork.obstacle = Some(Obstacle::PhoneInClear);
             return self.fail_branch(cx, fork, branch, BranchFailure::Refused(480));
@@ -320,6 +427,7 @@ impl Edge {
                 if let Some(running) = fork.branches.get_mut(branch.0 as usize) {
                     running.key = Some(key);
                 }
+                self.bound_silence(cx, id, fork, branch, key);
             }
             // An effect that is carried out twice: the transaction of the first time goes on for both.
             Err(SendError::Duplicate(_)) => {}
@@ -333,13 +441,13 @@ impl Edge {
     fn copy(&self, cx: &Cx<'_>, fork: &Fork, branch: BranchId, way: &Way, name: &str) -> Option<Message> {
         let running = fork.branches.get(branch.0 as usize)?;
         let target = &running.target;
-        let via = cx.via(way.hop, name)?.to_string();
+        let via = cx.via(way.hop, name)?.text();
         let uri = target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
         let tls = self.tls_form(is_sips(uri) || is_sips(next_hop(fork, target)));
         let record_routes = match &fork.caller {
             Some(caller) => {
                 let mark = self.mark(&fork.request);
-                record_route::values(caller, &self.callee_side(cx, target, way)?, tls, &mark)
+                record_route::values(caller, &self.callee_side(cx, &fork.request, target, way)?, tls, &mark)
             }
             None => Vec::new(),
         };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use sip_proxy::Hexadecimal;
 
 /// Makes branch parameters that are never repeated, in this life or another (RFC 3261 8.1.1.7), and that nobody guesses who has seen
 /// others: an ICMP error that quotes one was sent by somebody who had the request.
@@ -46,14 +47,18 @@ impl fmt::Debug for BranchNames {
     }
 }
 
-impl fmt::Display for Unique {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Unique {
+    /// As it stands in the branch parameter.
+    pub(crate) fn text(&self) -> String {
         match self {
-            Self::Forwarded { proof, number } => write!(formatter, "{proof:016x}-{number:x}"),
-            Self::Derived { origin, number, branch, attempt } => {
-                write!(formatter, "cc{origin:016x}-{number:x}-{branch:x}-{attempt:x}")
+            Self::Forwarded { proof, number } => {
+                let [proof, number] = [*proof, *number].map(Hexadecimal::of);
+                [proof.as_str(), "-", number.as_str().trim_start_matches('0')].concat()
             }
-            Self::Stateless { origin } => write!(formatter, "s{origin:016x}"),
+            Self::Derived { origin, number, branch, attempt } => {
+                format!("cc{origin:016x}-{number:x}-{branch:x}-{attempt:x}")
+            }
+            Self::Stateless { origin } => ["s", Hexadecimal::of(*origin).as_str()].concat(),
         }
     }
 }
@@ -74,7 +79,7 @@ mod tests {
         let mut names = BranchNames::new([7; 32]);
         let mut seen = std::collections::HashSet::new();
         for _ in 0..10_000 {
-            assert!(seen.insert(names.forwarded().to_string()));
+            assert!(seen.insert(names.forwarded().text()));
         }
         let proof = |name: Unique| match name {
             Unique::Forwarded { proof, .. } => proof,
@@ -84,7 +89,7 @@ mod tests {
         assert_ne!(others[0], others[1], "another secret proves another thing");
         assert_ne!(proof(names.forwarded()), proof(names.forwarded()));
         let derived =
-            || Unique::Derived { origin: digest(b"call-1"), number: 3, branch: 0, attempt: 0 }.to_string();
+            || Unique::Derived { origin: digest(b"call-1"), number: 3, branch: 0, attempt: 0 }.text();
         assert_eq!(derived(), derived());
         assert!(sip_message::is_token(derived().as_bytes()));
     }

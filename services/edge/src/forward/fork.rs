@@ -7,15 +7,17 @@ use bytes::Bytes;
 use sip_endpoint::{Arrival, ClientKey, TimerId};
 use sip_message::{HeaderId, Message, Method};
 use sip_proxy::{
-    Arrived, BranchFailure, BranchId, CancelCause, Group, Nature, Output, ResponseContext, RoutingDigest,
-    Settings,
+    Arrived, BranchFailure, BranchId, CancelCause, Group, Nature, Output, Own, ResponseContext,
+    RoutingDigest, Settings,
 };
 
 use super::branch::Branch;
 use super::history;
 use super::lineage::{self, Diverted};
 use super::obstacle::Obstacle;
+use super::plan;
 use super::record_route::Side;
+use super::silent;
 use super::target::Target;
 use super::upstream::Upstream;
 use crate::capture::{Decided, why};
@@ -55,6 +57,8 @@ pub(crate) struct Fork {
     pub(crate) announced: Option<Arc<Diverted>>,
     /// What kept a branch from its target.
     pub(crate) obstacle: Option<Obstacle>,
+    /// Whose response came last: one that goes up does so at once.
+    pub(crate) heard: Option<BranchId>,
     timer: Option<(TimerId, Instant)>,
 }
 
@@ -111,6 +115,8 @@ impl NewFork {
 pub(crate) enum ClientUse {
     /// A branch of a fork.
     Branch(ForkId, BranchId),
+    /// An attempt that was given up because nothing came back in time: only a 2xx still counts. RFC 3261 16.7 step 5
+    GivenUp(ForkId, BranchId),
     /// A fork that is over; a further 2xx still goes up. RFC 3261 16.7 step 5. With the target of the branch, when somebody
     /// wants to know how its phone is reached.
     Tail(Upstream, Option<Box<Target>>),
@@ -125,6 +131,8 @@ impl Edge {
         let settings = Settings {
             ring_time: new.ring_time.unwrap_or(self.config.ring_timeout),
             max_branches: self.config.limits.branches,
+            // what call-control says of a leg is for any leg
+            bounds_elsewhere: new.ring_time.is_some(),
             leave_losers: new.request.has_option_tag(HeaderId::RequestDisposition, "no-cancel"),
             ..Settings::default()
         };
@@ -145,6 +153,7 @@ impl Edge {
             seen: new.seen.map(Box::new),
             announced: None,
             obstacle: None,
+            heard: None,
             timer: None,
         });
         self.meters.forks.inc();
@@ -195,12 +204,21 @@ impl Edge {
                     edge.take_branch_response(cx, id, fork, branch, response);
                 });
             }
+            Some(ClientUse::GivenUp(id, branch)) if matches!(response.status(), Some(200..=299)) => {
+                let (id, branch) = (*id, *branch);
+                self.with_fork(cx, id, |edge, cx, fork| {
+                    if let Some(branch) = fork.branches.get(branch.0 as usize) {
+                        edge.note_flow(&mut fork.upstream, Some(&branch.target), &response, arrival);
+                    }
+                    edge.take_late_answer(cx, fork, branch, response);
+                });
+            }
             Some(ClientUse::Tail(upstream, target)) if matches!(response.status(), Some(200..=299)) => {
                 let (mut upstream, target) = (upstream.clone(), target.clone());
                 self.note_flow(&mut upstream, target.as_deref(), &response, arrival);
                 self.forward_up(cx, &upstream, response);
             }
-            Some(ClientUse::Tail(..)) | None => {}
+            Some(ClientUse::GivenUp(..) | ClientUse::Tail(..)) | None => {}
         }
     }
 
@@ -219,9 +237,11 @@ impl Edge {
     }
 
     pub(crate) fn handle_fork_deadline(&mut self, cx: &mut Cx<'_>, id: ForkId) {
-        self.with_fork(cx, id, |_, cx, fork| {
+        self.with_fork(cx, id, |edge, cx, fork| {
             fork.timer = None;
+            let unheard = silent::unheard(fork);
             fork.context.handle_deadline(cx.now());
+            edge.avoid_given_up(cx, fork, &unheard);
         });
     }
 
@@ -247,8 +267,8 @@ impl Edge {
                     self.fail_up(cx, &fork, best, &challenges);
                 }
                 Output::Redirected { branch, response } => {
-                    let mut groups = super::plan::redirection(&response);
-                    lineage::after_redirection(&fork, branch, &mut groups);
+                    let (groups, rest) = led_on(&fork, branch, &response, &self.own);
+                    rest.into_iter().for_each(|rest| fork.context.keep_rest(rest));
                     fork.context.redirect(cx.now(), branch, groups);
                 }
             }
@@ -292,12 +312,13 @@ impl Edge {
         self.forget_caller(&fork.upstream, id);
         let invite = fork.request.method() == Method::Invite;
         for branch in &fork.branches {
-            let Some(key) = branch.key else { continue };
-            if invite && self.clients.contains_key(&key) {
-                let target = fork.upstream.wants_flow().then(|| Box::new(branch.target.clone()));
-                self.clients.insert(key, ClientUse::Tail(fork.upstream.clone(), target));
-            } else {
-                self.clients.remove(&key);
+            for key in branch.keys() {
+                if invite && self.clients.contains_key(&key) {
+                    let target = fork.upstream.wants_flow().then(|| Box::new(branch.target.clone()));
+                    self.clients.insert(key, ClientUse::Tail(fork.upstream.clone(), target));
+                } else {
+                    self.clients.remove(&key);
+                }
             }
         }
         match &fork.upstream {
@@ -322,4 +343,22 @@ impl Edge {
         let after = deadline.saturating_duration_since(cx.now());
         fork.timer = Some((cx.set_timer(after, Timer::Fork(id)), deadline));
     }
+}
+
+/// Where a branch that answered with 3xx leads, and what is left of the 3xx for the caller.
+fn led_on(
+    fork: &Fork,
+    branch: BranchId,
+    response: &Message,
+    own: &Own,
+) -> (Vec<Group<Target>>, Option<Message>) {
+    if response.status() == Some(305) {
+        let Some(answered) = fork.context.target(branch) else { return (Vec::new(), None) };
+        let asked = answered.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        return (plan::by_proxies(response, asked, answered), None);
+    }
+    let is_called = |uri: &[u8]| fork.branches.iter().any(|of| of.target.uri.as_deref() == Some(uri));
+    let (mut groups, rest) = plan::redirection(response, own, is_called);
+    lineage::after_redirection(fork, branch, &mut groups);
+    (groups, rest)
 }

@@ -2,7 +2,7 @@
 //!
 //! Every branch is an entry, and its place among the others follows from the lineage of its target. So nothing is kept but the
 //! status that a branch ended with, and a call that nobody asks the history of costs nothing. It is told where it is asked for
-//! (`histinfo`), where it came along, and where the call was forwarded.
+//! (`histinfo`), where it came along, and where the call was forwarded; also by the answers that are our own.
 
 use sip_message::{Edit, HeaderId, Message, NameAddr, Scheme, Uri};
 use sip_proxy::{Best, BranchFailure, BranchId, CancelCause, Own, as_request_uri};
@@ -117,6 +117,22 @@ pub(crate) fn answered(fork: &Fork, response: Message) -> Message {
     edit.finish().unwrap_or(response)
 }
 
+/// What our refusal of a request tells that was sent to nobody: what came along, and what became of the Request-URI. Nothing, unless it
+/// is asked for.
+pub(crate) fn of_refusal(request: &Message, uri: &[u8], status: u16) -> Vec<String> {
+    let wants = request.has_option_tag(HeaderId::Supported, "histinfo");
+    if !wants || status <= 100 || request.to().is_ok_and(|to| to.tag().is_some()) {
+        return Vec::new();
+    }
+    let Some(start) = Start::of(request, uri) else { return Vec::new() };
+    // a fold is white space, and nothing else may end the line
+    let line = |value: &[u8]| String::from_utf8_lossy(value).replace(['\r', '\n', '\0'], " ");
+    let came = request.values(HeaderId::HistoryInfo).map(line);
+    // an entry that came is its writer's, who is told the status
+    let added = start.missing.map(|entry| Entry { reason: reason_of(&entry.uri, Some(status)), ..entry });
+    came.chain(added.iter().map(Entry::to_string)).collect()
+}
+
 /// As [`answered`], for a failure.
 pub(crate) fn failed(fork: &Fork, best: Best<Message>) -> Best<Message> {
     match best {
@@ -165,13 +181,17 @@ fn entries(fork: &Fork, start: &Start, wanted: impl Fn(BranchId) -> bool) -> Vec
             index(fork, start, id),
             origin(fork, start, id),
         );
-        let has_reason =
-            Uri::parse(&entry.uri).is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
-        Entry { reason: outcome(fork, id).filter(|_| has_reason), ..entry }
+        Entry { reason: reason_of(&entry.uri, outcome(fork, id)), ..entry }
     });
     let mut entries: Vec<Entry> = start.missing.clone().into_iter().chain(of_branches).collect();
     entries.sort_by(|one, two| one.index.cmp(&two.index));
     entries
+}
+
+/// The status that is told of an entry: only where its URI can carry it, and it is one that led elsewhere. RFC 7044 10.2
+fn reason_of(uri: &[u8], status: Option<u16>) -> Option<u16> {
+    let can_carry = Uri::parse(uri).is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+    status.filter(|status| can_carry && *status >= 300)
 }
 
 /// A branch to the very URI that it was looked up for is the entry that is there already.
@@ -195,8 +215,10 @@ fn uri(fork: &Fork, id: BranchId) -> Vec<u8> {
     target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request)).to_vec()
 }
 
+/// The status that a branch ended with, as a phone or we said it: also of one that was never sent, or gave no sign of life.
 fn outcome(fork: &Fork, id: BranchId) -> Option<u16> {
-    fork.branches.get(id.0 as usize).and_then(|branch| branch.outcome)
+    let noted = fork.branches.get(id.0 as usize).and_then(|branch| branch.outcome);
+    noted.or_else(|| fork.context.failure_of(id))
 }
 
 fn is_above(fork: &Fork, upper: BranchId, lower: BranchId) -> bool {
@@ -232,8 +254,8 @@ fn origin(fork: &Fork, start: &Start, id: BranchId) -> Origin {
     if is_forwarding(&target.cause) && !inherits {
         // what was tried last in the same place was the reason for it
         let failed = (0..id.0).map(BranchId).rev().find(|other| {
-            let other = &fork.branches[other.0 as usize];
-            other.target.lineage.under == lineage.under && other.outcome.is_some()
+            let beside = &fork.branches[other.0 as usize].target.lineage;
+            beside.under == lineage.under && outcome(fork, *other).is_some()
         });
         return Origin::Mapped(failed.map_or_else(above, |failed| index(fork, start, failed)));
     }

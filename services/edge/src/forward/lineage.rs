@@ -62,6 +62,9 @@ pub(crate) fn looked_up(fork: &Fork, branch: BranchId, groups: &mut [Group<Targe
             callee: Some(callee.clone()),
             diverted: parent.lineage.diverted.clone(),
         };
+        if target.answerable().is_empty() {
+            target.led_by = parent.answerable().clone();
+        }
         // why the first one was tried stays true for what it stands for
         if &*target.cause == "contact" && is_forwarding(&parent.cause) {
             target.cause = parent.cause.clone();
@@ -78,24 +81,32 @@ pub(crate) fn woken(fork: &Fork, branch: BranchId, groups: &mut [Group<Target>])
     for target in groups.iter_mut().flat_map(|group| &mut group.targets) {
         target.lineage = slept.lineage.clone();
         target.cause = slept.cause.clone();
+        target.led_by = slept.led_by.clone();
     }
 }
 
 /// Targets that a branch answered with, by 3xx. They stand beside it: its own callee sends the request on.
 pub(crate) fn after_redirection(fork: &Fork, branch: BranchId, groups: &mut [Group<Target>]) {
     let Some(target) = fork.context.target(branch) else { return };
-    let lineage = target.lineage.clone();
+    let (lineage, led_by) = (target.lineage.clone(), target.answerable().clone());
     let callee = match &lineage.callee {
         Some(callee) => callee.clone(),
         None => Bytes::copy_from_slice(fork.arrived.request_uri(&fork.request)),
     };
     for target in groups.iter_mut().flat_map(|group| &mut group.targets) {
+        target.led_by = led_by.clone();
         target.lineage = Lineage {
             after: Some(branch),
             diverted: Some(diverted(&callee, target, lineage.diverted.clone())),
             ..lineage.clone()
         };
     }
+}
+
+/// Contacts that the registrar told of a user whose calls are only redirected: that user answers for them (T6).
+pub(crate) fn led_by(user: &str, groups: &mut [Group<Target>]) {
+    let user: Arc<str> = Arc::from(user);
+    groups.iter_mut().flat_map(|group| &mut group.targets).for_each(|target| target.led_by = user.clone());
 }
 
 /// How often the request was forwarded on its way to a branch, since it came here.

@@ -19,7 +19,10 @@ use crate::seen::{Party, event};
 /// Phones of one branch that are remembered: where the other edge forks, it is by a few.
 const MOST_RINGING: usize = 4;
 
-/// Above whatever the caller has counted to (RFC 3261 8.1.1.5); a gap is no error (12.2.2), and nothing comes after BYE.
+/// How far the caller may have counted on since its INVITE: PRACK, UPDATE and the like of an early dialog. A gap is no error. RFC 3261
+/// 12.2.2
+const UNSEEN: u32 = 1_000;
+/// RFC 3261 8.1.1.5
 const LAST_CSEQ: u32 = (1 << 31) - 1;
 
 /// Remembers that a phone rings. RFC 3261 12.1
@@ -65,7 +68,7 @@ impl Edge {
             to_uri: dialog.to_uri,
             to_tag: dialog.to_tag,
             sip_call_id: dialog.sip_call_id,
-            cseq: LAST_CSEQ,
+            cseq: dialog.from_cseq.saturating_add(UNSEEN).min(LAST_CSEQ),
             ..SendRequest::default()
         }
     }

@@ -59,8 +59,12 @@ pub(crate) enum Ways {
     LookUp,
     /// The phone sleeps: the registrar has it pushed first.
     Wake,
+    /// The trunk's calls are counted: the registrar is asked for room first.
+    Seize,
     /// The edge that has the flow is reached in clear only, and the request may not be. RFC 3261 26.2.2
     InClear,
+    /// The edge that has the flow is in no list yet: one that has just begun may be in the next.
+    Unlisted,
     /// There is none.
     Failed(BranchFailure),
 }
@@ -75,7 +79,9 @@ impl Ways {
             Self::Resolve(_) => "name",
             Self::LookUp => "lookup",
             Self::Wake => "push",
+            Self::Seize => "seize",
             Self::InClear => "no_tls_between_edges",
+            Self::Unlisted => "unlisted",
             Self::Failed(_) => "none",
         }
     }
@@ -86,6 +92,8 @@ impl Ways {
 pub(crate) enum NoWay {
     /// The flow is gone, or its edge.
     Gone,
+    /// Its edge is not in the list, which may be older than that edge.
+    Unlisted,
     /// There is no TLS to the edge that has it.
     InClear,
 }
@@ -102,20 +110,23 @@ impl Edge {
         if !target.wake.is_empty() {
             return Ways::Wake;
         }
+        if !target.seize.is_empty() {
+            return Ways::Seize;
+        }
         if target.look_up == LookUp::First && target.flow.is_empty() {
             return Ways::LookUp;
         }
         if !target.flow.is_empty() {
-            match self.flow_way(cx, &target.flow, secure) {
+            let moved = self.moved.to(cx.now(), &target.flow);
+            let moved = moved.and_then(|moved| self.flow_way(cx, moved, secure).ok());
+            match moved.map_or_else(|| self.flow_way(cx, &target.flow, secure), Ok) {
                 Ok(way) => return Ways::Ready(way),
                 Err(NoWay::InClear) => return Ways::InClear,
                 // A flow that is gone leaves the received address of a UDP binding, and nothing of a stream.
-                Err(NoWay::Gone)
-                    if target.received.is_none_or(|(transport, _)| transport != Transport::Udp) =>
-                {
-                    return Ways::Failed(BranchFailure::FlowFailed);
-                }
-                Err(NoWay::Gone) => {}
+                Err(NoWay::Gone | NoWay::Unlisted)
+                    if target.received.is_some_and(|(transport, _)| transport == Transport::Udp) => {}
+                Err(NoWay::Unlisted) => return Ways::Unlisted,
+                Err(NoWay::Gone) => return Ways::Failed(BranchFailure::FlowFailed),
             }
         }
         if let Some((Transport::Udp, address)) = target.received
@@ -161,6 +172,9 @@ impl Edge {
                 let relay = Bytes::from(format!("<{scheme}:{token}@{sip};lr>"));
                 Ok(Way { hop, relay: Some(relay), on_flow: false, beyond, phone: flow.phone })
             }
+            None if flow.edge_id != self.config.id && self.cluster.may_be_new(&flow.edge_id, flow.epoch) => {
+                beyond.map(Way::along).ok_or(NoWay::Unlisted)
+            }
             None => beyond.map(Way::along).ok_or(NoWay::Gone),
         }
     }
@@ -170,7 +184,12 @@ impl Edge {
     pub(crate) fn own_target(&self, cx: &mut Cx<'_>, flow: &str, arrived: &Arrived, initial: bool) -> Target {
         let own_flow = arrived.own_routes.last().and_then(|route| flow_of(route));
         let flow = own_flow.unwrap_or_else(|| flow.to_owned());
-        let alive = !flow.is_empty() && self.flow_way(cx, &flow, false).is_ok();
+        // A phone in a dialog may have come back by another connection.
+        let may_have_moved = || {
+            let token = self.cluster.open(&flow);
+            !initial && token.is_ok_and(|token| matches!(token.hop, Hop::Flow(_)))
+        };
+        let alive = !flow.is_empty() && (self.flow_way(cx, &flow, false).is_ok() || may_have_moved());
         let look_up = if initial && !arrived.is_routed() { LookUp::First } else { LookUp::Ours };
         Target { flow: if alive { flow } else { String::new() }, look_up, ..Target::of_uri(None) }
     }

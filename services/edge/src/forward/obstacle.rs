@@ -1,14 +1,19 @@
 //! What kept a request from a phone, in words for whoever sent it: a Warning of our own answer. RFC 3261 20.43
 
-use sip_message::{HeaderId, Message, Uri, Warning};
+use std::sync::Arc;
+
+use sip_message::{HeaderId, Message, Uri, Warning, standard_reason};
+use sip_proxy::Best;
 
 use crate::compose::RELAYED;
 
 const AGENT: &str = "carillon";
 const REFUSED: &str = "Nobody listens where the phone registered from";
+const DENIED: &str = "This call is not allowed";
+const UNDECIDED: &str = "Nobody says at present whether this call may be made";
 
 /// What kept a branch from its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     /// `sips`, and the phone is reached in clear. RFC 5630 6.4
     PhoneInClear,
@@ -16,17 +21,67 @@ pub(crate) enum Obstacle {
     EdgeInClear,
     /// The far host said by ICMP that its port is closed.
     Refused,
+    /// DNS says no address of the next hop.
+    NoAddress,
+    /// The trunk has as many calls as it may.
+    TrunkFull,
+    /// The server that this domain leads to has the certificate of another one. RFC 5922 7.3
+    ForeignServer(Box<str>),
+    /// The operator's service denies the call, and says why, or nothing.
+    Denied(Arc<str>),
+    /// The operator's service does not say whether the call may go out.
+    Undecided,
 }
 
 impl Obstacle {
     /// The value of Warning in an answer with this status; `None` when it is not about this.
-    pub(crate) fn warning(self, status: u16) -> Option<String> {
+    pub(crate) fn warning(&self, status: u16) -> Option<String> {
+        let foreign;
         let (code, text, statuses) = match self {
             Self::PhoneInClear => (380, "SIPS Not Allowed", [480, 480]),
             Self::EdgeInClear => (399, "No TLS to the edge that has the phone's connection", [480, 480]),
             Self::Refused => (399, REFUSED, [430, 480]),
+            Self::NoAddress => (399, "DNS says no address of the host that this leads to", [480, 480]),
+            Self::TrunkFull => (399, "All trunks for this call have as many calls as they may", [503, 503]),
+            Self::ForeignServer(domain) => {
+                foreign = format!("The certificate of the server that was found is not one of {domain}");
+                (399, &*foreign, [502, 502])
+            }
+            Self::Denied(why) if why.is_empty() => (399, DENIED, [403, 403]),
+            Self::Denied(why) => (399, &**why, [403, 403]),
+            Self::Undecided => (399, UNDECIDED, [503, 503]),
         };
         statuses.contains(&status).then(|| Warning::print(code, AGENT, text))
+    }
+
+    /// The status of our answer where this is all that came of a request; `None` leaves it at what RFC 3261 16.7 makes of it: a 503 of a
+    /// neighbour's, or in its place, is nobody else's business, unless it says something true of what is asked next.
+    fn status(&self) -> Option<u16> {
+        match self {
+            // RFC 3261 21.5.4: the caller is to know that it may come again
+            Self::TrunkFull | Self::Undecided => Some(503),
+            // RFC 3261 21.5.3: what the next server showed is not valid, whoever asks and whatever for
+            Self::ForeignServer(_) => Some(502),
+            Self::PhoneInClear | Self::EdgeInClear | Self::Refused | Self::NoAddress | Self::Denied(_) => {
+                None
+            }
+        }
+    }
+}
+
+/// The status of our own answer to a request of which nothing better came than `best`, when what was in the way decides it.
+pub(crate) fn status(best: &Best<Message>, obstacle: Option<&Obstacle>) -> Option<u16> {
+    obstacle.filter(|_| matches!(best, Best::Local(503)))?.status()
+}
+
+/// The reason phrase of an answer of ours with this status, where one says more than the usual one.
+pub(crate) fn reason(obstacle: Option<&Obstacle>, status: u16) -> &str {
+    match obstacle {
+        Some(Obstacle::TrunkFull) if status == 503 => "Trunk Full",
+        Some(Obstacle::Denied(why)) if status == 403 && why.is_empty() => "Call Not Allowed",
+        Some(Obstacle::Denied(why)) if status == 403 => why,
+        Some(Obstacle::Undecided) if status == 503 => "Call Not Decided",
+        Some(_) | None => standard_reason(status),
     }
 }
 
@@ -48,6 +103,20 @@ mod tests {
 
     use super::*;
 
+    /// T6
+    #[test]
+    fn who_may_not_spend_is_told_in_the_words_of_the_operator() {
+        let denied = |why: &str| Obstacle::Denied(why.into());
+        let said = denied("Credit Exhausted");
+        assert_eq!(said.warning(403).as_deref(), Some("399 carillon \"Credit Exhausted\""));
+        assert_eq!((reason(Some(&said), 403), reason(Some(&said), 486)), ("Credit Exhausted", "Busy Here"));
+        assert_eq!(said.warning(486), None);
+        assert_eq!(reason(Some(&denied("")), 403), "Call Not Allowed");
+        assert!(denied("").warning(403).unwrap().ends_with("\"This call is not allowed\""));
+        assert!(Obstacle::Undecided.warning(503).unwrap().starts_with("399 carillon \"Nobody says"));
+        assert_eq!(reason(Some(&Obstacle::Undecided), 503), "Call Not Decided");
+    }
+
     fn response(status: u16, warning: &str) -> Message {
         let text = format!(
             "SIP/2.0 {status} x\r\nWarning: {warning}\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
@@ -62,9 +131,25 @@ mod tests {
         assert_eq!(warning(Obstacle::PhoneInClear, 480), "380 carillon \"SIPS Not Allowed\"");
         assert!(warning(Obstacle::EdgeInClear, 480).starts_with("399 carillon \"No TLS"));
         assert_eq!(warning(Obstacle::EdgeInClear, 486), "");
+        assert!(warning(Obstacle::TrunkFull, 503).starts_with("399 carillon \"All trunks"));
+        assert_eq!(reason(Some(&Obstacle::TrunkFull), 503), "Trunk Full");
+        assert_eq!(reason(Some(&Obstacle::TrunkFull), 486), "Busy Here");
         let told = warning(Obstacle::Refused, 430);
         assert!(says_refused(&response(430, &told)));
         assert!(!says_refused(&response(480, &told)));
         assert!(!says_refused(&response(430, "399 carillon \"something else\"")));
+    }
+
+    /// SEC-02, PXY-19: a server that proves to be somebody else is told of, unless something better came.
+    #[test]
+    fn a_foreign_server_is_a_bad_gateway_with_the_name_that_did_not_match() {
+        let foreign = Obstacle::ForeignServer("far.example".into());
+        assert_eq!(status(&Best::Local(503), Some(&foreign)), Some(502));
+        assert_eq!(status(&Best::Local(408), Some(&foreign)), None);
+        assert_eq!(status(&Best::Received(response(503, "399 x \"y\"")), Some(&foreign)), None);
+        assert_eq!(status(&Best::Local(503), Some(&Obstacle::NoAddress)), None);
+        let warning = foreign.warning(502).unwrap_or_default();
+        assert!(warning.starts_with("399 carillon \"") && warning.contains(" far.example\""), "{warning}");
+        assert_eq!(foreign.warning(500), None);
     }
 }

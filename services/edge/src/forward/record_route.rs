@@ -12,10 +12,12 @@ use sip_proxy::{Arrived, Own};
 
 use super::next_hop::Way;
 use super::target::Target;
-use crate::compose::{MARK, TlsForm, uri_form};
+use crate::compose::{MARK, TRUNK, TlsForm, uri_form};
+use crate::dialog_mark::Dialog;
 use crate::edge::{Cx, Edge};
 use crate::flow_token::{FlowToken, flow_of};
 use crate::reach::{Reach, Sender};
+use crate::trunk_mark::TrunkSide;
 
 /// One side of a dialog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +27,15 @@ pub(crate) struct Side {
     pub(crate) sent_by: String,
     /// Token of the flow that reaches the neighbour; `None` when its URI or Route does.
     pub(crate) token: Option<String>,
+    /// Mark of the trunk that the neighbour is, where its challenges can be answered.
+    pub(crate) trunk: Option<String>,
 }
 
 /// The values in the order in which they stand in the forwarded request; `mark` proves later that the dialog was let in.
 pub(crate) fn values(caller: &Side, callee: &Side, tls: TlsForm, mark: &str) -> Vec<String> {
     if caller.token.is_none() && callee.token.is_none() && caller.transport == callee.transport {
-        vec![callee.value(tls, mark)]
+        let trunk = callee.trunk.clone().or_else(|| caller.trunk.clone());
+        vec![Side { trunk, ..callee.clone() }.value(tls, mark)]
     } else {
         vec![callee.value(tls, mark), caller.value(tls, mark)]
     }
@@ -44,10 +49,11 @@ pub(crate) fn mark_of<'a>(uri: &Uri<'a>) -> Option<&'a str> {
 impl Side {
     fn value(&self, tls: TlsForm, mark: &str) -> String {
         let (scheme, param) = uri_form(self.transport, tls);
-        match &self.token {
-            Some(token) => format!("<{scheme}:{token}@{}{param};lr;{MARK}={mark}>", self.sent_by),
-            None => format!("<{scheme}:{}{param};lr;{MARK}={mark}>", self.sent_by),
-        }
+        let (token, at) = self.token.as_deref().map_or(("", ""), |token| (token, "@"));
+        let [and, key, is, trunk] = self.trunk.as_deref().map_or([""; 4], |trunk| [";", TRUNK, "=", trunk]);
+        let place = &*self.sent_by;
+        ["<", scheme, ":", token, at, place, param, ";lr;", MARK, "=", mark, and, key, is, trunk, ">"]
+            .concat()
     }
 }
 
@@ -85,14 +91,39 @@ impl Edge {
     }
 
     /// The callee's side of the Record-Route: with the flow's token when nothing else leads back to the phone.
-    pub(super) fn callee_side(&self, cx: &Cx<'_>, target: &Target, way: &Way) -> Option<Side> {
+    pub(super) fn callee_side(
+        &self,
+        cx: &Cx<'_>,
+        request: &Message,
+        target: &Target,
+        way: &Way,
+    ) -> Option<Side> {
         let (transport, sent_by) = way.shown(cx)?;
         let peer = match way.hop {
             Hop::Udp { peer, .. } => Some(peer),
             Hop::Flow(_) => None,
         };
         let token = only_flow(target, transport, peer).map(|flow| self.named(target, flow));
-        Some(Side { transport, sent_by: sent_by.to_owned(), token })
+        let trunk = self.trunk_at(request, &target.trunk, far_address(cx, way.hop));
+        Some(Side { transport, sent_by: sent_by.to_owned(), token, trunk })
+    }
+
+    /// The mark of the trunk at this address, for the dialog that the request begins.
+    pub(crate) fn trunk_at(&self, request: &Message, trunk: &str, at: Option<IpAddr>) -> Option<String> {
+        let at = at.filter(|_| !trunk.is_empty())?;
+        let side = TrunkSide { trunk: trunk.to_owned(), at };
+        Some(self.cluster.trunk_mark(&Dialog::begun_by_sender(request), &side))
+    }
+
+    /// The trunk that our route names for the dialog of this request, whichever side began it.
+    pub(crate) fn trunk_of_route(&self, request: &Message, arrived: &Arrived) -> Option<TrunkSide> {
+        let marks = arrived.own_routes.iter().filter_map(|route| Uri::parse(route).ok()?.param(TRUNK));
+        let read = |dialog: &Dialog<'_>, mark| self.cluster.read_trunk_mark(dialog, mark);
+        let mut sides = marks.filter_map(|mark| {
+            read(&Dialog::begun_by_sender(request), mark)
+                .or_else(|| read(&Dialog::begun_by_receiver(request)?, mark))
+        });
+        sides.next()
     }
 
     /// The token of a flow, with what the URI of its target says: that it leads to the same place.
@@ -121,6 +152,14 @@ impl Edge {
     }
 }
 
+/// Where a hop ends.
+pub(crate) fn far_address(cx: &Cx<'_>, hop: Hop) -> Option<IpAddr> {
+    match hop {
+        Hop::Udp { peer, .. } => Some(peer.ip().to_canonical()),
+        Hop::Flow(flow) => cx.flow(flow).map(|view| view.peer.ip().to_canonical()),
+    }
+}
+
 /// Does the URI lead to where this flow does?
 fn leads_along(uri: &Uri<'_>, hop: Hop) -> bool {
     match hop {
@@ -146,7 +185,12 @@ mod tests {
     use super::*;
 
     fn side(transport: Transport, token: Option<&str>) -> Side {
-        Side { transport, sent_by: "edge.example.com:5060".into(), token: token.map(str::to_owned) }
+        Side {
+            transport,
+            sent_by: "edge.example.com:5060".into(),
+            token: token.map(str::to_owned),
+            trunk: None,
+        }
     }
 
     /// PXY-12
@@ -154,6 +198,16 @@ mod tests {
     fn sides_that_are_alike_share_one_value() {
         let plain = side(Transport::Udp, None);
         assert_eq!(values(&plain, &plain, TlsForm::Scheme, "m"), ["<sip:edge.example.com:5060;lr;d=m>"]);
+    }
+
+    /// AUT-13
+    #[test]
+    fn the_side_of_a_trunk_says_so_also_when_both_share_a_value() {
+        let plain = side(Transport::Udp, None);
+        let trunk = Side { trunk: Some("t".into()), ..plain.clone() };
+        let expected = ["<sip:edge.example.com:5060;lr;d=m;k=t>"];
+        assert_eq!(values(&plain, &trunk, TlsForm::Scheme, "m"), expected);
+        assert_eq!(values(&trunk, &plain, TlsForm::Scheme, "m"), expected);
     }
 
     /// PXY-12

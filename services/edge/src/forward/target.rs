@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cluster_api::convert::Received;
-use sip_endpoint::Transport;
-use sip_message::Uri;
+use cluster_api::registrar::v1::Charge;
+use sip_endpoint::{Destination, Target as HostTarget, Transport};
+use sip_message::{NameAddr, Uri};
 
 use super::lineage::Lineage;
+use crate::trunk_mark::TrunkSide;
 
 /// One target of a plan, of a redirection, or of a routed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +35,16 @@ pub(crate) struct Target {
     pub(crate) lineage: Lineage,
     /// The trunk whose challenges the registrar answers for it; empty when it is none.
     pub(crate) trunk: Arc<str>,
+    /// The trunk to which the dialog of the request leads, by its route: its challenges too are answered, where it is.
+    pub(crate) trunk_side: Option<TrunkSide>,
     /// The binding, while its phone sleeps: nothing reaches it before it is woken. Empty otherwise.
     pub(crate) wake: Arc<str>,
+    /// The trunk, until there is room among the calls that it may have. Empty otherwise.
+    pub(crate) seize: Arc<str>,
+    /// The account whose forwarding or redirection led here (T6); empty for its own bindings, and where nobody led it.
+    pub(crate) led_by: Arc<str>,
+    /// Whom the call is charged to, for the registrar that is asked for the room.
+    pub(crate) charge: Option<Arc<Charge>>,
 }
 
 /// When the registrar is asked about a target.
@@ -49,6 +59,32 @@ pub(crate) enum LookUp {
 }
 
 impl Target {
+    /// The peer of a trunk that is given by address.
+    pub(crate) fn numeric_trunk(&self) -> Option<Destination> {
+        self.trunk_peer()?.numeric()
+    }
+
+    /// The peer of a trunk that is given by name, as far as that tells one from another.
+    pub(crate) fn named_trunk(&self) -> Option<Box<str>> {
+        let peer = self.trunk_peer().filter(|peer| peer.numeric().is_none())?;
+        let transport = peer.transport.map_or("", Transport::as_str);
+        Some(format!("{};{};{transport}", peer.host.to_ascii_lowercase(), peer.port.unwrap_or(0)).into())
+    }
+
+    fn trunk_peer(&self) -> Option<HostTarget> {
+        if !self.cause.starts_with("trunk") {
+            return None;
+        }
+        let route = self.routes.first().and_then(|route| NameAddr::parse(route).ok()).map(|route| route.uri);
+        let uri = Uri::parse(route.or(self.uri.as_deref())?).ok()?;
+        HostTarget::of_uri(&uri)
+    }
+
+    /// The account that answers for where this target leads (T6): it has it as its contact, or led here.
+    pub(crate) fn answerable(&self) -> &Arc<str> {
+        if self.aor.is_empty() { &self.led_by } else { &self.aor }
+    }
+
     /// A target that is only a URI.
     pub(crate) fn of_uri(uri: Option<Bytes>) -> Self {
         Self {
@@ -62,7 +98,11 @@ impl Target {
             look_up: LookUp::Never,
             lineage: Lineage::default(),
             trunk: Arc::from(""),
+            trunk_side: None,
             wake: Arc::from(""),
+            seize: Arc::from(""),
+            led_by: Arc::from(""),
+            charge: None,
         }
     }
 }
@@ -77,6 +117,10 @@ impl sip_proxy::Target for Target {
         if self.wake != other.wake && !self.wake.is_empty() && !other.wake.is_empty() {
             return false;
         }
+        // So is one place by way of two proxies, say of two peers of a trunk to a domain.
+        if self.routes != other.routes {
+            return false;
+        }
         match (&self.uri, &other.uri) {
             (Some(one), Some(two)) => {
                 one == two
@@ -89,6 +133,10 @@ impl sip_proxy::Target for Target {
 
     fn device(&self) -> Option<&str> {
         self.instance.as_deref()
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        self.aor.is_empty()
     }
 }
 
@@ -117,6 +165,18 @@ mod tests {
         assert!(target("sip:%61@H;x=1", "").same_as(&target("sip:a@h", "f1")));
         assert!(!target("sip:a@h;transport=tcp", "").same_as(&target("sip:a@h", "")));
         assert!(!target("sip:a@h", "f1").same_as(&target("sip:a@h", "f2")));
+    }
+
+    /// DNS-05: a domain is tried by way of each peer of its trunk.
+    #[test]
+    fn one_uri_by_way_of_two_proxies_is_two_targets() {
+        let by = |proxy: &str| Target {
+            routes: vec![Bytes::copy_from_slice(proxy.as_bytes())],
+            ..target("sip:a@far.example", "")
+        };
+        assert!(by("<sip:one;lr>").same_as(&by("<sip:one;lr>")));
+        assert!(!by("<sip:one;lr>").same_as(&by("<sip:two;lr>")));
+        assert!(!by("<sip:one;lr>").same_as(&target("sip:a@far.example", "")));
     }
 
     #[test]

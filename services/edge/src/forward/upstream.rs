@@ -5,6 +5,7 @@ use sip_message::{HeaderId, Message, Method, Uri};
 use sip_proxy::Best;
 
 use super::fork::Fork;
+use super::history;
 use super::obstacle;
 use super::record_route;
 use super::target::Target;
@@ -41,6 +42,22 @@ impl Upstream {
             Self::Leg(request) => &request.trunk,
             Self::Exchange(asker) => &asker.trunk,
             Self::Server { .. } | Self::Nobody => "",
+        }
+    }
+
+    /// User of ours in whose name the asker sends it; empty for Carillon's own.
+    pub(crate) fn on_behalf_of(&self) -> &str {
+        match self {
+            Self::Exchange(asker) => &asker.on_behalf_of,
+            Self::Leg(_) | Self::Server { .. } | Self::Nobody => "",
+        }
+    }
+
+    /// The party on whose word call-control asked for it; empty for none.
+    pub(crate) fn referred_by(&self) -> &str {
+        match self {
+            Self::Leg(request) => &request.referred_by,
+            Self::Exchange(_) | Self::Server { .. } | Self::Nobody => "",
         }
     }
 
@@ -124,12 +141,15 @@ impl Edge {
     pub(crate) fn fail_up(
         &mut self,
         cx: &mut Cx<'_>,
-        Fork { upstream, request, arrived, obstacle, .. }: &Fork,
+        fork: &Fork,
         best: Best<Message>,
         challenges: &[Message],
     ) {
+        let Fork { upstream, request, arrived, obstacle, .. } = fork;
         let key = match upstream {
-            Upstream::Leg(leg) => return self.take_leg_failure(cx, leg, request, best, challenges),
+            Upstream::Leg(leg) => {
+                return self.take_leg_failure(cx, leg, request, best, challenges, obstacle.as_ref());
+            }
             Upstream::Exchange(asker) => return self.take_exchange_failure(cx, asker, best, challenges),
             Upstream::Nobody => return,
             Upstream::Server { key, .. } => *key,
@@ -138,9 +158,10 @@ impl Edge {
         if request.method() == Method::Cancel {
             return self.reject(cx, key, request, &Reject::DoesNotExist);
         }
+        let obstacle = obstacle.as_ref();
         let status = match best.status() {
             430 if obstacle::is_relayed(&arrived.own_routes) => 430,
-            _ => best.status_upstream(),
+            _ => obstacle::status(&best, obstacle).unwrap_or_else(|| best.status_upstream()),
         };
         let response = match best {
             Best::Received(response) if response.status() == Some(status) => {
@@ -149,7 +170,9 @@ impl Edge {
             Best::Received(_) | Best::Local(_) => {
                 let warning = obstacle.and_then(|obstacle| obstacle.warning(status));
                 let warning = warning.iter().map(|warning| (HeaderId::Warning.as_str(), warning.as_str()));
-                self.tags.answer(request, status, "", warning).ok()
+                let reason = obstacle::reason(obstacle, status);
+                let answer = self.tags.answer(request, status, reason, warning);
+                answer.ok().map(|answer| history::answered(fork, answer))
             }
         };
         // RFC 4320 4.2: nobody waits for a 408 to another request than INVITE; the transaction ends by itself.

@@ -1,6 +1,7 @@
 //! Callers of call-control whose connection ends before they are answered: given a while, then cancelled for, as callers of what
 //! is forwarded are (`forward/callers.rs`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::{CancelReceived, leg_event::What};
@@ -15,13 +16,13 @@ use crate::forward::callers::{PATIENCE, way_back};
 /// The INVITEs that began a call, by the connection that their callers are at: as many as there are transactions at most.
 #[derive(Debug, Default)]
 pub(super) struct Callers {
-    at: HashMap<FlowId, Vec<ServerKey>>,
+    at: HashMap<FlowId, BTreeSet<ServerKey>>,
     of: HashMap<ServerKey, (FlowId, Arc<str>)>,
 }
 
 impl Callers {
     fn watch(&mut self, flow: FlowId, key: ServerKey, call_id: Arc<str>) {
-        self.at.entry(flow).or_default().push(key);
+        self.at.entry(flow).or_default().insert(key);
         self.of.insert(key, (flow, call_id));
     }
 
@@ -29,7 +30,7 @@ impl Callers {
     pub(super) fn forget(&mut self, key: ServerKey) {
         let Some((flow, _)) = self.of.remove(&key) else { return };
         if let Some(waiting) = self.at.get_mut(&flow) {
-            waiting.retain(|other| *other != key);
+            waiting.remove(&key);
             if waiting.is_empty() {
                 self.at.remove(&flow);
             }

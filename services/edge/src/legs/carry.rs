@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_api::callcontrol::v1::{RequestFailed, leg_event::What, request_failed::Cause};
+use cluster_api::callcontrol::v1::{RequestFailed, ResponseReceived, leg_event::What, request_failed::Cause};
 use cluster_api::edge::v1::{CancelInvite, CarryRequest, SendRequest, SendResponse, carry_request};
+use cluster_api::sip::v1::Header;
 use cluster_rpc::{Reason, Refusal};
 use sip_endpoint::ServerKey;
 use sip_message::{HeaderId, Message, Method};
@@ -19,6 +20,7 @@ use crate::capture::why;
 use crate::compose;
 use crate::edge::{Cx, Edge};
 use crate::forward::fork::NewFork;
+use crate::forward::obstacle::{self, Obstacle};
 use crate::forward::plan::only;
 use crate::forward::secure::is_sips;
 use crate::forward::upstream::Upstream;
@@ -123,7 +125,10 @@ impl Edge {
             leg_id: address.leg_id.clone(),
             effect,
             trunk: send.trunk.as_str().into(),
+            referred_by: send.referred_by.as_str().into(),
+            in_conference: send.in_conference,
             flow: String::new(),
+            is_focus: send.is_focus,
         });
         self.ring.note(&request, || why::asked_to_send(address, effect, &send.method));
         let ring_limit = send.ring_limit.and_then(|limit| Duration::try_from(limit).ok());
@@ -243,16 +248,18 @@ impl Edge {
         if !respond.reason.is_empty() {
             response = response.reason(&respond.reason).map_err(invalid)?;
         }
+        // RFC 4579 4.2: a focus says what it is to who only asks, too
+        let is_asked = respond.in_conference && request.method() == Method::Options;
         if status < 300
-            && (request.method().forms_dialog() || request.method() == Method::Update)
+            && (request.method().forms_dialog() || request.method() == Method::Update || is_asked)
             && let (Some(transport), Some(sent_by)) = (cx.transport(flow), cx.sent_by(flow))
         {
-            let contact = address.contact(
-                transport,
-                self.tls_form(request.request_uri().is_some_and(is_sips)),
-                sent_by,
-                &self.mark(request),
-            );
+            let tls = self.tls_form(request.request_uri().is_some_and(is_sips));
+            let mark = self.mark(request);
+            let contact = match respond.in_conference {
+                true => address.focus_contact(transport, tls, sent_by, &mark),
+                false => address.contact(transport, tls, sent_by, &mark, respond.is_focus),
+            };
             response = response.header(HeaderId::Contact, contact).map_err(invalid)?;
         }
         for (name, value) in pairs(&respond.headers) {
@@ -317,16 +324,28 @@ impl Edge {
         request: &Message,
         best: Best<Message>,
         challenges: &[Message],
+        obstacle: Option<&Obstacle>,
     ) {
         let failed = |cause: Cause| {
             let method = request.method_str().to_owned();
             What::Failed(RequestFailed { effect: leg.effect, method, cause: cause.into() })
         };
-        let event = match best {
-            Best::Received(response) => What::Response(report::response(leg.effect, &response, challenges)),
-            Best::Local(408) => failed(Cause::Timeout),
-            Best::Local(430 | 503) => failed(Cause::Transport),
-            Best::Local(status) => What::Response(report::local_response(leg.effect, status, request)),
+        let in_the_way = obstacle::status(&best, obstacle);
+        let answered = |status: u16| {
+            let reason = obstacle::reason(obstacle, status).to_owned();
+            let warning = obstacle.and_then(|obstacle| obstacle.warning(status));
+            let warning = warning.map(|value| Header { name: HeaderId::Warning.as_str().to_owned(), value });
+            let answer = report::local_response(leg.effect, status, request);
+            What::Response(ResponseReceived { reason, headers: warning.into_iter().collect(), ..answer })
+        };
+        let event = match (best, in_the_way) {
+            (Best::Received(response), _) => {
+                What::Response(report::response(leg.effect, &response, challenges))
+            }
+            (Best::Local(_), Some(status)) => answered(status),
+            (Best::Local(408), None) => failed(Cause::Timeout),
+            (Best::Local(430 | 503), None) => failed(Cause::Transport),
+            (Best::Local(status), None) => answered(status),
         };
         self.emit(cx, &leg.call_id, &leg.leg_id, leg.flow.clone(), event);
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::{DeliverRequest, DeliverResponse, LegEvent, leg_event::What};
 use cluster_api::convert::timestamp;
+use sip_message::Uri;
 use tonic::Status;
 
 use super::call::Call;
-use super::{Completion, Timer};
+use super::{Address, Completion, Timer};
 use crate::edge::{self, Cx, Edge};
 use crate::reject::Reject;
 
@@ -153,9 +154,14 @@ impl Edge {
     fn reject_unanswered(&mut self, cx: &mut Cx<'_>, call: &Call) {
         for (key, served) in &call.served {
             if !served.answered {
-                // A call that was never taken on is no dialog that is gone: the caller may try again
+                // A call that was never taken on is no dialog that is gone: the caller may try again, but for a conference that is over
                 let in_dialog = served.request.to().is_ok_and(|to| to.tag().is_some());
-                let reject = if in_dialog { Reject::DoesNotExist } else { self.decision_unavailable() };
+                let uri = served.request.request_uri().and_then(|uri| Uri::parse(uri).ok());
+                let reject = match uri.as_ref().and_then(Address::conference_of) {
+                    _ if in_dialog => Reject::DoesNotExist,
+                    Some(_) => Reject::NoSuchConference,
+                    None => self.decision_unavailable(),
+                };
                 self.reject(cx, *key, &served.request, &reject);
             }
         }

@@ -15,7 +15,7 @@
 
 mod absent;
 mod address;
-mod begin;
+pub(crate) mod begin;
 mod call;
 mod carry;
 mod delivery;
@@ -33,7 +33,7 @@ use hashbrown::HashMap;
 use sip_endpoint::{ServerKey, Transport};
 use tonic::Status;
 
-pub(crate) use address::Address;
+pub(crate) use address::{Address, is_id};
 use call::Call;
 pub use service::LegsService;
 
@@ -55,8 +55,14 @@ pub(crate) struct Request {
     pub(crate) effect: u64,
     /// Trunk that the caller named; empty lets the plan decide.
     pub(crate) trunk: Arc<str>,
+    /// The party on whose word it is sent, by REFER or 3xx; empty for none.
+    pub(crate) referred_by: Arc<str>,
+    /// Whether the peer talks to the focus of a conference.
+    pub(crate) in_conference: bool,
     /// Token of the flow by which the sender of the last response is reached.
     pub(crate) flow: String,
+    /// The Contact says that a mixer is behind it.
+    pub(crate) is_focus: bool,
 }
 
 /// What a timer of the legs means.
@@ -127,7 +133,10 @@ impl Request {
 
     /// The Contact by which the peer reaches this leg through any edge.
     pub(crate) fn contact(&self, transport: Transport, tls: TlsForm, sent_by: &str, mark: &str) -> String {
-        Address { call_id: self.call_id.clone(), leg_id: self.leg_id.clone() }
-            .contact(transport, tls, sent_by, mark)
+        let address = Address { call_id: self.call_id.clone(), leg_id: self.leg_id.clone() };
+        match self.in_conference {
+            true => address.focus_contact(transport, tls, sent_by, mark),
+            false => address.contact(transport, tls, sent_by, mark, self.is_focus),
+        }
     }
 }

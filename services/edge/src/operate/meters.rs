@@ -32,6 +32,9 @@ pub(crate) struct Meters {
     pub(crate) astray_cancels: Counters,
     /// Things dropped because nothing could be done with them, by kind.
     pub(crate) dropped: Counters,
+    /// Sources of which is remembered what they began, and those that were not answered for a time.
+    pub(crate) sources: Gauge,
+    pub(crate) shunned: Counter,
     /// Leg events, by what became of their delivery.
     pub(crate) leg_events: Counters,
     /// Reports of proxied calls, by what became of them.
@@ -47,6 +50,10 @@ pub(crate) struct Meters {
     /// Branches whose phones are being woken, and what became of them.
     pub(crate) held: Gauge,
     pub(crate) woken: Counters,
+    /// Flows that were gone, by whether the phone has come back.
+    pub(crate) followed: Counters,
+    /// Room at trunks whose calls are counted, by what was heard of it.
+    pub(crate) seized: Counters,
     /// Requests that are being forwarded.
     pub(crate) forks: Gauge,
     /// Calls of call-control with a leg here.
@@ -129,6 +136,11 @@ impl Meters {
                 "Messages that nothing could be done with, by kind",
                 &["kind"],
             ),
+            sources: metrics.gauge("edge_sources", "Sources of which is remembered what they asked for lately"),
+            shunned: metrics.counter(
+                "edge_shunned_sources_total",
+                "Sources that were not answered for a minute because what they asked for was refused",
+            ),
             leg_events: metrics.counters(
                 "edge_leg_events_total",
                 "Leg events, by outcome of the delivery",
@@ -157,6 +169,16 @@ impl Meters {
             woken: metrics.counters(
                 "edge_woken_total",
                 "Phones that were waited for: awake, lost, late, unwanted, or not waited for because too many were",
+                &["outcome"],
+            ),
+            followed: metrics.counters(
+                "edge_followed_flows_total",
+                "Requests whose flow was gone: its phone has another one (moved) or none (lost), or too many were waited for (full)",
+                &["outcome"],
+            ),
+            seized: metrics.counters(
+                "edge_trunk_seizures_total",
+                "Branches toward trunks whose calls are counted: seized, full, unanswered, unwanted; and room given back (released), or not",
                 &["outcome"],
             ),
             forks: metrics.gauge("edge_forks", "Requests that are being forwarded"),

@@ -6,7 +6,7 @@ use prost_types::Duration;
 use sip_message::{HeaderId, Message, NameAddr, Uri};
 
 use super::what::Party;
-use crate::report::{text, texts};
+use crate::report::{contact, text, texts};
 
 /// What a request of one side says of the call: both names, as the caller's side has them.
 pub(crate) fn of_request(request: &Message, sender: Party, kind: Type) -> ProxiedCallEvent {
@@ -21,6 +21,11 @@ pub(crate) fn of_request(request: &Message, sender: Party, kind: Type) -> Proxie
         let tag = address.as_ref().ok().and_then(|address: &NameAddr<'_>| address.tag());
         tag.unwrap_or_default().to_owned()
     };
+    let cseq = request.cseq().map_or(0, |cseq| cseq.number);
+    let (from_cseq, to_cseq) = match sender {
+        Party::Caller => (cseq, 0),
+        Party::Callee => (0, cseq),
+    };
     let display = from.as_ref().ok().map(NameAddr::display_name);
     ProxiedCallEvent {
         r#type: kind.into(),
@@ -30,6 +35,8 @@ pub(crate) fn of_request(request: &Message, sender: Party, kind: Type) -> Proxie
         from_tag: tag(&from),
         to_uri: uri(&to),
         to_tag: tag(&to),
+        from_cseq,
+        to_cseq,
         ..ProxiedCallEvent::default()
     }
 }
@@ -67,7 +74,7 @@ pub(crate) fn routes(event: &mut ProxiedCallEvent, response: &Message, is_ours: 
         uri.is_some_and(|uri| is_ours(&uri))
     };
     let Some(first) = all.iter().position(ours) else { return };
-    let last = all.iter().rposition(ours).unwrap_or(first);
+    let last = all[first + 1..].iter().rposition(ours).map_or(first, |more| first + 1 + more);
     event.from_route = all[first..].to_vec();
     event.to_route = all[..=last].iter().rev().cloned().collect();
 }
@@ -76,10 +83,6 @@ pub(crate) fn routes(event: &mut ProxiedCallEvent, response: &Message, is_ours: 
 pub(super) fn reason(message: &Message) -> String {
     let words = message.reasons().find_map(|reason| reason.text().map(|words| text(&words)));
     words.or_else(|| message.first(HeaderId::Reason).map(text)).unwrap_or_default()
-}
-
-fn contact(message: &Message) -> String {
-    message.contacts().next().and_then(Result::ok).map_or(String::new(), |contact| text(contact.uri))
 }
 
 #[cfg(test)]
@@ -104,6 +107,8 @@ mod tests {
         assert_eq!(by_caller.from_display, "A");
         let by_callee = of_request(&request, Party::Callee, Type::Ended);
         assert_eq!((by_callee.from_uri.as_str(), by_callee.to_tag.as_str()), ("sip:b@x", "1"));
+        let counted = |event: &ProxiedCallEvent| (event.from_cseq, event.to_cseq);
+        assert_eq!([counted(&by_caller), counted(&by_callee)], [(1, 0), (0, 1)]);
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn octets(event: &Arc<ProxiedCallEvent>) -> usize {
         &event.sip_reason,
         &event.from_contact,
         &event.to_contact,
+        &event.to_aor,
     ];
     let routes = event.from_route.iter().chain(&event.to_route);
     texts.into_iter().chain(routes).map(|text| text.len() + 4).sum::<usize>() + 100

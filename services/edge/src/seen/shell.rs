@@ -12,6 +12,7 @@ use super::what::{Party, Seen, What, is_first_of_phone};
 use super::{Reported, event};
 use crate::edge::{Completion, Cx, Edge, Timer};
 use crate::forward::fork::{Fork, ForkId};
+use crate::forward::obstacle::{reason as local_reason, status as local_status};
 use crate::refusal::{bad_field, not_here};
 
 impl Edge {
@@ -56,6 +57,8 @@ impl Edge {
         let mut told = event::of_request(&fork.request, party, kind);
         event::answered(&mut told, response, party);
         if matches!(kind, Type::Ringing | Type::Answered) {
+            let target = fork.heard.and_then(|branch| fork.context.target(branch));
+            told.to_aor = target.map_or(String::new(), |target| target.aor.to_string());
             event::routes(&mut told, response, |uri| {
                 self.own.is_ours(uri) || self.is_marked(&fork.request, uri)
             });
@@ -79,7 +82,11 @@ impl Edge {
             Best::Received(response) => {
                 (response.status().unwrap_or_default(), crate::report::text(response.reason()), false)
             }
-            Best::Local(status) => (*status, sip_message::standard_reason(*status).to_owned(), true),
+            Best::Local(status) => {
+                let obstacle = fork.obstacle.as_ref();
+                let status = local_status(best, obstacle).unwrap_or(*status);
+                (status, local_reason(obstacle, status).to_owned(), true)
+            }
         };
         let told = match &seen.what {
             // Also after a 2xx that was told: the call goes only forward.

@@ -77,7 +77,7 @@ async fn a_caller_that_leaves_after_the_answer_costs_its_call_nothing() {
 /// PXY-22, SCN-10: a caller that call-control is to answer, and that is gone, is cancelled for; one that is answered is not.
 #[tokio::test]
 async fn a_caller_of_call_control_that_is_gone_is_cancelled_for() {
-    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()));
     let rig = Rig::configured(location, fast).await;
     let alice = calling(&rig, &nobody().await).await;
     let What::Incoming(received) = rig.events.next_what().await else { panic!("a call begins") };
@@ -99,7 +99,7 @@ async fn a_caller_of_call_control_that_is_gone_is_cancelled_for() {
 /// One that is answered is no caller any more who could be gone: its 2xx only finds another connection.
 #[tokio::test]
 async fn an_answered_caller_of_call_control_is_not_counted() {
-    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()));
     let rig = Rig::configured(location, fast).await;
     let listening = listener().await;
     let first = calling(&rig, &listening.local_addr().expect("it is bound").to_string()).await;

@@ -58,13 +58,42 @@ async fn call_control_is_told_what_the_caller_asks() {
 /// A call that the registrar counts has the id that it is counted by.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_counted_has_the_id_it_is_counted_by() {
-    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()));
     let (rig, wires) = Rig::on_wires(location.clone(), |_| {}).await;
     *location.counted_as.lock().unwrap() = "in-counted".to_owned();
     wires.invite("");
     assert_eq!(begun(&rig).await.0, "in-counted");
     let asked = location.routed.lock().unwrap()[0].call_id.clone();
     assert!(asked.starts_with("px-"), "{asked}");
+}
+
+/// CCL-09, CCL-11: an INVITE to the Contact of a leg, outside its dialog, begins a call of its own, once the registrar knows its sender.
+#[tokio::test(start_paused = true)]
+async fn an_invite_to_a_leg_is_asked_about_and_handed_on() {
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()));
+    let (rig, wires) = Rig::on_wires(location.clone(), |_| {}).await;
+    let leg = format!("sip:cc.call-1.b@{}", crate::wires::EDGE);
+    wires.invite_to(&leg, "Replaces: x;to-tag=1;from-tag=2\r\nRequire: replaces\r\n");
+    let (call_id, received) = begun(&rig).await;
+    assert!(call_id.starts_with("in-"), "{call_id}");
+    assert_eq!(received.request_uri, leg);
+    let replaces = received.headers.iter().find(|header| header.name == "Replaces");
+    assert_eq!(replaces.map(|header| header.value.as_str()), Some("x;to-tag=1;from-tag=2"));
+    assert!(location.routed.lock().unwrap()[0].to_leg);
+}
+
+/// CCL-17: what is for the URI of a conference is told to the call that it is, under a leg of its own; who asks by OPTIONS, too.
+#[tokio::test(start_paused = true)]
+async fn what_is_for_a_conference_is_told_to_its_call() {
+    let conference = || HandToCallControl { conference: "call-1".into(), ..HandToCallControl::default() };
+    let (rig, wires) =
+        Rig::on_wires(FakeLocation::planning(move |_| Plan::CallControl(conference())), |_| {}).await;
+    wires.invite_to("sip:conf-call-1@example.com", "");
+    let (call_id, event) = rig.events.next().await;
+    assert!(event.leg_id.starts_with("in-"), "none of call-control's: {}", event.leg_id);
+    let Some(What::Incoming(received)) = event.what else { panic!("somebody calls: {event:?}") };
+    assert_eq!((call_id.as_str(), received.method.as_str()), ("call-1", "INVITE"));
+    assert_eq!(received.request_uri, "sip:conf-call-1@example.com");
 }
 
 /// PRK-03: a reliable 1xx is repeated after T1, then after twice as long each time, for 64*T1; then call-control is told.
@@ -126,7 +155,7 @@ async fn a_refused_prack_is_none() {
 /// PRK-03: a PRACK for which there is no room is refused here, and ends nothing.
 #[tokio::test(start_paused = true)]
 async fn a_prack_without_room_does_not_end_the_repetition() {
-    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()));
     let (rig, wires) = Rig::on_wires(location, |config| config.limits.events_per_call = 1).await;
     wires.invite("");
     let (call_id, received) = begun(&rig).await;
@@ -200,7 +229,7 @@ async fn a_leg_has_the_breadth_that_is_left() {
 }
 
 async fn edge() -> (Rig, Wires) {
-    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()));
     Rig::on_wires(location, |_| {}).await
 }
 
@@ -257,9 +286,13 @@ impl Rig {
 
 impl Wires {
     fn invite(&self, lines: &str) {
+        self.invite_to("sip:bob@example.com", lines);
+    }
+
+    fn invite_to(&self, uri: &str, lines: &str) {
         let max_forwards = if lines.contains("Max-Forwards") { "" } else { "Max-Forwards: 70\r\n" };
         self.alice_sends(&format!(
-            "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKi\r\n{max_forwards}\
+            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKi\r\n{max_forwards}\
              From: \"Alice \\\"A\\\"\" <sip:alice@example.com>;tag=at\r\nTo: <sip:bob@example.com>\r\nCall-ID: c\r\n\
              CSeq: 1 INVITE\r\nContact: <sip:alice@{ALICE}>\r\n{lines}Content-Length: 0\r\n\r\n"
         ));

@@ -7,20 +7,21 @@ use crate::rig::Rig;
 use crate::services::{FakeLocation, fork_to};
 use crate::tier::{NOWHERE, Tier, lines};
 
-const ASSERTED: [&str; 3] = [
+const ASSERTED: [&str; 4] = [
     "P-Asserted-Identity: \"The Boss\" <sip:boss@example.com>",
     "P-Preferred-Identity: <sip:boss@example.com>",
     "Remote-Party-ID: <sip:boss@example.com>;party=calling",
+    "x-internal-Account: boss",
 ];
 
 /// T11, SEC-03: RFC 3325 5: what a phone says of itself, or of who answers, reaches nobody; what it says in From is for the registrar.
 #[tokio::test]
 async fn a_phone_asserts_no_identity() {
     let (_rig, alice, bob) = edge("").await;
-    assert_eq!(shown(&call(&alice, &bob, "a1", &ASSERTED).await), [0; 3]);
+    assert_eq!(shown(&call(&alice, &bob, "a1", &ASSERTED).await), [0; 4]);
     let invite = call(&alice, &bob, "a2", &[]).await;
     bob.respond(&invite, "486 Busy Here", "bt", &ASSERTED).await;
-    assert_eq!(shown(&alice.receive_status(486).await), [0; 3]);
+    assert_eq!(shown(&alice.receive_status(486).await), [0; 4]);
 }
 
 /// T11: RFC 3325 5: a neighbour that the operator trusts is believed, in requests and responses, but what is to be private is shown to
@@ -29,12 +30,12 @@ async fn a_phone_asserts_no_identity() {
 async fn a_trusted_neighbour_asserts_what_it_likes_but_phones_see_nothing_private() {
     let (_rig, alice, bob) = edge("127.0.0.0/8").await;
     let invite = call(&alice, &bob, "a1", &ASSERTED).await;
-    assert_eq!(shown(&invite), [1; 3]);
+    assert_eq!(shown(&invite), [1; 4]);
     bob.respond(&invite, "486 Busy Here", "bt", &ASSERTED).await;
-    assert_eq!(shown(&alice.receive_status(486).await), [1; 3]);
+    assert_eq!(shown(&alice.receive_status(486).await), [1; 4]);
     let private = [ASSERTED[0], "Privacy: critical; id"];
-    assert_eq!(shown(&call(&alice, &bob, "a2", &private).await), [0; 3]);
-    assert_eq!(shown(&call(&alice, &bob, "a3", &[ASSERTED[0], "Privacy: none"]).await), [1, 0, 0]);
+    assert_eq!(shown(&call(&alice, &bob, "a2", &private).await), [0; 4]);
+    assert_eq!(shown(&call(&alice, &bob, "a3", &[ASSERTED[0], "Privacy: none"]).await), [1, 0, 0, 0]);
 }
 
 /// T11: the edge that has the phone believes the one that has looked at the request, and nobody who calls himself one.
@@ -47,7 +48,7 @@ async fn an_edge_believes_another_one() {
     let mut all = lines(&alice).to_vec();
     all.push(ASSERTED[0]);
     alice.request("INVITE sip:bob@example.com", "a1", &all).await;
-    assert_eq!(shown(&bob.receive_request("INVITE").await), [1, 0, 0]);
+    assert_eq!(shown(&bob.receive_request("INVITE").await), [1, 0, 0, 0]);
 }
 
 /// Alice and Bob at an edge that trusts these networks.
@@ -77,7 +78,9 @@ async fn call(alice: &Peer, bob: &Peer, branch: &str, lines: &[&str]) -> Message
 }
 
 /// How many of each.
-fn shown(message: &Message) -> [usize; 3] {
-    [HeaderId::PAssertedIdentity, HeaderId::PPreferredIdentity, HeaderId::RemotePartyId]
-        .map(|id| values(message, id).len())
+fn shown(message: &Message) -> [usize; 4] {
+    let [asserted, preferred, party] =
+        [HeaderId::PAssertedIdentity, HeaderId::PPreferredIdentity, HeaderId::RemotePartyId]
+            .map(|id| values(message, id).len());
+    [asserted, preferred, party, message.named("X-Internal-Account").count()]
 }

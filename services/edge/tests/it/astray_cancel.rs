@@ -91,7 +91,7 @@ async fn a_cancel_from_another_address_reaches_nothing() {
 /// PXY-22, LAD-10 R8: the caller of a call that Carillon answers itself, too.
 #[tokio::test]
 async fn call_control_is_told_of_a_cancel_at_another_edge() {
-    let [has_it, other, _third] = tier(|_| Plan::CallControl(HandToCallControl {})).await;
+    let [has_it, other, _third] = tier(|_| Plan::CallControl(HandToCallControl::default())).await;
     let alice = has_it.peer().await;
     let invite = [&LINES[..], &["Contact: <sip:alice@192.0.2.1>"]].concat();
     alice.request("INVITE sip:bob@example.com", "a1", &invite).await;

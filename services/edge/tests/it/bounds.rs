@@ -83,7 +83,7 @@ async fn requests_beyond_the_bound_of_transactions_are_refused() {
 /// UAC-07: what is remembered of a request that began a call goes with its transaction.
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_transaction_is_over_may_begin_a_call_again() {
-    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}));
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()));
     let (rig, wires) = edge(location, |_| {}).await;
     for round in 0..2 {
         wires.ask_as("INVITE", round, 1, "");

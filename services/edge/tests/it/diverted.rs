@@ -11,7 +11,7 @@ use sip_message::{HeaderId, Message};
 use crate::forwarding::{INVITE, uri_of};
 use crate::legs::invite;
 use crate::peer::{Peer, values};
-use crate::rig::Rig;
+use crate::rig::{Rig, fast};
 use crate::services::{FakeLocation, target};
 
 /// FWD-02, FWD-03, FWD-06, FWD-07: Bob forwards every call to Carol, who is busy and forwards to Dave: all of it is told, in order.
@@ -89,6 +89,100 @@ async fn the_caller_that_asks_is_told_the_history() {
     carol.respond(&at_carol, "200 OK", "ct", &[&line]).await;
     let answer = alice.receive_status(200).await;
     assert_eq!(values(&answer, HeaderId::HistoryInfo), [&history[..], &[further.to_owned()]].concat());
+}
+
+/// FWD-06: what we answer ourselves tells the history as an answer of a phone does: nobody is there or known, everybody was silent or
+/// rang in vain, nothing was to be had of a name, of a flow or of a trunk. RFC 7044 9.3, 9.4
+#[tokio::test]
+async fn an_answer_of_our_own_tells_the_history() {
+    let (phone, deaf) = (Peer::unbound().await, Peer::unbound().await);
+    let (rings, silent) = (uri_of(&phone), uri_of(&deaf));
+    let uris = [rings.clone(), silent.clone()];
+    let location = FakeLocation::planning(move |asked: &RouteRequest| own_failure(&asked.request_uri, &uris));
+    let rig = Rig::configured(location, fast).await;
+    let (alice, phone) = (rig.peer().await, phone.toward(rig.address));
+    let ended = |status: u16| format!("?Reason=SIP%3Bcause%3D{status}");
+    for (user, status, entries) in [
+        ("unknown", 404, vec![]),
+        ("absent", 480, vec![]),
+        ("rings", 408, vec![format!("<{rings}{}>;index=1.1;rc=1", ended(408))]),
+        ("silent", 408, vec![format!("<{silent}{}>;index=1.1;rc=1", ended(408))]),
+        ("flowless", 480, vec![format!("<sip:x@gone.invalid{}>;index=1.1;rc=1", ended(430))]),
+        (
+            "forwards",
+            404,
+            vec![
+                format!("<sip:x@gone.invalid{}>;index=1.1;rc=1", ended(430)),
+                format!("<sip:unknown@example.com{}>;index=1.2;mp=1.1", ended(404)),
+            ],
+        ),
+        (
+            "trunks",
+            500,
+            vec![
+                format!("<sip:+49@nowhere.invalid.{}>;index=1.1;rc=1", ended(503)),
+                format!("<sip:+49@neither.invalid.{}>;index=1.2;rc=1", ended(503)),
+            ],
+        ),
+    ] {
+        let call = format!("Call-ID: {user}");
+        let lines = [INVITE[0], INVITE[1], &call, "Supported: histinfo"];
+        alice.request(&format!("INVITE sip:{user}@example.com"), user, &lines).await;
+        let mut asked = None;
+        if user == "rings" {
+            let invite = phone.receive_request("INVITE").await;
+            phone.respond(&invite, "180 Ringing", "bt", &[]).await;
+            // on a slow machine the INVITE may have been repeated
+            let cancel = loop {
+                let request = phone.receive().await;
+                if request.method_str() == "CANCEL" {
+                    break request;
+                }
+            };
+            phone.respond(&cancel, "200 OK", "bt", &[]).await;
+            phone.respond(&invite, "487 Request Terminated", "bt", &[]).await;
+            asked = Some(invite);
+        }
+        let answer = loop {
+            let answer = alice.receive_past_100().await;
+            let is_of_call = answer.call_id().is_ok_and(|call| call == user.as_bytes());
+            if is_of_call && answer.status() >= Some(200) {
+                break answer;
+            }
+        };
+        assert_eq!(answer.status(), Some(status), "{user}");
+        let own = if entries.is_empty() { ended(status) } else { String::new() };
+        let first = format!("<sip:{user}@example.com{own}>;index=1");
+        assert_eq!(values(&answer, HeaderId::HistoryInfo), [vec![first], entries].concat(), "{user}");
+        assert!(asked.is_none_or(|invite| invite.has(HeaderId::HistoryInfo)));
+    }
+}
+
+/// FWD-06, FWD-04: a phone that gave no sign of life in its time stands in the history of who is called for it.
+#[tokio::test]
+async fn a_silent_phone_is_told_to_the_next() {
+    let (_rig, alice, [_bob, carol]) = no_answer(Some(WireDuration { seconds: 0, nanos: 50_000_000 })).await;
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let history = values(&carol.receive_request("INVITE").await, HeaderId::HistoryInfo);
+    assert_eq!(history.len(), 3, "{history:?}");
+    assert!(history[1].ends_with("?Reason=SIP%3Bcause%3D408>;index=1.1;rc=1"), "{history:?}");
+    assert!(history[2].ends_with(";index=1.2;mp=1.1"), "{history:?}");
+}
+
+/// FWD-06: what came along is told by our refusal as it came, and nobody who did not ask is told anything.
+#[tokio::test]
+async fn a_refusal_tells_what_came_along() {
+    let location = FakeLocation::planning(|_| Plan::Refuse(Refuse { status: 404, ..Refuse::default() }));
+    let rig = Rig::with(location).await;
+    let alice = rig.peer().await;
+    let came = ["<sip:x@example.org>;index=1", "<sip:bob@example.com>;index=1.2;mp=1"];
+    let line = format!("History-Info: {},\r\n {}", came[0], came[1]);
+    for (call, asks, told) in [("h1", "Supported: histinfo", &came[..]), ("h2", "Supported: timer", &[])] {
+        let call_id = format!("Call-ID: {call}");
+        let lines = [INVITE[0], INVITE[1], &call_id, &line, asks];
+        alice.request("INVITE sip:bob@example.com", call, &lines).await;
+        assert_eq!(values(&alice.receive_status(404).await, HeaderId::HistoryInfo), told);
+    }
 }
 
 /// FWD-06: history that came goes on below its last entry, or below the gap where that is another target; numbers that cannot be
@@ -211,6 +305,27 @@ async fn no_181_where_it_would_have_to_be_reliable() {
 }
 
 /// Bob forwards every call to Carol, and Carol to Dave when she is busy.
+/// FWD-03: where the registrar finds the callee busy before anybody is tried, say at the limit of its calls, its rule for that is
+/// followed at once.
+#[tokio::test]
+async fn a_callee_that_is_busy_before_it_is_tried_is_forwarded() {
+    let carol = Peer::unbound().await;
+    let uri = uri_of(&carol);
+    let location = FakeLocation::planning(move |_| {
+        let group = Group { cause: "forward-busy".into(), ..contact(&uri) };
+        Plan::Fork(Fork { groups: vec![group], recurse: false })
+    });
+    let rig = Rig::with(location).await;
+    let alice = rig.peer().await;
+    let carol = carol.toward(rig.address);
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    let at_carol = carol.receive_request("INVITE").await;
+    assert_eq!(values(&at_carol, HeaderId::Diversion), ["<sip:bob@example.com>;reason=user-busy"]);
+    alice.receive_status(181).await;
+    carol.respond(&at_carol, "200 OK", "ct", &[]).await;
+    alice.receive_status(200).await;
+}
+
 async fn twice() -> (Rig, Peer, [Peer; 2], Arc<FakeLocation>) {
     let (carol, dave) = (Peer::unbound().await, Peer::unbound().await);
     let uris = [uri_of(&carol), uri_of(&dave)];
@@ -253,4 +368,41 @@ fn forward(uri: &str, cause: &str) -> Plan {
     let target = Target { uri: uri.into(), ..Target::default() };
     let group = Group { targets: vec![target], ring_time: None, cause: cause.into() };
     Plan::Fork(Fork { groups: vec![group], recurse: false })
+}
+
+/// How a call to this user ends without a word of any phone.
+fn own_failure(request_uri: &str, [rings, silent]: &[String; 2]) -> Plan {
+    let refuse = |status| Plan::Refuse(Refuse { status, ..Refuse::default() });
+    let fork = |groups| Plan::Fork(Fork { groups, recurse: false });
+    let gone = "sip:x@gone.invalid";
+    let trunk = |(host, cause): (&str, &str)| Group {
+        targets: vec![Target { uri: format!("sip:+49@{host}"), ..Target::default() }],
+        ring_time: None,
+        cause: cause.into(),
+    };
+    match request_uri {
+        "sip:absent@example.com" => refuse(480),
+        "sip:rings@example.com" => {
+            let brief = Some(WireDuration { seconds: 0, nanos: 50_000_000 });
+            fork(vec![Group { ring_time: brief, ..contact(rings) }])
+        }
+        "sip:silent@example.com" => fork(vec![contact(silent)]),
+        "sip:flowless@example.com" => fork(vec![lost(gone)]),
+        "sip:forwards@example.com" => {
+            let Plan::Fork(on) = forward("sip:unknown@example.com", "forward-unreachable") else {
+                unreachable!("it is a fork")
+            };
+            fork([vec![lost(gone)], on.groups].concat())
+        }
+        "sip:trunks@example.com" => {
+            fork([("nowhere.invalid.", "trunk"), ("neither.invalid.", "trunk-failover")].map(trunk).to_vec())
+        }
+        _ => refuse(404),
+    }
+}
+
+/// A phone whose connection has gone.
+fn lost(uri: &str) -> Group {
+    let target = Target { uri: uri.into(), flow: "no-flow-of-ours".into(), ..Target::default() };
+    Group { targets: vec![target], ring_time: None, cause: "contact".into() }
 }

@@ -2,6 +2,7 @@
 
 use cluster_api::edge::v1::requests_server::Requests;
 use cluster_api::edge::v1::{ExchangeRequest, SendRequest};
+use cluster_api::sip::v1::Header;
 use sip_message::HeaderId;
 use tonic::{Code, Request};
 
@@ -50,6 +51,44 @@ async fn a_notify_names_presence_as_its_contact() {
     let lines = ["From: <sip:bob@example.com>;tag=bt", "To: <sip:p@example.com>;tag=pt", "Call-ID: s1"];
     bob.request(&format!("SUBSCRIBE sip:carillon-presence@{}", rig.address), "s1", &lines).await;
     bob.receive_status(202).await;
+}
+
+/// LAD-6: the NOTIFYs of a subscription that a callback has go to call-control.
+#[tokio::test]
+async fn a_notify_for_a_callback_goes_to_call_control() {
+    let (rig, bob) = one_phone().await;
+    let mut asked = exchange("cb-1.1", "SUBSCRIBE");
+    let request = asked.request.as_mut().unwrap();
+    request.contact_user = "cb.0190-a".into();
+    request.headers = vec![Header::new("Event", "dialog"), Header::new("Expires", "3600")];
+    let (answer, contact) = tokio::join!(rig.requests.exchange(Request::new(asked)), async {
+        let subscribe = bob.receive_request("SUBSCRIBE").await;
+        let contact = values(&subscribe, HeaderId::Contact).concat();
+        bob.respond(&subscribe, "200 OK", "bt", &["Expires: 600"]).await;
+        contact
+    });
+    assert_eq!(answer.unwrap().into_inner().status, 200);
+    assert!(contact.starts_with(&format!("<sip:cb.0190-a@{};gr;d=", rig.address)), "{contact}");
+    let uri = contact.trim_matches(['<', '>']);
+    let lines = [
+        "From: <sip:bob@example.com>;tag=bt",
+        "To: <sip:carillon@example.com>;tag=ct",
+        "Call-ID: x-1",
+        "Event: dialog",
+        "Subscription-State: active;expires=600",
+        "Contact: <sip:bob@192.0.2.9>",
+    ];
+    bob.request(&format!("NOTIFY {uri}"), "n1", &lines).await;
+    bob.receive_status(200).await;
+    let notified = rig.events.notified.lock().unwrap().clone();
+    let [notify] = &notified[..] else { panic!("{notified:?}") };
+    assert_eq!((notify.callback_id.as_str(), notify.sip_call_id.as_str()), ("0190-a", "x-1"));
+    assert_eq!((notify.from_tag.as_str(), notify.to_tag.as_str()), ("bt", "ct"));
+    let says = |name: &str| notify.headers.iter().find(|h| h.name == name).map(|h| h.value.clone());
+    assert_eq!(says("Subscription-State").as_deref(), Some("active;expires=600"));
+    // Nothing else is for a callback.
+    bob.request(&format!("OPTIONS {uri}"), "o1", &lines[..3]).await;
+    bob.receive_status(481).await;
 }
 
 #[tokio::test]

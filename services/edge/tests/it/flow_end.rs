@@ -69,3 +69,34 @@ async fn the_end_of_a_connection_is_told_to_the_registrar() {
     assert_eq!(told(&location.ended(3).await), expected);
     assert_eq!(rig.counted("edge_ended_flows_total", "lost"), 0);
 }
+
+/// OBD-05, section 7 of the design: an edge has told of the phones that it let go before its drain is complete.
+#[tokio::test]
+async fn who_is_let_go_at_the_end_is_told_before_it() {
+    let location = registrar();
+    let rig = Rig::with(location.clone()).await;
+    let mut phones = Vec::new();
+    for user in ["bob", "carol", "dave"] {
+        let mut phone = Connection::to(rig.address).await;
+        register(&mut phone, user, user, &[CONTACT], 200).await;
+        phones.push(phone);
+    }
+    let mut expected = expected(&location.registered.lock().unwrap());
+    expected.sort();
+    rig.drain.begin();
+    rig.drain.complete().await;
+    assert_eq!(told(&location.ended(0).await), expected);
+}
+
+/// A registrar that does not answer keeps nobody from ending.
+#[tokio::test]
+async fn a_registrar_that_is_away_does_not_hold_the_end_up() {
+    let location = registrar();
+    let rig = Rig::with(location.clone()).await;
+    let mut phone = Connection::to(rig.address).await;
+    register(&mut phone, "bob", "b1", &[CONTACT], 200).await;
+    location.failing.store(usize::MAX, Ordering::SeqCst);
+    rig.drain.begin();
+    phone.expect_end().await;
+    rig.drain.complete().await;
+}

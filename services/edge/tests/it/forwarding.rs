@@ -65,25 +65,80 @@ async fn an_unreachable_callee_is_forwarded_fast() {
 #[tokio::test]
 async fn a_302_is_followed_when_the_plan_says_so() {
     for recurse in [true, false] {
-        let (bob, carol) = (Peer::unbound().await, Peer::unbound().await);
-        let uri = uri_of(&bob);
-        let rig = Rig::with(FakeLocation::planning(move |_| {
-            let Plan::Fork(fork) = fork_to(std::slice::from_ref(&uri)) else { unreachable!("it is a fork") };
-            Plan::Fork(Fork { recurse, ..fork })
-        }))
-        .await;
-        let (alice, bob, carol) = (rig.peer().await, bob.toward(rig.address), carol.toward(rig.address));
+        let (alice, bob, carol, _rig) = redirecting(recurse).await;
         alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
         let at_bob = bob.receive_request("INVITE").await;
-        bob.respond(&at_bob, "302 Moved", "bt", &[&format!("Contact: <{}>", uri_of(&carol))]).await;
+        bob.respond(&at_bob, "302 Moved", "bt", &["Contact: <sip:carol@example.com>"]).await;
         if recurse {
             let at_carol = carol.receive_request("INVITE").await;
             assert_eq!(at_carol.request_uri(), Some(uri_of(&carol).as_bytes()));
         } else {
             let moved = alice.receive_status(302).await;
-            assert_eq!(values(&moved, HeaderId::Contact), [format!("<{}>", uri_of(&carol))]);
+            assert_eq!(values(&moved, HeaderId::Contact), ["<sip:carol@example.com>"]);
             carol.expect_nothing().await;
         }
+    }
+}
+
+/// PXY-10, PXY-17, PXY-21: a phone that sends its caller to one that rings already, or to the user whose phone it is, leaves the call to it.
+#[tokio::test]
+async fn a_302_to_a_phone_that_rings_already_leaves_the_call_to_it() {
+    for (to_user, answer) in
+        [(false, "200 OK"), (false, "486 Busy Here"), (true, "200 OK"), (true, "486 Busy Here")]
+    {
+        let (desk, cell) = (Peer::unbound().await, Peer::unbound().await);
+        let uris = [uri_of(&desk), uri_of(&cell)];
+        let rig = Rig::with(FakeLocation::planning(move |_| {
+            let Plan::Fork(fork) = fork_to(&uris) else { unreachable!("it is a fork") };
+            Plan::Fork(Fork { recurse: true, ..fork })
+        }))
+        .await;
+        let (alice, desk, cell) = (rig.peer().await, desk.toward(rig.address), cell.toward(rig.address));
+        alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+        let [at_desk, at_cell] = [desk.receive_request("INVITE").await, cell.receive_request("INVITE").await];
+        cell.respond(&at_cell, "180 Ringing", "ct", &[]).await;
+        alice.receive_status(180).await;
+        let moved = if to_user { "sip:bob@example.com".to_owned() } else { uri_of(&cell) };
+        desk.respond(&at_desk, "302 Moved", "dt", &[&format!("Contact: <{moved}>")]).await;
+        desk.receive_request("ACK").await;
+        cell.respond(&at_cell, answer, "ct", &[]).await;
+        let status = answer[..3].parse().ok();
+        let mut said = alice.receive_past_100().await;
+        while said.status() == Some(181) {
+            said = alice.receive_past_100().await;
+        }
+        let tag = said.to().unwrap().tag().map(str::to_owned);
+        assert_eq!((said.status(), tag.as_deref()), (status, Some("ct")), "{to_user} {answer}");
+    }
+}
+
+/// PXY-21: only users of ours are called in the caller's stead; where others are is for the caller, also when one of ours was tried
+/// first. RFC 3261 16.5, 16.7 step 4
+#[tokio::test]
+async fn contacts_elsewhere_are_left_to_the_caller() {
+    let (alice, bob, carol, _rig) = redirecting(true).await;
+    let elsewhere = format!("<{}>;q=0.9", uri_of(&carol));
+    let both = format!("<sip:carol@example.com>, {elsewhere}, <mailto:bob@example.com>");
+    for (number, contacts) in [(1, &elsewhere), (2, &both)] {
+        let call = format!("Call-ID: c{number}");
+        let lines = ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", &call];
+        let branch = format!("a{number}");
+        alice.request("INVITE sip:bob@example.com", &branch, &lines).await;
+        let at_bob = bob.receive_request("INVITE").await;
+        bob.respond(&at_bob, "302 Moved", "bt", &[&format!("Contact: {contacts}")]).await;
+        bob.receive_request("ACK").await;
+        let mut expected = vec![elsewhere.clone()];
+        if number == 1 {
+            carol.expect_nothing().await;
+        } else {
+            let at_carol = carol.receive_request("INVITE").await;
+            alice.receive_status(181).await;
+            carol.respond(&at_carol, "404 Not Found", "ct", &[]).await;
+            expected.push("<mailto:bob@example.com>".to_owned());
+        }
+        let moved = alice.receive_status(302).await;
+        assert_eq!(values(&moved, HeaderId::Contact), expected);
+        alice.request("ACK sip:bob@example.com", &branch, &lines).await;
     }
 }
 
@@ -290,6 +345,62 @@ async fn credentials_of_our_own_realm_go_no_further() {
         }
     };
     assert_eq!(passed(&ack), expected);
+}
+
+/// SCN-18, PXY-21: a 305 leads the same request by way of the proxy that it names, to the same callee, who is not diverted. RFC 3261
+/// 21.3.4
+#[tokio::test]
+async fn a_305_leads_by_way_of_the_proxy_where_the_plan_follows() {
+    for recurse in [true, false] {
+        let (alice, bob, proxy, _rig) = redirecting(recurse).await;
+        alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+        let at_bob = bob.receive_request("INVITE").await;
+        let contact = format!("Contact: <sip:{}>", proxy.address());
+        bob.respond(&at_bob, "305 Use Proxy", "bt", &[&contact]).await;
+        if recurse {
+            let at_proxy = proxy.receive_request("INVITE").await;
+            assert_eq!(at_proxy.request_uri(), at_bob.request_uri());
+            assert_eq!(values(&at_proxy, HeaderId::Route), [format!("<sip:{};lr>", proxy.address())]);
+            assert!(!at_proxy.has(HeaderId::Diversion), "nobody else is called");
+            proxy.respond(&at_proxy, "486 Busy Here", "pt", &[]).await;
+            alice.receive_status(486).await;
+        } else {
+            let handed_on = alice.receive_status(305).await;
+            assert_eq!(values(&handed_on, HeaderId::Contact).len(), 1);
+        }
+    }
+}
+
+/// PXY-21: 380 describes other services to the caller, and leads nobody to its contacts; 300 and 301 do. RFC 3261 21.3
+#[tokio::test]
+async fn a_380_is_handed_on_and_other_redirections_are_followed() {
+    for status in ["300 Multiple Choices", "301 Moved Permanently", "380 Alternative Service"] {
+        let (alice, bob, carol, _rig) = redirecting(true).await;
+        alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+        let at_bob = bob.receive_request("INVITE").await;
+        bob.respond(&at_bob, status, "bt", &["Contact: <sip:carol@example.com>"]).await;
+        if status.starts_with("380") {
+            alice.receive_status(380).await;
+            carol.expect_nothing().await;
+        } else {
+            carol.receive_request("INVITE").await;
+        }
+    }
+}
+
+/// Alice, Bob, whom everything is for, a third one, and their edge.
+async fn redirecting(recurse: bool) -> (Peer, Peer, Peer, Rig) {
+    let (bob, third) = (Peer::unbound().await, Peer::unbound().await);
+    let (at_bob, at_third) = (uri_of(&bob), uri_of(&third));
+    let rig = Rig::with(FakeLocation::planning(move |request: &RouteRequest| {
+        let is_for_bob = request.request_uri.starts_with("sip:bob@");
+        let uri = if is_for_bob { &at_bob } else { &at_third };
+        let Plan::Fork(fork) = fork_to(std::slice::from_ref(uri)) else { unreachable!("it is a fork") };
+        Plan::Fork(Fork { recurse, ..fork })
+    }))
+    .await;
+    let (bob, third) = (bob.toward(rig.address), third.toward(rig.address));
+    (rig.peer().await, bob, third, rig)
 }
 
 /// MSG-17: of a call that is forwarded, and of a leg of call-control.

@@ -198,6 +198,30 @@ async fn each_dialog_of_a_forked_invite_is_reported_once_and_has_its_own_ack() {
     assert!(rig.events.is_empty());
 }
 
+/// CCL-17, RFC 4579 5.1: who talks to a focus sees the URI of its conference in every request and response, and what it sends there comes
+/// to its leg.
+#[tokio::test]
+async fn a_leg_to_a_focus_is_reached_by_the_uri_of_its_conference() {
+    let (rig, bob) = one_phone().await;
+    rig.carry(1, Effect::Send(SendRequest { in_conference: true, ..invite() })).await;
+    let invite = bob.receive_request("INVITE").await;
+    let shown = format!("<sip:conf-call-1@{};leg=a;d=", rig.address);
+    let is_focus = |contact: &str| contact.starts_with(&shown) && contact.ends_with(">;isfocus");
+    let contact = values(&invite, HeaderId::Contact).concat();
+    assert!(is_focus(&contact), "{contact}");
+    let uri = contact.trim_start_matches('<').trim_end_matches(">;isfocus").to_owned();
+    bob.request(&format!("INVITE {uri}"), "b1", &dialog_of_bob("CSeq: 5 INVITE")).await;
+    let What::Request(request) = rig.events.next_what().await else { panic!("it is the leg's") };
+    assert_eq!((request.method.as_str(), request.from_tag.as_str()), ("INVITE", "bt"));
+    let Effect::Respond(response) = answer(&request.transaction, 200) else { panic!("a response") };
+    rig.carry(2, Effect::Respond(SendResponse { in_conference: true, ..response })).await;
+    let contact = values(&bob.receive_status(200).await, HeaderId::Contact).concat();
+    assert!(is_focus(&contact), "{contact}");
+    bob.request(&format!("ACK {uri}"), "b2", &dialog_of_bob("CSeq: 5 ACK")).await;
+    let What::Ack(ack) = rig.events.next_what().await else { panic!("the ACK is told") };
+    assert_eq!((ack.transaction, ack.cseq), (request.transaction, 5));
+}
+
 /// TXN-16
 #[tokio::test]
 async fn our_2xx_is_repeated_until_its_ack_comes() {

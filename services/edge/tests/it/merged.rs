@@ -11,7 +11,7 @@ use crate::services::FakeLocation;
 /// UAC-07: one call, one 482; the next request of the same caller begins another call.
 #[tokio::test]
 async fn a_request_that_comes_by_two_ways_begins_one_call() {
-    let rig = Rig::with(FakeLocation::planning(|_| Plan::CallControl(HandToCallControl {}))).await;
+    let rig = Rig::with(FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()))).await;
     let (alice, relay) = (rig.peer().await, rig.peer().await);
     let contact = "Contact: <sip:alice@192.0.2.1>";
     let lines = ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", "Call-ID: c1", contact];

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use cluster_api::registrar::v1::route_response::Plan;
-use cluster_api::registrar::v1::{Fork, Group, RegisterResponse, RouteRequest, Target};
+use cluster_api::registrar::v1::{
+    Fork, Group, RegisterContact, RegisterResponse, RegisteredContact, RouteRequest, Target,
+};
+use cluster_api::sip::v1::Header;
 use cluster_rpc::membership::View;
 use sip_message::HeaderId;
 
@@ -66,6 +69,50 @@ async fn a_closed_port_at_another_edge_ends_the_binding_too() {
     second.receive_request("INVITE").await;
     let ended = location.ended(1).await;
     assert_eq!((ended[0].to_uri.as_str(), &ended[0].flow), (AOR, &flow));
+}
+
+/// OBD-05: whoever else keeps a flow to the same port is not there either: the bindings of all of them go.
+#[tokio::test]
+async fn a_closed_port_ends_the_bindings_of_all_who_keep_it_alive() {
+    let flows = Arc::new(Mutex::new(String::new()));
+    let (reader, writer) = (flows.clone(), flows.clone());
+    let plan = move |_: &RouteRequest| {
+        let flow = reader.lock().expect("nobody panics with it").clone();
+        let targets =
+            vec![Target { uri: "sip:bob@192.0.2.7".into(), flow, aor: AOR.into(), ..Target::default() }];
+        let group = Group { targets, ring_time: None, cause: "contact".into() };
+        Ok(Plan::Fork(Fork { groups: vec![group], recurse: false }))
+    };
+    let location = FakeLocation::full(plan, move |request| {
+        writer.lock().expect("nobody panics with it").clone_from(&request.flow);
+        let bound =
+            |contact: &RegisterContact| RegisteredContact { uri: contact.uri.clone(), ..Default::default() };
+        RegisterResponse {
+            status: 200,
+            contacts: request.contacts.iter().map(bound).collect(),
+            headers: vec![Header { name: "Require".into(), value: "outbound".into() }],
+            ..RegisterResponse::default()
+        }
+    });
+    let rig = Rig::with(location.clone()).await;
+    let lines = rig.peer().await;
+    for user in ["carol", "bob"] {
+        let (from, to) =
+            (format!("From: <sip:{user}@example.com>;tag={user}"), format!("To: <sip:{user}@example.com>"));
+        let contact =
+            format!("Contact: <sip:{user}@192.0.2.7:5060>;+sip.instance=\"<urn:uuid:{user}>\";reg-id=1");
+        let call = format!("Call-ID: {user}");
+        let register = [&*from, &*to, &*call, &*contact, "Supported: outbound"];
+        lines.request("REGISTER sip:example.com", user, &register).await;
+        lines.receive_status(200).await;
+    }
+    drop(lines);
+    let alice = rig.peer().await;
+    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+    alice.receive_status(480).await;
+    let ended = location.ended(3).await;
+    assert!(ended.iter().any(|ended| ended.to_uri.contains("bob")), "{ended:?}");
+    assert!(ended.iter().any(|ended| ended.to_uri.contains("carol")), "{ended:?}");
 }
 
 /// OBD-05: a phone that says 430 itself, in the words of an edge or not, is a phone that answers: no flow of its has ended.

@@ -1,19 +1,19 @@
 //! One running edge.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use ambient::{SeededEntropy, SystemClock, WallClock};
 use cluster_api::cluster::v1::Member;
-use cluster_rpc::membership::{Listed, View};
+use cluster_rpc::membership::{Listed, LookAgain, View};
 use cluster_rpc::{EdgeDirectory, IntakeLink, LegEventsLink, LocationLink, ProxiedCallsLink, Wiring, remote};
 use edge::{CaptureService, Config, Deps, EdgesService, LegsService, RequestsService, TracesService};
 use lifecycle::{Drain, Tasks};
 use sip_endpoint::{DatagramSocket, Dns, SystemDns, Transport};
 use telemetry::Metrics;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::peer::Peer;
@@ -32,9 +32,10 @@ pub(crate) struct Rig {
     pub(crate) calls: Arc<FakeProxiedCalls>,
     pub(crate) drain: Drain,
     clock: Arc<LaterClock>,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
     _stop: oneshot::Sender<()>,
     members: watch::Sender<View>,
+    next: Arc<Mutex<Option<View>>>,
 }
 
 impl Rig {
@@ -50,6 +51,11 @@ impl Rig {
     /// Makes the edge see these members.
     pub(crate) fn learns(&self, view: View) {
         self.members.send_replace(view);
+    }
+
+    /// Makes the edge see these members as soon as it asks for the list.
+    pub(crate) fn learns_when_asked(&self, view: View) {
+        *self.next.lock().expect("nobody panics with it") = Some(view);
     }
 
     pub(crate) async fn configured(location: Arc<FakeLocation>, configure: impl FnOnce(&mut Config)) -> Self {
@@ -91,6 +97,7 @@ impl Rig {
         let (events, drain) = (Arc::new(FakeLegEvents::default()), Drain::new());
         let calls = Arc::new(FakeProxiedCalls::default());
         let tasks = Tasks::new("edge", 1000);
+        let (next, look_again) = lists(members.clone(), &tasks);
         let others = Wiring::new(remote::Config::default(), tasks.clone(), Metrics::new());
         let others = EdgeDirectory::new(view.clone(), others);
         let metrics = Metrics::new();
@@ -100,6 +107,7 @@ impl Rig {
             proxied_calls: ProxiedCallsLink::Local(calls.clone()),
             intake: IntakeLink::Local(Arc::new(FakeIntake)),
             members: view,
+            look_again,
             dns,
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(1)),
@@ -136,6 +144,7 @@ impl Rig {
             metrics,
             _stop: stop,
             members,
+            next,
         }
     }
 
@@ -146,7 +155,12 @@ impl Rig {
 
     /// Where it serves WebSocket.
     pub(crate) fn websocket(&self) -> SocketAddr {
-        let found = self.streams.iter().find(|(transport, _)| *transport == Transport::Ws);
+        self.listens(Transport::Ws)
+    }
+
+    /// Where it serves TLS or WebSocket.
+    pub(crate) fn listens(&self, by: Transport) -> SocketAddr {
+        let found = self.streams.iter().find(|(transport, _)| *transport == by);
         found.expect("the configuration has one").1
     }
 
@@ -200,4 +214,23 @@ pub(crate) fn only_member((id, sip): (&str, SocketAddr)) -> Member {
 pub(crate) fn steady() -> Option<Listed> {
     let asked = Instant::now() + Duration::from_secs(10);
     Some(Listed { asked, steady_since: asked - Duration::from_secs(5) })
+}
+
+/// Who is asked for lists: there is one as soon as it is asked for, and it has news once.
+fn lists(members: watch::Sender<View>, tasks: &Tasks) -> (Arc<Mutex<Option<View>>>, LookAgain) {
+    let next: Arc<Mutex<Option<View>>> = Arc::default();
+    let (hurry, (asked, latest)) = (Arc::new(Notify::new()), watch::channel(None));
+    let (news, hurried) = (next.clone(), hurry.clone());
+    let answer = async move {
+        loop {
+            hurried.notified().await;
+            let news = news.lock().expect("nobody panics with it").take();
+            if let Some(view) = news {
+                members.send_replace(view);
+            }
+            asked.send_replace(Some(Instant::now()));
+        }
+    };
+    tasks.spawn("lists", answer).expect("there is room");
+    (next, LookAgain::new(hurry, latest))
 }

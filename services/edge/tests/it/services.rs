@@ -8,23 +8,28 @@ use async_trait::async_trait;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
 use cluster_api::callcontrol::v1::{
-    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, LegEvent, ProxiedCallEvent,
-    ReportRequest, ReportResponse, leg_event::What,
+    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, LegEvent, NotifyRequest,
+    NotifyResponse, ProxiedCallEvent, ReportRequest, ReportResponse, leg_event::What,
 };
 use cluster_api::presence::v1::intake_server::Intake;
 use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use cluster_api::registrar::v1::location_server::Location;
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{
-    AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest, EndFlowsResponse, EndedFlow, Fork,
-    Group, RegisterRequest, RegisterResponse, RouteRequest, RouteResponse, Target, WakeRequest, WakeResponse,
-    wake_response::State,
+    AllocateRequest, AllocateResponse, AnswerChallengeRequest, AnswerChallengeResponse, EndFlowsRequest,
+    EndFlowsResponse, EndedFlow, Fork, Group, ListLentRequest, ListLentResponse, RegisterRequest,
+    RegisterResponse, ReleaseRequest, ReleaseResponse, ReleaseTrunkRequest, ReleaseTrunkResponse,
+    RouteRequest, RouteResponse, SeizeTrunkRequest, SeizeTrunkResponse, Target, WakeRequest, WakeResponse,
+    seize_trunk_response::State as Seizing, wake_response::State,
 };
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status};
 
 type Planner = Box<dyn Fn(&RouteRequest) -> Result<Plan, Status> + Send + Sync>;
 type Registrations = Box<dyn Fn(&RegisterRequest) -> RegisterResponse + Send + Sync>;
+
+/// What it answers challenges of the other kind with.
+pub(crate) const OTHER: &str = "Digest realm=\"gateway\", other";
 
 /// A registrar.
 pub(crate) struct FakeLocation {
@@ -37,12 +42,23 @@ pub(crate) struct FakeLocation {
     pub(crate) identity: Mutex<String>,
     /// The id that calls are to have which it hands to call-control.
     pub(crate) counted_as: Mutex<String>,
+    /// The trunk that requests come from.
+    pub(crate) from_trunk: Mutex<String>,
     /// Challenges of trunks that it was asked about, and what it has to say to the next ones.
     pub(crate) challenged: Mutex<Vec<AnswerChallengeRequest>>,
     pub(crate) credentials: Mutex<VecDeque<Vec<String>>>,
     /// What it was asked to wake, and what it says to the next questions; then that they sleep.
     pub(crate) wakes: Mutex<Vec<WakeRequest>>,
     pub(crate) woken: Mutex<VecDeque<Result<WakeResponse, Status>>>,
+    /// The room that it was asked for, the room that it was given back, and what it says to the next wishes; then that there is room.
+    pub(crate) seized: Mutex<Vec<SeizeTrunkRequest>>,
+    /// Why a branch is denied.
+    pub(crate) denial: Mutex<String>,
+    pub(crate) released: Mutex<Vec<ReleaseTrunkRequest>>,
+    pub(crate) seats: Mutex<VecDeque<Result<Seizing, Status>>>,
+    /// What it was asked to lend, and what it says to that.
+    pub(crate) lent: Mutex<Vec<AllocateRequest>>,
+    pub(crate) lends: Mutex<AllocateResponse>,
     /// So many batches of ended flows fail first.
     pub(crate) failing: std::sync::atomic::AtomicUsize,
     news: Notify,
@@ -81,13 +97,35 @@ impl FakeLocation {
             ended: Mutex::default(),
             identity: Mutex::default(),
             counted_as: Mutex::default(),
+            from_trunk: Mutex::default(),
             challenged: Mutex::default(),
             credentials: Mutex::default(),
             wakes: Mutex::default(),
             woken: Mutex::default(),
+            seized: Mutex::default(),
+            denial: Mutex::default(),
+            released: Mutex::default(),
+            seats: Mutex::default(),
+            lent: Mutex::default(),
+            lends: Mutex::default(),
             failing: Default::default(),
             news: Notify::new(),
         })
+    }
+
+    /// The room that it was given back, once it was so often.
+    pub(crate) async fn released(&self, count: usize) -> Vec<ReleaseTrunkRequest> {
+        let wait = async {
+            loop {
+                let news = self.news.notified();
+                let so_far = self.released.lock().expect("no test panics with it").clone();
+                if so_far.len() >= count {
+                    return so_far;
+                }
+                news.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), wait).await.expect("it is told")
     }
 
     /// The flows of which it was told that they ended, once there are this many.
@@ -124,7 +162,8 @@ impl Location for FakeLocation {
         self.routed.lock().unwrap().push(request);
         let identity = self.identity.lock().unwrap().clone();
         let call_id = self.counted_as.lock().unwrap().clone();
-        Ok(Response::new(RouteResponse { plan: Some(plan), identity, call_id }))
+        let trunk = self.from_trunk.lock().unwrap().clone();
+        Ok(Response::new(RouteResponse { plan: Some(plan), identity, call_id, from_trunk: false, trunk }))
     }
 
     async fn end_flows(
@@ -145,20 +184,63 @@ impl Location for FakeLocation {
         &self,
         request: Request<AnswerChallengeRequest>,
     ) -> Result<Response<AnswerChallengeResponse>, Status> {
-        self.challenged.lock().unwrap().push(request.into_inner());
+        let request = request.into_inner();
+        let other_credentials = request.other_challenges.iter().map(|_| OTHER.to_owned()).collect();
+        self.challenged.lock().unwrap().push(request);
         let credentials = self.credentials.lock().unwrap().pop_front().unwrap_or_default();
-        Ok(Response::new(AnswerChallengeResponse { credentials }))
+        Ok(Response::new(AnswerChallengeResponse { credentials, other_credentials }))
     }
 
     async fn wake(&self, request: Request<WakeRequest>) -> Result<Response<WakeResponse>, Status> {
-        self.wakes.lock().unwrap().push(request.into_inner());
+        let request = request.into_inner();
+        let is_of_flow = !request.flow.is_empty();
+        self.wakes.lock().unwrap().push(request);
         let said = self.woken.lock().unwrap().pop_front();
+        if said.is_none() && is_of_flow {
+            return Ok(Response::new(WakeResponse { state: State::Lost.into(), ..WakeResponse::default() }));
+        }
         if said.is_none() {
             // As the registrar does: it looks for a while.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let asleep = WakeResponse { state: State::Asleep.into(), ..WakeResponse::default() };
         said.unwrap_or(Ok(asleep)).map(Response::new)
+    }
+
+    async fn seize_trunk(
+        &self,
+        request: Request<SeizeTrunkRequest>,
+    ) -> Result<Response<SeizeTrunkResponse>, Status> {
+        self.seized.lock().unwrap().push(request.into_inner());
+        let state = self.seats.lock().unwrap().pop_front().unwrap_or(Ok(Seizing::Seized))?;
+        let reason = self.denial.lock().unwrap().clone();
+        Ok(Response::new(SeizeTrunkResponse { state: state.into(), reason }))
+    }
+
+    async fn release_trunk(
+        &self,
+        request: Request<ReleaseTrunkRequest>,
+    ) -> Result<Response<ReleaseTrunkResponse>, Status> {
+        self.released.lock().unwrap().push(request.into_inner());
+        self.news.notify_waiters();
+        Ok(Response::new(ReleaseTrunkResponse {}))
+    }
+
+    async fn allocate(
+        &self,
+        request: Request<AllocateRequest>,
+    ) -> Result<Response<AllocateResponse>, Status> {
+        self.lent.lock().unwrap().push(request.into_inner());
+        let said = self.lends.lock().unwrap().clone();
+        Ok(Response::new(said))
+    }
+
+    async fn release(&self, _: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        Err(Status::unimplemented("no edge asks for it"))
+    }
+
+    async fn list_lent(&self, _: Request<ListLentRequest>) -> Result<Response<ListLentResponse>, Status> {
+        Err(Status::unimplemented("no edge asks for it"))
     }
 }
 
@@ -190,6 +272,8 @@ pub(crate) struct FakeLegEvents {
     came: Notify,
     failures: Mutex<u32>,
     gone: Mutex<bool>,
+    /// NOTIFYs for callbacks.
+    pub(crate) notified: Mutex<Vec<NotifyRequest>>,
 }
 
 impl FakeLegEvents {
@@ -242,6 +326,11 @@ impl LegEvents for FakeLegEvents {
         events.extend(request.events.into_iter().map(|event| (request.call_id.clone(), event)));
         self.came.notify_one();
         Ok(Response::new(DeliverResponse { gone: *self.gone.lock().unwrap() }))
+    }
+
+    async fn notify(&self, request: Request<NotifyRequest>) -> Result<Response<NotifyResponse>, Status> {
+        self.notified.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(NotifyResponse { status: 200 }))
     }
 }
 

@@ -8,6 +8,17 @@ use crate::Presence;
 use crate::intake::user_aor;
 use crate::refusal::unknown_account;
 
+/// Whose an address of record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// There is an account of it.
+    Account,
+    /// Its domain is served here, and there is no account of it.
+    Nobody,
+    /// Somebody's who is not served here, or a service's.
+    Elsewhere,
+}
+
 impl Presence {
     /// The address of record of a field, in normal form, when there is an account of it.
     ///
@@ -18,23 +29,35 @@ impl Presence {
             let expected = "an address of record, for example sip:alice@example.com";
             return Err(Refusal::field(Reason::BadAor, field, expected).into());
         };
+        match self.whose(&aor).await? {
+            Whose::Account => Ok(aor),
+            Whose::Nobody | Whose::Elsewhere => Err(unknown_account(&aor)),
+        }
+    }
+
+    /// Whose address of record it is.
+    ///
+    /// # Errors
+    /// When the registrar cannot be asked.
+    pub(super) async fn whose(&self, aor: &str) -> Result<Whose, Status> {
         // What the registrar does with a request of a watcher says whether there is anybody to watch.
         let request = RouteRequest {
             method: "SUBSCRIBE".to_owned(),
-            request_uri: aor.clone(),
-            from_uri: aor.clone(),
-            to_uri: aor.clone(),
+            request_uri: aor.to_owned(),
+            from_uri: aor.to_owned(),
+            to_uri: aor.to_owned(),
             event: "presence".to_owned(),
             internal: true,
             ..RouteRequest::default()
         };
         match self.location.route(request).await?.plan {
-            Some(Plan::Presence(_)) => Ok(aor),
+            Some(Plan::Presence(_)) => Ok(Whose::Account),
             Some(Plan::Refuse(refuse)) if refuse.status >= 500 => {
                 let text = "the registrar cannot say now whether there is such an account";
                 Err(Refusal::new(Reason::ServiceUnavailable, text).into())
             }
-            Some(_) | None => Err(unknown_account(&aor)),
+            Some(Plan::Refuse(refuse)) if refuse.status == 404 => Ok(Whose::Nobody),
+            Some(_) | None => Ok(Whose::Elsewhere),
         }
     }
 }

@@ -7,13 +7,12 @@ use prost::Message as _;
 use store::{Batch, LogEntry};
 use tonic::{Request, Response, Status};
 
-use super::absent::Events;
 use crate::Presence;
 use crate::intake::{LONGEST_BODY, USUAL_EXPIRES_S, user_aor};
 use crate::mail::{LOG, Mail, Message, NoRoom, State, USERS, owner_name, record_name};
-use crate::refusal::{of_change, unavailable};
+use crate::refusal::{of_change, of_store};
 use crate::repository::{corrupt, time};
-use crate::watch::{LogWatch, Told};
+use crate::watch::{Events, LogWatch, Told};
 
 /// Messages read for one snapshot, at most this many users of one partition at a time.
 const PAGE: usize = 256;
@@ -100,7 +99,7 @@ impl api::messages_server::Messages for Presence {
         }
         let done = api::DeleteMessageResponse {};
         let id = &request.message_id;
-        let owner = store.get(&partition.key(owner_name(id))).await.map_err(unavailable)?;
+        let owner = store.get(&partition.key(owner_name(id))).await.map_err(of_store)?;
         let aor = owner.and_then(|owner| String::from_utf8(owner.value.to_vec()).ok()).ok_or_else(unknown)?;
         let remove = |mail: &mut Mail, _| {
             let before = mail.messages.len();
@@ -135,7 +134,7 @@ impl api::messages_server::Messages for Presence {
         };
         let store = self.runner.repository.store().clone();
         let after = request.after_cursor.as_deref();
-        let watch = LogWatch::begin(store, LOG, &partitions, after).await?;
+        let watch = LogWatch::begin(store, LOG, &partitions, after, self.ending()).await?;
         let mut snapshot = Vec::new();
         if after.is_none() {
             let mut aors: Vec<String> = aor.into_iter().collect();
@@ -188,8 +187,8 @@ fn fits(filter: Option<&MessageFilter>, message: &InstantMessage) -> bool {
 impl Presence {
     async fn mail(&self, aor: &str) -> Result<Mail, Status> {
         let repository = &self.runner.repository;
-        let (value, _) = repository.record(aor, &record_name(aor)).await.map_err(unavailable)?;
-        let mut mail = Mail::read(value.as_ref()).map_err(unavailable)?;
+        let (value, _) = repository.record(aor, &record_name(aor)).await.map_err(of_store)?;
+        let mut mail = Mail::read(value.as_ref()).map_err(of_store)?;
         mail.lapse(repository.now_ms());
         Ok(mail)
     }
@@ -198,7 +197,7 @@ impl Presence {
         let (mut users, mut after) = (Vec::new(), None::<String>);
         loop {
             let store = self.runner.repository.store();
-            let page = store.index(partition, USERS, after.as_deref(), PAGE).await.map_err(unavailable)?;
+            let page = store.index(partition, USERS, after.as_deref(), PAGE).await.map_err(of_store)?;
             users.extend(page.entries.into_iter().map(|(aor, _)| aor));
             match page.next {
                 Some(next) => after = Some(next),

@@ -1,10 +1,12 @@
 //! What applications ask.
 
-mod absent;
 mod accounts;
+mod conferences;
+mod lists;
 mod messages;
 mod policy;
 mod presence;
 mod publish;
 mod summary;
+mod watch;
 mod watchers;

@@ -10,7 +10,7 @@ use tonic::{Response, Status};
 use crate::Presence;
 use crate::engine::Package;
 use crate::intake::user_aor;
-use crate::refusal::unavailable;
+use crate::refusal::of_store;
 use crate::repository::digest;
 use crate::runner::Origin;
 use crate::topics::{Policy, policy_record};
@@ -36,8 +36,8 @@ impl Presence {
             if let Some(done) = used.result(store, partition).await? {
                 return Ok(Response::new(done));
             }
-            let (value, expect) = repository.record(&aor, &name).await.map_err(unavailable)?;
-            let before = Policy::read(&aor, value.as_ref()).map_err(unavailable)?.set;
+            let (value, expect) = repository.record(&aor, &name).await.map_err(of_store)?;
+            let before = Policy::read(&aor, value.as_ref()).map_err(of_store)?.set;
             if !policy.etag.is_empty() && policy.etag != before.etag {
                 let text = "the policy has changed since it was read; read it again";
                 return Err(Refusal::new(Reason::EtagMismatch, text).into());
@@ -55,10 +55,10 @@ impl Presence {
                     return Ok(Response::new(set));
                 }
                 Err(StoreError::Conflict) => self.runner.counts.conflicts.inc(),
-                Err(error) => return Err(unavailable(error)),
+                Err(error) => return Err(of_store(error)),
             }
         }
-        Err(unavailable(StoreError::Conflict))
+        Err(of_store(StoreError::Conflict))
     }
 
     pub(super) async fn policy(
@@ -67,8 +67,8 @@ impl Presence {
     ) -> Result<Response<WatcherPolicy>, Status> {
         let aor = self.account("aor", &request.aor).await?;
         let repository = &self.runner.repository;
-        let (value, _) = repository.record(&aor, &policy_record(&aor)).await.map_err(unavailable)?;
-        let policy = Policy::read(&aor, value.as_ref()).map_err(unavailable)?;
+        let (value, _) = repository.record(&aor, &policy_record(&aor)).await.map_err(of_store)?;
+        let policy = Policy::read(&aor, value.as_ref()).map_err(of_store)?;
         Ok(Response::new(WatcherPolicy { aor, ..policy.set }))
     }
 }

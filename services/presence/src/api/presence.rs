@@ -3,12 +3,12 @@
 use cluster_api::presence::v1 as api;
 use tonic::{Request, Response, Status};
 
-use super::absent::{Absent, Events, absent};
 use crate::Presence;
 use crate::engine::Package;
-use crate::refusal::unavailable;
+use crate::refusal::of_store;
 use crate::repository::names;
 use crate::topics::{Bindings, Presentity, Publications};
+use crate::watch::Events;
 
 #[tonic::async_trait]
 impl api::presence_server::Presence for Presence {
@@ -35,8 +35,8 @@ impl api::presence_server::Presence for Presence {
         let aor = self.account("aor", &request.into_inner().aor).await?;
         let repository = &self.runner.repository;
         let (value, _) =
-            repository.record(&aor, &names::state(Package::Presence, &aor)).await.map_err(unavailable)?;
-        let mut publications = Publications::read(value.as_ref()).map_err(unavailable)?;
+            repository.record(&aor, &names::state(Package::Presence, &aor)).await.map_err(of_store)?;
+        let mut publications = Publications::read(value.as_ref()).map_err(of_store)?;
         publications.lapse(repository.now_ms());
         let listed = self.runner.registrations.list(&aor).await?;
         let bindings = Bindings::default().next(Package::Presence, listed, None);
@@ -60,8 +60,8 @@ impl api::presence_server::Presence for Presence {
 
     async fn watch_presence(
         &self,
-        _: Request<api::WatchPresenceRequest>,
-    ) -> Absent<Self::WatchPresenceStream> {
-        absent("WatchPresence")
+        request: Request<api::WatchPresenceRequest>,
+    ) -> Result<Response<Self::WatchPresenceStream>, Status> {
+        self.watch_state(request.into_inner()).await
     }
 }

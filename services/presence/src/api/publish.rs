@@ -11,7 +11,7 @@ use crate::Presence;
 use crate::engine::Package;
 use crate::refusal::of_change;
 use crate::repository::{digest, time};
-use crate::topics::publications::{Publishing, Unpublished};
+use crate::topics::publications::{MOST_IN_WINDOW, Publishing, Unpublished};
 
 /// Longest note.
 const LONGEST_NOTE: usize = 1_024;
@@ -50,6 +50,12 @@ impl Presence {
             Err(Unpublished::NoDocument) => {
                 let expected = "BASIC_OPEN, BASIC_CLOSED, or a pidf, for a new publication";
                 Err(Refusal::field(Reason::BadField, "basic", expected).into())
+            }
+            Err(Unpublished::TooOften) => {
+                let text = format!(
+                    "{MOST_IN_WINDOW} publications of {aor} within some seconds are all that is taken"
+                );
+                Err(Refusal::new(Reason::Overloaded, text).into())
             }
             Err(Unpublished::Full) => {
                 let text =

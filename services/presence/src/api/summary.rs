@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::Presence;
 use crate::engine::Package;
-use crate::refusal::unavailable;
+use crate::refusal::of_store;
 use crate::repository::names;
 use crate::runner::Origin;
 use crate::topics::Mailbox;
@@ -44,7 +44,7 @@ impl MessageSummary for Presence {
             }
             let now = Some(timestamp(store.now()));
             let set = Summary { aor: aor.clone(), update_time: now, ..summary.clone() };
-            let (_, expect) = repository.record(&aor, &name).await.map_err(unavailable)?;
+            let (_, expect) = repository.record(&aor, &name).await.map_err(of_store)?;
             let mut ops: Vec<Op> = Vec::new();
             used.keep(&set, &mut ops);
             let mut batch = Batch::new(partition);
@@ -55,10 +55,10 @@ impl MessageSummary for Presence {
                     return Ok(Response::new(set));
                 }
                 Err(StoreError::Conflict) => self.runner.counts.conflicts.inc(),
-                Err(error) => return Err(unavailable(error)),
+                Err(error) => return Err(of_store(error)),
             }
         }
-        Err(unavailable(StoreError::Conflict))
+        Err(of_store(StoreError::Conflict))
     }
 
     async fn get_message_summary(
@@ -68,8 +68,8 @@ impl MessageSummary for Presence {
         let aor = self.account("aor", &request.into_inner().aor).await?;
         let repository = &self.runner.repository;
         let name = names::state(Package::MessageSummary, &aor);
-        let (value, _) = repository.record(&aor, &name).await.map_err(unavailable)?;
-        let mailbox = Mailbox::read(value.as_ref()).map_err(unavailable)?;
+        let (value, _) = repository.record(&aor, &name).await.map_err(of_store)?;
+        let mailbox = Mailbox::read(value.as_ref()).map_err(of_store)?;
         Ok(Response::new(Summary { aor, ..mailbox.summary }))
     }
 }

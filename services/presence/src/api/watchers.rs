@@ -7,7 +7,7 @@ use tonic::{Response, Status};
 
 use crate::Presence;
 use crate::engine::{Package, Standing, Subscription};
-use crate::refusal::unavailable;
+use crate::refusal::of_store;
 use crate::repository::time;
 
 impl Presence {
@@ -27,9 +27,9 @@ impl Presence {
         if after.is_some_and(|token| repository.home_of(token) != Some(repository.partition(&aor))) {
             return Err(Refusal::field(Reason::BadPageToken, "page_token", "a token of this list").into());
         }
-        let page = repository.watchers(package, &aor, after, limit as usize).await.map_err(unavailable)?;
+        let page = repository.watchers(package, &aor, after, limit as usize).await.map_err(of_store)?;
         let ids: Vec<String> = page.entries.into_iter().map(|(id, _)| id).collect();
-        let found = repository.load_all(&aor, &ids).await.map_err(unavailable)?;
+        let found = repository.load_all(&aor, &ids).await.map_err(of_store)?;
         let watchers = found.iter().map(show).collect();
         Ok(Response::new(ListWatchersResponse { watchers, next_page_token: page.next.unwrap_or_default() }))
     }

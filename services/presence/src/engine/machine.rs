@@ -13,7 +13,7 @@
 //! no more.
 
 use super::topic::{Access, Asking, Topic};
-use super::{Dialog, Notify, Package, SCHEMA, Standing, Subscription};
+use super::{Dialog, Filter, Notify, Package, SCHEMA, Standing, Subscription, usual_expires_s};
 
 /// A NOTIFY without an answer is given up after this time: the transaction of an edge (64*T1) and slack.
 pub const PATIENCE_MS: u64 = 45_000;
@@ -77,7 +77,7 @@ pub struct Rejected;
 pub fn begin(
     (id, package, resource): (String, Package, String),
     (watcher, display): (String, String),
-    event_id: Option<String>,
+    (event_id, filter): (Option<String>, Option<Filter>),
     dialog: Dialog,
     asked: &Asked,
     topic: &dyn Topic,
@@ -89,6 +89,7 @@ pub fn begin(
         package: package.name().to_owned(),
         resource,
         event_id,
+        filter,
         dialog,
         watcher,
         display,
@@ -145,6 +146,9 @@ impl Subscription {
         }
         (self.failures, self.retry_ms) = (0, 0);
         self.renew(asked, package, now_ms);
+        if !topic.is_there() {
+            return self.end("noresource", now_ms);
+        }
         match self.admit(topic) {
             Ok(_) => self.tell_all(topic, now_ms),
             Err(Rejected) => self.end("rejected", now_ms),
@@ -153,7 +157,7 @@ impl Subscription {
 
     /// Takes the time that is asked for, as far as it is given.
     fn renew(&mut self, asked: &Asked, package: Package, now_ms: u64) {
-        let most = package.default_expires_s();
+        let most = usual_expires_s(package, self.filter.as_ref());
         self.granted_s = asked.expires_s.unwrap_or(most).min(most);
         self.expire_ms = now_ms + u64::from(self.granted_s) * 1_000;
         if self.granted_s == 0 {
@@ -186,6 +190,9 @@ impl Subscription {
         }
         if self.is_ended() {
             return;
+        }
+        if !topic.is_there() {
+            return self.end("noresource", now_ms);
         }
         if now_ms >= self.expire_ms {
             // RFC 6665 4.2.1.4
@@ -228,6 +235,7 @@ impl Subscription {
             watcher: &self.watcher,
             standing: self.standing(),
             version: self.next_version,
+            filter: self.filter.as_ref(),
             told: told.map(Vec::as_slice),
         }
     }

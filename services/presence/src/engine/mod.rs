@@ -12,6 +12,6 @@ mod subscription;
 mod topic;
 
 pub use machine::{Answer, Asked, Event, PATIENCE_MS, Rejected, Step, begin};
-pub use package::{Package, allow_events};
-pub use subscription::{Dialog, Notify, SCHEMA, Standing, Subscription};
+pub use package::{EVENT_LIST, Package, allow_events};
+pub use subscription::{Dialog, Filter, Notify, SCHEMA, Standing, Subscription, usual_expires_s};
 pub use topic::{Access, Asking, Document, Topic};

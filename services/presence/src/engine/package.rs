@@ -1,5 +1,8 @@
 //! The event packages that are carried.
 
+/// The option tag of subscriptions to lists. RFC 4662 9.1
+pub const EVENT_LIST: &str = "eventlist";
+
 /// An event package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Package {
@@ -11,11 +14,22 @@ pub enum Package {
     Winfo,
     /// RFC 3680.
     Reg,
+    /// RFC 4235.
+    Dialog,
+    /// RFC 4575.
+    Conference,
 }
 
 impl Package {
     /// Every package, as Allow-Events lists them.
-    pub const ALL: [Package; 4] = [Package::Presence, Package::Winfo, Package::MessageSummary, Package::Reg];
+    pub const ALL: [Package; 6] = [
+        Package::Presence,
+        Package::Winfo,
+        Package::MessageSummary,
+        Package::Reg,
+        Package::Dialog,
+        Package::Conference,
+    ];
 
     /// The package of this name; case counts (RFC 6665 8.2.1).
     pub fn named(name: &str) -> Option<Package> {
@@ -29,6 +43,8 @@ impl Package {
             Package::Presence => "presence",
             Package::Winfo => "presence.winfo",
             Package::Reg => "reg",
+            Package::Dialog => "dialog",
+            Package::Conference => "conference",
         }
     }
 
@@ -39,6 +55,8 @@ impl Package {
             Package::Presence => sip_body::pidf::CONTENT_TYPE,
             Package::Winfo => sip_body::watcherinfo::CONTENT_TYPE,
             Package::Reg => sip_body::reginfo::CONTENT_TYPE,
+            Package::Dialog => sip_body::dialog_info::CONTENT_TYPE,
+            Package::Conference => sip_body::conference_info::CONTENT_TYPE,
         }
     }
 
@@ -49,6 +67,8 @@ impl Package {
             Package::Presence => 3_600,       // RFC 3856 6.4
             Package::Winfo => 3_600,          // RFC 3857 4.4
             Package::Reg => 3_761,            // RFC 3680 4.4
+            Package::Dialog => 3_600,         // RFC 4235 3.4
+            Package::Conference => 3_600,     // RFC 4575 3.3
         }
     }
 
@@ -59,6 +79,8 @@ impl Package {
             Package::Presence => 5_000,       // RFC 3856 6.10
             Package::Winfo => 5_000,          // RFC 3857 4.10
             Package::Reg => 1_000,            // RFC 3680 4.10 leaves it to us
+            Package::Dialog => 1_000,         // RFC 4235 3.10
+            Package::Conference => 1_000,     // RFC 4575 3.10 allows five a second
         }
     }
 
@@ -66,7 +88,7 @@ impl Package {
     pub fn is_of_bindings(self) -> bool {
         match self {
             Package::Presence | Package::Reg => true,
-            Package::MessageSummary | Package::Winfo => false,
+            Package::MessageSummary | Package::Winfo | Package::Dialog | Package::Conference => false,
         }
     }
 }

@@ -74,6 +74,47 @@ pub struct Subscription {
     /// Whether it was pending, and its owner let it in.
     #[prost(bool, tag = "22")]
     pub was_approved: bool,
+    /// What of the state its watcher wants; everything when it says nothing.
+    #[prost(message, optional, tag = "23")]
+    pub filter: Option<Filter>,
+    /// Whether its resource is a list (RFC 4662).
+    #[prost(bool, tag = "24")]
+    pub is_list: bool,
+    /// Whether its watcher proved to be a user of ours, in whose name members of other domains are asked for.
+    #[prost(bool, tag = "25")]
+    pub seeks: bool,
+}
+
+/// Parameters of Event that choose among the dialogs of a user (RFC 4235 3.2).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Filter {
+    /// Call-ID.
+    #[prost(string, tag = "1")]
+    pub call_id: String,
+    /// The tag of the user; empty for any.
+    #[prost(string, tag = "2")]
+    pub to_tag: String,
+    /// The tag of the other one; empty for any.
+    #[prost(string, tag = "3")]
+    pub from_tag: String,
+}
+
+/// How long a subscription to one dialog lasts that asks for no time, in seconds: most dialogs are shorter. RFC 4235 3.4
+const ONE_DIALOG_S: u32 = 7_200;
+
+impl Filter {
+    /// Whether it names one dialog, and not those that one INVITE made.
+    fn is_of_one(&self) -> bool {
+        !self.call_id.is_empty() && !self.to_tag.is_empty() && !self.from_tag.is_empty()
+    }
+}
+
+/// How long a subscription lasts that asks for no time, in seconds; nobody gets more.
+pub fn usual_expires_s(package: Package, filter: Option<&Filter>) -> u32 {
+    match filter {
+        Some(filter) if filter.is_of_one() => ONE_DIALOG_S,
+        Some(_) | None => package.default_expires_s(),
+    }
 }
 
 /// Our side of the dialog.

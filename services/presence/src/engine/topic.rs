@@ -1,6 +1,6 @@
 //! What a subscription is about: the state of one resource in one package, as its watchers may see it.
 
-use super::Standing;
+use super::{Filter, Standing};
 
 /// What a watcher may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Asking<'a> {
     pub standing: Standing,
     /// The version that the document has, where the package has versions.
     pub version: u32,
+    /// What of the state it wants; everything when it says nothing.
+    pub filter: Option<&'a Filter>,
     /// What the watcher knows, as the document before it said ([`Document::told`]); `None` when everything is to be said.
     pub told: Option<&'a [u8]>,
 }
@@ -41,6 +43,11 @@ pub struct Document {
 pub trait Topic: Send + Sync {
     /// What this watcher may see.
     fn access(&self, watcher: &str) -> Access;
+
+    /// Whether there is such a thing at all; what there is no more ends its subscriptions with `noresource` (RFC 6665 4.1.3).
+    fn is_there(&self) -> bool {
+        true
+    }
 
     /// The document for this watcher.
     fn document(&self, asking: &Asking<'_>) -> Document;

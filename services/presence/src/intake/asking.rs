@@ -4,13 +4,20 @@ use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use sip_message::{CommaList, Event, HeaderId, Scheme, Uri};
 
 use super::answer::refuse_with;
+use crate::engine::{EVENT_LIST, Filter, Package};
 
 /// A request, with a look at its headers.
 #[derive(Clone, Copy)]
 pub struct Asking<'a>(pub &'a HandleRequest);
 
-/// Longest Event value: it is kept, and comes back in every NOTIFY.
-const LONGEST_EVENT: usize = 128;
+/// Longest Event value: it is kept. A filter has a Call-ID and two tags.
+const LONGEST_EVENT: usize = 512;
+/// Longest `id` of it: it comes back in every NOTIFY.
+const LONGEST_ID: usize = 128;
+
+/// The parameters of Event choose nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadFilter;
 
 impl<'a> Asking<'a> {
     /// The values of a header, in long or compact form.
@@ -24,8 +31,29 @@ impl<'a> Asking<'a> {
         let mut values = self.all(HeaderId::Event);
         let event = values.next().filter(|value| value.len() <= LONGEST_EVENT)?;
         let event = Event::parse(event.as_bytes()).ok()?;
-        let is_plain = event.id.is_none_or(|id| sip_message::is_token(id.as_bytes()));
+        let is_plain =
+            event.id.is_none_or(|id| id.len() <= LONGEST_ID && sip_message::is_token(id.as_bytes()));
         (values.next().is_none() && is_plain).then_some(event)
+    }
+
+    /// What of the state is wanted, as parameters of Event say it. RFC 4235 3.2
+    ///
+    /// # Errors
+    /// When they choose nothing that there can be.
+    pub fn filter(&self, package: Package) -> Result<Option<Filter>, BadFilter> {
+        let Some(event) = self.event().filter(|_| package == Package::Dialog) else { return Ok(None) };
+        // A Call-ID is rarely a token: it comes quoted.
+        let text = |name: &str| {
+            let value = event.params.unquoted(name).unwrap_or_default();
+            String::from_utf8_lossy(&value).into_owned()
+        };
+        let filter = Filter { call_id: text("call-id"), to_tag: text("to-tag"), from_tag: text("from-tag") };
+        match (filter.call_id.is_empty(), filter.to_tag.is_empty(), filter.from_tag.is_empty()) {
+            (true, true, true) => Ok(None),
+            // One dialog, or those that one INVITE made.
+            (false, false, _) => Ok(Some(filter)),
+            (_, _, _) => Err(BadFilter),
+        }
     }
 
     /// Whether a body of this type may be sent: RFC 6665 3.1.3, the default of the package when there is no Accept.
@@ -44,9 +72,18 @@ impl<'a> Asking<'a> {
         })
     }
 
+    /// Whether the sender says that it knows an extension, in Supported or in Require.
+    pub fn supports(&self, tag: &str) -> bool {
+        let values = self.all(HeaderId::Supported).chain(self.all(HeaderId::Require));
+        let mut tags = values.flat_map(|value| CommaList::new(value.as_bytes()));
+        tags.any(|known| known.eq_ignore_ascii_case(tag.as_bytes()))
+    }
+
     /// The answer to a request that needs what is not known here. RFC 3261 8.2.2.3
     pub fn unknown_extensions(&self) -> Option<HandleResponse> {
-        let unknown: Vec<&str> = self.all(HeaderId::Require).collect();
+        let tags = self.all(HeaderId::Require).flat_map(|value| CommaList::new(value.as_bytes()));
+        let unknown: Vec<_> = tags.filter(|tag| !tag.eq_ignore_ascii_case(EVENT_LIST.as_bytes())).collect();
+        let unknown: Vec<_> = unknown.into_iter().map(String::from_utf8_lossy).collect();
         (!unknown.is_empty()).then(|| refuse_with(420, "Unsupported", unknown.join(", ")))
     }
 

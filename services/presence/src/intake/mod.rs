@@ -9,12 +9,11 @@ mod subscribe;
 use cluster_api::presence::v1::{HandleRequest, HandleResponse, intake_server::Intake};
 use tonic::{Request, Response, Status};
 
-use self::answer::refuse;
-use self::asking::Asking;
-pub use self::asking::user_aor;
+pub use self::answer::{bad_event, refuse, refuse_with};
+pub use self::asking::{Asking, user_aor};
 pub use self::message::{LONGEST_BODY, USUAL_EXPIRES_S};
 use crate::Presence;
-use crate::refusal::unavailable;
+use crate::refusal::of_store;
 use crate::runner::ApplyError;
 
 #[tonic::async_trait]
@@ -29,7 +28,7 @@ impl Intake for Presence {
             Err(ApplyError::Store(error)) => {
                 tracing::debug!(%error, "a request is not answered");
                 // The edge says 503 with Retry-After, and asks another replica where there is one.
-                return Err(unavailable(error));
+                return Err(of_store(error));
             }
         };
         let known = ["SUBSCRIBE", "PUBLISH", "MESSAGE", "NOTIFY"].into_iter().find(|known| *known == method);
@@ -45,8 +44,7 @@ impl Presence {
         match request.method.as_str() {
             "SUBSCRIBE" if request.to_tag.is_empty() => self.begin_subscription(&asking).await,
             "SUBSCRIBE" => self.go_on_with_subscription(&asking).await,
-            // RFC 6665 4.1.3: it matches no subscription of ours
-            "NOTIFY" => Ok(refuse(481)),
+            "NOTIFY" => self.take_notify(&asking).await,
             "PUBLISH" => self.publish(&asking).await,
             "MESSAGE" => self.keep_message(&asking).await,
             _ => Ok(refuse(501)),

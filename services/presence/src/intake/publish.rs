@@ -11,7 +11,7 @@ use crate::Presence;
 use crate::engine::Package;
 use crate::repository::digest;
 use crate::runner::ApplyError;
-use crate::topics::publications::{Publishing, Unpublished};
+use crate::topics::publications::{Publishing, Unpublished, WINDOW_MS};
 
 /// Longest entity tag: ours are shorter.
 const LONGEST_TAG: usize = 64;
@@ -72,6 +72,7 @@ impl Presence {
             }
             Err(Unpublished::NoMatch) => refuse(412),
             Err(Unpublished::NoDocument) => refuse(400),
+            Err(Unpublished::TooOften) => refuse_with(503, "Retry-After", (WINDOW_MS / 1_000).to_string()),
             Err(Unpublished::Full) => refuse_with(503, "Retry-After", "300"),
         })
     }

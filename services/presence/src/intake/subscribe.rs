@@ -2,13 +2,17 @@
 
 use cluster_api::presence::v1::HandleResponse;
 use cluster_api::sip::v1::Header;
+use sip_body::rlmi;
+use sip_message::HeaderId;
 use store::StoreError;
 
 use super::answer::{bad_event, refuse, refuse_with, too_brief};
 use super::asking::Asking;
 use crate::Presence;
-use crate::engine::{Asked, Dialog, Event, Package, Subscription, allow_events, begin};
-use crate::repository::Change;
+use crate::engine::{
+    Asked, Dialog, EVENT_LIST, Event, Filter, Package, Subscription, allow_events, begin, usual_expires_s,
+};
+use crate::repository::{Change, Seeker};
 use crate::runner::ApplyError;
 
 /// Octets of everything that a subscription keeps of its SUBSCRIBE.
@@ -22,13 +26,19 @@ impl Presence {
         let Some((resource, watcher)) = asking.resource().zip(asking.asker()) else {
             return Ok(refuse(404));
         };
-        if let Some(refused) = self.refusal(asking, package) {
+        let request = asking.0;
+        // What is nobody's address of record may be that of a list.
+        let is_list = package == Package::Presence && request.nobody;
+        if is_list && !self.is_list(&resource).await? {
+            return Ok(refuse(404));
+        }
+        if let Some(refused) = self.refusal(asking, package, is_list) {
             return Ok(refused);
         }
-        let request = asking.0;
         // RFC 6665 4.4.4: the copies of a forked SUBSCRIBE are one; a later one with the same Call-ID is another
         let cseq = request.cseq.to_string();
         let event_id = event.id.map(str::to_owned);
+        let Ok(filter) = asking.filter(package) else { return Ok(refuse(400)) };
         let parts = [
             "subscription",
             &resource,
@@ -55,7 +65,7 @@ impl Presence {
         if kept.into_iter().chain(&dialog.record_route).map(String::len).sum::<usize>() > MOST_KEPT {
             return Ok(refuse(513));
         }
-        let asked = self.asked(asking, package);
+        let asked = self.asked(asking, package, filter.as_ref());
         for _ in 0..self.runner.config.commit_attempts {
             let _turn = self.runner.turn(&resource).await;
             let repository = &self.runner.repository;
@@ -67,12 +77,23 @@ impl Presence {
                 self.runner.counts.limits.with_label_values(&["watchers"]).inc();
                 return Ok(refuse_with(503, "Retry-After", "300"));
             }
-            let read = repository.topic(package, &resource).await?;
+            if package == Package::Dialog {
+                self.runner.know_dialogs(&resource, &watcher).await?;
+            }
+            // Only who has proved to be one of our users is asked for elsewhere.
+            let seeks = is_list && !request.identity.is_empty();
+            let seeker = seeks.then(|| Seeker { watcher: watcher.clone(), subscription: id.clone() });
+            let read = repository.topic(package, &resource, is_list, seeker).await?;
             let names = (watcher.clone(), request.from_display.clone());
             let what = (id.clone(), package, resource.clone());
             let now_ms = repository.now_ms();
-            let begun = begin(what, names, event_id.clone(), dialog.clone(), &asked, &*read.topic, now_ms);
-            let Ok(begun) = begun else { return Ok(refuse(403)) };
+            if !read.topic.is_there() {
+                return Ok(refuse(404));
+            }
+            let chosen = (event_id.clone(), filter.clone());
+            let begun = begin(what, names, chosen, dialog.clone(), &asked, &*read.topic, now_ms);
+            let Ok(mut begun) = begun else { return Ok(refuse(403)) };
+            (begun.is_list, begun.seeks) = (is_list, seeks);
             let (head, is_over) = (Some(&head), false);
             let change = Change { before: None, after: &begun, package, read: &read, head, is_over };
             match repository.save(&change).await {
@@ -85,7 +106,13 @@ impl Presence {
                         self.runner.look_again(&begun.id);
                     }
                     if head.is_some_and(|head| head.watchers == 0) {
-                        self.runner.learn_bindings(package, &resource);
+                        match is_list {
+                            true => self.runner.learn_members(&resource),
+                            false => self.runner.learn_bindings(package, &resource),
+                        }
+                    }
+                    if !begun.is_ended() {
+                        self.runner.seek(&begun.watcher, &begun.id, read.unsought.clone());
                     }
                     self.runner.send(begun);
                     return Ok(answer);
@@ -127,37 +154,50 @@ impl Presence {
         if subscription.is_ended() {
             return Ok(refuse(481));
         }
-        if let Some(refused) = self.refusal(asking, package) {
+        if let Some(refused) = self.refusal(asking, package, subscription.is_list) {
             return Ok(refused);
         }
-        let after = self
-            .runner
-            .apply(&subscription.id, &Event::Subscribe(&self.asked(asking, package)), false)
-            .await?;
+        let asked = self.asked(asking, package, subscription.filter.as_ref());
+        let after = self.runner.apply(&subscription.id, &Event::Subscribe(&asked), false).await?;
         Ok(accept(&after))
     }
 
     /// What is asked for, as far as anybody may have it.
-    fn asked(&self, asking: &Asking<'_>, package: Package) -> Asked {
+    fn asked(&self, asking: &Asking<'_>, package: Package, filter: Option<&Filter>) -> Asked {
         let request = asking.0;
         let most = u32::try_from(self.runner.config.max_expires.as_secs()).unwrap_or(u32::MAX);
         Asked {
             cseq: request.cseq,
             contact: request.contact.clone(),
             flow: request.flow.clone(),
-            expires_s: Some(request.expires.unwrap_or(package.default_expires_s()).min(most)),
+            expires_s: Some(request.expires.unwrap_or(usual_expires_s(package, filter)).min(most)),
         }
     }
 
+    async fn is_list(&self, uri: &str) -> Result<bool, StoreError> {
+        let (record, _) = self.runner.repository.list(uri).await?;
+        Ok(record.is_some_and(|record| !record.is_removed))
+    }
+
     /// What is checked of every SUBSCRIBE.
-    fn refusal(&self, asking: &Asking<'_>, package: Package) -> Option<HandleResponse> {
+    fn refusal(&self, asking: &Asking<'_>, package: Package, is_list: bool) -> Option<HandleResponse> {
         let least_s = self.runner.config.min_expires.as_secs();
         let is_brief = |expires: u32| expires > 0 && u64::from(expires) < least_s;
         if asking.0.expires.is_some_and(is_brief) {
             return Some(too_brief(least_s));
         }
-        if !asking.accepts(package.content_type()) {
-            return Some(refuse_with(406, "Accept", package.content_type()));
+        if is_list && !asking.supports(EVENT_LIST) {
+            // RFC 4662 4.3
+            return Some(refuse_with(421, "Require", EVENT_LIST));
+        }
+        let types: &[&str] = match is_list {
+            // RFC 4662 4.2; without Accept the package has its own type alone
+            true => &[rlmi::RELATED, rlmi::CONTENT_TYPE, package.content_type()],
+            false => &[package.content_type()],
+        };
+        let says_nothing = is_list && asking.all(HeaderId::Accept).next().is_none();
+        if says_nothing || !types.iter().all(|content_type| asking.accepts(content_type)) {
+            return Some(refuse_with(406, "Accept", types.join(", ")));
         }
         if let Some(refused) = asking.unknown_extensions() {
             return Some(refused);
@@ -170,13 +210,12 @@ impl Presence {
 }
 
 fn accept(subscription: &Subscription) -> HandleResponse {
-    HandleResponse {
-        status: 200,
-        to_tag: subscription.id.clone(),
-        headers: vec![
-            Header::new("Expires", subscription.granted_s.to_string()),
-            Header::new("Allow-Events", allow_events()),
-        ],
-        ..HandleResponse::default()
+    let mut headers = vec![
+        Header::new("Expires", subscription.granted_s.to_string()),
+        Header::new("Allow-Events", allow_events()),
+    ];
+    if subscription.is_list {
+        headers.push(Header::new("Require", EVENT_LIST));
     }
+    HandleResponse { status: 200, to_tag: subscription.id.clone(), headers, ..HandleResponse::default() }
 }

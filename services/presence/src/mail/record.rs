@@ -13,8 +13,9 @@ use cluster_api::convert::timestamp;
 use cluster_api::presence::v1::{InstantMessage, instant_message};
 use prost::Message as _;
 use store::StoreError;
+use store_rpc::read_record;
 
-use crate::repository::{corrupt, time};
+use crate::repository::time;
 
 pub use instant_message::State;
 
@@ -102,7 +103,8 @@ impl Mail {
     /// # Errors
     /// When it is none of ours.
     pub fn read(value: Option<&Bytes>) -> Result<Mail, StoreError> {
-        value.map_or(Ok(Mail::default()), |value| Mail::decode(value.clone()).map_err(corrupt))
+        let Some(value) = value else { return Ok(Mail::default()) };
+        read_record(value.clone(), SCHEMA, "mail", |read: &Mail| read.schema)
     }
 
     /// The record; `None` when there are no messages.

@@ -3,6 +3,7 @@
 //! Everything of one resource commits together: a NOTIFY is made from exactly the state that its commit checks, so that no replica
 //! tells an older state after a newer one.
 
+mod lists;
 pub mod names;
 mod save;
 
@@ -44,6 +45,26 @@ pub struct Read {
     pub checks: Vec<(String, Expect)>,
     /// The topic.
     pub topic: Box<dyn Topic>,
+    /// Of a list: its members in other domains, where its watcher may seek them.
+    pub elsewhere: Vec<String>,
+    /// Those of them that the subscription has not said lately that it wants.
+    pub unsought: Vec<String>,
+}
+
+/// Who watches a list, and may seek its members in other domains.
+#[derive(Clone, Debug)]
+pub struct Seeker {
+    /// Address of record.
+    pub watcher: String,
+    /// Id of the subscription to the list.
+    pub subscription: String,
+}
+
+impl Seeker {
+    /// That of a subscription.
+    pub fn of(subscription: &Subscription) -> Seeker {
+        Seeker { watcher: subscription.watcher.clone(), subscription: subscription.id.clone() }
+    }
 }
 
 impl Repository {
@@ -114,7 +135,16 @@ impl Repository {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn topic(&self, package: Package, resource: &str) -> Result<Read, StoreError> {
+    pub async fn topic(
+        &self,
+        package: Package,
+        resource: &str,
+        is_list: bool,
+        seeker: Option<Seeker>,
+    ) -> Result<Read, StoreError> {
+        if is_list {
+            return self.list_topic(resource, seeker).await;
+        }
         let records = topics::records(package, resource);
         let found = self.store.get_many(self.partition(resource), &records).await?;
         let values: Vec<Option<Bytes>> =
@@ -123,11 +153,17 @@ impl Repository {
             found.iter().map(|found| found.as_ref().map_or(Expect::Absent, |f| Expect::Version(f.version)));
         let lines = match package {
             Package::Winfo => self.lines(resource).await?,
-            Package::Presence | Package::MessageSummary | Package::Reg => Vec::new(),
+            Package::Presence
+            | Package::MessageSummary
+            | Package::Reg
+            | Package::Dialog
+            | Package::Conference => Vec::new(),
         };
         Ok(Read {
             checks: records.into_iter().zip(expect).collect(),
             topic: topics::read(package, resource, &values, lines, self.store.now())?,
+            elsewhere: Vec::new(),
+            unsought: Vec::new(),
         })
     }
 

@@ -4,6 +4,8 @@ use crate::engine::Package;
 
 /// The queue of due work.
 pub const DUE: &str = "due";
+/// Whose calls are watched: an index of each partition.
+pub const WATCHED: &str = "watched/dialog";
 
 /// What a due entry asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,16 @@ pub enum DueWork<'a> {
     Mail(&'a str),
     /// A publication of this resource lapses.
     Publications(&'a str),
+    /// Somebody has begun to watch the calls of this user: they may not be known yet, or the watcher may not have come.
+    Dialogs(&'a str),
+    /// Those who are on this list, or were, are not all told so.
+    List(&'a str),
+    /// A member of this list has changed, and its watchers have not all been told.
+    Member(&'a str),
+    /// A member of another domain that somebody seeks (`elsewhere`).
+    Sought(&'a str),
+    /// Those who seek this one have not all been told.
+    SoughtTold(&'a str),
     /// The watchers of this resource in this package have not all been told.
     FanOut(Package, &'a str),
 }
@@ -32,6 +44,11 @@ impl DueWork<'_> {
             "x" => Some(DueWork::Forget(rest)),
             "d" => Some(DueWork::Mail(rest)),
             "p" => Some(DueWork::Publications(rest)),
+            "g" => Some(DueWork::Dialogs(rest)),
+            "l" => Some(DueWork::List(rest)),
+            "m" => Some(DueWork::Member(rest)),
+            "e" => Some(DueWork::Sought(rest)),
+            "v" => Some(DueWork::SoughtTold(rest)),
             "f" => {
                 let (package, resource) = rest.split_once('/')?;
                 Some(DueWork::FanOut(Package::named(package)?, resource))
@@ -70,6 +87,11 @@ pub fn due_publications(resource: &str) -> String {
     format!("p/{resource}")
 }
 
+/// The due entry of calls that somebody has begun to watch.
+pub fn due_dialogs(resource: &str) -> String {
+    format!("g/{resource}")
+}
+
 pub(super) fn due_timer(id: &str) -> String {
     format!("t/{id}")
 }
@@ -81,6 +103,34 @@ pub(super) fn due_forget(id: &str) -> String {
 
 pub(super) fn due_notify(id: &str) -> String {
     format!("n/{id}")
+}
+
+/// The lists of a partition: an index.
+pub const LISTS: &str = "lists";
+
+/// A list.
+pub fn list(uri: &str) -> String {
+    format!("l/{uri}")
+}
+
+/// The lists that somebody is on, beside the records of that one.
+pub fn listed(resource: &str) -> String {
+    format!("o/{resource}")
+}
+
+/// A new version of it says that a member of the list has changed.
+pub fn list_marker(uri: &str) -> String {
+    format!("lm/{uri}")
+}
+
+/// The due entry of a list that has changed.
+pub fn due_list(uri: &str) -> String {
+    format!("l/{uri}")
+}
+
+/// The due entry of a list of which a member has changed.
+pub fn due_member(uri: &str) -> String {
+    format!("m/{uri}")
 }
 
 /// The due entry of a fan-out.
@@ -96,6 +146,9 @@ mod tests {
     fn due_ids_are_read_as_they_were_written() {
         assert_eq!(DueWork::parse(&due_timer("ab-1")), Some(DueWork::Timer("ab-1")));
         assert_eq!(DueWork::parse(&due_notify("ab-1")), Some(DueWork::Notify("ab-1")));
+        assert_eq!(DueWork::parse(&due_dialogs("sip:a@d")), Some(DueWork::Dialogs("sip:a@d")));
+        assert_eq!(DueWork::parse(&due_list("sip:a@d")), Some(DueWork::List("sip:a@d")));
+        assert_eq!(DueWork::parse(&due_member("sip:a@d")), Some(DueWork::Member("sip:a@d")));
         let package = Package::MessageSummary;
         let fan_out = due_fan_out(package, "sip:a/b@d");
         assert_eq!(DueWork::parse(&fan_out), Some(DueWork::FanOut(package, "sip:a/b@d")));

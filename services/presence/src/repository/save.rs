@@ -84,8 +84,16 @@ impl Repository {
         let tells_watchers = self.put_line(&mut batch, change, index);
         self.put_notify(&mut batch, before, after, is_over);
         if let Some(head) = head {
-            if package.is_of_bindings() && is_over && head.watchers <= 1 {
+            let listed = names::listed(resource);
+            let is_listed = package == Package::Presence
+                && read.checks.iter().any(|(name, expect)| *name == listed && *expect != Expect::Absent);
+            if package.is_of_bindings() && is_over && head.watchers <= 1 && !is_listed {
                 batch.delete(names::bindings(package, resource), Expect::Any);
+            }
+            if package == Package::Dialog && is_over && head.watchers <= 1 {
+                batch.delete(names::state(package, resource), Expect::Any);
+                batch.index_remove(names::WATCHED, resource);
+                batch.due_remove(names::DUE, names::due_dialogs(resource));
             }
             if package == Package::Winfo && is_over && head.watchers <= 1 {
                 batch.delete(names::state(package, resource), Expect::Any);

@@ -18,7 +18,10 @@ impl Runner {
         loop {
             ticks.tick().await;
             let repository = &self.repository;
-            let begin = |partition: &Partition, claimed| self.begin(partition, claimed);
+            let begin = |partition, claimed| {
+                self.begin(&partition, claimed);
+                std::future::ready(())
+            };
             claim_all_due(&**repository.store(), repository.partitions(), DUE, self.config.lease, begin)
                 .await;
         }
@@ -61,6 +64,37 @@ impl Runner {
             Some(DueWork::Publications(aor)) => {
                 self.counts.due.with_label_values(&["publications"]).inc();
                 self.lapse_publications(partition, aor, &due).await
+            }
+            Some(DueWork::Dialogs(aor)) => {
+                self.counts.due.with_label_values(&["dialogs"]).inc();
+                self.look_at_dialogs(partition, aor, &due).await
+            }
+            Some(DueWork::List(uri)) => {
+                self.counts.due.with_label_values(&["list"]).inc();
+                self.settle_list(uri).await
+            }
+            Some(DueWork::Member(uri)) => {
+                self.counts.due.with_label_values(&["member"]).inc();
+                self.fan_out_list(uri, Origin::Claim(due.clone()));
+                Ok(())
+            }
+            Some(DueWork::Sought(id)) => {
+                self.counts.due.with_label_values(&["sought"]).inc();
+                match self.look_at_sought(id).await {
+                    Err(ApplyError::Unknown) => self.is_done(partition, &due).await,
+                    result => result,
+                }
+            }
+            Some(DueWork::SoughtTold(id)) => {
+                self.counts.due.with_label_values(&["sought_told"]).inc();
+                match self.sought(id).await {
+                    Ok(Some(sought)) => {
+                        self.tell_seekers(sought, Origin::Claim(due.clone()));
+                        Ok(())
+                    }
+                    Ok(None) => self.is_done(partition, &due).await,
+                    Err(error) => Err(error.into()),
+                }
             }
             Some(DueWork::FanOut(package, resource)) => {
                 self.counts.due.with_label_values(&["fan_out"]).inc();

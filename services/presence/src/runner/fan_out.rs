@@ -23,11 +23,33 @@ pub enum Origin {
 }
 
 impl Runner {
-    /// Tells the watchers of a resource what has changed, in the background.
+    /// Tells the watchers of a resource what has changed, in the background, and those of the lists that it is on.
     pub fn fan_out(self: &Arc<Self>, package: Package, resource: &str, origin: Origin) {
         let (runner, resource) = (Arc::clone(self), resource.to_owned());
+        self.spawn_fan_out(async move {
+            runner.tell_watchers(package, &resource).await?;
+            if package == Package::Presence {
+                runner.tell_lists_of(&resource).await?;
+            }
+            runner.is_told(&resource, &names::due_fan_out(package, &resource), origin).await
+        });
+    }
+
+    /// Tells the watchers of a list what has changed of its members, in the background.
+    pub fn fan_out_list(self: &Arc<Self>, uri: &str, origin: Origin) {
+        let (runner, uri) = (Arc::clone(self), uri.to_owned());
+        self.spawn_fan_out(async move {
+            runner.tell_watchers(Package::Presence, &uri).await?;
+            runner.is_told(&uri, &names::due_member(&uri), origin).await
+        });
+    }
+
+    pub(crate) fn spawn_fan_out(
+        &self,
+        telling: impl Future<Output = Result<(), ApplyError>> + Send + 'static,
+    ) {
         let work = async move {
-            if let Err(error) = runner.tell_watchers(package, &resource, origin).await {
+            if let Err(error) = telling.await {
                 tracing::debug!(%error, "watchers are told after the next claim");
             }
         };
@@ -37,12 +59,7 @@ impl Runner {
         }
     }
 
-    async fn tell_watchers(
-        self: &Arc<Self>,
-        package: Package,
-        resource: &str,
-        origin: Origin,
-    ) -> Result<(), ApplyError> {
+    async fn tell_watchers(self: &Arc<Self>, package: Package, resource: &str) -> Result<(), ApplyError> {
         let mut after: Option<String> = None;
         loop {
             let page = self.repository.watchers(package, resource, after.as_deref(), PAGE).await?;
@@ -59,16 +76,23 @@ impl Runner {
             results.into_iter().collect::<Result<(), _>>()?;
             match page.next {
                 Some(next) => after = Some(next),
-                None => break,
+                None => return Ok(()),
             }
         }
+    }
+
+    /// Everybody was told: the due entry goes.
+    pub(crate) async fn is_told(
+        &self,
+        resource: &str,
+        entry: &str,
+        origin: Origin,
+    ) -> Result<(), ApplyError> {
         let mut batch = Batch::new(self.repository.partition(resource));
         match origin {
             Origin::Commit(name, version) => {
                 // A change that came later has an entry of its own, which stays.
-                batch
-                    .check(name, Expect::Version(version))
-                    .due_remove(names::DUE, names::due_fan_out(package, resource))
+                batch.check(name, Expect::Version(version)).due_remove(names::DUE, entry)
             }
             Origin::Claim(due) => batch.due_done(names::DUE, &due),
         };

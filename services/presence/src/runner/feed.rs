@@ -10,53 +10,22 @@ use std::time::Duration;
 use cluster_api::registrar::v1::BindingEvent;
 use cluster_api::registrar::v1::binding_event::Type;
 use futures_util::StreamExt as _;
-use prost::Message as _;
-use store::{Batch, Expect, StoreError};
+use store::Batch;
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::{Code, Status};
+use tonic::Code;
 
+use super::lease::{End, RENEW};
 use super::{Origin, Runner};
 use crate::engine::Package;
 use crate::mail;
-use crate::repository::{corrupt, names};
+use crate::repository::names;
 use crate::topics::Bindings;
+use crate::topics::followed::followed_record;
 
-/// How long a replica has the stream to itself after it last said so.
-const LEASE: Duration = Duration::from_secs(5);
-/// How often it says so, and how often others look.
-const RENEW: Duration = Duration::from_millis(1_500);
 /// Tries to learn one user's bindings while the registrar or the store is away.
 const ATTEMPTS: u32 = 5;
-const RECORD: &str = "feed/bindings";
-
-/// Who reads the stream, and how far.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Lease {
-    #[prost(string, tag = "1")]
-    life: String,
-    /// In milliseconds since 1970.
-    #[prost(uint64, tag = "2")]
-    end_ms: u64,
-    #[prost(string, optional, tag = "3")]
-    cursor: Option<String>,
-}
-
-/// Why the stream is not read any more.
-enum End {
-    /// Another replica has the lease.
-    Lost,
-    Store(StoreError),
-    Registrar(Status),
-}
-
-impl From<StoreError> for End {
-    fn from(error: StoreError) -> End {
-        match error {
-            StoreError::Conflict => End::Lost,
-            error => End::Store(error),
-        }
-    }
-}
+/// The lease on the stream.
+const LEASE: &str = "feed/bindings";
 
 impl Runner {
     /// Works until it is stopped.
@@ -65,7 +34,7 @@ impl Runner {
             match self.lead().await {
                 Ok(()) | Err(End::Lost) => {}
                 Err(End::Store(error)) => tracing::debug!(%error, "the bindings are not followed"),
-                Err(End::Registrar(status)) => {
+                Err(End::Service(status)) => {
                     tracing::debug!(error = status.message(), "the bindings are not followed");
                 }
             }
@@ -75,11 +44,11 @@ impl Runner {
 
     /// Takes the lease when it is free, and reads the stream while it is ours.
     async fn lead(self: &Arc<Self>) -> Result<(), End> {
-        let (lease, expect) = self.lease().await?;
-        if lease.life != self.life && lease.end_ms > self.repository.now_ms() {
+        let (lease, expect) = self.lease(LEASE).await?;
+        if self.is_of_another(&lease) {
             return Err(End::Lost);
         }
-        let mut expect = self.renew(lease.cursor.clone(), expect).await?;
+        let mut expect = self.renew(LEASE, lease.cursor.clone(), expect).await?;
         let mut cursor = lease.cursor;
         let mut events = match self.registrations.watch(cursor.clone()).await {
             Err(status) if status.code() == Code::OutOfRange && cursor.is_some() => {
@@ -89,7 +58,7 @@ impl Runner {
             }
             events => events,
         }
-        .map_err(End::Registrar)?;
+        .map_err(End::Service)?;
         let mut next = Instant::now() + RENEW;
         loop {
             match timeout_at(next, events.next()).await {
@@ -101,33 +70,17 @@ impl Runner {
                     if status.code() == Code::OutOfRange {
                         cursor = None;
                     }
-                    self.renew(cursor, expect).await?;
-                    return Err(End::Registrar(status));
+                    self.renew(LEASE, cursor, expect).await?;
+                    return Err(End::Service(status));
                 }
-                Ok(None) => return self.renew(cursor, expect).await.map(drop),
+                Ok(None) => return self.renew(LEASE, cursor, expect).await.map(drop),
                 Err(_) => {}
             }
             if Instant::now() >= next {
-                expect = self.renew(cursor.clone(), expect).await?;
+                expect = self.renew(LEASE, cursor.clone(), expect).await?;
                 next = Instant::now() + RENEW;
             }
         }
-    }
-
-    async fn lease(&self) -> Result<(Lease, Expect), StoreError> {
-        let found = self.repository.store().get(&self.repository.partitions()[0].key(RECORD)).await?;
-        Ok(match found {
-            Some(found) => (Lease::decode(found.value).map_err(corrupt)?, Expect::Version(found.version)),
-            None => (Lease::default(), Expect::Absent),
-        })
-    }
-
-    async fn renew(&self, cursor: Option<String>, expect: Expect) -> Result<Expect, End> {
-        let end_ms = self.repository.now_ms() + LEASE.as_millis() as u64;
-        let lease = Lease { life: self.life.clone(), end_ms, cursor };
-        let mut batch = Batch::new(&self.repository.partitions()[0]);
-        batch.put(RECORD, lease.encode_to_vec(), expect);
-        Ok(Expect::Version(self.repository.store().commit(batch).await?.version))
     }
 
     async fn take(self: &Arc<Self>, event: &BindingEvent) {
@@ -136,20 +89,31 @@ impl Runner {
         }
         let packages: Vec<Package> = Package::ALL.into_iter().filter(|p| p.is_of_bindings()).collect();
         let heads = packages.iter().map(|package| names::head(*package, &event.aor));
-        let records: Vec<String> = heads.chain([mail::record_name(&event.aor)]).collect();
+        let others = [mail::record_name(&event.aor), followed_record(&event.aor), names::listed(&event.aor)];
+        let records: Vec<String> = heads.chain(others).collect();
         let partition = self.repository.partition(&event.aor);
         let Ok(found) = self.repository.store().get_many(partition, &records).await else {
             // Those that cannot be told from nobody are looked at.
             for package in packages {
                 self.learn(package, &event.aor, Some(event.r#type())).await;
             }
+            self.learn_followed(&event.aor);
             return self.deliver(&event.aor, true);
         };
-        for (package, _) in packages.into_iter().zip(&found).filter(|(_, head)| head.is_some()) {
+        let (heads, others) = found.split_at(packages.len());
+        let [has_mail, is_followed, is_listed] =
+            [0, 1, 2].map(|at| others.get(at).is_some_and(Option::is_some));
+        let is_watched = |package, head: bool| head || (package == Package::Presence && is_listed);
+        let watched =
+            packages.into_iter().zip(heads).filter(|(package, head)| is_watched(*package, head.is_some()));
+        for (package, _) in watched {
             self.learn(package, &event.aor, Some(event.r#type())).await;
         }
         let has_come = matches!(event.r#type(), Type::Registered | Type::Refreshed | Type::Snapshot);
-        if has_come && found.last().is_some_and(Option::is_some) {
+        if is_followed {
+            self.learn_followed(&event.aor);
+        }
+        if has_come && has_mail {
             self.deliver(&event.aor, true);
         }
     }
@@ -166,14 +130,14 @@ impl Runner {
         }
     }
 
-    async fn learn(self: &Arc<Self>, package: Package, aor: &str, change: Option<Type>) {
+    pub(super) async fn learn(self: &Arc<Self>, package: Package, aor: &str, change: Option<Type>) {
         let mut pause = Duration::from_millis(50);
         for _ in 0..ATTEMPTS {
             match self.try_learn(package, aor, change).await {
                 Ok(()) => return,
                 Err(End::Lost) => {}
                 Err(End::Store(error)) => tracing::debug!(%error, "bindings are not learnt yet"),
-                Err(End::Registrar(status)) => {
+                Err(End::Service(status)) => {
                     tracing::debug!(error = status.message(), "bindings are not learnt yet");
                 }
             }
@@ -193,7 +157,7 @@ impl Runner {
         let (value, expect) = self.repository.record(aor, &name).await?;
         // Read before the list is asked for: whoever writes between the two makes this one try again with a newer list.
         let before = Bindings::read(value.as_ref())?;
-        let listed = self.registrations.list(aor).await.map_err(End::Registrar)?;
+        let listed = self.registrations.list(aor).await.map_err(End::Service)?;
         let after = before.next(package, listed, change);
         if after.contacts == before.contacts {
             return Ok(());

@@ -4,29 +4,39 @@
 //! another replica ask after it, at the same edge and by the same id, so that the phone gets it once.
 //!
 //! Start reading at [`Runner::apply`]; `send` is the NOTIFY on its way, `fan_out` tells all watchers of a change, `due` finds what
-//! is left over.
+//! is left over, `feed` and `follow_calls` read what other services say.
 
+mod dialogs;
 mod due;
 mod fan_out;
 mod feed;
+mod follow_calls;
+mod followed;
+mod lease;
+mod lists;
+mod live_calls;
 mod publish;
 mod send;
 
 pub use self::fan_out::Origin;
+pub use self::followed::{RENEW as FOLLOW_AGAIN, read_entry};
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use ambient::Entropy;
 use lifecycle::{Tasks, TooManyTasks};
 use parking_lot::Mutex;
 use store::StoreError;
 
+use self::live_calls::LiveCalls;
+use crate::calls::Calls;
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::edges::Edges;
 use crate::engine::{Event, Package, Subscription};
 use crate::registrations::Registrations;
-use crate::repository::{Change, Loaded, Repository, Saved, names};
+use crate::repository::{Change, Loaded, Repository, Saved, Seeker, names};
 
 /// Changes of the number of watchers wait for each other within a replica; so many resources do not.
 const STRIPES: usize = 64;
@@ -41,11 +51,14 @@ pub struct Runner {
     pub counts: Counts,
     pub(crate) edges: Arc<dyn Edges>,
     pub(crate) registrations: Arc<dyn Registrations>,
+    calls: Arc<dyn Calls>,
+    live_calls: LiveCalls,
     /// This life of this replica.
     life: String,
     pub(crate) tasks: Tasks,
-    /// NOTIFYs that this replica is sending.
-    sending: Mutex<HashSet<(String, u32)>>,
+    /// NOTIFYs and SUBSCRIBEs that this replica is sending, by the number that each has in its record.
+    pub(crate) sending: Mutex<HashSet<(String, u32)>>,
+    pub(crate) entropy: Arc<dyn Entropy>,
     stripes: Vec<tokio::sync::Mutex<()>>,
 }
 
@@ -67,8 +80,8 @@ impl Runner {
     /// Nothing runs yet; see [`Runner::start`].
     pub fn new(
         repository: Repository,
-        (edges, registrations): (Arc<dyn Edges>, Arc<dyn Registrations>),
-        life: String,
+        (edges, registrations, calls): (Arc<dyn Edges>, Arc<dyn Registrations>, Arc<dyn Calls>),
+        entropy: Arc<dyn Entropy>,
         config: Config,
         tasks: Tasks,
         counts: Counts,
@@ -79,7 +92,10 @@ impl Runner {
             counts,
             edges,
             registrations,
-            life,
+            calls,
+            live_calls: LiveCalls::default(),
+            life: entropy.token(8),
+            entropy,
             tasks,
             sending: Mutex::default(),
             stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::default()).collect(),
@@ -92,7 +108,8 @@ impl Runner {
     /// When the set of tasks is full.
     pub fn start(self: &Arc<Self>) -> Result<(), TooManyTasks> {
         self.tasks.spawn_loop("due", Arc::clone(self).watch_due())?;
-        self.tasks.spawn_loop("registrations", Arc::clone(self).follow_registrations()).map(drop)
+        self.tasks.spawn_loop("registrations", Arc::clone(self).follow_registrations())?;
+        self.tasks.spawn_loop("calls", Arc::clone(self).follow_calls()).map(drop)
     }
 
     /// Gives a subscription what happened and commits what follows. `claimed`: its due entry was, and has to be rewritten.
@@ -124,9 +141,16 @@ impl Runner {
         event: &Event<'_>,
         claimed: bool,
     ) -> Result<Subscription, StoreError> {
-        let read = self.repository.topic(package, &before.subscription.resource).await?;
+        let read = {
+            let Subscription { resource, is_list, .. } = &before.subscription;
+            let seeker = before.subscription.seeks.then(|| Seeker::of(&before.subscription));
+            self.repository.topic(package, resource, *is_list, seeker).await?
+        };
         let mut after = before.subscription.clone();
         let step = after.step(event, &*read.topic, self.repository.now_ms());
+        if !after.is_ended() && !step.is_over {
+            self.seek(&after.watcher, &after.id, read.unsought.clone());
+        }
         if after == before.subscription && !step.is_over && !claimed {
             return Ok(after);
         }
@@ -145,6 +169,9 @@ impl Runner {
         };
         let saved = self.repository.save(&change).await?;
         self.tell_watchers_of(&after.resource, saved);
+        if after.seeks && step.is_over {
+            self.release(&after.watcher, &after.id, read.elsewhere.clone());
+        }
         if step.is_over {
             self.counts.subscriptions.with_label_values(&[package.name(), "ended"]).inc();
         }

@@ -37,8 +37,13 @@ impl Runner {
             let mut after = before.clone();
             let now_ms = self.repository.now_ms();
             if let Err(refused) = after.publish(asked.clone(), now_ms) {
-                if refused == Unpublished::Full {
-                    self.counts.limits.with_label_values(&["publications"]).inc();
+                let limit = match refused {
+                    Unpublished::Full => Some("publications"),
+                    Unpublished::TooOften => Some("publication_rate"),
+                    Unpublished::NoMatch | Unpublished::NoDocument => None,
+                };
+                if let Some(limit) = limit {
+                    self.counts.limits.with_label_values(&[limit]).inc();
                 }
                 return Ok(Err(refused));
             }
@@ -76,6 +81,9 @@ impl Runner {
             Some(next) => batch.due_add(names::DUE, names::due_publications(aor), time(next), ""),
             None => batch.due_remove(names::DUE, names::due_publications(aor)),
         };
+        if is_told {
+            self.log_published(&mut batch, aor, after).await?;
+        }
         let told: &[Package] = if is_told { &[Package::Presence] } else { &[] };
         let outcome = self.repository.commit_telling(batch, aor, told).await?;
         if is_told {

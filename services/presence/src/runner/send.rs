@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tonic::{Code, Status};
 
 use super::{ApplyError, Runner};
-use crate::engine::{Answer, Event, Notify, PATIENCE_MS, Subscription, allow_events};
+use crate::engine::{Answer, EVENT_LIST, Event, Notify, PATIENCE_MS, Subscription, allow_events};
 
 /// First pause after a try that no edge took; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -86,11 +86,15 @@ fn request(subscription: &Subscription, notify: &Notify) -> ExchangeRequest {
     let dialog = &subscription.dialog;
     let layout =
         RouteSet::of(dialog.record_route.iter().cloned(), Side::Callee).lay_out(&dialog.remote_target);
-    let headers = vec![
+    let mut headers = vec![
         Header::new("Event", subscription.event()),
         Header::new("Subscription-State", &notify.state),
         Header::new("Allow-Events", allow_events()),
     ];
+    if subscription.is_list {
+        // RFC 4662 4.5
+        headers.push(Header::new("Require", EVENT_LIST));
+    }
     let body =
         (!notify.content_type.is_empty()).then(|| Body::new(&notify.content_type, notify.body.clone()));
     ExchangeRequest {

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use cluster_api::registrar::v1::{Binding, binding_event::Type};
 use prost::Message as _;
 use store::StoreError;
+use store_rpc::read_record;
 
 use crate::engine::Package;
-use crate::repository::corrupt;
 
 /// The bindings of one address of record that somebody watches.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -41,7 +41,8 @@ impl Bindings {
     /// # Errors
     /// When it is none of ours.
     pub fn read(value: Option<&Bytes>) -> Result<Bindings, StoreError> {
-        value.map_or(Ok(Bindings::default()), |value| Bindings::decode(value.clone()).map_err(corrupt))
+        let Some(value) = value else { return Ok(Bindings::default()) };
+        read_record(value.clone(), SCHEMA, "bindings", |read: &Bindings| read.schema)
     }
 
     /// The record.

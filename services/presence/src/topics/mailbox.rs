@@ -5,10 +5,10 @@ use cluster_api::presence::v1::{MessageCount, Summary, message_count::Class};
 use prost::Message as _;
 use sip_body::message_summary::{CONTENT_TYPE, Count, MessageSummary};
 use store::StoreError;
+use store_rpc::read_record;
 
 use super::Policy;
 use crate::engine::{Access, Asking, Document, Topic};
-use crate::repository::corrupt;
 
 /// The record of a mailbox.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -39,7 +39,7 @@ impl Mailbox {
     /// When it is none of ours.
     pub fn read(value: Option<&Bytes>) -> Result<Mailbox, StoreError> {
         let Some(value) = value else { return Ok(Mailbox::default()) };
-        let record = Record::decode(&value[..]).map_err(corrupt)?;
+        let record = read_record(value.clone(), SCHEMA, "a mailbox", |read: &Record| read.schema)?;
         Ok(Mailbox { summary: record.summary.unwrap_or_default(), policy: Policy::default() })
     }
 

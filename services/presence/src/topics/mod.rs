@@ -1,6 +1,10 @@
 //! What the packages are about: each topic is read from records of its resource, which commit together with its subscriptions.
 
 pub mod bindings;
+mod conference;
+pub mod dialogs;
+pub mod followed;
+pub mod list;
 mod mailbox;
 mod policy;
 mod presentity;
@@ -15,6 +19,8 @@ use sha2::{Digest as _, Sha256};
 use store::StoreError;
 
 pub use self::bindings::Bindings;
+pub use self::conference::{Conference, Told as ToldConference};
+pub use self::dialogs::Dialogs;
 pub use self::mailbox::Mailbox;
 pub use self::policy::{Policy, policy_record};
 pub use self::presentity::Presentity;
@@ -29,10 +35,13 @@ use crate::repository::names;
 pub fn records(package: Package, resource: &str) -> Vec<String> {
     let (state, policy) = (names::state(package, resource), policy_record(resource));
     match package {
-        Package::MessageSummary => vec![policy, state],
+        Package::MessageSummary | Package::Dialog | Package::Conference => vec![policy, state],
         // Whether anybody watches its watchers is no part of it, and decides about what commits with a change of them.
         Package::Presence => {
-            vec![policy, state, names::bindings(package, resource), names::head(Package::Winfo, resource)]
+            let (bindings, winfo) =
+                (names::bindings(package, resource), names::head(Package::Winfo, resource));
+            // And whether it is on a list: then where it is registered is known, also when nobody else watches.
+            vec![policy, state, bindings, winfo, names::listed(resource)]
         }
         Package::Winfo => vec![policy],
         Package::Reg => vec![policy, names::bindings(package, resource)],
@@ -61,6 +70,12 @@ pub fn read(
             policy,
             now_s: registration::seconds(now),
         }),
+        Package::Dialog => {
+            Box::new(dialogs::Seen { aor: resource.to_owned(), dialogs: Dialogs::read(value(1))?, policy })
+        }
+        Package::Conference => {
+            Box::new(conference::Roster { uri: resource.to_owned(), conference: Conference::read(value(1))? })
+        }
         Package::Presence => Box::new(presentity(resource, policy, value(1), value(2))?),
     })
 }
@@ -82,4 +97,33 @@ pub fn presentity(
 /// What tells contents apart, and keeps none of them.
 fn fingerprint(content: &[u8]) -> Vec<u8> {
     Sha256::digest(content).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::followed::Followed;
+    use super::*;
+    use crate::mail::Mail;
+
+    /// F22: what a newer version wrote is left to it.
+    #[test]
+    fn a_newer_record_is_left_alone() {
+        // Field 1, which says the schema, is 2.
+        let record = Bytes::from_static(&[0x08, 0x02]);
+        let newer = Some(&record);
+        let errors = [
+            Bindings::read(newer).err(),
+            Mailbox::read(newer).err(),
+            Conference::read(newer).err(),
+            Publications::read(newer).err(),
+            Dialogs::read(newer).err(),
+            Followed::read(&record).err(),
+            Policy::read("sip:bob@d", newer).err(),
+            Mail::read(newer).err(),
+        ];
+        for error in errors {
+            let Some(StoreError::Corrupt { reason }) = &error else { panic!("{error:?}") };
+            assert!(reason.ends_with("of schema 2; this version reads up to 1"), "{reason}");
+        }
+    }
 }

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use cluster_api::presence::v1::{WatcherPolicy, watcher_policy::Action};
 use prost::Message as _;
 use store::StoreError;
-
-use crate::repository::corrupt;
+use store_rpc::read_record;
 
 /// Name of the record of a policy.
 pub fn policy_record(resource: &str) -> String {
@@ -39,7 +38,7 @@ impl Policy {
     pub fn read(owner: &str, value: Option<&Bytes>) -> Result<Policy, StoreError> {
         let owner = owner.to_owned();
         let Some(value) = value else { return Ok(Policy { owner, set: WatcherPolicy::default() }) };
-        let record = Record::decode(&value[..]).map_err(corrupt)?;
+        let record = read_record(value.clone(), SCHEMA, "a policy", |read: &Record| read.schema)?;
         Ok(Policy { owner, set: record.policy.unwrap_or_default() })
     }
 

@@ -3,13 +3,16 @@
 use bytes::Bytes;
 use prost::Message as _;
 use store::StoreError;
-
-use crate::repository::corrupt;
+use store_rpc::read_record;
 
 /// Publications of one address of record.
 pub const MOST: usize = 16;
 /// Octets that they may have together.
 const MOST_OCTETS: usize = 128 * 1024;
+/// Publications that are taken within [`WINDOW_MS`]: many times as many as watchers can be told of (RFC 3856 6.10).
+pub const MOST_IN_WINDOW: u32 = 100;
+/// The time in which they are counted.
+pub const WINDOW_MS: u64 = 10_000;
 /// Removals that are remembered, so that a repeated one is answered alike.
 const REMEMBERED: usize = 4;
 
@@ -25,6 +28,12 @@ pub struct Publications {
     /// Tags of the last removals.
     #[prost(string, repeated, tag = "3")]
     removals: Vec<String>,
+    /// Since when publications are counted, in milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    window_ms: u64,
+    /// How many there were.
+    #[prost(uint32, tag = "5")]
+    in_window: u32,
 }
 
 const SCHEMA: u32 = 1;
@@ -71,6 +80,8 @@ pub enum Unpublished {
     NoDocument,
     /// There are too many, or they are too large.
     Full,
+    /// They come too fast.
+    TooOften,
 }
 
 impl Publications {
@@ -79,8 +90,8 @@ impl Publications {
     /// # Errors
     /// When it is none of ours.
     pub fn read(value: Option<&Bytes>) -> Result<Publications, StoreError> {
-        value
-            .map_or(Ok(Publications::default()), |value| Publications::decode(value.clone()).map_err(corrupt))
+        let Some(value) = value else { return Ok(Publications::default()) };
+        read_record(value.clone(), SCHEMA, "publications", |read: &Publications| read.schema)
     }
 
     /// The record; `None` when it holds nothing.
@@ -98,13 +109,20 @@ impl Publications {
         if self.all.iter().any(|known| known.etag == asked.etag) || self.removals.contains(&asked.etag) {
             return Ok(());
         }
+        if asked.if_match.is_none() && asked.document.is_some() && asked.expires_s == 0 {
+            return Ok(());
+        }
+        if now_ms >= self.window_ms + WINDOW_MS {
+            (self.window_ms, self.in_window) = (now_ms, 0);
+        }
+        self.in_window += 1;
+        if self.in_window > MOST_IN_WINDOW {
+            return Err(Unpublished::TooOften);
+        }
         let expire_ms = now_ms + u64::from(asked.expires_s) * 1_000;
         let at = match &asked.if_match {
             None => {
                 let Some(document) = asked.document else { return Err(Unpublished::NoDocument) };
-                if asked.expires_s == 0 {
-                    return Ok(());
-                }
                 let key = asked.etag.clone();
                 let new = Publication { etag: asked.etag, key, expire_ms, since_ms: now_ms, document };
                 self.all.push(new);
@@ -191,6 +209,26 @@ mod tests {
         known.lapse(60_000);
         assert_eq!(known.all.iter().map(|known| &*known.etag).collect::<Vec<_>>(), ["2"]);
         assert_eq!(known.publish(publishing(Some("1"), None, 60, "3"), 60_000), Err(Unpublished::NoMatch));
+    }
+
+    /// T27: so many within some seconds, and then more again.
+    #[test]
+    fn publications_come_so_fast_and_no_faster() {
+        let mut known = Publications::default();
+        known.publish(publishing(None, Some("a"), 600, "0"), 0).unwrap();
+        for number in 1..u64::from(MOST_IN_WINDOW) {
+            let (before, after) = ((number - 1).to_string(), number.to_string());
+            known.publish(publishing(Some(&before), Some("a"), 600, &after), number).unwrap();
+        }
+        let last = (MOST_IN_WINDOW - 1).to_string();
+        let mut next = known.clone();
+        assert_eq!(
+            next.publish(publishing(Some(&last), Some("b"), 600, "x"), 9_999),
+            Err(Unpublished::TooOften)
+        );
+        // What is repeated was counted.
+        known.publish(publishing(Some("98"), Some("a"), 600, &last), 9_999).unwrap();
+        known.publish(publishing(Some(&last), Some("b"), 600, "x"), WINDOW_MS).unwrap();
     }
 
     #[test]

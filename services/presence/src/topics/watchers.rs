@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn asking<'a>(watcher: &'a str, told: Option<&'a [u8]>) -> Asking<'a> {
-        Asking { watcher, standing: Standing::Active, version: 0, told }
+        Asking { watcher, standing: Standing::Active, version: 0, filter: None, told }
     }
 
     /// WIN-01: everybody first, then those that changed, those that went among them.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cluster_api::sip::v1::Body;
 use tokio::time::sleep;
 
 use crate::rig::{Rig, ask, body, header, publish, subscribe, voice};
@@ -66,4 +67,68 @@ async fn a_silent_watcher_delays_nobody() {
     voice(&replica, "alice", 9).await;
     rig.phones.notify("alice", 7).await;
     assert!(rig.phones.notified("silent").iter().all(|(_, request)| request.cseq == 1));
+}
+
+/// T27: entities, depth, size, numbers and rate of what is published have their bounds, and what is refused changes nothing.
+#[tokio::test(start_paused = true)]
+async fn what_is_published_has_its_bounds() {
+    let rig = Rig::new();
+    let replica = rig.replica(false);
+    ask(&replica, subscribe("alice", "alice", "presence", 3_600)).await;
+    rig.phones.notify("alice", 1).await;
+    let with = |text: String| {
+        let mut request = publish("alice", 1, "", "x");
+        request.body = Some(Body::new("application/pidf+xml", text));
+        request
+    };
+    let document = |inside: &str| {
+        format!("<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@d\">{inside}</presence>")
+    };
+    let nested = |depth: usize| document(&("<x xmlns=\"urn:x\">".repeat(depth) + &"</x>".repeat(depth)));
+    let entities = "<!ENTITY a \"lol\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\"><!ENTITY c SYSTEM \"file:///etc/passwd\">";
+    for (text, what) in [
+        (format!("<!DOCTYPE presence [{entities}]>{}", document("<note>&b;&c;</note>")), "a DTD"),
+        (document("<note>&b;</note>"), "an entity that nobody defined"),
+        (nested(40), "too deep"),
+        (document(&format!("<note>{}</note>", "a".repeat(70_000))), "too large"),
+        (document("<tuple id=\"a\"><status/></tuple>").replace("</presence>", ""), "cut off"),
+        (String::from("\u{0}"), "no XML"),
+    ] {
+        let refused = ask(&replica, with(text)).await;
+        assert_eq!(refused.status, 400, "{what}");
+        assert!(refused.reason.starts_with("Bad Presence Document"), "{what}: {}", refused.reason);
+    }
+    assert_eq!(ask(&replica, with(nested(20))).await.status, 200);
+    rig.phones.notify("alice", 2).await;
+    // So many at a time, and so many within some seconds.
+    let mut publications = 1;
+    while ask(&replica, publish("alice", 100 + publications, "", "one more")).await.status == 200 {
+        publications += 1;
+    }
+    assert_eq!(publications, 16);
+    let mut etag = header(&ask(&replica, publish("bob", 1, "", "first")).await, "SIP-ETag");
+    let mut taken = 1;
+    let refused = loop {
+        let answer = ask(&replica, publish("bob", 1 + taken, &etag, &format!("note {taken}"))).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        (etag, taken) = (header(&answer, "SIP-ETag"), taken + 1);
+    };
+    assert_eq!((taken, refused.status, header(&refused, "Retry-After").as_str()), (100, 503, "10"));
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(ask(&replica, publish("bob", 300, &etag, "later")).await.status, 200);
+}
+
+/// T27: one more than may watch somebody is told when to come again.
+#[tokio::test(start_paused = true)]
+async fn watchers_of_one_user_are_bounded() {
+    let rig = Rig::new();
+    let replica = rig.replica_with(presence::Config { watchers: 3, ..presence::Config::default() }, false);
+    for user in ["alice", "bob", "carol"] {
+        assert_eq!(ask(&replica, subscribe(user, "alice", "presence", 3_600)).await.status, 200);
+    }
+    let refused = ask(&replica, subscribe("dave", "alice", "presence", 3_600)).await;
+    assert_eq!((refused.status, header(&refused, "Retry-After").as_str()), (503, "300"));
+    assert_eq!(ask(&replica, subscribe("dave", "bob", "presence", 3_600)).await.status, 200);
 }

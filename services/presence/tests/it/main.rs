@@ -1,5 +1,10 @@
 //! Replicas of presence over one store, in virtual time, with phones that are values.
 
 mod changes;
+mod dialogs;
+mod elsewhere;
+mod followers;
+mod lists;
 mod replicas;
 mod rig;
+mod switchboard;

@@ -1,7 +1,8 @@
 //! Replicas over one store, the edge that they share, and the requests of phones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use ambient::SeededEntropy;
@@ -27,6 +28,8 @@ use tokio::time::{Instant, timeout};
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
+use crate::switchboard::{Line, Switchboard};
+
 /// Longest virtual time that a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -34,6 +37,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Default)]
 pub struct Phones {
     pub answers: Mutex<HashMap<String, u32>>,
+    /// How other domains answer a SUBSCRIBE to this URI; 200 when nothing is said, 0 never.
+    pub domains: Mutex<HashMap<String, u32>>,
+    /// Nobody takes a MESSAGE.
+    pub away: AtomicBool,
     sent: Mutex<Vec<(Duration, ExchangeRequest)>>,
     more: Notify,
     start: Mutex<Option<Instant>>,
@@ -66,6 +73,38 @@ impl Phones {
     }
 }
 
+impl Phones {
+    /// The SUBSCRIBE of this number to a member of another domain, once it was sent; one that was sent again counts once.
+    ///
+    /// # Panics
+    /// When it never is.
+    pub async fn asked(&self, member: &str, number: usize) -> SendRequest {
+        let found = async {
+            loop {
+                let more = self.more.notified();
+                if let Some(request) = self.all_asked(member).into_iter().nth(number - 1) {
+                    return request;
+                }
+                more.await;
+            }
+        };
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("SUBSCRIBE {number} to {member} never comes"))
+    }
+
+    /// Every SUBSCRIBE so far to a member of another domain.
+    pub fn all_asked(&self, member: &str) -> Vec<SendRequest> {
+        let mut ids = HashSet::new();
+        let sent = self.sent.lock();
+        let is_asked = |asked: &&(Duration, ExchangeRequest)| {
+            let to =
+                asked.1.request.as_ref().map(|request| (request.method.as_str(), request.to_uri.as_str()));
+            to == Some(("SUBSCRIBE", member)) && ids.insert(asked.1.exchange_id.clone())
+        };
+        sent.iter().filter(is_asked).filter_map(|(_, asked)| asked.request.clone()).collect()
+    }
+}
+
 /// One replica's way to the phones.
 pub struct Way {
     phones: Arc<Phones>,
@@ -80,10 +119,27 @@ impl Edges for Way {
             return std::future::pending().await;
         }
         let call_id = request.request.as_ref().map(|r| r.sip_call_id.clone()).unwrap_or_default();
+        let asked = request.request.as_ref().filter(|request| request.method == "SUBSCRIBE");
+        let member = asked.map(|request| request.to_uri.clone());
+        let is_message = request.request.as_ref().is_some_and(|request| request.method == "MESSAGE");
         let start = self.phones.start.lock().expect("the rig was made");
         self.phones.sent.lock().push((start.elapsed(), request));
         self.phones.more.notify_waiters();
-        let status = self.phones.answers.lock().get(&call_id).copied().unwrap_or(200);
+        let is_away = is_message && self.phones.away.load(Ordering::Relaxed);
+        let usual = if is_away { 480 } else { 200 };
+        let status = self.phones.answers.lock().get(&call_id).copied().unwrap_or(usual);
+        if let Some(member) = member {
+            return match self.phones.domains.lock().get(&member).copied().unwrap_or(200) {
+                0 => Err(Status::unavailable("this edge has just gone")),
+                status => Ok(ExchangeResponse {
+                    status,
+                    to_tag: "far".to_owned(),
+                    contacts: vec!["<sip:pa@elsewhere>".to_owned()],
+                    headers: vec![Header::new("Expires", "600")],
+                    ..ExchangeResponse::default()
+                }),
+            };
+        }
         match status {
             0 => std::future::pending().await,
             status => Ok(ExchangeResponse { status, ..ExchangeResponse::default() }),
@@ -104,7 +160,7 @@ impl Registrations for NobodyRegisters {
     }
 }
 
-/// Knows everybody.
+/// Knows everybody of its domain but those whose names begin with `list-`.
 struct Everybody;
 
 #[async_trait]
@@ -118,9 +174,18 @@ impl registrar::location_server::Location for Everybody {
 
     async fn route(
         &self,
-        _: Request<registrar::RouteRequest>,
+        request: Request<registrar::RouteRequest>,
     ) -> Result<Response<registrar::RouteResponse>, Status> {
-        let plan = registrar::route_response::Plan::Presence(registrar::HandToPresence {});
+        use registrar::route_response::Plan;
+        let uri = request.into_inner().request_uri;
+        let plan = match uri.split_once('@') {
+            Some((_, domain)) if domain != "d" => Plan::Relay(registrar::Relay::default()),
+            Some(("sip:list-member", _)) => Plan::Presence(registrar::HandToPresence::default()),
+            Some((user, _)) if user.starts_with("sip:list-") => {
+                Plan::Refuse(registrar::Refuse { status: 404, ..Default::default() })
+            }
+            _ => Plan::Presence(registrar::HandToPresence::default()),
+        };
         Ok(Response::new(registrar::RouteResponse { plan: Some(plan), ..Default::default() }))
     }
 
@@ -138,11 +203,46 @@ impl registrar::location_server::Location for Everybody {
         Err(Status::unimplemented("nobody sleeps"))
     }
 
+    async fn seize_trunk(
+        &self,
+        _: Request<registrar::SeizeTrunkRequest>,
+    ) -> Result<Response<registrar::SeizeTrunkResponse>, Status> {
+        Err(Status::unimplemented("there is no trunk"))
+    }
+
+    async fn release_trunk(
+        &self,
+        _: Request<registrar::ReleaseTrunkRequest>,
+    ) -> Result<Response<registrar::ReleaseTrunkResponse>, Status> {
+        Err(Status::unimplemented("there is no trunk"))
+    }
+
     async fn answer_challenge(
         &self,
         _: Request<registrar::AnswerChallengeRequest>,
     ) -> Result<Response<registrar::AnswerChallengeResponse>, Status> {
         Err(Status::unimplemented("nobody challenges"))
+    }
+
+    async fn allocate(
+        &self,
+        _: Request<registrar::AllocateRequest>,
+    ) -> Result<Response<registrar::AllocateResponse>, Status> {
+        Err(Status::unimplemented("no numbers are lent"))
+    }
+
+    async fn release(
+        &self,
+        _: Request<registrar::ReleaseRequest>,
+    ) -> Result<Response<registrar::ReleaseResponse>, Status> {
+        Err(Status::unimplemented("no numbers are lent"))
+    }
+
+    async fn list_lent(
+        &self,
+        _: Request<registrar::ListLentRequest>,
+    ) -> Result<Response<registrar::ListLentResponse>, Status> {
+        Err(Status::unimplemented("no numbers are lent"))
     }
 }
 
@@ -150,6 +250,7 @@ impl registrar::location_server::Location for Everybody {
 pub struct Rig {
     pub store: Arc<MemoryStore>,
     pub phones: Arc<Phones>,
+    pub calls: Arc<Switchboard>,
 }
 
 impl Rig {
@@ -157,23 +258,37 @@ impl Rig {
         let start = Instant::now();
         let clock = move || UNIX_EPOCH + Duration::from_secs(1_700_000_000) + start.elapsed();
         let phones = Phones { start: Mutex::new(Some(start)), ..Phones::default() };
-        Rig { store: Arc::new(MemoryStore::new(clock)), phones: Arc::new(phones) }
+        Rig { store: Arc::new(MemoryStore::new(clock)), phones: Arc::new(phones), calls: Arc::default() }
     }
 
     /// A replica that works.
     pub fn replica(&self, is_cut: bool) -> Presence {
-        let store: Arc<dyn Store> = self.store.clone();
+        self.replica_with(Config::default(), is_cut)
+    }
+
+    /// One with these settings.
+    pub fn replica_with(&self, config: Config, is_cut: bool) -> Presence {
+        let service = self.built(config, self.store.clone(), is_cut);
+        service.start().expect("there is room for the tasks");
+        service
+    }
+
+    /// A replica that answers and does nothing in the background by itself, with a way of its own to the store.
+    pub fn idle(&self, store: Arc<dyn Store>) -> Presence {
+        self.built(Config::default(), store, false)
+    }
+
+    fn built(&self, config: Config, store: Arc<dyn Store>, is_cut: bool) -> Presence {
         let deps = Deps {
             store,
             edges: Arc::new(Way { phones: self.phones.clone(), is_cut }),
             registrations: Arc::new(NobodyRegisters),
+            calls: Arc::new(Line(self.calls.clone())),
             entropy: Arc::new(SeededEntropy::new(7)),
             location: LocationLink::Local(Arc::new(Everybody)),
             metrics: Metrics::new(),
         };
-        let service = presence::build(Config::default(), deps);
-        service.start().expect("there is room for the tasks");
-        service
+        presence::build(config, deps)
     }
 }
 

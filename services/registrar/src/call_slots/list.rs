@@ -1,4 +1,4 @@
-//! The calls that count for one account: a list of their ids, and what is decided about it.
+//! The calls that count for one account or trunk: a list of their ids, and what is decided about it.
 //!
 //! A call enters the list when it begins and is taken out when room is needed, not when it ends: its end costs nothing, and no end is
 //! missed because who would tell of it died.
@@ -27,6 +27,19 @@ pub(super) struct Slot {
     pub call_id: String,
     #[prost(uint64, tag = "2")]
     pub since_ms: u64,
+    /// Which leg of it, where each of them counts; empty where a call counts once.
+    #[prost(string, tag = "3")]
+    pub leg: String,
+}
+
+/// What wants room: a call, or one leg of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    pub call_id: &'a str,
+    /// Empty where a call counts once.
+    pub leg: &'a str,
+    /// Legs of the call that came to nothing.
+    pub over: &'a [String],
 }
 
 /// What became of a wish for room.
@@ -41,14 +54,16 @@ pub(super) enum Seized {
 }
 
 impl SlotList {
-    pub(super) fn seize(&mut self, call_id: &str, most: u32, now_ms: u64) -> Seized {
-        if self.slots.iter().any(|slot| slot.call_id == call_id) {
+    pub(super) fn seize(&mut self, wish: Wish<'_>, most: u32, now_ms: u64) -> Seized {
+        if self.slots.iter().any(|slot| slot.is(wish.call_id, wish.leg)) {
             return Seized::Held;
         }
+        self.slots.retain(|slot| !wish.over.iter().any(|leg| slot.is(wish.call_id, leg)));
         if self.slots.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
             return Seized::Full;
         }
-        self.slots.push(Slot { call_id: call_id.to_owned(), since_ms: now_ms });
+        let (call_id, leg) = (wish.call_id.to_owned(), wish.leg.to_owned());
+        self.slots.push(Slot { call_id, since_ms: now_ms, leg });
         Seized::Taken
     }
 
@@ -62,6 +77,11 @@ impl SlotList {
 
     pub(super) fn call_ids(&self) -> Vec<String> {
         self.slots.iter().map(|slot| slot.call_id.clone()).collect()
+    }
+
+    /// Which legs of them, in the same order.
+    pub(super) fn legs(&self) -> Vec<String> {
+        self.slots.iter().map(|slot| slot.leg.clone()).collect()
     }
 
     /// Takes out the calls that do not go on; returns how many these were. `standings` are in the order of the calls, and calls beyond
@@ -78,11 +98,29 @@ impl SlotList {
         before - self.slots.len()
     }
 
+    /// Takes out what is older than this.
+    pub(super) fn forget(&mut self, span_ms: u64, now_ms: u64) {
+        self.slots.retain(|slot| now_ms.abs_diff(slot.since_ms) < span_ms);
+    }
+
     /// Takes a call out that came to nothing; returns whether it was there.
-    pub(super) fn release(&mut self, call_id: &str) -> bool {
+    pub(super) fn release(&mut self, call_id: &str, leg: &str) -> bool {
         let before = self.slots.len();
-        self.slots.retain(|slot| slot.call_id != call_id);
+        self.slots.retain(|slot| !slot.is(call_id, leg));
         before != self.slots.len()
+    }
+}
+
+impl Slot {
+    fn is(&self, call_id: &str, leg: &str) -> bool {
+        self.call_id == call_id && self.leg == leg
+    }
+}
+
+impl<'a> Wish<'a> {
+    /// A call that counts once.
+    pub(crate) fn of_call(call_id: &'a str) -> Self {
+        Self { call_id, leg: "", over: &[] }
     }
 }
 
@@ -93,7 +131,7 @@ mod tests {
     fn of(calls: &[&str], since_ms: u64) -> SlotList {
         let mut list = SlotList::default();
         for call in calls {
-            assert_eq!(list.seize(call, u32::MAX, since_ms), Seized::Taken);
+            assert_eq!(list.seize(Wish::of_call(call), u32::MAX, since_ms), Seized::Taken);
         }
         list
     }
@@ -101,13 +139,33 @@ mod tests {
     #[test]
     fn a_call_takes_one_place_however_often_it_is_asked_about() {
         let mut list = of(&["a"], 0);
-        assert_eq!(list.seize("a", 1, 5), Seized::Held);
-        assert_eq!(list.seize("b", 2, 5), Seized::Taken);
-        assert_eq!(list.seize("c", 2, 5), Seized::Full);
-        assert_eq!(list.seize("b", 1, 5), Seized::Held, "a limit that was lowered ends no call");
+        let seize = |list: &mut SlotList, call, most| list.seize(Wish::of_call(call), most, 5);
+        assert_eq!(seize(&mut list, "a", 1), Seized::Held);
+        assert_eq!(seize(&mut list, "b", 2), Seized::Taken);
+        assert_eq!(seize(&mut list, "c", 2), Seized::Full);
+        assert_eq!(seize(&mut list, "b", 1), Seized::Held, "a limit that was lowered ends no call");
         assert_eq!(list.call_ids(), ["a", "b"]);
-        assert!(list.release("a") && !list.release("a"));
-        assert_eq!(list.seize("c", 2, 5), Seized::Taken);
+        assert!(list.release("a", "") && !list.release("a", ""));
+        assert_eq!(seize(&mut list, "c", 2), Seized::Taken);
+    }
+
+    #[test]
+    fn where_legs_count_each_has_its_place_and_leaves_it_to_the_one_that_follows() {
+        let mut list = SlotList::default();
+        let mut seize = |leg: &str, over: &[&str]| {
+            let over: Vec<String> = over.iter().map(|leg| (*leg).to_owned()).collect();
+            list.seize(Wish { call_id: "a", leg, over: &over }, 2, 5)
+        };
+        assert_eq!(
+            [seize("in", &[]), seize("1", &[]), seize("2", &[])],
+            [Seized::Taken, Seized::Taken, Seized::Full]
+        );
+        assert_eq!(
+            [seize("2", &["1"]), seize("2", &["1"]), seize("1", &[])],
+            [Seized::Taken, Seized::Held, Seized::Full]
+        );
+        assert!(!list.release("b", "in") && !list.release("a", "") && list.release("a", "in"));
+        assert_eq!(list.call_ids(), ["a"]);
     }
 
     #[test]

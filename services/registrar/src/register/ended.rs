@@ -6,8 +6,8 @@ use crate::record::{AorRecord, BindingRecord};
 /// What the end of a flow did.
 pub(crate) struct Ended {
     pub gone: Vec<BindingRecord>,
-    /// How many are asleep now.
-    pub asleep: usize,
+    /// Those that are asleep now.
+    pub slept: Vec<BindingRecord>,
 }
 
 /// Takes out the bindings that `flow` leads to, and no other: a contact that was refreshed over another flow meanwhile is there.
@@ -16,20 +16,20 @@ pub(crate) struct Ended {
 pub(crate) fn end_flow(record: &mut AorRecord, flow: &str, now_ms: u64) -> Ended {
     // The empty name is that of no flow: of contacts that their URI leads to.
     let is_led = |binding: &mut BindingRecord| !flow.is_empty() && binding.flow == flow;
-    let mut asleep = 0;
+    let mut slept = Vec::new();
     for binding in record.bindings.iter_mut().filter_map(|binding| is_led(binding).then_some(binding)) {
         if let Some(push) = &mut binding.push {
             // RFC 8599 5.6.2: phones close their connections when they go to sleep.
             push.awake_until_ms = 0;
             binding.flow.clear();
-            asleep += 1;
+            slept.push(binding.clone());
         }
     }
     let gone: Vec<BindingRecord> = record.bindings.extract_if(.., is_led).collect();
     for binding in gone.iter().filter(|binding| !binding.call_id.is_empty()) {
         order::remember(record, &binding.call_id, binding.cseq, now_ms);
     }
-    Ended { gone, asleep }
+    Ended { gone, slept }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Public GRUUs, RFC 5627: an address of record with the instance of one device. They are the same for every registration of
-//! that device, and nothing is stored for them.
+//! that device. Nothing is stored for them but a mark of the device, by which one that is away is told from one that never was (5.3).
 
-use crate::record::BindingRecord;
+use crate::record::{AorRecord, BindingRecord};
+
+/// Devices of one user that are remembered; beyond it the oldest is forgotten.
+const MOST_DEVICES: usize = 32;
 
 /// The public GRUU of a binding's device; `None` when it has no instance, or one that cannot stand in a URI.
 // RFC 5627 3.1.1, 5.1
@@ -12,6 +15,35 @@ pub(crate) fn public(aor: &str, binding: &BindingRecord) -> Option<String> {
     let is_user = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/@:[]".contains(&octet);
     let is_written = !instance.is_empty() && instance.bytes().all(is_plain) && aor.bytes().all(is_user);
     is_written.then(|| format!("{aor};gr={instance}"))
+}
+
+/// Remembers the device of a binding.
+pub(crate) fn remember(record: &mut AorRecord, instance: &str) {
+    let mark = mark(instance);
+    if bare(instance).is_empty() || record.devices.contains(&mark) {
+        return;
+    }
+    if record.devices.len() >= MOST_DEVICES {
+        record.devices.remove(0);
+    }
+    record.devices.push(mark);
+}
+
+/// Whether a device has ever registered, as far as is remembered.
+pub(crate) fn is_remembered(record: &AorRecord, instance: &str) -> bool {
+    let is_bound = |binding: &BindingRecord| bare(binding.instance()).eq_ignore_ascii_case(bare(instance));
+    record.devices.contains(&mark(instance)) || record.bindings.iter().any(is_bound)
+}
+
+fn bare(instance: &str) -> &str {
+    instance.trim_start_matches('<').trim_end_matches('>')
+}
+
+/// FNV-1a: all replicas and versions agree on it, and nobody gains by two that are alike.
+fn mark(instance: &str) -> u64 {
+    bare(instance).bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+        (hash ^ u64::from(octet.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// Whether a contact parameter is one that only a registrar writes.
@@ -37,5 +69,21 @@ mod tests {
             assert_eq!(of(odd), None, "{odd}");
         }
         assert_eq!(public("sip:b%b@d", &BindingRecord::default()), None);
+    }
+    /// GRU-03
+    #[test]
+    fn a_device_is_remembered_and_their_number_is_bounded() {
+        let mut record = AorRecord::new();
+        for _ in 0..2 {
+            remember(&mut record, "<urn:uuid:A>");
+        }
+        remember(&mut record, "");
+        assert_eq!(record.devices.len(), 1);
+        assert!(is_remembered(&record, "urn:uuid:a") && !is_remembered(&record, "urn:uuid:b"));
+        for number in 0..MOST_DEVICES {
+            remember(&mut record, &format!("<urn:uuid:{number}>"));
+        }
+        assert_eq!(record.devices.len(), MOST_DEVICES);
+        assert!(!is_remembered(&record, "urn:uuid:a") && is_remembered(&record, "urn:uuid:0"));
     }
 }

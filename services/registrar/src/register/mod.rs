@@ -12,10 +12,10 @@ pub(crate) mod temporary;
 
 use std::time::Duration;
 
-use cluster_api::registrar::v1::{RegisterContact, binding_event};
+use cluster_api::registrar::v1::{EdgeLife, RegisterContact, binding_event};
 use sip_message::{Scheme, Uri};
 
-use crate::record::{AorRecord, BindingRecord, NEVER_MS, PushRecord};
+use crate::record::{AorRecord, BindingRecord, NEVER_MS, PushRecord, contact_param};
 
 use granted::{Granted, granted};
 use temporary::Gruus;
@@ -49,6 +49,8 @@ pub(crate) struct Asked<'a> {
     /// "transport:address:port".
     pub received: &'a str,
     pub flow: &'a str,
+    /// The edge that has the connection of that flow.
+    pub life: Option<&'a EdgeLife>,
     pub user_agent: &'a str,
     /// Whether instance and reg-id name the flow that is registered (RFC 5626 6).
     pub outbound: bool,
@@ -171,6 +173,29 @@ impl Plan<'_> {
         self.asked.contacts.is_empty() && !self.asked.star
     }
 
+    /// The bindings whose flow another one takes the place of: the same binding over a new connection, or another contact of a device
+    /// that has one flow.
+    pub(crate) fn replaced<'r>(&self, record: &'r AorRecord) -> impl Iterator<Item = &'r BindingRecord> {
+        let asked = self.asked;
+        let is_replaced = move |binding: &BindingRecord, step: &Step<'_>| match step {
+            Step::Bind(contact, _, Some(id)) => binding.id == *id && !contact.by_uri,
+            Step::Bind(contact, _, None) => {
+                let instance = contact_param(&contact.params, "+sip.instance").unwrap_or_default();
+                let is_a_flow = asked.outbound && outbound::key(&contact.params).is_some();
+                let is_its = !instance.is_empty() && outbound::same_instance(binding.instance(), instance);
+                is_its && binding.reg_id == 0 && !is_a_flow
+            }
+            Step::Unbind(_) => false,
+        };
+        let has_other =
+            move |binding: &&BindingRecord| !binding.flow.is_empty() && binding.flow != asked.flow;
+        record
+            .bindings
+            .iter()
+            .filter(has_other)
+            .filter(move |binding| self.steps.iter().any(|step| is_replaced(binding, step)))
+    }
+
     /// Changes the record and tells every change to `note`.
     pub(crate) fn apply(
         self,
@@ -199,21 +224,27 @@ impl Plan<'_> {
                             overtaken.push((binding.call_id.clone(), binding.cseq));
                         }
                         self.fill(binding, contact, granted, now_ms);
-                        binding.gruu_life = life;
+                        temporary::note(binding, life, self.asked.gruus);
                         note(Type::Refreshed, binding);
                     }
                 }
                 Step::Bind(contact, granted, None) => {
                     record.last_binding_id += 1;
-                    let (id, gruu_life) = (
-                        record.last_binding_id,
-                        temporary::life(record, self.asked, &contact.params, now_ms),
-                    );
-                    let mut binding = BindingRecord { id, gruu_life, ..BindingRecord::default() };
+                    let life = temporary::life(record, self.asked, &contact.params, now_ms);
+                    let mut binding =
+                        BindingRecord { id: record.last_binding_id, ..BindingRecord::default() };
                     self.fill(&mut binding, contact, granted, now_ms);
+                    temporary::note(&mut binding, life, self.asked.gruus);
                     note(Type::Registered, &binding);
                     record.bindings.push(binding);
                 }
+            }
+        }
+        for step in &self.steps {
+            if let Step::Bind(contact, ..) = step
+                && let Some(instance) = contact_param(&contact.params, "+sip.instance")
+            {
+                gruu::remember(record, instance);
             }
         }
         for (call_id, cseq) in overtaken.iter().filter(|(call_id, _)| !call_id.is_empty()) {
@@ -240,6 +271,7 @@ impl Plan<'_> {
         asked.path.clone_into(&mut binding.path);
         set(&mut binding.received, asked.received);
         set(&mut binding.flow, if contact.by_uri { "" } else { asked.flow });
+        binding.life = asked.life.filter(|_| !binding.flow.is_empty() && asked.path.is_empty()).cloned();
         set(&mut binding.user_agent, asked.user_agent);
         let flow = outbound::key(&contact.params).filter(|_| asked.outbound);
         binding.reg_id = flow.map_or(0, |(_, reg_id)| reg_id);

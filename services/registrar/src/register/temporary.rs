@@ -1,6 +1,6 @@
 //! Temporary GRUUs, RFC 5627: names of one device that say nothing of whose it is.
 //!
-//! Nothing is stored for them but the life of a registration, one number with each binding. The name holds the user and that number, encrypted
+//! Little is stored for them: the life of a registration, one number with each binding, and what the latest was sealed with. The name holds the user and that number, encrypted
 //! and authenticated with a key that only registrars have, with a nonce of its own, so that no two are alike and nobody makes
 //! one up. It is good as long as a binding of that life is there, on every replica.
 
@@ -92,27 +92,69 @@ pub(crate) fn is_temporary(uri: &Uri<'_>) -> bool {
 
 /// A new temporary GRUU of a binding's device; `None` when it has no life.
 pub(crate) fn temporary(aor: &str, binding: &BindingRecord, gruus: Gruus<'_>) -> Option<String> {
+    sealed(aor, binding, gruus.key, gruus.nonce)
+}
+
+fn sealed(aor: &str, binding: &BindingRecord, key: &GruuKey, nonce: [u8; NONCE_LEN]) -> Option<String> {
     let life = Some(binding.gruu_life).filter(|life| *life != 0)?;
     let (user, domain) = aor.strip_prefix("sip:")?.rsplit_once('@')?;
-    let user = gruus.key.seal(&Opened { user: user.to_owned(), life }, domain, gruus.nonce)?;
+    let user = key.seal(&Opened { user: user.to_owned(), life }, domain, nonce)?;
     Some(format!("sip:{user}@{domain};gr"))
 }
 
+/// The one that the latest REGISTER of a binding that wanted one was given, and the CSeq since which all that were given are good.
+// RFC 5628 5
+pub(crate) fn latest(aor: &str, binding: &BindingRecord, key: &GruuKey) -> Option<(String, u32)> {
+    // one that an older version wrote does not say
+    let is_known = (binding.gruu_nonce, binding.gruu_nonce_rest) != (0, 0);
+    let name = sealed(aor, binding, key, nonce_of(binding)).filter(|_| is_known)?;
+    Some((name, binding.gruu_first_cseq))
+}
+
+/// Notes in a binding what its REGISTER is given.
+pub(crate) fn note(binding: &mut BindingRecord, Life { number, first_cseq }: Life, gruus: Option<Gruus<'_>>) {
+    (binding.gruu_life, binding.gruu_first_cseq) = (number, first_cseq);
+    if number == 0 {
+        (binding.gruu_nonce, binding.gruu_nonce_rest) = (0, 0);
+    } else if let Some(Gruus { nonce: [a, b, c, d, e, f, g, h, rest @ ..], .. }) = gruus {
+        binding.gruu_nonce = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        binding.gruu_nonce_rest = u32::from_be_bytes(rest);
+    }
+}
+
+fn nonce_of(binding: &BindingRecord) -> [u8; NONCE_LEN] {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[..8].copy_from_slice(&binding.gruu_nonce.to_be_bytes());
+    nonce[8..].copy_from_slice(&binding.gruu_nonce_rest.to_be_bytes());
+    nonce
+}
+
+/// A life of a device's registration, in which all its temporary GRUUs are good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// 0 when nothing is given out.
+    pub number: u64,
+    /// CSeq of the REGISTER that it began with.
+    pub first_cseq: u32,
+}
+
 /// The life that a contact has from now on: that of its device's registration under the same Call-ID, or a new one, which ends what
-/// was given out before; 0 when nothing is given out.
+/// was given out before.
 // RFC 5627 5.1: a refresh with another Call-ID makes all that came before invalid
-pub(crate) fn life(record: &AorRecord, asked: Asked<'_>, params: &[String], now_ms: u64) -> u64 {
+pub(crate) fn life(record: &AorRecord, asked: Asked<'_>, params: &[String], now_ms: u64) -> Life {
     let Some(instance) = contact_param(params, "+sip.instance").filter(|instance| !instance.is_empty())
     else {
-        return 0;
+        return Life::default();
     };
     let goes_on = |binding: &&BindingRecord| {
         binding.gruu_life != 0
             && binding.call_id == asked.call_id
             && same_instance(binding.instance(), instance)
     };
-    let known = record.live(now_ms).find(goes_on).map(|binding| binding.gruu_life);
-    known.or_else(|| Some(asked.gruus?.fresh.max(1))).unwrap_or(0)
+    let known = record.live(now_ms).find(goes_on);
+    let known = known.map(|binding| Life { number: binding.gruu_life, first_cseq: binding.gruu_first_cseq });
+    let fresh = || Some(Life { number: asked.gruus?.fresh.max(1), first_cseq: asked.cseq });
+    known.or_else(fresh).unwrap_or_default()
 }
 
 #[cfg(test)]

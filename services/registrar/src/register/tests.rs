@@ -30,6 +30,7 @@ fn asked<'a>(contacts: &'a [RegisterContact], call_id: &'a str, cseq: u32) -> As
         path: &[],
         received: "udp:192.0.2.1:5060",
         flow: "flow",
+        life: None,
         user_agent: "phone",
         outbound: false,
         gruus: None,

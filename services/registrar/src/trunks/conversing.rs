@@ -19,22 +19,27 @@ pub(super) const SENDS: u32 = 8;
 pub(super) const PATIENCE: Duration = Duration::from_secs(36);
 
 impl Shared {
-    /// Sends REGISTERs until there is an answer to keep.
+    /// Sends REGISTERs until there is an answer to keep, and puts the number of the last one into the record.
     pub(super) async fn exchange_register(
         &self,
         requests: &RequestsLink,
-        record: &RegistrationRecord,
+        record: &mut RegistrationRecord,
         ask: Ask<'_>,
     ) -> ExchangeResponse {
+        let mut last = ask.first - 1;
         let local = |status| ExchangeResponse { status, local: true, ..ExchangeResponse::default() };
-        timeout(PATIENCE, self.converse(requests, record, ask)).await.unwrap_or_else(|_| local(408))
+        let answered = timeout(PATIENCE, self.converse(requests, record, ask, &mut last)).await;
+        record.cseq = last;
+        answered.unwrap_or_else(|_| local(408))
     }
 
+    /// `sent` is the number of the last request, also when nobody waits for the answer any more.
     pub(super) async fn converse(
         &self,
         requests: &RequestsLink,
         record: &RegistrationRecord,
         ask: Ask<'_>,
+        sent: &mut u32,
     ) -> ExchangeResponse {
         let (mut expires, mut credentials) = (ask.expires, Credentials::default());
         let mut last = ExchangeResponse { status: 503, local: true, ..ExchangeResponse::default() };
@@ -44,6 +49,7 @@ impl Shared {
                 .map(|secret| credentials.headers(secret, &record.registrar_uri, &self.entropy.token(8)));
             let given = given.unwrap_or_default();
             let request = register(record, &ask, cseq, expires, given, self.entropy.token(6));
+            *sent = cseq;
             last = match requests.exchange(Some(&record.edge_id), request).await {
                 Ok(response) => response,
                 Err(status) => {
@@ -129,7 +135,8 @@ impl Credentials {
 
 /// One attempt.
 pub(super) struct Ask<'a> {
-    /// The first sequence number that is reserved for it.
+    /// The first sequence number that is reserved for it. Those that were not used are for what follows, so that they rise by one
+    /// (RFC 3261 10.2) but where a replica dies at it.
     pub(super) first: u32,
     /// 0 to take leave.
     pub(super) expires: u32,

@@ -6,8 +6,8 @@ use cluster_api::registrar::v1::{
 use cluster_rpc::{Reason, Refusal};
 use sip_message::{Scheme, Uri};
 
-use super::number::is_number;
-use crate::{accounts::text, domains::Domains};
+use super::number::is_prefix;
+use crate::{Shared, accounts::text, call_slots::limit, domains::Domains};
 
 /// Fields that UpdateTrunk may name.
 pub(super) const FIELDS: [&str; 11] = [
@@ -59,12 +59,12 @@ pub(super) fn is_set(trunk: &Trunk, field: &str) -> bool {
 
 /// `known` with the named fields as in `given`.
 pub(super) fn with_fields(
-    domains: &Domains,
+    shared: &Shared,
     mut known: Trunk,
     given: &Trunk,
     is_named: impl Fn(&str) -> bool,
 ) -> Result<Trunk, Refusal> {
-    refuse_absent(given, &is_named)?;
+    let domains = &shared.domains;
     if is_named("display_name") {
         known.display_name = text(&given.display_name, "trunk.display_name")?;
     }
@@ -103,16 +103,10 @@ pub(super) fn with_fields(
     if is_named("disabled") {
         known.disabled = given.disabled;
     }
-    Ok(known)
-}
-
-/// What is part of the API and not carried out is refused, so that nobody relies on it.
-fn refuse_absent(given: &Trunk, is_named: &impl Fn(&str) -> bool) -> Result<(), Refusal> {
-    if given.max_calls == 0 || !is_named("max_calls") {
-        return Ok(());
+    if is_named("max_calls") {
+        known.max_calls = limit(shared, given.max_calls, "trunk.max_calls")?;
     }
-    Err(Refusal::not_implemented("The max_calls of a trunk")
-        .violation("trunk.max_calls", "nothing: this version does not count the calls of a trunk"))
+    Ok(known)
 }
 
 fn credentials(given: &TrunkCredentials) -> Result<TrunkCredentials, Refusal> {
@@ -223,11 +217,10 @@ fn prefix((index, given): (usize, &TrunkPrefix)) -> Result<TrunkPrefix, Refusal>
     let bad = |part: &str, expected: &str| {
         Err(Refusal::field(Reason::BadPrefix, format!("trunk.prefixes[{index}].{part}"), expected))
     };
-    let is_start = |text: &str| text.is_empty() || text == "+" || is_number(text);
-    if !is_start(&given.prefix) {
+    if !is_prefix(&given.prefix) {
         return bad("prefix", "digits, with a + in front for the global form, or nothing");
     }
-    if !is_start(&given.prepend) {
+    if !is_prefix(&given.prepend) {
         return bad("prepend", "digits, with a + in front for the global form, or nothing");
     }
     if given.strip as usize > given.prefix.len() {

@@ -4,13 +4,14 @@
 //! ([`table`]), what is a telephone number ([`number`]), and the order among equals ([`draw`]); what is done for them by time ([`work`]):
 //! our registrations there ([`registering`], [`conversing`], [`reply`], [`moving`]) and OPTIONS to their peers ([`probe`]), and how both
 //! stand ([`standing`]); what their challenges are answered with ([`secret`], [`challenge`]); and what they change in routing ([`routed`]).
-//! **Deliberately absent:** a bound on calls; a trunk that names one is refused.
+//! How many calls a trunk carries is counted in `call_slots`.
 
 mod challenge;
 mod conversing;
 mod draw;
 mod fields;
 mod moving;
+mod nonces;
 mod number;
 mod probe;
 mod registering;
@@ -36,7 +37,7 @@ use crate::{
     refusal::{of_change, of_store},
 };
 
-pub(crate) use number::number_of;
+pub(crate) use number::{is_number, is_prefix, number_of};
 pub(crate) use routed::{by_trunk, is_probe};
 pub(crate) use stored::{Draft, Trunks};
 pub(crate) use table::Table;
@@ -52,7 +53,7 @@ impl Shared {
         let given = request.trunk.clone().unwrap_or_default();
         let trunk_id = fields::name(&given.trunk_id, "trunk.trunk_id")?;
         let fresh = Trunk { trunk_id, ..Trunk::default() };
-        let fresh = fields::with_fields(&self.domains, fresh, &given, |_| true)?;
+        let fresh = fields::with_fields(self, fresh, &given, |_| true)?;
         let (store, partition) = (self.aors.store(), self.trunks.partition());
         let claimed = self.requests.claim(store, "CreateTrunk", &request.request_id, &request).await?;
         if let Some(earlier) = claimed.result(store, partition).await? {
@@ -96,7 +97,7 @@ impl Shared {
             None => fields::is_set(&given, field),
         };
         // refused before anything is claimed
-        fields::with_fields(&self.domains, Trunk::default(), &given, is_named)?;
+        fields::with_fields(self, Trunk::default(), &given, is_named)?;
         let (store, partition) = (self.aors.store(), self.trunks.partition());
         let claimed = self.requests.claim(store, "UpdateTrunk", &request.request_id, &request).await?;
         if let Some(earlier) = claimed.result(store, partition).await? {
@@ -112,7 +113,7 @@ impl Shared {
                 let message = format!("the trunk is at {}, not at {:?}", known.etag, given.etag);
                 return Err(Refusal::new(Reason::EtagMismatch, message));
             }
-            let changed = fields::with_fields(&self.domains, known.clone(), &given, is_named)?;
+            let changed = fields::with_fields(self, known.clone(), &given, is_named)?;
             let mut changed = Trunk { update_time: Some(now), etag: revision.to_string(), ..changed };
             let place = match secrets.iter().position(|secret| secret.trunk_id == given.trunk_id) {
                 Some(place) => place,

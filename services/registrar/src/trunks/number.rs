@@ -28,6 +28,11 @@ pub(crate) fn is_number(text: &str) -> bool {
     !digits.is_empty() && digits.len() <= LONGEST && digits.bytes().all(|octet| octet.is_ascii_digit())
 }
 
+/// The beginning of numbers: of all of them, of those in global form, or of some.
+pub(crate) fn is_prefix(text: &str) -> bool {
+    text.is_empty() || text == "+" || is_number(text)
+}
+
 fn plain(subscriber: &str) -> Option<String> {
     let number = subscriber.split(';').next().unwrap_or_default();
     let number: String = number.chars().filter(|octet| !matches!(octet, '-' | '.' | '(' | ')')).collect();

@@ -119,12 +119,12 @@ impl Shared {
         (record.edge_id, record.edge_epoch) = (edge.id, edge.epoch);
         record.farewells = 0;
         // those after them are for the contact of an edge that is gone
-        let (first, after) = (record.cseq + 1, record.cseq + 1 + SENDS);
+        let first = record.cseq + 1;
         record.cseq += if before.bound.is_empty() { SENDS } else { 2 * SENDS };
         let version = self.reserve(trunk_id, &record, version).await?;
         let user = record.secret.as_ref().map(|secret| secret.contact.clone()).unwrap_or_default();
         let ask = Ask { first, expires, contact: String::new(), user: &user };
-        let response = self.exchange_register(requests, &record, ask).await;
+        let response = self.exchange_register(requests, &mut record, ask).await;
         self.meters.trunk_registers.with_label_values(&[&response.status.to_string()]).inc();
         let now = self.aors.store().now();
         let draw = self.entropy.below(1_000);
@@ -133,7 +133,7 @@ impl Shared {
         let next = if let Some(found) = found.filter(|found| found.expires > 0) {
             let is_elsewhere = !before.bound.is_empty() && found.contact != before.bound;
             if is_elsewhere && !found.contact.is_empty() {
-                self.remove_old(requests, &record, after, &before.bound).await;
+                self.remove_old(requests, &mut record, &before.bound).await;
             }
             record.bound = found.contact;
             record.failures = 0;
@@ -169,9 +169,9 @@ impl Shared {
         version: u64,
     ) -> Result<(), StoreError> {
         let now = self.aors.store().now();
-        let ended = RegistrationRecord {
+        let ended = |record: &RegistrationRecord| RegistrationRecord {
             call_id: record.call_id.clone(),
-            cseq: record.cseq + SENDS,
+            cseq: record.cseq,
             ..RegistrationRecord::default()
         };
         let edge = self.edge_for(&record).await?;
@@ -179,7 +179,7 @@ impl Shared {
         // what names no contact can only be ended by the edge that it leads to
         let can = edge.filter(|edge| !record.bound.is_empty() || edge.id == record.edge_id);
         let Some(edge) = can.filter(|_| !is_over) else {
-            return self.left(due, trunk_id, &ended, version, now).await;
+            return self.left(due, trunk_id, &ended(&record), version, now).await;
         };
         record.edge_id = edge.id;
         let first = record.cseq + 1;
@@ -187,13 +187,13 @@ impl Shared {
         let version = self.reserve(trunk_id, &record, version).await?;
         let user = record.secret.as_ref().map(|secret| secret.contact.clone()).unwrap_or_default();
         let ask = Ask { first, expires: 0, contact: record.bound.clone(), user: &user };
-        let response = self.exchange_register(requests, &record, ask).await;
+        let response = self.exchange_register(requests, &mut record, ask).await;
         self.meters.trunk_registers.with_label_values(&[&response.status.to_string()]).inc();
         let now = self.aors.store().now();
         record.farewells = record.farewells.saturating_add(1);
         if (200..300).contains(&response.status) || record.farewells >= FAREWELLS {
             tracing::info!(trunk = trunk_id, status = response.status, "took leave of the trunk's registrar");
-            return self.left(due, trunk_id, &ended, version, now).await;
+            return self.left(due, trunk_id, &ended(&record), version, now).await;
         }
         let next = now + pause(&response, record.farewells, self.entropy.below(1_000));
         record.next_ms = millis(next);
@@ -215,17 +215,13 @@ impl Shared {
         self.settle(due, Some(now), finding).await.map(drop)
     }
 
-    /// Removes the contact of an edge that is gone, once: it ends by itself otherwise. `first` is reserved for it.
-    async fn remove_old(
-        &self,
-        requests: &RequestsLink,
-        record: &RegistrationRecord,
-        first: u32,
-        contact: &str,
-    ) {
-        let ask = Ask { first, expires: 0, contact: contact.to_owned(), user: "" };
+    /// Removes the contact of an edge that is gone, once: it ends by itself otherwise. Numbers are reserved for it.
+    async fn remove_old(&self, requests: &RequestsLink, record: &mut RegistrationRecord, contact: &str) {
+        let ask = Ask { first: record.cseq + 1, expires: 0, contact: contact.to_owned(), user: "" };
+        let mut last = record.cseq;
         // no answer changes anything
-        let _ = timeout(FAREWELL, self.converse(requests, record, ask)).await;
+        let _ = timeout(FAREWELL, self.converse(requests, record, ask, &mut last)).await;
+        record.cseq = last;
     }
 
     async fn reserve(

@@ -88,12 +88,25 @@ impl Secret {
     /// Values of Authorization or Proxy-Authorization: for each realm an answer to its topmost challenge that is understood
     /// (RFC 8760 2.4).
     pub(crate) fn answer(&self, challenges: &[String], request: Challenged<'_>, cnonce: &str) -> Vec<String> {
-        let offered = answerable(challenges.iter().map(String::as_bytes));
-        let worth = offered.iter().filter(|challenge| !request.again || challenge.stale);
-        worth.filter_map(|challenge| self.answer_one(challenge, request, cnonce)).collect()
+        let worth = self.worth(challenges, request.again);
+        worth.iter().filter_map(|challenge| self.answer_one(challenge, request, cnonce)).collect()
     }
 
-    fn answer_one(&self, challenge: &Challenge<'_>, request: Challenged<'_>, cnonce: &str) -> Option<String> {
+    /// The challenges that there is an answer to: for each realm the topmost one that is understood. `again`: the request had
+    /// credentials.
+    pub(super) fn worth<'a>(&self, challenges: &'a [String], again: bool) -> Vec<Challenge<'a>> {
+        let mut offered = answerable(challenges.iter().map(String::as_bytes));
+        offered.retain(|challenge| (!again || challenge.stale) && self.can_answer(challenge));
+        offered
+    }
+
+    /// The answer to one of them.
+    pub(super) fn answer_one(
+        &self,
+        challenge: &Challenge<'_>,
+        request: Challenged<'_>,
+        cnonce: &str,
+    ) -> Option<String> {
         let ha1 = self.ha1(challenge)?;
         let Challenged { method, request_uri, body, count, .. } = request;
         let answer =

@@ -7,8 +7,11 @@ use bytes::Bytes;
 use cluster_api::registrar::v1::Trunk;
 use parking_lot::RwLock;
 use prost::Message as _;
+use sip_digest::Challenge;
 use store::{Batch, Expect, Op, Partition, Store, StoreError, Wakeups};
+use store_rpc::read_record;
 
+use super::nonces::Nonces;
 use super::secret::Secret;
 use super::standing::{INDEX, Standings};
 use super::table::Table;
@@ -50,6 +53,8 @@ pub(crate) struct Trunks {
     known: RwLock<Option<Known>>,
     /// Counts the readings, so that an earlier one never replaces a later one.
     readings: AtomicU64,
+    nonces: Nonces,
+    asks_always: bool,
 }
 
 /// What the table was made of.
@@ -77,11 +82,28 @@ pub(crate) struct Draft<'a> {
 impl Trunks {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let partition = Partition::new("trunks", 0);
-        Self { store, partition, known: RwLock::new(None), readings: AtomicU64::new(1) }
+        Self {
+            store,
+            partition,
+            known: RwLock::new(None),
+            readings: AtomicU64::new(1),
+            nonces: Nonces::new(),
+            asks_always: false,
+        }
+    }
+
+    /// Has the edges ask about every call by a trunk when it goes out.
+    pub(crate) fn ask_always(&mut self) {
+        self.asks_always = true;
     }
 
     pub(crate) fn partition(&self) -> &Partition {
         &self.partition
+    }
+
+    /// The count of the next request that answers this challenge of a trunk.
+    pub(super) async fn count_nonce(&self, trunk: &str, challenge: &Challenge<'_>) -> u32 {
+        self.nonces.next(&*self.store, trunk, challenge).await
     }
 
     /// Wakes when the copy may be old.
@@ -164,7 +186,8 @@ impl Trunks {
         record: TrunksRecord,
         standings: Vec<(String, Bytes)>,
     ) -> Arc<Table> {
-        let table = Arc::new(Table::of(record.trunks, record.secrets, Standings::read(&standings)));
+        let table =
+            Arc::new(Table::of(record.trunks, record.secrets, Standings::read(&standings), self.asks_always));
         let mut known = self.known.write();
         match &*known {
             // versions of one record only grow; a store that lost it begins again at nothing
@@ -179,11 +202,5 @@ impl Trunks {
 }
 
 fn read(value: Bytes) -> Result<TrunksRecord, StoreError> {
-    let record =
-        TrunksRecord::decode(value).map_err(|error| StoreError::Corrupt { reason: error.to_string() })?;
-    if record.schema > SCHEMA {
-        let reason = format!("the trunks are of schema {}, this version reads {SCHEMA}", record.schema);
-        return Err(StoreError::Corrupt { reason });
-    }
-    Ok(record)
+    read_record(value, SCHEMA, "the trunks", |read: &TrunksRecord| read.schema)
 }

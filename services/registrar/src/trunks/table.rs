@@ -1,7 +1,8 @@
 //! All trunks as routing asks for them: by number, by domain, by address. Made once for each version of what is stored.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::ops::Bound;
 
 use cluster_api::registrar::v1::{Fork, Group, Target, Trunk, TrunkPrefix};
 use sip_message::Uri;
@@ -21,29 +22,51 @@ pub(crate) struct Table {
     /// The trunks of each prefix, with their rule for it.
     by_prefix: HashMap<String, Vec<(usize, TrunkPrefix)>>,
     longest_prefix: usize,
+    /// The same prefixes in their order.
+    prefixes: BTreeSet<String>,
     by_domain: HashMap<String, Vec<usize>>,
-    peers: HashSet<IpAddr>,
+    /// The trunks whose peers have an address.
+    peers: HashMap<IpAddr, Vec<usize>>,
+    /// By address of a peer: the trunk whose challenges can be answered there.
+    challengers: HashMap<IpAddr, usize>,
     secrets: HashMap<String, Secret>,
     /// Trunks by the user part of the contact that is registered there.
     by_contact: HashMap<String, usize>,
     pub(super) standings: Standings,
+    /// Whether every call is asked about when it goes out, and not only those of trunks with a limit.
+    asks_always: bool,
 }
 
 impl Table {
-    pub(crate) fn of(trunks: Vec<Trunk>, secrets: Vec<Secret>, standings: Standings) -> Self {
+    pub(crate) fn of(
+        trunks: Vec<Trunk>,
+        secrets: Vec<Secret>,
+        standings: Standings,
+        asks_always: bool,
+    ) -> Self {
         let secrets = secrets.into_iter().map(|secret| (secret.trunk_id.clone(), secret)).collect();
-        let mut table = Self { secrets, standings, ..Self::default() };
+        let mut table = Self { secrets, standings, asks_always, ..Self::default() };
         for trunk in trunks.into_iter().filter(|trunk| !trunk.disabled) {
             let at = table.trunks.len();
             for rule in &trunk.prefixes {
                 table.longest_prefix = table.longest_prefix.max(rule.prefix.len());
+                table.prefixes.insert(rule.prefix.clone());
                 table.by_prefix.entry(rule.prefix.clone()).or_default().push((at, rule.clone()));
             }
             for domain in &trunk.domains {
                 table.by_domain.entry(domain.clone()).or_default().push(at);
             }
             for peer in &trunk.peers {
-                table.peers.extend(Uri::parse(peer.uri.as_bytes()).ok().and_then(|uri| uri.host_ip()));
+                let address = Uri::parse(peer.uri.as_bytes()).ok().and_then(|uri| uri.host_ip());
+                let trunks = address.map(|address| table.peers.entry(address).or_default());
+                if let Some(trunks) = trunks.filter(|trunks| trunks.last() != Some(&at)) {
+                    trunks.push(at);
+                }
+            }
+            for peer in trunk.peers.iter().filter(|_| trunk.credentials.is_some()) {
+                if let Some(address) = Uri::parse(peer.uri.as_bytes()).ok().and_then(|uri| uri.host_ip()) {
+                    table.challengers.entry(address.to_canonical()).or_insert(at);
+                }
             }
             let contact = table.secrets.get(&trunk.trunk_id).map(|secret| &secret.contact);
             if let Some(contact) = contact.filter(|name| !name.is_empty() && trunk.registration.is_some()) {
@@ -57,8 +80,31 @@ impl Table {
 
     /// Whether requests from this address are a trunk's.
     pub(crate) fn is_peer(&self, address: &str) -> bool {
-        !self.peers.is_empty()
-            && address.parse::<IpAddr>().is_ok_and(|address| self.peers.contains(&address.to_canonical()))
+        self.at(address).is_some()
+    }
+
+    /// The trunk that a request comes by from an address: of several, the one whose domain From names, else the first by name.
+    pub(crate) fn of_peer(&self, address: &str, from_host: &str) -> Option<&Trunk> {
+        let trunks = self.at(address)?;
+        let is_of =
+            |at: &&usize| self.trunks[**at].domains.iter().any(|name| name.eq_ignore_ascii_case(from_host));
+        trunks.iter().find(is_of).or(trunks.first()).map(|at| &self.trunks[*at])
+    }
+
+    fn at(&self, address: &str) -> Option<&Vec<usize>> {
+        if self.peers.is_empty() {
+            return None;
+        }
+        self.peers.get(&address.parse::<IpAddr>().ok()?.to_canonical())
+    }
+
+    /// The trunk that has this address and whose challenges we can answer; empty when there is none.
+    pub(crate) fn challenger_at(&self, address: &str) -> &str {
+        if self.challengers.is_empty() {
+            return "";
+        }
+        let found = address.parse::<IpAddr>().ok().and_then(|ip| self.challengers.get(&ip.to_canonical()));
+        found.map_or("", |at| &self.trunks[*at].trunk_id)
     }
 
     /// Peers that do not serve, and registrations that do not stand.
@@ -71,7 +117,7 @@ impl Table {
     }
 
     /// A trunk that is in use.
-    pub(super) fn trunk(&self, name: &str) -> Option<&Trunk> {
+    pub(crate) fn trunk(&self, name: &str) -> Option<&Trunk> {
         self.by_name.get(name).map(|at| &self.trunks[*at])
     }
 
@@ -107,6 +153,12 @@ impl Table {
             peers.into_iter().map(move |peer| peer.way(|uri| to_number_at(uri, &number)))
         });
         fork(targets.collect())
+    }
+
+    /// Whether a number that has no way begins the prefix of one: with more digits it may have. RFC 3261 21.4.22
+    pub(crate) fn is_incomplete(&self, number: &str) -> bool {
+        let longer = (Bound::Excluded(number), Bound::Unbounded);
+        self.prefixes.range::<str, _>(longer).next().is_some_and(|next| next.starts_with(number))
     }
 
     /// The way to a domain that is a trunk's.
@@ -151,6 +203,7 @@ impl Table {
             uri,
             is_down: self.standings.is_down(&trunk.trunk_id, uri),
             trunk: if has_credentials { &trunk.trunk_id } else { "" },
+            seize: if trunk.max_calls > 0 || self.asks_always { &trunk.trunk_id } else { "" },
         };
         let peers = trunk.peers.iter().map(|known| (known.priority, known.weight, peer(&known.uri)));
         draw.order(peers.collect())
@@ -163,6 +216,8 @@ pub(super) struct Peer<'t> {
     pub(super) is_down: bool,
     /// Whose challenges we can answer; empty when we cannot.
     trunk: &'t str,
+    /// Who is asked for room; empty where nobody is.
+    seize: &'t str,
 }
 
 /// A target, and whether it is known not to answer.
@@ -170,7 +225,8 @@ type Way = (Target, bool);
 
 impl Peer<'_> {
     fn way(&self, target: impl FnOnce(&str) -> Target) -> Way {
-        (Target { trunk: self.trunk.to_owned(), ..target(self.uri) }, self.is_down)
+        let (trunk, seize) = (self.trunk.to_owned(), self.seize.to_owned());
+        (Target { trunk, seize, ..target(self.uri) }, self.is_down)
     }
 }
 

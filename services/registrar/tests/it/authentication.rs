@@ -244,7 +244,7 @@ async fn a_nonce_that_made_room_for_others_is_stale() {
     rig.account("bob").await;
     let mut phone = Phone::of(&rig, "bob", "d");
     phone.register(&[contact("sip:a@h")]).await;
-    for number in 0..20 {
+    for number in 0..68 {
         rig.clock.advance(Duration::from_millis(10));
         let mut other = Phone { call_id: format!("other-{number}"), ..Phone::of(&rig, "bob", "d") };
         assert_eq!(other.register(&[contact("sip:b@h")]).await.status, 200);
@@ -255,6 +255,29 @@ async fn a_nonce_that_made_room_for_others_is_stale() {
     assert_eq!(answer.status, 401);
     assert!(answer.challenges.iter().all(|challenge| challenge.ends_with("stale=true")), "{answer:?}");
     assert_eq!(phone.register(&[contact("sip:a@h")]).await.status, 200, "one silent retry succeeds");
+}
+
+/// AUT-08: forty requests of one account that were all challenged before the first one was answered, and come in another order at two
+/// replicas: each fresh nonce is good.
+#[tokio::test]
+async fn requests_that_come_at_once_are_not_told_that_their_nonces_are_stale() {
+    let rig = Rig::new();
+    rig.account("bob").await;
+    let mut phones = Vec::new();
+    for number in 0..40_usize {
+        rig.clock.advance(Duration::from_millis(1));
+        let mut phone = Phone { call_id: format!("call-{number}"), ..Phone::of(&rig, "bob", "d") };
+        phone.registrar = rig.replicas[number % 2].clone();
+        let asked = phone.request(&[]);
+        let challenges = phone.send(asked).await.challenges;
+        phone.take_challenge(&challenges);
+        phones.push(phone);
+    }
+    for phone in phones.iter_mut().rev() {
+        let mut query = phone.request(&[]);
+        phone.sign(&mut query);
+        assert_eq!(phone.send(query).await.status, 200, "{}", phone.call_id);
+    }
 }
 
 /// AUT-09: what one replica asked another one understands.

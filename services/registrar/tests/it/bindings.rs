@@ -8,6 +8,7 @@ use cluster_api::registrar::v1::{
     binding_event::Type, bindings_server::Bindings as _,
 };
 use cluster_rpc::{Reason, Refusal};
+use store::Store as _;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Status};
 
@@ -199,6 +200,41 @@ async fn an_earlier_expiry_is_planned_anew() {
         let expired = tokio::time::timeout(Duration::from_secs(5), next(&mut watch)).await;
         assert_eq!(told(&expired.expect("found as due")), (Type::Expired, "sip:bob@open", uri));
     }
+    shutdown.ask();
+    run.await.unwrap();
+}
+
+/// REG-17: a record that cannot be read is nobody else's delay, not even where it is claimed first.
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_record_holds_up_no_expiry() {
+    let rig = Rig::new();
+    let partitions = store::Partitions::new("aor", 16);
+    let home = partitions.of("sip:broken@open");
+    let is_neighbour = |user: &String| partitions.of(&format!("sip:{user}@open")) == home;
+    let neighbours: Vec<String> = (0..).map(|n| format!("bob{n}")).filter(is_neighbour).take(70).collect();
+    Phone::of(&rig, "broken", "open").register(&[lasting("sip:x@h", 60)]).await;
+    for user in &neighbours {
+        Phone::of(&rig, user, "open").register(&[lasting("sip:a@h", 61)]).await;
+    }
+    let mut watch = watch(&rig, 0, "", None).await;
+    for _ in 0..=neighbours.len() {
+        assert_eq!(next(&mut watch).await.r#type(), Type::Snapshot);
+    }
+    let mut batch = store::Batch::new(home);
+    batch.put("aor/sip:broken@open", vec![0xff], store::Expect::Any);
+    rig.memory.commit(batch).await.unwrap();
+    let shutdown = lifecycle::Shutdown::new();
+    // Not the one that has the record in memory.
+    let run = tokio::spawn(rig.replicas[1].clone().run(shutdown.clone()));
+    rig.clock.advance(Duration::from_secs(61));
+    let mut expired = Vec::new();
+    for _ in &neighbours {
+        expired.push(next(&mut watch).await.aor);
+    }
+    expired.sort();
+    let mut expected: Vec<_> = neighbours.iter().map(|user| format!("sip:{user}@open")).collect();
+    expected.sort();
+    assert_eq!(expired, expected);
     shutdown.ask();
     run.await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! The most calls that an account may have at a time.
+//! The most calls that an account or a trunk may have at a time.
 
 use std::sync::{
     Arc,
@@ -12,10 +12,12 @@ use cluster_api::callcontrol::v1::check_calls_response::Standing;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
 use cluster_api::callcontrol::v1::{CheckCallsRequest, CheckCallsResponse, ReportRequest, ReportResponse};
 use cluster_api::registrar::v1::{
-    Account, ForwardingRules, RouteRequest, RouteResponse, SetForwardingRequest, UpdateAccountRequest,
-    accounts_server::Accounts as _, forwarding_server::Forwarding as _, location_server::Location as _,
-    route_response::Plan,
+    Account, CreateTrunkRequest, ForwardingRules, ReleaseTrunkRequest, RouteRequest, RouteResponse,
+    SeizeTrunkRequest, SetForwardingRequest, Trunk, UpdateAccountRequest, accounts_server::Accounts as _,
+    forwarding_server::Forwarding as _, location_server::Location as _, route_response::Plan,
+    seize_trunk_response::State, trunks_server::Trunks as _,
 };
+use cluster_api::sip::v1::Source;
 use cluster_rpc::ProxiedCallsLink;
 use parking_lot::Mutex;
 use registrar::{Auth, Config, Deps, DomainConfig, Registrar};
@@ -23,7 +25,8 @@ use store::{RedisOptions, RedisStore};
 use test_support::Redis;
 use tonic::{Code, Request, Response, Status};
 
-use crate::rig::{Phone, Rig, contact, status, targets};
+use crate::rig::{Phone, Rig, contact, source, status, targets};
+use crate::trunks::{create, trunk, update};
 
 /// Call-control: calls go on unless it was told otherwise.
 #[derive(Default)]
@@ -46,12 +49,14 @@ impl ProxiedCalls for FakeCalls {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(Status::unavailable("told to"));
         }
-        let standing = |id: &String| match () {
+        let standing = |(id, leg): (&String, &String)| match () {
             () if self.ended.lock().contains(id) => Standing::Ended,
+            () if self.ended.lock().contains(&format!("{id} {leg}")) => Standing::Ended,
             () if self.unheard.lock().contains(id) => Standing::Unspecified,
             () => Standing::Live,
         };
-        let standings = request.into_inner().call_ids.iter().map(|id| standing(id).into()).collect();
+        let CheckCallsRequest { call_ids, legs } = request.into_inner();
+        let standings = call_ids.iter().zip(&legs).map(|leg| standing(leg).into()).collect();
         Ok(Response::new(CheckCallsResponse { standings }))
     }
 }
@@ -225,6 +230,98 @@ async fn only_accounts_with_a_limit_are_counted() {
     }
 }
 
+fn wish(trunk: &str, call_id: &str, branch: &str) -> Request<SeizeTrunkRequest> {
+    let over = Vec::new();
+    Request::new(SeizeTrunkRequest {
+        trunk: trunk.into(),
+        call_id: call_id.into(),
+        branch: branch.into(),
+        over,
+        charge: None,
+    })
+}
+
+async fn has_room(replica: &Registrar, trunk: &str, call_id: &str, branch: &str) -> bool {
+    let answer = replica.seize_trunk(wish(trunk, call_id, branch)).await.unwrap().into_inner();
+    answer.state() == State::Seized
+}
+
+/// A leg that has left a call that goes on makes room.
+#[tokio::test]
+async fn a_leg_that_left_its_call_makes_room_at_its_trunk() {
+    let (rig, calls) = rig();
+    create(&rig, Trunk { max_calls: 2, ..trunk("pstn", &["sip:192.0.2.77"], &[""]) }).await.unwrap();
+    let one = &rig.replicas[0];
+    assert!(has_room(one, "pstn", "c1", "b1").await && has_room(one, "pstn", "c1", "b2").await);
+    rig.clock.advance(Duration::from_millis(50));
+    assert!(!has_room(one, "pstn", "c2", "b1").await);
+    calls.ended.lock().push("c1 b1".to_owned());
+    rig.clock.advance(Duration::from_millis(50));
+    assert!(has_room(one, "pstn", "c2", "b1").await);
+    rig.clock.advance(Duration::from_millis(50));
+    assert!(!has_room(one, "pstn", "c3", "b1").await, "the other leg goes on");
+}
+
+/// A trunk carries as many legs as it may, out and in together and at all replicas; the end of a call and a branch that came to nothing
+/// make room.
+#[tokio::test]
+async fn a_trunk_carries_as_many_legs_as_it_may() {
+    let (rig, calls) = rig();
+    rig.account("alice").await;
+    Phone::of(&rig, "alice", "d").register(&[contact("sip:alice@h")]).await;
+    let shown =
+        create(&rig, Trunk { max_calls: 2, ..trunk("pstn", &["sip:192.0.2.77"], &[""]) }).await.unwrap();
+    assert_eq!(shown.max_calls, 2);
+    let Some(Plan::Fork(fork)) = call(&rig, "alice", "+4930", "c0").await.plan else { panic!("a fork") };
+    assert_eq!(fork.groups[0].targets[0].seize, "pstn", "the edge asks when the branch begins");
+    let [one, other] = [&rig.replicas[0], &rig.replicas[1]];
+    assert!(has_room(one, "pstn", "c1", "b1").await && has_room(other, "pstn", "c1", "b1").await);
+    assert!(has_room(other, "pstn", "c1", "b2").await, "each leg of a call has its place");
+    rig.clock.advance(Duration::from_millis(50));
+    assert!(!has_room(one, "pstn", "c2", "b1").await);
+    // what comes in by it counts as well
+    let phone = Phone::of(&rig, "alice", "d");
+    let incoming = |call_id: &str| RouteRequest {
+        from_uri: "sip:+4940@far.example".into(),
+        call_id: call_id.into(),
+        source: Some(Source { address: "192.0.2.77".into(), ..source() }),
+        ..phone.route_request("sip:alice@d")
+    };
+    let Some(Plan::Refuse(refuse)) = phone.send_route(incoming("c3")).await.plan else { panic!("a refusal") };
+    assert_eq!((refuse.status, refuse.reason.as_str()), (503, "Trunk Full"));
+    assert!(refuse.headers.iter().all(|header| header.name == "Warning"), "{:?}", refuse.headers);
+    let given_back = ReleaseTrunkRequest { trunk: "pstn".into(), call_id: "c1".into(), branch: "b2".into() };
+    other.release_trunk(Request::new(given_back)).await.unwrap();
+    assert_eq!(targets(&phone.send_route(incoming("c3")).await), [["sip:alice@h"]]);
+    rig.clock.advance(Duration::from_millis(50));
+    assert!(!has_room(one, "pstn", "c4", "b1").await);
+    calls.ended.lock().push("c1".into());
+    rig.clock.advance(Duration::from_millis(50));
+    assert!(has_room(one, "pstn", "c4", "b1").await);
+    // whose end nobody would know of has no room, nor has what is no longer there
+    assert!(!has_room(one, "pstn", "", "b1").await && !has_room(one, "none", "c5", "b1").await);
+    update(&rig, Trunk { disabled: true, ..trunk("pstn", &[], &[]) }).await.unwrap();
+    assert!(!has_room(one, "pstn", "c5", "b1").await);
+}
+
+/// A trunk without a limit is not counted, and none is set that nobody could keep.
+#[tokio::test]
+async fn only_trunks_with_a_limit_are_counted() {
+    let (rig, _calls) = rig();
+    create(&rig, trunk("free", &["sip:192.0.2.77"], &["+"])).await.unwrap();
+    rig.account("alice").await;
+    let Some(Plan::Fork(fork)) = call(&rig, "alice", "+4930", "c0").await.plan else { panic!("a fork") };
+    assert_eq!(fork.groups[0].targets[0].seize, "");
+    for number in 0..10 {
+        assert!(has_room(rig.registrar(), "free", &format!("c{number}"), "b").await);
+    }
+    let too_many = Trunk { max_calls: 1_001, ..trunk("many", &["sip:192.0.2.78"], &["+"]) };
+    assert_eq!(create(&rig, too_many).await.unwrap_err().code(), Code::InvalidArgument);
+    let nobody_counts = Rig::new();
+    let limited = Trunk { max_calls: 1, ..trunk("limited", &["sip:192.0.2.78"], &["+"]) };
+    assert_eq!(create(&nobody_counts, limited).await.unwrap_err().code(), Code::Unimplemented);
+}
+
 /// Over Redis, with two replicas that are asked at the same time: as many calls as may be, and not one more.
 #[tokio::test]
 async fn replicas_that_are_asked_at_once_let_no_call_too_many_pass() {
@@ -248,6 +345,9 @@ async fn replicas_that_are_asked_at_once_let_no_call_too_many_pass() {
     while replicas[0].create_account(Request::new(request.clone())).await.is_err() {
         tokio::task::yield_now().await;
     }
+    let limited = Trunk { max_calls: 3, ..trunk("pstn", &["sip:192.0.2.77"], &["+"]) };
+    let request = CreateTrunkRequest { trunk: Some(limited), ..CreateTrunkRequest::default() };
+    replicas[0].create_trunk(Request::new(request)).await.expect("a good trunk");
     let binding = cluster_api::registrar::v1::AddBindingRequest {
         aor: "sip:bob@open".into(),
         contact_uri: "sip:b@h".into(),
@@ -272,6 +372,10 @@ async fn replicas_that_are_asked_at_once_let_no_call_too_many_pass() {
     let passed: Vec<_> = answers.into_iter().map(|answer| status(&answer.unwrap().into_inner())).collect();
     assert_eq!(passed.iter().filter(|status| **status == 0).count(), 3, "{passed:?}");
     assert!(passed.iter().all(|status| [0, 486, 503].contains(status)), "{passed:?}");
+    let seize = |number: usize| replicas[number % 2].seize_trunk(wish("pstn", &format!("c{number}"), "b"));
+    let answers = futures_util::future::join_all((0..8).map(seize)).await;
+    let seized: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().into_inner().state()).collect();
+    assert_eq!(seized.iter().filter(|state| **state == State::Seized).count(), 3, "{seized:?}");
     calls.ended.lock().extend((0..8).map(|number| format!("c{number}")));
     let mut answer = status(&ask(9).await.unwrap().into_inner());
     // what was looked through just now is looked through again after a few milliseconds

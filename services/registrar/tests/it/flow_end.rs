@@ -105,6 +105,60 @@ async fn what_another_edge_says_is_gone_is_gone_when_its_edge_is_over() {
     assert_eq!(status(&phone.route("sip:bob@open").await), 480);
 }
 
+/// F1, OBD-05: who has as many contacts as the account may have, and comes back by another edge because the one of before is gone, takes the
+/// place of what that one left behind. Datagrams and proxies on the way lead to the phone as before, and an edge that lives keeps its own.
+#[tokio::test]
+async fn who_comes_back_by_another_edge_finds_room() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    let join = async |id: &str, epoch| {
+        let member = Member { id: id.into(), role: "edge".into(), epoch, ..Member::default() };
+        rig.registrar().lease(Request::new(LeaseRequest { member: Some(member) })).await.unwrap();
+    };
+    let over = |id: &str, epoch, flow: &str| RegisterRequest {
+        flow: flow.to_owned(),
+        life: Some(EdgeLife { edge_id: id.into(), epoch }),
+        ..RegisterRequest::default()
+    };
+    let mut send = async |name: &str, over: RegisterRequest| {
+        let RegisterRequest { flow, life, path, supported, .. } = over;
+        let request = phone.request(&[contact(&format!("sip:{name}@h"))]);
+        phone.send(RegisterRequest { flow, life, path, supported, ..request }).await.status
+    };
+    join("e1", 5).await;
+    join("e2", 5).await;
+    for n in 0..4 {
+        assert_eq!(send(&format!("stays{n}"), over("e1", 5, &format!("one-{n}"))).await, 200);
+        assert_eq!(send(&format!("goes{n}"), over("e2", 5, &format!("two-{n}"))).await, 200);
+    }
+    let by_proxy = RegisterRequest {
+        path: vec!["<sip:proxy;lr>".to_owned()],
+        supported: vec!["path".to_owned()],
+        ..over("e2", 5, "two-4")
+    };
+    assert_eq!(send("proxy", by_proxy).await, 200);
+    assert_eq!(send("datagrams", RegisterRequest { life: None, ..over("e2", 5, "two-5") }).await, 200);
+    assert_eq!(send("new", over("e1", 5, "one-9")).await, 403, "both edges are there");
+    // A later life of the edge has none of the connections.
+    join("e2", 6).await;
+    assert_eq!(send("new", over("e2", 6, "three-0")).await, 200);
+    rig.clock.advance(Duration::from_secs(20));
+    join("e1", 5).await;
+    for n in 0..3 {
+        assert_eq!(send(&format!("more{n}"), over("e1", 5, &format!("one-1{n}"))).await, 200);
+    }
+    // It is full again, and the lease of the other edge has run out.
+    assert_eq!(send("last", over("e1", 5, "one-13")).await, 200);
+    let routed = phone.route("sip:bob@open").await;
+    let now = targets(&routed).concat();
+    let [stays, more] = ["stays", "more"].map(|name| now.iter().filter(|uri| uri.contains(name)).count());
+    assert_eq!((stays, more), (4, 3), "{now:?}");
+    for name in ["proxy", "datagrams"] {
+        assert!(now.iter().any(|uri| uri.contains(name)), "{name}: {now:?}");
+    }
+    assert!(!now.iter().any(|uri| uri.contains("goes") || uri.contains("new")), "{now:?}");
+}
+
 /// OBD-05: a phone that registered the same contact over another connection in the meantime stays, whoever hears of the end first.
 #[tokio::test]
 async fn a_contact_that_was_refreshed_over_another_flow_stays() {

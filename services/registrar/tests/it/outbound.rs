@@ -108,7 +108,10 @@ async fn a_device_has_a_gruu() {
     }
     let mut alice = Phone::of(&rig, "alice", "d");
     assert_eq!(targets(&alice.route("sip:bob@d;gr=urn:uuid:2").await), [["sip:b2@h"]]);
-    assert_eq!(status(&alice.route("sip:bob@d;gr=urn:uuid:9").await), 480);
+    let gone = RegisterContact { expires: Some(0), ..flow("sip:b2@h", 2, 1) };
+    register(&mut phone, &[gone], both).await;
+    assert_eq!(status(&alice.route("sip:bob@d;gr=urn:uuid:2").await), 480, "it is away");
+    assert_eq!(status(&alice.route("sip:bob@d;gr=urn:uuid:9").await), 404, "there never was one");
 }
 
 fn shows_gruu(response: &RegisterResponse) -> bool {

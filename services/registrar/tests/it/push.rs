@@ -43,7 +43,8 @@ async fn end(registrar: &Registrar, flow: &str) {
 }
 
 async fn wake(registrar: &Registrar, id: &str, again: bool) -> WakeResponse {
-    let request = WakeRequest { aor: "sip:bob@open".into(), binding_id: id.into(), again };
+    let request =
+        WakeRequest { aor: "sip:bob@open".into(), binding_id: id.into(), again, ..WakeRequest::default() };
     registrar.wake(Request::new(request)).await.unwrap().into_inner()
 }
 

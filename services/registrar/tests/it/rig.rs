@@ -14,6 +14,7 @@ use cluster_api::{
     },
     sip::v1::Source,
 };
+use cluster_rpc::SpendingLink;
 use parking_lot::Mutex;
 use registrar::{Auth, Config, Deps, DomainConfig, PushProvider, Registrar};
 use sip_digest::{Challenge, Login, answer, answerable};
@@ -30,6 +31,8 @@ pub struct Rig {
     pub store: Arc<HookedStore<Counting>>,
     pub memory: Arc<MemoryStore>,
     pub replicas: Vec<Registrar>,
+    /// Of the first replica.
+    pub metrics: telemetry::Metrics,
 }
 
 impl Rig {
@@ -45,6 +48,11 @@ impl Rig {
     /// The same, and every replica pushes phones by `provider`.
     pub fn pushing(config: Config, provider: Arc<dyn PushProvider>) -> Self {
         Self::built(config, |replica| replica.pushing(provider.clone()))
+    }
+
+    /// The same, and every replica asks a service of the operator's by what is made for it.
+    pub fn asking(config: Config, link: impl Fn(&telemetry::Metrics) -> SpendingLink) -> Self {
+        Self::built(config, |replica| replica.asking(link(&telemetry::Metrics::new())))
     }
 
     fn built(config: Config, finish: impl Fn(Registrar) -> Registrar) -> Self {
@@ -64,14 +72,24 @@ impl Rig {
             domain("d", Auth::Digest, false),
             domain("open", Auth::None, false),
             domain("held", Auth::None, true),
+            DomainConfig { home_prefix: Some("+49".to_owned()), ..domain("german", Auth::Digest, false) },
         ];
         let config = Config { domains, ..config };
-        let replica = |seed| {
+        let metrics = telemetry::Metrics::new();
+        let replica = |seed, metrics| {
             let entropy = Arc::new(SeededEntropy::new(seed));
-            let deps = Deps { store: store.clone(), entropy, metrics: telemetry::Metrics::new() };
+            let deps = Deps { store: store.clone(), entropy, metrics };
             finish(Registrar::build(config.clone(), deps).unwrap())
         };
-        Self { clock, store: store.clone(), memory, replicas: vec![replica(1), replica(2)] }
+        let replicas = vec![replica(1, metrics.clone()), replica(2, telemetry::Metrics::new())];
+        Self { clock, store: store.clone(), memory, replicas, metrics }
+    }
+
+    /// The value of a counter of the first replica, by its outcome.
+    pub fn counted(&self, name: &str, outcome: &str) -> u64 {
+        let line = format!("carillon_{name}{{outcome=\"{outcome}\"}} ");
+        let text = self.metrics.text();
+        text.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
     }
 
     pub fn registrar(&self) -> &Registrar {

@@ -56,6 +56,23 @@ async fn only_proved_or_trusted_requests_leave() {
     );
 }
 
+/// CCL-11: who wants a place in a call of ours proves who it is, wherever the leg's Contact leads; a stranger gets none.
+#[tokio::test]
+async fn an_invite_to_a_leg_is_asked_who_it_is() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    let mut alice = Phone::of(&rig, "alice", "d");
+    let leg = "sip:cc.call-1.b@192.0.2.1:5060";
+    let to_leg = |request: RouteRequest| RouteRequest { to_leg: true, ..request };
+    let request = to_leg(alice.route_request(leg));
+    let plan = alice.route_as(request).await;
+    assert!(matches!(plan.plan, Some(Plan::CallControl(_))), "{plan:?}");
+    assert_eq!((plan.identity.as_str(), plan.call_id.as_str()), ("sip:alice@d", ""));
+    let unproved = |from: &str| to_leg(RouteRequest { from_uri: from.into(), ..alice.route_request(leg) });
+    assert_eq!(status(&alice.send_route(unproved("sip:alice@d")).await), 407);
+    assert_eq!(status(&alice.send_route(unproved("sip:alice@far.example")).await), 403);
+}
+
 /// PXY-24: contacts of equal q together, others after them; each target carries its binding.
 #[tokio::test]
 async fn a_plan_carries_what_the_edge_needs() {
@@ -170,7 +187,8 @@ async fn calls_of_an_anchored_domain_go_to_call_control() {
 /// Services of ours are found by method, event package and user part.
 #[tokio::test]
 async fn services_are_found() {
-    let rig = Rig::with(Config { call_control_users: vec!["conf".into()], ..Config::default() });
+    let users = vec!["conf".into()];
+    let rig = Rig::with(Config { call_control_users: users, conferences: true, ..Config::default() });
     let mut phone = Phone::of(&rig, "bob", "open");
     phone.register(&[contact("sip:b@h")]).await;
     let ask = |method: &str, event: &str, to: &str| RouteRequest {
@@ -182,11 +200,59 @@ async fn services_are_found() {
     assert!(matches!(phone.send_route(ask("PUBLISH", "presence", bob)).await.plan, Some(Plan::Presence(_))));
     let watch = ask("SUBSCRIBE", "message-summary;id=1", bob);
     assert!(matches!(phone.send_route(watch).await.plan, Some(Plan::Presence(_))));
-    assert_eq!(targets(&phone.send_route(ask("SUBSCRIBE", "dialog", bob)).await), [["sip:b@h"]]);
-    let allocate = ask("ALLOCATE", "", "sip:open");
-    assert!(matches!(phone.send_route(allocate).await.plan, Some(Plan::CallControl(_))));
+    assert!(matches!(phone.send_route(ask("SUBSCRIBE", "dialog", bob)).await.plan, Some(Plan::Presence(_))));
+    assert_eq!(targets(&phone.send_route(ask("SUBSCRIBE", "conference", bob)).await), [["sip:b@h"]]);
+    let roster = ask("SUBSCRIBE", "conference", "sip:held-by-us@open");
+    assert!(matches!(phone.send_route(roster).await.plan, Some(Plan::Presence(_))));
+    assert_eq!(status(&phone.send_route(ask("ALLOCATE", "", "sip:open")).await), 501, "no pools here");
+    // What may be a list: nobody's account, and Carillon's own question learns that it is nobody's.
+    let plan = phone.send_route(ask("SUBSCRIBE", "presence", "sip:team@open")).await.plan;
+    assert!(matches!(plan, Some(Plan::Presence(hand)) if hand.nobody), "{plan:?}");
+    // Also when it is somebody who may go out, for whom a name that nobody here has may be a number.
+    rig.account("alice").await;
+    let mut proved = Phone::of(&rig, "alice", "d");
+    for (event, name) in [("presence", "team"), ("presence", "+49301"), ("conference", "held-by-us")] {
+        let to = format!("sip:{name}@d");
+        let asked =
+            RouteRequest { method: "SUBSCRIBE".into(), event: event.into(), ..proved.route_request(&to) };
+        let plan = proved.route_as(asked).await.plan;
+        assert!(matches!(plan, Some(Plan::Presence(hand)) if hand.nobody), "{to}: {plan:?}");
+    }
+    let own = RouteRequest { internal: true, ..ask("SUBSCRIBE", "presence", "sip:team@open") };
+    assert!(matches!(phone.send_route(own).await.plan, Some(Plan::Refuse(refuse)) if refuse.status == 404));
     let conference = ask("INVITE", "", "sip:conf@open");
     assert!(matches!(phone.send_route(conference).await.plan, Some(Plan::CallControl(_))));
+    // CCL-17, CCL-18: what is for a conference, whether there is one or not
+    for method in ["INVITE", "OPTIONS", "REFER"] {
+        let plan = phone.send_route(ask(method, "", "sip:conf-in-1@open")).await.plan;
+        let of = |plan: &Option<Plan>| match plan {
+            Some(Plan::CallControl(handed)) => Some(handed.conference.clone()),
+            _ => None,
+        };
+        assert_eq!(of(&plan).as_deref(), Some("in-1"), "{method}: {plan:?}");
+    }
+    for (method, to) in [("MESSAGE", "sip:conf-in-1@open"), ("INVITE", "sip:conf-@open")] {
+        assert_eq!(status(&phone.send_route(ask(method, "", to)).await), 404, "{method} {to}");
+    }
+    let own = RouteRequest { internal: true, ..ask("INVITE", "", "sip:conf-in-1@open") };
+    assert_eq!(status(&phone.send_route(own).await), 404, "Carillon does not call itself");
+}
+
+/// EVT-02, CCL-17: who has proved who it is watches conferences and lists, and asks conferences, as anybody does who need not.
+#[tokio::test]
+async fn who_is_known_finds_what_is_nobodys_account() {
+    let rig = Rig::with(Config { conferences: true, ..Config::default() });
+    rig.account("alice").await;
+    let mut phone = Phone::of(&rig, "alice", "d");
+    for (event, to) in [("conference", "sip:conf-in-1@d"), ("presence", "sip:team@d")] {
+        let request = phone.route_request(to);
+        let request = RouteRequest { method: "SUBSCRIBE".into(), event: event.into(), ..request };
+        let plan = phone.route_as(request).await.plan;
+        assert!(matches!(&plan, Some(Plan::Presence(hand)) if hand.nobody), "{event}: {plan:?}");
+    }
+    let plan = phone.route("sip:conf-in-1@d").await.plan;
+    assert!(matches!(&plan, Some(Plan::CallControl(handed)) if handed.conference == "in-1"), "{plan:?}");
+    assert_eq!(status(&phone.route("sip:nobody@d").await), 404);
 }
 
 /// UAC-05, UAC-06: a scheme nobody serves, a telephone number of a user, and of nobody.
@@ -222,6 +288,41 @@ async fn an_account_names_its_callers() {
     assert_eq!(status(&mallory.send_route(RouteRequest { forwards: 1, ..internal }).await), 603);
     let message = RouteRequest { method: "MESSAGE".into(), ..mallory.route_request("sip:bob@d") };
     assert_eq!(status(&mallory.route_as(message).await), 603);
+}
+
+/// SCN-18: where the account names an announcement, who is screened out is led there and not told to give up. RFC 5359 2.13
+#[tokio::test]
+async fn a_screened_caller_hears_why() {
+    let rig = Rig::new();
+    rig.account("mallory").await;
+    let account = |info: &str| Account {
+        aor: "sip:bob@d".into(),
+        allowed_callers: vec!["sip:al*@d".into()],
+        refused_callers_info: info.into(),
+        ..Account::default()
+    };
+    rig.account_with(account("sip:screened@announcements.example")).await;
+    let Some(Plan::Refuse(refuse)) = Phone::of(&rig, "mallory", "d").route("sip:bob@d").await.plan else {
+        panic!("a refusal")
+    };
+    assert_eq!((refuse.status, refuse.reason.as_str()), (403, "Screening Failure"));
+    let told = (refuse.headers[0].name.as_str(), refuse.headers[0].value.as_str());
+    assert_eq!(told, ("Error-Info", "<sip:screened@announcements.example>"));
+    use cluster_api::registrar::v1::{UpdateAccountRequest, accounts_server::Accounts as _};
+    let update = async |info: &str| {
+        let update_mask = Some(prost_types::FieldMask { paths: vec!["refused_callers_info".into()] });
+        let account = Some(account(info));
+        let request = UpdateAccountRequest { account, update_mask, ..UpdateAccountRequest::default() };
+        rig.registrar().update_account(tonic::Request::new(request)).await.map(tonic::Response::into_inner)
+    };
+    for bad in ["screened", "mailto:x@h", "https://", "sip:x@h>;a=<", "sip:x@h\r\nVia: evil", "https://h/a b"]
+    {
+        assert_eq!(update(bad).await.unwrap_err().code(), tonic::Code::InvalidArgument, "{bad}");
+    }
+    let shown = update("https://h/a.wav").await.unwrap().refused_callers_info;
+    assert_eq!(shown, "https://h/a.wav");
+    assert_eq!(update("").await.unwrap().refused_callers_info, "");
+    assert_eq!(status(&Phone::of(&rig, "mallory", "d").route("sip:bob@d").await), 603);
 }
 
 /// A bound that nothing would keep is refused, and a pattern that names nobody too.

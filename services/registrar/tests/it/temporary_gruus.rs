@@ -1,6 +1,10 @@
 //! Temporary GRUUs: names of a device that say nothing of whose it is, and end with its registration.
 
-use cluster_api::registrar::v1::{RegisterContact, RegisterRequest, RegisterResponse};
+use cluster_api::registrar::v1::{
+    Binding, ListBindingsRequest, RegisterContact, RegisterRequest, RegisterResponse,
+    bindings_server::Bindings as _,
+};
+use tonic::Request;
 
 use crate::rig::{Phone, Rig, contact, status, targets};
 
@@ -97,4 +101,33 @@ async fn nobody_makes_a_name_up_and_who_does_not_ask_has_none() {
     for odd in [&*changed, "sip:tgruu.AAAA@d;gr", &format!("{user}@d"), &format!("{user}@d;gr=x")] {
         assert_eq!(status(&alice.route(odd).await), 404, "{odd}");
     }
+}
+
+/// GRU-02, PKG-02: of each binding the latest name that its own REGISTER was given is known at every replica, and since which CSeq all of
+/// them are good: from the first one under this Call-ID on, also for another flow of the device.
+#[tokio::test]
+async fn the_latest_name_of_a_binding_and_the_first_good_one_are_known() {
+    let (rig, mut bob, mut alice) = phones().await;
+    let known = async || -> Vec<Binding> {
+        let request = ListBindingsRequest { aor: "sip:bob@d".into(), ..ListBindingsRequest::default() };
+        rig.replicas[1].list_bindings(Request::new(request)).await.expect("listed").into_inner().bindings
+    };
+    bob.register(&[device("sip:plain@h", 9, None)]).await;
+    assert_eq!(known().await[0].temp_gruu, "", "who does not ask is given none");
+    let first = register(&mut bob, device("sip:b1@h", 1, Some(1))).await;
+    let first_cseq = bob.cseq;
+    register(&mut bob, device("sip:b2@h", 1, Some(2))).await;
+    let latest = temporary(&register(&mut bob, device("sip:b1@h", 1, Some(1))).await, "sip:b1@h");
+    assert_ne!(temporary(&first, "sip:b1@h"), latest);
+    let all = known().await;
+    let of = |uri: &str| all.iter().find(|binding| binding.contact_uri == uri).expect("it is bound");
+    assert_eq!((&of("sip:b1@h").temp_gruu, of("sip:b1@h").temp_gruu_first_cseq), (&latest, first_cseq));
+    assert_eq!(of("sip:b2@h").temp_gruu_first_cseq, first_cseq, "the flows of a device share their life");
+    assert_eq!(targets(&alice.route(&of("sip:b2@h").temp_gruu).await).concat(), ["sip:b1@h", "sip:b2@h"]);
+    let mut again = Phone { call_id: "another".into(), cseq: 70, challenge: None, ..bob.clone() };
+    register(&mut again, device("sip:b1@h", 1, Some(1))).await;
+    let all = known().await;
+    let renewed = all.iter().find(|binding| binding.contact_uri == "sip:b1@h").expect("it is bound");
+    assert_eq!((renewed.temp_gruu_first_cseq, renewed.cseq), (again.cseq, again.cseq), "a new life");
+    assert_ne!(renewed.temp_gruu, latest);
 }

@@ -1,12 +1,12 @@
 //! Phones behind the address of a trunk's peer.
 
 use cluster_api::{
-    registrar::v1::{RouteRequest, RouteResponse},
+    registrar::v1::{RouteRequest, RouteResponse, Trunk, TrunkCredentials},
     sip::v1::Source,
 };
 
 use crate::rig::{Phone, Rig, contact, source, status, targets};
-use crate::trunks::{create, trunk};
+use crate::trunks::{create, trunk, update};
 
 fn from_peer(request: RouteRequest, port: u32) -> RouteRequest {
     RouteRequest { source: Some(Source { address: "192.0.2.77".into(), port, ..source() }), ..request }
@@ -34,6 +34,14 @@ async fn a_phone_behind_the_address_of_a_trunk_is_its_users() {
 
     let back: RouteResponse = alice.send_route(from_peer(to_bob, 5060)).await;
     assert_eq!((back.identity.as_str(), targets(&back)), ("", vec![vec!["sip:bob@h"]]), "the trunk");
+
+    assert_eq!(back.trunk, "", "its challenges cannot be answered");
+    let login =
+        TrunkCredentials { username: "u".into(), password: "zanzibar".into(), ..TrunkCredentials::default() };
+    update(&rig, Trunk { credentials: Some(login), ..trunk("pstn", &[], &[]) }).await.unwrap();
+    let to_bob = alice.route_request("sip:bob@d");
+    assert_eq!(alice.send_route(from_peer(to_bob.clone(), 5060)).await.trunk, "pstn");
+    assert_eq!(alice.route_as(from_peer(to_bob, 6000)).await.trunk, "", "she is no trunk");
 
     let out = from_peer(alice.route_request("sip:+49301@d"), 7000);
     assert_eq!(status(&alice.send_route(out.clone()).await), 407, "only a user may");

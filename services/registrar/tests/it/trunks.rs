@@ -2,9 +2,10 @@
 
 use cluster_api::{
     registrar::v1::{
-        AnswerChallengeRequest, CreateTrunkRequest, DeleteTrunkRequest, GetTrunkRequest, ListTrunksRequest,
-        RouteRequest, Trunk, TrunkCredentials, TrunkPeer, TrunkPrefix, TrunkProbe, TrunkRegistration,
-        UpdateTrunkRequest, location_server::Location as _, route_response::Plan, trunks_server::Trunks as _,
+        Account, AnswerChallengeRequest, CreateTrunkRequest, DeleteTrunkRequest, GetTrunkRequest,
+        ListTrunksRequest, RouteRequest, Trunk, TrunkCredentials, TrunkPeer, TrunkPrefix, TrunkProbe,
+        TrunkRegistration, UpdateTrunkRequest, location_server::Location as _, route_response::Plan,
+        trunks_server::Trunks as _,
     },
     sip::v1::Source,
 };
@@ -101,6 +102,39 @@ async fn only_the_proved_and_the_trusted_go_out_by_a_trunk() {
     update(&rig, Trunk { disabled: true, ..trunk("pstn", &[], &[]) }).await.unwrap();
     assert_eq!(status(&phone.send_route(from(far, "192.0.2.77", "sip:alice@d")).await), 407);
     assert_eq!(status(&Phone::of(&rig, "alice", "d").route(number).await), 404);
+}
+
+/// T6: what a service of Carillon sends in a user's name goes where that user's own requests may, and nowhere else.
+#[tokio::test]
+async fn what_is_sent_in_a_users_name_goes_where_that_user_may() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    let phone = Phone::of(&rig, "alice", "d");
+    let asked = async |user: &str, to: &str| {
+        let request = RouteRequest {
+            method: "SUBSCRIBE".into(),
+            event: "presence".into(),
+            internal: true,
+            on_behalf_of: user.into(),
+            source: None,
+            ..phone.route_request(to)
+        };
+        phone.send_route(request).await
+    };
+    let far = "sip:bob@far.example";
+    assert!(matches!(asked("sip:alice@d", far).await.plan, Some(Plan::Relay(_))));
+    assert_eq!(asked("sip:alice@d", far).await.identity, "sip:alice@d");
+    for (user, why) in [
+        ("sip:nobody@d", "no account"),
+        ("sip:eve@elsewhere.example", "none of ours"),
+        ("sip:anybody@open", "who need not prove to be somebody does not leave"),
+        ("nonsense", "no address of record"),
+    ] {
+        assert_eq!(status(&asked(user, far).await), 403, "{why}");
+    }
+    assert!(matches!(asked("sip:alice@d", "sip:alice@d").await.plan, Some(Plan::Presence(_))));
+    rig.account_with(Account { aor: "sip:bob@d".into(), disabled: true, ..Account::default() }).await;
+    assert_eq!(status(&asked("sip:bob@d", far).await), 403, "a disabled account");
 }
 
 /// RFC 3261 16.6 step 6: the address of a peer domain stays as it is, and the peer is on the way to it.
@@ -261,17 +295,24 @@ async fn a_password_goes_in_and_never_out() {
         method: "INVITE".into(),
         request_uri: target.uri.clone(),
         challenges: vec!["Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256".into()],
+        other_challenges: vec!["Digest realm=\"r\", nonce=\"m\", qop=\"auth\"".into()],
         again,
         ..AnswerChallengeRequest::default()
     };
-    let answer = async |again| {
-        rig.replicas[1].answer_challenge(Request::new(ask(again))).await.unwrap().into_inner().credentials
+    let answer_of = async |replica: usize, again| {
+        rig.replicas[replica].answer_challenge(Request::new(ask(again))).await.unwrap().into_inner()
     };
+    let answer = async |again| answer_of(1, again).await.credentials;
     let given = answer(false).await;
     let ha1 = Ha1::of_password(Hash::Sha256, b"u", b"r", b"zanzibar");
     let credentials = Credentials::parse(given[0].as_bytes()).expect("credentials");
     assert!(credentials.matches(&ha1, "INVITE", b""), "{given:?}");
     assert!(answer(true).await.is_empty(), "refused once is refused");
+    // RFC 7616 3.4: whichever replica is asked, no second use of a nonce looks like the first
+    let again = answer_of(0, false).await;
+    let counts = [given.first(), again.credentials.first(), again.other_credentials.first()]
+        .map(|value| Credentials::parse(value.unwrap().as_bytes()).unwrap().protection.unwrap().count);
+    assert_eq!(counts, [1, 2, 2]);
 }
 
 /// T19: nothing that is stored can be more than it says, and what is not carried out is refused.
@@ -313,4 +354,31 @@ async fn unusable_trunks_are_refused() {
         assert_eq!(reason(create(&rig, spoiled).await), expected, "{shown}");
     }
     create(&rig, good()).await.unwrap();
+}
+
+/// UAC-06: a number that has no way is incomplete while more digits may give it one, and unknown otherwise; of a name that is somebody's in
+/// one spelling alone there are never several to choose from.
+#[tokio::test]
+async fn a_number_that_is_too_short_for_any_trunk_is_incomplete() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    create(&rig, trunk("germany", &["sip:192.0.2.77"], &["+49", "+4989"])).await.unwrap();
+    create(&rig, trunk("emergency", &["sip:192.0.2.78"], &["112"])).await.unwrap();
+    let mut alice = Phone::of(&rig, "alice", "d");
+    for (number, expected) in [
+        ("tel:+4", 484),
+        ("sip:11@d;user=phone", 484),
+        ("tel:+49", 0),
+        ("tel:+498", 0),
+        ("tel:+5", 404),
+        ("tel:+48", 404),
+        ("sip:113@d;user=phone", 404),
+        ("sip:11@d", 404),
+    ] {
+        assert_eq!(status(&alice.route(number).await), expected, "{number}");
+    }
+    Phone::of(&rig, "Bob", "open").register(&[contact("sip:upper@h")]).await;
+    Phone::of(&rig, "bob", "open").register(&[contact("sip:lower@h")]).await;
+    assert_eq!(targets(&alice.route("sip:%42ob@open").await), [["sip:upper@h"]]);
+    assert_eq!(targets(&alice.route("sip:bob@OPEN").await), [["sip:lower@h"]]);
 }

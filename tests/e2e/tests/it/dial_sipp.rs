@@ -9,14 +9,23 @@ fn scenario(name: &str) -> PathBuf {
 }
 
 /// A phone that registers, and then plays `scenario` on the port it registered from: that is where its calls come.
-fn phone(carillon: &Carillon, user: &str, script: &str) -> Sipp {
+pub fn phone(carillon: &Carillon, user: &str, script: &str) -> Sipp {
+    Sipp::answers(&scenario(script), user, registered(carillon, user))
+}
+
+/// The same for all who call, until it is dropped; it says what its scenario logs.
+pub fn serving_phone(carillon: &Carillon, user: &str, script: &str) -> Sipp {
+    Sipp::serves(&scenario(script), registered(carillon, user))
+}
+
+fn registered(carillon: &Carillon, user: &str) -> u16 {
     let port = free_port();
     let password = format!("{user}-secret");
     carillon.account(&format!("sip:{user}@localhost"), &password);
     // Without -auth_uri SIPp hashes the server's numeric address instead of the Request-URI.
     let arguments = ["-key", "domain", "localhost", "-au", user, "-ap", &password, "-auth_uri", "localhost"];
     Sipp::plays(&scenario("register.xml"), user, port, &carillon.sip, &arguments);
-    Sipp::answers(&scenario(script), user, port)
+    port
 }
 
 /// Type and leg of each event that `dial --watch` printed, after the line with the call's id.

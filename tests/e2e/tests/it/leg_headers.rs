@@ -87,7 +87,8 @@ fn a_leg_promises_what_it_does_and_refuses_the_rest() {
         assert!(lists(invite, "Allow", "REFER"), "{invite}");
         assert!(!lists(invite, "Allow", "PUBLISH"), "{invite}");
         assert!(lists(invite, "Supported", "100rel"), "{invite}");
-        assert!(!lists(invite, "Supported", "replaces"), "{invite}");
+        assert!(lists(invite, "Supported", "replaces"), "{invite}");
+        assert!(!lists(invite, "Supported", "gruu"), "{invite}");
     }
     bob.accept(&to_bob, &audio);
     alice.wire.receive_request("ACK");
@@ -96,8 +97,8 @@ fn a_leg_promises_what_it_does_and_refuses_the_rest() {
     bob.wire.receive_request("ACK");
     alice.wire.receive_request("ACK");
 
-    let refused = alice.ask(&to_alice, 11, "INVITE", &["Require: replaces", SDP], &audio);
-    assert_eq!((status(&refused), header(&refused, "Unsupported")), (420, Some("replaces")), "{refused}");
+    let refused = alice.ask(&to_alice, 11, "INVITE", &["Require: magic", SDP], &audio);
+    assert_eq!((status(&refused), header(&refused, "Unsupported")), (420, Some("magic")), "{refused}");
     let refused = alice.ask(&to_alice, 12, "PUBLISH", &["Event: presence"], "");
     assert_eq!(status(&refused), 405, "{refused}");
     assert!(!lists(&refused, "Allow", "PUBLISH"), "{refused}");

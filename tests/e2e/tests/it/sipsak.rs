@@ -43,7 +43,7 @@ fn a_user_is_registered_with_a_password() {
     }
 }
 
-/// PXY-06: a trace shows the hops on the way to the phone: the edge answers 483 to what may not be forwarded, the phone answers the next.
+/// PXY-02: a trace shows the hops on the way to the phone: the edge answers 483 to what may not be forwarded, the phone answers the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trace_ends_at_the_phone() {
     let carillon = Carillon::serve(&["--auth", "none"]);

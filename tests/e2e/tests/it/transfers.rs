@@ -6,7 +6,7 @@ use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
 use cluster_api::callcontrol::v1::{self as cc, call, call_event};
 use scripted_phone::{Answer, Happening, Remote, Script};
 use serde_json::Value;
-use test_support::{Baresip, Carillon, TestPhone};
+use test_support::{Baresip, Carillon, Starting, TestPhone};
 use tonic::transport::Channel;
 
 use crate::calls::{Watch, dial, hang_up};
@@ -146,6 +146,26 @@ async fn one_leg_is_held_and_keys_are_pressed() {
         .filter(|h| matches!(h, Happening::Received(line) if line.starts_with("INFO")))
         .count();
     assert_eq!(pressed, 2);
+}
+
+/// CCL-02, CCL-03, LAD-9, SCN-15: the same where its REFERs are passed on: the other baresip calls the target itself, and what it tells of
+/// that ends the transferor's call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_baresip_is_led_by_another_ones_refer() {
+    let variables =
+        [("CARILLON_REGISTRAR_ALGORITHMS", "MD5"), ("CARILLON_CALL_CONTROL_PASS_REFER", "sip:*@localhost")];
+    let carillon = Starting::with(&[], &variables).ready();
+    let ([_alice, mut bob, carol], id) = tokio::task::block_in_place(|| three_baresips(&carillon));
+    bob.order("transfer sip:carol@localhost");
+    let mut watch = Watch::begin(&carillon, &id, Some(String::new())).await;
+    watch.until(call_event::Type::TransferSucceeded).await;
+    let ended = watch.until(call_event::Type::Ended).await;
+    let call = ended.call.expect("the call");
+    assert_eq!(call.outcome.expect("an outcome").ended_by, "b");
+    assert_eq!(call.legs.len(), 2, "nobody was dialled by Carillon");
+    tokio::task::block_in_place(|| {
+        carol.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
+    });
 }
 
 /// Three baresips; the first two are in a call.

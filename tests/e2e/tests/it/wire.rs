@@ -9,7 +9,7 @@ use test_support::{Carillon, PATIENCE};
 /// A socket that knows the edge.
 pub struct Wire {
     socket: UdpSocket,
-    edge: SocketAddr,
+    edge: Cell<SocketAddr>,
     /// Who sent the last datagram: whom a response goes to.
     source: Cell<SocketAddr>,
 }
@@ -22,10 +22,19 @@ impl Wire {
 
     /// A socket at another loopback address.
     pub fn at(ip: &str, carillon: &Carillon) -> Self {
+        Self::facing(ip, carillon.sip.parse().expect("the edge says a numeric address"))
+    }
+
+    /// A socket that knows another server.
+    pub fn facing(ip: &str, edge: SocketAddr) -> Self {
         let socket = UdpSocket::bind((ip, 0)).expect("loopback has free ports");
         socket.set_read_timeout(Some(PATIENCE)).expect("a limit that is not zero");
-        let edge = carillon.sip.parse().expect("the edge says a numeric address");
-        Self { socket, edge, source: Cell::new(edge) }
+        Self { socket, edge: Cell::new(edge), source: Cell::new(edge) }
+    }
+
+    /// From now on it knows another edge, as a phone does that finds its own one dead.
+    pub fn turn_to(&self, carillon: &Carillon) {
+        self.edge.set(carillon.sip.parse().expect("the edge says a numeric address"));
     }
 
     /// Where it listens.
@@ -35,7 +44,7 @@ impl Wire {
 
     /// Sends a text as it stands.
     pub fn send(&self, text: &str) {
-        self.socket.send_to(text.as_bytes(), self.edge).expect("loopback takes datagrams");
+        self.socket.send_to(text.as_bytes(), self.edge.get()).expect("loopback takes datagrams");
     }
 
     /// Sends a request: start line, Via and what the lines do not say are made here. Says the Call-ID.
@@ -76,10 +85,15 @@ impl Wire {
     /// # Panics
     /// When none comes.
     pub fn receive(&self) -> String {
+        self.next_datagram().expect("a datagram comes")
+    }
+
+    /// The next datagram; `None` when none comes.
+    pub fn next_datagram(&self) -> Option<String> {
         let mut buffer = vec![0; 65_535];
-        let (length, source) = self.socket.recv_from(&mut buffer).expect("a datagram comes");
+        let (length, source) = self.socket.recv_from(&mut buffer).ok()?;
         self.source.set(source);
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
+        Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
 
     /// The next final response to this call; all else is skipped.

@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 use sip_message::{HeaderId, Limits, Message};
+use speed::call::{Call, register};
 use speed::{INVITE, forward};
 
 struct Counting;
@@ -68,6 +69,13 @@ fn the_forwarded_copy_has_our_headers_in_front_and_everything_else_unchanged() {
         forwarded.body(),
         Message::parse(Bytes::from_static(INVITE), &Limits::default()).unwrap().body()
     );
+}
+
+/// How the messages of a call change on their way is said by the tests of `sip-proxy`; here they must only arrive.
+#[test]
+fn all_messages_of_a_call_are_passed_on_and_a_register_is_answered() {
+    assert!(Call::default().pass_on() > 6 * 300);
+    assert!(register(&Limits::default()) > 300);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! | the INVITE                                               | answer                                           |
 //! |----------------------------------------------------------|--------------------------------------------------|
+//! | is for the service that calls back                       | 480 (LAD-6)                                      |
 //! | has no hop left for a further leg                        | 483 (UAC-25)                                     |
 //! | requires an extension that Carillon does not have        | 420 with Unsupported (UAC-02, PRK-02)            |
 //! | does not know an extension that the operator demands     | 421 with Require (UAC-08)                        |
@@ -10,6 +11,7 @@
 //! | has another body that must be, and is not, understood    | 415 with Accept (UAC-03)                         |
 //! | has a session description that cannot be read            | 488 with Warning (UAC-11)                        |
 //! | accepts no session description                           | 406 (UAC-04)                                     |
+//! | calls the factory of conferences                         | see `conference::factory`                        |
 //! | else                                                     | leg b is dialled with what it offers             |
 
 use std::time::Duration;
@@ -19,7 +21,10 @@ use sip_dialog::{RouteSet, Side};
 use crate::engine::anchor::across;
 use crate::engine::anchor::record::Incoming;
 use crate::engine::call::{Call, CallState, PLAIN_SCHEMA, Party, Policy, TimerKind};
+use crate::engine::claim::ask::{Named, call_of_leg, claim_of, passed_on};
+use crate::engine::claim::record::Place;
 use crate::engine::derive;
+use crate::engine::dispatch::is_duplicate;
 use crate::engine::effect::{Body, Header};
 use crate::engine::event::{CallReceived, EdgeEvent, LegEvent};
 use crate::engine::leg::{Dialog, Leg, LegState, OpenOffer, Served};
@@ -28,7 +33,7 @@ use crate::engine::outcome::Cause;
 use crate::engine::peer::{accepted, not_acceptable};
 use crate::engine::report::CallEventType;
 use crate::engine::session_timer::{least_interval, session_for_caller};
-use crate::engine::signal::{A, B};
+use crate::engine::signal::{A, B, LegIndex};
 use crate::engine::stage::{Anchored, Stage};
 use crate::engine::text::lists;
 use crate::engine::time::Moment;
@@ -44,6 +49,8 @@ pub struct NewAnchored {
     pub policy: Policy,
     /// Fresh entropy, at least 16 octets.
     pub seed: Vec<u8>,
+    /// The call that its INVITE is about, when that names a dialog.
+    pub named: Named,
 }
 
 /// Media types of S/MIME (RFC 3261 23.3): without a key nothing of them can be read.
@@ -79,37 +86,58 @@ pub fn receive(
         ..Call::default()
     };
     let mut work = Work::new(call, now, context);
-    if work.is_duplicate(event)? {
+    if is_duplicate(&work.call, event)? {
         return Err(StepError::WrongState(work.call.state()));
     }
-    work.begin_anchored(event, invite);
+    work.note_taken(event);
+    work.begin_anchored(event, invite, new.named);
     work.handle_signals();
     Ok(work.finish(None))
 }
 
 impl Work<'_> {
-    fn begin_anchored(&mut self, event: &EdgeEvent, invite: &CallReceived) {
+    fn begin_anchored(&mut self, event: &EdgeEvent, invite: &CallReceived, named: Named) {
         self.report_call(CallEventType::Created, 0, "");
-        self.add_caller(event, invite);
+        let caller = self.add_caller(event, invite);
         self.call.stage = Some(Stage::Anchored(Anchored::default()));
         let offer = match self.judge(invite) {
             Ok(offer) => offer,
             Err(refusal) => return self.end(*refusal),
         };
-        if let (Some(offer), Some(dialog)) = (&offer, self.leg_mut(A).dialogs.first_mut()) {
-            dialog.open_offer = OpenOffer::Theirs.into();
-            dialog.remote_sdp = offer.clone();
-        }
-        if let Some(served) = self.leg_mut(A).served.first_mut() {
-            served.offer = offer.is_some();
-        }
+        self.note_offer_of(caller, offer.as_deref());
         if let Some(seconds) = expires(&invite.headers) {
             self.start_timer(TimerKind::Expires, A, Duration::from_secs(u64::from(seconds)));
         }
-        self.dial_callee(invite, offer);
+        let is_to_leg = call_of_leg(&invite.request_uri).is_some();
+        match (claim_of(invite, &self.context.takers), named) {
+            // CCL-13: a Join to a conference is ignored
+            _ if self.context.mixing.is_factory(&invite.request_uri) => self.begin_conference(offer),
+            (Err(status), _) => self.refuse_claim(status),
+            (Ok(Some(_)), Named::Over) => self.refuse_claim(603),
+            (Ok(Some(claim)), Named::Call(call_id)) => self.claim(call_id, claim, offer),
+            (Ok(Some(_)), Named::Nobody) if is_to_leg => self.refuse_claim(481),
+            (Ok(None), _) if is_to_leg => self.refuse_claim(404),
+            (Ok(_), _) => {
+                let headers = passed_on(invite);
+                self.dial_callee(Party { headers, ..self.call.to.clone() }, offer, None);
+            }
+        }
     }
 
-    fn add_caller(&mut self, event: &EdgeEvent, invite: &CallReceived) {
+    /// What the INVITE of a caller offers waits for its answer.
+    pub fn note_offer_of(&mut self, caller: LegIndex, offer: Option<&[u8]>) {
+        let on = self.leg_mut(caller);
+        if let (Some(offer), Some(dialog)) = (offer, on.dialogs.first_mut()) {
+            dialog.open_offer = OpenOffer::Theirs.into();
+            dialog.remote_sdp = offer.to_vec();
+        }
+        if let Some(served) = on.served.first_mut() {
+            served.offer = offer.is_some();
+        }
+    }
+
+    /// The leg to who calls. Its index.
+    pub fn add_caller(&mut self, event: &EdgeEvent, invite: &CallReceived) -> LegIndex {
         let leg_id = event.leg_id.clone();
         let mut dialog = Dialog {
             remote_tag: invite.from_tag.clone(),
@@ -144,13 +172,15 @@ impl Work<'_> {
                 knows("timer"),
                 self.call.policy.session_expires_s,
             ),
+            identity: invite.identity.clone(),
+            is_trusted: invite.is_trusted,
             ..Incoming::default()
         };
         let leg = Leg {
             local_tag: derive::tag(&self.call, &leg_id),
             history: Some(fresh_history(&self.call, &leg_id)),
             leg_id,
-            party: self.call.from.clone(),
+            party: party(&invite.from_uri, &invite.from_display),
             state: LegState::Dialing.into(),
             sip_call_id: invite.sip_call_id.clone(),
             from_uri: invite.to_uri.clone(),
@@ -165,14 +195,21 @@ impl Work<'_> {
             ..Leg::default()
         };
         self.call.legs.push(leg);
+        self.call.legs.len() - 1
     }
 
     /// Whether the INVITE can be served: with this offer, or why not. RFC 3261 8.2
-    fn judge(&self, invite: &CallReceived) -> Result<Option<Vec<u8>>, Box<Cause>> {
+    ///
+    /// # Errors
+    /// With the refusal.
+    pub fn judge(&self, invite: &CallReceived) -> Result<Option<Vec<u8>>, Box<Cause>> {
         let refuse = |status: u32, told: Vec<Header>| {
             let cause = Cause::failed_by(&self.leg(A).leg_id, status, "");
             Err(Box::new(Cause { told, ..cause }))
         };
+        if invite.is_for(&self.context.callback_user) {
+            return refuse(480, Vec::new());
+        }
         // What is handed on counts a hop, and who gets it must be allowed one to be reached
         if invite.max_forwards <= 1 {
             return refuse(483, Vec::new());
@@ -209,31 +246,34 @@ impl Work<'_> {
         Ok(offer)
     }
 
-    /// Dials the party that the caller asks for, as the caller.
-    fn dial_callee(&mut self, invite: &CallReceived, offer: Option<Vec<u8>>) {
-        let leg = self.add_leg(self.call.to.clone());
-        let (edge_id, edge_epoch) = (self.leg(A).edge_id.clone(), self.leg(A).edge_epoch);
+    /// Dials a party for the caller, as the caller: by its name, or at a place that is known.
+    pub fn dial_callee(&mut self, party: Party, offer: Option<Vec<u8>>, place: Option<&Place>) {
+        let leg = self.add_leg(party);
+        let caller = self.leg(A);
+        let (edge_id, edge_epoch) = (caller.edge_id.clone(), caller.edge_epoch);
+        let (from_uri, from_display) = (caller.party.uri.clone(), caller.party.display_name.clone());
         let takes_work =
             self.context.edges.iter().any(|edge| edge.edge_id == edge_id && edge.edge_epoch == edge_epoch);
         let on = self.leg_mut(leg);
-        (on.from_uri, on.from_display) = (invite.from_uri.clone(), invite.from_display.clone());
+        (on.from_uri, on.from_display) = (from_uri, from_display);
         if takes_work {
             // One edge that can be lost is better than two
             (on.edge_id, on.edge_epoch) = (edge_id, edge_epoch);
         }
         let Some(offer) = offer else {
-            return self.dial(B, None, "application/sdp");
+            return self.dial_at(B, None, "application/sdp", place);
         };
         let Some(fitted) = self.fit_first_offer(B, &offer) else {
             return self.end(Cause::failed_by(&self.leg(A).leg_id.clone(), 488, ""));
         };
         let stage = Anchored { offer, lines: fitted.lines, ..Anchored::default() };
         self.call.stage = Some(Stage::Anchored(stage));
-        self.dial(B, Some(fitted.sdp), "application/sdp");
+        self.dial_at(B, Some(fitted.sdp), "application/sdp", place);
     }
 }
 
-fn party(uri: &str, display: &str) -> Party {
+/// A party by its URI and display name.
+pub fn party(uri: &str, display: &str) -> Party {
     Party { uri: uri.to_owned(), display_name: display.to_owned(), ..Party::default() }
 }
 

@@ -70,6 +70,10 @@ impl Work<'_> {
         let Some(incoming) = self.open_caller(A) else { return };
         let transaction = incoming.transaction.clone();
         let mut headers = said.headers.clone();
+        // CCL-12, IMI-05: it may begin a dialog
+        headers.push(Header::new("Supported", self.supported()));
+        headers.push(Header::new("Recv-Info", ""));
+        let Some(incoming) = self.open_caller(A) else { return };
         let is_reliable = incoming.takes_reliable && !said.preview;
         if is_reliable {
             incoming.rseq = if incoming.rseq == 0 { first } else { incoming.rseq + 1 };
@@ -101,7 +105,9 @@ impl Work<'_> {
         }
         let body = (!said.sdp.is_empty()).then(|| Body::sdp(said.sdp));
         let (status, reason) = (said.status, String::new());
-        let response = SendResponse { transaction, status, reason, to_tag, headers, body };
+        let (is_focus, in_conference) = (self.is_focus_toward(A), false);
+        let response =
+            SendResponse { transaction, status, reason, to_tag, headers, body, is_focus, in_conference };
         self.put_at(A, edge_id, edge_epoch, What::Respond(response));
         let repeat = if is_reliable { REPEAT_RELIABLE } else { REPEAT };
         self.start_timer(TimerKind::Repeat, A, repeat);
@@ -145,14 +151,30 @@ impl Work<'_> {
     }
 
     fn say_success(&mut self, said: Said) {
+        let is_offer = !said.offer.is_empty();
+        if !self.accept_caller(A, said) {
+            return;
+        }
+        if matches!(&self.call.stage, Some(Stage::Anchored(stage)) if stage.is_picking_up()) {
+            return;
+        }
+        if !is_offer {
+            return self.connected();
+        }
+        // RFC 3261 13.3.1.4: leg b's 2xx waits for the answer in the caller's ACK
+        self.start_timer(TimerKind::Guard, B, Duration::from_millis(self.call.policy.guard_ms));
+    }
+
+    /// The 200 to the INVITE by which the leg's peer called. `false` when that was answered before.
+    pub fn accept_caller(&mut self, leg: LegIndex, said: Said) -> bool {
         let now_ms = self.now.millis();
-        let Some(incoming) = self.open_caller(A) else { return };
+        let Some(incoming) = self.open_caller(leg) else { return false };
         incoming.phase = CallerPhase::Answered.into();
         (incoming.unpracked, incoming.last) = (None, None);
         incoming.waiting.clear();
         let transaction = incoming.transaction.clone();
         let session = std::mem::take(&mut incoming.session_expires);
-        let on = self.leg_mut(A);
+        let on = self.leg_mut(leg);
         let tag = on.remote_tag.clone();
         on.state = LegState::Answered.into();
         on.accepted_ms = now_ms;
@@ -162,25 +184,22 @@ impl Work<'_> {
             dialog.agreed = true;
         }
         if let Some(served) = on.served.iter_mut().find(|served| served.transaction == transaction) {
-            (served.relayed_offer, served.lines) = (said.offer.clone(), said.lines);
+            (served.relayed_offer, served.lines) = (said.offer, said.lines);
         }
-        self.stop_timer(TimerKind::Repeat, A);
-        self.stop_timer(TimerKind::Expires, A);
-        self.stop_timer(TimerKind::Guard, A);
+        self.stop_timer(TimerKind::Repeat, leg);
+        self.stop_timer(TimerKind::Expires, leg);
+        self.stop_timer(TimerKind::Guard, leg);
         if !session.is_empty() {
-            self.note_session(A, &tag, &[Header::new("Session-Expires", session)], Role::Server);
+            self.note_session(leg, &tag, &[Header::new("Session-Expires", session)], Role::Server);
         }
-        let mut headers = self.answer_headers(A, &tag);
+        let mut headers = self.answer_headers(leg, &tag);
         headers.push(Header::new("Supported", self.supported()));
+        headers.push(Header::new("Recv-Info", "")); // IMI-05
         headers.extend(said.headers);
         let body = (!said.sdp.is_empty()).then(|| Body::sdp(said.sdp));
-        self.respond(A, &transaction, 200, headers, body);
-        self.report(A, CallEventType::LegAnswered, 200, "OK");
-        if said.offer.is_empty() {
-            return self.connected();
-        }
-        // RFC 3261 13.3.1.4: leg b's 2xx waits for the answer in the caller's ACK
-        self.start_timer(TimerKind::Guard, B, Duration::from_millis(self.call.policy.guard_ms));
+        self.respond(leg, &transaction, 200, headers, body);
+        self.report(leg, CallEventType::LegAnswered, 200, "OK");
+        true
     }
 
     /// Ends a leg whose peer called. `false` when it is another one.

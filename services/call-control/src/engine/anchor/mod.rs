@@ -31,17 +31,42 @@ use std::time::Duration;
 
 use crate::engine::anchor::record::Said;
 use crate::engine::call::{OutcomeKind, TimerKind};
+use crate::engine::claim::record::ClaimStep;
 use crate::engine::derive;
 use crate::engine::leg::{OpenOffer, Purpose};
 use crate::engine::outcome::Cause;
-use crate::engine::signal::{A, B, Signal};
+use crate::engine::signal::{A, B, LegIndex, Signal};
 use crate::engine::stage::{Anchored, Stage};
 use crate::engine::work::Work;
+
+impl Anchored {
+    /// The caller was answered without a session, and its leg goes to another call.
+    pub fn is_picking_up(&self) -> bool {
+        self.claiming.as_ref().is_some_and(|claiming| claiming.step() == ClaimStep::PickedUp)
+    }
+}
 
 impl Work<'_> {
     /// Stage Anchored.
     pub fn on_anchored(&mut self, stage: Anchored, signal: Signal) {
         match signal {
+            Signal::Reply { leg: B, request, reply }
+                if matches!(request.purpose(), Purpose::Move | Purpose::MoveAsk) =>
+            {
+                self.on_caller_offered(stage, &request, &reply);
+            }
+            Signal::PeerAck { leg: A, transaction, .. } if stage.is_picking_up() => {
+                if let Some(claiming) = stage.claiming.clone() {
+                    self.lend_caller(&stage, &claiming, &transaction);
+                }
+            }
+            Signal::PeerCancel { leg: A, transaction } if self.is_invite_of_caller(&transaction) => {
+                self.caller_cancelled();
+            }
+            // Nobody to relay to
+            other if stage.claiming.is_some() || !self.pair().contains(&other.leg()) => {
+                self.on_any_stage(other);
+            }
             Signal::Progress { leg: B, status, tag, sdp } => {
                 self.pass_progress(stage, status, &tag, sdp, true);
             }
@@ -56,9 +81,6 @@ impl Work<'_> {
                 self.pass_late_offer(&stage, offer);
             }
             Signal::Answered { leg: B, sdp } => self.pass_success(stage, sdp),
-            Signal::PeerCancel { leg: A, transaction } if self.is_invite_of_caller(&transaction) => {
-                self.caller_cancelled();
-            }
             Signal::PeerAck { leg: A, transaction, sdp } => {
                 self.on_relayed(Signal::PeerAck { leg: A, transaction, sdp });
                 if self.call.outcome.is_none() {
@@ -142,7 +164,7 @@ impl Work<'_> {
     }
 
     /// Leg b answered, and its session is agreed or in this 2xx.
-    fn pass_success(&mut self, mut stage: Anchored, sdp: Option<Vec<u8>>) {
+    pub fn pass_success(&mut self, mut stage: Anchored, sdp: Option<Vec<u8>>) {
         let tag = self.leg(B).remote_tag.clone();
         self.ack(B, &tag, None);
         let headers = self.said.clone();
@@ -170,7 +192,7 @@ impl Work<'_> {
     }
 
     /// Leg b answered with its offer: the caller's ACK will bring the answer.
-    fn pass_late_offer(&mut self, stage: &Anchored, offer: Vec<u8>) {
+    pub fn pass_late_offer(&mut self, stage: &Anchored, offer: Vec<u8>) {
         if !stage.fork.is_empty() {
             self.turn_to_other_fork();
             self.stop_timer(TimerKind::Guard, B);
@@ -221,7 +243,7 @@ impl Work<'_> {
         self.open_caller(A).is_some_and(|caller| caller.unpracked.as_ref().is_some_and(is_offer))
     }
 
-    fn caller_cancelled(&mut self) {
+    pub fn caller_cancelled(&mut self) {
         let by = self.leg(A).leg_id.clone();
         let mut cause =
             Cause { kind: OutcomeKind::Cancelled, ..Cause::failed_by(&by, 487, "Request Terminated") };
@@ -241,9 +263,13 @@ impl Work<'_> {
     }
 
     /// The edge that held the caller's INVITE is gone before the ACK came.
-    pub fn caller_lost(&mut self) {
+    pub fn caller_lost(&mut self, leg: LegIndex) {
         self.edge_lost = true;
-        self.end(Cause { leg: self.leg(A).leg_id.clone(), ..Cause::edge_lost() });
-        self.end_caller_if_waiting(A);
+        let cause = Cause { leg: self.leg(leg).leg_id.clone(), ..Cause::edge_lost() };
+        // A conference goes on without who was about to come in
+        if !self.lose_member(leg, &cause) {
+            self.end(cause);
+        }
+        self.end_caller_if_waiting(leg);
     }
 }

@@ -44,6 +44,12 @@ pub struct Incoming {
     /// It takes them only reliably: it has 100rel in Require.
     #[prost(bool, tag = "13")]
     pub demands_reliable: bool,
+    /// The address of record that the caller proved to be; empty when it proved none.
+    #[prost(string, tag = "14")]
+    pub identity: String,
+    /// It came from a neighbour that is trusted.
+    #[prost(bool, tag = "15")]
+    pub is_trusted: bool,
 }
 
 /// How far the answer to a caller is.

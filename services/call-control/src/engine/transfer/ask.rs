@@ -22,9 +22,10 @@ impl Work<'_> {
     pub fn transfer(&mut self, leg_id: &str, target: &Target, method: Method) -> Result<(), StepError> {
         let stay = self.may_move(leg_id)?;
         match target {
-            Target::Party(party) if method == Method::Refer => self.refer(stay, party.clone(), false),
+            Target::Replacing { party, call_id } => self.refer(stay, party.clone(), false, call_id),
+            Target::Party(party) if method == Method::Refer => self.refer(stay, party.clone(), false, ""),
             Target::Party(party) if method == Method::Auto && self.allows(stay, "REFER", false) => {
-                self.refer(stay, party.clone(), true);
+                self.refer(stay, party.clone(), true, "");
             }
             Target::Party(party) => {
                 self.report_on(stay, CallEventType::TransferStarted, 0, "");
@@ -97,7 +98,7 @@ impl Work<'_> {
 
     /// Whom the party that comes sees as the caller: in a call that a phone began, who calls it; else Carillon on its behalf (RFC
     /// 3725 12.1).
-    fn introduce(&mut self, come: LegIndex, stay: LegIndex) {
+    pub fn introduce(&mut self, come: LegIndex, stay: LegIndex) {
         let (party, policy) = (self.leg(stay).party.clone(), &self.call.policy);
         let is_of_phone = self.call.legs.iter().any(|leg| leg.incoming.is_some());
         let (uri, display) = match (is_of_phone, policy.caller_id.is_empty()) {

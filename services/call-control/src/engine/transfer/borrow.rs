@@ -1,10 +1,10 @@
 //! The side of the call that has a leg of another one.
 
-use crate::engine::call::{OutcomeKind, Timer};
+use crate::engine::call::OutcomeKind;
 use crate::engine::effect::What;
-use crate::engine::leg::{DialogState, Leg, Loan, Purpose};
+use crate::engine::leg::{DialogState, Loan, Purpose};
 use crate::engine::outcome::Cause;
-use crate::engine::send::{Ask, leg_id};
+use crate::engine::send::Ask;
 use crate::engine::signal::LegIndex;
 use crate::engine::stage::Stage;
 use crate::engine::transfer::record::{Lent, Moving, MovingStep, Refused, Word};
@@ -17,14 +17,17 @@ impl Work<'_> {
         if self.call.legs.iter().any(|leg| leg.borrowed.as_ref() == Some(&loan)) {
             return; // it was told before
         }
+        let is_taken = match &lent.claim {
+            Some(claim) => self.on_picked_up(from, operation, lent, claim),
+            None => self.on_place_lent(from, operation, lent),
+        };
+        if is_taken {
+            return;
+        }
         let Some(mut moving) = self.borrowing(from, operation) else {
             return self.tell(from, operation, Word::GivenBack(lent.clone()));
         };
-        let come = self.call.legs.len();
-        self.call.legs.push(Leg { leg_id: leg_id(come), borrowed: Some(loan), ..lent.leg.clone() });
-        for timer in &lent.timers {
-            self.call.timers.push(Timer { leg: come as u32, ..timer.clone() });
-        }
+        let come = self.take_in(loan, lent);
         moving.come = come as u32;
         moving.step = MovingStep::Asking.into();
         let stay = moving.stay();
@@ -49,6 +52,9 @@ impl Work<'_> {
 
     /// The other call does not lend its leg.
     pub fn on_lending_refused(&mut self, from: &str, operation: u64, refused: &Refused) {
+        if self.on_claim_refused(from, operation, refused) || self.on_sought_in_vain(from, operation) {
+            return;
+        }
         if self.borrowing(from, operation).is_some() {
             self.moving_failed(refused.status, &refused.reason);
         }
@@ -60,7 +66,11 @@ impl Work<'_> {
             Some(Stage::Moving(moving)) if moving.step() == MovingStep::Borrowing => {
                 self.moving_failed(504, "Server Time-out");
             }
-            Some(Stage::Referring(_)) => self.referring_failed(408, "Request Timeout"),
+            Some(Stage::Referring(referring)) => match referring.seeks() {
+                true => self.send_passed(),
+                false => self.referring_failed(408, "Request Timeout"),
+            },
+            Some(Stage::Anchored(stage)) if stage.claiming.is_some() => self.refuse_claim(504),
             _ => {}
         }
     }
@@ -84,7 +94,7 @@ impl Work<'_> {
             Some(What::Tell(tell)) => {
                 tell.call_id != lender
                     || tell.operation != operation
-                    || !matches!(tell.word, Some(Word::Borrow(_)))
+                    || !matches!(tell.word, Some(Word::Borrow(_) | Word::Claim(_) | Word::Seek(_)))
             }
             _ => true,
         });
@@ -99,7 +109,7 @@ impl Work<'_> {
 
     /// A leg goes back, as it now is.
     pub fn give_back(&mut self, leg: LegIndex, operation: u64) {
-        let lent = self.as_lent(leg);
+        let lent = Lent { moved: self.has_moved(leg), ..self.as_lent(leg) };
         let Some(loan) = self.leg(leg).borrowed.clone() else { return };
         self.call.timers.retain(|timer| timer.leg as LegIndex != leg);
         let on = self.leg_mut(leg);

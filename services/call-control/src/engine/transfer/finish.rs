@@ -1,6 +1,7 @@
 //! How an operation ends: exactly once, with one event, and with nobody left without a party or without an end.
 
 use crate::engine::call::{OutcomeKind, TimerKind};
+use crate::engine::event::standard_phrase;
 use crate::engine::leg::{DialogState, LegState, Pending};
 use crate::engine::offer_answer::refuses_all;
 use crate::engine::outcome::Cause;
@@ -40,7 +41,12 @@ impl Work<'_> {
         self.tell_lender(moving, Word::Kept(Nothing {}));
         self.tell_referrer(moving, 200, "OK");
         self.report_on(moving.stay(), CallEventType::TransferSucceeded, 200, "OK");
-        self.report_on(come, CallEventType::PartyJoined, 0, "");
+        if self.call.answer_ms == 0 {
+            self.connected();
+        }
+        if self.leg(come).incoming.is_none() {
+            self.report_on(come, CallEventType::PartyJoined, 0, "");
+        }
         self.let_go(moving.leave());
     }
 
@@ -60,7 +66,7 @@ impl Work<'_> {
         self.moving_is_over(&moving, status, reason);
         self.send_back(&moving, &Cause::failed(status, reason));
         let (stay, leave) = (moving.stay(), moving.leave());
-        if !self.go_on_without(leave) {
+        if !self.go_on_without(leave, status, reason) {
             return;
         }
         let waits = self.leg(stay).chosen().is_some_and(|dialog| dialog.unacked != 0);
@@ -72,20 +78,33 @@ impl Work<'_> {
     }
 
     /// The two are alone again. When the one that was to leave has gone meanwhile, there is no call any more.
-    pub fn go_on_without(&mut self, leave: LegIndex) -> bool {
+    /// The Reason that who stays is told is why nobody came.
+    pub fn go_on_without(&mut self, leave: LegIndex, status: u32, reason: &str) -> bool {
         let is_there = self.leg(leave).is_up();
         if !is_there {
             let by = self.leg(leave).leg_id.clone();
+            if self.call.answer_ms == 0 {
+                self.end(Cause::failed(480, "Temporarily Unavailable"));
+                return false;
+            }
             let kind = OutcomeKind::Completed;
-            self.end(Cause { kind, header: String::new(), ..Cause::failed_by(&by, 200, "OK") });
+            let header = Cause::failed(status, reason).header;
+            self.end(Cause { kind, header, ..Cause::failed_by(&by, 200, "OK") });
         }
         is_there
     }
 
     /// The same, for a call that is about to end.
     pub fn moving_ends(&mut self, cause: &Cause) {
-        if let Some(Stage::Referring(referring)) = &self.call.stage {
+        if let Some(Stage::Anchored(stage)) = &self.call.stage {
+            if let Some(claiming) = stage.claiming.clone() {
+                self.claim_ends(&claiming, cause);
+            }
+            return;
+        }
+        if let Some(Stage::Referring(referring)) = self.call.stage.clone() {
             let ((status, reason), stay) = (because(cause), referring.stay as LegIndex);
+            self.passing_ends(&referring, status, &reason);
             return self.report_on(stay, CallEventType::TransferFailed, status, &reason);
         }
         let Some(Stage::Moving(moving)) = self.call.stage.clone() else { return };
@@ -132,17 +151,32 @@ impl Work<'_> {
     }
 
     /// Whether the session of a leg that was borrowed may no longer be the one that its call knows.
-    fn has_moved(&self, leg: LegIndex) -> bool {
+    pub fn has_moved(&self, leg: LegIndex) -> bool {
         let on = self.leg(leg);
         let is_agreed = on.chosen().is_none_or(|dialog| dialog.last_ack_ms > 0);
         is_agreed || on.is_busy(&on.remote_tag)
     }
 
     /// A party is gone. That ends the call, unless the call goes on without it.
-    pub fn lose_party(&mut self, leg: LegIndex, cause: Cause) {
+    pub fn lose_party(&mut self, leg: LegIndex, mut cause: Cause) {
+        if self.lose_member(leg, &cause) {
+            return;
+        }
+        if self.leg(leg).returning {
+            return self.returning_lost(leg);
+        }
+        let is_hung_up = cause.kind == OutcomeKind::Completed || cause.status == 487;
+        if self.call.answer_ms == 0 && is_hung_up && self.leg(leg).borrowed.is_some() {
+            // It was connected where it was before, and hangs up before anybody is connected with it here
+            let status = if self.leg(leg).owed { 480 } else { 603 };
+            cause = Cause::failed_by(&cause.by, status, standard_phrase(status));
+        }
         let (leave, come) = match &self.call.stage {
             Some(Stage::Moving(moving)) => (moving.leave(), moving.come()),
+            // Nobody has been asked for it yet
+            Some(Stage::Referring(referring)) if referring.seeks() => return self.end(cause),
             Some(Stage::Referring(referring)) => (referring.leave as LegIndex, None),
+            _ if self.is_reconnected(leg, &cause) => return self.reconnect_other(leg),
             _ => return self.end(cause),
         };
         if leg == leave {

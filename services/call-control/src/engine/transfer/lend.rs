@@ -13,13 +13,14 @@
 //! what can be asked again is refused with 491.
 
 use crate::engine::call::{Call, OutcomeKind, SCHEMA, Timer, TimerKind};
+use crate::engine::claim::takers::address_of_record;
 use crate::engine::effect::{Effect, What};
 use crate::engine::event::RequestReceived;
 use crate::engine::leg::{DialogState, Invite, InvitePhase, Leg, Loan};
 use crate::engine::outcome::{BY_API, Cause};
 use crate::engine::signal::LegIndex;
 use crate::engine::stage::{Lending, Stage, Talking};
-use crate::engine::transfer::record::{Borrow, DialogId, Lent, Nothing, Refused, Tell, Word};
+use crate::engine::transfer::record::{Borrow, Lent, Nothing, Refused, Tell, Word};
 use crate::engine::work::Work;
 
 /// Timers of a leg that go along with it.
@@ -41,8 +42,14 @@ impl Work<'_> {
         match word {
             Word::Borrow(wanted) => self.on_borrow(from, operation, wanted),
             Word::Lent(lent) => self.on_lent(from, operation, lent),
+            Word::Claim(claim) => self.on_claim(from, operation, claim),
+            Word::PickUp(_) => self.on_pick_up(from, operation),
+            Word::Place(place) => self.on_place(from, operation, place),
             Word::Refused(refused) => self.on_lending_refused(from, operation, refused),
             Word::HungUp(_) => self.on_lent_hung_up(from, operation),
+            Word::Seek(dialog) => self.on_seek(from, operation, dialog),
+            Word::Found(place) => self.on_found(from, operation, place),
+            Word::GiveWay(_) => self.give_way(),
             Word::Kept(_) => {
                 if let Some(leg) = self.lent_to(from, operation) {
                     self.is_kept(leg);
@@ -65,7 +72,9 @@ impl Work<'_> {
     pub fn on_untold(&mut self, tell: &Tell) {
         let refused = |status| Refused { status, reason: String::new() };
         match &tell.word {
-            Some(Word::Borrow(_)) => self.on_lending_refused(&tell.call_id, tell.operation, &refused(481)),
+            Some(Word::Borrow(_) | Word::Claim(_) | Word::Seek(_)) => {
+                self.on_lending_refused(&tell.call_id, tell.operation, &refused(481))
+            }
             Some(Word::Lent(lent)) => {
                 if let Some(leg) = self.lent_to(&tell.call_id, tell.operation) {
                     self.take_back(leg, lent);
@@ -73,7 +82,17 @@ impl Work<'_> {
             }
             // The phone is left with a dialog of a call that is no more
             Some(Word::GivenBack(_)) => self.end_returned(&tell.call_id, tell.operation),
-            Some(Word::Refused(_) | Word::Kept(_) | Word::Lost(_) | Word::HungUp(_)) | None => {}
+            Some(
+                Word::Refused(_)
+                | Word::Kept(_)
+                | Word::Lost(_)
+                | Word::HungUp(_)
+                | Word::PickUp(_)
+                | Word::Place(_)
+                | Word::Found(_)
+                | Word::GiveWay(_),
+            )
+            | None => {}
         }
     }
 
@@ -97,12 +116,17 @@ impl Work<'_> {
         if !self.is_free(leg) || from == self.call.call_id {
             return self.tell(from, operation, Word::Refused(refuse(491, "Request Pending")));
         }
+        self.lend(leg, from, operation);
+    }
+
+    /// Another call gets the leg.
+    pub fn lend(&mut self, leg: LegIndex, to: &str, operation: u64) {
         let lent = self.as_lent(leg);
         self.call.timers.retain(|timer| timer.leg as LegIndex != leg || !OF_SESSION.contains(&timer.kind()));
         self.call.schema = SCHEMA;
-        self.leg_mut(leg).lent = Some(Loan { call_id: from.to_owned(), operation });
+        self.leg_mut(leg).lent = Some(Loan { call_id: to.to_owned(), operation });
         self.call.stage = Some(Stage::Lending(Lending { leg: leg as u32 }));
-        self.tell(from, operation, Word::Lent(lent));
+        self.tell(to, operation, Word::Lent(lent));
     }
 
     /// The leg that another call wants.
@@ -117,12 +141,6 @@ impl Work<'_> {
             (None, leg_id) => pair.into_iter().find(|&leg| self.leg(leg).leg_id == leg_id)?,
         };
         self.leg(leg).is_up().then_some(leg)
-    }
-
-    /// CCL-09: only with the tags this way round.
-    fn is_dialog(&self, leg: LegIndex, dialog: &DialogId) -> bool {
-        let on = self.leg(leg);
-        on.sip_call_id == dialog.call_id && on.local_tag == dialog.to_tag && on.remote_tag == dialog.from_tag
     }
 
     /// A leg as another call takes it over: its dialog, and nothing that is under way.
@@ -152,13 +170,15 @@ impl Work<'_> {
             released: false,
             lent: None,
             borrowed: None,
+            returning: false,
+            owed: false,
             ..on
         };
-        Lent { leg, timers }
+        Lent { leg, timers, ..Lent::default() }
     }
 
     /// The leg that was lent for this operation of another call.
-    fn lent_to(&self, call_id: &str, operation: u64) -> Option<LegIndex> {
+    pub fn lent_to(&self, call_id: &str, operation: u64) -> Option<LegIndex> {
         let loan = Loan { call_id: call_id.to_owned(), operation };
         self.call.legs.iter().position(|leg| leg.lent.as_ref() == Some(&loan))
     }
@@ -171,7 +191,7 @@ impl Work<'_> {
     }
 
     fn is_lost(&mut self, leg: LegIndex, refused: &Refused) {
-        let is_hung_up = !self.leg(leg).is_up();
+        let is_hung_up = !self.leg(leg).is_up() || refused.status == 200;
         self.let_lent_go(leg);
         let leg_id = self.leg(leg).leg_id.clone();
         let (kind, header) = (OutcomeKind::Completed, String::new());
@@ -212,6 +232,13 @@ impl Work<'_> {
             self.call.timers.push(Timer { leg: leg as u32, ..timer.clone() });
         }
         self.call.stage = Some(Stage::Talking(Talking {}));
+        if self.call.legs.len() < 2 {
+            // Who it was to be connected with is not there any more
+            return self.end(Cause::failed(480, "Temporarily Unavailable"));
+        }
+        if lent.moved {
+            self.reconnect();
+        }
     }
 
     /// The phone of a leg that another call has asks something here.
@@ -251,11 +278,10 @@ impl Call {
 
     fn far_index(&self, uri: &str) -> LegIndex {
         let pair = self.pair();
-        let is_second = self.legs.get(pair[1]).is_some_and(|leg| aor(&leg.party.uri) == aor(uri));
+        let is_second = self
+            .legs
+            .get(pair[1])
+            .is_some_and(|leg| address_of_record(&leg.party.uri) == address_of_record(uri));
         if is_second { pair[0] } else { pair[1] }
     }
-}
-
-fn aor(uri: &str) -> String {
-    sip_message::Uri::parse(uri.as_bytes()).ok().and_then(|uri| uri.aor()).unwrap_or_else(|| uri.to_owned())
 }

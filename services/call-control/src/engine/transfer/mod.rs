@@ -28,13 +28,16 @@
 //! In every step: 491 and 500 are tried again; who stays and is gone ends the call, who comes and is gone ends the operation, who
 //! leaves may do so at once, and is not there any more when it fails. Whatever else the two say to each other is relayed.
 
+mod aside;
 pub mod ask;
 mod borrow;
 mod finish;
 mod lend;
+mod pass;
+mod reconnect;
 pub mod record;
 mod refer;
-mod referred;
+pub mod referred;
 
 use std::time::Duration;
 
@@ -108,7 +111,7 @@ impl Work<'_> {
         self.ask_to_move(stay, offer);
     }
 
-    fn ask_to_move(&mut self, leg: LegIndex, offer: &[u8]) {
+    pub fn ask_to_move(&mut self, leg: LegIndex, offer: &[u8]) {
         let (headers, purpose, offer) = (self.session_headers(), Purpose::Move, offer.to_vec());
         if !self.ask(leg, Ask { method: "INVITE", headers, purpose, offer, ..Ask::default() }) {
             self.moving_failed(488, "Not Acceptable Here");
@@ -192,7 +195,7 @@ impl Work<'_> {
     }
 
     /// The session of a connected leg went elsewhere and nothing came of it: the two are connected anew.
-    fn reconnect(&mut self) {
+    pub fn reconnect(&mut self) {
         let [first, second] = self.pair();
         if self.call.outcome.is_some() || ![first, second].iter().all(|&leg| self.leg(leg).is_up()) {
             return;

@@ -1,6 +1,7 @@
 //! What the record keeps about a party that is to take the place of another one, and what two calls tell each other about it.
 
 use crate::engine::call::{Party, Timer};
+use crate::engine::claim::record::{Claim, Place};
 use crate::engine::leg::Leg;
 
 /// See [`Stage::Moving`](crate::engine::stage::Stage::Moving).
@@ -54,9 +55,47 @@ pub struct Referral {
     /// Its CSeq number: the id of the event (RFC 3515 2.4.6).
     #[prost(uint32, tag = "2")]
     pub cseq: u32,
-    /// The phone wants no NOTIFY (RFC 4488).
+    /// The phone wants no NOTIFY (RFC 4488, RFC 7614).
     #[prost(bool, tag = "3")]
     pub silent: bool,
+    /// The dialog that it made, when it came outside that of the leg.
+    #[prost(message, optional, boxed, tag = "4")]
+    pub aside: Option<Box<Aside>>,
+    /// It has said so by Refer-Sub, and is told that this is agreed.
+    #[prost(bool, tag = "5")]
+    pub silent_by_header: bool,
+}
+
+/// A dialog beside that of a leg: a REFER outside the leg's dialog has made it, for NOTIFY alone (RFC 7647 4).
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Aside {
+    /// Call-ID.
+    #[prost(string, tag = "1")]
+    pub sip_call_id: String,
+    /// Our tag.
+    #[prost(string, tag = "2")]
+    pub local_tag: String,
+    /// The phone's tag; empty until it has said one.
+    #[prost(string, tag = "3")]
+    pub remote_tag: String,
+    /// URI of our side.
+    #[prost(string, tag = "4")]
+    pub local_uri: String,
+    /// URI of the phone's side.
+    #[prost(string, tag = "5")]
+    pub remote_uri: String,
+    /// The phone's Contact.
+    #[prost(string, tag = "6")]
+    pub remote_target: String,
+    /// Route set in sending order.
+    #[prost(string, repeated, tag = "7")]
+    pub route: Vec<String>,
+    /// Flow token by which the phone is reached.
+    #[prost(string, tag = "8")]
+    pub flow: String,
+    /// The highest CSeq number of the phone's requests in it; absent before the first.
+    #[prost(uint32, optional, tag = "9")]
+    pub remote_cseq: Option<u32>,
 }
 
 /// See [`Stage::Referring`](crate::engine::stage::Stage::Referring).
@@ -77,6 +116,41 @@ pub struct Referring {
     /// Where to.
     #[prost(message, required, tag = "5")]
     pub target: Party,
+    /// The REFER of another phone that is passed on so; absent when it is the application's wish.
+    #[prost(message, optional, boxed, tag = "6")]
+    pub passed: Option<Box<Passed>>,
+    /// The dialog of the REFER, when it was sent outside that of the leg.
+    #[prost(message, optional, boxed, tag = "7")]
+    pub aside: Option<Box<Aside>>,
+    /// A NOTIFY has come.
+    #[prost(bool, tag = "8")]
+    pub notified: bool,
+    /// The call that ends before the phone is asked to call a target that knows no Replaces; empty for none.
+    #[prost(string, tag = "9")]
+    pub replaced: String,
+}
+
+/// A REFER of a phone that is passed on to the other one, see `transfer::pass`.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Passed {
+    /// Handle of its server transaction; empty once it was answered.
+    #[prost(string, tag = "1")]
+    pub transaction: String,
+    /// Where the phone is told how it goes.
+    #[prost(message, required, tag = "2")]
+    pub referral: Referral,
+    /// Value of Refer-To.
+    #[prost(string, tag = "3")]
+    pub refer_to: String,
+    /// Value of Referred-By; empty for none.
+    #[prost(string, tag = "4")]
+    pub referred_by: String,
+    /// The call that is asked how the target knows the dialog that is to be replaced; empty when none is.
+    #[prost(string, tag = "5")]
+    pub asked: String,
+    /// The operation's number in this call.
+    #[prost(uint64, tag = "6")]
+    pub operation: u64,
 }
 
 /// See [`Stage::Lending`](crate::engine::stage::Stage::Lending).
@@ -128,7 +202,7 @@ pub struct Tell {
     #[prost(uint64, tag = "2")]
     pub operation: u64,
     /// What it is told.
-    #[prost(oneof = "Word", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Word", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub word: Option<Word>,
 }
 
@@ -156,6 +230,24 @@ pub enum Word {
     /// To the borrower: its phone hung up.
     #[prost(message, tag = "9")]
     HungUp(Nothing),
+    /// To a call that an INVITE names: its sender wants this place.
+    #[prost(message, tag = "10")]
+    Claim(Claim),
+    /// To who wants it: answer the INVITE, and lend its leg.
+    #[prost(message, tag = "11")]
+    PickUp(Nothing),
+    /// To who wants it: this phone gives it.
+    #[prost(message, tag = "12")]
+    Place(Place),
+    /// To a call with this dialog: who is at its other end, and how does that one's phone know its own?
+    #[prost(message, tag = "13")]
+    Seek(DialogId),
+    /// To who asked: there, and so.
+    #[prost(message, tag = "14")]
+    Found(Place),
+    /// To a call whose party is to be called anew: it is over.
+    #[prost(message, tag = "15")]
+    GiveWay(Nothing),
 }
 
 /// A leg on its way from one call to another.
@@ -167,6 +259,12 @@ pub struct Lent {
     /// Its timers.
     #[prost(message, repeated, tag = "2")]
     pub timers: Vec<Timer>,
+    /// It is the leg of who picks a party up: for this claim.
+    #[prost(message, optional, tag = "3")]
+    pub claim: Option<Claim>,
+    /// It comes back with a session that may not be the one it had.
+    #[prost(bool, tag = "4")]
+    pub moved: bool,
 }
 
 /// Why not.

@@ -10,7 +10,8 @@
 //! | NOTIFY with 2xx                           | 200; BYE both          | succeeded: the phone has a call of its own |
 //! | NOTIFY with another final status          | 200                    | failed: the two go on as before        |
 //! | NOTIFY that ends the subscription without | 200                    | failed                                 |
-//! | no NOTIFY until the subscription is over  | -                      | failed                                 |
+//! | no NOTIFY within 64*T1 of the 2xx (EVT-05), or until the subscription is over | - | failed                       |
+//! | NOTIFY with 420, the target was to replace a dialog of another call (LAD-9) | 200; that call ends; REFER without Replaces | Referring |
 //! | the phone hangs up                        | BYE leave              | failed: what became of it is not known |
 
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
 use crate::engine::signal::{LegIndex, Reply, Signal};
 use crate::engine::stage::{Stage, Talking};
-use crate::engine::transfer::record::Referring;
+use crate::engine::transfer::record::{Nothing, Referring, Word};
 use crate::engine::work::Work;
 
 /// How long a phone that was asked may say nothing: longer than it rings anywhere.
@@ -45,18 +46,44 @@ impl Referring {
 
 impl Work<'_> {
     /// Asks the phone of a party to call the target. With `auto`, Carillon does it when the phone does not.
-    pub fn refer(&mut self, stay: LegIndex, target: Party, auto: bool) {
+    pub fn refer(&mut self, stay: LegIndex, target: Party, auto: bool, replaced: &str) {
         self.call.schema = SCHEMA;
         self.report_on(stay, CallEventType::TransferStarted, 0, "");
-        let leave = self.other(stay);
-        let by = self.leg(leave).party.uri.clone();
-        let mut headers = vec![Header::new("Refer-To", format!("<{}>", target.uri))];
-        headers.push(Header::new("Referred-By", format!("<{by}>")));
-        let referring =
-            Referring { stay: stay as u32, leave: leave as u32, auto, target, ..Referring::default() };
+        let (leave, replaced) = (self.other(stay) as u32, replaced.to_owned());
+        let stay = stay as u32;
+        let referring = Referring { stay, leave, auto, target, replaced, ..Referring::default() };
+        self.call.stage = Some(Stage::Referring(referring));
+        self.refer_to_target();
+    }
+
+    fn refer_to_target(&mut self) {
+        let Some(Stage::Referring(referring)) = &self.call.stage else { return };
+        let by = self.leg(referring.leave()).party.uri.clone();
+        let headers = vec![
+            Header::new("Refer-To", format!("<{}>", referring.target.uri)),
+            Header::new("Referred-By", format!("<{by}>")),
+        ];
+        self.ask_to_refer(headers);
+    }
+
+    /// Sends REFER to the phone that is to call the target: outside its dialog where it can be reached so (CCL-04).
+    pub fn ask_to_refer(&mut self, mut headers: Vec<Header>) {
+        let Some(Stage::Referring(mut referring)) = self.call.stage.clone() else { return };
+        let stay = referring.stay();
+        (referring.cseq, referring.notified) = (0, false);
+        referring.aside = self.new_aside(stay);
+        let aside = referring.aside.clone();
         self.call.stage = Some(Stage::Referring(referring));
         self.start_timer(TimerKind::Operation, stay, PATIENCE);
-        self.ask(stay, Ask { method: "REFER", headers, purpose: Purpose::Refer, ..Ask::default() });
+        match aside {
+            Some(aside) => {
+                headers.extend(self.target_dialog(stay));
+                self.ask_aside(stay, &aside, "REFER", headers, None, Purpose::Refer);
+            }
+            None => {
+                self.ask(stay, Ask { method: "REFER", headers, purpose: Purpose::Refer, ..Ask::default() });
+            }
+        }
     }
 
     /// Stage Referring.
@@ -75,17 +102,24 @@ impl Work<'_> {
     }
 
     fn on_referred(&mut self, mut referring: Referring, leg: LegIndex, request: Box<Pending>, reply: Reply) {
+        let is_aside = referring.aside.is_some();
         if reply.is_ok() {
             referring.cseq = request.request.cseq;
+            self.answer_passed(&mut referring, &reply);
+            if !referring.notified {
+                // RFC 6665 4.1.2.4: Timer N
+                let patience = self.transaction_time();
+                self.start_timer(TimerKind::Operation, leg, patience);
+            }
             self.call.stage = Some(Stage::Referring(referring));
-        } else if reply.is_gone() {
+        } else if reply.is_gone() && !is_aside {
             self.gone(leg, &reply);
         } else if referring.auto {
             self.stop_timer(TimerKind::Operation, leg);
             self.call.stage = Some(Stage::Talking(Talking {}));
             self.move_to(leg, referring.target, None);
         } else {
-            self.referring_failed(reply.status, &reply.reason);
+            self.referring_refused(&reply);
         }
     }
 
@@ -104,24 +138,37 @@ impl Work<'_> {
             Some(Stage::Referring(referring)) if referring.stay() == leg => Some(referring.clone()),
             _ => None,
         };
-        let (Some(event), Some(referring)) = (event, referring) else {
+        let (Some(event), Some(mut referring)) = (event, referring.filter(|on| !on.seeks())) else {
             return self.respond(leg, transaction, 481, Vec::new(), None);
         };
+        let of_aside = referring.aside.as_ref().is_some_and(|aside| aside.sip_call_id == request.sip_call_id);
+        if referring.aside.is_some() != of_aside {
+            return self.respond(leg, transaction, 481, Vec::new(), None);
+        }
         // RFC 3515 2.4.6
         let is_ours = event.id.is_none_or(|id| referring.cseq == 0 || id == referring.cseq.to_string());
         if !is_ours {
             return self.respond(leg, transaction, 481, Vec::new(), None);
         }
         self.respond(leg, transaction, 200, Vec::new(), None);
+        referring.notified = true;
+        // A NOTIFY that beats the 2xx says the same (RFC 6665 4.1.2.4)
+        self.answer_passed(&mut referring, &Reply { status: 200, ..Reply::default() });
+        self.call.stage = Some(Stage::Referring(referring.clone()));
         let state =
             value("Subscription-State").and_then(|state| SubscriptionState::parse(state.as_bytes()).ok());
         let fragment = request.body.as_ref().and_then(|body| sipfrag::parse(&body.content));
         let is_over = state.as_ref().is_some_and(SubscriptionState::is_terminated);
         match fragment {
             Some((200..300, reason)) => self.referring_succeeded(&reason),
+            // LAD-9: the target knows no Replaces
+            Some((420, _)) if !referring.replaced.is_empty() => self.refer_without_replaces(referring),
             Some((status @ 300.., reason)) => self.referring_failed(status.into(), &reason),
             _ if is_over => self.referring_failed(500, "No outcome"),
-            _ => {
+            provisional => {
+                if let Some((status, reason)) = provisional {
+                    self.pass_notify(&referring, status.into(), &reason, false);
+                }
                 let left =
                     state.and_then(|state| state.expires()).map(|left| Duration::from_secs(left.into()));
                 self.start_timer(TimerKind::Operation, leg, left.unwrap_or(PATIENCE).min(PATIENCE));
@@ -132,18 +179,48 @@ impl Work<'_> {
     /// The phone has its own call with the target: this one is over.
     fn referring_succeeded(&mut self, reason: &str) {
         let Some(Stage::Referring(referring)) = self.call.stage.clone() else { return };
+        if referring.passed.is_some() {
+            self.pass_notify(&referring, 200, reason, true);
+            return self.passing_succeeded(&referring, reason);
+        }
         self.call.stage = Some(Stage::Talking(Talking {}));
         self.report_on(referring.stay(), CallEventType::TransferSucceeded, 200, reason);
         let (kind, by) = (OutcomeKind::Completed, BY_API.into());
         self.end(Cause { kind, by, header: String::new(), ..Cause::failed(200, "OK") });
     }
 
+    /// The target would take the call, but not another one's place: the call whose party it is ends, and it is called anew.
+    fn refer_without_replaces(&mut self, mut referring: Referring) {
+        let replaced = std::mem::take(&mut referring.replaced);
+        if let Some((plain, _)) = referring.target.uri.split_once('?') {
+            referring.target.uri.truncate(plain.len());
+        }
+        self.call.stage = Some(Stage::Referring(referring));
+        self.call.operations += 1;
+        let operation = self.call.operations;
+        self.tell(&replaced, operation, Word::GiveWay(Nothing {}));
+        self.refer_to_target();
+    }
+
+    /// A party of this call is called anew by somebody else.
+    pub fn give_way(&mut self) {
+        if self.call.outcome.is_none() {
+            self.hang_up("");
+        }
+    }
+
     /// Nothing came of it: the two go on as before.
     pub fn referring_failed(&mut self, status: u32, reason: &str) {
-        let Some(Stage::Referring(referring)) = self.call.stage.clone() else { return };
+        self.referring_refused(&Reply { status, reason: reason.to_owned(), ..Reply::default() });
+    }
+
+    fn referring_refused(&mut self, reply: &Reply) {
+        let Some(Stage::Referring(mut referring)) = self.call.stage.clone() else { return };
+        self.passing_failed(&mut referring, reply);
+        let (status, reason) = (reply.status, reply.reason.as_str());
         self.stop_timer(TimerKind::Operation, referring.stay());
         self.call.stage = Some(Stage::Talking(Talking {}));
         self.report_on(referring.stay(), CallEventType::TransferFailed, status, reason);
-        self.go_on_without(referring.leave());
+        self.go_on_without(referring.leave(), status, reason);
     }
 }

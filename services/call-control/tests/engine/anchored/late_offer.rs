@@ -131,6 +131,6 @@ fn a_callee_makes_no_early_offer_that_nobody_could_answer() {
         let t = called(without_offer(invite));
         value(&t.last("b", "INVITE").1.headers, "Supported").map(str::to_owned)
     };
-    assert_eq!(of(invite()).as_deref(), Some("timer"));
-    assert_eq!(of(reliable_invite()).as_deref(), Some("100rel, timer"));
+    assert_eq!(of(invite()).as_deref(), Some("timer, replaces, join, tdialog"));
+    assert_eq!(of(reliable_invite()).as_deref(), Some("100rel, timer, replaces, join, tdialog"));
 }

@@ -19,6 +19,16 @@ fn a_call_without_hops_is_refused() {
     assert_eq!(t.last("b", "INVITE").1.max_forwards, 1);
 }
 
+/// LAD-6: the service that calls back answers no call, whatever it offers or requires.
+#[test]
+fn the_service_that_calls_back_is_not_available() {
+    let to = |uri: &str| CallReceived { request_uri: uri.into(), require: vec!["foo".into()], ..invite() };
+    let t = called(to("sip:callback@example.com"));
+    assert_eq!(said(&t, "a-invite").status, 480);
+    assert_eq!(t.call.legs.len(), 1);
+    assert_eq!(said(&called(to("sip:callback2@example.com")), "a-invite").status, 420);
+}
+
 /// UAC-02: an extension that is required and unknown.
 #[test]
 fn an_unknown_extension_is_named() {
@@ -164,4 +174,16 @@ fn silence_becomes_a_refusal() {
         let outcome = t.call.outcome.clone().expect("an outcome");
         assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (OutcomeKind::Unreachable, "carillon"));
     }
+}
+
+/// MSG-17: what a Contact would put into the INVITE is not for who redirects to say.
+#[test]
+fn headers_of_a_redirection_stay_out_of_the_next_invite() {
+    let mut t = called(invite());
+    let contact = "<sip:carol@example.net?Route=%3Csip:evil%3E&Subject=x&From=%3Csip:eve@h%3E>";
+    t.reply("b", "INVITE", Answer::new(302).contacts(&[contact]));
+    let (_, next) = t.last("b", "INVITE");
+    assert_eq!(next.request_uri, "sip:carol@example.net");
+    let is_evil = |name: &str| ["Route", "Subject", "From"].contains(&name);
+    assert!(next.headers.iter().all(|header| !is_evil(&header.name)), "{:?}", next.headers);
 }

@@ -57,7 +57,7 @@ fn who_requires_reliability_where_there_is_none_is_refused() {
     t.reply("b", "INVITE", 180);
     assert_eq!(value(&said(&t, "a-invite").headers, "RSeq"), None);
     let supported = t.last("b", "INVITE").1.headers;
-    assert_eq!(value(&supported, "Supported"), Some("timer"));
+    assert_eq!(value(&supported, "Supported"), Some("timer, replaces, join, tdialog"));
 }
 
 /// PRK-03: a second one waits for the PRACK of the first.
@@ -171,7 +171,7 @@ fn the_2xx_does_not_wait_for_the_prack_of_a_mere_ringing() {
     );
 }
 
-/// UPD-01: a reliable 1xx with a session says that UPDATE is allowed.
+/// UPD-01, CCL-12, IMI-05: a reliable 1xx with a session says what Carillon can do, UPDATE among it.
 #[test]
 fn a_reliable_session_says_that_it_may_be_updated() {
     let mut t = called(reliable_invite());
@@ -179,6 +179,8 @@ fn a_reliable_session_says_that_it_may_be_updated() {
     let said = said(&t, "a-invite");
     assert!(said.body.is_some());
     assert!(value(&said.headers, "Allow").is_some_and(|allow| allow.contains("UPDATE")));
+    assert!(value(&said.headers, "Supported").is_some_and(|tags| tags.contains("tdialog")));
+    assert_eq!(value(&said.headers, "Recv-Info"), Some(""));
 }
 
 /// UPD-02, UPD-03, TPC-07: an early session is changed by UPDATE, once it is acknowledged; before that by nobody.

@@ -101,7 +101,7 @@ fn bob_does_not_know_100rel() {
     let (_, again) = t.last("b", "INVITE");
     assert_eq!(again.cseq, 2);
     let supported = again.headers.iter().find(|header| header.name == "Supported").expect("other extensions");
-    assert_eq!(supported.value, "timer");
+    assert_eq!(supported.value, "timer, replaces, join, tdialog");
     t.reply("b", "INVITE", Answer::new(420).header("Unsupported", "100rel"));
     t.expect(
         "

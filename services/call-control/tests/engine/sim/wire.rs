@@ -41,6 +41,7 @@ impl World {
             }
             What::Release(_) => self.log(format!("C>{} released", effect.leg_id)),
             What::Tell(_) => panic!("there is no other call"),
+            What::Roster(_) => panic!("nobody confers"),
         }
     }
 

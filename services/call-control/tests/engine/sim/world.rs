@@ -163,6 +163,7 @@ impl World {
             headers: Vec::new(),
             metadata: HashMap::new(),
             seed: seed.to_be_bytes().repeat(2),
+            callback_id: String::new(),
         };
         let credential =
             Credential { realm: "example.com".into(), username: "c".into(), password: "secret".into() };
@@ -171,6 +172,7 @@ impl World {
             credentials: vec![credential],
             edges: vec![edge("e1", 1), edge("e2", 2)],
             redirects: Redirects::Anywhere,
+            ..Context::default()
         };
         let made = create(new, Moment::from_millis(START_MS), &context);
         let mut world = World {

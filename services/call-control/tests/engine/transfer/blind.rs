@@ -264,7 +264,7 @@ fn a_transfer_that_fails_after_the_transferor_left_ends_the_call() {
         ! LegEnded c 486
         ! LegEnded a 200
         ! Ended 200
-        C>A BYE 3
+        C>A BYE 3 Reason: SIP;cause=486;text=\"Busy Here\"
         C>C (released)
         A>C 200 BYE
         ",

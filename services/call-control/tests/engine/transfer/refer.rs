@@ -65,7 +65,7 @@ fn a_refused_target_leaves_the_call_as_it_was() {
     assert_eq!(t.call.state(), CallState::Answered);
 }
 
-/// CCL-03: the NOTIFY may come before the answer to the REFER.
+/// CCL-03, EVT-05: the NOTIFY may come before the answer to the REFER.
 #[test]
 fn an_early_notify_counts() {
     let mut t = referred(Method::Refer);
@@ -144,6 +144,24 @@ fn whatever_the_phone_says_there_is_one_end() {
         say(&mut t);
         assert_eq!(ends(&t), [end], "{name}");
     }
+}
+
+/// EVT-05: the first NOTIFY is waited for as long as a transaction lasts, and those that follow as long as the subscription.
+#[test]
+fn the_first_notify_comes_within_timer_n() {
+    let mut t = referred(Method::Refer);
+    t.wait(Duration::from_secs(40));
+    t.reply("a", "REFER", 200);
+    t.wait(Duration::from_millis(31_999));
+    assert!(ends(&t).is_empty());
+    t.wait(Duration::from_millis(2));
+    assert_eq!(ends(&t), ["! TransferFailed a 408"]);
+    let mut t = referred(Method::Refer);
+    notify(&mut t, "refer", "active;expires=120", "SIP/2.0 100 Trying");
+    t.reply("a", "REFER", 200);
+    t.wait(Duration::from_secs(119));
+    notify(&mut t, "refer", "terminated", "SIP/2.0 200 OK");
+    assert_eq!(ends(&t), ["! TransferSucceeded a 200"]);
 }
 
 /// NOTIFY that belongs to no REFER of ours, or to another one.

@@ -62,6 +62,19 @@ fn a_target_that_is_busy_is_notified() {
     assert_eq!(t.call.state(), CallState::Answered);
 }
 
+/// CCL-05: RFC 7614: `nosub` in Require is enough, and Require is its place in REFER alone.
+#[test]
+fn a_phone_that_requires_that_there_be_no_subscription_has_none() {
+    let mut t = Ladder::connected("call-1");
+    refer(&mut t, "<sip:carol@example.com>", &[("Require", "nosub")]);
+    t.expect("B>C REFER\n! TransferStarted a\n! LegDialing c\nC>B 200 REFER\nC>C INVITE 1");
+    let mut t = Ladder::connected("call-1");
+    refer(&mut t, "<sip:carol@example.com>", &[("Require", "explicitsub")]);
+    t.expect("B>C REFER\nC>B 420 REFER Unsupported: explicitsub");
+    t.request_with("b", "INFO", None, vec![Header::new("Require", "nosub")]);
+    t.expect("B>C INFO\nC>B 420 INFO Unsupported: nosub");
+}
+
 /// CCL-05
 #[test]
 fn a_phone_that_wants_no_notify_gets_none() {
@@ -164,17 +177,38 @@ fn replaces_of_a_leg_of_ours_leads_to_the_other_party_of_its_call() {
     );
 }
 
-/// CCL-06, LAD-9 7: Replaces of a dialog that is none of ours goes with the INVITE, and nothing else that the URI says.
+/// CCL-06, LAD-9 7, MSG-17: Replaces of a dialog that is none of ours goes with the INVITE, and nothing else that the URI says.
 #[test]
 fn replaces_of_another_dialog_goes_with_the_invite() {
     let mut t = Ladder::connected("call-1");
-    refer(&mut t, "<sip:carol@example.com?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2&Subject=evil&Via=x>", &[]);
+    let evil = ["From", "Call-ID", "CSeq", "Via", "Record-Route", "Route", "Subject", "Contact", "body"];
+    let more: String = evil.iter().map(|name| format!("&{name}=x")).collect();
+    refer(&mut t, &format!("<sip:carol@example.com?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2{more}>"), &[]);
     let (_, invite) = t.last("c", "INVITE");
     let value =
         |name: &str| invite.headers.iter().find(|header| header.name == name).map(|header| &*header.value);
     assert_eq!((value("Replaces"), value("Require")), (Some("x;to-tag=1;from-tag=2"), Some("replaces")));
-    assert_eq!((value("Subject"), value("Via")), (None, None));
+    for name in evil {
+        assert_eq!(value(name), None, "{name}");
+    }
     assert_eq!(invite.request_uri, "sip:carol@example.com");
+}
+
+/// T6: the INVITE says on whose word it is sent; a number that the phone may not call is refused before anything happens.
+#[test]
+fn a_phone_answers_for_where_it_leads() {
+    let mut t = Ladder::connected("call-1");
+    let target = ("Refer-To", "<sip:+33123@example.com>");
+    let headers = [("Contact", "sip:bob@phone.example"), target];
+    let headers: Vec<Header> = headers.iter().map(|(name, value)| Header::new(name, value)).collect();
+    t.denied = true;
+    t.request_with("b", "REFER", None, headers);
+    t.expect("B>C REFER\nC>B 403 REFER");
+    t.denied = false;
+    refer(&mut t, "<sip:carol@example.com>", &[]);
+    let (_, invite) = t.last("c", "INVITE");
+    assert_eq!(invite.referred_by, "sip:bob@example.com");
+    assert_eq!(t.last("a", "INVITE").1.referred_by, "", "the application's own");
 }
 
 fn refer(t: &mut Ladder, to: &str, more: &[(&str, &str)]) {

@@ -7,6 +7,8 @@ use super::stage::Stage;
 const TOGETHER: &[(&str, &str)] = &[("contact", "BCD")];
 const NO_ANSWER: &[(&str, &str)] = &[("contact", "B"), ("forward-no-answer", "C")];
 
+const TRUNKS: &[(&str, &str)] = &[("trunk", "B"), ("trunk-failover", "C")];
+
 const TERMINATED: &str = "487 Request Terminated";
 
 /// LAD-10 R5: 200 at once; CANCEL to the branches with a 1xx, to the other one when its first 1xx comes; all 487 make one 487.
@@ -143,6 +145,43 @@ async fn r15_a_late_200_cancels_the_next_target() {
     race.answers('B', "INVITE", "200 OK");
     assert_eq!(race.next().await, ["P>U 200", "P>C CANCEL"]);
     assert_eq!(race.reason_to('C'), ["SIP;cause=200;text=\"Call completed elsewhere\""]);
+}
+
+/// PXY-15: how long phones ring is nothing to a trunk. One that tells of progress is given up by Timer C alone.
+#[tokio::test(start_paused = true)]
+async fn a_trunk_that_rings_is_ended_by_timer_c_alone() {
+    let mut race = Stage::of(TRUNKS).await;
+    race.says("INVITE", 1);
+    assert_eq!(race.next().await, ["P>B INVITE"]);
+    for _ in 0..10 {
+        race.answers('B', "INVITE", "183 Session Progress");
+        assert_eq!(race.after(Duration::from_secs(20)).await, ["P>U 183"]);
+    }
+    assert_eq!(race.after(Duration::from_millis(160_900)).await, [""; 0]);
+    assert_eq!(race.after(Duration::from_millis(200)).await, ["P>B CANCEL"]);
+    race.answers('B', "INVITE", TERMINATED);
+    assert_eq!(
+        race.next().await,
+        ["P>B ACK", "P>U 408"],
+        "it has served the call, and nobody is tried in its place"
+    );
+}
+
+/// PXY-14, DNS-05: a trunk that says nothing for the whole ring time does not serve, and the next call leaves it alone for a while.
+#[tokio::test(start_paused = true)]
+async fn a_trunk_that_is_silent_for_the_ring_time_gives_way_and_is_tried_last() {
+    let short = |config: &mut edge::Config| config.ring_timeout = Duration::from_secs(2);
+    let mut race = Stage::configured(TRUNKS, short).await;
+    race.says("INVITE", 1);
+    let tried = race.after(Duration::from_millis(2_100)).await;
+    assert_eq!(tried, ["P>B INVITE", "P>B INVITE", "P>B INVITE", "P>C INVITE"]);
+    race.answers('C', "INVITE", "486 Busy Here");
+    assert_eq!(race.next().await, ["P>C ACK", "P>U 486"]);
+    race.acknowledges(1);
+    race.says("INVITE", 2);
+    assert_eq!(race.next().await, ["P>C INVITE"]);
+    race.answers('C', "INVITE", "503 Service Unavailable");
+    assert_eq!(race.next().await, ["P>C ACK", "P>B INVITE"], "avoided is not excluded");
 }
 
 /// Three phones have the call; two of them ring.

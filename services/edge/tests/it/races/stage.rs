@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster_api::registrar::v1::route_response::Plan;
-use cluster_api::registrar::v1::{Fork, Group};
+use cluster_api::registrar::v1::{Fork, Group, Target};
 use sip_message::{HeaderId, Message};
 
 use crate::peer::{response_to, text, values};
 use crate::rig::Rig;
-use crate::services::{FakeLocation, target};
+use crate::services::{self, FakeLocation};
 use crate::wires::{EDGE, Wires};
 
 /// The edge and what it has sent.
@@ -140,11 +140,20 @@ fn request(method: &str, uri: &str, branch: &str, to: &str, cseq: u32, lines: &[
 
 fn plan(groups: &[(&str, &str)]) -> Plan {
     let group = |(cause, phones): &(&str, &str)| Group {
-        targets: phones.chars().map(|phone| target(&uri(phone))).collect(),
+        targets: phones.chars().map(|phone| self::target(cause, phone)).collect(),
         ring_time: None,
         cause: (*cause).into(),
     };
     Plan::Fork(Fork { groups: groups.iter().map(group).collect(), recurse: false })
+}
+
+/// A phone of Bob's, or a trunk.
+fn target(cause: &str, letter: char) -> Target {
+    let uri = uri(letter);
+    match cause.starts_with("trunk") {
+        true => Target { uri, ..Target::default() },
+        false => Target { aor: "sip:bob@example.com".into(), ..services::target(&uri) },
+    }
 }
 
 pub(super) fn uri(phone: char) -> String {

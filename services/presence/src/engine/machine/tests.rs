@@ -29,7 +29,7 @@ fn asked(cseq: u32, expires_s: Option<u32>) -> Asked {
 fn begun(topic: &Word, expires_s: Option<u32>) -> Subscription {
     let what = ("id".to_owned(), Package::MessageSummary, "sip:a@d".to_owned());
     let who = ("sip:w@d".to_owned(), String::new());
-    begin(what, who, None, Dialog::default(), &asked(1, expires_s), topic, 0).unwrap()
+    begin(what, who, (None, None), Dialog::default(), &asked(1, expires_s), topic, 0).unwrap()
 }
 
 /// A subscription whose first NOTIFY was answered.
@@ -207,6 +207,6 @@ fn a_resource_that_goes_takes_its_subscriptions_along() {
 fn who_may_not_watch_has_no_subscription() {
     let what = ("id".to_owned(), Package::MessageSummary, "sip:a@d".to_owned());
     let topic = Word("a", Access::Refused);
-    let begun = begin(what, Default::default(), None, Dialog::default(), &asked(1, None), &topic, 0);
+    let begun = begin(what, Default::default(), (None, None), Dialog::default(), &asked(1, None), &topic, 0);
     assert_eq!(begun, Err(Rejected));
 }

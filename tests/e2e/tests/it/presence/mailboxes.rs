@@ -59,16 +59,16 @@ fn a_lamp_follows_what_the_application_says() {
     the_lamp_follows(&carillon, &carillon);
 }
 
-/// The four roles as processes of their own, two of presence.
-struct Cluster {
+/// The four roles as processes of their own, two of presence and two edges.
+pub struct Cluster {
     _redis: Redis,
     _others: Vec<Carillon>,
-    presence: Vec<Carillon>,
-    edges: Vec<Carillon>,
+    pub presence: Vec<Carillon>,
+    pub edges: Vec<Carillon>,
 }
 
 impl Cluster {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let redis = Redis::start();
         let url = redis.url();
         let registrar = Carillon::serve(&["--roles", "registrar", "--redis", &url, "--auth", "none"]);

@@ -1,5 +1,9 @@
 //! MESSAGE: delivered, or kept for its user.
 
+use cluster_api::presence::v1::instant_message::State;
+use cluster_api::presence::v1::messages_client::MessagesClient;
+use cluster_api::presence::v1::presence_client::PresenceClient;
+use cluster_api::presence::v1::{WatchMessagesRequest, WatchPresenceRequest};
 use serde_json::Value;
 use test_support::Carillon;
 
@@ -70,4 +74,35 @@ fn a_message_for_somebody_who_is_there_is_answered_by_the_phone() {
     alice.respond(&alice.receive_request("MESSAGE"), "200 OK", &[]);
     assert_eq!(status(&bob.answer_to(&call_id)), 200);
     assert!(listed(&carillon).is_empty());
+}
+
+/// IMI-02: a watch of messages tells of one as it comes, and watches of presence and of messages do not hold up the end of their process:
+/// they end as those that are to be resumed elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_of_messages_and_presence_end_with_their_process() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    let alice = user(&carillon, "alice");
+    let mut messages = MessagesClient::connect(carillon.api.clone()).await.unwrap();
+    let mut messages = messages.watch_messages(WatchMessagesRequest::default()).await.unwrap().into_inner();
+    let mut presence = PresenceClient::connect(carillon.api.clone()).await.unwrap();
+    let of_alice = WatchPresenceRequest { aors: vec!["sip:alice@localhost".to_owned()], after_cursor: None };
+    let mut presence = presence.watch_presence(of_alice).await.unwrap().into_inner();
+    assert!(presence.message().await.unwrap().is_some_and(|event| event.snapshot));
+    let sent = carillon.command(&["message", "send", "sip:support@localhost", "sip:alice@localhost", "one"]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    alice.respond(&alice.receive_request("MESSAGE"), "200 OK", &[]);
+    let mut states = Vec::new();
+    while states.last() != Some(&State::Delivered) {
+        let event = messages.message().await.unwrap().expect("one more");
+        states.push(event.message.unwrap().state());
+    }
+    assert_eq!(states, [State::Stored, State::Sending, State::Delivered]);
+    carillon.terminate();
+    let (messages, presence) = (messages.message().await, presence.message().await);
+    for end in [messages.expect_err("it ends"), presence.expect_err("it ends")] {
+        assert_eq!(end.code(), tonic::Code::Unavailable);
+        assert!(end.message().contains("resume"), "{end}");
+    }
+    let (status, log) = carillon.ended();
+    assert!(status.success() && !log.contains("was stopped"), "{status}:\n{log}");
 }

@@ -1,8 +1,13 @@
 //! Subscriptions and what they bring, by watchers that speak plain SIP.
 
+mod elsewhere;
+mod failover;
+mod led_on;
 mod mailboxes;
+mod many;
 mod messages;
 mod people;
+mod sipp;
 mod watched;
 mod watcher;
 

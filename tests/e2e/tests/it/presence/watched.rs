@@ -6,7 +6,7 @@ use test_support::Carillon;
 use super::people::allow;
 use super::watcher::Watcher;
 use super::{register, user};
-use crate::wire::status;
+use crate::wire::{Wire, status};
 
 /// WIN-01, WIN-02, EVT-13: the owner learns of a new watcher, of the decision about it and of its end; a watcher sees itself.
 #[tokio::test(flavor = "multi_thread")]
@@ -70,6 +70,15 @@ fn the_owner_learns_where_he_is_registered() {
     let told = alice.until(|told| told.body.contains("state=\"terminated\""));
     assert!(told.body.contains("event=\"unregistered\" expires=\"0\""), "{told:?}");
     assert!(told.body.contains(&other), "{told:?}");
+    let phone = Wire::of(&carillon);
+    let contact = format!("Contact: <sip:alice@{}>;+sip.instance=\"<urn:uuid:1>\"", phone.address());
+    let of_alice =
+        ["From: <sip:alice@localhost>;tag=g", "To: <sip:alice@localhost>", "Supported: gruu", &contact];
+    let call_id = phone.request("REGISTER sip:localhost", &of_alice);
+    let answer = phone.answer_to(&call_id);
+    let name = answer.split("temp-gruu=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let shown = format!("<gr:temp-gruu uri=\"{}\" first-cseq=\"1\"/>", name.expect("it is given"));
+    alice.until(|told| told.body.contains(&shown));
     let mut bob = Watcher::new(&carillon, "bob", "alice", "reg", &[]);
     assert_eq!(status(&bob.subscribe(600)), 403);
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use sip_digest::{Challenge, Login};
 use test_support::Carillon;
 
 use crate::wire::{Wire, header, status};
@@ -18,6 +19,8 @@ pub struct Watcher {
     pub target: String,
     /// Number of the last NOTIFY.
     last: Cell<u32>,
+    /// Name and password, for those who have to prove who they are.
+    pub login: Option<(String, String)>,
 }
 
 /// What a NOTIFY said.
@@ -32,17 +35,28 @@ pub struct Told {
 impl Watcher {
     /// `user` of localhost, who will watch `resource` of localhost in `package`.
     pub fn new(carillon: &Carillon, user: &str, resource: &str, package: &str, more: &[&str]) -> Self {
-        let wire = Wire::of(carillon);
+        let watched = (format!("sip:{resource}@localhost"), package);
+        Self::of(Wire::of(carillon), (user, "localhost"), watched, more)
+    }
+
+    /// A user of some domain, on this socket, who will watch the resource of this URI.
+    pub fn of(
+        wire: Wire,
+        (user, domain): (&str, &str),
+        (resource, package): (String, &str),
+        more: &[&str],
+    ) -> Self {
         let mut lines = vec![
-            format!("From: <sip:{user}@localhost>;tag=w{user}"),
-            format!("To: <sip:{resource}@localhost>"),
+            format!("From: <sip:{user}@{domain}>;tag=w{user}"),
+            format!("To: <{resource}>"),
             format!("Event: {package}"),
             format!("Contact: <sip:{user}@{}>", wire.address()),
         ];
         lines.extend(more.iter().map(|line| (*line).to_owned()));
-        let call_id = format!("{user}-{resource}-{}", wire.address().port());
-        let resource = format!("sip:{resource}@localhost");
-        Self { wire, lines, target: resource.clone(), resource, call_id, cseq: 0, last: Cell::new(0) }
+        let name = resource.trim_start_matches("sip:").split('@').next().unwrap_or_default();
+        let call_id = format!("{user}-{name}-{}", wire.address().port());
+        let (cseq, last, login) = (0, Cell::new(0), None);
+        Self { wire, lines, target: resource.clone(), resource, call_id, cseq, last, login }
     }
 
     /// Subscribes for so long, or refreshes; the final answer.
@@ -53,9 +67,23 @@ impl Watcher {
             format!("CSeq: {} SUBSCRIBE", self.cseq),
             format!("Expires: {expires}"),
         ];
-        let lines: Vec<&str> = self.lines.iter().chain(&head).map(String::as_str).collect();
-        self.wire.request(&format!("SUBSCRIBE {}", self.target), &lines);
-        let answer = self.wire.answer_to(&self.call_id);
+        let mut lines: Vec<&str> = self.lines.iter().chain(&head).map(String::as_str).collect();
+        let start = format!("SUBSCRIBE {}", self.target);
+        self.wire.request(&start, &lines);
+        let mut answer = self.wire.answer_to(&self.call_id);
+        if let Some((user, password)) = self.login.as_ref().filter(|_| status(&answer) == 407) {
+            let challenge = header(&answer, "Proxy-Authenticate").expect("a 407 has a challenge").to_owned();
+            let challenge = Challenge::parse(challenge.as_bytes()).expect("a challenge");
+            let login = Login { user, password };
+            let proof = sip_digest::answer(&challenge, login, "SUBSCRIBE", &self.target, b"", "c", 1);
+            let proof = String::from_utf8(proof.to_bytes()).expect("credentials are text");
+            self.cseq += 1;
+            let more = [format!("Proxy-Authorization: {proof}"), format!("CSeq: {} SUBSCRIBE", self.cseq)];
+            lines.retain(|line| !line.starts_with("CSeq:"));
+            lines.extend(more.iter().map(String::as_str));
+            self.wire.request(&start, &lines);
+            answer = self.wire.answer_to(&self.call_id);
+        }
         if status(&answer) == 200 && self.target == self.resource {
             let contact = header(&answer, "Contact").expect("a 200 to SUBSCRIBE has a Contact");
             self.target = contact.trim_start_matches('<').split('>').next().unwrap().to_owned();

@@ -4,6 +4,7 @@ mod calls;
 mod places;
 mod registrations;
 mod services;
+mod sipp;
 mod two_domains;
 
 pub use places::Places;

@@ -1,12 +1,16 @@
 //! Where a scenario runs.
 
-use test_support::{Carillon, Redis, Starting, read_capture};
+use std::cell::RefCell;
+
+use test_support::{Carillon, Redis, Starting, Traffic, read_capture};
 
 /// Carillon in one of its forms, with the accounts alice and bob.
 pub struct Places {
     /// Whom operators ask.
     pub registrar: Carillon,
     others: Vec<Carillon>,
+    /// What passes at the edges, as the machine sees it.
+    traffic: RefCell<Traffic>,
     _redis: Option<Redis>,
 }
 
@@ -41,7 +45,12 @@ impl Places {
         for name in ["alice", "bob"] {
             registrar.account(&format!("sip:{name}@localhost"), "secret");
         }
-        Places { registrar, others, _redis: redis }
+        let edges: Vec<&Carillon> = match others.is_empty() {
+            true => vec![&registrar],
+            false => others.iter().take(2).collect(),
+        };
+        let traffic = RefCell::new(Traffic::of(&edges, None));
+        Places { registrar, others, traffic, _redis: redis }
     }
 
     /// The edge that one party uses.
@@ -54,8 +63,8 @@ impl Places {
         self.others.get(1).unwrap_or(&self.registrar)
     }
 
-    /// Has tshark read what passed under these Call-IDs, at all edges: every message is whole, and nothing is wrong with any. Says the
-    /// method or status of each.
+    /// Has tshark read all that passed until now, and what the edges say that passed under these Call-IDs: every message is whole, nothing
+    /// is wrong with any, and the edges tell of none that did not pass. Says the method or status of each under these Call-IDs.
     pub fn read_by_tshark(&self, call_ids: &[&str]) -> Vec<String> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("ladder.pcap");
@@ -69,6 +78,17 @@ impl Places {
             let told = String::from_utf8_lossy(&done.stdout).into_owned();
             assert_eq!(told, format!("{} messages in {path}\n", capture.messages.len()));
             messages.extend(capture.messages);
+        }
+        let passed = self.traffic.borrow_mut().read();
+        assert!(passed.faults.is_empty(), "{:#?}", passed.faults);
+        let often =
+            |message: &String, among: &[String]| among.iter().filter(|other| *other == message).count();
+        for message in &messages {
+            assert!(
+                often(message, &messages) <= often(message, &passed.messages),
+                "{message}: {messages:?} were told of, {:?} have passed",
+                passed.messages
+            );
         }
         messages
     }
