@@ -39,8 +39,10 @@ fn read_one_message() {
 
 /// The instructions of reading a message, and of nothing else.
 fn instructions(shape: usize, size: usize) -> u64 {
+    let folder = tempfile::tempdir().expect("a folder for callgrind's file");
     let done = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
+        .args(["--tool=callgrind", "--collect-atstart=no"])
+        .arg(format!("--callgrind-out-file={}", folder.path().join("callgrind.out").display()))
         .arg("--toggle-collect=speed::shapes::read_message*")
         .arg(std::env::current_exe().expect("a test knows its path"))
         .args(["--exact", "linear::read_one_message", "--ignored", "--test-threads", "1"])
