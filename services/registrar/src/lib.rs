@@ -31,6 +31,7 @@ mod membership;
 mod meters;
 mod moved;
 mod numbers;
+mod of_presence;
 mod plan;
 mod preferences;
 mod push;

@@ -15,16 +15,13 @@ use crate::{
     call_slots::{Limited, Origin},
     config::Auth,
     domains::{Domain, user_aor},
+    of_presence::{is_of_device, is_of_presence, service_plan},
     plan::{Asking, Callee, Device, Looking, callee_plan, refuse, unwanted},
     preferences::Preferences,
     register::temporary::{Opened, is_temporary},
     tolls::Tolls,
     trunks::{Table, by_trunk, is_probe, number_of},
 };
-
-/// Packages whose notifier is the phone that is called. All others are for the presence service, which refuses what it does not
-/// carry (RFC 6665 4.2.1.1: a SUBSCRIBE finds somebody who says 489).
-const PHONE_PACKAGES: [&str; 5] = ["refer", "conference", "kpml", "call-completion", "vq-rtcpxr"];
 
 /// What the user part of the URI of a conference begins with; the id of its call follows.
 const CONFERENCE: &str = "conf-";
@@ -188,16 +185,27 @@ impl Shared {
         if request.internal && !request.on_behalf_of.is_empty() {
             return self.admit_for(&request.on_behalf_of).await;
         }
-        if request.internal || request.source.as_ref().is_some_and(|source| source.trusted) {
+        if request.internal {
             return Ok(Ok(free(String::new(), true)));
         }
-        let Ok(from) = Uri::parse(request.from_uri.as_bytes()) else {
+        let from = Uri::parse(request.from_uri.as_bytes());
+        let acts_as_user = match &from {
+            Ok(from) => self.acts_as_user(request, from, target).await?,
+            Err(_) => false,
+        };
+        if !acts_as_user && request.source.as_ref().is_some_and(|source| source.trusted) {
+            return Ok(Ok(free(String::new(), true)));
+        }
+        let Ok(from) = from else {
             return Ok(Err(refuse(400, "Bad From")));
         };
         // PXY-27: a trunk reaches our users, and nobody else by way of us
         let address = request.source.as_ref().map_or("", |source| &source.address);
         let is_to_contact = registered_at.is_some();
-        if is_to_contact || (trunks.is_peer(address) && !self.is_user_behind(request, &from, target).await?) {
+        let is_of_trunk = !acts_as_user
+            && (is_to_contact
+                || (trunks.is_peer(address) && !self.is_user_behind(request, &from, target).await?));
+        if is_of_trunk {
             let trunk = match is_to_contact {
                 true => registered_at,
                 false => trunks.of_peer(address, from.host),
@@ -213,7 +221,7 @@ impl Shared {
             let is_anchored = domain.is_anchored && self.domains.of(&from) == Some(domain);
             return Ok(Ok(Caller { is_anchored, ..Caller::default() }));
         }
-        self.prove_caller(request, domain, user_aor(&from)).await
+        self.prove_caller(request, target, domain, user_aor(&from)).await
     }
 
     /// What a service of ours sends in the name of a user, goes where that one's requests may: no way out opens beside it.
@@ -235,6 +243,7 @@ impl Shared {
     async fn prove_caller(
         &self,
         request: &RouteRequest,
+        target: &Uri<'_>,
         domain: &Domain,
         from_aor: Option<String>,
     ) -> Result<Result<Caller, Plan>, ChangeError> {
@@ -242,7 +251,7 @@ impl Shared {
         let now_ms = self.aors.now_ms();
         let challenge = |is_stale| {
             let challenges = self.authority.challenges(key, domain, is_stale, now_ms);
-            Err(Plan::Challenge(Challenge { challenges }))
+            Err(Plan::Challenge(Challenge { challenges, of_server: self.is_answered_here(request, target) }))
         };
         let demand = Demand {
             domain,
@@ -253,7 +262,14 @@ impl Shared {
             cseq: request.cseq,
             source: request.source.as_ref(),
         };
-        let values = &request.proxy_authorization;
+        let both;
+        let values = match request.authorization.is_empty() {
+            true => &request.proxy_authorization,
+            false => {
+                both = [&*request.authorization, &*request.proxy_authorization].concat();
+                &both
+            }
+        };
         let Some(claim) = self.authority.read(key, &self.domains, demand, values, now_ms) else {
             return Ok(challenge(false));
         };
@@ -353,10 +369,7 @@ impl Shared {
         if !callee.is_known {
             return refuse(404, "");
         }
-        // The dialogs of one device are that device's to tell, and so are those that Carillon itself asks for (LAD-6); those of a user
-        // are told by presence.
-        let is_of_device = (target.has_param("gr") || request.internal) && is_about(request, "dialog");
-        if let Some(plan) = service_plan(request).filter(|_| !is_of_device) {
+        if let Some(plan) = service_plan(request).filter(|_| !is_of_device(request, target)) {
             return plan;
         }
         if callee.is_caller_refused {
@@ -405,36 +418,4 @@ impl Shared {
 /// Whether a call of somebody else begins: Carillon's own legs were decided about when the call was.
 fn is_new_call(request: &RouteRequest) -> bool {
     request.method == "INVITE" && !request.internal && !request.in_dialog
-}
-
-/// Whether it may be for what is nobody's account, and known to presence.
-fn is_of_presence(request: &RouteRequest) -> bool {
-    is_roster_asked(request) || is_list_asked(request)
-}
-
-/// Whether somebody wants to watch a conference. RFC 4575 3.1
-fn is_roster_asked(request: &RouteRequest) -> bool {
-    is_about(request, "conference") && !request.in_dialog
-}
-
-/// Whether somebody wants to watch what may be a list. RFC 4662 4.1
-fn is_list_asked(request: &RouteRequest) -> bool {
-    is_about(request, "presence") && !request.in_dialog && !request.internal
-}
-
-fn is_about(request: &RouteRequest, package: &str) -> bool {
-    request.method == "SUBSCRIBE" && request.event.split(';').next().unwrap_or_default().trim() == package
-}
-
-/// Requests that a service of ours answers for its users.
-fn service_plan(request: &RouteRequest) -> Option<Plan> {
-    let package = request.event.split(';').next().unwrap_or_default().trim();
-    match request.method.as_str() {
-        "PUBLISH" => Some(Plan::Presence(HandToPresence { nobody: false })),
-        // What goes on in a dialog with a phone, goes on there.
-        "SUBSCRIBE" if !request.in_dialog && !PHONE_PACKAGES.contains(&package) => {
-            Some(Plan::Presence(HandToPresence { nobody: false }))
-        }
-        _ => None,
-    }
 }

@@ -2467,6 +2467,9 @@ pub struct RouteRequest {
     /// not ours calls by a trunk so. Empty for none.
     #[prost(string, tag = "20")]
     pub referred_by: ::prost::alloc::string::String,
+    /// Values of all Authorization headers, as received, of a SUBSCRIBE or PUBLISH: presence may be its server.
+    #[prost(string, repeated, tag = "21")]
+    pub authorization: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What the edge does with the request.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2492,7 +2495,7 @@ pub mod route_response {
     /// Exactly one decision.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Plan {
-        /// Ask for credentials (407).
+        /// Ask for credentials (407, or 401).
         #[prost(message, tag = "1")]
         Challenge(super::Challenge),
         /// Answer with a final failure.
@@ -2518,12 +2521,15 @@ pub mod route_response {
         Lend(super::LendNumber),
     }
 }
-/// 407 with these challenges.
+/// 407 with these challenges, or 401.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Challenge {
-    /// Values of Proxy-Authenticate, best first.
+    /// Values of Proxy-Authenticate or WWW-Authenticate, best first.
     #[prost(string, repeated, tag = "1")]
     pub challenges: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether a service of ours is to answer the request itself: 401 with WWW-Authenticate (RFC 3261 22.2).
+    #[prost(bool, tag = "2")]
+    pub of_server: bool,
 }
 /// A final failure response.
 #[derive(Clone, PartialEq, ::prost::Message)]

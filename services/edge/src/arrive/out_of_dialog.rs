@@ -6,7 +6,7 @@ use std::time::Instant;
 use cluster_api::registrar::v1::{self as api, route_response::Plan};
 use cluster_api::sip::v1 as sip_api;
 use sip_endpoint::{Arrival, Hop, ServerKey};
-use sip_message::{HeaderId, Message, NameAddr};
+use sip_message::{HeaderId, Message, Method, NameAddr};
 use sip_proxy::{Arrived, BranchFailure, BranchId, Group, RoutingDigest};
 use tonic::Status;
 
@@ -26,6 +26,9 @@ use crate::legs::begin::Begun;
 use crate::reject::Reject;
 use crate::report::text;
 use crate::seen::Seen;
+
+/// Where credentials stand: those for a server, those for a proxy.
+const CREDENTIALS: [HeaderId; 2] = [HeaderId::Authorization, HeaderId::ProxyAuthorization];
 
 /// A request that waits for a decision.
 pub(crate) struct Pending {
@@ -73,7 +76,7 @@ impl Edge {
         if let Ok(response) = &result {
             let is_known = self.is_known(&pending, &response.identity);
             let fate = match fate_of(response, is_known) {
-                Fate::Challenged if pending.request.has(HeaderId::ProxyAuthorization) => Fate::Refused,
+                Fate::Challenged if CREDENTIALS.iter().any(|id| pending.request.has(*id)) => Fate::Refused,
                 fate => fate,
             };
             self.note_fate(cx, &pending.arrival, fate);
@@ -217,13 +220,16 @@ impl Edge {
         })
     }
 
-    // RFC 3261 22.3; the sender has not shown that it owns its address: nothing is remembered of it (26.3.2.4).
+    // RFC 3261 22.2, 22.3; the sender has not shown that it owns its address: nothing is remembered of it (26.3.2.4).
     fn challenge(&mut self, cx: &mut Cx<'_>, pending: &Pending, challenge: &api::Challenge) {
         self.servers.remove(&pending.key);
-        let value = |value| ("Proxy-Authenticate", String::as_str(value));
-        let headers: Vec<_> = challenge.challenges.iter().map(value).collect();
+        let (status, name) = match challenge.of_server {
+            true => (401, "WWW-Authenticate"),
+            false => (407, "Proxy-Authenticate"),
+        };
+        let headers: Vec<_> = challenge.challenges.iter().map(|value| (name, value.as_str())).collect();
         let room = Self::room(cx, pending.key, &pending.request);
-        match self.answer_within(room, &pending.request, (407, ""), &headers) {
+        match self.answer_within(room, &pending.request, (status, ""), &headers) {
             Ok(Some(response)) => self.respond_once(cx, pending.key, response),
             Ok(None) => self.stay_silent(cx, pending.key),
             Err(_) => self.meters.dropped.with_label_values(&["response"]).inc(),
@@ -341,6 +347,8 @@ impl Edge {
     ) -> api::RouteRequest {
         let uri_of =
             |address: Result<NameAddr<'_>, _>| address.map_or(String::new(), |address| text(address.uri));
+        // What presence answers itself is proved to it, not to a proxy.
+        let may_be_served = matches!(request.method(), Method::Subscribe | Method::Publish);
         let preferences = [HeaderId::AcceptContact, HeaderId::RejectContact, HeaderId::RequestDisposition];
         let headers = preferences.into_iter().flat_map(|id| request.all(id).map(move |value| (id, value)));
         api::RouteRequest {
@@ -350,8 +358,12 @@ impl Edge {
             to_uri: uri_of(request.to()),
             sip_call_id: request.call_id().map_or(String::new(), text),
             cseq: request.cseq().map_or(0, |cseq| cseq.number),
+            authorization: match may_be_served {
+                true => request.all(HeaderId::Authorization).map(text).collect(),
+                false => Vec::new(),
+            },
             proxy_authorization: request.all(HeaderId::ProxyAuthorization).map(text).collect(),
-            body: digested_body(request, HeaderId::ProxyAuthorization),
+            body: digested_body(request, if may_be_served { &CREDENTIALS } else { &CREDENTIALS[1..] }),
             source: arrival.map(|arrival| self.source(arrival)),
             internal: arrival.is_none(),
             trunk: String::new(),
@@ -409,7 +421,11 @@ fn label(plan: &Plan) -> &'static str {
 }
 
 /// The body, when the credentials say that it is part of their digest (qop=auth-int); nobody else needs it.
-pub(crate) fn digested_body(request: &Message, credentials: HeaderId) -> bytes::Bytes {
+pub(crate) fn digested_body(request: &Message, credentials: &[HeaderId]) -> bytes::Bytes {
     let covers = |value: &[u8]| value.windows(8).any(|word| word.eq_ignore_ascii_case(b"auth-int"));
-    if request.all(credentials).any(covers) { request.body_bytes() } else { bytes::Bytes::new() }
+    if credentials.iter().any(|id| request.all(*id).any(covers)) {
+        request.body_bytes()
+    } else {
+        bytes::Bytes::new()
+    }
 }

@@ -155,7 +155,7 @@ impl Edge {
             authorization: request.all(HeaderId::Authorization).map(text).collect(),
             body: match request.body() {
                 [] => bytes::Bytes::new(),
-                _ => digested_body(request, HeaderId::Authorization),
+                _ => digested_body(request, &[HeaderId::Authorization]),
             },
             supported: tags(HeaderId::Supported),
             require: tags(HeaderId::Require),

@@ -100,7 +100,7 @@ async fn edge() -> (Rig, Wires) {
         let user = request.request_uri.split(['@', ':']).nth(1).unwrap_or_default();
         let retry = Header { name: "Retry-After".into(), value: "7".into() };
         Ok(match user {
-            "challenge" => Plan::Challenge(Challenge { challenges: challenges() }),
+            "challenge" => Plan::Challenge(Challenge { challenges: challenges(), ..Challenge::default() }),
             "redirect" => Plan::Redirect(Redirect {
                 status: 302,
                 contacts: vec!["<sip:somebody.with.a.long.name@elsewhere.example.org>".into(); 10],

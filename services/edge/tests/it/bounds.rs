@@ -23,7 +23,7 @@ const BOB: &str = "192.0.2.3:5060";
 async fn a_challenge_leaves_no_transaction_behind() {
     let challenges = || vec!["Digest realm=\"x\"".to_owned()];
     let location = FakeLocation::full(
-        move |_| Ok(Plan::Challenge(Challenge { challenges: challenges() })),
+        move |_| Ok(Plan::Challenge(Challenge { challenges: challenges(), ..Challenge::default() })),
         move |request| RegisterResponse {
             status: if request.authorization.is_empty() { 401 } else { 200 },
             challenges: challenges(),

@@ -150,7 +150,8 @@ async fn the_next_group_is_tried_when_the_first_is_busy() {
 /// AUT-01, AUT-05, AUT-06
 #[tokio::test]
 async fn a_challenged_invite_is_acknowledged_and_forgotten() {
-    let challenge = Challenge { challenges: vec!["Digest realm=\"example.com\"".into()] };
+    let challenge =
+        Challenge { challenges: vec!["Digest realm=\"example.com\"".into()], ..Challenge::default() };
     let rig = Rig::with(FakeLocation::planning(move |_| Plan::Challenge(challenge.clone()))).await;
     let alice = rig.peer().await;
     alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;

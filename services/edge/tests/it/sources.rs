@@ -18,8 +18,12 @@ const BOB: &str = "192.0.2.3:5060";
 /// T13: what one source begins beyond its share is not answered, and costs the others nothing; in a second it may go on.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_begins_too_much_is_not_answered_and_others_are() {
-    let challenge =
-        || Plan::Challenge(Challenge { challenges: vec!["Digest realm=\"d\", nonce=\"n\"".into()] });
+    let challenge = || {
+        Plan::Challenge(Challenge {
+            challenges: vec!["Digest realm=\"d\", nonce=\"n\"".into()],
+            ..Challenge::default()
+        })
+    };
     let location = FakeLocation::planning(move |_| challenge());
     let (rig, wires) = Rig::on_wires(location.clone(), |config| config.limits.source_requests = 5).await;
     for number in 0..60 {

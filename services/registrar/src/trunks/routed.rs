@@ -21,7 +21,7 @@ impl Shared {
         let Some(domain) = self.domains.of(from).filter(|domain| domain.auth == Auth::Digest) else {
             return Ok(false);
         };
-        let values = request.proxy_authorization.iter();
+        let values = request.authorization.iter().chain(&request.proxy_authorization);
         let mut realms = values.filter_map(|value| sip_digest::realm(value.as_bytes()));
         if realms.any(|realm| *realm == *domain.realm.as_bytes()) {
             return Ok(true);

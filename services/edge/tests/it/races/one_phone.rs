@@ -190,7 +190,10 @@ async fn r12_a_cancel_of_another_request_has_no_effect() {
 #[tokio::test(start_paused = true)]
 async fn r13_a_cancel_is_never_challenged() {
     let location = FakeLocation::planning(|request| match request.proxy_authorization.is_empty() {
-        true => Plan::Challenge(Challenge { challenges: vec!["Digest realm=\"example.com\"".into()] }),
+        true => Plan::Challenge(Challenge {
+            challenges: vec!["Digest realm=\"example.com\"".into()],
+            ..Challenge::default()
+        }),
         false => crate::services::fork_to(&[super::stage::uri('B')]),
     });
     let (rig, wires) = Rig::on_wires(location.clone(), |_| {}).await;

@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod failover;
+mod impostors;
 mod led_on;
 mod mailboxes;
 mod many;

@@ -71,14 +71,14 @@ impl Watcher {
         let start = format!("SUBSCRIBE {}", self.target);
         self.wire.request(&start, &lines);
         let mut answer = self.wire.answer_to(&self.call_id);
-        if let Some((user, password)) = self.login.as_ref().filter(|_| status(&answer) == 407) {
-            let challenge = header(&answer, "Proxy-Authenticate").expect("a 407 has a challenge").to_owned();
+        if let Some((user, password)) = self.login.as_ref().filter(|_| status(&answer) == 401) {
+            let challenge = header(&answer, "WWW-Authenticate").expect("a 401 has a challenge").to_owned();
             let challenge = Challenge::parse(challenge.as_bytes()).expect("a challenge");
             let login = Login { user, password };
             let proof = sip_digest::answer(&challenge, login, "SUBSCRIBE", &self.target, b"", "c", 1);
             let proof = String::from_utf8(proof.to_bytes()).expect("credentials are text");
             self.cseq += 1;
-            let more = [format!("Proxy-Authorization: {proof}"), format!("CSeq: {} SUBSCRIBE", self.cseq)];
+            let more = [format!("Authorization: {proof}"), format!("CSeq: {} SUBSCRIBE", self.cseq)];
             lines.retain(|line| !line.starts_with("CSeq:"));
             lines.extend(more.iter().map(String::as_str));
             self.wire.request(&start, &lines);
