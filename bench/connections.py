@@ -40,7 +40,9 @@ def main():
         listeners = [f"--sip={scheme}://127.0.0.1:0" for scheme in ("udp", *SCHEMES)]
         pair = ["--tls-cert", certificate, "--tls-key", key]
         serve = [EXECUTABLE, "serve", "--api=127.0.0.1:0", "--admin=127.0.0.1:0", *listeners, *pair]
-        environment = dict(os.environ, CARILLON_LIMITS_TCP_CONNECTIONS_PER_SOURCE=str(len(SCHEMES) * (COUNT + WARM)))
+        bound = str(len(SCHEMES) * (COUNT + WARM))
+        bounds = {name: bound for name in ("TCP_CONNECTIONS_PER_SOURCE", "STRANGERS_PER_SOURCE")}
+        environment = dict(os.environ, **{f"CARILLON_LIMITS_{name}": value for name, value in bounds.items()})
         server = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, env=environment)
         try:
             measure(server)

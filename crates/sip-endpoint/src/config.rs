@@ -44,6 +44,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Accepted connections from one address. Default 1,000, which leaves room for an office behind one address.
     pub max_connections_per_address: usize,
+    /// Of those, connections of one source by which nothing was let in yet: no registration, no call, nobody who proved to be somebody, no
+    /// trusted neighbour. A source is an IPv4 address or the /64 of an IPv6 one. Default 50: phones that connect are known after two round
+    /// trips, so that those of an office find room one after the other; an address translator or balancer before all phones wants more.
+    pub max_strangers_per_source: usize,
     /// Handshakes of TLS and WebSocket that peers have begun and not finished. Default 1,000: each costs a signature, and some
     /// ten kilobytes as long as it lasts.
     pub max_handshakes: usize,
@@ -129,6 +133,7 @@ impl Default for Config {
             max_datagrams_queued: 4096,
             max_connections: 20_000,
             max_connections_per_address: 1_000,
+            max_strangers_per_source: 50,
             max_handshakes: 1_000,
             max_watched_flows: 200_000,
             max_queued_per_connection: 256,

@@ -74,8 +74,15 @@ counters! {
     connections_failed,
     /// Connections turned away at a bound.
     connections_refused,
-    /// Connections that carried nothing, closed to make room for others at the bound.
+    /// Connections that carried nothing, closed to make room for others at the bound of all or of their source.
     strangers_displaced,
+    /// Connections turned away because their source has as many as it may have that carry nothing.
+    strangers_refused,
+    /// Connections closed for what came by them: a stream that cannot be cut into messages, a stranger's message beyond a limit, or
+    /// one that nobody could be answered.
+    connections_garbled,
+    /// Connections that ended at once, because too many others waited for their peers to read the end.
+    ends_cut_short,
     /// Connections closed because the peer did not read.
     connections_too_slow,
     /// Handshakes of TLS that failed: no common version, an unknown authority, a peer that went away.

@@ -194,10 +194,14 @@ impl<U: TransactionUser> Driver<U> {
                 let way = Way::along(flow, view);
                 self.core.show_received(&way, &bytes);
                 let Core { config, tags, counters, .. } = &self.core;
+                let is_excess = inbound::is_excess(error.kind);
                 let verdict = inbound::refuse_unparsed(bytes, error, way, &config.limits, tags, counters);
+                // By a connection that carries something, a message like that may be of one user among many.
+                let ends_stranger = is_excess || matches!(verdict, Verdict::Drop);
                 self.carry_out(verdict);
-                if fatal {
-                    // RFC 3261 18.3: nobody can tell where the next message begins.
+                // RFC 3261 18.3: nobody can tell where the next message begins.
+                if fatal || ends_stranger && self.core.flows.is_stranger(flow) {
+                    self.core.counters.connections_garbled.one_more();
                     self.core.close_flow(flow, FlowEnd::Ours);
                 }
             }
@@ -310,6 +314,9 @@ impl<U: TransactionUser> Driver<U> {
                     let local = stream.local_addr().unwrap_or(*local);
                     let (now, kind) = (self.core.now, *kind);
                     self.core.make_room();
+                    if !kind.of_siblings {
+                        self.core.make_room_from(peer.ip());
+                    }
                     let flow = self.core.flows.accept(stream, kind, peer, local, now);
                     // The others are there when they have shaken hands.
                     if let Some(flow) = flow.filter(|_| kind.transport == Transport::Tcp) {

@@ -1,6 +1,6 @@
 //! The connections of an endpoint: who they lead to, and the one place where a task is started.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,8 +20,10 @@ use tokio::sync::mpsc;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::hop::{FlowId, Hop, Transport};
+use crate::lingering::Lingering;
 use crate::opening::{Opening, Toward};
 use crate::reused::{Reached, Reused};
+use crate::strangers::Strangers;
 use crate::stream::{self, Event, Line, Parcel, Patience, What};
 use crate::tls::Secured;
 use crate::waiting::Asked;
@@ -118,8 +120,9 @@ pub(crate) struct Flows {
     flows: HashMap<FlowId, Flow>,
     pub(crate) reused: Reused,
     accepted_from: HashMap<IpAddr, usize>,
-    /// Accepted connections that carry nothing, the oldest first.
-    strangers: BTreeSet<FlowId>,
+    /// Accepted connections that carry nothing.
+    strangers: Strangers,
+    lingering: Arc<Lingering>,
     /// Accepted connections whose handshake is not done.
     handshakes: usize,
     next: u64,
@@ -140,7 +143,8 @@ impl Flows {
             flows: HashMap::new(),
             reused: Reused::default(),
             accepted_from: HashMap::new(),
-            strangers: BTreeSet::new(),
+            strangers: Strangers::default(),
+            lingering: Arc::new(Lingering::new(counters.clone())),
             handshakes: 0,
             next: 1,
             events,
@@ -182,6 +186,12 @@ impl Flows {
         let from_there = self.accepted_from.get(&peer.ip()).copied().unwrap_or(0);
         if self.is_full() || from_there >= self.config.max_connections_per_address {
             self.counters.connections_refused.one_more();
+            return None;
+        }
+        let most = self.config.max_strangers_per_source;
+        if !listener.of_siblings && self.strangers.oldest_of_full(peer.ip(), most).is_some() {
+            self.counters.strangers_refused.one_more();
+            self.strangers.say_full(now, peer.ip(), most);
             return None;
         }
         let open = transport == Transport::Tcp;
@@ -305,13 +315,25 @@ impl Flows {
         if let Some(flow) = self.flows.get(&id)
             && !flow.kept.swap(true, Ordering::Relaxed)
         {
-            self.strangers.remove(&id);
+            self.strangers.remove(id, flow.view.peer.ip());
         }
+    }
+
+    /// Whether nothing was let in or asked by it yet.
+    pub(crate) fn is_stranger(&self, id: FlowId) -> bool {
+        self.strangers.has(id)
     }
 
     /// The connection that has to go before there is room for another one.
     pub(crate) fn displaced(&self) -> Option<FlowId> {
-        self.strangers.first().copied().filter(|_| self.is_full())
+        self.strangers.oldest().filter(|_| self.is_full())
+    }
+
+    /// The same before there is room for another stranger from there, when one has had its time to say something.
+    pub(crate) fn displaced_from(&self, address: IpAddr, now: Instant) -> Option<FlowId> {
+        let oldest = self.strangers.oldest_of_full(address, self.config.max_strangers_per_source)?;
+        let since = self.flows.get(&oldest)?.view.since;
+        (now.saturating_duration_since(since) >= self.config.message_timeout).then_some(oldest)
     }
 
     fn opening(&self) -> Opening {
@@ -355,7 +377,7 @@ impl Flows {
     pub(crate) fn remove(&mut self, id: FlowId) -> Option<Flow> {
         let flow = self.flows.remove(&id)?;
         self.reused.forget(id);
-        self.strangers.remove(&id);
+        self.strangers.remove(id, flow.view.peer.ip());
         if flow.view.accepted {
             if !flow.view.open {
                 self.handshakes -= 1;
@@ -377,7 +399,7 @@ impl Flows {
         if view.accepted {
             *self.accepted_from.entry(view.peer.ip()).or_default() += 1;
             self.handshakes += usize::from(!view.open);
-            self.strangers.insert(id);
+            self.strangers.enter(id, view.peer.ip());
         }
         // What we opened, we opened for something.
         let kept = Arc::new(AtomicBool::new(!view.accepted));
@@ -391,7 +413,14 @@ impl Flows {
             unshown: Vec::new(),
         };
         self.flows.insert(id, flow);
-        Line { flow: id, outgoing: queue, events: self.events.clone(), patience: self.patience(), kept }
+        Line {
+            flow: id,
+            outgoing: queue,
+            events: self.events.clone(),
+            patience: self.patience(),
+            kept,
+            lingering: self.lingering.clone(),
+        }
     }
 
     fn is_full(&self) -> bool {

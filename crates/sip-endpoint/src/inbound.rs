@@ -118,6 +118,25 @@ fn meaning(kind: ParseErrorKind, counters: &Counters) -> (&Counter, u16) {
     }
 }
 
+/// Whether it broke a limit, and not the grammar.
+pub(crate) fn is_excess(kind: ParseErrorKind) -> bool {
+    match kind {
+        ParseErrorKind::TooMany
+        | ParseErrorKind::LineTooLong
+        | ParseErrorKind::TooLarge
+        | ParseErrorKind::RequestUriTooLong => true,
+        ParseErrorKind::Empty
+        | ParseErrorKind::StartLine
+        | ParseErrorKind::Version
+        | ParseErrorKind::RequestUri
+        | ParseErrorKind::HeaderLine
+        | ParseErrorKind::UnfinishedHead
+        | ParseErrorKind::ContentLength
+        | ParseErrorKind::MissingContentLength
+        | ParseErrorKind::ShortBody => false,
+    }
+}
+
 /// Answers a request that cannot be processed, if it says where to and is not an ACK. Responses are dropped.
 /// RFC 3261 8.2.7, 18.3
 fn refuse(

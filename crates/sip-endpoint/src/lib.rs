@@ -35,6 +35,7 @@ mod flow;
 mod hop;
 mod inbound;
 mod kernel;
+mod lingering;
 mod locate;
 mod locating;
 #[allow(
@@ -52,6 +53,7 @@ mod returning;
 mod reused;
 mod silence;
 mod srv_order;
+mod strangers;
 mod stream;
 mod stun;
 mod target;
@@ -77,6 +79,7 @@ pub use locating::{Locating, MAX_DESTINATIONS, MAX_HOSTS, Output as LocatingOutp
 pub use names::OwnVia;
 pub use network::{BadNetwork, Network};
 pub use resolver::{Resolver, ResolverConfig, ResolverError};
+pub use strangers::source_of;
 pub use target::{Destination, Target};
 pub use timers::TimerId;
 pub use tls::{CertificateFiles, Shown, Tls, TlsFiles, TlsProblem, domain_identities, is_identity};

@@ -1,6 +1,6 @@
 //! From a message to the hop it leaves by: size, connections that are gone, names to write into the Via.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use sip_message::{HeaderId, Message};
@@ -92,6 +92,14 @@ impl<U: TransactionUser> Core<U> {
     /// become known, and who comes now may be a phone.
     pub(crate) fn make_room(&mut self) {
         if let Some(stranger) = self.flows.displaced() {
+            self.counters.strangers_displaced.one_more();
+            self.close_flow(stranger, FlowEnd::Ours);
+        }
+    }
+
+    /// The same where a source has as many strangers as it may have.
+    pub(crate) fn make_room_from(&mut self, address: IpAddr) {
+        if let Some(stranger) = self.flows.displaced_from(address, self.now) {
             self.counters.strangers_displaced.one_more();
             self.close_flow(stranger, FlowEnd::Ours);
         }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::flow::FlowEnd;
 use crate::hop::FlowId;
+use crate::lingering::Lingering;
 use crate::returning::Tried;
 use crate::tls::Secured;
 
@@ -79,6 +80,7 @@ pub(crate) struct Line {
     pub(crate) patience: Patience,
     /// Whether it carries something: a registration, a dialog, requests of ours.
     pub(crate) kept: Arc<AtomicBool>,
+    pub(crate) lingering: Arc<Lingering>,
 }
 
 impl Line {
@@ -125,7 +127,7 @@ pub(crate) async fn run<S>(stream: S, mut line: Line)
 where
     S: AsyncRead + AsyncWrite + Send,
 {
-    let (reader, writer) = tokio::io::split(stream);
+    let (mut reader, writer) = tokio::io::split(stream);
     let (pong, pongs) = mpsc::channel(PONGS);
     let (activity, active) = tokio::sync::watch::channel(Instant::now());
     let mut in_hand = Vec::new();
@@ -135,9 +137,12 @@ where
         biased;
         // Writing first: what we owe goes out before more is taken in.
         end = write(writer, &mut outgoing, pongs, &mut in_hand, &activity, line.patience) => end,
-        end = read(reader, &line, pong, active) => end,
+        end = read(&mut reader, &line, pong, active) => end,
     };
     line.outgoing = outgoing;
+    if end == FlowEnd::Ours {
+        line.lingering.leave(&mut reader).await;
+    }
     line.end(end, in_hand).await;
 }
 
@@ -151,7 +156,7 @@ async fn unsent(mut in_hand: Vec<Parcel>, mut outgoing: mpsc::Receiver<Parcel>) 
 }
 
 async fn read<S: AsyncRead>(
-    mut stream: ReadHalf<S>,
+    stream: &mut ReadHalf<S>,
     line: &Line,
     pong: mpsc::Sender<()>,
     active: tokio::sync::watch::Receiver<Instant>,

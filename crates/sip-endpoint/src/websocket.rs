@@ -32,7 +32,8 @@ use tokio_tungstenite::tungstenite::http::header::{
     UPGRADE,
 };
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 
 use crate::flow::FlowEnd;
@@ -62,6 +63,8 @@ enum Word {
     LineEnd,
     /// Is anybody there? RFC 6455 5.5.2
     Ping,
+    /// What came is none of it, or too long: the connection ends. RFC 6455 7.4.1
+    Close(CloseCode),
 }
 
 /// Answers the handshake of a browser.
@@ -228,7 +231,7 @@ pub(crate) async fn run<S>(socket: Box<WebSocketStream<S>>, mut line: Line)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let (sink, stream) = socket.split();
+    let (mut sink, mut stream) = socket.split();
     let (say, words) = mpsc::channel(WORDS);
     let (activity, active) = watch::channel(Instant::now());
     let mut in_hand = Vec::new();
@@ -237,15 +240,24 @@ where
     let end = tokio::select! {
         biased;
         // Writing first: what we owe goes out before more is taken in.
-        end = write(sink, &mut outgoing, words, &mut in_hand, &activity, line.patience.write) => end,
-        end = read(stream, &line, say, active) => end,
+        end = write(&mut sink, &mut outgoing, words, &mut in_hand, &activity, line.patience.write) => end,
+        end = read(&mut stream, &line, say, active) => end,
     };
     line.outgoing = outgoing;
+    // What came can be no more than a close of theirs, and what we had to say is said.
+    if matches!(end, FlowEnd::Ours | FlowEnd::Broken(io::ErrorKind::InvalidData))
+        && let Ok(mut socket) = sink.reunite(stream)
+    {
+        let stream = socket.get_mut();
+        if let Ok(Ok(())) = timeout(line.patience.write, stream.shutdown()).await {
+            line.lingering.leave(stream).await;
+        }
+    }
     line.end(end, in_hand).await;
 }
 
 async fn read<S>(
-    mut stream: SplitStream<Box<WebSocketStream<S>>>,
+    stream: &mut SplitStream<Box<WebSocketStream<S>>>,
     line: &Line,
     say: mpsc::Sender<Word>,
     active: watch::Receiver<Instant>,
@@ -291,7 +303,12 @@ where
                 continue;
             }
             Some(Ok(Frame::Close(_) | Frame::Frame(_))) | None => return FlowEnd::Peer,
-            Some(Err(error)) => return end_of(&error),
+            Some(Err(error)) => {
+                let Some(code) = fault(&error) else { return end_of(&error) };
+                // The writing half says it and ends; nothing more is read.
+                let _ = say.send(Word::Close(code)).await;
+                return std::future::pending().await;
+            }
         };
         let keeps_alive = keep_alive(&bytes);
         if line.is_kept() || keeps_alive.is_none() {
@@ -322,7 +339,7 @@ fn keep_alive(bytes: &[u8]) -> Option<bool> {
 }
 
 async fn write<S>(
-    mut sink: SplitSink<Box<WebSocketStream<S>>, Frame>,
+    sink: &mut SplitSink<Box<WebSocketStream<S>>, Frame>,
     outgoing: &mut mpsc::Receiver<Parcel>,
     mut words: mpsc::Receiver<Word>,
     in_hand: &mut Vec<Parcel>,
@@ -346,6 +363,7 @@ where
                 None
             }
         };
+        let is_last = matches!(word, Some(Word::Close(_)));
         let frames = in_hand.iter().map(|parcel| frame(&parcel.bytes));
         let all: Vec<Frame> = word.map(said).into_iter().chain(frames).collect();
         let sending = async {
@@ -355,6 +373,7 @@ where
             sink.flush().await
         };
         match timeout(patience, sending).await {
+            Ok(Ok(())) if is_last => return FlowEnd::Broken(io::ErrorKind::InvalidData),
             Ok(Ok(())) => {}
             Ok(Err(error)) => return end_of(&error),
             Err(_) => return FlowEnd::TooSlow,
@@ -370,6 +389,7 @@ fn said(word: Word) -> Frame {
     match word {
         Word::LineEnd => Frame::Text(Utf8Bytes::from_static("\r\n")),
         Word::Ping => Frame::Ping(Bytes::new()),
+        Word::Close(code) => Frame::Close(Some(CloseFrame { code, reason: Utf8Bytes::default() })),
     }
 }
 
@@ -378,6 +398,21 @@ fn frame(bytes: &Bytes) -> Frame {
     match Utf8Bytes::try_from(bytes.clone()) {
         Ok(text) => Frame::Text(text),
         Err(_) => Frame::Binary(bytes.clone()),
+    }
+}
+
+/// What a peer is told that did not keep to the protocol; `None` when the connection itself is broken. RFC 6455 7.4.1
+fn fault(error: &tungstenite::Error) -> Option<CloseCode> {
+    match error {
+        tungstenite::Error::Capacity(_) => Some(CloseCode::Size),
+        tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake
+            | tungstenite::error::ProtocolError::SendAfterClosing
+            | tungstenite::error::ProtocolError::ReceivedAfterClosing,
+        ) => None,
+        tungstenite::Error::Protocol(_) => Some(CloseCode::Protocol),
+        tungstenite::Error::Utf8(_) => Some(CloseCode::Invalid),
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sip_endpoint::FlowEnd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::*;
 
@@ -25,7 +26,7 @@ async fn a_message_that_drips_is_not_waited_for() {
     let mut peer = TcpPeer::connect(us.address).await;
     let dripping = async {
         for byte in request("OPTIONS").bytes() {
-            if tokio::io::AsyncWriteExt::write_all(&mut peer.stream, &[byte]).await.is_err() {
+            if peer.stream.write_all(&[byte]).await.is_err() {
                 break;
             }
             // The pace of the peer itself, far below that of a socket: a whole message takes longer than is waited for one.
@@ -161,4 +162,73 @@ async fn the_oldest_stranger_goes_when_there_is_no_room() {
     assert_eq!((us.counters.connections_refused.count(), us.counters.strangers_displaced.count()), (1, 2));
     phone.send_text(&request("OPTIONS")).await;
     assert_eq!(phone.receive().await.status(), Some(200));
+}
+
+/// T14: a source has so many strangers; who registers makes room, and who was there for long enough to have said something gives way.
+#[tokio::test]
+async fn a_source_has_so_many_strangers_and_any_number_of_phones() {
+    let mut us = Running::with(|config| config.max_strangers_per_source = 2).await;
+    let mut phones = Vec::new();
+    for _ in 0..4 {
+        let mut phone = TcpPeer::connect(us.address).await;
+        phone.send_text(&request("REGISTER")).await;
+        let (key, message, _) = us.request().await;
+        us.respond_written(key, message, 200);
+        assert_eq!(phone.receive().await.status(), Some(200));
+        phones.push(phone);
+    }
+    let mut strangers = Vec::new();
+    for _ in 0..2 {
+        let mut stranger = TcpPeer::connect(us.address).await;
+        stranger.send_text(&request("OPTIONS")).await;
+        assert_eq!(stranger.receive().await.status(), Some(200));
+        us.request().await;
+        strangers.push(stranger);
+    }
+    let mut third = TcpPeer::connect(us.address).await;
+    assert!(third.is_closed().await);
+    assert_eq!((us.counters.strangers_refused.count(), us.counters.strangers_displaced.count()), (1, 0));
+    // Another source is not concerned.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.78:0".parse().unwrap()).unwrap();
+    let mut other = TcpPeer::over(socket.connect(us.address).await.unwrap());
+    other.send_text(&request("OPTIONS")).await;
+    assert_eq!(other.receive().await.status(), Some(200));
+    us.request().await;
+    // Who registers by one of them leaves room.
+    strangers[0].send_text(&request("REGISTER")).await;
+    let (key, message, _) = us.request().await;
+    us.respond_written(key, message, 200);
+    assert_eq!(strangers[0].receive().await.status(), Some(200));
+    let mut third = TcpPeer::connect(us.address).await;
+    third.send_text(&request("OPTIONS")).await;
+    assert_eq!(third.receive().await.status(), Some(200));
+    for phone in &mut phones {
+        phone.send_text(&request("OPTIONS")).await;
+        assert_eq!(phone.receive().await.status(), Some(200), "phones stay");
+    }
+}
+
+/// T14: nobody locks the others of a source out by connections that say nothing worth anything.
+#[tokio::test]
+async fn the_oldest_stranger_of_a_source_gives_way_when_it_has_had_its_time() {
+    let us = Running::with(|config| {
+        config.max_strangers_per_source = 1;
+        config.message_timeout = Duration::from_millis(1);
+    })
+    .await;
+    let mut first = TcpPeer::connect(us.address).await;
+    first.send_text(&request("OPTIONS")).await;
+    assert_eq!(first.receive().await.status(), Some(200));
+    // As a phone does, whoever is turned away tries again.
+    while us.counters.strangers_displaced.count() == 0 {
+        let mut second = TcpPeer::connect(us.address).await;
+        let _ = second.stream.write_all(request("OPTIONS").as_bytes()).await;
+        let mut beginning = [0; 11];
+        match second.stream.read_exact(&mut beginning).await {
+            Ok(_) => assert_eq!(&beginning, b"SIP/2.0 200"),
+            Err(_) => assert!(us.counters.strangers_refused.count() > 0, "told to go without a reason"),
+        }
+    }
+    assert!(first.is_closed().await);
 }

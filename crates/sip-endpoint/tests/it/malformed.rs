@@ -1,5 +1,6 @@
 //! What is no proper SIP: answered where the standard gives an answer, dropped otherwise, counted by reason.
 
+use sip_endpoint::FlowEnd;
 use sip_message::{HeaderId, Warning};
 
 use crate::support::*;
@@ -183,11 +184,15 @@ async fn a_via_that_only_begins_well_is_enough_for_the_answer() {
     }
 }
 
-/// MSG-01, MSG-10, TRN-07: on a connection the way back is known.
+/// MSG-01, MSG-10, TRN-07: on a connection the way back is known. T15: one that carries something outlives a message beyond a limit.
 #[tokio::test]
 async fn a_stream_answers_an_unreadable_via_another_version_and_a_long_request_uri_and_stays_open() {
-    let us = Running::new().await;
+    let mut us = Running::new().await;
     let mut peer = TcpPeer::connect(us.address).await;
+    peer.send_text(&request_of_peer("REGISTER", "SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK0")).await;
+    let (key, message, _) = us.request().await;
+    us.respond_written(key, message, 200);
+    assert_eq!(peer.receive().await.status(), Some(200));
     let good = request_of_peer("OPTIONS", "SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK1");
     for (text, status) in [
         (good.replace(";branch=z9hG4bK1", ";;,;,,"), 400),
@@ -254,6 +259,39 @@ async fn a_stream_whose_messages_cannot_be_told_apart_gets_400_and_is_closed() {
         peer.send_text(&text.replace("Content-Length: 0\r\n", replacement)).await;
         assert_eq!(peer.receive().await.status(), Some(400), "{fault}");
         assert!(peer.is_closed().await, "{fault}");
+    }
+}
+
+/// T15, MSG-10: who broke a limit, or the stream, reads the answer and then the end, however much he had written behind it; a reset by
+/// the kernel for octets that nobody took would be an error. What only breaks the grammar leaves the stream open.
+#[tokio::test]
+async fn who_breaks_a_limit_of_a_stream_reads_the_answer_and_then_the_end() {
+    let good = request_of_peer("OPTIONS", "SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK1");
+    let lines = |line: &str, count| good.replace("Content-", &format!("{}Content-", line.repeat(count)));
+    for (fault, text, status) in [
+        ("no length", good.replace("Content-Length: 0\r\n", ""), Some(400)),
+        ("long body", good.replace("Length: 0", "Length: 99999999"), Some(513)),
+        ("long head", lines("X: 0123456789\r\n", 10_000), Some(513)),
+        ("long line", lines(&format!("X: {}\r\n", "x".repeat(20_000)), 1), Some(400)),
+        ("Contacts", lines("Contact: <sip:a@b>\r\n", 60), Some(400)),
+        ("header lines", lines("X: 1\r\n", 300), Some(400)),
+        ("Request-URI", good.replacen("sip:us", &"sip:us".repeat(3_400), 1), Some(414)),
+        ("garbage", "\u{16}\u{3}\u{1} of another protocol\r\n\r\n".to_owned(), None),
+        ("a response to nobody", "SIP/2.0 200 OK\r\nContent-Length: 0\r\nVia\r\n\r\n".to_owned(), None),
+    ] {
+        let mut us = Running::new().await;
+        let mut peer = TcpPeer::connect(us.address).await;
+        peer.send_text(&text).await;
+        // More than is read before the end is decided about, and less than is thrown away after it.
+        peer.send_text(&"x".repeat(300_000)).await;
+        while !matches!(us.told().await, Told::Closed(_, FlowEnd::Ours)) {}
+        peer.send_text("and more behind the end").await;
+        if let Some(status) = status {
+            assert_eq!(peer.receive().await.status(), Some(status), "{fault}");
+        }
+        assert_eq!(peer.read_to_the_end().await, "", "{fault}");
+        assert_eq!(us.counters.connections_garbled.count(), 1, "{fault}");
+        assert_eq!(us.counters.ends_cut_short.count(), 0, "{fault}");
     }
 }
 

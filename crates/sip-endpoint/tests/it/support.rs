@@ -414,6 +414,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TcpPeer<S> {
         buffer
     }
 
+    /// What still comes up to the end of the connection, which has to be one: no reset.
+    pub async fn read_to_the_end(&mut self) -> String {
+        let mut left = Vec::new();
+        timeout(PATIENCE, self.stream.read_to_end(&mut left)).await.expect("the end comes in time").unwrap();
+        String::from_utf8_lossy(&left).into_owned()
+    }
+
     /// Waits for the end of the connection; `false` when something else comes.
     pub async fn is_closed(&mut self) -> bool {
         let read = timeout(PATIENCE, self.stream.read(&mut [0; 1])).await.expect("the end comes in time");

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -51,6 +52,14 @@ where
 impl Page<TcpStream> {
     async fn connect(to: SocketAddr) -> Self {
         open(TcpStream::connect(to).await.unwrap(), Some("sip"), None).await.unwrap()
+    }
+
+    /// What still comes by the connection itself up to its end, which has to be one: no reset.
+    async fn read_to_the_end(&mut self) -> Vec<u8> {
+        let mut left = Vec::new();
+        let read = timeout(PATIENCE, self.0.get_mut().read_to_end(&mut left)).await;
+        read.expect("the end comes in time").unwrap();
+        left
     }
 }
 
@@ -323,9 +332,33 @@ async fn a_message_beyond_the_bound_ends_the_connection() {
     })
     .await;
     let mut page = Page::connect(us.streams[0].1).await;
-    // The other side may be gone before all of it is written.
-    let _ = page.0.send(Frame::binary(vec![b'x'; 1_000_000])).await;
+    page.send(Frame::binary(vec![b'x'; 900_000])).await;
+    // RFC 6455 7.4.1
+    let Frame::Close(Some(said)) = page.frame().await else { panic!("it is said why") };
+    assert_eq!(said.code, CloseCode::Size);
+    assert_eq!(page.read_to_the_end().await, b"", "the end, and no reset");
     assert!(matches!(ended(&mut us).await, FlowEnd::Broken(_)));
+}
+
+/// T15: what is no WebSocket is told so, and then it is over; a message beyond a limit is answered first.
+#[tokio::test]
+async fn who_breaks_the_rules_of_websocket_or_a_limit_is_told_and_reads_the_end() {
+    let mut us = serving().await;
+    let mut page = Page::connect(us.streams[0].1).await;
+    // A frame of a client has to be masked. RFC 6455 5.1
+    page.0.get_mut().write_all(b"\x81\x05hello").await.unwrap();
+    page.0.get_mut().write_all(&[b'x'; 200_000]).await.unwrap();
+    let Frame::Close(Some(said)) = page.frame().await else { panic!("it is said why") };
+    assert_eq!(said.code, CloseCode::Protocol);
+    assert_eq!(page.read_to_the_end().await, b"");
+    assert!(matches!(ended(&mut us).await, FlowEnd::Broken(_)));
+
+    let mut page = Page::connect(us.streams[0].1).await;
+    page.send(Frame::text(options("h", &"Contact: <sip:a@b>\r\n".repeat(60)))).await;
+    assert_eq!(page.receive().await.status(), Some(400));
+    assert!(matches!(page.frame().await, Frame::Close(_)));
+    assert_eq!(page.read_to_the_end().await, b"");
+    assert_eq!(ended(&mut us).await, FlowEnd::Ours);
 }
 
 #[tokio::test]

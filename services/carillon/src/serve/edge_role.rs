@@ -30,6 +30,7 @@ pub async fn config(settings: &Settings, myself: &Myself) -> anyhow::Result<edge
         websocket_ping: settings.sip.websocket_ping,
         max_connections: settings.limits.tcp_connections,
         max_connections_per_address: settings.limits.tcp_connections_per_source,
+        max_strangers_per_source: settings.limits.strangers_per_source,
         max_queued_per_connection: settings.limits.queue_per_connection,
         limits: sip_message::Limits {
             head_bytes: settings.limits.head_bytes,
@@ -145,12 +146,13 @@ mod tests {
             Settings { cluster_url: "http://[2001:db8::7]:50051".into(), ..Settings::default() };
         let limits = &mut settings.limits;
         (limits.tcp_connections, limits.tcp_connections_per_source) = (11, 12);
-        (limits.transactions, limits.ladder_messages) = (13, 14);
+        (limits.transactions, limits.ladder_messages, limits.strangers_per_source) = (13, 14, 15);
         let api = SocketAddr::from(([127, 0, 0, 1], 50051));
         let myself = Myself::new(&settings, api, 1, lifecycle::Drain::new());
         let edge = config(&settings, &myself).await.unwrap();
         let endpoint = &edge.endpoint;
         assert_eq!((endpoint.max_connections, endpoint.max_connections_per_address), (11, 12));
+        assert_eq!(endpoint.max_strangers_per_source, 15);
         assert_eq!((endpoint.transactions.max_client, endpoint.transactions.max_server), (13, 13));
         assert_eq!(edge.limits.captured_messages, 14);
         assert_eq!(edge.aliases, ["[2001:db8::7]"]);

@@ -11,6 +11,8 @@ pub struct Limits {
     pub tcp_connections: usize,
     /// Connections of one source address.
     pub tcp_connections_per_source: usize,
+    /// Of those, connections of one source (an IPv4 address or a /64) by which nobody registered, called or proved to be somebody yet.
+    pub strangers_per_source: usize,
     /// Handshakes of TLS and WebSocket that are under way.
     pub handshakes: usize,
     /// Messages that wait on one connection for a peer that reads slowly.
@@ -111,6 +113,7 @@ impl Default for Limits {
         Self {
             tcp_connections: endpoint.max_connections,
             tcp_connections_per_source: endpoint.max_connections_per_address,
+            strangers_per_source: endpoint.max_strangers_per_source,
             handshakes: endpoint.max_handshakes,
             queue_per_connection: endpoint.max_queued_per_connection,
             head_bytes: endpoint.limits.head_bytes,
@@ -159,10 +162,11 @@ impl Default for Limits {
 
 impl Limits {
     /// Every bound with its key.
-    pub fn all(&self) -> [(&'static str, usize); 44] {
+    pub fn all(&self) -> [(&'static str, usize); 45] {
         [
             ("limits.tcp_connections", self.tcp_connections),
             ("limits.tcp_connections_per_source", self.tcp_connections_per_source),
+            ("limits.strangers_per_source", self.strangers_per_source),
             ("limits.handshakes", self.handshakes),
             ("limits.queue_per_connection", self.queue_per_connection),
             ("limits.head_bytes", self.head_bytes),

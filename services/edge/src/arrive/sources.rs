@@ -13,11 +13,11 @@
 //! other edges and trunks are not counted, nor is what belongs to a dialog. Each edge counts for itself.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use cluster_api::registrar::v1::{RouteResponse, route_response::Plan};
-use sip_endpoint::Arrival;
+use sip_endpoint::{Arrival, source_of};
 use sip_message::{HeaderId, Message};
 
 use crate::edge::{Cx, Edge};
@@ -148,7 +148,7 @@ impl Sources {
         if self.most == 0 {
             return None;
         }
-        let network = network(address);
+        let network = source_of(address);
         let is_old = self.turned.is_none_or(|turned| now.saturating_duration_since(turned) >= SPAN);
         let is_full = self.young.len() >= self.most.div_ceil(2) && !self.young.contains_key(&network);
         if is_old || is_full {
@@ -216,17 +216,6 @@ pub(crate) fn fate_of_register(status: u32, request: &Message) -> Fate {
         401 if !request.has(HeaderId::Authorization) => Fate::Challenged,
         401 | 403 | 404 => Fate::Refused,
         _ => Fate::Neither,
-    }
-}
-
-/// An IPv6 source has a /64 to itself.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 

@@ -100,3 +100,44 @@ fn a_source_has_so_many_connections_and_no_more() {
         assert!(started.elapsed() < PATIENCE, "never let in again");
     }
 }
+
+/// T14: of one source so many connections may carry nothing; one by which a phone registered is not counted any more.
+#[test]
+fn who_registers_is_no_stranger_of_its_source() {
+    let arguments = ["--auth", "none"];
+    let carillon = Starting::with(&arguments, &[("CARILLON_LIMITS_STRANGERS_PER_SOURCE", "2")]).ready();
+    let says = |stream: &mut TcpStream, text: &str| {
+        let mut answer = Vec::new();
+        stream.write_all(text.as_bytes())?;
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut next = [0; 1];
+            stream.read_exact(&mut next)?;
+            answer.push(next[0]);
+        }
+        std::io::Result::Ok(answer[..11].to_vec())
+    };
+    let registers = |number: usize| {
+        let own = format!("sip:phone{number}@localhost");
+        OPTIONS
+            .replace("OPTIONS", "REGISTER")
+            .replace("z9hG4bK1", &format!("z9hG4bKr{number}"))
+            .replace("From: <sip:x@localhost>", &format!("From: <{own}>"))
+            .replace("To: <sip:localhost>", &format!("To: <{own}>\r\nContact: <sip:p@x.invalid>"))
+    };
+    let mut phones = Vec::new();
+    for number in 0..5 {
+        let mut phone = connect(&carillon, "tcp");
+        assert_eq!(&says(&mut phone, &registers(number)).expect("phones are let in"), b"SIP/2.0 200");
+        phones.push(phone);
+    }
+    let mut strangers = [connect(&carillon, "tcp"), connect(&carillon, "tcp")];
+    for stranger in &mut strangers {
+        assert_eq!(&says(stranger, OPTIONS).expect("there is room for it"), b"SIP/2.0 200");
+    }
+    let mut turned_away = connect(&carillon, "tcp");
+    assert!(says(&mut turned_away, OPTIONS).is_err(), "a third stranger");
+    assert_eq!(counted(&carillon, "strangers_refused"), 1.0);
+    // One of them registers: there is room again, and nobody else was harmed.
+    assert_eq!(&says(&mut strangers[0], &registers(9)[..]).expect("it is open"), b"SIP/2.0 200");
+    assert_eq!(&says(&mut connect(&carillon, "tcp"), OPTIONS).expect("there is room"), b"SIP/2.0 200");
+}
