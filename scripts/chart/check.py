@@ -229,6 +229,7 @@ for values, word in (
     ("redis.url=localhost:6379", "redis"),
     ("callcontrol.conference.user=conference", "callcontrol.conference.mixers"),
     ("callcontrol.conference.mixers={sip:conf@mixer}", "mixers"),
+    ("callcontrol.conference.factory=conf.example.com", "factory"),
     ("callcontrol.conference.end=never", "end"),
     ("callcontrol.takers={desk}", "takers"),
     ("callcontrol.passRefer={desk}", "passRefer"),

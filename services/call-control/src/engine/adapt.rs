@@ -24,7 +24,7 @@ impl Work<'_> {
         let Some(invite) = self.leg(leg).invite.clone() else { return false };
         let next = match response.status {
             401 | 407 => self.with_credentials(leg, &invite, response),
-            300..=399 => self.redirected(&invite, response),
+            300..=399 => self.redirected(leg, &invite, response),
             416 => self.with_sip_uri(&invite),
             420 => without_extensions(&invite, response),
             422 => with_longer_session(&invite, response),
@@ -70,13 +70,13 @@ impl Work<'_> {
         Some(Invite { adapted, ..invite.clone() })
     }
 
-    fn redirected(&self, invite: &Invite, response: &ResponseReceived) -> Option<Invite> {
+    fn redirected(&self, leg: LegIndex, invite: &Invite, response: &ResponseReceived) -> Option<Invite> {
         let mut next = invite.clone();
         let room =
             (self.call.policy.max_redirects as usize).saturating_sub(next.tried.len() + next.targets.len());
         let mut found: Vec<(u32, String)> =
             response.contacts.iter().filter_map(|value| contact(value)).collect();
-        found.retain(|(_, uri)| self.context.redirects.allow(uri));
+        found.retain(|(_, uri)| self.context.redirects.allow(uri) || self.is_led_by_factory(leg, uri));
         found.sort_by_key(|(q, _)| std::cmp::Reverse(*q)); // stable: the order of the header breaks ties
         if response.status == 305 {
             let proxy = found.into_iter().next().filter(|_| room > 0)?.1;

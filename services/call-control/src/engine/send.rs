@@ -413,7 +413,11 @@ impl Work<'_> {
 
     /// Whether the party on the other side of the call mixes: to this one, Carillon does (CCL-14).
     pub fn is_focus_toward(&self, leg: LegIndex) -> bool {
-        let far = self.call.legs.get(self.other(leg)).filter(|_| self.pair().contains(&leg));
+        let is_connected = self.pair().contains(&leg) || self.call.member_of(leg).is_some();
+        let far = match self.call.focus_coming_to(leg) {
+            Some(mixer) => self.call.legs.get(mixer),
+            None => self.call.legs.get(self.other(leg)).filter(|_| is_connected),
+        };
         far.and_then(|far| far.chosen().or_else(|| far.dialogs.first())).is_some_and(|dialog| dialog.is_focus)
     }
 }

@@ -153,5 +153,6 @@ pub fn told(word: Option<&Word>) -> String {
         Some(Word::Seek(_)) => "seek".into(),
         Some(Word::Found(place)) => format!("found {}", place.party_uri),
         Some(Word::GiveWay(_)) => "give way".into(),
+        Some(Word::Meet(meet)) => format!("meet {}", meet.uri),
     }
 }

@@ -77,6 +77,7 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
         "call_control.mixers" => return vec!["sip:mixer.example"].into(),
         "call_control.conference_end" => "creator",
         "call_control.conference_user" => "conference",
+        "call_control.conference_factory" => "sip:conf-factory@conf.example",
         "call_control.credentials" => {
             let table = toml::toml! { realm = "gateway" username = "carillon" password = "secret" };
             return vec![table].into();

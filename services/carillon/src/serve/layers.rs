@@ -74,10 +74,6 @@ impl Layers {
         if section_of(path) == Some("domain") {
             return "domains are a list: write [[domain]], once for each".to_owned();
         }
-        if path == LATER {
-            return "comes with conferences made elsewhere, which Carillon does not use yet: name call_control.mixers"
-                .to_owned();
-        }
         let keys = || self.known.iter().map(|(known, _)| known.as_str());
         let of_a_section = || keys().filter_map(section_of).chain(["domain"]);
         match path.split_once('.') {
@@ -174,9 +170,6 @@ impl Layers {
     }
 }
 
-/// Keys that will be there.
-const LATER: &str = "call_control.conference_factory";
-
 /// Each of the names once; those of a section stand together.
 fn in_a_row<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = names.collect();
@@ -268,7 +261,6 @@ mod tests {
             ("[limits]\nladder_mesages = 1\n", "did you mean `limits.ladder_messages`"),
             ("[limits]\nzzzzzzzzzzzzzzzzzzzzzz = 1\n", "the keys of [limits] are "),
             ("zzzzzzzzzzzz = 1\n", "the sections are "),
-            ("[call_control]\nconference_factory = \"\"\n", "comes with conferences"),
         ] {
             assert!(told(text).contains(expected), "{text}: {}", told(text));
         }

@@ -174,6 +174,13 @@ impl Found {
         self.unless(has_mixer, "call_control.conference_user", || {
             "a conference needs a mixer: name one in call_control.mixers".into()
         });
+        let factory = &s.call_control.conference_factory;
+        let is_factory = factory.is_empty() || conference::elsewhere::is_factory(factory);
+        self.unless(is_factory, "call_control.conference_factory", || {
+            format!(
+                "expected a sip or sips URI with a user part, as sip:conf-factory@conf.example.com, found {factory:?}"
+            )
+        });
         let most = conference::MAX_MIXERS;
         self.unless(s.call_control.mixers.len() <= most, "call_control.mixers", || {
             format!("expected at most {most}, found {}", s.call_control.mixers.len())

@@ -94,6 +94,7 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
         mixing: Mixing {
             mixers: settings.call_control.mixers.clone(),
             factory: settings.call_control.conference_user.clone(),
+            elsewhere: settings.call_control.conference_factory.clone(),
             ends: match settings.call_control.conference_end {
                 settings::ConferenceEnd::Last => Ends::Last,
                 settings::ConferenceEnd::Creator => Ends::Creator,

@@ -238,6 +238,9 @@ pub struct CallControl {
     pub redirects: Redirects,
     /// Where the media of conferences are mixed: sip or sips URIs of conference servers (RFC 4240 5) without user part, best first.
     pub mixers: Vec<String>,
+    /// Where conferences are made when there are no `mixers`: the URI of a conference factory of others (RFC 4579 5.4), as
+    /// `sip:conf-factory@conf.example.com`; empty for none.
+    pub conference_factory: String,
     /// User part of the domains served whose INVITE makes a conference for the caller; empty for none.
     pub conference_user: String,
     /// When a conference ends by itself.
@@ -436,6 +439,7 @@ impl Default for CallControl {
             credentials: Vec::new(),
             redirects: Redirects::default(),
             mixers: Vec::new(),
+            conference_factory: String::new(),
             conference_user: String::new(),
             conference_end: ConferenceEnd::default(),
             reliable_provisional,

@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::engine::anchor::record::{CallerPhase, Incoming, Said};
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, Header, SendResponse, What};
+use crate::engine::event::standard_phrase;
 use crate::engine::leg::{DialogState, LegState, OpenOffer};
 use crate::engine::outcome::{BY_CARILLON, Cause, reason_value};
 use crate::engine::report::CallEventType;
@@ -214,6 +215,13 @@ impl Work<'_> {
                 (incoming.unpracked, incoming.held) = (None, None);
                 incoming.waiting.clear();
                 on.end_reason = cause.header.clone();
+                // Whom it wanted to come to have hung up: that is no success for who has not come (LAD-7, LAD-8)
+                let cause = match cause.status {
+                    0..300 => {
+                        &Cause { status: 603, reason: standard_phrase(603).to_owned(), ..cause.clone() }
+                    }
+                    _ => cause,
+                };
                 (on.sip_status, on.sip_reason) = (cause.status, cause.reason.clone());
                 if let Some(dialog) = on.dialog_mut(&tag) {
                     dialog.state = DialogState::Ended.into();

@@ -19,8 +19,9 @@ use crate::engine::stage::{Anchored, Lending, Stage};
 use crate::engine::transfer::record::{DialogId, Lent, Refused, Word};
 use crate::engine::work::Work;
 
-/// How long the call that was named may say nothing: longer than any replica needs to take the work of another one over.
-const ASKING: Duration = Duration::from_secs(20);
+/// How long the call that was named may say nothing: longer than any replica needs to take the work of another one over, and than a
+/// conference made elsewhere takes to be asked for and a phone to be moved there (GUARD).
+const ASKING: Duration = Duration::from_secs(30);
 
 /// Which call an INVITE with Replaces or Join is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 //! | none, or two                                              | 481                                                     | 481                          |
 //! | ended, or of a call that is                               | 603                                                     | 603                          |
 //! | of somebody who need not bear it, see `takers`            | 403                                                     | 403                          |
-//! | confirmed                                                 | the far party is lent: re-INVITE, 200; BYE (`early-only`: 486) | a phone with a mixer is asked, see `named`; none: 488 |
+//! | confirmed                                                 | the far party is lent: re-INVITE, 200; BYE (`early-only`: 486) | a phone with a mixer is asked, see `named`; none: 302 to a conference, see `meet`, or 488 |
 //! | early, and Carillon dialled                               | 200 without a session; CANCEL; the leg goes to that call | the same                     |
 //! | early, and the peer called                                | 481                                                     | the same                     |
 //! | in use for something else                                 | 491                                                     | 491                          |
@@ -17,6 +17,7 @@
 //! was called by name (the header goes along), and 481 when a leg was addressed.
 
 pub mod ask;
+mod meet;
 mod named;
 mod offered;
 pub mod record;

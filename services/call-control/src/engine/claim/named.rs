@@ -8,8 +8,8 @@
 //! | leg a rings first                     | the call goes on as if leg a had answered: b is dialled                  |
 //! | leg a is up, b rings                  | as after a transfer: re-INVITE of a, and of the new party with its offer  |
 //!
-//! Who joins is mixed by the phone of the far party, when that lists `join`, else by that of the party that was named. There is no
-//! mixer of Carillon's own: when neither phone has one, 488.
+//! Who joins is mixed by the phone of the far party, when that lists `join`, else by that of the party that was named. When neither
+//! phone has a mixer, all meet at one elsewhere, see `meet`.
 
 use std::time::Duration;
 
@@ -34,18 +34,21 @@ enum Grant {
     PickUp(LegIndex),
     /// This phone mixes.
     Place(Box<Place>),
+    /// They meet at a mixer, to which the party of this leg is moved last.
+    Meet(LegIndex),
 }
 
 impl Work<'_> {
     /// Another call's caller wants a place in this one.
     pub fn on_claim(&mut self, from: &str, operation: u64, claim: &Claim) {
-        if self.lent_to(from, operation).is_some() {
+        if self.lent_to(from, operation).is_some() || self.is_to_meet(from, operation) {
             return; // it was told before
         }
         match self.grant(claim) {
             Ok(Grant::Leg(leg)) => self.lend(leg, from, operation),
             Ok(Grant::PickUp(_)) => self.tell(from, operation, Word::PickUp(Default::default())),
             Ok(Grant::Place(place)) => self.tell(from, operation, Word::Place(*place)),
+            Ok(Grant::Meet(leg)) => self.meet_at_mixer(leg, from, operation),
             Err(status) => {
                 let refused = Refused { status, reason: standard_phrase(status).to_owned() };
                 self.tell(from, operation, Word::Refused(refused));
@@ -69,11 +72,17 @@ impl Work<'_> {
         if !claim.is_authorised(&on.party.uri, far_uri) {
             return Err(403);
         }
+        if claim.join && self.is_conferring() {
+            return self.may_meet(leg).map(|()| Grant::Meet(leg));
+        }
         if on.lent.is_some() || on.returning || !self.pair().contains(&leg) {
             return Err(491);
         }
         match state {
-            _ if claim.join => self.place_beside(leg).map(|place| Grant::Place(Box::new(place))).ok_or(488),
+            _ if claim.join => match self.place_beside(leg) {
+                Some(place) => Ok(Grant::Place(Box::new(place))),
+                None => self.may_meet(leg).map(|()| Grant::Meet(leg)),
+            },
             DialogState::Confirmed if claim.dialog.early_only => Err(486),
             DialogState::Confirmed => {
                 let far = self.other(leg);

@@ -73,3 +73,11 @@ pub struct Place {
     #[prost(string, tag = "6")]
     pub join: String,
 }
+
+/// The conference that who joins is to call.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Meet {
+    /// Its URI.
+    #[prost(string, tag = "1")]
+    pub uri: String,
+}

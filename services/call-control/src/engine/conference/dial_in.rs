@@ -4,6 +4,7 @@
 //! | the request                                          | answer                                                        |
 //! |------------------------------------------------------|---------------------------------------------------------------|
 //! | is for what is no conference, or none any more       | 404                                                           |
+//! | INVITE, and who joined by Join is awaited            | as below; another one meanwhile: 480                          |
 //! | OPTIONS, REFER that require what Carillon does not have | 420 (UAC-02)                                               |
 //! | OPTIONS                                              | 200, with what a focus says of itself                         |
 //! | REFER                                                | see `refer`                                                   |
@@ -20,9 +21,10 @@
 
 use sip_message::Replaces;
 
+use crate::engine::call::TimerKind;
 use crate::engine::claim::ask::identity_of;
 use crate::engine::claim::record::Claim;
-use crate::engine::conference::record::{Member, MemberStep};
+use crate::engine::conference::record::{Conference, Member, MemberStep};
 use crate::engine::conference::{MAX_LEGS, call_of_uri};
 use crate::engine::derive;
 use crate::engine::effect::{Effect, Header, ReleaseLeg, SendResponse, What};
@@ -41,13 +43,17 @@ impl Work<'_> {
         // Who makes one by calling the factory is in before others can know its URI
         let is_conferring = matches!(self.call.stage, Some(Stage::Conferring(_))) && self.call.answer_ms != 0;
         // Where a phone mixes, that phone is the focus
-        let is_held =
-            is_conferring && self.call.conference.as_ref().is_some_and(|conference| !conference.local);
+        let is_own = |conference: &Conference| !conference.local && !conference.elsewhere;
+        let is_held = is_conferring && self.call.conference.as_ref().is_some_and(is_own);
         let is_named = call_of_uri(&asked.request_uri).is_some_and(|call_id| call_id == self.call.call_id);
-        if !is_held || !is_named {
+        let is_invite = matches!(asked.method.as_str(), "" | "INVITE");
+        let is_met = is_invite && self.meeting().is_some() && !self.is_made_elsewhere();
+        if !is_named || !(is_held || is_met) {
             return self.answer_aside(event, asked, 404, Vec::new());
         }
-        let is_invite = matches!(asked.method.as_str(), "" | "INVITE");
+        if is_met && self.call.conference.as_ref().is_some_and(|conference| conference.members.len() > 2) {
+            return self.answer_aside(event, asked, 480, Vec::new());
+        }
         let unknown = unknown_extensions(&asked.method, &asked.require);
         if !is_invite && !unknown.is_empty() {
             let headers = vec![Header::new("Unsupported", unknown.join(", "))];
@@ -81,6 +87,10 @@ impl Work<'_> {
         }
         let leg = self.add_caller(event, invite);
         self.note_offer_of(leg, offer.as_deref());
+        if self.meeting().is_some() {
+            // Who is awaited has come: from here on its leg says how it goes
+            self.pair().into_iter().for_each(|leg| self.stop_timer(TimerKind::Operation, leg));
+        }
         let member = Member {
             party: leg as u32,
             step: MemberStep::Calling.into(),

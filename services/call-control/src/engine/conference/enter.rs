@@ -26,7 +26,7 @@ impl Work<'_> {
         let uri = conference.uri.clone();
         let on = self.leg_mut(leg);
         on.state = LegState::Dialing.into();
-        if self.is_mixed_locally() {
+        if self.is_mixed_locally() || self.is_made_elsewhere() {
             self.introduce(leg, self.pair()[0]);
         } else if self.call.policy.caller_id.is_empty() {
             // RFC 4579 5.5: it is the conference that calls
@@ -65,8 +65,10 @@ impl Work<'_> {
     /// The mixer answered: so is the phone.
     pub(super) fn mixed(&mut self, at: usize, answer: Option<Vec<u8>>) {
         let Some(member) = self.member(at).cloned() else { return };
-        self.settle_mixer(&member);
         let (party, mixer) = (member.party(), member.mixer as LegIndex);
+        if !self.settle_mixer(&member) {
+            return self.lose_party(mixer, Cause::failed(488, "No conference"));
+        }
         let tag = self.leg(mixer).remote_tag.clone();
         self.ack(mixer, &tag, None);
         let own = self.leg(party).remote_tag.clone();
@@ -93,11 +95,12 @@ impl Work<'_> {
             true => conference.mixer.clone(),
             false => conference.mixers.first().cloned().unwrap_or_default(),
         };
-        let of = conference.uri.clone();
-        let display_name = self.member(at).map(|member| self.leg(member.party()).party.display_name.clone());
+        let of = self.member(at).map(|member| self.leg(member.party()).party.clone()).unwrap_or_default();
+        // RFC 4579 5.4: to a factory of others, it is the party that makes a conference
+        let caller = if conference.elsewhere { of.uri } else { conference.uri.clone() };
         let leg = self.add_leg(Party { uri, ..Party::default() });
         let on = self.leg_mut(leg);
-        (on.from_uri, on.from_display) = (of, display_name.unwrap_or_default());
+        (on.from_uri, on.from_display) = (caller, of.display_name);
         on.state = LegState::Dialing.into();
         if let Some(member) = self.member_mut(at) {
             member.mixer = leg as u32;
@@ -119,14 +122,19 @@ impl Work<'_> {
         self.start_timer(TimerKind::Ring, leg, MIXER_PATIENCE);
     }
 
-    /// The mixer that answered is that of the conference.
-    pub(super) fn settle_mixer(&mut self, member: &Member) {
-        let Some(leg) = member.mixer() else { return };
+    /// The mixer that answered is that of the conference. `false` when it is none.
+    pub(super) fn settle_mixer(&mut self, member: &Member) -> bool {
+        let Some(leg) = member.mixer() else { return true };
         let target = self.leg(leg).invite.as_ref().map(|invite| invite.target.clone()).unwrap_or_default();
+        let focus = self.focus_reached(leg);
         let is_open = |conference: &&mut Conference| !conference.local && !conference.is_settled();
-        if let Some(conference) = self.call.conference.as_mut().filter(is_open) {
-            conference.mixer = target;
+        let Some(conference) = self.call.conference.as_mut().filter(is_open) else { return true };
+        match focus {
+            _ if !conference.elsewhere => conference.mixer = target,
+            Some(uri) => (conference.mixer, conference.uri) = (uri.clone(), uri),
+            None => return false,
         }
+        true
     }
 
     /// A mixer says nothing: the next one is asked, if there is one. What the first one says later is ended.

@@ -33,8 +33,10 @@ impl Work<'_> {
     /// The mixer answered the caller's offer, or makes one.
     pub(super) fn answer_caller_of(&mut self, at: usize, sdp: Option<Vec<u8>>) {
         let Some(member) = self.member(at).cloned() else { return };
-        self.settle_mixer(&member);
         let (party, mixer) = (member.party(), member.mixer as usize);
+        if !self.settle_mixer(&member) {
+            return self.lose_party(mixer, Cause::failed(488, "No conference"));
+        }
         let own = self.leg(party).remote_tag.clone();
         let is_offered = self.leg(mixer).invite.as_ref().is_some_and(|invite| invite.body.is_some());
         // From here on the two legs have one session

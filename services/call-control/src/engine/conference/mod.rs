@@ -41,6 +41,7 @@
 //! Conferring members come and go one by one; whose leg, or whose mixer's leg, is over has left.
 
 mod dial_in;
+pub mod elsewhere;
 mod enter;
 mod factory;
 mod gather;
@@ -74,9 +75,16 @@ pub struct Mixing {
     pub ends: record::Ends,
     /// The user part that makes a conference for who calls it; empty for none.
     pub factory: String,
+    /// The factory of others that makes conferences where there are no mixers; empty for none.
+    pub elsewhere: String,
 }
 
 impl Mixing {
+    /// Whether there are conferences.
+    pub fn is_there(&self) -> bool {
+        !self.mixers.is_empty() || !self.elsewhere.is_empty()
+    }
+
     /// Whether a Request-URI is that of the factory.
     pub fn is_factory(&self, uri: &str) -> bool {
         let user = Uri::parse(uri.as_bytes()).ok().and_then(|uri| uri.user);
@@ -159,11 +167,17 @@ impl Call {
         members.into_iter().any(|member| member.mixer() == Some(leg))
     }
 
+    /// The leg to a focus of others to which the party of a leg is being moved.
+    pub fn focus_coming_to(&self, leg: LegIndex) -> Option<LegIndex> {
+        let conference = self.conference.as_ref().filter(|conference| conference.elsewhere)?;
+        let is_it = |member: &&Member| member.party() == leg && member.step() == MemberStep::Moving;
+        conference.members.iter().find(is_it)?.mixer()
+    }
+
     /// Whether the phone of a leg talks to a focus: it is told so with every Contact.
     pub fn shows_focus(&self, leg_id: &str) -> bool {
-        let Some(conference) = self.conference.as_ref().filter(|conference| !conference.local) else {
-            return false;
-        };
+        let is_own = |conference: &&Conference| !conference.local && !conference.elsewhere;
+        let Some(conference) = self.conference.as_ref().filter(is_own) else { return false };
         let is_leg = |member: &Member| {
             let is_in_touch = !matches!(member.step(), MemberStep::Waiting | MemberStep::Asking);
             is_in_touch && self.legs.get(member.party()).is_some_and(|leg| leg.leg_id == leg_id)
@@ -175,7 +189,7 @@ impl Call {
 impl Work<'_> {
     /// Brings a party in: makes a conference of two who talk, or adds to one.
     pub fn join(&mut self, party: Party, mixer: Mixer) -> Result<(), StepError> {
-        let has_central = !self.context.mixing.mixers.is_empty();
+        let has_central = self.context.mixing.is_there();
         let is_local = match (mixer, &self.call.conference) {
             (Mixer::Auto, Some(conference)) => conference.local,
             (Mixer::Auto, None) => self.local_place().is_some(),
@@ -202,7 +216,7 @@ impl Work<'_> {
             None if is_local => self.begin_local(),
             None => {
                 self.must_be_free(&self.pair())?;
-                self.begin_gathering();
+                self.begin_gathering(self.pair(), None);
             }
             Some(_) => {}
         }
@@ -215,10 +229,14 @@ impl Work<'_> {
         self.call.schema = SCHEMA;
         self.call.operations += 1;
         let id = &self.call.call_id;
-        let mixers = self.context.mixing.mixers.iter();
+        let mixing = &self.context.mixing;
+        let elsewhere = mixing.mixers.is_empty() && !mixing.elsewhere.is_empty();
+        let own = mixing.mixers.iter().filter_map(|mixer| with_user(mixer, &format!("conf={id}")));
+        let uri = format!("sip:{USER}{id}@{}", self.call.policy.host);
         self.call.conference = Some(Conference {
-            uri: format!("sip:{USER}{id}@{}", self.call.policy.host),
-            mixers: mixers.filter_map(|mixer| with_user(mixer, &format!("conf={id}"))).collect(),
+            uri: if elsewhere { String::new() } else { uri },
+            mixers: if elsewhere { vec![mixing.elsewhere.clone()] } else { own.collect() },
+            elsewhere,
             members,
             ends: self.context.mixing.ends.into(),
             operation: self.call.operations,
@@ -273,6 +291,12 @@ impl Work<'_> {
     /// Stage Gathering: the two go on talking until they are moved.
     pub fn on_gathering(&mut self, signal: Signal) {
         let Some(signal) = self.on_member(signal) else { return };
+        if let (Signal::Reply { leg, request, reply }, Some(leading)) = (&signal, self.referring())
+            && request.purpose() == Purpose::Refer
+            && leading.stay as LegIndex == *leg
+        {
+            return self.on_referred(leading.clone(), *leg, request.clone(), reply.clone());
+        }
         let is_moving = self.call.conference.as_ref().is_some_and(|conference| {
             let is_one = |member: &&Member| self.pair().contains(&member.party());
             conference.members.iter().filter(is_one).any(|member| member.step() != MemberStep::Waiting)
@@ -331,9 +355,11 @@ impl Work<'_> {
     /// Asks the phone of a member to answer the mixer's offer.
     fn ask_to_come(&mut self, at: usize, offer: Option<Vec<u8>>) {
         let Some(member) = self.member(at).cloned() else { return };
-        self.settle_mixer(&member);
-        self.step_to(at, MemberStep::Moving);
         let waits = member.mixer as LegIndex;
+        if !self.settle_mixer(&member) {
+            return self.lose_party(waits, Cause::failed(488, "No conference"));
+        }
+        self.step_to(at, MemberStep::Moving);
         self.start_timer(TimerKind::Guard, waits, Duration::from_millis(self.call.policy.guard_ms));
         let (headers, purpose) = (self.session_headers(), Purpose::Move);
         let is_asked = offer.is_some_and(|offer| {

@@ -1,6 +1,6 @@
 //! What the record keeps about a conference whose focus the call is.
 
-use crate::engine::transfer::record::Referral;
+use crate::engine::transfer::record::{Referral, Referring};
 
 /// A conference. The legs are those of the call.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
@@ -29,6 +29,9 @@ pub struct Conference {
     /// A phone of the call mixes, see `conference::local`: Carillon is no focus, and the two who talked are the first member.
     #[prost(bool, tag = "8")]
     pub local: bool,
+    /// It is made elsewhere, see `conference::elsewhere`: the focus is that of others, and `uri` is empty until that has said it.
+    #[prost(bool, tag = "9")]
+    pub elsewhere: bool,
 }
 
 /// When a conference ends by itself (RFC 4579 5.12).
@@ -90,8 +93,29 @@ pub enum MemberStep {
 }
 
 /// See [`Stage::Gathering`](crate::engine::stage::Stage::Gathering).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct Gathering {}
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Gathering {
+    /// The call whose caller asked for it by Join, and goes to the conference itself; absent when the application asked.
+    #[prost(message, optional, tag = "1")]
+    pub meeting: Option<Meeting>,
+    /// The phone that is asked by REFER to call the conference; absent while none is.
+    #[prost(message, optional, boxed, tag = "2")]
+    pub leading: Option<Box<Referring>>,
+}
+
+/// A call whose caller is led to a conference.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Meeting {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub call_id: String,
+    /// The operation's number in it.
+    #[prost(uint64, tag = "2")]
+    pub operation: u64,
+    /// It was told where the conference is.
+    #[prost(bool, tag = "3")]
+    pub told: bool,
+}
 
 /// See [`Stage::Conferring`](crate::engine::stage::Stage::Conferring).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]

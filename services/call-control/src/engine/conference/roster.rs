@@ -24,7 +24,7 @@ impl Work<'_> {
         // Before everybody is moved there is no conference yet, and there may never be one
         let is_held = matches!(self.call.stage, Some(Stage::Conferring(_)));
         let Some(conference) = &mut self.call.conference else { return };
-        if !is_held || conference.local || (is_over && conference.version == 0) {
+        if !is_held || conference.local || conference.elsewhere || (is_over && conference.version == 0) {
             return;
         }
         conference.version += 1;

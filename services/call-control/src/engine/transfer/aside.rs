@@ -16,7 +16,6 @@ use crate::engine::effect::{Body, Header, SendRequest, What};
 use crate::engine::event::RequestReceived;
 use crate::engine::leg::{DialogState, Leg, Pending, Purpose};
 use crate::engine::signal::LegIndex;
-use crate::engine::stage::Stage;
 use crate::engine::text::lists;
 use crate::engine::transfer::record::Aside;
 use crate::engine::transfer::referred::header;
@@ -158,7 +157,7 @@ impl Work<'_> {
 
     /// NOTIFY of a phone that was sent REFER outside the dialog: the first one makes that dialog, and there is one alone (RFC 3515 2.4.6).
     fn on_notify_aside(&mut self, leg: LegIndex, request: &RequestReceived) -> bool {
-        let Some(Stage::Referring(mut referring)) = self.call.stage.clone() else { return false };
+        let Some(mut referring) = self.referring().cloned() else { return false };
         let Some(aside) = referring.aside.as_mut().filter(|_| referring.stay as LegIndex == leg) else {
             return false;
         };
@@ -174,7 +173,7 @@ impl Work<'_> {
         }
         aside.remote_cseq = Some(request.cseq);
         aside.remote_tag = request.from_tag.clone();
-        self.call.stage = Some(Stage::Referring(referring));
+        self.keep_referring(referring);
         self.on_notify(leg, request);
         true
     }

@@ -71,6 +71,11 @@ impl Work<'_> {
                 false => self.referring_failed(408, "Request Timeout"),
             },
             Some(Stage::Anchored(stage)) if stage.claiming.is_some() => self.refuse_claim(504),
+            Some(Stage::Gathering(gathering)) => match gathering.leading.is_some() {
+                true => self.referring_failed(408, "Request Timeout"),
+                // Who was led to the conference has not come
+                false => self.gathering_failed(408, "Request Timeout"),
+            },
             _ => {}
         }
     }

@@ -45,6 +45,7 @@ impl Work<'_> {
             Word::Claim(claim) => self.on_claim(from, operation, claim),
             Word::PickUp(_) => self.on_pick_up(from, operation),
             Word::Place(place) => self.on_place(from, operation, place),
+            Word::Meet(meet) => self.on_meet(from, operation, meet),
             Word::Refused(refused) => self.on_lending_refused(from, operation, refused),
             Word::HungUp(_) => self.on_lent_hung_up(from, operation),
             Word::Seek(dialog) => self.on_seek(from, operation, dialog),
@@ -80,6 +81,7 @@ impl Work<'_> {
                     self.take_back(leg, lent);
                 }
             }
+            Some(Word::Meet(_)) => self.nobody_meets(&tell.call_id, tell.operation),
             // The phone is left with a dialog of a call that is no more
             Some(Word::GivenBack(_)) => self.end_returned(&tell.call_id, tell.operation),
             Some(

@@ -1,7 +1,7 @@
 //! What the record keeps about a party that is to take the place of another one, and what two calls tell each other about it.
 
 use crate::engine::call::{Party, Timer};
-use crate::engine::claim::record::{Claim, Place};
+use crate::engine::claim::record::{Claim, Meet, Place};
 use crate::engine::leg::Leg;
 
 /// See [`Stage::Moving`](crate::engine::stage::Stage::Moving).
@@ -202,7 +202,7 @@ pub struct Tell {
     #[prost(uint64, tag = "2")]
     pub operation: u64,
     /// What it is told.
-    #[prost(oneof = "Word", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    #[prost(oneof = "Word", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
     pub word: Option<Word>,
 }
 
@@ -248,6 +248,9 @@ pub enum Word {
     /// To a call whose party is to be called anew: it is over.
     #[prost(message, tag = "15")]
     GiveWay(Nothing),
+    /// To who wants to join: call this conference.
+    #[prost(message, tag = "16")]
+    Meet(Meet),
 }
 
 /// A leg on its way from one call to another.

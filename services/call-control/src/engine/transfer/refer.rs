@@ -13,6 +13,8 @@
 //! | no NOTIFY within 64*T1 of the 2xx (EVT-05), or until the subscription is over | - | failed                       |
 //! | NOTIFY with 420, the target was to replace a dialog of another call (LAD-9) | 200; that call ends; REFER without Replaces | Referring |
 //! | the phone hangs up                        | BYE leave              | failed: what became of it is not known |
+//!
+//! The same REFER leads a party to a conference that is made elsewhere, as a part of stage Gathering: see `conference::elsewhere`.
 
 use std::time::Duration;
 
@@ -56,8 +58,26 @@ impl Work<'_> {
         self.refer_to_target();
     }
 
-    fn refer_to_target(&mut self) {
-        let Some(Stage::Referring(referring)) = &self.call.stage else { return };
+    /// The REFER of ours that is under way.
+    pub fn referring(&self) -> Option<&Referring> {
+        match &self.call.stage {
+            Some(Stage::Referring(referring)) => Some(referring),
+            Some(Stage::Gathering(gathering)) => gathering.leading.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Keeps what has become of it.
+    pub fn keep_referring(&mut self, referring: Referring) {
+        match &mut self.call.stage {
+            Some(Stage::Gathering(gathering)) => gathering.leading = Some(Box::new(referring)),
+            stage => *stage = Some(Stage::Referring(referring)),
+        }
+    }
+
+    /// Asks the phone to call the target.
+    pub fn refer_to_target(&mut self) {
+        let Some(referring) = self.referring() else { return };
         let by = self.leg(referring.leave()).party.uri.clone();
         let headers = vec![
             Header::new("Refer-To", format!("<{}>", referring.target.uri)),
@@ -68,12 +88,12 @@ impl Work<'_> {
 
     /// Sends REFER to the phone that is to call the target: outside its dialog where it can be reached so (CCL-04).
     pub fn ask_to_refer(&mut self, mut headers: Vec<Header>) {
-        let Some(Stage::Referring(mut referring)) = self.call.stage.clone() else { return };
+        let Some(mut referring) = self.referring().cloned() else { return };
         let stay = referring.stay();
         (referring.cseq, referring.notified) = (0, false);
         referring.aside = self.new_aside(stay);
         let aside = referring.aside.clone();
-        self.call.stage = Some(Stage::Referring(referring));
+        self.keep_referring(referring);
         self.start_timer(TimerKind::Operation, stay, PATIENCE);
         match aside {
             Some(aside) => {
@@ -101,7 +121,14 @@ impl Work<'_> {
         }
     }
 
-    fn on_referred(&mut self, mut referring: Referring, leg: LegIndex, request: Box<Pending>, reply: Reply) {
+    /// The answer to it.
+    pub fn on_referred(
+        &mut self,
+        mut referring: Referring,
+        leg: LegIndex,
+        request: Box<Pending>,
+        reply: Reply,
+    ) {
         let is_aside = referring.aside.is_some();
         if reply.is_ok() {
             referring.cseq = request.request.cseq;
@@ -111,7 +138,7 @@ impl Work<'_> {
                 let patience = self.transaction_time();
                 self.start_timer(TimerKind::Operation, leg, patience);
             }
-            self.call.stage = Some(Stage::Referring(referring));
+            self.keep_referring(referring);
         } else if reply.is_gone() && !is_aside {
             self.gone(leg, &reply);
         } else if referring.auto {
@@ -134,10 +161,7 @@ impl Work<'_> {
         let event =
             value("Event").or_else(|| value("o")).and_then(|event| Event::parse(event.as_bytes()).ok());
         let event = event.filter(|event| event.package.eq_ignore_ascii_case("refer"));
-        let referring = match &self.call.stage {
-            Some(Stage::Referring(referring)) if referring.stay() == leg => Some(referring.clone()),
-            _ => None,
-        };
+        let referring = self.referring().filter(|referring| referring.stay() == leg).cloned();
         let (Some(event), Some(mut referring)) = (event, referring.filter(|on| !on.seeks())) else {
             return self.respond(leg, transaction, 481, Vec::new(), None);
         };
@@ -154,7 +178,7 @@ impl Work<'_> {
         referring.notified = true;
         // A NOTIFY that beats the 2xx says the same (RFC 6665 4.1.2.4)
         self.answer_passed(&mut referring, &Reply { status: 200, ..Reply::default() });
-        self.call.stage = Some(Stage::Referring(referring.clone()));
+        self.keep_referring(referring.clone());
         let state =
             value("Subscription-State").and_then(|state| SubscriptionState::parse(state.as_bytes()).ok());
         let fragment = request.body.as_ref().and_then(|body| sipfrag::parse(&body.content));
@@ -178,6 +202,9 @@ impl Work<'_> {
 
     /// The phone has its own call with the target: this one is over.
     fn referring_succeeded(&mut self, reason: &str) {
+        if let Some(Stage::Gathering(_)) = self.call.stage {
+            return self.led_to_conference(reason);
+        }
         let Some(Stage::Referring(referring)) = self.call.stage.clone() else { return };
         if referring.passed.is_some() {
             self.pass_notify(&referring, 200, reason, true);
@@ -215,6 +242,9 @@ impl Work<'_> {
     }
 
     fn referring_refused(&mut self, reply: &Reply) {
+        if let Some(Stage::Gathering(_)) = self.call.stage {
+            return self.not_led_to_conference(reply.status, &reply.reason);
+        }
         let Some(Stage::Referring(mut referring)) = self.call.stage.clone() else { return };
         self.passing_failed(&mut referring, reply);
         let (status, reason) = (reply.status, reply.reason.as_str());

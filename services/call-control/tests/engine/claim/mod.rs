@@ -1,6 +1,8 @@
 //! INVITE with Replaces or Join that names a dialog of a call: LAD-9, LAD-7, CCL-09 … CCL-15, SCN-19.
 
+mod elsewhere;
 mod join;
+mod meet;
 mod pickup;
 mod refused;
 mod replaces;

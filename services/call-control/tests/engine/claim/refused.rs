@@ -156,7 +156,7 @@ fn a_call_that_does_not_answer_is_not_waited_for_forever() {
     let call = Named::Call("call-1".into());
     let new = Ladder::claiming("in-9", invite(BOB, "Replaces", &value), call, Takers::default());
     let mut t = Two { named, new };
-    t.new.wait(Duration::from_secs(21));
+    t.new.wait(Duration::from_secs(31));
     assert!(
         t.new.lines.contains(&"C>A 500 INVITE Reason: SIP;cause=504;text=\"Server Time-out\"".to_owned())
             || t.new.lines.contains(&"C>A 504 INVITE".to_owned()),

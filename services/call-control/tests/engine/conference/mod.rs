@@ -26,7 +26,7 @@ fn connected() -> Ladder {
 fn connected_until(ends: Ends) -> Ladder {
     let mut t = Ladder::connected("call-1");
     let mixers = vec!["sip:mix1.example.com".into(), "sip:mix2.example.com;transport=tcp".into()];
-    t.context.mixing = Mixing { mixers, ends, factory: "conference".into() };
+    t.context.mixing = Mixing { mixers, ends, factory: "conference".into(), ..Mixing::default() };
     t
 }
 
@@ -70,7 +70,7 @@ fn told(t: &Ladder, kinds: &[&str]) -> Vec<String> {
 }
 
 /// Ends every leg that still waits for the answer to its BYE or CANCEL; nothing is left then.
-fn let_all_end(t: &mut Ladder) {
+pub fn let_all_end(t: &mut Ladder) {
     let pending: Vec<_> = t
         .call
         .legs

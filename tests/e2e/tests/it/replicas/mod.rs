@@ -5,6 +5,7 @@ mod callbacks;
 mod claims;
 mod conferences;
 mod frozen;
+mod joins;
 mod python;
 
 use std::time::Duration;
