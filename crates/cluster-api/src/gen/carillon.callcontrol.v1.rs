@@ -3683,8 +3683,8 @@ pub struct CheckCallsRequest {
     /// Carillon's ids of the calls, at most 1000.
     #[prost(string, repeated, tag = "1")]
     pub call_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Which leg of the call is meant, in the order of call_ids: SeizeTrunkRequest.branch, "in" for the leg of who called; empty for the call as
-    /// a whole. Absent: whole calls. Of a leg that cannot be told, the call counts.
+    /// Which leg of the call is meant, in the order of call_ids: SeizeTrunkRequest.branch, "in" for the leg of who called, RouteResponse.call_id
+    /// for that of who called a conference; empty for the call as a whole. A leg that another call has kept is followed there. Absent: whole calls. Of a leg that cannot be told, the call counts.
     #[prost(string, repeated, tag = "2")]
     pub legs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }

@@ -2477,7 +2477,8 @@ pub struct RouteResponse {
     /// Address of record that was authenticated; empty for unauthenticated or internal requests.
     #[prost(string, tag = "15")]
     pub identity: ::prost::alloc::string::String,
-    /// With HandToCallControl: the id that the call is counted by and has to get; empty leaves it to the edge.
+    /// With HandToCallControl: the id that the call is counted by and has to get, or its leg where it comes to a conference; empty leaves it to
+    /// the edge.
     #[prost(string, tag = "16")]
     pub call_id: ::prost::alloc::string::String,
     /// Whether the request came in by a trunk: nothing of it counts against the address that it came from.

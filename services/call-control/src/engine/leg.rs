@@ -103,6 +103,9 @@ pub struct Leg {
     /// It is no party: its peer asked something of a conference by REFER outside of any dialog, and is told how that goes.
     #[prost(bool, tag = "42")]
     pub refers: bool,
+    /// The call that has kept the leg which was lent to it: what counts the leg goes on counting it there.
+    #[prost(message, optional, tag = "43")]
+    pub kept: Option<Loan>,
 }
 
 /// Key presses, one INFO each.

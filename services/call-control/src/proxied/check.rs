@@ -6,14 +6,44 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use store::StoreError;
 
 use crate::engine::call::Call;
-use crate::engine::leg::{Leg, LegState};
-use crate::repository::{CALLS_AT_ONCE, Known, Loaded, Repository};
+use crate::engine::leg::{Leg, LegState, Loan};
+use crate::repository::{CALLS_AT_ONCE, Known, Loaded, Moved, Repository};
 
 /// Reads that are under way at a time.
 const AT_A_TIME: usize = 16;
 
 /// The leg of who called, as the registrar counts it.
 const INCOMING: &str = "in";
+/// What the names of legs begin with that come to a conference.
+const OF_CONFERENCE: &str = "in-";
+
+/// How often a leg is followed from one call to the next; one that was moved more often is believed to go on.
+const MOVES: usize = 8;
+
+/// What is asked about.
+#[derive(Clone, Debug, PartialEq)]
+enum Asked {
+    /// The call as a whole.
+    Call,
+    /// The leg of who called.
+    Caller,
+    /// The leg of who called a conference, by its name.
+    Leg(String),
+    /// The leg whose INVITE this effect was.
+    Effect(u64),
+    /// The leg that came from another call.
+    From(Loan),
+    /// What is said in a way that this version does not know.
+    Unknown,
+}
+
+/// What a record says.
+#[derive(Debug, PartialEq)]
+enum Found {
+    Stands(Standing),
+    /// Another call has kept the leg.
+    Moved(Loan),
+}
 
 /// How these calls stand, or these legs of them, in their order.
 ///
@@ -24,6 +54,35 @@ pub(super) async fn check(
     call_ids: &[String],
     legs: &[String],
 ) -> Result<Vec<Standing>, StoreError> {
+    let mut standings = vec![Standing::Live; call_ids.len()];
+    let asked = |place: usize| Asked::of(legs.get(place).map_or("", String::as_str));
+    let mut open: Vec<_> =
+        call_ids.iter().cloned().zip(0..).map(|(id, place)| (id, place, asked(place))).collect();
+    for _ in 0..MOVES {
+        let ids: Vec<&str> = open.iter().map(|(call_id, ..)| call_id.as_str()).collect();
+        let found = load(repository, &ids).await?;
+        let mut moved = Vec::new();
+        for ((call_id, place, asked), loaded) in open.into_iter().zip(found) {
+            match find(&loaded, &asked) {
+                Found::Stands(standing) => standings[place] = standing,
+                Found::Moved(Loan { call_id: to, operation }) => {
+                    moved.push((to, place, Asked::From(Loan { call_id, operation })));
+                }
+            }
+        }
+        if moved.is_empty() {
+            break;
+        }
+        open = moved;
+    }
+    Ok(standings)
+}
+
+/// The records of these calls, in their order.
+async fn load(
+    repository: &Repository,
+    call_ids: &[&str],
+) -> Result<Vec<Result<Option<Loaded>, StoreError>>, StoreError> {
     let mut places: Vec<(usize, usize)> =
         call_ids.iter().map(|call_id| repository.partition_number(call_id)).zip(0..).collect();
     places.sort_unstable();
@@ -31,50 +90,87 @@ pub(super) async fn check(
     let chunks: Vec<_> = same_partition.flat_map(|places| places.chunks(CALLS_AT_ONCE)).collect();
     let reads = chunks.into_iter().map(|places| async move {
         let number = places.first().map_or(0, |(number, _)| *number);
-        let ids: Vec<_> = places.iter().map(|(_, place)| call_ids[*place].as_str()).collect();
+        let ids: Vec<_> = places.iter().map(|(_, place)| call_ids[*place]).collect();
         let loaded = repository.load_many(number, &ids).await?;
         Ok(places.iter().map(|(_, place)| *place).zip(loaded).collect::<Vec<_>>())
     });
-    let mut standings = vec![Standing::Unspecified; call_ids.len()];
     // Collected before they are polled: a closure over borrowed ids is not general enough for the stream.
     let reads: Vec<_> = reads.collect();
     let found: Vec<Vec<_>> = stream::iter(reads).buffer_unordered(AT_A_TIME).try_collect().await?;
-    for (place, loaded) in found.into_iter().flatten() {
-        standings[place] = standing(&loaded, legs.get(place).map_or("", String::as_str));
-    }
-    Ok(standings)
+    let mut found: Vec<_> = found.into_iter().flatten().collect();
+    found.sort_unstable_by_key(|(place, _)| *place);
+    Ok(found.into_iter().map(|(_, loaded)| loaded).collect())
 }
 
-fn standing(loaded: &Result<Option<Loaded>, StoreError>, leg: &str) -> Standing {
-    match loaded {
-        Ok(None) => Standing::Unspecified,
-        Ok(Some(loaded)) => match &loaded.known {
-            Known::Over(_) => Standing::Ended,
-            Known::Live(_) if loaded.public().state() == State::Ended => Standing::Ended,
-            // It has left a call that goes on
-            Known::Live(call) if is_over(call, leg) => Standing::Ended,
-            Known::Live(_) | Known::Proxied(_) => Standing::Live,
-        },
+fn find(loaded: &Result<Option<Loaded>, StoreError>, asked: &Asked) -> Found {
+    let loaded = match loaded {
+        // A call that has kept a leg is in the store before the other one says so: it is over, and forgotten
+        Ok(None) if matches!(asked, Asked::From(_)) => return Found::Stands(Standing::Ended),
+        Ok(None) => return Found::Stands(Standing::Unspecified),
+        Ok(Some(loaded)) => loaded,
         // A record that cannot be read tells of a call.
-        Err(_) => Standing::Live,
+        Err(_) => return Found::Stands(Standing::Live),
+    };
+    match &loaded.known {
+        Known::Proxied(_) => Found::Stands(Standing::Live),
+        Known::Over(_) => match loaded.moved.iter().find(|moved| asked.names(moved)) {
+            Some(moved) => Found::Moved(moved.to.clone()),
+            None => Found::Stands(Standing::Ended),
+        },
+        Known::Live(call) => find_live(call, asked, loaded.public().state() == State::Ended),
     }
 }
 
-/// Whether a leg, as the registrar counts it at a trunk, is over for good.
-fn is_over(call: &Call, leg: &str) -> bool {
-    if leg.is_empty() {
-        return false;
+fn find_live(call: &Call, asked: &Asked, is_ended: bool) -> Found {
+    if let Some(moved) = Moved::of(call).into_iter().find(|moved| asked.names(moved)) {
+        return Found::Moved(moved.to);
     }
-    if leg == INCOMING {
-        let caller = call.legs.iter().find(|leg| leg.incoming.is_some() && leg.borrowed.is_none());
-        return caller.is_some_and(|leg| leg.state() == LegState::Ended && leg.lent.is_none());
-    }
-    let Some(effect) = effect_of(leg) else { return false };
-    let is_it = |leg: &&Leg| leg.invite.as_ref().is_some_and(|invite| invite.effect == effect);
-    match call.legs.iter().find(is_it) {
-        Some(leg) => leg.state() == LegState::Ended && leg.lent.is_none(),
+    let leg = call.legs.iter().find(|leg| asked.is(leg));
+    // The call ended while another one had the leg, which may keep it
+    let is_lent = leg.is_some_and(|leg| leg.lent.is_some());
+    let is_over = match (asked, leg) {
+        (Asked::Call | Asked::Unknown | Asked::Caller, None) => false,
+        // It has left a call that goes on
+        (_, Some(leg)) => leg.state() == LegState::Ended,
         // An attempt that another one has followed; what is not committed yet is not asked about
-        None => effect <= call.last_effect,
+        (Asked::Effect(effect), None) => *effect <= call.last_effect,
+        // It was refused, or has not come yet
+        (Asked::Leg(_), None) if !is_ended => return Found::Stands(Standing::Unspecified),
+        (Asked::Leg(_) | Asked::From(_), None) => true,
+    };
+    let is_over = (is_over || is_ended) && !is_lent;
+    Found::Stands(if is_over { Standing::Ended } else { Standing::Live })
+}
+
+impl Asked {
+    /// A leg as the registrar counts it: `in`, the name that it gave a leg to a conference, or the branch of an edge.
+    fn of(leg: &str) -> Asked {
+        match leg {
+            "" => Asked::Call,
+            INCOMING => Asked::Caller,
+            _ if leg.starts_with(OF_CONFERENCE) => Asked::Leg(leg.to_owned()),
+            _ => effect_of(leg).map_or(Asked::Unknown, Asked::Effect),
+        }
+    }
+
+    fn is(&self, leg: &Leg) -> bool {
+        match self {
+            Asked::Call | Asked::Unknown => false,
+            Asked::Caller => leg.incoming.is_some() && leg.borrowed.is_none(),
+            Asked::Leg(leg_id) => leg.leg_id == *leg_id,
+            Asked::Effect(effect) => leg.invite.as_ref().is_some_and(|invite| invite.effect == *effect),
+            Asked::From(loan) => leg.borrowed.as_ref() == Some(loan),
+        }
+    }
+
+    fn names(&self, moved: &Moved) -> bool {
+        match self {
+            Asked::Call | Asked::Unknown => false,
+            Asked::Caller => moved.is_caller && moved.borrowed.is_none(),
+            Asked::Leg(leg_id) => moved.leg_id == *leg_id,
+            Asked::Effect(effect) => moved.effect == *effect,
+            Asked::From(loan) => moved.borrowed.as_ref() == Some(loan),
+        }
     }
 }
 
@@ -89,7 +185,7 @@ fn effect_of(branch: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::engine::anchor::record::Incoming;
-    use crate::engine::leg::{Invite, Loan};
+    use crate::engine::leg::Invite;
 
     /// A trunk's place is free as soon as its leg has left the call, by transfer or otherwise.
     #[test]
@@ -101,21 +197,54 @@ mod tests {
         };
         let called = Leg { incoming: Some(Incoming::default()), ..leg(LegState::Ended, 0) };
         let lent = Leg { lent: Some(Loan::default()), ..leg(LegState::Ended, 0x2f) };
-        let legs = vec![called, leg(LegState::Answered, 0x1a), leg(LegState::Ended, 0x1b), lent];
+        let member = Leg { leg_id: "in-x".into(), ..leg(LegState::Ended, 0) };
+        let to = Loan { call_id: "other".into(), operation: 3 };
+        let kept = Leg { kept: Some(to.clone()), ..leg(LegState::Ended, 0x2e) };
+        let legs =
+            vec![called, leg(LegState::Answered, 0x1a), leg(LegState::Ended, 0x1b), lent, member, kept];
         let call = Call { legs, last_effect: 0x30, ..Call::default() };
+        let (over, live) = (Found::Stands(Standing::Ended), Found::Stands(Standing::Live));
+        let unheard = Found::Stands(Standing::Unspecified);
         for (name, is) in [
-            ("", false),
-            ("in", true),
-            ("cc0123456789abcdef-1a-0-0", false),
-            ("cc0123456789abcdef-1b-1-0", true),
-            ("cc0123456789abcdef-2f-0-0", false),
-            ("cc0123456789abcdef-3-0-0", true),
-            ("cc0123456789abcdef-31-0-0", false),
-            ("0123456789abcdef-1b", false),
-            ("cc-", false),
-            ("ccx-zz-0", false),
+            ("", &live),
+            ("in", &over),
+            ("in-x", &over),
+            ("in-y", &unheard),
+            ("cc0123456789abcdef-1a-0-0", &live),
+            ("cc0123456789abcdef-1b-1-0", &over),
+            ("cc0123456789abcdef-2f-0-0", &live),
+            ("cc0123456789abcdef-2e-0-0", &Found::Moved(to.clone())),
+            ("cc0123456789abcdef-3-0-0", &over),
+            ("cc0123456789abcdef-31-0-0", &live),
+            ("0123456789abcdef-1b", &live),
+            ("cc-", &live),
+            ("ccx-zz-0", &live),
         ] {
-            assert_eq!(is_over(&call, name), is, "{name}");
+            assert_eq!(find_live(&call, &Asked::of(name), false), *is, "{name}");
         }
+        for (name, is) in [("", &over), ("cc0-1a-0-0", &over), ("cc0-2f-0-0", &live), ("in-y", &over)] {
+            assert_eq!(find_live(&call, &Asked::of(name), true), *is, "{name} of a call that is over");
+        }
+    }
+
+    /// Where the leg came to, it is found by the call that it came from, and followed on from there.
+    #[test]
+    fn a_leg_that_moved_on_is_followed() {
+        let loan = |call_id: &str| Loan { call_id: call_id.into(), operation: 1 };
+        let leg = |state: LegState, kept| Leg {
+            state: state.into(),
+            borrowed: Some(loan("first")),
+            kept,
+            ..Leg::default()
+        };
+        let stands = |leg: Leg| {
+            let call = Call { legs: vec![Leg::default(), leg], ..Call::default() };
+            find_live(&call, &Asked::From(loan("first")), false)
+        };
+        assert_eq!(stands(leg(LegState::Answered, None)), Found::Stands(Standing::Live));
+        assert_eq!(stands(leg(LegState::Ended, None)), Found::Stands(Standing::Ended));
+        assert_eq!(stands(leg(LegState::Ended, Some(loan("third")))), Found::Moved(loan("third")));
+        assert_eq!(find(&Ok(None), &Asked::From(loan("first"))), Found::Stands(Standing::Ended));
+        assert_eq!(find(&Ok(None), &Asked::Caller), Found::Stands(Standing::Unspecified));
     }
 }

@@ -12,7 +12,7 @@ use super::events;
 use super::listing::{Position, Summary};
 use super::names::{self, DUE};
 use super::requests::RequestUse;
-use super::stored::{Head, Known, Loaded};
+use super::stored::{Head, Known, Loaded, Moved};
 use crate::edges::EdgeLife;
 use crate::engine::DueChange;
 use crate::engine::call::Call;
@@ -52,7 +52,8 @@ impl Repository {
         let outcome = self.store.commit(batch).await?;
         self.passed(number, &outcome.cursors);
         let (version, Head { revision, begin }) = (outcome.version, head);
-        Ok(Loaded { version, revision, begin, known: known(change.after, revision, change.finished) })
+        let moved = if change.finished { Moved::of(&change.after) } else { Vec::new() };
+        Ok(Loaded { version, revision, begin, moved, known: known(change.after, revision, change.finished) })
     }
 
     fn batch(&self, change: &Change<'_>, head: Head, now: SystemTime) -> Batch {
@@ -112,7 +113,10 @@ impl Repository {
     fn put_record(&self, batch: &mut Batch, change: &Change<'_>, head: Head) {
         let value = match change.finished {
             false => head.live(&change.after),
-            true => head.over(crate::wire::public::call(&change.after, head.revision)),
+            true => {
+                let moved = Moved::of(&change.after);
+                head.over(crate::wire::public::call(&change.after, head.revision), moved)
+            }
         };
         let expect = change.before.map_or(Expect::Absent, |before| Expect::Version(before.version));
         let name = names::call(&change.after.call_id);

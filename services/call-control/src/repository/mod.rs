@@ -44,7 +44,7 @@ pub use self::listing::{Listed, Position, Summary};
 pub use self::names::{DUE, DueWork, EVENTS};
 pub use self::proxied::{CALLS_AT_ONCE, ProxiedChange};
 pub use self::requests::RequestUse;
-pub use self::stored::{Known, Loaded};
+pub use self::stored::{Known, Loaded, Moved};
 use crate::config::Config;
 use crate::edges::EdgeLife;
 

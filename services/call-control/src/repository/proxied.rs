@@ -105,7 +105,12 @@ impl Repository {
         };
         let new_edges: BTreeSet<_> = call.depends_on().into_iter().collect();
         if new.is_ended() {
-            batch.put_for(names::call(&call_id), head.over(call.call), expect, self.ended_retention);
+            batch.put_for(
+                names::call(&call_id),
+                head.over(call.call, Vec::new()),
+                expect,
+                self.ended_retention,
+            );
             if before.is_some() {
                 batch.due_remove(DUE, names::due_timer(&call_id));
             }

@@ -5,6 +5,7 @@ use prost::Message as _;
 use store::{Cursor, StoreError, Versioned};
 
 use crate::engine::call::Call;
+use crate::engine::leg::{Leg, Loan};
 use crate::proxied::call::ProxiedCall;
 use crate::record;
 
@@ -26,6 +27,45 @@ struct Envelope {
     /// A place in the event log before the first event of the call.
     #[prost(message, optional, tag = "5")]
     begin: Option<Begin>,
+    /// Legs of a call that is over which other calls have kept.
+    #[prost(message, repeated, tag = "6")]
+    moved: Vec<Moved>,
+}
+
+/// A leg that another call has kept.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Moved {
+    /// The leg here.
+    #[prost(string, tag = "1")]
+    pub leg_id: String,
+    /// The effect that was its INVITE; 0 for none.
+    #[prost(uint64, tag = "2")]
+    pub effect: u64,
+    /// Whether its peer called.
+    #[prost(bool, tag = "3")]
+    pub is_caller: bool,
+    /// The call from which it had come here.
+    #[prost(message, optional, tag = "4")]
+    pub borrowed: Option<Loan>,
+    /// The call that has it.
+    #[prost(message, required, tag = "5")]
+    pub to: Loan,
+}
+
+impl Moved {
+    /// The legs of a call that others have kept.
+    pub fn of(call: &Call) -> Vec<Moved> {
+        let moved = |leg: &Leg| {
+            Some(Moved {
+                leg_id: leg.leg_id.clone(),
+                effect: leg.invite.as_ref().map_or(0, |invite| invite.effect),
+                is_caller: leg.incoming.is_some(),
+                borrowed: leg.borrowed.clone(),
+                to: leg.kept.clone()?,
+            })
+        };
+        call.legs.iter().filter_map(moved).collect()
+    }
 }
 
 /// A cursor of the event log.
@@ -46,6 +86,8 @@ pub struct Loaded {
     pub revision: u64,
     /// A place in the event log of its partition before its first event; `None` in records that do not say.
     pub begin: Option<Cursor>,
+    /// Legs that other calls have kept, of a call that is over.
+    pub moved: Vec<Moved>,
     /// The call.
     pub known: Known,
 }
@@ -84,7 +126,7 @@ pub(super) fn read(found: Versioned) -> Result<Loaded, StoreError> {
         }
     };
     let begin = envelope.begin.map(|Begin { millis, number }| Cursor { millis, number });
-    Ok(Loaded { version: found.version, revision: envelope.revision, begin, known })
+    Ok(Loaded { version: found.version, revision: envelope.revision, begin, moved: envelope.moved, known })
 }
 
 /// What every record of a call has, whatever is known about the call.
@@ -104,8 +146,8 @@ impl Head {
         Envelope { live: record::encode(call), ..self.envelope() }.encode_to_vec()
     }
 
-    pub(super) fn over(self, call: wire::Call) -> Vec<u8> {
-        Envelope { over: Some(call), ..self.envelope() }.encode_to_vec()
+    pub(super) fn over(self, call: wire::Call, moved: Vec<Moved>) -> Vec<u8> {
+        Envelope { over: Some(call), moved, ..self.envelope() }.encode_to_vec()
     }
 
     pub(super) fn proxied(self, proxied: ProxiedCall) -> Vec<u8> {

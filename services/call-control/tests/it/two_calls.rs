@@ -5,6 +5,7 @@ use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::call::State;
 use cluster_api::callcontrol::v1::call_control_server::CallControl as _;
 use cluster_api::callcontrol::v1::call_event::Type;
+use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls as _;
 use cluster_api::callcontrol::v1::transfer_target::Target;
 use tonic::{Code, Request, Status};
 
@@ -81,6 +82,41 @@ async fn a_bridge_connects_two_calls_once() {
     assert_eq!((byes(&one), byes(&two)), (vec!["b BYE".to_owned()], vec!["a BYE".to_owned()]));
     let outcome = replica.get(&two).await.expect("the call").outcome.expect("an outcome");
     assert_eq!((outcome.kind(), outcome.ended_by.as_str()), (cc::outcome::Kind::Completed, "api"));
+}
+
+/// LAD-9, CCL-07: who counts legs, as the registrar those of a trunk, counts one that other calls have kept until it ends there, however
+/// often it moved.
+#[tokio::test(start_paused = true)]
+async fn a_leg_that_was_kept_counts_where_it_came_to() {
+    let (replica, _world) = rig::single();
+    let (one, two) = (connected(&replica, "alice", "bob").await, connected(&replica, "carol", "dave").await);
+    let effects = 1..=30;
+    let live = async || {
+        let legs: Vec<_> = effects.clone().map(|effect| format!("cc0-{effect:x}-0-0")).collect();
+        let request = cc::CheckCallsRequest { call_ids: vec![two.clone(); legs.len()], legs };
+        let answer =
+            replica.service.proxied_calls.check_calls(Request::new(request)).await.expect("an answer");
+        let live = i32::from(cc::check_calls_response::Standing::Live);
+        answer.into_inner().standings.iter().filter(|standing| **standing == live).count()
+    };
+    let over = async |call: &str| {
+        replica.wait_for(call, State::Ended).await;
+        // until nothing can happen to it any more, and only its public form is kept
+        tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+    };
+    bridge(&replica, bridge_of("bridge-1", &one, &two)).await.expect("both talk");
+    until(&replica, &one, Type::PartyJoined).await;
+    over(&two).await;
+    assert_eq!(live().await, 1, "dave's leg goes on in the first call");
+    let three = connected(&replica, "erin", "frank").await;
+    let request = cc::BridgeRequest { other_leg_id: "c".into(), ..bridge_of("bridge-2", &three, &one) };
+    bridge(&replica, request).await.expect("both talk");
+    until(&replica, &three, Type::PartyJoined).await;
+    over(&one).await;
+    assert_eq!(live().await, 1, "and in the third");
+    replica.hangup("", &three).await.expect("it lives");
+    over(&three).await;
+    assert_eq!(live().await, 0);
 }
 
 /// LAD-9: the far party of the other call comes; the two legs of the one who had both calls go.

@@ -20,15 +20,16 @@ use crate::report::{self, text};
 
 /// The leg that began a call.
 const CALLER: &str = "a";
-/// What the ids begin with of legs and requests that came to a conference; those of call-control are one letter, and a number.
-const OF_CONFERENCE: &str = "in-";
+/// What the ids begin with of calls, and of legs and requests that came to a conference; those of call-control's legs are one letter, and a
+/// number.
+const OF_OTHERS: &str = "in-";
 
 impl Edge {
     /// Hands a new call to call-control, which answers it.
     pub(crate) fn begin_call(&mut self, cx: &mut Cx<'_>, pending: Pending, begun: Begun) {
         let Begun { identity, counted_as, handed } = begun;
         let call_id: Arc<str> = match counted_as.is_empty() {
-            true => format!("in-{}", self.deps.entropy.token(12)).into(),
+            true => format!("{OF_OTHERS}{}", self.deps.entropy.token(12)).into(),
             false => counted_as.into(),
         };
         let method = pending.request.method();
@@ -40,10 +41,8 @@ impl Edge {
         };
         let is_asked = conference.is_some() && matches!(method, Method::Options | Method::Refer);
         let address = match conference {
-            Some(call_id) => {
-                let leg_id = format!("{OF_CONFERENCE}{}", self.deps.entropy.token(12));
-                Address { call_id, leg_id: leg_id.into() }
-            }
+            // What was named for a call is as good for a leg
+            Some(conference) => Address { call_id: conference, leg_id: call_id },
             None => Address { call_id, leg_id: CALLER.into() },
         };
         if method != Method::Invite && !is_asked {

@@ -49,25 +49,35 @@ impl Shared {
         if !is_counted || !is_call || request.call_id.is_empty() || request.call_id.len() > LONGEST_ID {
             return Ok((plan, String::new()));
         }
-        // An edge names a call that it hands over at random; this one is named here, since it is counted.
+        // An edge names what it hands over at random; this is named here, since it is counted: a call, or a leg of the call that is
+        // a conference.
         let handed = match plan {
             Plan::CallControl(_) => format!("in-{}", self.authority.entropy.token(12)),
             _ => String::new(),
         };
-        let call_id = if handed.is_empty() { &request.call_id } else { &handed };
+        let (call_id, leg) = match &plan {
+            Plan::CallControl(to) if !to.conference.is_empty() => (to.conference.clone(), handed.as_str()),
+            Plan::CallControl(_) => (handed.clone(), ""),
+            _ => (request.call_id.clone(), ""),
+        };
+        if call_id.len() > LONGEST_ID {
+            // there is no such conference
+            return Ok((plan, String::new()));
+        }
+        let wish = Wish { call_id: &call_id, leg, over: &[] };
         let mut calling = Seized::Held;
         if caller.most > 0 {
             calling = match origin {
-                Origin::Account(caller) => self.count(caller, call_id, "caller").await?,
-                Origin::Trunk(trunk) => self.seize_incoming(trunk.name, trunk.most, call_id).await?,
+                Origin::Account(caller) => self.count(caller, wish, "caller").await?,
+                Origin::Trunk(trunk) => self.seize_incoming(trunk.name, trunk.most, wish).await?,
             };
             if calling == Seized::Full {
                 return Ok((too_many(origin), String::new()));
             }
         }
         let Some((aor, called)) = callee else { return Ok((plan, handed)) };
-        if self.count(Limited { name: aor, most: called.max_calls }, call_id, "callee").await? != Seized::Full
-        {
+        let whose = Limited { name: aor, most: called.max_calls };
+        if self.count(whose, wish, "callee").await? != Seized::Full {
             return Ok((plan, handed));
         }
         let recurse = matches!(plan, Plan::Fork(Fork { recurse: true, .. }));
@@ -75,15 +85,15 @@ impl Shared {
         if calling == Seized::Taken && matches!(plan, Plan::Refuse(_)) {
             // it never began
             match origin {
-                Origin::Account(caller) => self.release(caller.name, call_id, "").await?,
-                Origin::Trunk(trunk) => self.release_incoming(trunk.name, call_id).await?,
+                Origin::Account(caller) => self.release(caller.name, &call_id, leg).await?,
+                Origin::Trunk(trunk) => self.release_incoming(trunk.name, wish).await?,
             }
         }
         Ok((plan, handed))
     }
 
-    async fn count(&self, who: Limited<'_>, call_id: &str, party: &str) -> Result<Seized, ChangeError> {
-        let seized = self.seize(who.name, who.most, Wish::of_call(call_id)).await?;
+    async fn count(&self, who: Limited<'_>, wish: Wish<'_>, party: &str) -> Result<Seized, ChangeError> {
+        let seized = self.seize(who.name, who.most, wish).await?;
         if seized == Seized::Full {
             self.meters.call_slots.with_label_values(&[party]).inc();
         }

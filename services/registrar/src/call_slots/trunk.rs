@@ -73,14 +73,15 @@ impl Shared {
         &self,
         trunk: &str,
         most: u32,
-        call_id: &str,
+        wish: Wish<'_>,
     ) -> Result<Seized, ChangeError> {
-        self.seize_leg(trunk, most, Wish { call_id, leg: INCOMING, over: &[] }).await
+        self.seize_leg(trunk, most, incoming(wish)).await
     }
 
     /// Takes out a call that did not come in after all.
-    pub(super) async fn release_incoming(&self, trunk: &str, call_id: &str) -> Result<(), StoreError> {
-        self.release(&list_of(trunk), call_id, INCOMING).await
+    pub(super) async fn release_incoming(&self, trunk: &str, wish: Wish<'_>) -> Result<(), StoreError> {
+        let Wish { call_id, leg, .. } = incoming(wish);
+        self.release(&list_of(trunk), call_id, leg).await
     }
 
     async fn seize_leg(&self, trunk: &str, most: u32, wish: Wish<'_>) -> Result<Seized, ChangeError> {
@@ -90,6 +91,11 @@ impl Shared {
         }
         Ok(seized)
     }
+}
+
+/// Each leg by a trunk has its place: that of who called, unless the call has several of them.
+fn incoming(wish: Wish<'_>) -> Wish<'_> {
+    if wish.leg.is_empty() { Wish { leg: INCOMING, ..wish } } else { wish }
 }
 
 /// No address of record begins so.

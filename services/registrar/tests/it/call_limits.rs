@@ -62,7 +62,11 @@ impl ProxiedCalls for FakeCalls {
 }
 
 fn rig() -> (Rig, Arc<FakeCalls>) {
-    let (rig, calls) = (Rig::new(), Arc::new(FakeCalls::default()));
+    counting(Rig::new())
+}
+
+fn counting(rig: Rig) -> (Rig, Arc<FakeCalls>) {
+    let calls = Arc::new(FakeCalls::default());
     for replica in &rig.replicas {
         replica.count_calls(ProxiedCallsLink::Local(calls.clone()));
     }
@@ -180,6 +184,28 @@ async fn an_anchored_call_is_counted_by_its_own_id() {
     assert_eq!(status(&call(&rig, "alice", "bob", "c2").await), 503);
     calls.ended.lock().push(first.call_id);
     assert_eq!(status(&call(&rig, "alice", "bob", "c2").await), 0);
+}
+
+/// CCL-17: who calls a conference is counted by its leg there, as often as it comes in, and makes room by leaving.
+#[tokio::test]
+async fn who_calls_a_conference_is_counted_by_its_leg_there() {
+    let (rig, calls) = counting(Rig::with(Config { conferences: true, ..Config::default() }));
+    rig.account_with(Account { aor: "sip:alice@d".into(), max_calls: 2, ..Account::default() }).await;
+    rig.account("bob").await;
+    Phone::of(&rig, "bob", "d").register(&[contact("sip:bob@h")]).await;
+    let first = call(&rig, "alice", "conf-c9", "c1").await;
+    let Some(Plan::CallControl(to)) = &first.plan else { panic!("{first:?}") };
+    assert_eq!(to.conference, "c9");
+    let second = call(&rig, "alice", "conf-c9", "c2").await;
+    assert!(first.call_id.starts_with("in-") && first.call_id != second.call_id, "{first:?} {second:?}");
+    assert_eq!(status(&call(&rig, "alice", "conf-c9", "c3").await), 503);
+    assert_eq!(status(&call(&rig, "alice", "bob", "c4").await), 503);
+    // what is asked about is a leg of the call that is the conference
+    calls.ended.lock().push(format!("c9 {}", first.call_id));
+    assert_eq!(status(&call(&rig, "alice", "bob", "c4").await), 0);
+    assert_eq!(status(&call(&rig, "alice", "bob", "c5").await), 503);
+    let long = format!("conf-{}", "x".repeat(200));
+    assert_eq!(status(&call(&rig, "alice", &long, "c6").await), 0, "call-control knows none of that name");
 }
 
 /// FWD-01: who only tells its contacts tells them, also when its calls are anchored or the caller's are.

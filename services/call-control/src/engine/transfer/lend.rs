@@ -171,6 +171,7 @@ impl Work<'_> {
             given: 0,
             released: false,
             lent: None,
+            kept: None,
             borrowed: None,
             returning: false,
             owed: false,
@@ -187,6 +188,8 @@ impl Work<'_> {
 
     /// The borrower keeps the leg: this call has done its part.
     fn is_kept(&mut self, leg: LegIndex) {
+        let on = self.leg_mut(leg);
+        on.kept = on.lent.clone();
         self.let_lent_go(leg);
         let cause = Cause { header: String::new(), ..Cause::failed(200, "OK") };
         self.end(Cause { kind: OutcomeKind::Completed, by: BY_API.into(), ..cause });
