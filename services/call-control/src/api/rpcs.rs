@@ -23,7 +23,11 @@ impl CallControl for CallControlApi {
         let request = request.into_inner();
         let task = self.runner.tasks().spawn("dial", async move { api.dial(request).await });
         let task = task.map_err(|error| refusal::refuse(Reason::OriginationLimit, error.to_string()))?;
-        let ended = |end: TaskEnd| refusal::refuse(Reason::Internal, end.to_string());
+        let ended = |end: TaskEnd| match end {
+            // The replica ends. The same request finds at another one what became of the call.
+            TaskEnd::Stopped => refusal::refuse(Reason::Draining, end.to_string()),
+            TaskEnd::Panicked(_) => refusal::refuse(Reason::Internal, end.to_string()),
+        };
         Ok(Response::new(task.await.map_err(ended)??))
     }
 

@@ -15,6 +15,8 @@
 //! | request of the peer                         | forgotten: the peer repeats it through another edge                   |
 //! | confirmed dialog                            | goes on by any edge                                                   |
 //!
+//! An edge that was given up may come back as the same life: what it takes on then is with it, and it is no longer lost.
+//!
 //! An effect that an edge refused goes to another one. When there is none, the request counts as failed with 503; ACK and BYE
 //! wait for an edge. A response can go nowhere else, see `unsaid`.
 
@@ -57,9 +59,15 @@ impl Work<'_> {
         if let Some(pending) = on.pending.iter_mut().find(|pending| pending.effect == carried.effect) {
             (pending.edge_id, pending.edge_epoch) = (edge_id.to_owned(), edge_epoch);
         }
-        let is_lost =
-            self.call.lost.iter().any(|lost| lost.edge_id == edge_id && lost.edge_epoch == edge_epoch);
-        if is_lost {
+        let taker = EdgeRef { edge_id: edge_id.to_owned(), edge_epoch };
+        if !self.call.lost.contains(&taker) {
+            return;
+        }
+        if self.context.edges.contains(&taker) {
+            // It was away longer than its lease and is back, the same life of it. Sent again, the request would come to it once more, and
+            // again. If it is lost after all, the call is told so a second time.
+            self.call.lost.retain(|lost| *lost != taker);
+        } else {
             self.edge_lost = true;
             self.leave_edge(leg, edge_id, edge_epoch);
         }

@@ -16,6 +16,7 @@ mod referral;
 mod slots;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use cluster_rpc::{ConferencesLink, LocationLink};
 use lifecycle::{Tasks, TooManyTasks};
@@ -33,6 +34,10 @@ use crate::engine::call::{EdgeRef, NewCall};
 use crate::engine::event::Event;
 use crate::engine::{self, Context, StepError};
 use crate::repository::{Known, Loaded, Repository, RequestUse};
+
+/// How long nothing happens in a call before its record is only in the store: longer than a transaction that is answered at once, so that
+/// nobody reads for the ACK what was written for the 2xx.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// Everything that moves calls.
 pub struct Runner {
@@ -161,7 +166,15 @@ impl Runner {
     pub fn start(self: &Arc<Self>) -> Result<(), TooManyTasks> {
         self.tasks.spawn_loop("due", Arc::clone(self).watch_due())?;
         self.tasks.spawn_loop("lost-edges", Arc::clone(self).watch_edges())?;
+        self.tasks.spawn_loop("quiet-calls", Arc::clone(self).forget_quiet_calls())?;
         Ok(())
+    }
+
+    async fn forget_quiet_calls(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(QUIET).await;
+            self.slots.forget_quiet();
+        }
     }
 
     /// Makes a call: committed when this returns, carried out afterwards.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -20,6 +21,8 @@ const SHARDS: usize = 16;
 pub(super) struct Slots {
     shards: Vec<Mutex<HashMap<String, Arc<Slot>>>>,
     hasher: RandomState,
+    /// How often it was looked for slots that nobody uses.
+    rounds: AtomicU64,
     /// Slots in one shard at most, those in use not counted.
     limit: usize,
 }
@@ -29,6 +32,8 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     /// The record as last read or written; locked while the call is stepped, so that one replica does not compete with itself.
     pub(super) state: tokio::sync::Mutex<Option<Arc<Loaded>>>,
+    /// The round in which it was asked for last.
+    used: AtomicU64,
     carrier: Mutex<Carrier>,
     /// Effects were offered to their edges: others may have their turn.
     offered: Notify,
@@ -64,19 +69,42 @@ pub(super) struct Job {
 impl Slots {
     pub(super) fn new(limit: usize) -> Slots {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Slots { shards, hasher: RandomState::new(), limit: (limit / SHARDS).max(1) }
+        Slots {
+            shards,
+            hasher: RandomState::new(),
+            rounds: AtomicU64::new(0),
+            limit: (limit / SHARDS).max(1),
+        }
     }
 
     pub(super) fn get(&self, call_id: &str) -> Arc<Slot> {
+        let round = self.rounds.load(Ordering::Relaxed);
         let mut shard = self.shard(call_id).lock();
         if let Some(slot) = shard.get(call_id) {
+            slot.used.store(round, Ordering::Relaxed);
             return Arc::clone(slot);
         }
         if shard.len() >= self.limit {
             // Whoever uses a slot holds it; the others cost at most one read from the store.
             shard.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
-        Arc::clone(shard.entry(call_id.to_owned()).or_default())
+        let slot = Slot { used: AtomicU64::new(round), ..Slot::default() };
+        Arc::clone(shard.entry(call_id.to_owned()).or_insert_with(|| Arc::new(slot)))
+    }
+
+    /// Forgets the calls for which nothing has happened since the round before the last: most of the time two people just talk, and a
+    /// record as it is worked on takes several times the room of what the store has of it.
+    pub(super) fn forget_quiet(&self) {
+        let round = self.rounds.fetch_add(1, Ordering::Relaxed);
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.retain(|_, slot| {
+                Arc::strong_count(slot) > 1 || slot.used.load(Ordering::Relaxed) >= round || slot.has_work()
+            });
+            if shard.len() < shard.capacity() / 4 {
+                shard.shrink_to_fit();
+            }
+        }
     }
 
     pub(super) fn remove(&self, call_id: &str) {
@@ -198,6 +226,12 @@ impl Slot {
         Results { slot: self, events: std::mem::take(&mut self.carrier.lock().results) }
     }
 
+    /// Whether there are effects under way, or results that are not committed.
+    fn has_work(&self) -> bool {
+        let carrier = self.carrier.lock();
+        !carrier.results.is_empty() || !carrier.known.is_empty()
+    }
+
     pub(super) fn has_results(&self) -> bool {
         !self.carrier.lock().results.is_empty()
     }
@@ -242,5 +276,28 @@ fn effect_number(event: &Event) -> Option<u64> {
         Event::Carried(carried) => Some(carried.effect),
         Event::NotCarried { effect } | Event::NoEdge { effect } => Some(*effect),
         Event::Leg(_) | Event::Due | Event::EdgeLost { .. } | Event::Command(_) | Event::Told { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_call_is_forgotten_and_one_that_is_used_is_not() {
+        let slots = Slots::new(1_000);
+        let is_known = |slots: &Slots, call_id: &str| slots.shard(call_id).lock().contains_key(call_id);
+        for call_id in ["quiet", "asked for", "held"] {
+            slots.get(call_id);
+        }
+        let _held = slots.get("held");
+        for _ in 0..3 {
+            slots.forget_quiet();
+            slots.get("asked for");
+        }
+        assert_eq!(
+            ["quiet", "asked for", "held"].map(|call_id| is_known(&slots, call_id)),
+            [false, true, true]
+        );
     }
 }

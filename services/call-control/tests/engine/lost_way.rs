@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call_control::engine::call::{Flow, OutcomeKind};
+use call_control::engine::call::{EdgeRef, Flow, OutcomeKind};
 use call_control::engine::event::{Command, FailureCause};
 
 use crate::ladder::{Answer, Ladder, sdp};
@@ -73,6 +73,29 @@ fn an_answered_call_outlives_the_way_of_its_invite() {
     t.lines.clear();
     t.silence("b", "INVITE", FailureCause::Transport);
     t.expect("B>C nothing to INVITE: Transport");
+}
+
+/// F19: an edge that stood still for longer than its lease was given up, and goes on as the same life of it: what is sent by it then is sent
+/// once.
+#[test]
+fn what_an_edge_takes_on_that_came_back_is_sent_once() {
+    let mut t = Ladder::connected("call-1");
+    let (edge_id, edge_epoch) = t.edge.clone();
+    t.lose_edge(&edge_id, edge_epoch);
+    t.context.edges = vec![EdgeRef { edge_id: edge_id.clone(), edge_epoch }];
+    t.lines.clear();
+    t.command(Command::Hangup { reason: String::new() }).expect("a hang-up is always taken");
+    let byes = |t: &Ladder| t.lines.iter().filter(|line| line.contains(" BYE ")).count();
+    assert_eq!(byes(&t), 2, "{:#?}", t.lines);
+    // It is lost after all before the phones have answered
+    t.edge = ("edge-2".into(), 1);
+    t.context.edges = vec![EdgeRef { edge_id: "edge-2".into(), edge_epoch: 1 }];
+    t.lose_edge(&edge_id, edge_epoch);
+    assert_eq!(byes(&t), 4, "{:#?}", t.lines);
+    t.reply("a", "BYE", 200);
+    t.reply("b", "BYE", 200);
+    t.wait(Duration::from_secs(80));
+    assert!(t.finished, "{:#?}", t.lines);
 }
 
 fn bob_is_dialled() -> Ladder {
