@@ -59,10 +59,11 @@ fn a_lamp_follows_what_the_application_says() {
     the_lamp_follows(&carillon, &carillon);
 }
 
-/// The four roles as processes of their own, two of presence and two edges.
+/// The four roles as processes of their own, two of each but the registrar.
 pub struct Cluster {
     _redis: Redis,
-    _others: Vec<Carillon>,
+    _registrar: Carillon,
+    pub calls: Vec<Carillon>,
     pub presence: Vec<Carillon>,
     pub edges: Vec<Carillon>,
 }
@@ -74,17 +75,27 @@ impl Cluster {
         let registrar = Carillon::serve(&["--roles", "registrar", "--redis", &url, "--auth", "none"]);
         let at = format!("registrar={}", registrar.api);
         let own = ["--redis", &url, "--peers", &at];
-        let calls = Carillon::serve(&[&["--roles", "call-control", "--id", "calls"], &own[..]].concat());
-        let presence: Vec<Carillon> = ["presence-1", "presence-2"]
-            .map(|id| Carillon::serve(&[&["--roles", "presence", "--id", id], &own[..]].concat()))
-            .into();
-        let mut peers = vec![at, format!("call-control={}", calls.api)];
+        let replicas = |role: &str, peers: &[String]| -> Vec<Carillon> {
+            let peers = peers.iter().flat_map(|peer| ["--peers", peer]);
+            let further: Vec<&str> = own.into_iter().chain(peers).collect();
+            let of = |number: u32| {
+                let id = format!("{role}-{number}");
+                Carillon::serve(&[&["--roles", role, "--id", &id], &further[..]].concat())
+            };
+            vec![of(1), of(2)]
+        };
+        let calls = replicas("call-control", &[]);
+        let engines: Vec<String> =
+            calls.iter().map(|replica| format!("call-control={}", replica.api)).collect();
+        let presence = replicas("presence", &engines);
+        let mut peers = engines;
+        peers.push(at);
         peers.extend(presence.iter().map(|replica| format!("presence={}", replica.api)));
         let peers: Vec<&str> = peers.iter().flat_map(|peer| ["--peers", peer]).collect();
         let edges = ["edge-1", "edge-2"]
             .map(|id| Carillon::serve(&[&["--roles", "edge", "--id", id], &peers[..]].concat()))
             .into();
-        Self { _redis: redis, _others: vec![registrar, calls], presence, edges }
+        Self { _redis: redis, _registrar: registrar, calls, presence, edges }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Subscriptions and what they bring, by watchers that speak plain SIP.
 
+mod conferences;
 mod elsewhere;
 mod failover;
 mod impostors;
+mod lamps;
 mod led_on;
 mod mailboxes;
 mod many;
