@@ -21,6 +21,17 @@ pub enum Stage {
     Ending,
 }
 
+/// What tells a dialog from others, as one of its two sides knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dialog {
+    /// Its Call-ID.
+    pub call_id: String,
+    /// The tag of that side.
+    pub local_tag: String,
+    /// The tag of the other one.
+    pub remote_tag: String,
+}
+
 /// A dialog and the INVITE that made it.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -45,6 +56,8 @@ pub struct Call {
     pub hangup_at: Option<Instant>,
     /// Whether credentials were tried for the INVITE.
     pub authorised: bool,
+    /// Headers that our INVITE has besides.
+    pub says: Vec<(HeaderId, String)>,
 }
 
 impl Call {

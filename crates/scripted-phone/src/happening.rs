@@ -25,6 +25,10 @@ pub enum Happening {
     Ended { by_peer: bool, reason: String },
     /// A call of ours was refused.
     Refused { status: u16, reason: String },
+    /// A REFER of ours was answered; 408 when it was not.
+    Referred { status: u16 },
+    /// What became of it so far: the status line of a NOTIFY's body.
+    Notified(String),
     /// A short message came.
     Message { from: String, words: String },
     /// A short message of ours was answered; 408 when it was not.

@@ -29,11 +29,12 @@ impl Phone {
             Method::Update if in_dialog && self.script.update => self.handle_update(request, from),
             Method::Update if in_dialog => self.answer_plainly(request, from, 405),
             Method::Info if in_dialog => self.answer_plainly(request, from, 200),
+            Method::Notify if in_dialog => self.take_notify(request, from),
             Method::Message => self.take_message(request, from),
             Method::Options => {
                 self.answer_plainly(request, from, if self.call.is_some() { 486 } else { 200 })
             }
-            Method::Bye | Method::Prack | Method::Update | Method::Info => {
+            Method::Bye | Method::Prack | Method::Update | Method::Info | Method::Notify => {
                 self.answer_plainly(request, from, 481)
             }
             _ => self.answer_plainly(request, from, 501),
@@ -78,6 +79,7 @@ impl Phone {
             },
             hangup_at: None,
             authorised: false,
+            says: Vec::new(),
         };
         self.tell(Happening::Incoming { from: call.remote_uri.clone(), call_id: call.call_id.clone() });
         self.call = Some(call);
@@ -206,6 +208,13 @@ impl Phone {
         }
     }
 
+    /// What became of our REFER. RFC 3515 2.4.4
+    fn take_notify(&mut self, request: &Message, from: SocketAddr) {
+        self.answer_plainly(request, from, 200);
+        let line = text(request.body()).lines().next().unwrap_or_default().to_owned();
+        self.tell(Happening::Notified(line));
+    }
+
     fn handle_update(&mut self, request: &Message, from: SocketAddr) {
         let (offer, tone) = sdp_of(request);
         let mut draft = self.draft(request, 200);
@@ -269,8 +278,11 @@ impl Phone {
             (HeaderId::Allow, self.script.allow().to_string()),
             (HeaderId::Accept, accept.to_string()),
         ];
-        if self.script.reliable {
-            headers.push((HeaderId::Supported, "100rel".into()));
+        match (self.script.reliable, self.script.joins) {
+            (true, true) => headers.push((HeaderId::Supported, "100rel, join".into())),
+            (true, false) => headers.push((HeaderId::Supported, "100rel".into())),
+            (false, true) => headers.push((HeaderId::Supported, "join".into())),
+            (false, false) => {}
         }
         Draft { status, tag, headers, sdp: None }
     }

@@ -19,6 +19,7 @@ mod sdp;
 mod shell;
 mod wire;
 
+pub use call::Dialog;
 pub use happening::Happening;
 pub use line::{Connection, Datagrams, Line};
 pub use phone::{Output, Phone};

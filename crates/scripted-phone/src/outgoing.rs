@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use sip_message::{HeaderId, Message, Method, RequestBuilder};
 
-use crate::call::{Call, Stage, address, contact, route_set, text};
+use crate::call::{Call, Dialog, Stage, address, contact, route_set, text};
 use crate::happening::Happening;
 use crate::incoming::refresh_time;
 use crate::phone::Phone;
-use crate::retransmit::Until;
+use crate::retransmit::{T1, Until};
 use crate::sdp::Description;
 
 /// The registration of the phone.
@@ -63,6 +63,22 @@ impl Phone {
 
     /// Calls somebody.
     pub fn dial(&mut self, now: Instant, uri: &str) {
+        self.dial_saying(now, uri, Vec::new());
+    }
+
+    /// Calls the other side of a dialog to take the place of the phone that has it (`Replaces`), or to join it (`Join`). The tags are told
+    /// as that other side knows them. RFC 3891 3, RFC 3911 4
+    pub fn claim(&mut self, now: Instant, uri: &str, join: bool, dialog: &Dialog) {
+        let Dialog { call_id, local_tag, remote_tag } = dialog;
+        let header = if join { HeaderId::Join } else { HeaderId::Replaces };
+        self.dial_saying(
+            now,
+            uri,
+            vec![(header, format!("{call_id};to-tag={remote_tag};from-tag={local_tag}"))],
+        );
+    }
+
+    fn dial_saying(&mut self, now: Instant, uri: &str, says: Vec<(HeaderId, String)>) {
         if self.call.is_some() {
             return;
         }
@@ -70,7 +86,7 @@ impl Phone {
         let tag = self.mint("t");
         let mut sdp = Description::new(self.local.ip().to_string());
         let offer = sdp.offer();
-        let invite = self.invite(uri, uri, &call_id, &tag, 1, None, offer);
+        let invite = self.invite(uri, &call_id, &tag, 1, says.clone(), offer);
         self.call = Some(Call {
             stage: Stage::Calling,
             call_id,
@@ -89,48 +105,66 @@ impl Phone {
             answer_at: None,
             hangup_at: None,
             authorised: false,
+            says,
         });
         self.send_repeated(now, Until::Ringing, &invite, self.server);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one INVITE")]
+    /// Asks the other side, by REFER in the dialog, to call somebody instead. RFC 3515, RFC 5589 6.1
+    pub fn refer(&mut self, now: Instant, uri: &str) {
+        if !self.is_up() {
+            return;
+        }
+        let aor = self.identity.aor();
+        let says = vec![(HeaderId::ReferTo, format!("<{uri}>")), (HeaderId::ReferredBy, format!("<{aor}>"))];
+        let (message, to) = self.in_dialog(&Method::Refer, says);
+        self.send_repeated(now, Until::Referred, &message, to);
+    }
+
+    /// The dialog that it has, as it knows it.
+    pub fn dialog(&self) -> Option<Dialog> {
+        let call = self.call.as_ref().filter(|call| !call.remote_tag.is_empty())?;
+        let (local_tag, remote_tag) = (call.local_tag.clone(), call.remote_tag.clone());
+        Some(Dialog { call_id: call.call_id.clone(), local_tag, remote_tag })
+    }
+
     fn invite(
         &mut self,
         uri: &str,
-        to: &str,
         call_id: &str,
         tag: &str,
         cseq: u32,
-        authorization: Option<String>,
+        says: Vec<(HeaderId, String)>,
         offer: String,
     ) -> Message {
         let mut headers = vec![
             (HeaderId::Via, self.via()),
             (HeaderId::MaxForwards, "70".into()),
             (HeaderId::From, format!("<{}>;tag={tag}", self.identity.aor())),
-            (HeaderId::To, format!("<{to}>")),
+            (HeaderId::To, format!("<{uri}>")),
             (HeaderId::CallId, call_id.into()),
             (HeaderId::CSeq, format!("{cseq} INVITE")),
             (HeaderId::Contact, self.contact()),
             (HeaderId::Allow, self.script.allow().into()),
         ];
-        headers.extend(authorization.map(|value| (HeaderId::ProxyAuthorization, value)));
+        headers.extend(says);
         request(&Method::Invite, uri, headers, Some(offer))
     }
 
     /// Ends the call, however far it is: CANCEL, BYE, or a refusal.
     pub fn hangup(&mut self, now: Instant) {
         let Some(call) = &mut self.call else { return };
-        call.hangup_at = None;
+        let is_due = call.hangup_at.take().is_some_and(|at| at <= now);
         match call.stage {
             Stage::Ringing { .. } => self.refuse(now, 603),
             Stage::Calling => self.cancel(now),
             Stage::Answered | Stage::Connected => {
                 call.stage = Stage::Ending;
-                let (message, to) = self.in_dialog(&Method::Bye);
+                let (message, to) = self.in_dialog(&Method::Bye, Vec::new());
                 self.stop(Until::Acked);
                 self.send_repeated(now, Until::HungUp, &message, to);
             }
+            Stage::Ending if is_due => self.end(false, "no answer"),
             Stage::Ending => {}
         }
     }
@@ -156,23 +190,29 @@ impl Phone {
     }
 
     /// A request inside the dialog, and where it goes.
-    fn in_dialog(&mut self, method: &Method) -> (Message, SocketAddr) {
+    fn in_dialog(&mut self, method: &Method, says: Vec<(HeaderId, String)>) -> (Message, SocketAddr) {
         let via = self.via();
         let contact = self.contact();
         let server = self.server;
         let Some(call) = &mut self.call else { unreachable!("callers hold a call") };
-        if *method != Method::Ack {
-            call.cseq += 1;
-        }
+        // RFC 3261 13.2.2.4: an ACK has the number of its INVITE
+        let cseq = match method {
+            Method::Ack => call.invite.cseq().map_or(call.cseq, |cseq| cseq.number),
+            _ => {
+                call.cseq += 1;
+                call.cseq
+            }
+        };
         let mut headers = vec![
             (HeaderId::Via, via),
             (HeaderId::MaxForwards, "70".into()),
             (HeaderId::From, format!("<{}>;tag={}", call.local_uri, call.local_tag)),
             (HeaderId::To, format!("<{}>;tag={}", call.remote_uri, call.remote_tag)),
             (HeaderId::CallId, call.call_id.clone()),
-            (HeaderId::CSeq, format!("{} {}", call.cseq, method.as_str())),
+            (HeaderId::CSeq, format!("{cseq} {}", method.as_str())),
             (HeaderId::Contact, contact),
         ];
+        headers.extend(says);
         headers.extend(call.route.iter().map(|r| (HeaderId::Route, r.clone())));
         let next = call.route.first().unwrap_or(&call.remote_target);
         let to = address(next).unwrap_or(server);
@@ -187,7 +227,17 @@ impl Phone {
             Method::Invite => self.handle_invited(now, response, status, from),
             Method::Message => self.handle_messaged(now, response, status),
             Method::Bye if status >= 200 => self.end(false, "hung up"),
-            Method::Cancel if status >= 200 => self.stop(Until::HungUp),
+            Method::Refer if status >= 200 => {
+                self.stop(Until::Referred);
+                self.tell(Happening::Referred { status });
+            }
+            Method::Cancel if status >= 200 => {
+                self.stop(Until::HungUp);
+                // RFC 3261 9.1: the final response of the INVITE is waited for as long as any other
+                if let Some(call) = &mut self.call {
+                    call.hangup_at = Some(now + T1 * 64);
+                }
+            }
             _ => {}
         }
     }
@@ -272,7 +322,7 @@ impl Phone {
                 call.remote_target = target;
             }
         }
-        let (ack, to) = self.in_dialog(&Method::Ack);
+        let (ack, to) = self.in_dialog(&Method::Ack, Vec::new());
         self.transmit(to, ack.bytes().clone());
         let Some(call) = &mut self.call else { return };
         if first {
@@ -296,8 +346,9 @@ impl Phone {
                 let Some(call) = &mut self.call else { return };
                 call.cseq += 1;
                 let (call_id, tag, cseq) = (call.call_id.clone(), call.local_tag.clone(), call.cseq);
-                let offer = call.sdp.offer();
-                let invite = self.invite(&uri, &uri, &call_id, &tag, cseq, Some(value), offer);
+                let (offer, mut says) = (call.sdp.offer(), call.says.clone());
+                says.push((HeaderId::ProxyAuthorization, value));
+                let invite = self.invite(&uri, &call_id, &tag, cseq, says, offer);
                 if let Some(call) = &mut self.call {
                     call.invite = invite.clone();
                 }

@@ -159,6 +159,7 @@ impl Phone {
                 self.registration.refresh_at = Some(now + Duration::from_secs(5));
                 self.tell(Happening::RegisterFailed { status: 408, reason: "no answer".into() });
             }
+            Until::Referred => self.tell(Happening::Referred { status: 408 }),
             Until::Messaged => {
                 self.message = None;
                 self.tell(Happening::Messaged { status: 408 });
@@ -237,6 +238,11 @@ impl Phone {
     /// Whether it rings, is in a call, or waits for the end of one.
     pub fn has_call(&self) -> bool {
         self.call.is_some()
+    }
+
+    /// Whether it calls somebody, and nobody has answered for good.
+    pub fn is_calling(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.stage == Stage::Calling)
     }
 
     pub(crate) fn is_up(&self) -> bool {

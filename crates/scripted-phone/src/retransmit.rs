@@ -27,6 +27,8 @@ pub enum Until {
     RefusalAcked,
     /// PRACK for our reliable provisional response.
     Pracked,
+    /// A final response to our REFER.
+    Referred,
 }
 
 /// One message that is repeated: T1 doubling to T2 (without cap for PRACK), for 64*T1.

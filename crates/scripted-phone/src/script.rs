@@ -67,6 +67,8 @@ pub struct Script {
     pub reliable: bool,
     /// Allows UPDATE (RFC 3311) and accepts tone-info.
     pub update: bool,
+    /// Mixes: lists `join`, so that others are led to it (RFC 3911). The second call is for whoever holds the phone to give another line.
+    pub joins: bool,
     /// Answers an offer without m= lines 488, as baresip and linphone do.
     pub refuses_empty_offer: bool,
     /// Hangs up this long after the call was connected.
@@ -87,6 +89,7 @@ impl Default for Script {
             progress_only: false,
             reliable: true,
             update: true,
+            joins: false,
             refuses_empty_offer: false,
             hangup_after: None,
             expires: Duration::from_secs(3600),

@@ -186,6 +186,8 @@ fn words(happening: &Happening) -> String {
         Happening::Ended { by_peer: true, reason } => format!("the call is over: {reason}"),
         Happening::Ended { by_peer: false, reason } => format!("ended the call: {reason}"),
         Happening::Refused { status, reason } => format!("the call was refused: {status} {reason}"),
+        Happening::Referred { status } => format!("the REFER was answered: {status}"),
+        Happening::Notified(line) => format!("what became of the REFER: {line}"),
         Happening::Message { from, words } => format!("a message from {from}: {words}"),
         Happening::Messaged { status } => format!("the message was answered: {status}"),
         Happening::Sent(line) => format!("  sent {line}"),

@@ -1,27 +1,37 @@
 //! The composition: two edges, two replicas of call-control and of the registrar, one store, and phones.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use call_control::engine::Redirects;
+use call_control::engine::claim::takers::Takers;
+use call_control::engine::conference::Mixing;
 use cluster_api::cluster::v1::Member;
 use cluster_api::registrar::v1::accounts_server::Accounts as _;
-use cluster_api::registrar::v1::{Account, CreateAccountRequest};
+use cluster_api::registrar::v1::location_server::Location as _;
+use cluster_api::registrar::v1::seize_trunk_response::State;
+use cluster_api::registrar::v1::trunks_server::Trunks as _;
+use cluster_api::registrar::v1::{
+    Account, CreateAccountRequest, CreateTrunkRequest, ReleaseTrunkRequest, SeizeTrunkRequest, Trunk,
+    TrunkPeer, TrunkPrefix,
+};
 use cluster_rpc::Membership;
 use lifecycle::Tasks;
 use parking_lot::Mutex;
-use registrar::DomainConfig;
+use registrar::{DomainConfig, NumberPoolConfig};
 use scripted_phone::Identity;
 use store::MemoryStore;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tonic::Request;
+use tonic::{Request, Status};
 
 use crate::bindings::Bindings;
 use crate::chance::Chance;
 use crate::clock::VirtualClock;
+use crate::lines::{Desk, Lines};
 use crate::links::{EdgePlace, Places, Replica, Replicas};
 use crate::network::Network;
 use crate::phones::VirtualPhone;
@@ -43,6 +53,22 @@ pub const REPLICAS: usize = 2;
 /// Places for replicas of the registrar.
 pub const REGISTRARS: usize = 2;
 
+/// Where conferences are mixed.
+pub const MIXERS: [SocketAddr; 2] = [desk_at(1), desk_at(2)];
+/// The other end of the trunk.
+const CARRIER: SocketAddr = desk_at(3);
+const TRUNK: &str = "pstn";
+/// Calls that the trunk carries.
+pub const TRUNK_CALLS: u32 = 3;
+/// Who calls this makes a conference.
+pub const FACTORY: &str = "meet";
+/// Who calls this is called back.
+pub const CALLBACK: &str = "later";
+
+const fn desk_at(number: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 2, 0, number)), 5060)
+}
+
 /// How long an ended call and a request id are kept in a run: long enough to be looked at, short enough to see them go.
 pub const RETENTION: Duration = Duration::from_secs(400);
 
@@ -56,6 +82,10 @@ pub struct Cluster {
     pub registrars: Arc<Registrars>,
     /// The phones.
     pub phones: Vec<VirtualPhone>,
+    /// Where conferences are mixed: the second one is asked when the first refuses.
+    pub mixers: Vec<Desk>,
+    /// The other end of the trunk.
+    pub carrier: Desk,
     /// The application that watches.
     pub watcher: Watcher,
     /// What is kept.
@@ -85,6 +115,14 @@ impl Cluster {
     /// # Panics
     /// When a part of the cluster does not start.
     pub async fn start(seed: u64, phones: u8, sabotage: Sabotage) -> Self {
+        Self::with_anchored(seed, phones, 0, sabotage).await
+    }
+
+    /// The same; the calls of so many of the phones run through call-control whoever calls.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn with_anchored(seed: u64, phones: u8, anchored: u8, sabotage: Sabotage) -> Self {
         let clock = VirtualClock::start();
         let trace = Trace::new(clock);
         let saboteur = Arc::new(Saboteur::new(sabotage, Chance::new(seed, "sabotage")));
@@ -93,7 +131,8 @@ impl Cluster {
         tasks.spawn("network", network.clone().run()).expect("room for the network");
         let memory = Arc::new(MemoryStore::new(move || ambient::WallClock::now(&clock)));
         let registrars = Places::new(REGISTRARS, Chance::new(seed, "registrars"));
-        let first = start::registrar(seed, &memory, &saboteur);
+        let replicas = Places::new(REPLICAS, Chance::new(seed, "replicas"));
+        let first = start::registrar(seed, &memory, &saboteur, &replicas);
         registrars.put(0, Some(first.clone()));
         registrars.put(1, Some(first));
         let myself =
@@ -107,11 +146,19 @@ impl Cluster {
             }
         };
         tasks.spawn("lists", tell).expect("room for the lists");
+        let desk = |name: &str, address: SocketAddr| {
+            let identity = Identity::new(&format!("sip:{name}@{address}"), "").expect("an address of record");
+            let lines = Lines::new(identity, address, edge_address(0), seed ^ u64::from(address.port()));
+            Desk::start(network.bind(address), lines, &tasks, trace.clone())
+        };
+        let (mixers, carrier) = (MIXERS.map(|at| desk("mixer", at)).to_vec(), desk("carrier", CARRIER));
         let mut cluster = Self {
             network,
-            replicas: Places::new(REPLICAS, Chance::new(seed, "replicas")),
+            replicas,
             registrars,
             phones: Vec::new(),
+            mixers,
+            carrier,
             watcher: Watcher::new(saboteur.clone()),
             records: Records::new(memory.clone(), trace.clone()),
             bindings: Bindings::new(memory.clone(), trace.clone()),
@@ -135,11 +182,50 @@ impl Cluster {
         let watching = cluster.watcher.clone().run(cluster.replicas.clone());
         cluster.tasks.spawn("watcher", watching).expect("room for the watcher");
         cluster.watcher.watching().await;
+        if anchored > 0 {
+            cluster.create_trunk().await;
+        }
         for number in 0..phones {
-            let phone = cluster.start_phone(number).await;
+            let phone = cluster.start_phone(number, number < anchored).await;
             cluster.phones.push(phone);
         }
         cluster
+    }
+
+    async fn create_trunk(&self) {
+        let peer = TrunkPeer { uri: format!("sip:{CARRIER}"), ..TrunkPeer::default() };
+        let trunk = Trunk {
+            trunk_id: TRUNK.into(),
+            peers: vec![peer],
+            prefixes: vec![TrunkPrefix { prefix: "+".into(), ..TrunkPrefix::default() }],
+            max_calls: TRUNK_CALLS,
+            ..Trunk::default()
+        };
+        let request = CreateTrunkRequest { trunk: Some(trunk), ..CreateTrunkRequest::default() };
+        let registrar = self.registrars.at(0).expect("a registrar").service;
+        registrar.create_trunk(Request::new(request)).await.expect("a trunk");
+    }
+
+    /// Whether a call gets a place at the trunk now; it is given back at once.
+    ///
+    /// # Errors
+    /// When the registrar does not answer.
+    pub async fn places_at_trunk(&self) -> Result<u32, Status> {
+        let registrar = self.registrars.any()?;
+        let (mut taken, mut free) = (Vec::new(), 0);
+        for number in 0..TRUNK_CALLS {
+            let (call_id, branch) = (format!("place-{number}"), "in".to_owned());
+            let wish =
+                SeizeTrunkRequest { trunk: TRUNK.into(), call_id, branch, ..SeizeTrunkRequest::default() };
+            let answer = registrar.service.seize_trunk(Request::new(wish.clone())).await?.into_inner();
+            free += u32::from(answer.state() == State::Seized);
+            taken.push(wish);
+        }
+        for SeizeTrunkRequest { trunk, call_id, branch, .. } in taken {
+            let back = ReleaseTrunkRequest { trunk, call_id, branch };
+            registrar.service.release_trunk(Request::new(back)).await?;
+        }
+        Ok(free)
     }
 
     /// A number that no other life of a process has.
@@ -170,7 +256,8 @@ impl Cluster {
 
     /// Starts a replica of the registrar in a place.
     pub fn start_registrar(&self, place: usize) {
-        let replica = start::registrar(self.seed + self.next_life(), &self.memory, &self.saboteur);
+        let replica =
+            start::registrar(self.seed + self.next_life(), &self.memory, &self.saboteur, &self.replicas);
         self.registrars.put(place, Some(replica));
         self.trace.note(format_args!("registrar {place} starts"));
     }
@@ -234,10 +321,11 @@ impl Cluster {
         self.tasks.stop(Duration::ZERO).await;
     }
 
-    async fn start_phone(&self, number: u8) -> VirtualPhone {
+    async fn start_phone(&self, number: u8, anchor: bool) -> VirtualPhone {
         let user = format!("phone{number}");
         let aor = format!("sip:{user}@{DOMAIN}");
-        let account = Account { aor: aor.clone(), password: PASSWORD.to_owned(), ..Account::default() };
+        let account =
+            Account { aor: aor.clone(), password: PASSWORD.to_owned(), anchor, ..Account::default() };
         let request = CreateAccountRequest { account: Some(account), ..CreateAccountRequest::default() };
         let registrar = self.registrars.at(0).expect("a registrar").service;
         registrar.create_account(Request::new(request)).await.expect("an account");
@@ -262,7 +350,20 @@ impl Drop for Cluster {
 /// The settings of every registrar.
 pub fn registrar_config() -> registrar::Config {
     let domain = DomainConfig { name: DOMAIN.to_owned(), ..DomainConfig::default() };
-    registrar::Config { domains: vec![domain], ..registrar::Config::default() }
+    let pool = NumberPoolConfig {
+        name: "lent".to_owned(),
+        numbers: vec!["+19005550100..+19005550109".to_owned()],
+        // It rests twice as long: over before a run is.
+        max_ttl: Duration::from_secs(20),
+        ..NumberPoolConfig::default()
+    };
+    registrar::Config {
+        domains: vec![domain],
+        call_control_users: vec![FACTORY.to_owned(), CALLBACK.to_owned()],
+        conferences: true,
+        number_pools: vec![pool],
+        ..registrar::Config::default()
+    }
 }
 
 /// The settings of every replica of call-control.
@@ -274,6 +375,15 @@ pub fn call_control_config() -> call_control::Config {
         request_retention: RETENTION,
         controller_uri: format!("sip:carillon@{DOMAIN}"),
         host: DOMAIN.to_owned(),
+        mixing: Mixing {
+            mixers: MIXERS.map(|at| format!("sip:{at}")).to_vec(),
+            factory: FACTORY.to_owned(),
+            ..Mixing::default()
+        },
+        takers: Takers::new([format!("sip:*@{DOMAIN}")]).expect("all users of a domain"),
+        redirects: Redirects::within([DOMAIN]),
+        callback_user: CALLBACK.to_owned(),
+        callback_target: format!("sip:phone0@{DOMAIN}"),
         ..call_control::Config::default()
     }
 }

@@ -1,6 +1,7 @@
 //! What must hold when a run is over, whatever happened in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::UNIX_EPOCH;
 
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::call_control_server::CallControl as _;
@@ -9,12 +10,16 @@ use store::{Partitions, Store as _};
 use tokio::time::sleep;
 use tonic::Request;
 
-use crate::cluster::{Cluster, RETENTION, call_control_config};
+use crate::cluster::{Cluster, RETENTION, TRUNK_CALLS, call_control_config};
+use crate::ladders;
 
 /// Events that a call has once, whatever is carried out or delivered twice.
 const ONCE: [Type; 2] = [Type::Created, Type::Ended];
 /// Events that a call, or a leg of it, has once at most.
 const AT_MOST_ONCE: [Type; 4] = [Type::Connected, Type::LegDialing, Type::LegAnswered, Type::LegEnded];
+
+/// Requests of one Call-ID at most, in both directions.
+const MOST_REQUESTS: usize = 100;
 
 /// Something that must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,12 +43,18 @@ pub enum Invariant {
     NoLegLeft,
     /// No phone that said that it rings is left ringing until it loses patience.
     NoneRingsForNothing,
+    /// Nobody is asked for the same again and again: no dialog has more requests than a long call with all that can be done to it.
+    NoStorm,
     /// What goes out to an edge is kept before it does.
     NoEffectWithoutRecord,
     /// A phone whose REGISTER was answered with 200 is found by a registrar that remembers nothing.
     RegisteredIsFound,
     /// A registration that was taken back does not come back.
     NoBindingRevived,
+    /// Every callback is over in the end.
+    EveryCallbackEnds,
+    /// When all calls are over, each place at the trunk is free.
+    PlacesGivenBack,
     /// Nothing is left in the store of calls whose time is over.
     StoreAtBase,
 }
@@ -51,18 +62,30 @@ pub enum Invariant {
 /// What did not hold, and where.
 pub type Breaches = BTreeMap<Invariant, Vec<String>>;
 
+/// How calls began in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// By Dial alone.
+    Dialled,
+    /// Also by phones and callbacks.
+    Anyhow,
+}
+
 /// Looks at everything but the store.
 ///
 /// # Panics
 /// When call-control does not answer.
-pub async fn check(cluster: &Cluster, calls: &[String]) -> Breaches {
+pub async fn check(cluster: &Cluster, calls: &[String], begun: Begun) -> Breaches {
     let mut breaches = Breaches::new();
     let mut breach = |invariant: Invariant, what: String| breaches.entry(invariant).or_default().push(what);
     let replica = cluster.replicas.at(0).expect("all replicas run at the end");
     let kept = cluster.records.events().await;
-    let ids: BTreeSet<&String> = calls.iter().collect();
+    let mut ids: BTreeSet<&String> = calls.iter().collect();
     if ids.len() != calls.len() {
         breach(Invariant::OneCallADial, "two Dials were given one call".into());
+    }
+    if begun == Begun::Anyhow {
+        ids.extend(kept.iter().map(|event| &event.call_id));
     }
     for call_id in &ids {
         let told = cluster.watcher.of(call_id);
@@ -72,7 +95,8 @@ pub async fn check(cluster: &Cluster, calls: &[String]) -> Breaches {
         let request = cc::GetCallRequest { call_id: (*call_id).clone() };
         let call = replica.service.api.get_call(Request::new(request)).await;
         let call = call.ok().map(tonic::Response::into_inner).unwrap_or_default();
-        if call.state() != cc::call::State::Ended || call.outcome.is_none() {
+        let is_over = call.state() == cc::call::State::Ended && call.outcome.is_some();
+        if !is_over && !is_forgotten(cluster, &kept) {
             breach(Invariant::EveryCallEnds, format!("{shown}: {:?} {:?}", call.state(), call.outcome));
         }
         if !transfers_end(&kept) {
@@ -104,6 +128,22 @@ pub async fn check(cluster: &Cluster, calls: &[String]) -> Breaches {
     }
     for phone in cluster.phones.iter().filter(|phone| phone.has_call()) {
         breach(Invariant::NoLegLeft, phone.user.clone());
+    }
+    for desk in cluster.mixers.iter().chain([&cluster.carrier]).filter(|desk| desk.count() > 0) {
+        breach(Invariant::NoLegLeft, format!("{} at a mixer or carrier", desk.count()));
+    }
+    for many in cluster.network.asked_more_than(MOST_REQUESTS) {
+        breach(Invariant::NoStorm, many);
+    }
+    for callback in ladders::open_callbacks(cluster).await {
+        breach(Invariant::EveryCallbackEnds, callback);
+    }
+    let places = match begun {
+        Begun::Dialled => Ok(TRUNK_CALLS),
+        Begun::Anyhow => cluster.places_at_trunk().await,
+    };
+    if !matches!(places, Ok(TRUNK_CALLS)) {
+        breach(Invariant::PlacesGivenBack, format!("{places:?} of {TRUNK_CALLS}"));
     }
     let all = cc::ListCallsRequest { page_size: 1_000, ..Default::default() };
     let all = replica.service.api.list_calls(Request::new(all)).await.expect("a list").into_inner().calls;
@@ -165,6 +205,13 @@ fn left_ringing<'a>(
     let left =
         cluster.phones.iter().filter(move |phone| phone.rang_out().iter().any(|id| known.contains(id)));
     left.map(|phone| phone.user.as_str())
+}
+
+/// Whether a call ended so long ago that nothing of it has to be known.
+fn is_forgotten(cluster: &Cluster, kept: &[cc::CallEvent]) -> bool {
+    let ended = kept.iter().rfind(|event| event.r#type() == Type::Ended).and_then(|event| event.time);
+    let now = ambient::WallClock::now(&cluster.clock).duration_since(UNIX_EPOCH).unwrap_or_default();
+    ended.is_some_and(|at| now.as_secs().saturating_sub(at.seconds.unsigned_abs()) + 1 >= RETENTION.as_secs())
 }
 
 fn are_once(events: &[cc::CallEvent]) -> bool {

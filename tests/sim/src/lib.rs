@@ -2,7 +2,8 @@
 //! and the separate ones.
 //!
 //! **Here:** the real services, linked in-process, over one store in memory that takes its time ([`store`]); scripted phones
-//! ([`phones`]); a network that loses, repeats, delays and reorders datagrams ([`network`]); random work ([`workload`]) while
+//! ([`phones`]); a network that loses, repeats, delays and reorders datagrams ([`network`]); random work ([`workload`], and all that
+//! can be done to calls: [`ladders`]), mixers and a carrier ([`lines`]), while
 //! processes of every role die, stop, lose their links or their store ([`disturbance`], [`trouble`]); and what must hold when it
 //! is over ([`invariants`]). [`loss`] counts what a bad network alone does to requests and calls. All chance comes from the seed, all time from the runtime, so that a seed that fails once fails
 //! always. [`sabotage`] puts mistakes in on purpose: each invariant is seen to fail.
@@ -18,6 +19,8 @@ pub mod clock;
 pub mod cluster;
 pub mod disturbance;
 pub mod invariants;
+pub mod ladders;
+pub mod lines;
 pub mod links;
 pub mod loss;
 pub mod network;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use call_control::Service;
 use call_control::edges::{EdgeLife, EdgeView, Edges, LinkedEdges};
+use cluster_api::callcontrol::v1::check_calls_response::Standing;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
 use cluster_api::callcontrol::v1::{
@@ -126,6 +127,32 @@ impl ProxiedCalls for Replicas {
     }
 }
 
+/// What registrars see of call-control, which they ask whether the calls that they count go on.
+pub struct CountedCalls {
+    /// The replicas.
+    pub calls: Arc<Replicas>,
+    /// Who may have them say something else.
+    pub saboteur: Arc<Saboteur>,
+}
+
+#[async_trait]
+impl ProxiedCalls for CountedCalls {
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        self.calls.report(request).await
+    }
+
+    async fn check_calls(
+        &self,
+        request: Request<CheckCallsRequest>,
+    ) -> Result<Response<CheckCallsResponse>, Status> {
+        let mut answer = self.calls.check_calls(request).await?;
+        if self.saboteur.does(Sabotage::KeepsPlaces, 100) {
+            answer.get_mut().standings.fill(Standing::Live.into());
+        }
+        Ok(answer)
+    }
+}
+
 /// What call-control sees of the edge in one place.
 #[derive(Default)]
 pub struct EdgePlace {
@@ -215,6 +242,14 @@ impl Edges for ReachableEdges {
             let effect = request.effect + 1_000;
             let invented = CarryRequest { leg_id: "z".into(), effect, what, ..request.clone() };
             self.records.see_effect(&invented).await;
+        }
+        if is_hangup(&request) && self.saboteur.does(Sabotage::RepeatsHangups, 100) {
+            for again in 1..=u64::from(u8::MAX) {
+                let again = CarryRequest { effect: request.effect + 1_000 * again, ..request.clone() };
+                if let Some(linked) = self.by_id.get(&edge.id) {
+                    let _ = linked.carry(edge, again).await;
+                }
+            }
         }
         match self.by_id.get(&edge.id) {
             Some(linked) => self.trouble.over(linked.carry(edge, request)).await,

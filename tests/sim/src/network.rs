@@ -1,6 +1,6 @@
 //! A network for datagrams that loses, repeats, delays and reorders them by the seed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::chance::Chance;
+use crate::lines::header;
 use crate::sabotage::{Sabotage, Saboteur};
 use crate::trace::{Trace, fingerprint};
 
@@ -51,6 +52,8 @@ struct State {
     /// By time of arrival, and among those of one time by the order in which they were sent.
     under_way: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
+    /// Of each Call-ID, what was asked, by fingerprint: repetitions are one.
+    asked: BTreeMap<Vec<u8>, BTreeSet<u64>>,
     /// What was sent, when somebody wants to look at it.
     kept: Option<Vec<(SocketAddr, Bytes)>>,
     inboxes: BTreeMap<SocketAddr, Inbox>,
@@ -82,6 +85,7 @@ impl Network {
             chance,
             under_way: BTreeMap::new(),
             sent: 0,
+            asked: BTreeMap::new(),
             kept: None,
             inboxes: BTreeMap::new(),
         };
@@ -101,6 +105,14 @@ impl Network {
     /// What was kept.
     pub fn kept(&self) -> Vec<(SocketAddr, Bytes)> {
         self.shared.state.lock().kept.clone().unwrap_or_default()
+    }
+
+    /// Call-IDs with more different requests than this.
+    pub fn asked_more_than(&self, most: usize) -> Vec<String> {
+        let state = self.shared.state.lock();
+        let many = state.asked.iter().filter(|(_, asked)| asked.len() > most);
+        many.map(|(call_id, asked)| format!("{} of {}", asked.len(), String::from_utf8_lossy(call_id)))
+            .collect()
     }
 
     /// A socket at this address.
@@ -147,6 +159,11 @@ impl Network {
         self.shared
             .trace
             .note(format_args!("{from} > {to} x{copies} {:016x} {first_line}", fingerprint(bytes)));
+        // Registrations go on as long as the phone does.
+        if !bytes.starts_with(b"SIP/") && !bytes.starts_with(b"REGISTER ") {
+            let call_id = header(bytes, "Call-ID").unwrap_or_default().to_vec();
+            state.asked.entry(call_id).or_default().insert(fingerprint(bytes));
+        }
         let before = state.under_way.first_key_value().map(|((at, _), _)| *at);
         for _ in 0..copies {
             let late = if state.chance.percent(overtaken) { state.chance.between(20, 300) } else { 0 };

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use lifecycle::Tasks;
 use parking_lot::Mutex;
-use scripted_phone::{Happening, Identity, Output, Phone, Script};
+use scripted_phone::{Dialog, Happening, Identity, Output, Phone, Script};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::bindings::Bindings;
+use crate::lines::{Lines, header};
 use crate::network::{VirtualSocket, until};
 use crate::trace::Trace;
 
@@ -24,6 +25,8 @@ pub struct VirtualPhone {
     /// Where it is.
     pub address: SocketAddr,
     phone: Arc<Mutex<Phone>>,
+    /// Calls by which others join the one that it has, for whom it mixes.
+    joined: Arc<Mutex<Lines>>,
     touched: Arc<Notify>,
     registration: Arc<Mutex<Registration>>,
     /// How often it asked for a registration or took one back.
@@ -67,11 +70,13 @@ impl VirtualPhone {
     ) -> Self {
         use sip_endpoint::DatagramSocket as _;
         let (user, address) = (identity.user.clone(), socket.local());
+        let joined = Lines::new(identity.clone(), address, server, seed ^ 0x7013);
         let phone = Phone::new(identity, Script::default(), address, server, seed);
         let phone = Self {
             user,
             address,
             phone: Arc::new(Mutex::new(phone)),
+            joined: Arc::new(Mutex::new(joined)),
             touched: Arc::default(),
             registration: Arc::new(Mutex::new(Registration::Unknown)),
             asked: Arc::default(),
@@ -119,7 +124,21 @@ impl VirtualPhone {
 
     /// Whether it rings, is in a call, or ends one.
     pub fn has_call(&self) -> bool {
-        self.phone.lock().has_call()
+        self.phone.lock().has_call() || self.joined.lock().count() > 0
+    }
+
+    /// Whoever calls with it and has had no answer gives up.
+    pub fn give_up(&self) {
+        self.act(|phone, now| {
+            if phone.is_calling() {
+                phone.hangup(now);
+            }
+        });
+    }
+
+    /// The dialog that it has.
+    pub fn dialog(&self) -> Option<Dialog> {
+        self.phone.lock().dialog()
     }
 
     /// What it told its holder from this moment on, but for single messages.
@@ -145,16 +164,27 @@ impl VirtualPhone {
             tokio::select! {
                 biased; // so that a run can be repeated
                 () = self.touched.notified() => {}
-                () = until(deadline) => self.phone.lock().handle_deadline(Instant::now().into_std()),
+                () = until(deadline) => {
+                    let now = Instant::now().into_std();
+                    if self.phone.lock().next_deadline().is_some_and(|at| at <= now) {
+                        self.phone.lock().handle_deadline(now);
+                    }
+                    self.joined.lock().handle_deadline(now);
+                }
                 received = socket.receive() => self.take(received),
             }
         }
     }
 
     fn take(&self, received: Vec<(SocketAddr, Bytes)>) {
-        let mut phone = self.phone.lock();
+        let (mut phone, mut joined) = (self.phone.lock(), self.joined.lock());
+        let now = Instant::now().into_std();
         for (from, bytes) in received {
-            phone.handle_datagram(Instant::now().into_std(), bytes, from);
+            let joins = bytes.starts_with(b"INVITE ") && header(&bytes, "Join").is_some();
+            match joins || joined.knows(&bytes) {
+                true => joined.take(now, bytes, from),
+                false => phone.handle_datagram(now, bytes, from),
+            }
         }
     }
 
@@ -184,7 +214,9 @@ impl VirtualPhone {
                 }
             }
         }
-        phone.next_deadline()
+        let mut joined = self.joined.lock();
+        joined.flush(socket, trace);
+        phone.next_deadline().into_iter().chain(joined.next_deadline()).min()
     }
 
     /// 200 came.

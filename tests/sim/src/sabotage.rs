@@ -35,10 +35,16 @@ pub enum Sabotage {
     TellsNoOutcome,
     /// BYE and CANCEL are taken on and not sent.
     LosesHangups,
+    /// BYEs are sent again and again, each as a request of its own.
+    RepeatsHangups,
     /// No CANCEL reaches a phone.
     LosesCancels,
     /// Work that is done is not taken from the lists.
     KeepsDueWork,
+    /// Callbacks are kept, and not that they are due.
+    ForgetsCallbacks,
+    /// Of every call it is said that it goes on.
+    KeepsPlaces,
     /// REGISTER is answered with 200 and not kept.
     ForgetsBindings,
     /// A binding that was removed comes back.

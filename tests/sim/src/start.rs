@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
 use crate::cluster::{Cluster, DOMAIN, call_control_config, edge_address, edge_id, registrar_config};
-use crate::links::{NoPresence, ReachableEdges};
+use crate::links::{CountedCalls, NoPresence, ReachableEdges, Replicas};
 use crate::registrars::{RegistrarReplica, Registrars};
 use crate::sabotage::Saboteur;
 use crate::store::distant;
@@ -41,10 +41,15 @@ pub(crate) fn call_control(cluster: &Cluster, life: u64, trouble: &Trouble) -> c
         metrics: Metrics::new(),
         drain: Drain::new(),
     };
-    call_control::build(call_control_config(), deps)
+    call_control::build(call_control_config(), deps).asking(LocationLink::Local(cluster.registrars.clone()))
 }
 
-pub(crate) fn registrar(seed: u64, memory: &Arc<MemoryStore>, saboteur: &Arc<Saboteur>) -> RegistrarReplica {
+pub(crate) fn registrar(
+    seed: u64,
+    memory: &Arc<MemoryStore>,
+    saboteur: &Arc<Saboteur>,
+    calls: &Arc<Replicas>,
+) -> RegistrarReplica {
     let trouble = Trouble::new(Chance::new(seed, "trouble of the registrar"));
     let chance = Chance::new(seed, "registrar");
     let store = distant(memory.clone(), chance, trouble.clone(), saboteur.clone());
@@ -54,6 +59,8 @@ pub(crate) fn registrar(seed: u64, memory: &Arc<MemoryStore>, saboteur: &Arc<Sab
         metrics: Metrics::new(),
     };
     let service = Registrar::build(registrar_config(), deps).expect("the settings work");
+    let calls = CountedCalls { calls: calls.clone(), saboteur: saboteur.clone() };
+    service.count_calls(ProxiedCallsLink::Local(Arc::new(calls)));
     let tasks = Tasks::new("registrar", 100);
     tasks.spawn("registrar", service.clone().run(Shutdown::new())).expect("room for the registrar");
     RegistrarReplica { service, tasks, trouble, dead: CancellationToken::new() }

@@ -101,6 +101,9 @@ impl Distance {
                 Op::DueRemove { id, .. } if id.starts_with("x/") => {
                     self.saboteur.does(Sabotage::KeepsDueWork, 100)
                 }
+                Op::DueAdd { id, .. } if id.starts_with("b/") => {
+                    self.saboteur.does(Sabotage::ForgetsCallbacks, 100)
+                }
                 Op::LogAppend { .. } => self.saboteur.does(Sabotage::LosesEvents, 5),
                 _ => false,
             };

@@ -33,6 +33,11 @@ impl Watcher {
         self.watching.notified().await;
     }
 
+    /// All that was seen.
+    pub fn all(&self) -> Vec<cc::CallEvent> {
+        self.events.lock().clone()
+    }
+
     /// What was seen of one call.
     pub fn of(&self, call_id: &str) -> Vec<cc::CallEvent> {
         self.events.lock().iter().filter(|event| event.call_id == call_id).cloned().collect()

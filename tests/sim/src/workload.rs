@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::call_control_server::CallControl as _;
+use cluster_rpc::{Reason, Refusal};
 use scripted_phone::{Answer, Script};
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Request, Status};
@@ -14,6 +15,7 @@ use crate::chance::Chance;
 use crate::cluster::{Cluster, DOMAIN};
 use crate::disturbance::{Counts, Kind, disturb, recover};
 use crate::invariants::{self, Breaches};
+use crate::ladders::{self, ANCHORED, Ladders};
 use crate::network::Weather;
 use crate::phones::{PATIENCE, VirtualPhone};
 use crate::sabotage::Sabotage;
@@ -36,6 +38,12 @@ pub struct Report {
     pub connected: usize,
     /// How often a party was led elsewhere, with success.
     pub led: usize,
+    /// How often somebody came into a call or a conference.
+    pub joined: usize,
+    /// How often a hold took effect.
+    pub held: usize,
+    /// What else was taken on, by name.
+    pub taken: BTreeMap<&'static str, usize>,
     /// How many promises to phones were looked at.
     pub promises: usize,
     /// How often each disturbance came.
@@ -51,7 +59,7 @@ pub struct Report {
 /// # Panics
 /// When an application or a phone gets no answer at all.
 pub async fn run(seed: u64, sabotage: Sabotage) -> Report {
-    run_with(seed, sabotage, 0).await
+    run_with(seed, sabotage, Work::Dialled).await
 }
 
 /// One run in which parties are led to other phones and to parties of other calls meanwhile.
@@ -59,23 +67,45 @@ pub async fn run(seed: u64, sabotage: Sabotage) -> Report {
 /// # Panics
 /// As [`run`].
 pub async fn run_led(seed: u64) -> Report {
-    run_with(seed, Sabotage::Nothing, 60).await
+    run_with(seed, Sabotage::Nothing, Work::Led).await
 }
 
-async fn run_with(seed: u64, sabotage: Sabotage, led_percent: u64) -> Report {
+/// One run in which all is done to calls that can be, with a mistake that is made on purpose, or none.
+///
+/// # Panics
+/// As [`run`].
+pub async fn run_ladders(seed: u64, sabotage: Sabotage) -> Report {
+    run_with(seed, sabotage, Work::Ladders).await
+}
+
+/// What is done in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Dialled,
+    Led,
+    Ladders,
+}
+
+async fn run_with(seed: u64, sabotage: Sabotage, kind: Work) -> Report {
     let mut chance = Chance::new(seed, "workload");
-    let cluster = Cluster::start(seed, PHONES, sabotage).await;
+    let anchored = if kind == Work::Ladders { ANCHORED } else { 0 };
+    let cluster = Cluster::with_anchored(seed, PHONES, anchored, sabotage).await;
     register(&cluster).await;
+    if kind == Work::Ladders {
+        // What counts calls is there from the beginning.
+        cluster.places_at_trunk().await.expect("registrars answer in fair weather");
+    }
     let base = cluster.memory.record_count();
     cluster.saboteur.begin();
     let weather = Weather { lost: chance.below(21), repeated: 5, overtaken: 10 };
     cluster.network.set_weather(weather);
     let counts = Counts::default();
+    let mut ladders = Ladders::new(&cluster, Chance::new(seed, "ladders"));
     let working = async {
         let moving = move_phones(&cluster, Chance::new(seed, "phones"));
         tokio::select! {
             biased; // so that a run can be repeated
-            calls = work(&cluster, &mut chance, led_percent, Chance::new(seed, "leading")) => calls,
+            calls = work(&cluster, &mut chance, kind, Chance::new(seed, "leading"), &mut ladders) => calls,
             () = moving => unreachable!("phones come and go without end"),
         }
     };
@@ -88,35 +118,58 @@ async fn run_with(seed: u64, sabotage: Sabotage, led_percent: u64) -> Report {
     for call in &calls {
         hang_up(&cluster, call).await;
     }
+    let (taken, base) = (ladders.taken(), base + ladders.lasting_records());
+    if kind == Work::Ladders {
+        // Callbacks may call while they last.
+        for _ in 0..3 {
+            ladders::end_all(&cluster).await;
+            sleep(Duration::from_secs(20)).await;
+        }
+    }
     sleep(QUIET).await;
     cluster.network.set_weather(Weather::default());
     register(&cluster).await;
-    let mut breaches = invariants::check(&cluster, &calls).await;
+    let begun = if kind == Work::Ladders { invariants::Begun::Anyhow } else { invariants::Begun::Dialled };
+    let mut breaches = invariants::check(&cluster, &calls, begun).await;
     let told = |kind: cc::call_event::Type| {
-        let seen = calls.iter().flat_map(|call| cluster.watcher.of(call));
-        seen.filter(|event| event.r#type() == kind).count()
+        cluster.watcher.all().iter().filter(|event| event.r#type() == kind).count()
     };
     let connected = told(cc::call_event::Type::Connected);
     let led = told(cc::call_event::Type::TransferSucceeded);
+    let joined = told(cc::call_event::Type::PartyJoined);
+    let held = told(cc::call_event::Type::Held);
     invariants::check_base(&cluster, base, &mut breaches).await;
     let (trace, promises) = (cluster.trace.lines(), cluster.bindings.broken().checked);
     cluster.stop().await;
     let disturbances = counts.into_inner();
-    Report { weather, calls, connected, led, promises, disturbances, breaches, trace }
+    Report { weather, calls, connected, led, joined, held, taken, promises, disturbances, breaches, trace }
 }
 
 /// Dials, and hangs some of the calls up; which calls it were.
-async fn work(cluster: &Cluster, chance: &mut Chance, led_percent: u64, mut leading: Chance) -> Vec<String> {
+async fn work(
+    cluster: &Cluster,
+    chance: &mut Chance,
+    kind: Work,
+    mut leading: Chance,
+    ladders: &mut Ladders<'_>,
+) -> Vec<String> {
     let mut calls = Vec::new();
+    let led_percent = if kind == Work::Led { 60 } else { 0 };
     for number in 0..DIALS {
         pause(chance, 10_000).await;
-        set_scripts(cluster, chance);
+        set_scripts(cluster, chance, kind);
         let call = dial(cluster, number, chance).await;
-        if chance.percent(30) {
+        if chance.percent(if kind == Work::Ladders { 10 } else { 30 }) {
             pause(chance, 3_000).await;
             hang_up(cluster, &call).await;
         }
         calls.push(call);
+        if kind == Work::Ladders {
+            for _ in 0..4 {
+                pause(&mut leading, 3_000).await;
+                ladders.step().await;
+            }
+        }
         if leading.percent(led_percent) {
             pause(&mut leading, 6_000).await;
             lead(cluster, number, &calls, &mut leading).await;
@@ -182,7 +235,7 @@ async fn move_phones(cluster: &Cluster, mut chance: Chance) {
 }
 
 /// Gives phones that are free another character.
-fn set_scripts(cluster: &Cluster, chance: &mut Chance) {
+fn set_scripts(cluster: &Cluster, chance: &mut Chance, kind: Work) {
     for phone in &cluster.phones {
         let after = Duration::from_millis(chance.below(4_000));
         let answer = match chance.below(15) {
@@ -192,7 +245,8 @@ fn set_scripts(cluster: &Cluster, chance: &mut Chance) {
             2 => Answer::Refuse(after, chance.one_of(&[486, 480, 603, 500])),
             _ => Answer::After(after),
         };
-        let hangup_after = chance.percent(60).then(|| Duration::from_millis(chance.between(200, 15_000)));
+        let (often, longest) = if kind == Work::Ladders { (40, 60_000) } else { (60, 15_000) };
+        let hangup_after = chance.percent(often).then(|| Duration::from_millis(chance.between(200, longest)));
         let script = Script {
             answer,
             hangup_after,
@@ -201,6 +255,7 @@ fn set_scripts(cluster: &Cluster, chance: &mut Chance) {
             reliable: chance.percent(60),
             update: chance.percent(60),
             refuses_empty_offer: chance.percent(10),
+            joins: kind == Work::Ladders && chance.percent(40),
             ..Script::default()
         };
         if !phone.has_call() {
@@ -254,7 +309,7 @@ fn two_phones(cluster: &Cluster, chance: &mut Chance) -> (usize, usize) {
     (from, chance.one_of(&phones))
 }
 
-async fn hang_up(cluster: &Cluster, call_id: &str) {
+pub(crate) async fn hang_up(cluster: &Cluster, call_id: &str) {
     let request = cc::HangupRequest {
         request_id: format!("hangup-{call_id}"),
         call_id: call_id.to_owned(),
@@ -273,7 +328,7 @@ async fn hang_up(cluster: &Cluster, call_id: &str) {
 }
 
 /// Asks until there is an answer.
-async fn persist<T, F>(mut ask: impl FnMut() -> F) -> Result<T, Status>
+pub(crate) async fn persist<T, F>(mut ask: impl FnMut() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
 {
@@ -284,7 +339,7 @@ where
                     if matches!(
                         status.code(),
                         Code::Unavailable | Code::Aborted | Code::DeadlineExceeded
-                    ) && !status.message().contains("another operation") =>
+                    ) && !is_final(&status) =>
                 {
                     sleep(Duration::from_millis(100)).await;
                 }
@@ -293,6 +348,12 @@ where
         }
     };
     timeout(Duration::from_secs(30), asking).await.expect("call-control answers within 30 s")
+}
+
+/// What is aborted because another operation is under way, or a phone refused, is not asked for again.
+fn is_final(status: &Status) -> bool {
+    let reason = Refusal::read(status).map(|refusal| refusal.reason());
+    matches!(reason, Some(Reason::TransferPending | Reason::SipFailure))
 }
 
 async fn pause(chance: &mut Chance, millis: u64) {

@@ -12,6 +12,8 @@ use sim::workload::{self, Report};
 
 /// Seeds of every run of the tests, unless SEEDS says how many.
 const SEEDS: u64 = 60;
+/// Of these, seeds of runs in which everything is done to calls.
+const LADDER_SEEDS: u64 = 20;
 
 /// TXN-17, TPC-15: loss, duplication and reordering of datagrams; processes of every role die, stop, lose their links or
 /// their store between any two steps. Every invariant holds.
@@ -50,6 +52,55 @@ fn every_invariant_holds_while_parties_are_led_elsewhere() {
     assert!(led > 0 || asked_for().is_some(), "nobody was led anywhere");
 }
 
+/// CCL-09, CCL-13 … CCL-16, CCL-19, LAD-5 … LAD-9, IMI-04, ALC-01, TPC-15: the same while phones of anchored accounts call by themselves,
+/// join and take over each other's calls, and applications do to any call what can be done to one.
+#[test]
+fn every_invariant_holds_whatever_is_done_to_calls() {
+    let most = number("SEEDS").unwrap_or(LADDER_SEEDS);
+    let (first, second): (Vec<u64>, Vec<u64>) =
+        seeds().filter(|seed| *seed < most || asked_for().is_some()).partition(|seed| seed % 2 == 0);
+    let halves = [first, second]
+        .map(|half| std::thread::spawn(move || half.into_iter().map(run_ladders_well).collect()));
+    let reports: Vec<Report> = halves
+        .into_iter()
+        .flat_map(|half: std::thread::JoinHandle<Vec<_>>| half.join().expect("no run fails"))
+        .collect();
+    if asked_for().is_some() {
+        return;
+    }
+    let mut reached: BTreeMap<&str, usize> = BTreeMap::new();
+    for report in &reports {
+        let told = [("led", report.led), ("joined", report.joined), ("held", report.held)];
+        for (what, times) in report.taken.iter().map(|(what, times)| (*what, *times)).chain(told) {
+            *reached.entry(what).or_default() += times;
+        }
+    }
+    println!("{reached:?}");
+    assert_eq!(reached.len(), 16, "{reached:?}");
+    assert!(reached.values().all(|times| *times > 0), "{reached:?}");
+}
+
+fn run_ladders_well(seed: u64) -> Report {
+    let mut report = run_ladders(seed, Sabotage::Nothing);
+    let trace = std::mem::take(&mut report.trace);
+    assert!(report.breaches.is_empty(), "{}\nSEED={seed} {:#?}", trace.join("\n"), report.breaches);
+    report
+}
+
+fn run_ladders(seed: u64, sabotage: Sabotage) -> Report {
+    println!("SEED={seed}, ladders {sabotage:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let report = runtime.expect("a runtime").block_on(workload::run_ladders(seed, sabotage));
+    if std::env::var_os("TRACE").is_some() {
+        println!("{}", report.trace.join("\n"));
+    }
+    println!(
+        "  SEED={seed} {} connected, {:?}, {} joined, {} led",
+        report.connected, report.taken, report.joined, report.led
+    );
+    report
+}
+
 fn run_well(seed: u64) -> Report {
     let mut report = run(seed, Sabotage::Nothing);
     let trace = std::mem::take(&mut report.trace);
@@ -61,7 +112,8 @@ fn run_well(seed: u64) -> Report {
 #[test]
 fn the_same_seed_makes_the_same_trace() {
     for seed in seeds().take(4) {
-        let [first, second] = [(); 2].map(|()| run(seed, Sabotage::Nothing).trace);
+        let twice = |run: fn(u64, Sabotage) -> Report| [(); 2].map(|()| run(seed, Sabotage::Nothing).trace);
+        let [first, second] = twice(if seed % 2 == 0 { run_ladders } else { run });
         let differs = first.iter().zip(&second).position(|(first, second)| first != second);
         if let Some(line) = differs {
             let around = line.saturating_sub(5)..;

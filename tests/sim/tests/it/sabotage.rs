@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sim::invariants::Invariant;
 use sim::sabotage::Sabotage;
 
-use crate::run;
+use crate::{run, run_ladders};
 
 /// Runs that a mistake is given to show itself.
 const PATIENCE: u64 = 4;
@@ -36,6 +36,7 @@ breaks! {
     another_outcome_is_seen: TellsAnotherOutcome => ToldTheOutcome;
     a_missing_outcome_is_seen: TellsNoOutcome => ToldTheOutcome;
     a_hangup_that_is_not_sent_leaves_a_leg: LosesHangups => NoLegLeft;
+    a_bye_that_is_sent_again_and_again_is_seen: RepeatsHangups => NoStorm;
     a_phone_that_no_cancel_reaches_is_seen: LosesCancels => NoneRingsForNothing;
     an_effect_without_its_record_is_seen: InventsEffects => NoEffectWithoutRecord;
     a_call_that_is_forgotten_is_seen: ForgetsTheEnded => EveryCallEnds;
@@ -44,6 +45,22 @@ breaks! {
     work_that_is_done_and_kept_is_seen: KeepsDueWork => StoreAtBase;
     a_registration_that_is_not_kept_is_seen: ForgetsBindings => RegisteredIsFound;
     a_registration_that_comes_back_is_seen: RevivesBindings => NoBindingRevived;
+}
+
+/// In runs in which all is done to calls.
+fn broken_on_ladders(sabotage: Sabotage) -> BTreeSet<Invariant> {
+    (1_000..1_000 + PATIENCE).flat_map(|seed| run_ladders(seed, sabotage).breaches.into_keys()).collect()
+}
+
+#[test]
+fn a_place_that_is_not_given_back_is_seen() {
+    assert_eq!(broken_on_ladders(Sabotage::KeepsPlaces), BTreeSet::from([Invariant::PlacesGivenBack]));
+}
+
+#[test]
+fn a_callback_that_nobody_comes_back_to_is_seen() {
+    let expected = BTreeSet::from([Invariant::EveryCallbackEnds, Invariant::StoreAtBase]);
+    assert_eq!(broken_on_ladders(Sabotage::ForgetsCallbacks), expected);
 }
 
 /// What is lost in the middle of a call shows in more than one way.
