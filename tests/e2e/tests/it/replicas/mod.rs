@@ -6,7 +6,9 @@ mod claims;
 mod conferences;
 mod frozen;
 mod joins;
+mod mixing;
 mod python;
+mod referred_outside;
 
 use std::time::Duration;
 
