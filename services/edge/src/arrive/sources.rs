@@ -287,9 +287,9 @@ mod tests {
             assert!(sources.len() <= 100);
         }
         let hosts = ["2001:db8::1", "2001:db8::2:3", "2001:db8:0:1::1"].map(|host| host.parse().unwrap());
-        assert_eq!(network(hosts[0]), network(hosts[1]));
-        assert_ne!(network(hosts[0]), network(hosts[2]));
-        assert_eq!(network("::ffff:192.0.2.66".parse().unwrap()), EVE);
+        assert_eq!(source_of(hosts[0]), source_of(hosts[1]));
+        assert_ne!(source_of(hosts[0]), source_of(hosts[2]));
+        assert_eq!(source_of("::ffff:192.0.2.66".parse().unwrap()), EVE);
         let mut nobody = Sources::new(1, 0);
         assert!((0..1_000).all(|_| nobody.take(now, EVE) == Verdict::Taken && nobody.len() == 0));
     }
