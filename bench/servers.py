@@ -41,15 +41,17 @@ def family(pid):
 
 
 class Process:
-    """One server process (with its children), pinned to a core, its output kept in a file."""
+    """One server process (with its children), pinned to its cores, its output kept in a file."""
 
     def __init__(self, part, arguments, core, folder, environment=None):
         self.part = part
         self.log_path = os.path.join(folder, f"{part}.log")
-        log = open(self.log_path, "w")
-        self.child = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
-            env={**os.environ, **(environment or {})}, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+        cores = ",".join(str(one) for one in (core if isinstance(core, set) else {core}))
+        with open(self.log_path, "w") as log:
+            # Nothing of Python's runs in the child: the bench may have threads by now.
+            self.child = subprocess.Popen(
+                ["taskset", "-c", cores, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
+                env={**os.environ, **(environment or {})})
 
     def cpu_ns(self):
         """Nanoseconds on a CPU so far, exactly as the scheduler counts them."""
@@ -193,8 +195,11 @@ def kamailio_dialog(mode, core, folder):
     return kamailio(mode, core, folder, "Kamailio, dialogs", ["WITH_DIALOG"])
 
 
-def carillon(mode, core, folder):
-    """All-in-one with the embedded store; in mode redis the services apart, with Redis and gRPC between them."""
+APART = (("registrar", "registrar"), ("others", "presence,call-control"), ("edge", "edge"))
+
+
+def carillon(mode, core, folder, apart=APART):
+    """All-in-one with the embedded store; in mode redis the services apart, with Redis and gRPC between them: parts and their roles."""
     server = Server("Carillon", core, folder)
     executable = os.path.abspath(os.environ["CARILLON"])
     auth = "digest" if mode == "digest" else "none"
@@ -212,15 +217,17 @@ def carillon(mode, core, folder):
     if mode == "redis":
         store = ["--redis", f"redis://127.0.0.1:{server.start_redis()}"]
         # Each needs the others' addresses before they are started: the gRPC ports are chosen first.
-        api = {role: free_port() for role in ("edge", "registrar", "others")}
+        api = {part: free_port() for part, _ in apart}
         peers = []
-        for role, port in (("edge", "edge"), ("registrar", "registrar"), ("presence", "others"), ("call-control", "others")):
-            peers += ["--peers", f"{role}=http://127.0.0.1:{api[port]}"]
-        for part, roles in (("registrar", "registrar"), ("others", "presence,call-control"), ("edge", "edge")):
+        for part, roles in apart:
+            for role in roles.split(","):
+                peers += ["--peers", f"{role}=http://127.0.0.1:{api[part]}"]
+        for part, roles in apart:
             serve(part, roles, api[part], *peers, *(store if part != "edge" else []))
         server.api = api["registrar"]
+        server.calls_api = next(api[part] for part, roles in apart if "call-control" in roles)
     else:
-        server.api = free_port()
+        server.api = server.calls_api = free_port()
         serve("carillon", "edge,registrar,presence,call-control", server.api)
 
     def is_ready(admin):

@@ -2,17 +2,22 @@
 //
 //   sipload register|digest|call|message PORT [RATE SECONDS WINDOW USERS CALLEE]
 //   sipload answer PORT SECONDS
+//   sipload phones PORT
 //
 // register  REGISTER, 200                              digest  REGISTER, 401, REGISTER with MD5, 200
 // call      INVITE, 180, 200, ACK, BYE, 200, through the server, following its Record-Route
 // message   MESSAGE, 200, through the server
 // answer    the callee of all calls and messages: 180 and 200 to INVITE, 200 to the rest
+// phones    the two parties of calls that are dialled for them: the same; an offer without media lines is answered without, and an INVITE with
+//           `X-Bench: N` writes a line `N SECONDS` (CLOCK_MONOTONIC) when it comes first. Until its input ends; then one line of JSON
 //
 // RATE 0 keeps WINDOW requests under way (how much the server can do); any other RATE starts that many a second
 // (what an answer takes at that load). User i is uNNNNNN@bench.example, password "secret"; user i calls user
 // i + USERS/2, or writes to it. Registrations come from the port CALLEE and point at it, as phones do: no callee may run meanwhile. Nothing is
 // repeated: what has no final answer after two seconds is lost. Talks to 127.0.0.1 only. Prints one line of JSON.
 #define _GNU_SOURCE
+#include <poll.h>
+#include <unistd.h>
 #include "wire.h"
 
 #define DOMAIN "bench.example"
@@ -225,6 +230,14 @@ static int ask(int server, double rate, double length, uint32_t window) {
     return 0;
 }
 
+static const char no_media[] = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n";
+
+// The session that goes with a 200: who is offered no media line answers with none.
+static const char *session_for(const char *invite) {
+    const char *body = strstr(invite, "\r\n\r\n");
+    return body && body[4] && !strstr(body, "\nm=") ? no_media : offer;
+}
+
 static size_t answer_to(const char *request, const char *status, int is_invite, char *room) {
     size_t length = (size_t)snprintf(room, LARGEST, "SIP/2.0 %s\r\n", status);
     for (struct slice line = next_line(after_line(next_line(request))); line.length; line = next_line(after_line(line))) {
@@ -236,9 +249,49 @@ static size_t answer_to(const char *request, const char *status, int is_invite, 
         length += (size_t)snprintf(room + length, LARGEST - length, "%.*s%s\r\n", line.length, line.text, tagged ? "" : ";tag=callee");
     }
     if (is_invite) length += (size_t)snprintf(room + length, LARGEST - length, "Contact: <sip:callee@127.0.0.1:%d>\r\n", my_port);
-    int body = is_invite && status[0] == '2';
-    if (body) length += (size_t)snprintf(room + length, LARGEST - length, "Content-Type: application/sdp\r\n");
-    return length + (size_t)snprintf(room + length, LARGEST - length, "Content-Length: %d\r\n\r\n%s", body ? (int)sizeof offer - 1 : 0, body ? offer : "");
+    const char *body = is_invite && status[0] == '2' ? session_for(request) : "";
+    if (*body) length += (size_t)snprintf(room + length, LARGEST - length, "Content-Type: application/sdp\r\n");
+    return length + (size_t)snprintf(room + length, LARGEST - length, "Content-Length: %d\r\n\r\n%s", (int)strlen(body), body);
+}
+
+static void reply(int i, const char *status, int is_invite) {
+    char *room = outbox_room(&out);
+    outbox_add(&out, answer_to(in.bytes[i], status, is_invite, room), &in.from[i]);
+}
+
+static int is_in_dialog(const char *request) {
+    struct slice to = header(request, "To");
+    return to.text && memmem(to.text, (size_t)to.length, ";tag=", 5) != NULL;
+}
+
+// Both parties of dialled calls, until nobody holds the other end of standard input.
+static int phones(int port) {
+    out.socket = bound_socket(port);
+    my_port = port;
+    unsigned long invites = 0, acks = 0, byes = 0;
+    struct pollfd ready[] = {{out.socket, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
+    while (poll(ready, 2, -1) > 0 && !ready[1].revents) {
+        int taken = inbox_take(&in, out.socket, MSG_DONTWAIT);
+        double now = seconds(CLOCK_MONOTONIC);
+        for (int i = 0; i < taken; i++) {
+            const char *request = in.bytes[i];
+            acks += !strncmp(request, "ACK ", 4);
+            byes += !strncmp(request, "BYE ", 4);
+            if (!strncmp(request, "SIP/", 4) || !strncmp(request, "ACK ", 4)) continue;
+            int is_invite = !strncmp(request, "INVITE ", 7);
+            if (is_invite && !is_in_dialog(request)) {
+                struct slice number = header(request, "X-Bench");
+                if (number.text) printf("%.*s %.6f\n", number.length, number.text, now);
+                invites++;
+                reply(i, "180 Ringing", 1);
+            }
+            reply(i, "200 OK", is_invite);
+        }
+        outbox_send(&out);
+        if (taken > 0) fflush(stdout);
+    }
+    printf("{\"invites\": %lu, \"acks\": %lu, \"byes\": %lu}\n", invites, acks, byes);
+    return 0;
 }
 
 static int answer(int port, double length) {
@@ -253,12 +306,8 @@ static int answer(int port, double length) {
             const char *request = in.bytes[i];
             if (!strncmp(request, "SIP/", 4) || !strncmp(request, "ACK ", 4)) continue;
             int is_invite = !strncmp(request, "INVITE ", 7);
-            if (is_invite) {
-                char *room = outbox_room(&out);
-                outbox_add(&out, answer_to(request, "180 Ringing", 1, room), &in.from[i]);
-            }
-            char *room = outbox_room(&out);
-            outbox_add(&out, answer_to(request, "200 OK", is_invite, room), &in.from[i]);
+            if (is_invite) reply(i, "180 Ringing", 1);
+            reply(i, "200 OK", is_invite);
         }
         outbox_send(&out);
     }
@@ -267,8 +316,9 @@ static int answer(int port, double length) {
 
 int main(int count, char **word) {
     if (count == 4 && !strcmp(word[1], "answer")) return answer(atoi(word[2]), atof(word[3]));
+    if (count == 3 && !strcmp(word[1], "phones")) return phones(atoi(word[2]));
     if (count != 8) {
-        fprintf(stderr, "usage: sipload register|digest|call|message PORT RATE SECONDS WINDOW USERS CALLEE | sipload answer PORT SECONDS\n");
+        fprintf(stderr, "usage: sipload register|digest|call|message PORT RATE SECONDS WINDOW USERS CALLEE | sipload answer PORT SECONDS | sipload phones PORT\n");
         return 2;
     }
     if (!strcmp(word[1], "register")) kind = REGISTER;
