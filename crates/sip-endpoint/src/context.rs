@@ -140,7 +140,7 @@ impl<U: TransactionUser> Context<'_, U> {
     ///
     /// # Errors
     /// See [`RespondError`]. Nothing was sent then.
-    pub fn respond_written(&mut self, key: ServerKey, response: &Written) -> Result<(), RespondError> {
+    pub fn respond_written(&mut self, key: ServerKey, response: Written) -> Result<(), RespondError> {
         self.core.keep_answered(key, response.status());
         self.core.transactions.respond_written(self.core.now, key, response)
     }
@@ -152,7 +152,7 @@ impl<U: TransactionUser> Context<'_, U> {
     pub fn respond_written_and_forget(
         &mut self,
         key: ServerKey,
-        response: &Written,
+        response: Written,
     ) -> Result<(), RespondError> {
         self.core.transactions.respond_written_and_forget(key, response)
     }

@@ -95,6 +95,11 @@ impl Written {
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
+
+    /// The message, to be kept.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
 }
 
 /// Builds a response to a request. RFC 3261 8.2.6

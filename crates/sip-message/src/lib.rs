@@ -38,7 +38,7 @@ pub use frame::{Frame, Framer};
 pub use grammar::is_token;
 pub use header::*;
 pub use limits::Limits;
-pub use message::{Essentials, Field, Message};
+pub use message::{Essentials, Field, Message, SentBy};
 pub use method::Method;
 pub use status::standard_reason;
 pub use uri::{

@@ -4,7 +4,7 @@
 //! is compared on its own. It is written into a buffer that is used again and again, and copied only into a transaction
 //! that is new.
 
-use sip_message::{HeaderError, HeaderId, Message};
+use sip_message::{HeaderError, HeaderId, Message, SentBy, has_cookie};
 use smallvec::SmallVec;
 
 /// Identity as kept in a transaction; nearly all fit without the heap.
@@ -27,14 +27,14 @@ pub(crate) enum Family {
 /// Writes the identity of a request toward a server transaction.
 pub(crate) fn of_request(text: &mut Vec<u8>, request: &Message, family: Family) -> Result<(), HeaderError> {
     text.clear();
+    if let Some(sent_by) = request.top_sent_by().filter(|sent_by| has_cookie(sent_by.branch)) {
+        write(text, sent_by);
+        return Ok(());
+    }
     let via = request.top_via()?;
     match via.branch {
         Some(branch) if via.has_cookie() => {
-            // RFC 3261 17.2.3: branch and sent-by; hosts compare without case.
-            text.extend_from_slice(branch.as_bytes());
-            text.push(GAP);
-            text.extend(via.host.bytes().map(|byte| byte.to_ascii_lowercase()));
-            text.extend_from_slice(&via.port.unwrap_or(0).to_be_bytes());
+            write(text, SentBy { host: via.host, port: via.port, branch });
         }
         // A client of RFC 2543: Request-URI, From tag, Call-ID, CSeq number, top Via, and mostly the To tag.
         Some(_) | None => {
@@ -54,6 +54,16 @@ pub(crate) fn of_request(text: &mut Vec<u8>, request: &Message, family: Family) 
         }
     }
     Ok(())
+}
+
+/// RFC 3261 17.2.3: branch and sent-by; hosts compare without case.
+fn write(text: &mut Vec<u8>, SentBy { host, port, branch }: SentBy<'_>) {
+    text.extend_from_slice(branch.as_bytes());
+    text.push(GAP);
+    text.extend_from_slice(host.as_bytes());
+    let end = text.len();
+    text[end - host.len()..].make_ascii_lowercase();
+    text.extend_from_slice(&port.unwrap_or(0).to_be_bytes());
 }
 
 /// Whether an identity is of the old kind, so that an ACK has to prove itself by its To tag.
@@ -109,6 +119,14 @@ mod tests {
         assert_ne!(one, other_host);
         assert_ne!(one, other_port);
         assert_eq!(one, same);
+        // However it is written, it is the same.
+        let port = identity("SIP/2.0/UDP [2001:db8::A]:5070;branch=z9hG4bK1", "", Family::Other);
+        for odd in [
+            "SIP / 2.0 / UDP  [2001:db8::a] : 5070 ;x;branch=z9hG4bK1",
+            "sip/2.0/udp [2001:DB8::a]:05070;Branch = z9hG4bK1",
+        ] {
+            assert_eq!(port, identity(odd, "", Family::Other), "{odd}");
+        }
     }
 
     /// TXN-11

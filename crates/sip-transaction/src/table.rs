@@ -148,9 +148,9 @@ impl<H: Copy> Transactions<H> {
         &mut self,
         now: Instant,
         key: ServerKey,
-        response: &Written,
+        response: Written,
     ) -> Result<(), RespondError> {
-        self.servers.respond(now, key, response.status(), response.bytes().clone(), &mut self.outputs)
+        self.servers.respond(now, key, response.status(), response.into_bytes(), &mut self.outputs)
     }
 
     /// Answers a request once and forgets it: repetitions of the request will look new. For answers to senders that
@@ -172,9 +172,9 @@ impl<H: Copy> Transactions<H> {
     pub fn respond_written_and_forget(
         &mut self,
         key: ServerKey,
-        response: &Written,
+        response: Written,
     ) -> Result<(), RespondError> {
-        self.servers.respond_and_forget(key, response.bytes().clone(), &mut self.outputs)
+        self.servers.respond_and_forget(key, response.into_bytes(), &mut self.outputs)
     }
 
     /// Forgets a request without an answer: repetitions of it will look new.

@@ -269,7 +269,7 @@ impl Running {
     pub fn respond_written(&self, key: ServerKey, request: Message, status: u16) {
         self.order(move |cx| {
             let response = ResponseBuilder::to(&request, status).to_tag("us").unwrap().write();
-            cx.respond_written(key, &response).unwrap();
+            cx.respond_written(key, response).unwrap();
             None
         });
     }

@@ -71,6 +71,16 @@ impl<'a> NameAddr<'a> {
         Ok(NameAddr { display, uri, bracketed, params, tag })
     }
 
+    /// Reads a value that [`parse`](Self::parse) has read before.
+    pub(crate) fn checked(value: &'a [u8]) -> Option<NameAddr<'a>> {
+        // Behind a display name it begins with another letter.
+        let Some(rest) = value.strip_prefix(b"<") else { return NameAddr::parse(value).ok() };
+        let (uri, params) = rest.split_at(memchr::memchr(b'>', rest)?);
+        let params = Params::checked(&params[1..]);
+        let tag = if params.is_empty() { None } else { params.text("tag") };
+        Some(NameAddr { display: b"", uri, bracketed: true, params, tag })
+    }
+
     /// Writes the value on one line, with the URI in angle brackets.
     pub fn print(&self, out: &mut Vec<u8>) {
         if !self.display.is_empty() {
@@ -201,6 +211,24 @@ mod tests {
         out.push(b'\n');
         NameAddr::parse(b"sip:a@h;expires=5").unwrap().print(&mut out);
         assert_eq!(out, b"\"A   B\" <sip:a@h>;tag=1\n<sip:a@h>;expires=5");
+    }
+
+    /// MSG-09
+    #[test]
+    fn what_was_read_before_is_read_again_as_it_was() {
+        for value in [
+            &b"<sip:a@h>"[..],
+            b"<sip:a@h;x=1?y=z>;tag=1",
+            b"<sip:a@h> ; x ; Tag = 1;tag=2",
+            b"<sip:a@h>;x=\"<;tag=0>\";tag=1",
+            b"\"A <b>\" <sip:a@h>;tag=1",
+            b"A B<sip:a@h>",
+            b"sip:a@h;tag=1",
+        ] {
+            let (read, again) = (NameAddr::parse(value).unwrap(), NameAddr::checked(value).unwrap());
+            assert_eq!((read.uri, read.tag(), read.display), (again.uri, again.tag(), again.display));
+            assert_eq!(read.param("x"), again.param("x"), "{}", String::from_utf8_lossy(value));
+        }
     }
 
     #[test]

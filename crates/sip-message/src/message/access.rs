@@ -4,7 +4,9 @@ use super::essentials::{first_via, whole_call_id};
 use super::{Message, StartLine};
 use crate::Method;
 use crate::error::{HeaderError, HeaderFault};
+use crate::grammar::Scanner;
 use crate::header::{CSeq, HeaderId, NameAddr, OneOrList, Params, Via, comma};
+use crate::uri::scan_host_port;
 
 /// One header line as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,17 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// The value without white space at either end; it may hold folds.
     pub value: &'a [u8],
+}
+
+/// Of a Via, what a request is known by. RFC 3261 17.2.3
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentBy<'a> {
+    /// The host as received.
+    pub host: &'a str,
+    /// The port, if given.
+    pub port: Option<u16>,
+    /// The branch.
+    pub branch: &'a str,
 }
 
 impl Message {
@@ -156,6 +169,22 @@ impl Message {
         first_via(self.all(HeaderId::Via).find(|line| !line.is_empty()))
     }
 
+    /// Who wrote the topmost Via of a message whose mandatory fields were checked: nothing else of the value is read. `None` when it has
+    /// no branch, or is not written as nearly all are; then [`Message::top_via`] says it.
+    pub fn top_sent_by(&self) -> Option<SentBy<'_>> {
+        let line = self.all(HeaderId::Via).find(|line| !line.is_empty())?;
+        let value = &line[..comma(line).unwrap_or(line.len())];
+        let rest = value.strip_prefix(b"SIP/2.0/")?;
+        let blank = rest.iter().position(|byte| !byte.is_ascii_alphanumeric())?;
+        let rest = rest[blank..].strip_prefix(b" ").filter(|_| blank > 0)?;
+        let (sent_by, params) = rest.split_at(memchr::memchr(b';', rest)?);
+        let mut scanner = Scanner::new(sent_by);
+        let (host, port) = scan_host_port(&mut scanner, false).ok()?;
+        scanner.finish("the parameters").ok()?;
+        let branch = Params::checked(params).text("branch").filter(|branch| !branch.is_empty())?;
+        Some(SentBy { host, port, branch })
+    }
+
     /// The branch of the topmost Via of a message whose mandatory fields were checked: nothing else of the value is read. `None` when
     /// it has none.
     pub fn top_branch(&self) -> Option<&str> {
@@ -181,6 +210,12 @@ impl Message {
     /// All Via values, topmost first.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'_>, HeaderError>> {
         self.values(HeaderId::Via).map(|value| Via::parse(value).map_err(HeaderError::syntax(HeaderId::Via)))
+    }
+
+    /// From or To of a message whose mandatory fields were checked: of one that is written as nearly all are, only what counts is read
+    /// again.
+    pub fn checked_party(&self, id: HeaderId) -> Option<NameAddr<'_>> {
+        NameAddr::checked(self.first(id)?)
     }
 
     /// From.

@@ -10,7 +10,7 @@ mod typed;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-pub use access::Field;
+pub use access::{Field, SentBy};
 pub use essentials::Essentials;
 pub(crate) use start_line::{StartLine, is_request_uri};
 

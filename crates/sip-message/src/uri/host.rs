@@ -12,12 +12,33 @@ pub fn host_ip(host: &str) -> Option<IpAddr> {
     }
     // Nearly all names begin or go on like no address: the parsers are not asked then.
     if host.as_bytes().first().is_some_and(u8::is_ascii_digit)
-        && let Ok(address) = host.parse::<Ipv4Addr>()
+        && let Some(address) = ipv4(host.as_bytes())
     {
         return Some(IpAddr::V4(address));
     }
     memchr::memchr(b':', host.as_bytes())?;
     ipv6(host).map(IpAddr::V6)
+}
+
+/// Four octets in decimal digits, without zeros in front: what the standard library reads, in a third of its steps.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut octets, mut place) = ([0; 4], 0);
+    let mut octet: Option<u8> = None;
+    for byte in text {
+        octet = match (byte, octet) {
+            (b'0'..=b'9', None) => Some(byte - b'0'),
+            (b'0'..=b'9', Some(0)) => return None,
+            (b'0'..=b'9', Some(before)) => Some(before.checked_mul(10)?.checked_add(byte - b'0')?),
+            (b'.', Some(whole)) if place < 3 => {
+                octets[place] = whole;
+                place += 1;
+                None
+            }
+            _ => return None,
+        };
+    }
+    octets[3] = octet.filter(|_| place == 3)?;
+    Some(octets.into())
 }
 
 /// An IPv6 address, also in the form with three colons before an embedded IPv4 address that the
@@ -47,13 +68,13 @@ pub(crate) fn scan_host_port<'a>(
 
 /// The digits that come next, zeros in front included; `None` when there are none, or they are too many.
 fn port(scanner: &mut Scanner<'_>) -> Option<u16> {
-    let mut port = None;
-    while let Some(digit @ b'0'..=b'9') = scanner.peek() {
-        let before = port.unwrap_or(0_u32);
-        port = Some(before.saturating_mul(10).saturating_add(u32::from(digit - b'0')));
-        scanner.eat(digit);
+    let (mut port, mut length) = (0_u32, 0);
+    for digit in scanner.rest().iter().take_while(|byte| byte.is_ascii_digit()) {
+        port = port.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+        length += 1;
     }
-    u16::try_from(port?).ok()
+    scanner.seek(scanner.position() + length);
+    u16::try_from(port).ok().filter(|_| length > 0)
 }
 
 /// Letters of a label of a host name. An underscore is none, but stands in names all the same.
@@ -69,16 +90,20 @@ fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
             .filter(|host| closed && host_ip(host).is_some())
             .ok_or(SyntaxError { expected: "an IPv6 address in brackets", offset: start });
     }
-    loop {
-        let is_empty = scanner.take_class(&LABEL).is_empty();
-        match (scanner.eat(b'.'), is_empty) {
-            (true, false) => {}
-            (true, true) => {
+    let (mut before, mut length) = (b'.', 0);
+    for &byte in scanner.rest() {
+        match byte {
+            b'.' if before == b'.' => {
                 return Err(SyntaxError { expected: "a host without empty labels", offset: start });
             }
-            (false, _) => break,
+            b'.' => {}
+            byte if LABEL[usize::from(byte)] => {}
+            _ => break,
         }
+        before = byte;
+        length += 1;
     }
+    scanner.seek(start + length);
     match std::str::from_utf8(scanner.since(start)) {
         Ok(host) if !host.is_empty() => Ok(host),
         _ => Err(SyntaxError { expected: "a host", offset: start }),
@@ -94,6 +119,21 @@ mod tests {
         let pair = scan_host_port(&mut scanner, false)?;
         scanner.finish("the end")?;
         Ok(pair)
+    }
+
+    /// MSG-07
+    #[test]
+    fn an_ipv4_address_is_what_the_standard_library_takes_for_one() {
+        let parts =
+            ["", "0", "00", "01", "7", "42", "099", "100", "249", "255", "256", "999", "1000", "a", "-1"];
+        for first in parts {
+            for second in parts {
+                for tail in ["", ".", ".1.2", ".1.2.", ".1.255", ".1.2.3", ".1", ".01.2", ".1.256"] {
+                    let text = format!("{first}.{second}{tail}");
+                    assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text}");
+                }
+            }
+        }
     }
 
     /// MSG-07
