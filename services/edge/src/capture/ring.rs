@@ -10,7 +10,7 @@ use ambient::WallClock;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sip_endpoint::{Direction, Seen, Transport, Witness};
-use sip_message::Message;
+use sip_message::{HeaderId, Message};
 
 use super::text::{Place, Texts};
 use crate::config::Limits;
@@ -129,7 +129,8 @@ impl Ring {
     pub(crate) fn note(&self, about: &Message, decided: impl FnOnce() -> Decided) {
         if self.is_on() {
             // As much of the message as says which call it belongs to.
-            let head = [b"\nCall-ID: ", about.call_id().unwrap_or_default(), b"\r\n\r\n"];
+            let id = about.first(HeaderId::CallId).unwrap_or_default();
+            let head = [b"\nCall-ID: ", id, b"\r\n\r\n"];
             let Decided { call_id, by, what, reason } = decided();
             let length = head.iter().map(|part| part.len()).sum::<usize>() as u32;
             let kind = Kind::Decided { call_id, by, about: length, what: what.len() as u32 };
