@@ -27,11 +27,18 @@ impl LocalTags {
 
     /// The tag for the answer to a request.
     pub(crate) fn tag(self, request: &Message) -> String {
+        let from_tag = request.checked_party(HeaderId::From).and_then(|from| from.tag());
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        self.tag_of(request.call_id().unwrap_or_default(), from_tag, number)
+    }
+
+    /// The same for one whose fields have been read: Call-ID, tag of From, number of CSeq.
+    pub(crate) fn tag_of(self, call_id: &[u8], from_tag: Option<&str>, number: u32) -> String {
         let mut hasher = DefaultHasher::new();
         self.secret.hash(&mut hasher);
-        request.call_id().unwrap_or_default().hash(&mut hasher);
-        request.from().ok().and_then(|from| from.tag()).hash(&mut hasher);
-        request.cseq().map_or(0, |cseq| cseq.number).hash(&mut hasher);
+        call_id.hash(&mut hasher);
+        from_tag.hash(&mut hasher);
+        number.hash(&mut hasher);
         let hash = hasher.finish();
         let digit = |place: u32| char::from(b"0123456789abcdef"[(hash >> (4 * place) & 15) as usize]);
         let mut tag = String::with_capacity(17);
@@ -73,9 +80,22 @@ impl LocalTags {
         status: u16,
         reason: &str,
     ) -> Result<ResponseBuilder<'r>, BuildError> {
-        let response = ResponseBuilder::to(request, status).to_tag(&self.tag(request))?;
-        if reason.is_empty() { Ok(response) } else { response.reason(reason) }
+        begin(request, status, reason, &self.tag(request))
     }
+}
+
+/// A response of ours with this tag in To, to be completed.
+///
+/// # Errors
+/// When the reason is not fit for a message.
+pub(crate) fn begin<'r>(
+    request: &'r Message,
+    status: u16,
+    reason: &str,
+    tag: &str,
+) -> Result<ResponseBuilder<'r>, BuildError> {
+    let response = ResponseBuilder::to(request, status).to_tag(tag)?;
+    if reason.is_empty() { Ok(response) } else { response.reason(reason) }
 }
 
 /// Header fields from another service as pairs; those that only the edge writes are left out.

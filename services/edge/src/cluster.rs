@@ -1,12 +1,12 @@
 //! What an edge knows of the others: who is alive, where, and the key of the flow tokens.
 
-use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use cluster_api::cluster::v1::Member;
 use cluster_rpc::EDGE_ROLE;
 use cluster_rpc::membership::{Listed, View};
+use hashbrown::{HashMap, HashSet};
 
 use crate::dialog_mark::{Dialog, Mark};
 use crate::flow_token::{BadToken, FlowKey, FlowToken};

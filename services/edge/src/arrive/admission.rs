@@ -6,7 +6,7 @@ use sip_proxy::{Arrived, Refusal, RoutingDigest, check_extensions, check_request
 
 use super::notified::callback_of;
 use super::options;
-use super::out_of_dialog::Pending;
+use super::out_of_dialog::{Pending, in_dialog};
 use super::presence;
 use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse};
@@ -57,7 +57,7 @@ impl Edge {
         arrival: &Arrival,
         has_waited: bool,
     ) -> Result<(), Box<Refused>> {
-        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+        let in_dialog = in_dialog(&request);
         let written = Uri::parse(request.request_uri().unwrap_or_default());
         let scheme = written.as_ref().ok().map(|uri| uri.scheme);
         let arrived = match self.preliminaries(cx, &request, scheme, arrival, in_dialog, has_waited) {

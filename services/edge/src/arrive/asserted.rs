@@ -46,10 +46,14 @@ impl Edge {
 
     /// Another edge sent it on: its connection comes from the host that it names as its own, where that edge listens.
     pub(super) fn came_by_sibling(&self, request: &Message, arrival: &Arrival) -> bool {
+        // Most come by datagrams, which edges do not send each other: nothing is read of them.
+        if !arrival.transport.is_reliable() {
+            return false;
+        }
         let Ok(via) = request.top_via() else { return false };
         let is_there = host_ip(via.host) == Some(arrival.source.ip());
         let listens = SocketAddr::new(arrival.source.ip(), via.port_or_default());
-        arrival.transport.is_reliable() && is_there && self.cluster.serves_at(&listens)
+        is_there && self.cluster.serves_at(&listens)
     }
 }
 

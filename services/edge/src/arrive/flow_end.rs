@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cluster_api::registrar::v1::{EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterResponse};
+use cluster_api::registrar::v1::{
+    EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterRequest, RegisterResponse,
+};
 use cluster_api::sip::v1::Header;
 use sip_endpoint::{Arrival, ClientKey, Hop, Key, Transport};
 use sip_message::{HeaderId, Message};
@@ -13,6 +15,7 @@ use crate::flow_token::FlowToken;
 use crate::forward::fork::ClientUse;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::target::Target;
+use crate::report::text;
 
 /// How often a phone has to be heard of by datagrams at least: what address translators forget a phone after (RFC 5626 4.4.2).
 const DATAGRAMS: Duration = Duration::from_secs(29);
@@ -24,8 +27,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Over {
     flow: Hop,
     transport: Transport,
-    to: String,
-    token: String,
+    /// Its token. Of a flow by datagrams that is not to be kept alive nothing is remembered.
+    token: Option<String>,
 }
 
 impl Over {
@@ -33,15 +36,15 @@ impl Over {
     pub(crate) fn of(
         request: &Message,
         arrival: &Arrival,
-        to: &str,
-        token: &str,
+        question: &RegisterRequest,
         by_flow: bool,
     ) -> Option<Self> {
+        let mut options = question.supported.iter().chain(&question.require);
+        let is_remembered = arrival.transport.is_reliable() || options.any(|option| option == "outbound");
         (by_flow && !request.has(HeaderId::Path)).then(|| Self {
             flow: arrival.flow,
             transport: arrival.transport,
-            to: to.to_owned(),
-            token: token.to_owned(),
+            token: is_remembered.then(|| question.flow.clone()),
         })
     }
 }
@@ -54,19 +57,23 @@ impl Edge {
         &mut self,
         cx: &mut Cx<'_>,
         over: &Over,
+        request: &Message,
         decision: &RegisterResponse,
     ) -> Option<Duration> {
-        let Over { flow, to, token, .. } = over;
+        let Over { flow, token, .. } = over;
         if decision.status != 200 {
             return None;
         }
         let timer = self.flow_timer(over, decision);
+        let to = || request.to().map_or(String::new(), |to| text(to.uri));
         if decision.contacts.is_empty() {
             // Others over the same flow are still to be heard of.
-            if self.registered.forget(*flow, to) {
+            if self.registered.forget(*flow, &to()) {
                 return None;
             }
-        } else if (timer.is_some() || flow.flow().is_some()) && !self.registered.note(*flow, to, token) {
+        } else if let Some(token) = token.as_deref().filter(|_| timer.is_some() || flow.flow().is_some())
+            && !self.registered.note(*flow, &to(), token)
+        {
             self.meters.ended_flows.with_label_values(&["lost"]).inc();
             return None;
         }

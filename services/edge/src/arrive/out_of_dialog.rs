@@ -403,8 +403,8 @@ impl Edge {
 }
 
 /// Does the request say that it belongs to a dialog?
-fn in_dialog(request: &Message) -> bool {
-    request.to().is_ok_and(|to| to.tag().is_some())
+pub(super) fn in_dialog(request: &Message) -> bool {
+    request.checked_party(HeaderId::To).is_some_and(|to| to.tag().is_some())
 }
 
 fn label(plan: &Plan) -> &'static str {

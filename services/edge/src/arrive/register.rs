@@ -1,6 +1,5 @@
 //! REGISTER: its fields to the registrar, the registrar's answer to the phone. RFC 3261 10.3
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::flow_end::Over;
 use super::options;
 use super::out_of_dialog::digested_body;
 use super::sources::fate_of_register;
-use crate::answer::pairs;
+use crate::answer::{begin, pairs};
 use crate::capture::why;
 use crate::compose::{TlsForm, uri_form};
 use crate::edge::{Completion, Cx, Edge, ServerUse};
@@ -30,6 +29,8 @@ pub(crate) struct Registering {
     request: Message,
     over: Option<Over>,
     arrival: Arrival,
+    /// Of To in the answer.
+    tag: String,
 }
 
 impl Edge {
@@ -48,22 +49,29 @@ impl Edge {
         if let Err(reject) = options::check_body(&request) {
             return Err(Refused::new(request, reject));
         }
-        let [from, to] = [request.from(), request.to()].map(|party| party.ok().map(|party| party.uri));
+        let parties = [HeaderId::From, HeaderId::To].map(|id| request.checked_party(id));
+        let [from, to] = parties.map(|party| party.map(|party| party.uri));
         let sender = Sender::of(&request, arrival).registering(from, to);
-        let contacts = match contacts(&request, Some(&sender)) {
+        let (expires, mut leads_back) = (request.expires(), false);
+        let look = |contact: &api::RegisterContact, uri: &Uri<'_>| {
+            leads_back |= contact.expires.or(expires) != Some(0) && self.is_of_tier(uri);
+        };
+        let contacts = match contacts(&request, Some(&sender), look) {
             Ok(contacts) => contacts,
             Err(error) => return Err(Refused::new(request, error)),
         };
-        if contacts.iter().any(|contact| self.leads_back(contact, request.expires())) {
+        if leads_back {
             return Err(Refused::new(request, Reject::ContactLeadsBack));
         }
         let by_flow = contacts.iter().any(|contact| !contact.by_uri);
         let question = self.registration(&request, [from, to], contacts, arrival);
-        let over = Over::of(&request, arrival, &question.to_uri, &question.flow, by_flow);
+        let from_tag = parties[0].and_then(|from| from.tag());
+        let tag = self.tags.tag_of(question.sip_call_id.as_bytes(), from_tag, question.cseq);
+        let over = Over::of(&request, arrival, &question, by_flow);
         let arrival = *arrival;
         self.servers.insert(key, ServerUse::Deciding);
         let location = self.deps.location.clone();
-        let registering = Box::new(Registering { key, request: request.clone(), over, arrival });
+        let registering = Box::new(Registering { key, request: request.clone(), over, arrival, tag });
         let work = async move { Completion::Registered(registering, location.register(question).await) };
         cx.spawn(work).map_err(|_| Refused::new(request, Reject::Full))
     }
@@ -74,9 +82,9 @@ impl Edge {
         registering: Registering,
         result: Result<api::RegisterResponse, Status>,
     ) {
-        let Registering { key, request, over, arrival } = registering;
+        let Registering { key, request, over, arrival, tag } = registering;
         let timer = match (&over, &result) {
-            (Some(over), Ok(decision)) => self.note_registered(cx, over, decision),
+            (Some(over), Ok(decision)) => self.note_registered(cx, over, &request, decision),
             _ => None,
         };
         if let Ok(decision) = &result {
@@ -90,7 +98,7 @@ impl Edge {
         };
         self.ring.note(&request, || why::registered(&decision));
         let service_route = self.service_route(cx, key, &request, &decision);
-        let response = self.register_response(&request, &decision, service_route.as_deref(), timer);
+        let response = register_response(&request, &tag, &decision, service_route.as_deref(), timer);
         // What is told to who has proved nothing is no longer than what he said allows.
         let room = if decision.status == 200 { usize::MAX } else { Self::room(cx, key, &request) };
         let fits = |response: &Written| response.bytes().len() <= room;
@@ -98,7 +106,7 @@ impl Edge {
             Some(long) if !fits(&long) => {
                 decision.challenges.truncate(1);
                 decision.reason.clear();
-                match self.register_response(&request, &decision, None, None).filter(fits) {
+                match register_response(&request, &tag, &decision, None, None).filter(fits) {
                     Some(short) => Some(short),
                     None => return self.stay_silent(cx, key),
                 }
@@ -110,9 +118,9 @@ impl Edge {
                 self.servers.remove(&key);
                 // The sender of a request that is challenged has not shown that it owns its address.
                 let sent = if decision.status == 401 {
-                    cx.respond_written_and_forget(key, &response)
+                    cx.respond_written_and_forget(key, response)
                 } else {
-                    cx.respond_written(key, &response)
+                    cx.respond_written(key, response)
                 };
                 if sent.is_err() {
                     self.meters.dropped.with_label_values(&["response"]).inc();
@@ -122,10 +130,8 @@ impl Edge {
         }
     }
 
-    /// Is the contact an address of this tier? One that is taken back does no harm. The domains are the registrar's to tell apart.
-    fn leads_back(&self, contact: &api::RegisterContact, expires: Option<u32>) -> bool {
-        let is_bound = contact.expires.or(expires) != Some(0);
-        let Some(uri) = Uri::parse(contact.uri.as_bytes()).ok().filter(|_| is_bound) else { return false };
+    /// Is a contact an address of this tier? Bound, it would lead back. The domains are the registrar's to tell apart.
+    fn is_of_tier(&self, uri: &Uri<'_>) -> bool {
         let port = match uri.scheme {
             Scheme::Sip => uri.port.unwrap_or(5060),
             Scheme::Sips => uri.port.unwrap_or(5061),
@@ -186,53 +192,66 @@ impl Edge {
         }
         let hop = cx.hop_of(Key::Server(key))?;
         let (scheme, param) = uri_form(cx.transport(hop)?, TlsForm::Scheme);
-        Some(format!("<{scheme}:{}{param};lr>", cx.sent_by(hop)?))
-    }
-
-    fn register_response(
-        &self,
-        request: &Message,
-        decision: &api::RegisterResponse,
-        service_route: Option<&str>,
-        timer: Option<Duration>,
-    ) -> Option<Written> {
-        let status = u16::try_from(decision.status).ok().filter(|status| (200..700).contains(status))?;
-        let mut response = self.tags.begin(request, status, &decision.reason).ok()?;
-        for contact in &decision.contacts {
-            response = response.header(HeaderId::Contact, contact_value(contact)).ok()?;
-        }
-        if let Some(route) = service_route {
-            response = response.header(HeaderId::ServiceRoute, route).ok()?;
-        }
-        if let Some(timer) = timer {
-            response = response.header(HeaderId::FlowTimer, timer.as_secs().to_string()).ok()?;
-        }
-        let challenge = if status == 407 { HeaderId::ProxyAuthenticate } else { HeaderId::WwwAuthenticate };
-        for value in &decision.challenges {
-            response = response.header(challenge, value).ok()?;
-        }
-        pairs(&decision.headers)
-            .try_fold(response, |response, (name, value)| response.named(name, value))
-            .ok()
-            .map(ResponseBuilder::write)
+        Some(["<", scheme, ":", cx.sent_by(hop)?, param, ";lr>"].concat())
     }
 }
 
-/// The contacts, `*` left out: it may stand there once. REG-08, REG-10
+fn register_response(
+    request: &Message,
+    tag: &str,
+    decision: &api::RegisterResponse,
+    service_route: Option<&str>,
+    timer: Option<Duration>,
+) -> Option<Written> {
+    let status = u16::try_from(decision.status).ok().filter(|status| (200..700).contains(status))?;
+    let mut response = begin(request, status, &decision.reason, tag).ok()?;
+    for contact in &decision.contacts {
+        response = response.header(HeaderId::Contact, contact_value(contact)).ok()?;
+    }
+    if let Some(route) = service_route {
+        response = response.header(HeaderId::ServiceRoute, route).ok()?;
+    }
+    if let Some(timer) = timer {
+        response = response.header(HeaderId::FlowTimer, timer.as_secs().to_string()).ok()?;
+    }
+    let challenge = if status == 407 { HeaderId::ProxyAuthenticate } else { HeaderId::WwwAuthenticate };
+    for value in &decision.challenges {
+        response = response.header(challenge, value).ok()?;
+    }
+    pairs(&decision.headers)
+        .try_fold(response, |response, (name, value)| response.named(name, value))
+        .ok()
+        .map(ResponseBuilder::write)
+}
+
+/// The contacts, `*` left out: it may stand there once. Each that is a URI is shown to `look`. REG-08, REG-10
 fn contacts(
     request: &Message,
     sender: Option<&Sender<'_>>,
+    mut look: impl FnMut(&api::RegisterContact, &Uri<'_>),
 ) -> Result<Vec<api::RegisterContact>, HeaderError> {
     if request.values(HeaderId::Contact).filter(|value| *value == b"*").count() > 1 {
         return Err(HeaderError { header: HeaderId::Contact, fault: HeaderFault::Repeated });
     }
     let values = request.values(HeaderId::Contact).filter(|value| *value != b"*");
     let malformed = |error| HeaderError { header: HeaderId::Contact, fault: HeaderFault::Syntax(error) };
-    let read = |value| NameAddr::parse(value).map(|address| contact(&address, sender)).map_err(malformed);
+    let read = |value| {
+        let address = NameAddr::parse(value).map_err(malformed)?;
+        let uri = Uri::parse(address.uri).ok();
+        let contact = contact(&address, uri.as_ref(), sender);
+        if let Some(uri) = &uri {
+            look(&contact, uri);
+        }
+        Ok(contact)
+    };
     values.map(read).collect()
 }
 
-fn contact(contact: &NameAddr<'_>, sender: Option<&Sender<'_>>) -> api::RegisterContact {
+fn contact(
+    contact: &NameAddr<'_>,
+    uri: Option<&Uri<'_>>,
+    sender: Option<&Sender<'_>>,
+) -> api::RegisterContact {
     let (mut expires, mut q, mut params) = (None, None, Vec::new());
     let (mut has_reg_id, mut has_instance) = (false, false);
     for param in contact.params.iter() {
@@ -254,8 +273,8 @@ fn contact(contact: &NameAddr<'_>, sender: Option<&Sender<'_>>) -> api::Register
             None => param.name.to_owned(),
         });
     }
-    let reach = |uri: Uri<'_>| sender.map(|sender| sender.reach(&uri, has_reg_id && has_instance));
-    let by_uri = Uri::parse(contact.uri).ok().and_then(reach) == Some(Reach::Uri);
+    let reach = |uri: &Uri<'_>| sender.map(|sender| sender.reach(uri, has_reg_id && has_instance));
+    let by_uri = uri.and_then(reach) == Some(Reach::Uri);
     api::RegisterContact {
         uri: text(contact.uri),
         display_name: text(&contact.display_name()),
@@ -290,9 +309,25 @@ fn contact_value(contact: &api::RegisteredContact) -> String {
     if let Some(q) = contact.q_milli {
         value.extend([";q=", &q_text(q)]);
     }
-    // Writing to a string cannot fail.
-    let _ = write!(value, ";expires={}", contact.expires);
+    value.push_str(";expires=");
+    push_number(&mut value, contact.expires);
     value
+}
+
+/// Each contact of each answer has one: formatting machinery costs more than all the rest of it.
+fn push_number(text: &mut String, number: u32) {
+    let mut digits = [b'0'; 10];
+    let mut at = digits.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    text.extend(digits[at..].iter().map(|digit| char::from(*digit)));
 }
 
 /// 1000 is "1", 700 is "0.7". RFC 3261 25.1
@@ -312,7 +347,7 @@ mod tests {
     #[test]
     fn a_contact_keeps_everything_but_expires_and_q() {
         let value = b"\"A \\\"B\\\"\" <sip:a@h;x=1>;Q=0.75;+sip.instance=\"<urn:uuid:1>\";audio;EXPIRES=abc";
-        let contact = contact(&NameAddr::parse(value).unwrap(), None);
+        let contact = contact(&NameAddr::parse(value).unwrap(), None, None);
         assert_eq!(contact.display_name, "A \"B\"");
         assert_eq!(contact.uri, "sip:a@h;x=1");
         assert_eq!(contact.params, ["+sip.instance=\"<urn:uuid:1>\"", "audio"]);
@@ -332,5 +367,8 @@ mod tests {
         };
         assert_eq!(contact_value(&contact), "\"A \\\"B\\\"\" <sip:a@h>;audio;q=0.75;expires=60");
         assert_eq!([q_text(1000), q_text(0), q_text(5)], ["1", "0", "0.005"]);
+        let mut numbers = String::new();
+        [0, 7, 3600, u32::MAX].into_iter().for_each(|number| push_number(&mut numbers, number));
+        assert_eq!(numbers, "0736004294967295");
     }
 }

@@ -12,11 +12,11 @@
 //! request a second is looked at all the same, who has had a wrong password is back with the right one. Neighbours that are trusted,
 //! other edges and trunks are not counted, nor is what belongs to a dialog. Each edge counts for itself.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use cluster_api::registrar::v1::{RouteResponse, route_response::Plan};
+use hashbrown::HashMap;
 use sip_endpoint::{Arrival, source_of};
 use sip_message::{HeaderId, Message};
 
