@@ -32,8 +32,11 @@ struct Shared {
 }
 
 impl Changes {
-    /// Wakes who waits.
+    /// Wakes who waits. Who begins to watch meanwhile looks at what is there then: nothing is done for nobody.
     pub(crate) fn announce(&self) {
+        if !self.is_watched() {
+            return;
+        }
         self.0.count.fetch_add(1, Ordering::Release);
         self.0.changed.notify_waiters();
     }

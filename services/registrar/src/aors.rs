@@ -9,15 +9,16 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
+    hash::BuildHasher as _,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use cluster_api::registrar::v1::binding_event::Type;
+use hashbrown::DefaultHashBuilder;
 use prost::Message as _;
-use store::{Batch, Expect, Op, Partition, Partitions, Store, StoreError};
+use store::{Batch, Expect, Key, Op, Partition, Partitions, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::meters::Meters;
@@ -47,7 +48,7 @@ pub(crate) struct Aors {
     partitions: Partitions,
     forget_after: Duration,
     slots: Slots,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     meters: Arc<Meters>,
 }
 
@@ -125,7 +126,7 @@ impl Aors {
                     per_shard: (cached / SHARDS).max(16),
                 },
             },
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             meters,
             store,
         }
@@ -157,7 +158,7 @@ impl Aors {
         let Some(found) = self.store.get(&self.partition_of(aor).key(name_of(aor))).await? else {
             return Ok(look(&AorRecord::new()));
         };
-        Ok(look(&AorRecord::read(found.value)?))
+        Ok(look(&AorRecord::read(&*found.value)?))
     }
 
     /// Changes a record. `decide` may be called several times, each time with the newest record known; a change that is
@@ -168,19 +169,24 @@ impl Aors {
         mut decide: impl FnMut(&mut Draft<'_>) -> Change<T>,
     ) -> Result<T, ChangeError> {
         let slot = self.slot(aor);
-        let mut cached = slot.cached.lock().await;
+        // Who waits comes before who tries: the order of arrival stands.
+        let mut cached = match slot.cached.try_lock() {
+            Ok(cached) => cached,
+            Err(_) => slot.cached.lock().await,
+        };
+        let key = self.partition_of(aor).key(name_of(aor));
         let mut deadline = None;
         loop {
             let is_fresh = cached.is_none();
             // taken out, so that a change that ends midway leaves nothing behind
             let known = match cached.take() {
                 Some(known) => known,
-                None => self.load(aor).await?,
+                None => self.load(&key).await?,
             };
             let version = known.version;
             let mut record = match version {
                 0 => AorRecord::new(),
-                _ => AorRecord::read(known.value.clone())?,
+                _ => AorRecord::read(&*known.value)?,
             };
             let now_ms = self.now_ms();
             let mut draft = Draft {
@@ -200,7 +206,7 @@ impl Aors {
                 Change::Commit(reply) => {
                     let Draft { ops, is_forgotten, .. } = draft;
                     self.plan_forgetting(&mut record, is_forgotten, now_ms);
-                    match self.write(aor, version, &mut record, ops, now_ms).await {
+                    match self.write(aor, &key, version, &mut record, ops, now_ms).await {
                         Ok(written) => {
                             self.keep(&mut cached, written);
                             return Ok(reply);
@@ -217,8 +223,8 @@ impl Aors {
         }
     }
 
-    async fn load(&self, aor: &str) -> Result<Cached, StoreError> {
-        Ok(match self.store.get(&self.partition_of(aor).key(name_of(aor))).await? {
+    async fn load(&self, key: &Key) -> Result<Cached, StoreError> {
+        Ok(match self.store.get(key).await? {
             Some(found) => Cached { version: found.version, value: found.value },
             None => Cached { version: 0, value: Bytes::new() },
         })
@@ -235,26 +241,27 @@ impl Aors {
     async fn write(
         &self,
         aor: &str,
+        key: &Key,
         version: u64,
         record: &mut AorRecord,
         ops: Vec<Op>,
         now_ms: u64,
     ) -> Result<Cached, StoreError> {
         let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
-        let mut batch = Batch::new(self.partition_of(aor));
+        let mut batch = Batch::new(&key.partition);
         Self::plan_expiry(aor, record, now_ms, &mut batch);
         Self::plan_listing(aor, record, &mut batch);
         let is_empty = record.is_empty();
         let mut value = Bytes::new();
         if is_empty {
-            batch.delete(name_of(aor), expect);
+            batch.delete(key.name.clone(), expect);
         } else {
             let ttl = self.time_to_live(record, now_ms);
             let encoded = Bytes::from(record.encode_to_vec());
             if let Slots::Each { .. } = self.slots {
                 value = encoded.clone();
             }
-            batch.push(Op::Put { name: name_of(aor), value: encoded, expect, ttl });
+            batch.push(Op::Put { name: key.name.clone(), value: encoded, expect, ttl });
         }
         batch.ops.extend(ops);
         let outcome = self.store.commit(batch).await?;

@@ -62,6 +62,18 @@ impl Domains {
         })
     }
 
+    /// The domain and the user part of a URI that is written as nearly all are: in normal form already, with nothing behind it. With a user
+    /// part it is an address of record. `None` says nothing.
+    pub(crate) fn of_plain<'u>(&self, uri: &'u str) -> Option<(&Domain, Option<&'u str>)> {
+        let rest = uri.strip_prefix("sip:")?;
+        let (user, host) = match rest.split_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, rest),
+        };
+        let domain = self.0.iter().find(|domain| domain.name == host)?;
+        user.is_none_or(is_normal).then_some((domain, user))
+    }
+
     /// The domain of an address of record in normal form.
     pub(crate) fn of_aor(&self, aor: &str) -> Option<&Domain> {
         let host = aor.strip_prefix("sip:")?.rsplit('@').next()?;
@@ -77,9 +89,7 @@ impl Domains {
 impl Domain {
     /// The address of record of a user part as it stands in a URI.
     pub(crate) fn aor_of(&self, user: &str) -> Option<String> {
-        // What nearly all are called is in normal form already.
-        let is_normal = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
-        if !user.is_empty() && user.bytes().all(is_normal) {
+        if is_normal(user) {
             return Some(["sip:", user, "@", &self.name].concat());
         }
         let uri = format!("sip:{user}@{}", self.name);
@@ -87,6 +97,12 @@ impl Domain {
         let is_whole = |uri: &Uri<'_>| uri.user == Some(user.as_bytes()) && uri.host == self.name;
         Uri::parse(uri.as_bytes()).ok().filter(is_whole)?.aor()
     }
+}
+
+/// Is it a user part that is in normal form in any case? What nearly all are called is.
+fn is_normal(user: &str) -> bool {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+    !user.is_empty() && user.bytes().all(is_plain)
 }
 
 /// An address of record of a user, from a URI as received: `None` unless it is a sip or sips URI with a user part.
@@ -129,6 +145,37 @@ mod tests {
         assert_eq!(find("sip:[2001:db8:0::1]").as_deref(), Some("[2001:db8::1]"));
         assert_eq!(find("sip:bob@other.com"), None);
         assert_eq!(find("tel:+1"), None);
+    }
+
+    /// REG-03: what is taken for an address of record unread is what reading it gives.
+    #[test]
+    fn a_plain_uri_is_its_own_normal_form() {
+        let domains = domains(&["example.com", "[2001:DB8::1]"]).unwrap();
+        for plain in ["sip:bob@example.com", "sip:B.o-b_7@[2001:db8::1]"] {
+            let uri = Uri::parse(plain.as_bytes()).unwrap();
+            let (domain, user) = domains.of_plain(plain).unwrap();
+            assert_eq!((Some(domain), uri.aor().as_deref()), (domains.of(&uri), Some(plain)));
+            assert_eq!(user.map(str::as_bytes), uri.user);
+        }
+        let (domain, user) = domains.of_plain("sip:example.com").unwrap();
+        assert_eq!((&*domain.name, user), ("example.com", None));
+        for odd in [
+            "sips:bob@example.com",
+            "SIP:bob@example.com",
+            "sip:bob@Example.com",
+            "sip:bob@example.com.",
+            "sip:bob@example.com:5060",
+            "sip:bob@example.com;x",
+            "sip:bob@example.com?a=b",
+            "sip:b%6fb@example.com",
+            "sip:bob:pw@example.com",
+            "sip:@example.com",
+            "sip:a@b@example.com",
+            "sip:bob@example.org",
+            "bob@example.com",
+        ] {
+            assert_eq!(domains.of_plain(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! The layout is protobuf; fields are added, never given another meaning. [`SCHEMA`] rises only when an older version would
 //! read a record wrongly, and then the older version refuses it.
 
-use bytes::Bytes;
+use bytes::Buf;
 use cluster_api::registrar::v1::EdgeLife;
 use sip_digest::{Ha1, Hash, ReplayWindow, UsedNonce};
 use store::StoreError;
@@ -268,7 +268,7 @@ impl AorRecord {
     }
 
     /// Reads a stored record.
-    pub(crate) fn read(value: Bytes) -> Result<Self, StoreError> {
+    pub(crate) fn read(value: impl Buf) -> Result<Self, StoreError> {
         read_record(value, SCHEMA, "an address of record", |read: &Self| read.schema)
     }
 
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn a_newer_schema_is_refused() {
         let newer = AorRecord { schema: SCHEMA + 1, ..AorRecord::default() };
-        let read = AorRecord::read(newer.encode_to_vec().into());
+        let read = AorRecord::read(&*newer.encode_to_vec());
         assert!(matches!(read, Err(StoreError::Corrupt { .. })));
     }
 

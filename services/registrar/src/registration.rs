@@ -1,5 +1,7 @@
 //! `Location.Register`: the checks of RFC 3261 10.3 in their order, then one change of one record.
 
+use std::borrow::Cow;
+
 use cluster_api::registrar::v1::{RegisterRequest, RegisterResponse, binding_event::Type};
 use cluster_api::sip::v1::Source;
 use sip_digest::{NonceKey, ReplayWindow};
@@ -57,19 +59,23 @@ impl Shared {
     async fn try_register(&self, request: &RegisterRequest) -> Result<RegisterResponse, ChangeError> {
         let now_ms = self.aors.now_ms();
         // RFC 3261 10.3 step 1
-        let Ok(request_uri) = Uri::parse(request.request_uri.as_bytes()) else {
-            return Ok(bare(400, "Bad Request-URI"));
+        let (domain, is_secure) = match self.domains.of_plain(&request.request_uri) {
+            Some((domain, None)) => (domain, false),
+            Some(_) | None => match self.asked_domain(&request.request_uri) {
+                Ok(asked) => asked,
+                Err(refused) => return Ok(refused),
+            },
         };
-        if !matches!(request_uri.scheme, Scheme::Sip | Scheme::Sips) {
-            return Ok(bare(416, ""));
-        }
-        if request_uri.user.is_some() {
-            return Ok(bare(400, "Request-URI Names A User"));
-        }
-        let Some(domain) = self.domains.of(&request_uri) else { return Ok(bare(404, "Domain Not Served")) };
-        let Some(to_aor) = address_of(&request.to_uri) else { return Ok(bare(400, "Bad To")) };
+        let (to_aor, to_domain) = match self.domains.of_plain(&request.to_uri) {
+            Some((domain, Some(_))) => (Cow::Borrowed(&*request.to_uri), Some(domain)),
+            Some(_) | None => {
+                let Some(aor) = address_of(&request.to_uri) else { return Ok(bare(400, "Bad To")) };
+                let domain = self.domains.of_aor(&aor);
+                (Cow::Owned(aor), domain)
+            }
+        };
         // step 5: a domain that is served, but not the one that is asked
-        if self.domains.of_aor(&to_aor) != Some(domain) {
+        if !to_domain.is_some_and(|to_domain| std::ptr::eq(to_domain, domain)) {
             return Ok(bare(404, "Address Not In This Domain"));
         }
         // step 2
@@ -109,7 +115,7 @@ impl Shared {
             expires: request.expires,
             call_id: &request.sip_call_id,
             cseq: request.cseq,
-            is_secure: request_uri.scheme == Scheme::Sips,
+            is_secure,
             path: &request.path,
             received: &received,
             flow: &request.flow,
@@ -143,6 +149,19 @@ impl Shared {
             }
             Some(claim) => self.register_for_another(key, &claim, demand, asked, from_aor).await,
         }
+    }
+
+    /// The domain that a Request-URI asks, and whether by sips.
+    fn asked_domain(&self, request_uri: &str) -> Result<(&Domain, bool), RegisterResponse> {
+        let uri = Uri::parse(request_uri.as_bytes()).map_err(|_| bare(400, "Bad Request-URI"))?;
+        if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
+            return Err(bare(416, ""));
+        }
+        if uri.user.is_some() {
+            return Err(bare(400, "Request-URI Names A User"));
+        }
+        let domain = self.domains.of(&uri).ok_or_else(|| bare(404, "Domain Not Served"))?;
+        Ok((domain, uri.scheme == Scheme::Sips))
     }
 
     async fn gruus(&self) -> Result<Gruus<'_>, ChangeError> {

@@ -10,11 +10,11 @@ mod queue;
 mod records;
 mod time;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use self::partition::PartitionState;

@@ -1,7 +1,8 @@
 //! The state of one partition and what a batch does to it.
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
+
+use hashbrown::HashMap;
 
 use super::index::Index;
 use super::log::Log;

@@ -31,7 +31,10 @@ pub(crate) fn take_out(contacts: &[RegisterContact]) -> TakenOut<'_> {
 
 /// The URI without the parameters, and what they say; `None` when there are none.
 fn split(raw: &str) -> Option<(String, PushRecord)> {
-    if !raw.as_bytes().windows(4).any(|start| start.eq_ignore_ascii_case(b";pn-")) {
+    let begins = |(at, _): (usize, &str)| {
+        raw.as_bytes().get(at + 1..at + 4).is_some_and(|start| start.eq_ignore_ascii_case(b"pn-"))
+    };
+    if !raw.match_indices(';').any(begins) {
         return None;
     }
     let is_ours = |name: &str| name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("pn-"));

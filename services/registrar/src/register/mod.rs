@@ -120,6 +120,15 @@ pub(crate) fn plan<'a>(
         let bound = record.live(now_ms).filter(|binding| !binding.is_static);
         return Ok(Plan { asked, steps: bound.map(|binding| Step::Unbind(binding.id)).collect() });
     }
+    if let Some((contact, id)) = refreshes(record, asked, now_ms) {
+        let granted = granted(Scheme::Sip, contact.expires.or(asked.expires), policy)?;
+        let (step, binds) = match granted {
+            Granted::Nothing => (Step::Unbind(id), false),
+            Granted::Seconds(_) => (Step::Bind(contact, granted, Some(id)), true),
+        };
+        order::check(record, asked, binds, now_ms)?;
+        return Ok(Plan { asked, steps: vec![step] });
+    }
     // RFC 3261 10.3 step 7 takes one contact after the other: of one that is named twice, the last counts.
     let mut decided: Vec<(Uri<'_>, Option<u64>, Option<Step<'a>>)> = Vec::with_capacity(asked.contacts.len());
     for contact in asked.contacts {
@@ -165,6 +174,15 @@ pub(crate) fn plan<'a>(
         return Err(Refusal::TooMany(policy.max_bindings));
     }
     Ok(Plan { asked, steps })
+}
+
+/// The contact and its binding, when it is the only one and was bound as it is named: what nearly every REGISTER is. It was found good
+/// then, and is not taken apart again.
+fn refreshes<'a>(record: &AorRecord, asked: Asked<'a>, now_ms: u64) -> Option<(&'a RegisterContact, u64)> {
+    let ([contact], [binding]) = (asked.contacts, &record.bindings[..]) else { return None };
+    let is_bound = binding.uri == contact.uri && binding.expires_ms > now_ms && !binding.is_static;
+    let is_flow = binding.reg_id != 0 || (asked.outbound && outbound::key(&contact.params).is_some());
+    (is_bound && !is_flow && contact.uri.starts_with("sip:")).then_some((contact, binding.id))
 }
 
 impl Plan<'_> {

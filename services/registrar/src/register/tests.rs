@@ -375,3 +375,21 @@ fn the_past_is_bounded() {
     register(&mut record, asked(&[contact("sip:a@h")], "last", 1), NOW + order::LINGER_MS).unwrap();
     assert!(record.past.is_empty());
 }
+
+/// REG-06, REG-09, REG-10, REG-12: a contact that is named as it was bound is treated as one that only means the same.
+#[test]
+fn a_contact_in_the_same_words_is_refreshed_as_in_other_words() {
+    for (expires, cseq) in
+        [(None, 2), (Some(0), 2), (Some(59), 2), (Some(60), 2), (Some(9_999), 2), (None, 1)]
+    {
+        let outcomes = ["sip:bob@192.0.2.1:5070;x=1", "sip:%62ob@192.0.2.1:5070;X=1"].map(|again| {
+            let mut record = AorRecord::new();
+            register(&mut record, asked(&[contact("sip:bob@192.0.2.1:5070;x=1")], "c", 1), NOW).unwrap();
+            let contacts = [RegisterContact { expires, ..contact(again) }];
+            let outcome = register(&mut record, asked(&contacts, "c", cseq), NOW + 1);
+            let bound = record.bindings.iter().map(|binding| (binding.id, binding.expires_ms, binding.cseq));
+            (outcome, bound.collect::<Vec<_>>(), record.past)
+        });
+        assert_eq!(outcomes[0], outcomes[1], "{expires:?} {cseq}");
+    }
+}
