@@ -58,6 +58,8 @@ pub struct Call {
     pub authorised: bool,
     /// Headers that our INVITE has besides.
     pub says: Vec<(HeaderId, String)>,
+    /// Whether a re-INVITE of ours waits for its answer.
+    pub changing: bool,
 }
 
 impl Call {

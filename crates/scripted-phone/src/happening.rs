@@ -19,6 +19,8 @@ pub enum Happening {
     Tone,
     /// The session was changed by an offer of the peer; the direction attribute it asks for.
     Changed { direction: &'static str },
+    /// A change that this phone asked for was agreed to; the direction attribute it had asked for.
+    Agreed { direction: &'static str },
     /// The call is up: ACK for our 200, or our ACK for theirs.
     Connected,
     /// The call is over.

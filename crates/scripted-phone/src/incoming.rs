@@ -80,6 +80,7 @@ impl Phone {
             hangup_at: None,
             authorised: false,
             says: Vec::new(),
+            changing: false,
         };
         self.tell(Happening::Incoming { from: call.remote_uri.clone(), call_id: call.call_id.clone() });
         self.call = Some(call);
@@ -228,7 +229,8 @@ impl Phone {
     }
 
     fn handle_reinvite(&mut self, now: Instant, request: &Message, from: SocketAddr) {
-        if !self.is_up() {
+        // RFC 3261 14.2
+        if !self.is_up() || self.call.as_ref().is_some_and(|call| call.changing) {
             return self.answer_plainly(request, from, 491);
         }
         let (offer, tone) = sdp_of(request);

@@ -7,10 +7,10 @@ use sip_message::{HeaderId, Message, Method, RequestBuilder};
 
 use crate::call::{Call, Dialog, Stage, address, contact, route_set, text};
 use crate::happening::Happening;
-use crate::incoming::refresh_time;
+use crate::incoming::{refresh_time, sdp_of};
 use crate::phone::Phone;
 use crate::retransmit::{T1, Until};
-use crate::sdp::Description;
+use crate::sdp::{self, Description};
 
 /// The registration of the phone.
 #[derive(Debug, Default)]
@@ -106,6 +106,7 @@ impl Phone {
             hangup_at: None,
             authorised: false,
             says,
+            changing: false,
         });
         self.send_repeated(now, Until::Ringing, &invite, self.server);
     }
@@ -117,7 +118,7 @@ impl Phone {
         }
         let aor = self.identity.aor();
         let says = vec![(HeaderId::ReferTo, format!("<{uri}>")), (HeaderId::ReferredBy, format!("<{aor}>"))];
-        let (message, to) = self.in_dialog(&Method::Refer, says);
+        let (message, to) = self.in_dialog(&Method::Refer, says, None);
         self.send_repeated(now, Until::Referred, &message, to);
     }
 
@@ -160,13 +161,28 @@ impl Phone {
             Stage::Calling => self.cancel(now),
             Stage::Answered | Stage::Connected => {
                 call.stage = Stage::Ending;
-                let (message, to) = self.in_dialog(&Method::Bye, Vec::new());
+                let (message, to) = self.in_dialog(&Method::Bye, Vec::new(), None);
                 self.stop(Until::Acked);
                 self.send_repeated(now, Until::HungUp, &message, to);
             }
             Stage::Ending if is_due => self.end(false, "no answer"),
             Stage::Ending => {}
         }
+    }
+
+    /// Holds the call, or takes it back (RFC 3264 8.4). Nothing happens before it is up, nor while another change waits for its answer.
+    pub fn hold(&mut self, now: Instant, held: bool) {
+        let Some(call) = self.call.as_mut().filter(|call| call.stage == Stage::Connected && !call.changing)
+        else {
+            return;
+        };
+        call.changing = true;
+        let offer = call.sdp.offer_of(if held { "sendonly" } else { "sendrecv" });
+        let (invite, to) = self.in_dialog(&Method::Invite, Vec::new(), Some(offer));
+        if let Some(call) = &mut self.call {
+            call.invite = invite.clone();
+        }
+        self.send_repeated(now, Until::Ringing, &invite, to);
     }
 
     fn cancel(&mut self, now: Instant) {
@@ -190,7 +206,12 @@ impl Phone {
     }
 
     /// A request inside the dialog, and where it goes.
-    fn in_dialog(&mut self, method: &Method, says: Vec<(HeaderId, String)>) -> (Message, SocketAddr) {
+    fn in_dialog(
+        &mut self,
+        method: &Method,
+        says: Vec<(HeaderId, String)>,
+        offer: Option<String>,
+    ) -> (Message, SocketAddr) {
         let via = self.via();
         let contact = self.contact();
         let server = self.server;
@@ -217,7 +238,7 @@ impl Phone {
         let next = call.route.first().unwrap_or(&call.remote_target);
         let to = address(next).unwrap_or(server);
         let uri = call.remote_target.clone();
-        (request(method, &uri, headers, None), to)
+        (request(method, &uri, headers, offer), to)
     }
 
     pub(crate) fn handle_response(&mut self, now: Instant, response: &Message, from: SocketAddr) {
@@ -322,10 +343,16 @@ impl Phone {
                 call.remote_target = target;
             }
         }
-        let (ack, to) = self.in_dialog(&Method::Ack, Vec::new());
+        let (ack, to) = self.in_dialog(&Method::Ack, Vec::new(), None);
         self.transmit(to, ack.bytes().clone());
         let Some(call) = &mut self.call else { return };
-        if first {
+        if std::mem::take(&mut call.changing) {
+            if let Some(target) = contact(response) {
+                call.remote_target = target;
+            }
+            let asked = sdp_of(&call.invite).0.map_or("sendrecv", |offer| sdp::direction(&offer));
+            self.tell(Happening::Agreed { direction: asked });
+        } else if first {
             call.stage = Stage::Connected;
             call.hangup_at = hangup_after.map(|after| now + after);
             self.tell(Happening::Connected);
@@ -357,6 +384,11 @@ impl Phone {
         }
         let reason = text(response.reason());
         self.tell(Happening::Refused { status, reason: reason.clone() });
+        // The session stays as it was, unless the dialog is gone. RFC 3261 14.1
+        let Some(call) = &mut self.call else { return };
+        if std::mem::take(&mut call.changing) && !matches!(status, 408 | 481) {
+            return;
+        }
         self.end(true, &reason);
     }
 

@@ -15,10 +15,14 @@ impl Description {
 
     /// An offer of one audio line.
     pub fn offer(&mut self) -> String {
-        self.with_lines(
-            "m=audio 40000 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=sendrecv\r\n"
-                .into(),
-        )
+        self.offer_of("sendrecv")
+    }
+
+    /// An offer of one audio line in this direction.
+    pub fn offer_of(&mut self, direction: &str) -> String {
+        self.with_lines(format!(
+            "m=audio 40000 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na={direction}\r\n"
+        ))
     }
 
     /// An answer with a line for each line of the offer: the first audio line is taken, others get port 0.

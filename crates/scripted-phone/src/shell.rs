@@ -22,6 +22,8 @@ pub enum Remote {
     Dial(String),
     /// End the call.
     Hangup,
+    /// Hold the call, or take it back.
+    Hold(bool),
     /// Behave differently from now on.
     Script(Script),
     /// Switch off: no more messages, the socket closes.
@@ -81,6 +83,7 @@ pub async fn run_on(
                 Some(Remote::Unregister) => phone.unregister(Instant::now()),
                 Some(Remote::Dial(uri)) => phone.dial(Instant::now(), &uri),
                 Some(Remote::Hangup) => phone.hangup(Instant::now()),
+                Some(Remote::Hold(held)) => phone.hold(Instant::now(), held),
                 Some(Remote::Script(script)) => phone.set_script(script),
                 Some(Remote::Off) | None => return Ok(()),
             },

@@ -182,6 +182,7 @@ fn words(happening: &Happening) -> String {
         Happening::Progress { status } => format!("progress: {status}"),
         Happening::Tone => "plays the ringback tone it was sent".into(),
         Happening::Changed { direction } => format!("the session changed: {direction}"),
+        Happening::Agreed { direction } => format!("agreed on a change of the session: {direction}"),
         Happening::Connected => "connected".into(),
         Happening::Ended { by_peer: true, reason } => format!("the call is over: {reason}"),
         Happening::Ended { by_peer: false, reason } => format!("ended the call: {reason}"),

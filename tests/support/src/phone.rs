@@ -125,6 +125,14 @@ impl TestPhone {
         }
     }
 
+    /// How many messages it has sent until now, and how many have come.
+    pub fn passed(&mut self) -> [usize; 2] {
+        self.seen
+            .extend(std::iter::from_fn(|| self.happenings.try_recv().ok()).map(|(_, happening)| happening));
+        let count = |wanted: fn(&Happening) -> bool| self.seen.iter().filter(|h| wanted(h)).count();
+        [count(|h| matches!(h, Happening::Sent(_))), count(|h| matches!(h, Happening::Received(_)))]
+    }
+
     /// Everything that happened until the last wait.
     pub fn seen(&self) -> &[Happening] {
         &self.seen

@@ -102,20 +102,25 @@ impl Traffic {
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
             String::from_utf8_lossy(&done.stdout).into_owned()
         };
+        let ports = ["-e", "udp.port", "-e", "tcp.port"];
         let fields = ["-T", "fields", "-e", "frame.protocols", "-e", "sip.Method", "-e", "sip.Status-Code"];
-        let told = shown(&others, &fields);
+        let told = shown(&others, &[&fields[..], &ports[..]].concat());
         let wrong = "(_ws.malformed || _ws.expert.severity == \"Error\")";
         let errors = shown(&format!("{others} && {wrong}"), &["-V"]);
-        let mut capture = Capture { messages: Vec::new(), faults: Vec::new() };
+        let mut capture = Capture { messages: Vec::new(), ports: Vec::new(), faults: Vec::new() };
         for line in told.lines() {
             let fields: Vec<&str> = line.split('\t').collect();
-            let [protocols, said @ ..] = &fields[..] else { continue };
+            let [protocols, said @ .., datagram, stream] = &fields[..] else { continue };
             // A packet of a stream may hold several messages, or none.
             let said: Vec<&str> =
                 said.iter().flat_map(|field| field.split(',')).filter(|word| !word.is_empty()).collect();
+            let mut ports = [datagram, stream].into_iter().flat_map(|ports| ports.split(',')).map(str::parse);
+            let mut port = || ports.find_map(Result::ok).unwrap_or(0);
+            let ports = [port(), port()];
             if said.is_empty() && protocols.contains(":udp") {
                 capture.faults.push(format!("a datagram that is no SIP: {line}"));
             }
+            capture.ports.extend(said.iter().map(|_| ports));
             capture.messages.extend(said.into_iter().map(str::to_owned));
         }
         if !errors.trim().is_empty() {

@@ -8,8 +8,17 @@ use std::process::Command;
 pub struct Capture {
     /// Method or status of each message, in order.
     pub messages: Vec<String>,
+    /// From which port to which each of them went, in the same order; empty where nobody asks.
+    pub ports: Vec<[u16; 2]>,
     /// What it marked as malformed, or as an error.
     pub faults: Vec<String>,
+}
+
+impl Capture {
+    /// How many messages this port sent, and how many came to it.
+    pub fn of_port(&self, port: u16) -> [usize; 2] {
+        [0, 1].map(|end| self.ports.iter().filter(|ports| ports[end] == port).count())
+    }
 }
 
 /// Has tshark read a capture in which every datagram is SIP.
@@ -36,7 +45,7 @@ pub fn read_capture(file: &Path) -> Capture {
         .expect("tshark runs again");
     assert!(errors.status.success(), "{}", String::from_utf8_lossy(&errors.stderr));
     let (text, errors) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&errors.stdout));
-    let mut capture = Capture { messages: Vec::new(), faults: Vec::new() };
+    let mut capture = Capture { messages: Vec::new(), ports: Vec::new(), faults: Vec::new() };
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         match fields[..] {

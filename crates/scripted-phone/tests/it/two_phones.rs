@@ -76,6 +76,27 @@ fn a_call_is_answered_acknowledged_and_hung_up() {
 }
 
 #[test]
+fn either_side_holds_a_call_and_takes_it_back() {
+    let mut pair = Pair::new(Script::default(), Script::default());
+    let now = pair.now;
+    pair.phones[0].1.dial(now, "sip:b@127.0.0.1:1002");
+    pair.run(Duration::from_secs(2));
+    for holder in [1, 0] {
+        for (held, direction) in [(true, "sendonly"), (false, "sendrecv")] {
+            let now = pair.now;
+            pair.phones[holder].1.hold(now, held);
+            pair.run(Duration::from_secs(2));
+            assert_eq!(pair.count(holder, &Happening::Agreed { direction }), 1);
+            assert_eq!(pair.count(1 - holder, &Happening::Changed { direction }), 1);
+        }
+    }
+    let now = pair.now;
+    pair.phones[0].1.hangup(now);
+    pair.run(Duration::from_secs(2));
+    assert!(pair.phones.iter().all(|(_, _, seen)| seen.iter().any(|h| matches!(h, Happening::Ended { .. }))));
+}
+
+#[test]
 fn a_caller_who_gives_up_is_answered_487_and_the_callee_stops() {
     let mut pair = Pair::new(Script::default(), Script { answer: Answer::Never, ..Script::default() });
     let now = pair.now;

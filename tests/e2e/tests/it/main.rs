@@ -11,6 +11,7 @@ mod contacts;
 mod demo;
 mod devices;
 mod dial_sipp;
+mod every_pair;
 mod faults;
 mod flow_end;
 mod flows;

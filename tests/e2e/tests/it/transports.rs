@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use scripted_phone::{Answer, Happening, Remote, Script, Wire};
-use test_support::{Authority, Baresip, Carillon, Redis, Starting, TestPhone, binary};
+use test_support::{Authority, Baresip, Carillon, Starting, TestPhone, binary};
 
 use crate::calls::{dial, hang_up};
 use crate::wire::{Wire as Datagrams, status};
@@ -22,7 +22,7 @@ pub fn serving(authority: &Authority, variables: &[(&str, &str)]) -> Carillon {
 }
 
 /// The arguments for them.
-fn listeners(authority: &Authority) -> Vec<String> {
+pub fn listeners(authority: &Authority) -> Vec<String> {
     let own = authority.issue("localhost", &["localhost"]);
     let file = |path: &Path| path.to_str().expect("an UTF-8 path").to_owned();
     let files = [("--tls-cert", own.certificate), ("--tls-key", own.key), ("--tls-ca", authority.file())];
@@ -35,7 +35,7 @@ fn at_once() -> Script {
     Script { answer: Answer::After(Duration::ZERO), ..Script::default() }
 }
 
-async fn phone(carillon: &Carillon, authority: &Authority, user: &str, wire: Wire) -> TestPhone {
+pub async fn phone(carillon: &Carillon, authority: &Authority, user: &str, wire: Wire) -> TestPhone {
     let aor = format!("sip:{user}@localhost");
     match wire {
         Wire::Udp => TestPhone::registered(&carillon.sip, &aor, "secret", at_once()).await,
@@ -45,12 +45,12 @@ async fn phone(carillon: &Carillon, authority: &Authority, user: &str, wire: Wir
     }
 }
 
-async fn connected(phone: &mut TestPhone) {
+pub async fn connected(phone: &mut TestPhone) {
     phone.wait_for("the call", |h| matches!(h, Happening::Connected)).await;
 }
 
-async fn ended(phone: &mut TestPhone) {
-    phone.wait_for("the end", |h| matches!(h, Happening::Ended { .. })).await;
+pub async fn ended(phone: &mut TestPhone) -> Happening {
+    phone.wait_for("the end", |h| matches!(h, Happening::Ended { .. })).await
 }
 
 /// TRN-09, TRN-10, TRN-11, TRN-12, TRN-06: a call between each two kinds, begun by one and ended by the other, each side by its own
@@ -97,57 +97,6 @@ async fn phones_of_every_kind_are_dialled() {
         connected(&mut alice).await;
         connected(&mut bob).await;
         hang_up(&carillon, &id);
-        ended(&mut alice).await;
-        ended(&mut bob).await;
-        for phone in [&mut alice, &mut bob] {
-            phone.act(Remote::Unregister).await;
-            phone.wait_for("its leave", |h| matches!(h, Happening::Registered(_))).await;
-        }
-    }
-}
-
-/// F5, OBD-05, OBD-07, TRN-12: each phone has its connection to another edge of the tier. It is called there, by a phone and by the
-/// application, and ends the call from there.
-#[tokio::test(flavor = "multi_thread")]
-async fn phones_of_every_kind_are_reached_from_another_edge() {
-    let authority = Authority::new();
-    let redis = Redis::start();
-    let registrar =
-        Carillon::serve(&["--roles", "registrar", "--redis", &redis.url(), "--id", "registrar-1"]);
-    let at = format!("registrar={}", registrar.api);
-    let calls =
-        ["--roles", "call-control", "--redis", &redis.url(), "--id", "call-control-1", "--peers", &at];
-    let calls = Carillon::serve(&calls);
-    let engine = format!("call-control={}", calls.api);
-    let own = listeners(&authority);
-    let edge = |id: &str| {
-        let role = ["--roles", "edge", "--id", id, "--peers", &at, "--peers", &engine];
-        let arguments: Vec<&str> = role.into_iter().chain(own.iter().map(String::as_str)).collect();
-        Carillon::serve(&arguments)
-    };
-    let edges = [edge("edge-1"), edge("edge-2")];
-    for user in ["alice", "bob"] {
-        registrar.account(&format!("sip:{user}@localhost"), "secret");
-    }
-    for (a, b) in [(Wire::Wss, Wire::Tls), (Wire::Tcp, Wire::Ws)] {
-        let mut alice = phone(&edges[0], &authority, "alice", a).await;
-        let mut bob = phone(&edges[1], &authority, "bob", b).await;
-        alice.act(Remote::Dial(bob.aor.clone())).await;
-        connected(&mut alice).await;
-        connected(&mut bob).await;
-        alice.act(Remote::Hangup).await;
-        ended(&mut bob).await;
-        ended(&mut alice).await;
-        bob.act(Remote::Dial(alice.aor.clone())).await;
-        connected(&mut bob).await;
-        connected(&mut alice).await;
-        alice.act(Remote::Hangup).await;
-        ended(&mut bob).await;
-        ended(&mut alice).await;
-        let id = dial(&calls, &[]);
-        connected(&mut alice).await;
-        connected(&mut bob).await;
-        hang_up(&calls, &id);
         ended(&mut alice).await;
         ended(&mut bob).await;
         for phone in [&mut alice, &mut bob] {
