@@ -13,7 +13,7 @@
 //! | other request without response              | fails as 503                                                          |
 //! | INVITE of a caller, before its ACK          | the call ends: nobody else has its transaction                        |
 //! | request of the peer                         | forgotten: the peer repeats it through another edge                   |
-//! | confirmed dialog                            | goes on by any edge                                                   |
+//! | confirmed dialog                            | goes on by any edge, along the flow of its phone or what took its place |
 //!
 //! An edge that was given up may come back as the same life: what it takes on then is with it, and it is no longer lost.
 //!
@@ -173,7 +173,7 @@ impl Work<'_> {
                 continue;
             }
             let at = self.call.outbox.iter().position(|effect| effect.leg_id == leg_id);
-            self.put(leg, What::Send(SendRequest { flow: String::new(), ..ack }));
+            self.put(leg, What::Send(ack));
             if let Some(at) = at {
                 self.call.outbox[at..].rotate_right(1);
             }
@@ -187,7 +187,11 @@ impl Work<'_> {
         {
             (on.edge_id, on.edge_epoch) = (edge.edge_id.clone(), edge.edge_epoch);
         }
-        if let Some(What::Send(request)) = &mut effect.what {
+        // Within a dialog any edge follows the flow to where its phone is, also when the flow has ended with this edge (ADR 18). What
+        // begins one is placed anew.
+        if let Some(What::Send(request)) = &mut effect.what
+            && request.to_tag.is_empty()
+        {
             request.flow.clear();
         }
         (effect.edge_id, effect.edge_epoch) = (edge.edge_id, edge.edge_epoch);
@@ -198,8 +202,6 @@ impl Work<'_> {
         if on.edge_id == edge_id && on.edge_epoch == edge_epoch {
             on.edge_id.clear();
             on.edge_epoch = 0;
-            on.flow.clear();
-            on.dialogs.iter_mut().for_each(|dialog| dialog.flow.clear());
         }
         let on = self.leg_mut(leg);
         let (gone, kept): (Vec<Served>, Vec<Served>) = on

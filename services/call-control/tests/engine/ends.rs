@@ -325,6 +325,8 @@ fn a_bye_is_repeated_when_its_edge_dies() {
         C>B BYE 3
         ",
     );
+    // ADR 18: the flow may have ended with the edge, and leads to where the phone is now.
+    assert_eq!(["a", "b"].map(|leg| t.last(leg, "BYE").1.flow), ["flow", "flow"]);
 }
 
 /// Neither an answer nor a failure ever comes: the legs are given up, the call ends.

@@ -73,14 +73,14 @@ fn a_phone_that_cannot_be_pushed_is_unreachable() {
     assert!(carillon.metric("carillon_edge_woken_total{outcome=\"lost\"}") >= 1.0);
 }
 
-fn config(url: &str) -> tempfile::NamedTempFile {
+pub fn config(url: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("a file for the settings");
     write!(file, "[push]\nproviders = [\"acme\"]\nurl = \"{url}\"\n").expect("it can be written");
     file
 }
 
 /// A push service that answers everything so; the bodies that it gets come by the channel.
-fn push_service(answer: &'static str) -> (String, mpsc::Receiver<String>) {
+pub fn push_service(answer: &'static str) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     let url = format!("http://{}/wake", listener.local_addr().expect("it is bound"));
     let (sent, seen) = mpsc::channel();

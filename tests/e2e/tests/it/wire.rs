@@ -56,28 +56,7 @@ impl Wire {
 
     /// A request with a Call-ID and branch of its own; the given lines replace the usual ones.
     pub fn compose(&self, start: &str, lines: &[&str]) -> (String, String) {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = format!("{}x{}", self.address().port(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let method = start.split(' ').next().unwrap_or_default();
-        let usual = [
-            ("Via", format!("SIP/2.0/UDP {};branch=z9hG4bK{number};rport", self.address())),
-            ("Max-Forwards", "70".to_owned()),
-            ("From", "<sip:alice@localhost>;tag=a".to_owned()),
-            ("To", "<sip:bob@localhost>".to_owned()),
-            ("Call-ID", number.clone()),
-            ("CSeq", format!("1 {method}")),
-        ];
-        let is_given = |name: &str| lines.iter().any(|line| line.split(':').next() == Some(name));
-        let mut text = format!("{start} SIP/2.0\r\n");
-        for (name, value) in usual.iter().filter(|(name, _)| !is_given(name)) {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        for line in lines {
-            text.push_str(&format!("{line}\r\n"));
-        }
-        text.push_str("Content-Length: 0\r\n\r\n");
-        let call_id = header(&text, "Call-ID").unwrap_or_default().to_owned();
-        (text, call_id)
+        compose("UDP", &self.address().to_string(), start, lines)
     }
 
     /// The next datagram.
@@ -126,20 +105,7 @@ impl Wire {
 
     /// The same with a body, whose type is among the lines.
     pub fn respond_with(&self, request: &str, status: &str, lines: &[&str], body: &str) {
-        let mut text = format!("SIP/2.0 {status}\r\n");
-        for line in request.lines().take_while(|line| !line.is_empty()) {
-            let name = line.split(':').next().unwrap_or_default();
-            match name {
-                "Via" | "From" | "Call-ID" | "CSeq" | "Record-Route" => text.push_str(&format!("{line}\r\n")),
-                "To" if line.contains(";tag=") => text.push_str(&format!("{line}\r\n")),
-                "To" => text.push_str(&format!("{line};tag=w\r\n")),
-                _ => {}
-            }
-        }
-        for line in lines {
-            text.push_str(&format!("{line}\r\n"));
-        }
-        let text = format!("{text}Content-Length: {}\r\n\r\n{body}", body.len());
+        let text = response(request, status, lines, body);
         self.socket.send_to(text.as_bytes(), self.source.get()).expect("loopback takes datagrams");
     }
 
@@ -149,6 +115,72 @@ impl Wire {
         let text = self.receive();
         assert_eq!(header(&text, "Call-ID"), Some(call_id.as_str()), "{text}");
     }
+}
+
+/// A request with a Call-ID and branch of its own, as who is at this address sends it; the given lines replace the usual ones. Says the
+/// Call-ID.
+pub fn compose(transport: &str, own: &str, start: &str, lines: &[&str]) -> (String, String) {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = format!("{}x{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let method = start.split(' ').next().unwrap_or_default();
+    let usual = [
+        ("Via", format!("SIP/2.0/{transport} {own};branch=z9hG4bK{number};rport")),
+        ("Max-Forwards", "70".to_owned()),
+        ("From", "<sip:alice@localhost>;tag=a".to_owned()),
+        ("To", "<sip:bob@localhost>".to_owned()),
+        ("Call-ID", number.clone()),
+        ("CSeq", format!("1 {method}")),
+    ];
+    let is_given = |name: &str| lines.iter().any(|line| line.split(':').next() == Some(name));
+    let mut text = format!("{start} SIP/2.0\r\n");
+    for (name, value) in usual.iter().filter(|(name, _)| !is_given(name)) {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    for line in lines {
+        text.push_str(&format!("{line}\r\n"));
+    }
+    text.push_str("Content-Length: 0\r\n\r\n");
+    let call_id = header(&text, "Call-ID").unwrap_or_default().to_owned();
+    (text, call_id)
+}
+
+/// The answer to a request, with further lines and a body whose type is among them.
+pub fn response(request: &str, status: &str, lines: &[&str], body: &str) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
+    for line in request.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default();
+        match name {
+            "Via" | "From" | "Call-ID" | "CSeq" | "Record-Route" => text.push_str(&format!("{line}\r\n")),
+            "To" if line.contains(";tag=") => text.push_str(&format!("{line}\r\n")),
+            "To" => text.push_str(&format!("{line};tag=w\r\n")),
+            _ => {}
+        }
+    }
+    for line in lines {
+        text.push_str(&format!("{line}\r\n"));
+    }
+    format!("{text}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// The route of whoever got this answer to its INVITE, as the value of Route.
+pub fn route_of_caller(answer: &str) -> String {
+    let mut routes: Vec<&str> = values(answer, "Record-Route").collect();
+    routes.reverse();
+    routes.join(", ")
+}
+
+/// The route of whoever got this INVITE, as the value of Route.
+pub fn route_of_callee(invite: &str) -> String {
+    values(invite, "Record-Route").collect::<Vec<_>>().join(", ")
+}
+
+/// Every value of a header, one after the other.
+fn values<'a>(message: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = message.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(':'));
+    lines
+        .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
+        .flat_map(|(_, value)| value.split(','))
+        .map(str::trim)
 }
 
 /// The first value of a header.
