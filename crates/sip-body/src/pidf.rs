@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use quick_xml::events::BytesStart;
 
@@ -238,31 +239,38 @@ fn read_part(
     let own = own_declarations(tag, namespaces)?;
     let mut tuple = Tuple::default();
     let (mut path, mut note) = (Vec::<String>::new(), String::new());
+    let (mut basic, mut basic_at, mut odd) = (String::new(), 0, Vec::new());
     let end = loop {
         match walk.step()?.ok_or(XmlError::Unexpected("a part without end"))? {
-            Step::Start { tag, is_known, .. } => {
+            Step::Start { tag, is_known, at } => {
                 let local: String =
                     if is_known { tag.local_name().as_ref().to_owned() } else { String::new() };
                 if path.is_empty() && local == "contact" {
                     tuple.priority_milli = attribute(&tag, "priority")?.and_then(|value| milli(&value));
                 }
+                if path == ["status"] && local == "basic" {
+                    basic_at = at;
+                }
                 path.push(local);
             }
-            Step::End(end) if path.pop().is_none() => break end,
-            Step::End(_) => {}
-            Step::Text(text) => match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                [] => note.push_str(&text),
-                ["status", "basic"] => {
-                    tuple.is_open = match text.trim() {
+            Step::End(end) => {
+                let Some(ended) = path.pop() else { break end };
+                if path == ["status"] && ended == "basic" {
+                    tuple.is_open = match std::mem::take(&mut basic).trim() {
                         "open" => Some(true),
                         "closed" => Some(false),
+                        // RFC 3863 4.1.4 knows no other, and phones that have not decided yet send "unknown": they say nothing, and
+                        // nobody is shown what no schema allows.
                         _ => {
-                            return Err(XmlError::Unexpected(
-                                "a basic status that is neither open nor closed",
-                            ));
+                            odd.push(basic_at..end);
+                            None
                         }
                     };
                 }
+            }
+            Step::Text(text) => match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                [] => note.push_str(&text),
+                ["status", "basic"] => basic.push_str(&text),
                 ["contact"] => tuple.contact.push_str(text.trim()),
                 ["note"] => tuple.note.push_str(&text),
                 ["timestamp"] => tuple.timestamp.push_str(text.trim()),
@@ -270,18 +278,29 @@ fn read_part(
             },
         }
     };
-    let whole = text.get(at..end).ok_or(XmlError::Unexpected("a part without end"))?;
+    let whole = without(text, at..end, &odd).ok_or(XmlError::Unexpected("a part without end"))?;
     match kind.as_str() {
         "tuple" => {
             let id = attribute(tag, "id")?.filter(|id| !id.is_empty());
             let id = id.ok_or(XmlError::Unexpected("a tuple without id"))?;
             let before = format!("<{name}{own}{}", other_attributes(tag)?);
-            let source = Source { before, after: inner(whole, &name, tag) };
+            let source = Source { before, after: inner(&whole, &name, tag) };
             Ok(Part::Tuple(Tuple { id, source, ..tuple }))
         }
-        "note" => Ok(Part::Note { text: note, xml: with_declarations(whole, &name, &own) }),
-        _ => Ok(Part::Other(with_declarations(whole, &name, &own))),
+        "note" => Ok(Part::Note { text: note, xml: with_declarations(&whole, &name, &own) }),
+        _ => Ok(Part::Other(with_declarations(&whole, &name, &own))),
     }
+}
+
+/// A part of a text, without what is to be left out of it, in order.
+fn without(text: &str, part: Range<usize>, left_out: &[Range<usize>]) -> Option<String> {
+    let (mut kept, mut from) = (String::new(), part.start);
+    for range in left_out {
+        kept.push_str(text.get(from..range.start)?);
+        from = range.end;
+    }
+    kept.push_str(text.get(from..part.end)?);
+    Some(kept)
 }
 
 /// The declarations of the root that this tag does not make itself.

@@ -45,19 +45,47 @@ impl Baresip {
     }
 
     fn with(user: &str, password: &str, server: &str, transport: &str, sound: Sound, further: &str) -> Self {
+        let phone =
+            Self::start(user, password, server, transport, config_of(sound, further), "regint=600", "");
+        phone.lines.wait_for("200 to REGISTER", |l| l.contains("200 OK"));
+        phone
+    }
+
+    /// A phone that does not register, publishes its presence and watches that of a contact of domain `localhost`.
+    ///
+    /// # Panics
+    /// When it does not start, with what it printed.
+    pub fn watching(user: &str, password: &str, server: &str, contact: &str) -> Self {
+        let contacts = format!("\"{contact}\" <sip:{contact}@localhost>;presence=p2p\n");
+        let modules = "module_app contact.so\nmodule_app presence.so\n";
+        let config = config_of(Sound::Bridge, modules);
+        let phone = Self::start(user, password, server, "udp", config, "regint=0;pubint=600", &contacts);
+        phone.lines.wait_for("its start", |l| l.contains("baresip is ready"));
+        phone
+    }
+
+    fn start(
+        user: &str,
+        password: &str,
+        server: &str,
+        transport: &str,
+        config: impl FnOnce(&str) -> String,
+        intervals: &str,
+        contacts: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let write = |name: &str, text: String| fs::write(path.join(name), text).expect("the folder is ours");
         let loudspeaker = path.join("heard.wav");
-        write("config", config(sound, loudspeaker.to_str().expect("an UTF-8 path")) + further);
+        write("config", config(loudspeaker.to_str().expect("an UTF-8 path")));
         write(
             "accounts",
             format!(
-                "<sip:{user}@localhost;transport={transport}>;auth_pass={password};answermode=auto;regint=600;\
+                "<sip:{user}@localhost;transport={transport}>;auth_pass={password};answermode=auto;{intervals};\
                  outbound=\"sip:{server};transport={transport}\"\n"
             ),
         );
-        write("contacts", String::new());
+        write("contacts", contacts.to_owned());
         let mut child = Command::new("stdbuf")
             .args(["-oL", "-eL", "baresip", "-4", "-f"])
             .arg(path)
@@ -67,7 +95,6 @@ impl Baresip {
             .spawn()
             .expect("baresip is installed (make test installs it)");
         let lines = Lines::of(&format!("baresip {user}"), child.stdout.take().expect("stdout is piped"));
-        lines.wait_for("200 to REGISTER", |l| l.contains("200 OK"));
         let keyboard = child.stdin.take().expect("stdin is piped");
         Self { child, keyboard, _folder: folder, lines }
     }
@@ -124,6 +151,10 @@ impl Sound {
             Self::G711 => bridge("module g711.so\n"),
         }
     }
+}
+
+fn config_of(sound: Sound, further: &str) -> impl FnOnce(&str) -> String {
+    move |loudspeaker| config(sound, loudspeaker) + further
 }
 
 /// Signaling on loopback; for RTP baresip takes no loopback interface and chooses one itself. It chooses its ports itself, for

@@ -24,13 +24,25 @@ impl Linphone {
     /// # Panics
     /// When it does not register, with what it printed.
     pub fn registered(user: &str, password: &str, carillon: &Carillon, transport: &str) -> Self {
+        Self::with(user, password, carillon, transport, None)
+    }
+
+    /// The same, publishing its presence and watching that of a friend of domain `localhost`.
+    ///
+    /// # Panics
+    /// When it does not register, with what it printed.
+    pub fn watching(user: &str, password: &str, carillon: &Carillon, friend: &str) -> Self {
+        Self::with(user, password, carillon, "udp", Some(friend))
+    }
+
+    fn with(user: &str, password: &str, carillon: &Carillon, transport: &str, friend: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let aor = format!("sip:{user}@localhost");
         let earlier = bindings(&aor, carillon);
         // Its database has its place there; without it linphonec stops working, without a word.
         fs::create_dir_all(path.join(".local/share/linphone")).expect("the folder is ours");
-        fs::write(path.join("rc"), config(user, password, &carillon.sip, transport))
+        fs::write(path.join("rc"), config(user, password, &carillon.sip, transport, friend))
             .expect("the folder is ours");
         let mut child = Command::new("stdbuf")
             .args(["-oL", "linphonec", "-a", "-c"])
@@ -84,15 +96,19 @@ impl Drop for Linphone {
     }
 }
 
-/// Ports of its own choice, for another process could take one that was found free; no TLS, nothing published.
-fn config(user: &str, password: &str, server: &str, transport: &str) -> String {
+/// Ports of its own choice, for another process could take one that was found free; no TLS, nothing published but to a friend.
+fn config(user: &str, password: &str, server: &str, transport: &str, friend: Option<&str>) -> String {
+    let publish = u8::from(friend.is_some());
+    let friend = friend.map_or(String::new(), |friend| {
+        format!("[friend_0]\nurl=\"{friend}\" <sip:{friend}@localhost>\npol=accept\nsubscribe=1\n")
+    });
     let port = |of: &str| if of == transport { -1 } else { 0 };
     format!(
         "[sip]\nsip_port={}\nsip_tcp_port={}\nsip_tls_port=0\ndefault_proxy=0\nguess_hostname=1\n\
          [auth_info_0]\nusername={user}\npasswd={password}\nrealm=localhost\n\
          [proxy_0]\nreg_proxy=<sip:{server};transport={transport}>\n\
          reg_route=<sip:{server};transport={transport};lr>\nreg_identity=sip:{user}@localhost\n\
-         reg_expires=600\nreg_sendregister=1\npublish=0\n\
+         reg_expires=600\nreg_sendregister=1\npublish={publish}\npublish_expires=600\n{friend}\
          [rtp]\naudio_rtp_port=-1\n[video]\ndisplay=0\ncapture=0\n",
         port("udp"),
         port("tcp"),

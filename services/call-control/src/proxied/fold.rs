@@ -48,6 +48,7 @@ pub(crate) fn fold(
     // One of several phones that answered is not the one that the call is with.
     let is_of_call = before != State::Answered || event.to_tag.is_empty() || event.to_tag == record.with();
     let call = &mut record.call;
+    let mut is_led_on = false;
     if let [a, b] = &mut call.legs[..] {
         // Who proxies the INVITE, not who happens to see a later request.
         if a.edge_id.is_empty() || event.r#type() == Reported::Started {
@@ -67,7 +68,7 @@ pub(crate) fn fold(
             b.remote_target.clone_from(&event.target);
         }
         if is_of_call {
-            led_to(b, &event.to_aor);
+            is_led_on = led_to(b, &event.to_aor);
         }
         if is_of_call && event.sip_status > 0 {
             b.sip_status = event.sip_status;
@@ -84,6 +85,12 @@ pub(crate) fn fold(
         {
             set(call, State::Ringing, wire::leg::State::Ringing);
             tell(teller, call, event, time, &[(Type::LegRinging, CALLEE)]);
+        }
+        // Another user's phone rings in place of the one that did: its lamp is lit now, not with the answer. An edge tells so of a few
+        // phones of a call.
+        Reported::Ringing if is_led_on && matches!(state, State::Progressing | State::Ringing) => {
+            let kind = if event.sip_status == 180 { Type::LegRinging } else { Type::LegProgress };
+            tell(teller, call, event, time, &[(kind, CALLEE)]);
         }
         Reported::Answered if matches!(state, State::Dialing | State::Progressing | State::Ringing) => {
             answer(call, event, time, teller);
@@ -115,17 +122,18 @@ pub(crate) fn fold(
     }
 }
 
-/// The phone of this user rings or has answered: where that is another one than the call was for, both are to know.
-fn led_to(leg: &mut wire::Leg, aor: &str) {
+/// The phone of this user rings or has answered: where that is another one than had the call, both are to know. Whether it is.
+fn led_to(leg: &mut wire::Leg, aor: &str) -> bool {
     let called = leg.party.as_ref().map_or("", |party| &party.uri);
     let known = leg.users.last().map_or(called, String::as_str);
     if aor.is_empty() || known == aor {
-        return;
+        return false;
     }
     if leg.users.len() >= MOST_USERS {
         leg.users.remove(0);
     }
     leg.users.push(aor.to_owned());
+    true
 }
 
 fn begin(event: &wire::ProxiedCallEvent, time: Moment) -> wire::Call {
@@ -307,6 +315,22 @@ mod tests {
         );
         let twice = [begun, rang(2, "sip:dave@example.com"), taken];
         assert_eq!(users(&twice), ["sip:dave@example.com", "sip:carol@example.com"]);
+    }
+
+    /// PKG-03: a call that is led on while it rings is told anew when it rings there; another phone of the same user is nothing new.
+    #[test]
+    fn a_call_that_rings_at_the_next_user_is_told_of_again() {
+        let rang = |number, aor: &str, status| {
+            let event = event(number, Reported::Ringing, status);
+            ("e", wire::ProxiedCallEvent { to_aor: aor.into(), to_tag: format!("t{number}"), ..event })
+        };
+        let begun = ("e", event(1, Reported::Started, 0));
+        let bob = |number| rang(number, "sip:bob@example.com", 180);
+        let (call, told) = run(&[begun, bob(2), bob(3), rang(4, "sip:carol@example.com", 180), bob(5)]);
+        use Type::{Created, LegDialing, LegRinging};
+        assert_eq!(told, [Created, LegDialing, LegRinging, LegRinging, LegRinging]);
+        let leg = call.expect("a call").call.legs.remove(1);
+        assert_eq!((leg.users.len(), leg.remote_tag.as_str()), (2, "t5"));
     }
 
     /// A phone that sends 183 is reached, and rings when it says so; late progress changes nothing.

@@ -90,15 +90,16 @@ async fn who_is_in_a_conference_of_call_control_sees_who_comes_and_goes() {
     // That she is in may be told a moment after she is.
     let is_in =
         |told: &Told, user: &str| entry(told, user).is_some_and(|user| user.contains("<status>connected<"));
-    let mut last =
+    let last =
         if is_in(&first, "alice") { first } else { until(&watcher, &first, |told| is_in(told, "alice")) };
 
     bob.act(Remote::Dial(uri.clone())).await;
-    last = until(&watcher, &last, |told| is_in(told, "bob"));
-    assert!(last.body.contains("<user-count>2<") && entry(&last, "alice").is_none(), "{last:?}");
+    let come = until(&watcher, &last, |told| is_in(told, "bob"));
+    assert!(come.body.contains("<user-count>2<") && entry(&come, "alice").is_none(), "{come:?}");
     bob.act(Remote::Hangup).await;
-    let gone = until(&watcher, &last, |told| told.body.contains("state=\"deleted\""));
+    let gone = until(&watcher, &come, |told| told.body.contains("state=\"deleted\""));
     assert!(entry(&gone, "bob").is_some() && gone.body.contains("<user-count>1<"), "{gone:?}");
+    assert_eq!(super::bodies::read(&[&last, &come, &gone]).len(), 3);
     alice.act(Remote::Hangup).await;
     let over = watcher.until(|told| told.state.starts_with("terminated"));
     assert_eq!(over.state, "terminated;reason=noresource", "{over:?}");

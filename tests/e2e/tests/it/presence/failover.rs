@@ -1,15 +1,17 @@
 //! Two edges, two replicas of presence and Redis: one of each dies between a SUBSCRIBE and the changes, and the watcher gets each change
 //! once, in order.
 
+use std::collections::HashMap;
+
 use cluster_api::presence::v1::resource_lists_client::ResourceListsClient;
 use cluster_api::presence::v1::watcher_policy::Action;
 use cluster_api::presence::v1::{CreateListRequest, ListMember, ResourceList};
 
 use super::mailboxes::Cluster;
-use super::people::allow;
+use super::people::{PIDF, allow, document};
 use super::user;
 use super::watcher::{Told, Watcher};
-use crate::wire::{Wire, status};
+use crate::wire::{Wire, header, status};
 
 /// Subscribes by the first edge; the first NOTIFY.
 fn begin(watcher: &mut Watcher) -> Told {
@@ -54,6 +56,80 @@ fn changes_of_presence_are_told_once_whatever_dies() {
     assert!(last.body.contains("without the replica"), "{last:?}");
     assert_eq!(last.cseq, told.cseq + 1);
     end(watcher, &cluster, &last);
+}
+
+/// F3, EVT-12, EVT-13: mid-NOTIFY: the replica dies while its NOTIFY waits for the answer. The edge goes on with it, the other replica asks after
+/// it there, and the next change has the next number.
+#[test]
+fn a_notify_is_finished_though_the_replica_that_sent_it_died() {
+    let mut cluster = Cluster::start();
+    user(&cluster.edges[0], "alice");
+    let mut watcher = Watcher::new(&cluster.edges[0], "alice", "alice", "presence", &[]);
+    begin(&mut watcher);
+    let arguments = ["presence", "publish", "sip:alice@localhost", "--state", "open", "--note", "slow"];
+    let published = cluster.presence[0].command(&arguments);
+    assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    let slow = loop {
+        let notify = watcher.wire.receive_request("NOTIFY");
+        if notify.contains("<note>slow") {
+            break notify;
+        }
+        watcher.wire.respond(&notify, "200 OK", &[]);
+    };
+    cluster.presence[0].kill();
+    publish(&cluster, "next");
+    let again = watcher.told();
+    assert_eq!(
+        header(&again.text, "CSeq"),
+        header(&slow, "CSeq"),
+        "one at a time, and this one is not answered yet"
+    );
+    assert_eq!(slow.split_once("\r\n\r\n").map(|(_, body)| body), Some(again.body.as_str()));
+    let next = watcher.told();
+    assert!(next.body.contains("<note>next"), "{next:?}");
+    assert_eq!(next.cseq, again.cseq + 1);
+    end(watcher, &cluster, &next);
+}
+
+/// F3, PUB-04: mid-PUBLISH: a replica dies while publications come in. What was answered 200 is there; what was not can be sent again.
+#[test]
+fn what_was_published_is_there_though_a_replica_died_meanwhile() {
+    let mut cluster = Cluster::start();
+    let phone = user(&cluster.edges[0], "alice");
+    let begin = |note: &str| {
+        let body = document(note);
+        let lines = [
+            "From: <sip:alice@localhost>;tag=p",
+            "To: <sip:alice@localhost>",
+            "Event: presence",
+            "Expires: 600",
+            PIDF,
+        ];
+        let (text, call_id) = phone.compose("PUBLISH sip:alice@localhost", &lines);
+        let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        phone.send(&text.replace("Content-Length: 0\r\n\r\n", &length));
+        call_id
+    };
+    let notes: Vec<String> = (0..10).map(|number| format!("note-{number}.")).collect();
+    let asked: Vec<String> = notes.iter().map(|note| begin(note)).collect();
+    cluster.presence[0].kill();
+    let mut answers = HashMap::new();
+    while answers.len() < asked.len() {
+        let text = phone.receive();
+        if text.starts_with("SIP/2.0") && status(&text) >= 200 {
+            answers.insert(header(&text, "Call-ID").unwrap_or_default().to_owned(), status(&text));
+        }
+    }
+    for (note, call_id) in notes.iter().zip(&asked) {
+        match answers[call_id] {
+            200 => {}
+            500..=504 => assert_eq!(status(&phone.answer_to(&begin(note))), 200),
+            other => panic!("{other} for {note}"),
+        }
+    }
+    let shown = cluster.presence[1].command(&["presence", "show", "sip:alice@localhost"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(notes.iter().all(|note| shown.contains(note)), "{shown}");
 }
 
 /// F1, F3, EVT-12, EVT-13, RLS-02: a list, whose versions go on.

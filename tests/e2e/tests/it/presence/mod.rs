@@ -1,5 +1,6 @@
 //! Subscriptions and what they bring, by watchers that speak plain SIP.
 
+mod bodies;
 mod conferences;
 mod elsewhere;
 mod failover;
@@ -11,6 +12,7 @@ mod many;
 mod messages;
 mod people;
 mod sipp;
+mod softphones;
 mod watched;
 mod watcher;
 

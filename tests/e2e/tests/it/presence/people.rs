@@ -12,9 +12,9 @@ use super::watcher::Watcher;
 use super::{register, user};
 use crate::wire::{Wire, header, status};
 
-const PIDF: &str = "Content-Type: application/pidf+xml";
+pub const PIDF: &str = "Content-Type: application/pidf+xml";
 
-fn document(note: &str) -> String {
+pub fn document(note: &str) -> String {
     format!(
         "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:x=\"urn:x\" entity=\"sip:alice@localhost\">\
          <tuple id=\"desk\"><status><basic>open</basic></status><x:kept/><note>{note}</note></tuple></presence>"
@@ -22,7 +22,7 @@ fn document(note: &str) -> String {
 }
 
 /// Publishes for alice; the final answer.
-fn publish(from: &Wire, lines: &[&str], body: &str) -> String {
+pub fn publish(from: &Wire, lines: &[&str], body: &str) -> String {
     let all = [&["From: <sip:alice@localhost>;tag=p", "To: <sip:alice@localhost>"], lines].concat();
     let all: Vec<&str> = if lines.iter().any(|line| line.starts_with("Event")) {
         all
