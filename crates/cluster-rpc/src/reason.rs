@@ -107,6 +107,8 @@ reasons! {
     NotControlled = FailedPrecondition "NOT_CONTROLLED",
     /// Nothing can mix the media.
     NoMixer = FailedPrecondition "NO_MIXER",
+    /// No media server is named.
+    NoMediaServer = FailedPrecondition "NO_MEDIA_SERVER",
 
     /// The other side answered busy.
     CalleeBusy = Aborted "CALLEE_BUSY",

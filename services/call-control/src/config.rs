@@ -38,6 +38,10 @@ pub struct Config {
     pub referrers: Takers,
     /// Where conferences are mixed and how they end. Default: there is no mixer, and so no conference.
     pub mixing: Mixing,
+    /// The media server that plays announcements (RFC 4240): a sip or sips URI without user part. Default empty: each request names one.
+    pub media_server: String,
+    /// What is called for who is put on hold and is to hear music (RFC 5359 2.3), when the request says nothing of it. Default empty: none.
+    pub music_on_hold: String,
     /// Whether Carillon sends reliable provisional responses to callers that take them (RFC 3262). Default true.
     pub reliable_provisional: bool,
     /// Whether callers of anchored accounts must have session timers (RFC 4028); others get 421. Default false: Carillon refreshes
@@ -97,6 +101,8 @@ impl Default for Config {
             takers: Takers::default(),
             referrers: Takers::default(),
             mixing: Mixing::default(),
+            media_server: String::new(),
+            music_on_hold: String::new(),
             reliable_provisional: true,
             demand_timer: false,
             ended_retention: Duration::from_secs(24 * 3600),

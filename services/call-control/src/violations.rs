@@ -69,6 +69,16 @@ impl Violations {
         }
     }
 
+    /// A sip or sips URI of a media server that can be called.
+    pub fn media_uri(&mut self, field: &str, uri: &str) {
+        self.uri(field, uri);
+        let is_sip =
+            Uri::parse(uri.as_bytes()).is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+        if check_uri(uri).is_ok() && !is_sip {
+            self.add(Reason::BadUri, field, "a sip or sips URI, as sip:music@media.example.com");
+        }
+    }
+
     /// A URI, or a name and a URI in angle brackets; gives name and URI.
     pub fn caller_id(&mut self, field: &str, value: &str) -> (String, String) {
         if value.is_empty() {

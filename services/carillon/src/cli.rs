@@ -9,7 +9,8 @@ mod forward;
 pub mod join;
 pub mod message;
 pub mod mwi;
-pub mod policies;
+pub mod play;
+mod policies;
 pub mod presence;
 pub mod trunk;
 
@@ -28,6 +29,7 @@ pub use self::forward::{ForwardCommand, ForwardSetArgs};
 pub use self::join::{JoinArgs, JoinMixer};
 use self::message::MessageCommand;
 use self::mwi::MwiCommand;
+pub use self::play::PlayArgs;
 pub use self::policies::Policies;
 use self::presence::PresenceCommand;
 use self::trunk::TrunkCommand;
@@ -84,6 +86,8 @@ pub enum ClientCommand {
     Callback(CallbackCommand),
     /// Bring a third party into a call
     Join(JoinArgs),
+    /// Let a party of a call listen to a media server, and connect it again
+    Play(PlayArgs),
     /// Draw the messages of a call, across all edges
     Ladder(LadderArgs),
     /// List where users are registered

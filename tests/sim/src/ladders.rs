@@ -182,7 +182,7 @@ impl<'a> Ladders<'a> {
         let held = ask!(
             self.cluster,
             hold,
-            cc::HoldRequest { request_id, call_id: call_id.clone(), leg_id: leg_id.clone() }
+            cc::HoldRequest { request_id, call_id: call_id.clone(), leg_id: leg_id.clone(), music: None }
         );
         if self.chance.percent(70) {
             sleep(Duration::from_millis(self.chance.below(3_000))).await;

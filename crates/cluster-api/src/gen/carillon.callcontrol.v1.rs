@@ -457,6 +457,11 @@ pub mod call_event {
         /// Part of the snapshot that opens a watch that was not resumed: one per matching live call, or a single one without `call`
         /// when there is none.
         Snapshot = 18,
+        /// The party of the leg listens to a media server (PlayAnnouncement, or Hold with music).
+        PlayStarted = 19,
+        /// It does not any more, with sip_status 200, or the status that was the reason; without PLAY_STARTED before, it never came to it.
+        /// Once for each leg that was to listen.
+        PlayEnded = 20,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -484,6 +489,8 @@ pub mod call_event {
                 Self::LegEnded => "LEG_ENDED",
                 Self::Ended => "ENDED",
                 Self::Snapshot => "SNAPSHOT",
+                Self::PlayStarted => "PLAY_STARTED",
+                Self::PlayEnded => "PLAY_ENDED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -508,6 +515,8 @@ pub mod call_event {
                 "LEG_ENDED" => Some(Self::LegEnded),
                 "ENDED" => Some(Self::Ended),
                 "SNAPSHOT" => Some(Self::Snapshot),
+                "PLAY_STARTED" => Some(Self::PlayStarted),
+                "PLAY_ENDED" => Some(Self::PlayEnded),
                 _ => None,
             }
         }
@@ -659,9 +668,72 @@ pub struct HoldRequest {
     /// The call.
     #[prost(string, tag = "2")]
     pub call_id: ::prost::alloc::string::String,
-    /// The leg that is put on hold; absent means every leg.
+    /// The leg that is put on hold; absent means every leg. With music, the other one is on hold too, without.
     #[prost(string, optional, tag = "3")]
     pub leg_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// A sip or sips URI that is called for each party that is put on hold, and that plays to it until it is taken off hold: music (RFC 5359
+    /// 2.3). Absent means `call_control.music_on_hold`, empty means none. In a conference there is none.
+    #[prost(string, optional, tag = "4")]
+    pub music: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Lets a party listen to a media server.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlayAnnouncementRequest {
+    /// See DialRequest.request_id.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The call.
+    #[prost(string, tag = "2")]
+    pub call_id: ::prost::alloc::string::String,
+    /// The leg whose party listens.
+    #[prost(string, tag = "3")]
+    pub leg_id: ::prost::alloc::string::String,
+    /// The media server: a sip or sips URI without user part, as sip:media.example.com. Absent means `call_control.media_server`.
+    #[prost(string, optional, tag = "4")]
+    pub server: ::core::option::Option<::prost::alloc::string::String>,
+    /// Longest time that the party listens, from 1 s to 24 h; absent means for as long as the server plays. The server of an announcement is told
+    /// it, in milliseconds; Carillon ends what goes on for 5 s longer.
+    #[prost(message, optional, tag = "8")]
+    pub duration: ::core::option::Option<::prost_types::Duration>,
+    /// What it is to do. Exactly one.
+    #[prost(oneof = "play_announcement_request::Service", tags = "5, 6, 7")]
+    pub service: ::core::option::Option<play_announcement_request::Service>,
+}
+/// Nested message and enum types in `PlayAnnouncementRequest`.
+pub mod play_announcement_request {
+    /// What it is to do. Exactly one.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Service {
+        /// It plays (RFC 4240 3): `annc@`.
+        #[prost(message, tag = "5")]
+        Announcement(super::Announcement),
+        /// URL of a VoiceXML script that it runs, to ask for digits for example (RFC 4240 4): `dialog@`.
+        #[prost(string, tag = "6")]
+        Voicexml(::prost::alloc::string::String),
+        /// A whole sip or sips URI that is called instead, of any server that plays something and hangs up.
+        #[prost(string, tag = "7")]
+        Uri(::prost::alloc::string::String),
+    }
+}
+/// What a media server plays (RFC 4240 3).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Announcement {
+    /// URL of what is played, as <http://files.example.com/welcome.wav,> at most 512 characters of visible ASCII. It becomes the `play` parameter,
+    /// escaped as a URI wants it.
+    #[prost(string, tag = "1")]
+    pub play: ::prost::alloc::string::String,
+    /// How often; 0 means once.
+    #[prost(uint32, tag = "2")]
+    pub repeat: u32,
+    /// Until it is ended: by Unhold, by `duration` or with the call. `repeat` does not matter then.
+    #[prost(bool, tag = "3")]
+    pub repeat_forever: bool,
+    /// Pause between repetitions, up to 1 h. The server is told milliseconds.
+    #[prost(message, optional, tag = "4")]
+    pub delay: ::core::option::Option<::prost_types::Duration>,
+    /// Language, as en or de-CH (RFC 5646); empty means that of the server.
+    #[prost(string, tag = "5")]
+    pub locale: ::prost::alloc::string::String,
 }
 /// Lifts a hold.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1428,7 +1500,8 @@ pub mod call_control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Puts one leg or all legs on hold (RFC 3264 8.4). Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
+        /// Puts one leg or all legs on hold (RFC 3264 8.4), with music where that is wished (RFC 5359 2.3). Returns when that is committed; events
+        /// tell how it goes: HELD; of music PLAY_STARTED, and PLAY_ENDED when there is none or it is over, after which the hold goes on without it. Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
         /// WRONG_STATE, with the state in its text; ABORTED TRANSFER_PENDING while another operation on the call is under way.
         pub async fn hold(
             &mut self,
@@ -1451,7 +1524,7 @@ pub mod call_control_client {
                 .insert(GrpcMethod::new("carillon.callcontrol.v1.CallControl", "Hold"));
             self.inner.unary(req, path, codec).await
         }
-        /// Lifts a hold. Errors as Hold.
+        /// Lifts a hold, ends what plays meanwhile, and connects the two again: UNHELD. It ends an announcement early, too. Errors as Hold.
         pub async fn unhold(
             &mut self,
             request: impl tonic::IntoRequest<super::UnholdRequest>,
@@ -1547,6 +1620,38 @@ pub mod call_control_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("carillon.callcontrol.v1.CallControl", "Join"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets the party of one leg listen to a media server in the middle of a call, the other one being on hold, and connects the two again when
+        /// the server hangs up (RFC 3725 10.2, RFC 4240). Returns when that is committed; events tell how it goes: HELD of the other leg,
+        /// PLAY_STARTED, PLAY_ENDED, UNHELD. When the server refuses, says nothing for 4 s or offers no session, PLAY_ENDED has the reason and the two
+        /// are connected as before. INFO that the server sends is INFO_RECEIVED of its leg; what the party sends goes to the server.
+        /// Errors as Hold; FAILED_PRECONDITION WRONG_STATE, too, for a call on hold or a conference; INVALID_ARGUMENT BAD_URI, BAD_FIELD;
+        /// FAILED_PRECONDITION NO_MEDIA_SERVER, with the setting that is missing.
+        pub async fn play_announcement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PlayAnnouncementRequest>,
+        ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.callcontrol.v1.CallControl/PlayAnnouncement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "carillon.callcontrol.v1.CallControl",
+                        "PlayAnnouncement",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         /// Sends INFO in the leg's dialog and waits for the answer (RFC 6086). Errors as Hold; ABORTED SIP_FAILURE with sip_status.
@@ -1851,13 +1956,14 @@ pub mod call_control_server {
             &self,
             request: tonic::Request<super::HangupRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
-        /// Puts one leg or all legs on hold (RFC 3264 8.4). Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
+        /// Puts one leg or all legs on hold (RFC 3264 8.4), with music where that is wished (RFC 5359 2.3). Returns when that is committed; events
+        /// tell how it goes: HELD; of music PLAY_STARTED, and PLAY_ENDED when there is none or it is over, after which the hold goes on without it. Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
         /// WRONG_STATE, with the state in its text; ABORTED TRANSFER_PENDING while another operation on the call is under way.
         async fn hold(
             &self,
             request: tonic::Request<super::HoldRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
-        /// Lifts a hold. Errors as Hold.
+        /// Lifts a hold, ends what plays meanwhile, and connects the two again: UNHELD. It ends an announcement early, too. Errors as Hold.
         async fn unhold(
             &self,
             request: tonic::Request<super::UnholdRequest>,
@@ -1880,6 +1986,16 @@ pub mod call_control_server {
         async fn join(
             &self,
             request: tonic::Request<super::JoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
+        /// Lets the party of one leg listen to a media server in the middle of a call, the other one being on hold, and connects the two again when
+        /// the server hangs up (RFC 3725 10.2, RFC 4240). Returns when that is committed; events tell how it goes: HELD of the other leg,
+        /// PLAY_STARTED, PLAY_ENDED, UNHELD. When the server refuses, says nothing for 4 s or offers no session, PLAY_ENDED has the reason and the two
+        /// are connected as before. INFO that the server sends is INFO_RECEIVED of its leg; what the party sends goes to the server.
+        /// Errors as Hold; FAILED_PRECONDITION WRONG_STATE, too, for a call on hold or a conference; INVALID_ARGUMENT BAD_URI, BAD_FIELD;
+        /// FAILED_PRECONDITION NO_MEDIA_SERVER, with the setting that is missing.
+        async fn play_announcement(
+            &self,
+            request: tonic::Request<super::PlayAnnouncementRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
         /// Sends INFO in the leg's dialog and waits for the answer (RFC 6086). Errors as Hold; ABORTED SIP_FAILURE with sip_status.
         async fn send_info(
@@ -2453,6 +2569,51 @@ pub mod call_control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = JoinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.callcontrol.v1.CallControl/PlayAnnouncement" => {
+                    #[allow(non_camel_case_types)]
+                    struct PlayAnnouncementSvc<T: CallControl>(pub Arc<T>);
+                    impl<
+                        T: CallControl,
+                    > tonic::server::UnaryService<super::PlayAnnouncementRequest>
+                    for PlayAnnouncementSvc<T> {
+                        type Response = super::Call;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PlayAnnouncementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CallControl>::play_announcement(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PlayAnnouncementSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

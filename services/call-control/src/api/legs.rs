@@ -15,9 +15,15 @@ use crate::violations::Violations;
 
 impl CallControlApi {
     pub(super) async fn hold(&self, request: wire::HoldRequest) -> Result<wire::Call, Status> {
-        leg_id("leg_id", request.leg_id.as_deref())?;
         let fingerprint = dial::plain_fingerprint("Hold", &request);
-        let command = Command::Hold { leg_id: request.leg_id };
+        let mut violations = Violations::default();
+        violations.line("leg_id", request.leg_id.as_deref().unwrap_or_default(), 64);
+        if let Some(music) = request.music.as_deref().filter(|music| !music.is_empty()) {
+            violations.media_uri("music", music);
+        }
+        violations.check()?;
+        let music = request.music.unwrap_or_else(|| self.runner.config().music_on_hold.clone());
+        let command = Command::Hold { leg_id: request.leg_id, music };
         self.command(&request.request_id, &request.call_id, fingerprint, command).await
     }
 

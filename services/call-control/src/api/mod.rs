@@ -7,6 +7,7 @@ mod join;
 mod legs;
 mod list;
 mod numbers;
+mod play;
 mod rpcs;
 mod trunk;
 
@@ -118,6 +119,7 @@ impl CallControlApi {
             Command::Hold { .. }
             | Command::Unhold { .. }
             | Command::Transfer { .. }
+            | Command::Play { .. }
             | Command::Join { .. }
             | Command::SendInfo { .. }
             | Command::SendKeys { .. } => None,

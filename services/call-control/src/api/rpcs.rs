@@ -76,6 +76,13 @@ impl CallControl for CallControlApi {
         Ok(Response::new(self.join(request.into_inner()).await?))
     }
 
+    async fn play_announcement(
+        &self,
+        request: Request<wire::PlayAnnouncementRequest>,
+    ) -> Result<Response<wire::Call>, Status> {
+        Ok(Response::new(self.play_announcement(request.into_inner()).await?))
+    }
+
     async fn send_info(
         &self,
         request: Request<wire::SendInfoRequest>,

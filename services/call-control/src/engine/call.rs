@@ -63,7 +63,7 @@ pub struct Call {
     #[prost(message, repeated, tag = "15")]
     pub legs: Vec<Leg>,
     /// Where in its flow the call is.
-    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 70, 71")]
+    #[prost(oneof = "Stage", tags = "30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 70, 71")]
     pub stage: Option<Stage>,
     /// How the call ended or is about to end; set once, by the first cause.
     #[prost(message, optional, tag = "16")]

@@ -22,12 +22,16 @@ use crate::engine::work::Work;
 
 impl Work<'_> {
     /// Makes every stream of one leg, or of both, inactive.
-    pub fn hold(&mut self, leg_id: Option<&str>) -> Result<(), StepError> {
+    pub fn hold(&mut self, leg_id: Option<&str>, music: &str) -> Result<(), StepError> {
         let legs = self.legs_of(leg_id)?;
         if self.call.held && leg_id.is_none() || legs.iter().all(|&leg| self.is_held(leg)) {
             return Err(self.wrong_state());
         }
         self.must_be_free(&self.pair_of(&legs))?;
+        // In a conference the others are not on hold, and talk
+        if !music.is_empty() && self.call.conference.is_none() {
+            return self.hold_with_music(&legs, leg_id.is_some(), music);
+        }
         for leg in legs {
             let headers = self.session_headers();
             let purpose = if leg_id.is_some() { Purpose::HoldLeg } else { Purpose::Hold };
@@ -38,6 +42,9 @@ impl Work<'_> {
 
     /// Connects both legs again: one makes a new offer, the other one answers it.
     pub fn unhold(&mut self, leg_id: Option<&str>) -> Result<(), StepError> {
+        if self.may_stop_listening() {
+            self.stop_listening();
+        }
         let legs = self.legs_of(leg_id)?;
         let is_held = self.call.held || legs.iter().any(|&leg| self.is_held(leg));
         if !is_held {
@@ -98,6 +105,7 @@ impl Work<'_> {
     pub fn must_be_talking(&self) -> Result<(), StepError> {
         match &self.call.stage {
             Some(Stage::Talking(_)) => Ok(()),
+            Some(Stage::Listening(listening)) if listening.may_be_left() => Ok(()),
             Some(stage) if stage.is_operation() => Err(StepError::Conflict),
             _ => Err(self.wrong_state()),
         }
@@ -148,7 +156,7 @@ impl Work<'_> {
         }
     }
 
-    fn on_held(&mut self, leg: LegIndex, request: Box<Pending>, reply: Reply) {
+    pub fn on_held(&mut self, leg: LegIndex, request: Box<Pending>, reply: Reply) {
         let tag = request.request.to_tag.clone();
         self.ack(leg, &tag, None);
         if reply.is_ok() && request.purpose() == Purpose::Hold {
@@ -160,10 +168,12 @@ impl Work<'_> {
             return self.on_any_stage(Signal::Reply { leg, request, reply });
         }
         if request.purpose() == Purpose::HoldLeg {
+            let was_held = self.is_held(leg);
             if reply.is_ok() {
-                let leg_id = Some(self.leg(leg).leg_id.clone());
                 self.is_held_now(leg);
-                self.report_again(leg_id, CallEventType::Held, 0, "", None);
+            }
+            if reply.is_ok() && !was_held {
+                self.report_on(leg, CallEventType::Held, 0, "");
             }
             return;
         }

@@ -193,7 +193,8 @@ impl Work<'_> {
                 self.send_keys(leg_id, digits, *duration_ms, ticket)?;
             }
             _ if is_over => return Err(self.wrong_state()),
-            Command::Hold { leg_id } => self.hold(leg_id.as_deref())?,
+            Command::Hold { leg_id, music } => self.hold(leg_id.as_deref(), music)?,
+            Command::Play { leg_id, uri, limit_ms } => self.play(leg_id, uri, *limit_ms)?,
             Command::Unhold { leg_id } => self.unhold(leg_id.as_deref())?,
             Command::Transfer { leg_id, target, method } => self.transfer(leg_id, target, *method)?,
             Command::Join { party, mixer } => self.join(party.clone(), *mixer)?,
@@ -217,6 +218,7 @@ impl Work<'_> {
                         false => self.lose_party(leg, Cause::no_answer(&leg_id)),
                     }
                 }
+                TimerKind::Guard if self.listener_late(leg) => {}
                 TimerKind::Guard if self.call.conference.is_some() => self.member_late(leg),
                 TimerKind::Guard => self.signals.push_back(Signal::Guard),
                 TimerKind::Retry => self.send_waiting(leg),
@@ -250,6 +252,7 @@ impl Work<'_> {
                 Some(Stage::Moving(stage)) => self.on_moving(stage, signal),
                 Some(Stage::Lending(_)) => self.on_any_stage(signal),
                 Some(Stage::Referring(stage)) => self.on_referring(stage, signal),
+                Some(Stage::Listening(stage)) => self.on_listening(stage, signal),
                 Some(Stage::Gathering(_)) => self.on_gathering(signal),
                 Some(Stage::Conferring(_)) => self.on_conferring(signal),
                 Some(Stage::Ending(_)) | None => self.on_ending(signal),
@@ -387,6 +390,7 @@ impl Work<'_> {
                 | Stage::Lending(_)
                 | Stage::Referring(_)
                 | Stage::Gathering(_)
+                | Stage::Listening(_)
                 | Stage::Conferring(_),
             ) => match self.call.held {
                 true => CallState::Held,

@@ -322,6 +322,8 @@ pub enum Command {
     Hold {
         /// The leg; `None` for both.
         leg_id: Option<String>,
+        /// URI of the media server that they listen to meanwhile; empty for none.
+        music: String,
     },
     /// Take the parties off hold.
     Unhold {
@@ -336,6 +338,15 @@ pub enum Command {
         target: Target,
         /// How.
         method: Method,
+    },
+    /// Let a party listen to a media server, and connect it with the other one again when that is over.
+    Play {
+        /// The leg to the party.
+        leg_id: String,
+        /// URI that is called.
+        uri: String,
+        /// How long it is to last at most, in ms; 0 for as long as the server likes.
+        limit_ms: u64,
     },
     /// Bring a third party in.
     Join {

@@ -53,6 +53,7 @@ impl Work<'_> {
         }
         self.moving_ends(&cause);
         self.conference_ends();
+        self.listening_ends();
         self.call.outcome = Some(cause.outcome());
         self.call.stage = Some(Stage::Ending(Ending {}));
         self.call.timers.retain(|timer| matches!(timer.kind(), TimerKind::Accepted | TimerKind::Closing));

@@ -106,6 +106,9 @@ pub struct Leg {
     /// The call that has kept the leg which was lent to it: what counts the leg goes on counting it there.
     #[prost(message, optional, tag = "43")]
     pub kept: Option<Loan>,
+    /// It is no party: its peer is a media server that a party listens to.
+    #[prost(bool, tag = "44")]
+    pub serves: bool,
 }
 
 /// Key presses, one INFO each.

@@ -37,6 +37,7 @@ mod glare;
 mod hangup;
 mod info;
 pub mod leg;
+pub mod media;
 mod offer_answer;
 mod outcome;
 mod peer;

@@ -182,6 +182,10 @@ impl Work<'_> {
             self.with_history(to, tag, |history| history.fit_answer(&offer, &answer, &map).to_vec())?;
         let (_, is_first) = self.lines_toward(to);
         let lines = if is_first { map.inverse() } else { map }.to_stored();
+        if let Some(on) = self.call.listener_of_mut(to) {
+            on.lines = lines;
+            return Some(fitted);
+        }
         let at = self.call.conference.as_ref().and_then(|conference| conference.with_session_of(to));
         match self.call.conference.as_mut().zip(at) {
             Some((conference, at)) => conference.members[at].lines = lines,
@@ -192,6 +196,9 @@ impl Work<'_> {
 
     /// Where the lines of the two legs of a session stand on each other, and whether this one is the first of them.
     fn lines_toward(&self, leg: LegIndex) -> (&[i32], bool) {
+        if let Some(on) = self.call.listener_of(leg) {
+            return (&on.lines, on.party() == leg);
+        }
         match self.call.member_of(leg) {
             Some(member) => (&member.lines, member.party() == leg),
             None => (&self.call.lines, self.pair()[0] == leg),

@@ -14,6 +14,7 @@
 //! | UPDATE with SDP, their INVITE runs | the same; 491 once our 2xx to it has made an offer (UPD-03)              |
 //! | INVITE or UPDATE with SDP          | open offer of ours: 491, of theirs: 500; else to the flow                |
 //! | INVITE or UPDATE, unknown body     | 415 with what is accepted (UAC-03); SDP that cannot be read: 488 with Warning |
+//! | INVITE or UPDATE with SDP, of a fork that is not the leg | 488: the others have their session with another one        |
 //! | UPDATE without SDP                 | 200 (UPD-02)                                                             |
 //! | INFO, MESSAGE                      | to the other party; INFO of an unknown package: 469 (IMI-04)             |
 //! | OPTIONS                            | 200                                                                      |
@@ -207,6 +208,10 @@ impl Work<'_> {
             return self.respond(leg, transaction, 200, headers, None);
         }
         let on = self.leg_mut(leg);
+        if sdp.is_some() && !on.remote_tag.is_empty() && tag != on.remote_tag {
+            // A fork whose session was refused for that of another one has none to change
+            return self.respond(leg, transaction, 488, Vec::new(), None);
+        }
         if let Some(sdp) = &sdp {
             if let Some(dialog) = on.dialog_mut(tag) {
                 dialog.open_offer = OpenOffer::Theirs.into();

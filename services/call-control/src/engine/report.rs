@@ -55,6 +55,10 @@ pub enum CallEventType {
     LegEnded = 16,
     /// The call is over.
     Ended = 17,
+    /// A party listens to a media server.
+    PlayStarted = 18,
+    /// It does not any more, or never came to it.
+    PlayEnded = 19,
 }
 
 impl CallEventType {

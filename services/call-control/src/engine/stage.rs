@@ -2,6 +2,7 @@
 
 use crate::engine::claim::record::Claiming;
 pub use crate::engine::conference::record::{Conferring, Gathering};
+pub use crate::engine::media::record::Listening;
 pub use crate::engine::transfer::record::{Lending, Moving, Referring};
 
 /// The stages. Leg a is the party rung first, leg b the one rung second.
@@ -49,6 +50,9 @@ pub enum Stage {
     /// The phone of one of two that are connected was asked to call somebody else itself.
     #[prost(message, tag = "43")]
     Referring(Referring),
+    /// One of the two, or each of them, listens to a media server; they are on hold meanwhile.
+    #[prost(message, tag = "44")]
+    Listening(Listening),
     /// Two who are connected are moved to a mixer, and a third one joins them there.
     #[prost(message, tag = "70")]
     Gathering(Gathering),
@@ -60,7 +64,14 @@ pub enum Stage {
 impl Stage {
     /// Whether an operation with several legs is under way, while which no other one begins.
     pub fn is_operation(&self) -> bool {
-        matches!(self, Stage::Moving(_) | Stage::Lending(_) | Stage::Referring(_) | Stage::Gathering(_))
+        matches!(
+            self,
+            Stage::Moving(_)
+                | Stage::Lending(_)
+                | Stage::Referring(_)
+                | Stage::Gathering(_)
+                | Stage::Listening(_)
+        )
     }
 }
 

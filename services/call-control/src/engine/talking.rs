@@ -43,7 +43,7 @@ impl Work<'_> {
     }
 
     fn relay_offer(&mut self, from: LegIndex, transaction: &str, method: &str, sdp: Option<Vec<u8>>) {
-        let to = self.other(from);
+        let to = self.facing_now(from);
         let tag = self.leg(to).remote_tag.clone();
         if !self.is_alive(to) || self.leg(to).is_busy(&tag) || self.leg(to).retry.is_some() {
             return self.respond(from, transaction, 491, Vec::new(), None);
@@ -150,7 +150,7 @@ impl Work<'_> {
         if served.relayed_offer.is_empty() {
             return;
         }
-        let to = self.other(from);
+        let to = self.facing_now(from);
         let (own, tag) = (self.leg(from).remote_tag.clone(), self.leg(to).remote_tag.clone());
         self.stop_timer(TimerKind::Guard, to);
         self.offer_settled(from, &own, sdp.as_deref().map_or(Fate::Refused, Fate::Answered));
@@ -166,7 +166,7 @@ impl Work<'_> {
     }
 
     fn relay_cancel(&mut self, from: LegIndex, transaction: &str) {
-        let to = self.other(from);
+        let to = self.facing_now(from);
         let on = self.leg(to);
         let pending = on.pending.iter().find(|pending| pending.relay_transaction == transaction);
         match pending.filter(|pending| pending.request.method == "INVITE") {
@@ -188,7 +188,7 @@ impl Work<'_> {
         let relay = Some((from, transaction.clone()));
         let headers = headers.into_iter().filter(|header| is_end_to_end(&header.name)).collect();
         let ask = Ask { method, headers, body, purpose: Purpose::Relay, relay, ..Ask::default() };
-        if !self.ask(self.other(from), ask) {
+        if !self.ask(self.facing_now(from), ask) {
             // The other party has no dialog yet
             self.respond(from, &transaction, 480, Vec::new(), None);
         }
@@ -202,8 +202,8 @@ impl Work<'_> {
 
     /// Reports that a party put the other one on hold, or took it off: not while the other one holds too, as its answer says.
     fn note_hold(&mut self, by: LegIndex, offer: &[u8], answer: &[u8]) {
-        if self.call.is_to_mixer(by) {
-            return; // it is its own affair whom it lets hear
+        if self.call.is_to_mixer(by) || self.call.listening().is_some() {
+            return; // it is its own affair whom it lets hear, and who listens to a server is on hold anyway
         }
         let is_member = self.call.conference.is_some();
         let was = if is_member { self.is_held(by) } else { self.call.held };

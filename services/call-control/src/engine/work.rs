@@ -66,6 +66,20 @@ impl<'a> Work<'a> {
         if leg == first { second } else { first }
     }
 
+    /// The leg that this one has its session with: that of a media server, while its party listens to one.
+    pub fn facing_now(&self, leg: LegIndex) -> LegIndex {
+        match self.call.listener_of(leg).and_then(|on| Some((on.party(), on.server()?))) {
+            Some((party, server)) => {
+                if leg == server {
+                    party
+                } else {
+                    server
+                }
+            }
+            None => self.other(leg),
+        }
+    }
+
     /// A living edge other than this one.
     pub fn choose_edge(&mut self, but: &str) -> Option<EdgeRef> {
         let is_living = |edge: &&EdgeRef| edge.edge_id != but && !self.call.lost.contains(edge);

@@ -198,6 +198,8 @@ fn event_type(kind: CallEventType) -> wire::call_event::Type {
         CallEventType::InfoReceived => Type::InfoReceived,
         CallEventType::LegEnded => Type::LegEnded,
         CallEventType::Ended => Type::Ended,
+        CallEventType::PlayStarted => Type::PlayStarted,
+        CallEventType::PlayEnded => Type::PlayEnded,
     }
 }
 

@@ -276,12 +276,13 @@ fn what_is_not_served_is_refused_properly() {
 fn one_leg_is_held_alone() {
     let mut t = connected();
     let of = |leg: &str| Some(leg.to_owned());
-    t.take(&Event::Command(Command::Hold { leg_id: of("a") })).expect("they talk");
+    t.take(&Event::Command(Command::Hold { leg_id: of("a"), music: String::new() })).expect("they talk");
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000 inactive"])));
     assert_eq!(t.call.state(), CallState::Held);
-    let again = t.take(&Event::Command(Command::Hold { leg_id: of("a") }));
+    let again = t.take(&Event::Command(Command::Hold { leg_id: of("a"), music: String::new() }));
     assert_eq!(again, Err(StepError::WrongState(CallState::Held)));
-    t.take(&Event::Command(Command::Hold { leg_id: of("b") })).expect("the other one is not held");
+    t.take(&Event::Command(Command::Hold { leg_id: of("b"), music: String::new() }))
+        .expect("the other one is not held");
     t.reply("b", "INVITE", 488);
     t.take(&Event::Command(Command::Unhold { leg_id: of("a") })).expect("it is held");
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
@@ -303,7 +304,7 @@ fn one_leg_is_held_alone() {
         C>A ACK 4 sdp4[audio:5000]
         ",
     );
-    let nobody = t.take(&Event::Command(Command::Hold { leg_id: of("x") }));
+    let nobody = t.take(&Event::Command(Command::Hold { leg_id: of("x"), music: String::new() }));
     assert_eq!(nobody, Err(StepError::UnknownLeg("x".into())));
 }
 
@@ -311,11 +312,14 @@ fn one_leg_is_held_alone() {
 #[test]
 fn the_application_holds_and_resumes() {
     let mut t = connected();
-    t.command(Command::Hold { leg_id: None }).expect("the call is connected");
+    t.command(Command::Hold { leg_id: None, music: String::new() }).expect("the call is connected");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000 inactive"])));
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000 inactive"])));
     assert_eq!(t.call.state(), CallState::Held);
-    assert_eq!(t.command(Command::Hold { leg_id: None }), Err(StepError::WrongState(CallState::Held)));
+    assert_eq!(
+        t.command(Command::Hold { leg_id: None, music: String::new() }),
+        Err(StepError::WrongState(CallState::Held))
+    );
     t.lines.pop();
     t.command(Command::Unhold { leg_id: None }).expect("the call is held");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
@@ -347,7 +351,7 @@ fn the_application_holds_and_resumes() {
 #[test]
 fn a_refused_resume_leaves_the_call_held() {
     let mut t = connected();
-    t.command(Command::Hold { leg_id: None }).expect("the call is connected");
+    t.command(Command::Hold { leg_id: None, music: String::new() }).expect("the call is connected");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000 inactive"])));
     t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000 inactive"])));
     t.command(Command::Unhold { leg_id: None }).expect("the call is held");

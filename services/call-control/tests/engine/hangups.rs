@@ -45,7 +45,7 @@ fn a_hang_up_ends_the_call_in_every_state() {
             let is_told = |line: &&String| line.contains(" BYE ") || line.contains(" CANCEL");
             assert!(!t.lines.iter().filter(is_told).any(|line| line.contains("Reason")), "{case}");
             assert_eq!(
-                t.command(Command::Hold { leg_id: None }),
+                t.command(Command::Hold { leg_id: None, music: String::new() }),
                 Err(StepError::WrongState(CallState::Ended)),
                 "{case}"
             );
@@ -184,7 +184,7 @@ fn all_states() -> Vec<(&'static str, Ladder)> {
     let mut states = stages();
     let connected = states.iter().find(|(name, _)| *name == "connected").expect("a stage").1.clone();
     let mut t = connected.clone();
-    t.command(Command::Hold { leg_id: None }).expect("the call is connected");
+    t.command(Command::Hold { leg_id: None, music: String::new() }).expect("the call is connected");
     t.lines.clear();
     states.push(("hold is asked for", t.clone()));
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000 inactive"])));

@@ -427,7 +427,7 @@ impl Ladder {
 
     /// The application wishes something.
     pub fn command(&mut self, command: Command) -> Result<(), StepError> {
-        self.lines.push(format!("API {command:?}"));
+        self.lines.push(format!("API {command:?}").replace(", music: \"\"", ""));
         self.take(&Event::Command(command))
     }
 

@@ -19,6 +19,7 @@ mod lad3;
 mod lad4;
 mod ladder;
 mod lost_way;
+mod media;
 mod offers;
 mod outcomes;
 mod refresh;

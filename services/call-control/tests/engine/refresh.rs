@@ -226,7 +226,7 @@ fn a_change_of_the_session_refreshes_it() {
     // What is sent again says it once.
     let mut t = refreshing(1_800);
     t.reply("a", "UPDATE", Answer::new(200).header("Session-Expires", "1800;refresher=uac"));
-    t.command(Command::Hold { leg_id: None }).expect("the call is connected");
+    t.command(Command::Hold { leg_id: None, music: String::new() }).expect("the call is connected");
     t.reply("a", "INVITE", 491);
     let first = t.last("a", "INVITE").1.cseq;
     t.wait(Duration::from_secs(4));

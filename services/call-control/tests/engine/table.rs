@@ -120,7 +120,7 @@ const INPUTS: [Input; 62] = [
     ("closing time of b", |t| timer(t, TimerKind::Closing, "b")),
     ("time for forks of a is over", |t| timer(t, TimerKind::Accepted, "a")),
     ("Hangup", |t| command(t, Command::Hangup { reason: String::new() })),
-    ("Hold", |t| command(t, Command::Hold { leg_id: None })),
+    ("Hold", |t| command(t, Command::Hold { leg_id: None, music: String::new() })),
     ("Unhold", |t| command(t, Command::Unhold { leg_id: None })),
 ];
 
@@ -168,7 +168,7 @@ fn more_stages() -> Vec<(&'static str, Ladder)> {
     t.reply("a", "INVITE", ok(&["audio 4000"]));
     keep("connected for a limited time, just now", &t);
     let mut held = t.clone();
-    held.command(Command::Hold { leg_id: None }).expect("connected calls can be held");
+    held.command(Command::Hold { leg_id: None, music: String::new() }).expect("connected calls can be held");
     keep("held: both are asked", &held);
     hang_up(&mut t);
     keep("ending: both have BYE", &t);

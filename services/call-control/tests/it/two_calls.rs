@@ -250,7 +250,12 @@ async fn one_leg_is_held_alone() {
     let (replica, world) = rig::single();
     let one = connected(&replica, "alice", "bob").await;
     let before = world.asked(&one).len();
-    let request = cc::HoldRequest { request_id: "h".into(), call_id: one.clone(), leg_id: Some("b".into()) };
+    let request = cc::HoldRequest {
+        request_id: "h".into(),
+        call_id: one.clone(),
+        leg_id: Some("b".into()),
+        music: None,
+    };
     replica.service.api.hold(Request::new(request)).await.expect("they talk");
     let events = until(&replica, &one, Type::Held).await;
     let held = events.last().expect("an event");

@@ -16,6 +16,7 @@ mod message;
 mod mwi;
 mod pages;
 mod pcap;
+mod play;
 mod presence;
 mod refusal;
 mod transfer;
@@ -48,6 +49,7 @@ pub async fn run(command: ClientCommand) -> anyhow::Result<()> {
         ClientCommand::Transfer(args) => transfer::transfer(args).await,
         ClientCommand::Callback(command) => callback::run(command).await,
         ClientCommand::Join(args) => join::join(args).await,
+        ClientCommand::Play(args) => play::play(args).await,
         ClientCommand::Ladder(args) => ladder::run(args).await,
         ClientCommand::Bindings(args) => bindings::run(args).await,
         ClientCommand::Presence(command) => presence::run(command).await,

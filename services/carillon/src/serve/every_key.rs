@@ -75,6 +75,8 @@ fn another(key: &str, default: &toml::Value) -> toml::Value {
         "call_control.callback_user" => "callback",
         "call_control.callback_target" => "sip:desk@example.com",
         "call_control.mixers" => return vec!["sip:mixer.example"].into(),
+        "call_control.media_server" => "sip:media.example",
+        "call_control.music_on_hold" => "sip:music@media.example",
         "call_control.conference_end" => "creator",
         "call_control.conference_user" => "conference",
         "call_control.conference_factory" => "sip:conf-factory@conf.example",

@@ -165,6 +165,18 @@ impl Found {
                 )
             });
         }
+        let server = &s.call_control.media_server;
+        self.unless(server.is_empty() || conference::is_mixer(server), "call_control.media_server", || {
+            format!(
+                "expected a sip or sips URI without user part, as sip:media.example.com, found {server:?}"
+            )
+        });
+        let music = &s.call_control.music_on_hold;
+        let is_sip = ["sip:", "sips:"].iter().any(|scheme| music.starts_with(scheme));
+        let can_be_called = is_sip && call_control::can_be_dialled(music);
+        self.unless(music.is_empty() || can_be_called, "call_control.music_on_hold", || {
+            format!("expected a sip or sips URI, as sip:music@media.example.com, found {music:?}")
+        });
         let user = &s.call_control.conference_user;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         self.unless(user.len() <= 64 && user.chars().all(is_plain), "call_control.conference_user", || {

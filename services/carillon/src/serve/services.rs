@@ -100,6 +100,8 @@ pub fn call_control_config(settings: &Settings) -> call_control::Config {
                 settings::ConferenceEnd::Creator => Ends::Creator,
             },
         },
+        media_server: settings.call_control.media_server.clone(),
+        music_on_hold: settings.call_control.music_on_hold.clone(),
         reliable_provisional: settings.call_control.reliable_provisional,
         demand_timer: settings.call_control.demand_timer,
         callback_user: settings.call_control.callback_user.clone(),

@@ -245,6 +245,10 @@ pub struct CallControl {
     pub conference_user: String,
     /// When a conference ends by itself.
     pub conference_end: ConferenceEnd,
+    /// The media server that plays announcements: a sip or sips URI without user part (RFC 4240); empty for none, and requests name one.
+    pub media_server: String,
+    /// What is called for who is put on hold, unless the request says otherwise: a sip or sips URI that plays music; empty for none.
+    pub music_on_hold: String,
     /// Tell callers of anchored accounts reliably that it rings, where they take that (RFC 3262). Without it, who requires it gets 420.
     pub reliable_provisional: bool,
     /// Refuse callers of anchored accounts that have no session timers (RFC 4028) with 421, instead of refreshing for them.
@@ -440,6 +444,8 @@ impl Default for CallControl {
             redirects: Redirects::default(),
             mixers: Vec::new(),
             conference_factory: String::new(),
+            media_server: String::new(),
+            music_on_hold: String::new(),
             conference_user: String::new(),
             conference_end: ConferenceEnd::default(),
             reliable_provisional,

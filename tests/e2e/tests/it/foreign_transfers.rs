@@ -60,7 +60,7 @@ async fn baresips_are_held_by_grpc_and_by_their_own_command() {
     hears(&bob);
     let mut watch = Watch::begin(&carillon, &id, None).await;
     let mut api = api(&carillon).await;
-    let hold = cc::HoldRequest { request_id: "h".into(), call_id: id.clone(), leg_id: None };
+    let hold = cc::HoldRequest { request_id: "h".into(), call_id: id.clone(), leg_id: None, music: None };
     api.hold(hold).await.expect("they talk");
     watch.until(Type::Held).await;
     let unhold = cc::UnholdRequest { request_id: "u".into(), call_id: id.clone(), leg_id: None };

@@ -88,6 +88,7 @@ fn rpcs() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         (calls, "WatchCalls", cc::WatchCallsRequest::default().encode_to_vec()),
         (calls, "Hangup", cc::HangupRequest { call_id: "c".into(), ..Default::default() }.encode_to_vec()),
         (calls, "Hold", cc::HoldRequest { call_id: "c".into(), ..Default::default() }.encode_to_vec()),
+        (calls, "PlayAnnouncement", crate::media::play_request("", "c", "a", None).encode_to_vec()),
         (calls, "Unhold", cc::UnholdRequest { call_id: "c".into(), ..Default::default() }.encode_to_vec()),
         (
             accounts,

@@ -26,6 +26,7 @@ mod leg_headers;
 mod leg_targets;
 mod linphone;
 mod lost_edges;
+mod media;
 mod named_devices;
 mod numbers;
 mod other_domains;

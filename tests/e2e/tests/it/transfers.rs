@@ -123,7 +123,8 @@ async fn one_leg_is_held_and_keys_are_pressed() {
     let mut api = api(&carillon).await;
     let mut watch = Watch::begin(&carillon, &id, None).await;
     let leg_id = Some("b".to_owned());
-    let hold = cc::HoldRequest { request_id: "h".into(), call_id: id.clone(), leg_id: leg_id.clone() };
+    let hold =
+        cc::HoldRequest { request_id: "h".into(), call_id: id.clone(), leg_id: leg_id.clone(), music: None };
     api.hold(hold).await.expect("they talk");
     assert_eq!(watch.until(call_event::Type::Held).await.leg_id, leg_id);
     let unhold = cc::UnholdRequest { request_id: "u".into(), call_id: id.clone(), leg_id: leg_id.clone() };

@@ -126,6 +126,7 @@ impl Work<'_> {
                 | Stage::Lending(_)
                 | Stage::Referring(_)
                 | Stage::Gathering(_)
+                | Stage::Listening(_)
                 | Stage::Conferring(_),
             )
             | None => false,

@@ -16,6 +16,7 @@ use crate::engine::work::Work;
 impl Work<'_> {
     /// Two who talk are to be moved, in this order; and who goes there by itself.
     pub fn begin_gathering(&mut self, parties: [LegIndex; 2], meeting: Option<Meeting>) {
+        self.stop_listening();
         let waiting = |leg: LegIndex| Member {
             party: leg as u32,
             step: MemberStep::Waiting.into(),

@@ -212,6 +212,7 @@ impl Work<'_> {
         if is_local && self.local_place().is_none() {
             return Err(StepError::NoMixer);
         }
+        self.stop_listening();
         match &self.call.conference {
             None if is_local => self.begin_local(),
             None => {
@@ -454,7 +455,7 @@ pub fn is_mixer(uri: &str) -> bool {
 }
 
 /// A URI without user part, with one.
-fn with_user(uri: &str, user: &str) -> Option<String> {
+pub fn with_user(uri: &str, user: &str) -> Option<String> {
     let parsed = Uri::parse(uri.as_bytes()).ok().filter(|parsed| parsed.user.is_none())?;
     let scheme = if parsed.is_secure() { "sips" } else { "sip" };
     let rest = uri.split_once(':')?.1;

@@ -21,6 +21,7 @@ impl Work<'_> {
     /// The application leads a party elsewhere.
     pub fn transfer(&mut self, leg_id: &str, target: &Target, method: Method) -> Result<(), StepError> {
         let stay = self.may_move(leg_id)?;
+        self.stop_listening();
         match target {
             Target::Replacing { party, call_id } => self.refer(stay, party.clone(), false, call_id),
             Target::Party(party) if method == Method::Refer => self.refer(stay, party.clone(), false, ""),

@@ -76,6 +76,7 @@ impl Work<'_> {
                 // Who was led to the conference has not come
                 false => self.gathering_failed(408, "Request Timeout"),
             },
+            Some(Stage::Listening(_)) => self.listening_late(),
             _ => {}
         }
     }

@@ -159,7 +159,7 @@ impl Work<'_> {
 
     /// A party is gone. That ends the call, unless the call goes on without it.
     pub fn lose_party(&mut self, leg: LegIndex, mut cause: Cause) {
-        if self.lose_member(leg, &cause) {
+        if self.lose_member(leg, &cause) || self.lose_server(leg, cause.status, &cause.reason) {
             return;
         }
         if self.leg(leg).returning {
@@ -170,6 +170,9 @@ impl Work<'_> {
             // It was connected where it was before, and hangs up before anybody is connected with it here
             let status = if self.leg(leg).owed { 480 } else { 603 };
             cause = Cause::failed_by(&cause.by, status, standard_phrase(status));
+        }
+        if self.call.policy.reconnect_to.is_some() && self.may_stop_listening() {
+            self.stop_listening();
         }
         let (leave, come) = match &self.call.stage {
             Some(Stage::Moving(moving)) => (moving.leave(), moving.come()),

@@ -123,6 +123,7 @@ impl Work<'_> {
 
     /// Another call gets the leg.
     pub fn lend(&mut self, leg: LegIndex, to: &str, operation: u64) {
+        self.stop_listening();
         let lent = self.as_lent(leg);
         self.call.timers.retain(|timer| timer.leg as LegIndex != leg || !OF_SESSION.contains(&timer.kind()));
         self.call.schema = SCHEMA;

@@ -6,6 +6,7 @@
 //! | has no Contact, or not exactly one Refer-To that can be read, or two of Referred-By | 400 (CCL-01, CCL-06)     |
 //! | leads to something that is not sip, sips or tel            | 416 (CCL-01)                                      |
 //! | asks for another method than INVITE                        | 603                                               |
+//! | asks for an instant message: `im:`, or `method=MESSAGE`    | see `pass`; 416 or 603 where it is not passed on  |
 //! | leads where phones may not lead Carillon, see `redirects`; or to a number that its sender may not call (T6) | 403 |
 //! | comes while parties are not connected, or one is being led | 500 with Retry-After                              |
 //! | comes of a user whose REFERs are passed on                 | see `pass`                                        |
@@ -59,6 +60,9 @@ pub struct Wanted {
     pub replaces: Option<(DialogId, String)>,
     /// The call to whose leg the URI leads.
     pub call_id: Option<String>,
+    /// It asks for an instant message (RFC 5359 2.6), which a phone writes and Carillon does not: with what status it is refused where it is
+    /// not passed on.
+    pub others: Option<u32>,
 }
 
 impl Work<'_> {
@@ -78,15 +82,17 @@ impl Work<'_> {
             self.pair().contains(&leg) && self.may_move(&stay_id).is_ok() && self.call.outcome.is_none();
         let referral = referral(leg, request, aside);
         if may && self.passes_refer(leg, stay, &wanted) {
+            self.stop_listening();
             return self.pass_refer(stay, transaction, wanted, referral);
         }
-        let lead = match self.lead(leg, wanted, request.is_denied) {
+        let lead = match wanted.others.map_or_else(|| self.lead(leg, wanted, request.is_denied), Err) {
             Ok(lead) => lead,
             Err(status) => return self.respond(leg, transaction, status, Vec::new(), None),
         };
         if !may {
             return self.respond_retry(leg, transaction);
         }
+        self.stop_listening();
         // CCL-02: never 202
         self.respond(leg, transaction, 200, agreed(&referral), None);
         self.notify(&referral, 100, "Trying", false);
@@ -165,12 +171,14 @@ fn read_refer(request: &RequestReceived) -> Result<Wanted, u32> {
     }
     let target = NameAddr::parse(refer_to.as_bytes()).map_err(|_| 400_u32)?;
     let uri = Uri::parse(target.uri).map_err(|_| 400_u32)?;
-    if matches!(uri.scheme, Scheme::Other(_)) {
-        return Err(416);
-    }
-    if uri.param("method").is_some_and(|method| !method.eq_ignore_ascii_case("INVITE")) {
-        return Err(603);
-    }
+    let method = uri.param("method");
+    let others = match (&uri.scheme, method) {
+        (Scheme::Other(scheme), _) if scheme.eq_ignore_ascii_case("im") => Some(416),
+        (Scheme::Other(_), _) => return Err(416),
+        (_, Some(method)) if method.eq_ignore_ascii_case("MESSAGE") => Some(603),
+        (_, Some(method)) if !method.eq_ignore_ascii_case("INVITE") => return Err(603),
+        _ => None,
+    };
     let plain = std::str::from_utf8(uri.without_headers()).map_err(|_| 400_u32)?.to_owned();
     // What else the URI would put into the INVITE is not the phone's to say
     let named = uri.header_pairs().find(|(name, _)| percent_decode(name).eq_ignore_ascii_case(b"Replaces"));
@@ -191,6 +199,7 @@ fn read_refer(request: &RequestReceived) -> Result<Wanted, u32> {
         referrer: referrer.filter(|value| is_sayable(value)),
         replaces,
         call_id: call_of(&uri),
+        others,
     })
 }
 

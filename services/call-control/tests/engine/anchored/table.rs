@@ -112,7 +112,7 @@ const INPUTS: [Input; 27] = [
     ("Hangup", |t| {
         t.command(Command::Hangup { reason: String::new() }).expect("a hang-up is always taken");
     }),
-    ("Hold", |t| drop(t.command(Command::Hold { leg_id: None }))),
+    ("Hold", |t| drop(t.command(Command::Hold { leg_id: None, music: String::new() }))),
     ("the edge of both is lost", |t| {
         t.edge = ("e2".into(), 8);
         t.lose_edge("e1", 7);

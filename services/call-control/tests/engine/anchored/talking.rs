@@ -46,7 +46,7 @@ fn what_one_party_does_the_other_sees() {
 #[test]
 fn the_application_holds_and_resumes() {
     let mut t = connected();
-    t.command(Command::Hold { leg_id: None }).expect("it is connected");
+    t.command(Command::Hold { leg_id: None, music: String::new() }).expect("it is connected");
     for (leg, port) in [("a", "4000"), ("b", "5000")] {
         t.reply(leg, "INVITE", Answer::new(200).sdp(&sdp(&[&format!("audio {port} inactive")])));
     }
@@ -71,7 +71,7 @@ fn a_change_before_the_ack_is_asked_to_wait() {
 #[test]
 fn after_glare_the_side_that_was_called_asks_first() {
     let mut t = connected();
-    t.command(Command::Hold { leg_id: None }).expect("it is connected");
+    t.command(Command::Hold { leg_id: None, music: String::new() }).expect("it is connected");
     t.reply("a", "INVITE", 491);
     let before = t.sent.len();
     t.wait(Duration::from_millis(2_000));

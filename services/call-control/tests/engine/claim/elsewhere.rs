@@ -181,7 +181,7 @@ fn without_a_conference_nobody_joins() {
         assert!(redirected(&t.new).is_empty(), "{name}");
         assert_eq!(t.named.call.state(), CallState::Answered, "{name}");
         assert!(t.named.call.conference.is_none(), "{name}");
-        t.named.command(Command::Hold { leg_id: None }).expect(name);
+        t.named.command(Command::Hold { leg_id: None, music: String::new() }).expect(name);
     }
 }
 

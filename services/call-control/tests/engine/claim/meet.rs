@@ -91,13 +91,13 @@ fn a_stranger_is_not_led_to_the_conference() {
 fn who_never_comes_has_changed_nothing() {
     let mut t = claimed().named;
     t.lines.clear();
-    assert!(t.command(Command::Hold { leg_id: None }).is_err());
+    assert!(t.command(Command::Hold { leg_id: None, music: String::new() }).is_err());
     t.wait(Duration::from_secs(31));
     assert!(t.call.conference.is_some());
     t.wait(Duration::from_secs(2));
     assert!(t.call.conference.is_none());
     assert!(!t.lines.iter().any(|line| line.starts_with("C>") || line.starts_with('!')), "{:#?}", t.lines);
-    t.command(Command::Hold { leg_id: None }).expect("they talk");
+    t.command(Command::Hold { leg_id: None, music: String::new() }).expect("they talk");
     come(&mut t, "in-late");
     assert_eq!(answers(&t, "in-late"), [404]);
 }
@@ -138,7 +138,7 @@ fn whatever_goes_wrong_the_two_talk_on() {
         assert!(t.call.conference.is_none(), "{name}");
         assert_eq!(t.call.state(), CallState::Answered, "{name}");
         assert!(!t.lines.iter().any(|line| line.contains("PartyJoined") || line == "! Ended"), "{name}");
-        t.command(Command::Hold { leg_id: None }).expect(name);
+        t.command(Command::Hold { leg_id: None, music: String::new() }).expect(name);
     }
 }
 

@@ -289,7 +289,7 @@ fn what_does_not_fit_is_refused() {
     let mut t = connected();
     join(&mut t, "carol").expect("they talk");
     assert_eq!(join(&mut t, "dave"), Err(StepError::Conflict));
-    assert_eq!(t.command(Command::Hold { leg_id: None }), Err(StepError::Conflict));
+    assert_eq!(t.command(Command::Hold { leg_id: None, music: String::new() }), Err(StepError::Conflict));
     let mut t = Ladder::dial(Flow::Iv);
     assert_eq!(join(&mut t, "carol"), Err(StepError::NoMixer));
     t.context.mixing = Mixing { mixers: vec!["sip:mix".into()], ..Mixing::default() };

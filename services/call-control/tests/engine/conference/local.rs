@@ -131,7 +131,7 @@ fn whoever_refuses_the_two_talk_on() {
             t.sent.iter().any(|(leg, _, request)| leg == "b" && request.method == "INFO"),
             "{name} {info}"
         );
-        t.command(Command::Hold { leg_id: None }).expect(name);
+        t.command(Command::Hold { leg_id: None, music: String::new() }).expect(name);
     }
 }
 

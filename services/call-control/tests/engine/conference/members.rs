@@ -101,8 +101,11 @@ fn who_loses_the_mixer_has_left() {
 #[test]
 fn one_of_them_is_held() {
     let mut t = conferring();
-    assert_eq!(t.command(Command::Hold { leg_id: None }), Err(StepError::WrongState(CallState::Answered)));
-    t.command(Command::Hold { leg_id: Some("b".into()) }).expect("it is in");
+    assert_eq!(
+        t.command(Command::Hold { leg_id: None, music: String::new() }),
+        Err(StepError::WrongState(CallState::Answered))
+    );
+    t.command(Command::Hold { leg_id: Some("b".into()), music: String::new() }).expect("it is in");
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000 inactive"])));
     t.command(Command::Unhold { leg_id: Some("b".into()) }).expect("it is held");
     t.reply("b", "INVITE", answer(5000));

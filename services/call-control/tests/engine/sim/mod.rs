@@ -67,6 +67,8 @@ fn the_runs_reach_every_stage() {
                 "! TransferSucceeded",
                 "! TransferFailed",
                 "! PartyJoined",
+                "! PlayStarted",
+                "! PlayEnded",
             ] {
                 if line.contains(mark) {
                     *reached.entry(mark).or_insert(0) += 1;
@@ -74,7 +76,7 @@ fn the_runs_reach_every_stage() {
             }
         }
     }
-    assert_eq!(reached.len(), 12, "{reached:?}");
+    assert_eq!(reached.len(), 14, "{reached:?}");
     assert!(reached.values().all(|times| *times > 10), "{reached:?}");
 }
 

@@ -42,8 +42,9 @@ fn events_are_given_once(world: &World) {
         *counts.entry(subject).or_default() += 1;
     }
     for (event, count) in &counts {
-        let is_operation =
-            ["! Held", "! Unheld", "! InfoReceived", "! Transfer"].iter().any(|kind| event.starts_with(kind));
+        let is_operation = ["! Held", "! Unheld", "! InfoReceived", "! Transfer", "! Play"]
+            .iter()
+            .any(|kind| event.starts_with(kind));
         assert!(is_operation || *count == 1, "{event} was given {count} times");
     }
     let sum = |kind: &str| -> u32 {
@@ -52,6 +53,17 @@ fn events_are_given_once(world: &World) {
     };
     let ended = sum("! TransferSucceeded") + sum("! TransferFailed");
     assert_eq!(sum("! TransferStarted"), ended, "every transfer ends once");
+    // Who never came to it is told of by the end alone
+    let plays: Vec<&String> = world.history.iter().filter(|line| line.starts_with("! Play")).collect();
+    for leg in (0..world.call.legs.len()).map(super::edge::letter) {
+        let mut listens = false;
+        for line in plays.iter().filter(|line| line.split(' ').nth(2) == Some(leg.as_str())) {
+            let begins = line.starts_with("! PlayStarted");
+            assert!(!begins || !listens, "{leg} listens to two things at once");
+            listens = begins;
+        }
+        assert!(!listens, "{leg} listens for ever");
+    }
     for leg in (0..world.call.legs.len()).map(super::edge::letter) {
         let (dialled, ended) = (format!("! LegDialing {leg}"), format!("! LegEnded {leg}"));
         assert_eq!(counts.contains_key(dialled.as_str()), counts.contains_key(ended.as_str()), "leg {leg}");

@@ -23,7 +23,10 @@ impl World {
                 phone.acked.push(request.cseq);
                 if !is_dead && phone.state != State::Over {
                     phone.hear(request.body.as_ref());
-                    phone.hear_answer(request.body.as_ref());
+                    // That of an earlier INVITE, said again, is no answer to the offer of a later one
+                    if phone.said_2xx.last() == Some(&request.cseq) {
+                        phone.hear_answer(request.body.as_ref());
+                    }
                 }
             }
             if phone.state == State::Answered {
@@ -79,6 +82,10 @@ impl World {
                 }
                 if !is_tone {
                     phone.hear(request.body.as_ref());
+                }
+                if phone.offer_lines.is_some() {
+                    // RFC 3261 14.2, RFC 3264 4: its own offer has no answer, and never gets one when its 2xx died with an edge
+                    return Some(phone.response(491, request, effect));
                 }
                 if chance.percent(2) {
                     return None;

@@ -205,10 +205,11 @@ impl World {
         }
         if world.chance.percent(40) {
             let (hold, resume) = (8_000 + world.chance.below(20_000), 20_000 + world.chance.below(40_000));
-            world.at(hold, Todo::Command(Command::Hold { leg_id: None }));
+            world.at(hold, Todo::Command(Command::Hold { leg_id: None, music: String::new() }));
             world.at(resume, Todo::Command(Command::Unhold { leg_id: None }));
         }
         world.lead_parties(seed);
+        world.play_to_parties(seed);
         world
     }
 
@@ -225,6 +226,30 @@ impl World {
             let target = Target::Party(Party { uri: "sip:carol@example.com".into(), ..Party::default() });
             let method = if chance.percent(60) { Method::Reinvite } else { Method::Auto };
             self.at(at, Todo::Command(Command::Transfer { leg_id, target, method }));
+        }
+    }
+
+    /// Parties are to listen to something, in some of the runs; by chances of their own, too.
+    fn play_to_parties(&mut self, seed: u64) {
+        let mut chance = Chance(seed.rotate_left(17) ^ 0x5eed);
+        if !chance.percent(70) {
+            return;
+        }
+        let uri = || "sip:annc@media.example.com;play=http://files.example.com/a.wav".to_owned();
+        for _ in 0..4 + chance.below(6) {
+            let at = 2_000 + chance.below(60_000);
+            let leg_id = super::edge::letter(chance.below(2) as usize);
+            let limit_ms = if chance.percent(70) { 1 + chance.below(20_000) } else { 0 };
+            let command = match chance.below(4) {
+                0 => Command::Hold { leg_id: None, music: uri() },
+                1 => Command::Hold { leg_id: Some(leg_id), music: uri() },
+                _ => Command::Play { leg_id, uri: uri(), limit_ms },
+            };
+            self.at(at, Todo::Command(command));
+            if chance.percent(60) {
+                let later = at + 500 + chance.below(20_000);
+                self.at(later, Todo::Command(Command::Unhold { leg_id: None }));
+            }
         }
     }
 

@@ -329,7 +329,7 @@ fn operations_do_not_meet() {
     let mut t = begun();
     assert_eq!(t.transfer("a", carol()), Err(StepError::Conflict));
     assert_eq!(t.transfer("b", carol()), Err(StepError::Conflict));
-    assert_eq!(t.command(Command::Hold { leg_id: None }), Err(StepError::Conflict));
+    assert_eq!(t.command(Command::Hold { leg_id: None, music: String::new() }), Err(StepError::Conflict));
     assert_eq!(t.transfer("x", carol()), Err(StepError::UnknownLeg("x".into())));
     let mut t = Ladder::dial(call_control::engine::call::Flow::Iv);
     assert_eq!(t.transfer("a", carol()), Err(StepError::WrongState(CallState::Dialing)));

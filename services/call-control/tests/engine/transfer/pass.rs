@@ -271,6 +271,38 @@ fn a_bad_refer_goes_no_further() {
     }
 }
 
+/// SCN-15: RFC 5359 2.6. Bob's phone asks alice's to write to carol: that is for phones to do, and what it told is told; where REFERs are not
+/// passed on it is refused.
+#[test]
+fn a_transfer_to_instant_messages_is_for_the_phones() {
+    for (to, refusal) in [("<im:carol@example.com>", 416), ("<sip:carol@example.com;method=MESSAGE>", 603)] {
+        let mut t = begun();
+        refer(&mut t, to, &[]);
+        t.reply("a", "REFER", 202);
+        notify(&mut t, "terminated;reason=noresource", "SIP/2.0 200 OK");
+        t.reply("b", "NOTIFY", 200);
+        t.expect(&format!(
+            "
+            B>C REFER
+            ! TransferStarted a
+            C>A REFER 3 Refer-To: {to}
+            A>C 202 REFER
+            C>B 200 REFER
+            A>C NOTIFY <message/sipfrag: SIP/2.0 200 OK>
+            ! TransferSucceeded a 200
+            C>A 200 NOTIFY
+            C>B NOTIFY 2 <message/sipfrag;version=2.0: SIP/2.0 200 OK> Event: refer;id=101 Subscription-State: terminated;reason=noresource
+            B>C 200 NOTIFY
+            "
+        ));
+        assert_eq!(t.call.state(), CallState::Answered, "the two talk on");
+        let mut t = begun();
+        t.context.referrers = Takers::default();
+        refer(&mut t, to, &[]);
+        t.expect(&format!("B>C REFER\nC>B {refusal} REFER"));
+    }
+}
+
 const CAROL: &str = "<sip:carol@example.com>";
 const OF_OURS: &str =
     "<sip:cc.call-2.a@edge.example?Replaces=x%40y%3Bto-tag%3Done%3Bfrom-tag%3Dtwo&Require=replaces>";

@@ -35,7 +35,7 @@ async fn an_anchored_call_is_held_transferred_and_bridged_though_replicas_die() 
         phone.wait_for("the call", |h| *h == Happening::Connected).await;
     }
 
-    let hold = cc::HoldRequest { request_id: "hold".into(), call_id: id.clone(), leg_id: None };
+    let hold = cc::HoldRequest { request_id: "hold".into(), call_id: id.clone(), leg_id: None, music: None };
     let mut api = cluster.api(0).await;
     // Alice's ACK may be on its way, and a change of the session does not fit before it
     while let Err(refused) = api.hold(hold.clone()).await {

@@ -1,6 +1,8 @@
 //! INVITEs with Replaces of a phone that takes a call over: one that rings elsewhere, and one that is answered.
 
 use cluster_api::callcontrol::v1::call_event::Type;
+use cluster_api::callcontrol::v1::transfer_target::Target;
+use cluster_api::callcontrol::v1::{TransferRequest, TransferTarget, transfer_request};
 use scripted_phone::{Happening, Remote, Script};
 use test_support::{Carillon, TestPhone};
 
@@ -166,6 +168,55 @@ async fn a_call_that_is_answered_is_taken_over_though_its_replica_dies() {
     watch.until(Type::Ended).await;
     // Alice is in carol's call now
     let new = target(&taken).trim_start_matches("sip:cc.").split(".a@").next().expect("a call").to_owned();
+    let mut watch = Watch::begin(&scene.cluster.calls[1], &new, Some(String::new())).await;
+    watch.until(Type::Connected).await;
+    scene.ends(&carol, &mut watch).await;
+}
+
+/// SCN-19, CCL-08, CCL-09, TPC-15, F4: RFC 5359 2.15 and 2.16. Alice is parked: led from bob to a phone that keeps her, and bob is hung up on;
+/// the replica that did it dies, and carol picks her up from there by Replaces. The park is hung up on, and the two talk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_is_parked_and_picked_up_though_its_replica_dies() {
+    let mut scene = Scene::start().await;
+    let park = Wire::of(&scene.cluster.edges[0]);
+    scene.cluster.registrar.account("sip:park-7@localhost", "secret");
+    let parks = contact(&park, "park-7");
+    let lines = ["From: <sip:park-7@localhost>;tag=r", "To: <sip:park-7@localhost>", &parks];
+    assert_eq!(status(&park.answer_to(&park.request("REGISTER sip:localhost", &lines))), 200);
+    let mut watch = Watch::begin_all(&scene.cluster.calls[1]).await;
+    let invite = scene.ringing(&mut watch).await;
+    let bobs = contact(&scene.bob, "bob");
+    scene.bob.respond_with(&invite, "200 OK", &[&bobs, SDP], &session(5000));
+    scene.bob.receive_request("ACK");
+    scene.alice.wait_for("the answer", |h| *h == Happening::Connected).await;
+
+    let id = watch.seen.last().expect("it rang").call_id.clone();
+    let mut watch = Watch::begin(&scene.cluster.calls[1], &id, Some(String::new())).await;
+    let target = Target::Uri("sip:park-7@localhost".into());
+    let request = TransferRequest {
+        request_id: "park".into(),
+        call_id: id.clone(),
+        leg_id: "a".into(),
+        target: Some(TransferTarget { target: Some(target) }),
+        method: transfer_request::Method::Reinvite.into(),
+    };
+    scene.cluster.api(0).await.transfer(request).await.expect("they talk");
+    let parked = park.receive_request("INVITE");
+    scene.cluster.calls[0].kill();
+    park.respond_with(&parked, "200 OK", &[&parks, SDP], &session(7000));
+    park.receive_request("ACK");
+    let bye = scene.bob.receive_request("BYE");
+    scene.bob.respond(&bye, "200 OK", &[]);
+    until(&mut watch, Type::TransferSucceeded, "a").await;
+
+    let carol = scene.carol(&parked);
+    let taken = scene.takes(&carol, &parked, "", CAROL);
+    assert_eq!(status(&taken), 200, "{taken}");
+    let bye = park.receive_request("BYE");
+    park.respond(&bye, "200 OK", &[]);
+    watch.until(Type::Ended).await;
+    let new =
+        self::target(&taken).trim_start_matches("sip:cc.").split(".a@").next().expect("a call").to_owned();
     let mut watch = Watch::begin(&scene.cluster.calls[1], &new, Some(String::new())).await;
     watch.until(Type::Connected).await;
     scene.ends(&carol, &mut watch).await;

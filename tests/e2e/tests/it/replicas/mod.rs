@@ -6,6 +6,7 @@ mod claims;
 mod conferences;
 mod frozen;
 mod joins;
+mod media;
 mod mixing;
 mod python;
 mod referred_outside;
