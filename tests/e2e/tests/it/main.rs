@@ -14,6 +14,7 @@ mod devices;
 mod dial_sipp;
 mod every_pair;
 mod faults;
+mod floods;
 mod flow_end;
 mod flows;
 mod foreign_transfers;
