@@ -71,18 +71,18 @@ impl Bob {
     }
 }
 
-/// When the replica dies that was asked.
+/// When the replica dies that was asked: while carol rings, while bob is asked, or when she is in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Dies {
-    WhenCarolRings,
-    WhenBobIsAsked,
-    WhenSheIsIn,
+    Ringing,
+    AskingBob,
+    Joined,
 }
 
 /// Carol joins alice and bob at bob's phone, and leaves again. The last of these processes is watched; the first one is asked, and dies
 /// when there is another one.
 async fn joins(calls: &mut [Carillon], alice: &mut TestPhone, bob: &Bob, carol: &mut TestPhone, dies: Dies) {
-    let mut at = |point: Dies, calls: &mut [Carillon]| {
+    let at = |point: Dies, calls: &mut [Carillon]| {
         if point == dies && calls.len() > 1 {
             calls[0].kill();
         }
@@ -102,9 +102,9 @@ async fn joins(calls: &mut [Carillon], alice: &mut TestPhone, bob: &Bob, carol: 
     let mut api = CallControlClient::connect(calls[0].api.clone()).await.expect("the API is there");
     api.join(request).await.expect("they talk, and bob's phone mixes");
     until(&mut watch, Type::LegRinging, "c").await;
-    at(Dies::WhenCarolRings, calls);
+    at(Dies::Ringing, calls);
     let joins = bob.called();
-    at(Dies::WhenBobIsAsked, calls);
+    at(Dies::AskingBob, calls);
     let of = |name: &str| header(&talks, name).expect("every request has it");
     let from_tag = of("From").split_once(";tag=").expect("it has a tag").1;
     let dialog = format!("{};to-tag=w;from-tag={from_tag}", of("Call-ID"));
@@ -113,7 +113,7 @@ async fn joins(calls: &mut [Carillon], alice: &mut TestPhone, bob: &Bob, carol: 
     assert!(header(&joins, "From").is_some_and(|from| from.contains("sip:carol@localhost")), "{joins}");
     bob.accept(&joins);
     until(&mut watch, Type::PartyJoined, "c").await;
-    at(Dies::WhenSheIsIn, calls);
+    at(Dies::Joined, calls);
     carol.wait_for("bob's phone", |h| *h == Happening::Connected).await;
 
     carol.act(Remote::Hangup).await;
@@ -144,7 +144,7 @@ async fn a_third_party_joins_at_the_phone_that_mixes() {
     };
     let (mut alice, mut carol) = (phone("alice", AT_ONCE).await, phone("carol", SOON).await);
     let bob = Bob::registered(&carillon);
-    joins(&mut [carillon], &mut alice, &bob, &mut carol, Dies::WhenSheIsIn).await;
+    joins(&mut [carillon], &mut alice, &bob, &mut carol, Dies::Joined).await;
 }
 
 /// LAD-7, CCL-14, CCL-15, SCN-17, TPC-15, F4: the replica that was asked dies on the way, and the other one goes on: all happens once.
@@ -154,7 +154,7 @@ async fn a_third_party_joins_at_a_phone_though_the_replica_that_was_asked_dies()
     let mut alice = cluster.phone("alice", 0, AT_ONCE).await;
     let mut carol = cluster.phone("carol", 0, SOON).await;
     let bob = Bob::registered(&cluster.edges[1]);
-    for dies in [Dies::WhenCarolRings, Dies::WhenBobIsAsked, Dies::WhenSheIsIn] {
+    for dies in [Dies::Ringing, Dies::AskingBob, Dies::Joined] {
         joins(&mut cluster.calls, &mut alice, &bob, &mut carol, dies).await;
         cluster.calls[0].restart();
     }
