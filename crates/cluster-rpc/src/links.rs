@@ -129,6 +129,8 @@ link! {
     callcontrol::proxied_calls_server::ProxiedCalls, proxied_calls_client::ProxiedCallsClient,
     /// Says of calls whether they go on.
     check_calls(CheckCallsRequest) -> CheckCallsResponse, Idempotent;
+    /// Ends a call whose time is over; one that ends already is left alone.
+    end_overdue(EndOverdueRequest) -> EndOverdueResponse, Idempotent;
 }
 
 impl ProxiedCallsLink {

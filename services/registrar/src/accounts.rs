@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Fields that UpdateAccount may name.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "display_name",
     "password",
     "disabled",
@@ -41,6 +41,7 @@ const FIELDS: [&str; 14] = [
     "allowed_prefixes",
     "denied_prefixes",
     "refused_callers_info",
+    "moved_permanently",
 ];
 const MAX_BINDINGS: u32 = 1_000;
 const MAX_ADDRESSES: usize = 1_000;
@@ -222,6 +223,9 @@ impl Shared {
         if is_named("redirect_only") {
             known.redirect_only = given.redirect_only;
         }
+        if is_named("moved_permanently") {
+            known.moved_permanently = given.moved_permanently;
+        }
         if is_named("anchor") {
             known.anchor = given.anchor;
         }
@@ -300,6 +304,7 @@ fn show(aor: &str, account: &AccountRecord) -> Account {
         allowed_prefixes: account.allowed_prefixes.clone(),
         denied_prefixes: account.denied_prefixes.clone(),
         refused_callers_info: account.refused_callers_info.clone(),
+        moved_permanently: account.moved_permanently,
     }
 }
 
@@ -319,6 +324,7 @@ fn is_set(account: &Account, field: &str) -> bool {
         "allowed_prefixes" => !account.allowed_prefixes.is_empty(),
         "denied_prefixes" => !account.denied_prefixes.is_empty(),
         "refused_callers_info" => !account.refused_callers_info.is_empty(),
+        "moved_permanently" => account.moved_permanently,
         _ => false,
     }
 }

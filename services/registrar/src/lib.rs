@@ -206,9 +206,10 @@ impl Registrar {
             .add_service(TrunksServer::new(self.clone()));
     }
 
-    /// Removes expired bindings, follows changes of the trunks and has phones pushed until asked to stop. Rpcs are answered without it.
+    /// Removes expired bindings, follows changes of the trunks, has phones pushed and calls ended whose time is over until asked to stop. Rpcs are answered without it.
     pub async fn run(self, shutdown: Shutdown) {
-        futures_util::future::join(self.keep(&shutdown), self.shared.pushes.work(&shutdown)).await;
+        let (kept, pushed) = (self.keep(&shutdown), self.shared.pushes.work(&shutdown));
+        futures_util::future::join3(kept, pushed, self.end_overdue_calls(&shutdown)).await;
     }
 
     async fn keep(&self, shutdown: &Shutdown) {

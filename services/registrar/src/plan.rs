@@ -1,5 +1,7 @@
 //! From a record to a plan: groups by q, redirections, refusals (RFC 3261 16.5, 16.6; RFC 5359; PXY-09, PXY-24).
 
+use std::collections::HashSet;
+
 use cluster_api::convert::timestamp;
 use cluster_api::registrar::v1::{Fork, Group, Redirect, Refuse, Target, route_response::Plan};
 use sip_message::{Scheme, Uri};
@@ -31,6 +33,10 @@ pub(crate) struct Callee {
     pub max_calls: u32,
     /// Whether who calls it is told its contacts, and nothing is forwarded.
     pub is_redirecting: bool,
+    /// Whether what they are told holds for good.
+    has_moved: bool,
+    /// Whether the contacts are a choice, none of them before another.
+    is_choice: bool,
     /// Whether a sips request found contacts, and none of them is sips.
     is_insecure: bool,
     /// Targets in groups of falling q.
@@ -130,12 +136,15 @@ impl Callee {
             max_calls: account.map_or(0, |account| account.max_calls),
             is_redirecting: account.is_some_and(|account| account.redirect_only)
                 || preferences.disposition.redirect,
+            has_moved: account.is_some_and(|account| account.redirect_only && account.moved_permanently),
             forwarding: account.filter(|_| instance.is_none()).and_then(|account| account.forwarding.clone()),
             is_secure,
             ..Self::default()
         };
         if callee.is_redirecting {
             callee.contacts = bindings.iter().map(|(binding, _)| contact_value(binding)).collect();
+            let places = bindings.iter().map(|(binding, rank)| (binding.q(), *rank)).collect::<HashSet<_>>();
+            callee.is_choice = bindings.len() > 1 && places.len() == 1;
             return callee;
         }
         let mut last = None;
@@ -184,7 +193,10 @@ pub(crate) fn callee_plan(callee: &Callee, asking: Asking) -> Plan {
         };
         return match contacts.is_empty() {
             true => refuse(480, ""),
-            false => Plan::Redirect(Redirect { status: 302, contacts }),
+            false => {
+                let is_choice = callee.is_choice && always.is_none();
+                Plan::Redirect(Redirect { status: redirection(callee.has_moved, is_choice), contacts })
+            }
         };
     }
     let recurse = asking.recurse;
@@ -204,6 +216,16 @@ pub(crate) fn callee_plan(callee: &Callee, asking: Asking) -> Plan {
         }),
         true => refuse(480, ""),
         false => Plan::Fork(Fork { groups, recurse }),
+    }
+}
+
+/// The status of a redirection. RFC 3261 21.3.1 to 21.3.3; 305 is for user agents alone (21.3.4), and 380 for who has a body to say more with
+/// (21.3.5), so that both only pass.
+fn redirection(has_moved: bool, is_choice: bool) -> u32 {
+    match (has_moved, is_choice) {
+        (true, _) => 301,
+        (false, true) => 300,
+        (false, false) => 302,
     }
 }
 
@@ -355,6 +377,37 @@ mod tests {
         let plan = callee_plan(&Callee::of(&record, AOR, false, None, 1_000), Asking::default());
         let expected = vec!["<sip:b@h>".to_owned(), "<mailto:bob@d>;q=0.500".to_owned()];
         assert_eq!(plan, Plan::Redirect(Redirect { status: 302, contacts: expected }));
+    }
+
+    /// FWD-01: several contacts without a preference are a choice (300), one or a ranked list is where to go now (302), and what has moved for
+    /// good says so (301).
+    #[test]
+    fn the_status_of_a_redirection_says_what_its_contacts_are() {
+        let told = |qs: &[Option<u32>], moved_permanently, unconditional: &str| {
+            let of = qs.iter().enumerate().map(|(number, q)| binding(&format!("sip:{number}@h"), *q));
+            let mut record = record(of.collect());
+            let unconditional = unconditional.to_owned();
+            let forwarding = Some(ForwardingRecord { unconditional, ..ForwardingRecord::default() });
+            record.account = Some(AccountRecord {
+                redirect_only: true,
+                moved_permanently,
+                forwarding,
+                ..Default::default()
+            });
+            let callee = Callee::of(&record, AOR, false, None, 1_000);
+            let asking = Asking { is_call: true, ..Asking::default() };
+            match callee_plan(&callee, asking) {
+                Plan::Redirect(Redirect { status, contacts }) => (status, contacts.len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(told(&[None], false, ""), (302, 1));
+        assert_eq!(told(&[None, None], false, ""), (300, 2));
+        assert_eq!(told(&[Some(1_000), None], false, ""), (300, 2), "no q is one");
+        assert_eq!(told(&[Some(500), None], false, ""), (302, 2));
+        assert_eq!(told(&[None, None], true, ""), (301, 2));
+        assert_eq!(told(&[None, None], true, "sip:new@d"), (301, 1));
+        assert_eq!(told(&[None, None], false, "sip:new@d"), (302, 1));
     }
 
     /// RFC 5630 5.3: a sips request goes to sips contacts only.

@@ -110,6 +110,9 @@ pub(crate) struct AccountRecord {
     /// What callers who are refused are told of in Error-Info; empty for a plain 603.
     #[prost(string, tag = "18")]
     pub refused_callers_info: String,
+    /// Where it redirects to holds for good.
+    #[prost(bool, tag = "19")]
+    pub moved_permanently: bool,
 }
 
 /// Where the calls of an account go; targets that are empty are not set.

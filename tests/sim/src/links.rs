@@ -11,8 +11,8 @@ use cluster_api::callcontrol::v1::check_calls_response::Standing;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
 use cluster_api::callcontrol::v1::{
-    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, NotifyRequest, NotifyResponse,
-    ReportRequest, ReportResponse,
+    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, EndOverdueRequest,
+    EndOverdueResponse, NotifyRequest, NotifyResponse, ReportRequest, ReportResponse,
 };
 use cluster_api::edge::v1::carry_request::What;
 use cluster_api::edge::v1::legs_server::Legs;
@@ -125,6 +125,14 @@ impl ProxiedCalls for Replicas {
         let replica = self.any()?;
         replica.ask(replica.service.proxied_calls.check_calls(request)).await
     }
+
+    async fn end_overdue(
+        &self,
+        request: Request<EndOverdueRequest>,
+    ) -> Result<Response<EndOverdueResponse>, Status> {
+        let replica = self.any()?;
+        replica.ask(replica.service.proxied_calls.end_overdue(request)).await
+    }
 }
 
 /// What registrars see of call-control, which they ask whether the calls that they count go on.
@@ -150,6 +158,13 @@ impl ProxiedCalls for CountedCalls {
             answer.get_mut().standings.fill(Standing::Live.into());
         }
         Ok(answer)
+    }
+
+    async fn end_overdue(
+        &self,
+        request: Request<EndOverdueRequest>,
+    ) -> Result<Response<EndOverdueResponse>, Status> {
+        self.calls.end_overdue(request).await
     }
 }
 

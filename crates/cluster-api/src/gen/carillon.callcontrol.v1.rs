@@ -3838,6 +3838,32 @@ pub mod leg_events_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A call that may be connected for so long.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndOverdueRequest {
+    /// Carillon's id of the call.
+    #[prost(string, tag = "1")]
+    pub call_id: ::prost::alloc::string::String,
+    /// The leg that costs money: SeizeTrunkRequest.branch. Where it has left a call of call-control's that goes on, that call has no limit by it.
+    #[prost(string, tag = "2")]
+    pub leg: ::prost::alloc::string::String,
+    /// How long the call may be connected.
+    #[prost(message, optional, tag = "3")]
+    pub max_duration: ::core::option::Option<::prost_types::Duration>,
+    /// When that was decided: a call that was connected before has the time from here on.
+    #[prost(message, optional, tag = "4")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// How the call stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndOverdueResponse {
+    /// UNSPECIFIED: nothing is known of it; LIVE: it goes on; ENDED: it is over, or ends now.
+    #[prost(enumeration = "check_calls_response::Standing", tag = "1")]
+    pub standing: i32,
+    /// With LIVE: what it has left, all of it while nobody has answered.
+    #[prost(message, optional, tag = "2")]
+    pub left: ::core::option::Option<::prost_types::Duration>,
+}
 /// Asks about calls.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckCallsRequest {
@@ -4189,6 +4215,34 @@ pub mod proxied_calls_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Ends a call, proxied or not, that has been connected for as long as it may be; else says how long it has left. Once it says ENDED
+        /// there is nothing more to ask: that the call ends is committed.
+        pub async fn end_overdue(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndOverdueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndOverdueResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/carillon.callcontrol.v1.ProxiedCalls/EndOverdue",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("carillon.callcontrol.v1.ProxiedCalls", "EndOverdue"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4215,6 +4269,15 @@ pub mod proxied_calls_server {
             request: tonic::Request<super::CheckCallsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CheckCallsResponse>,
+            tonic::Status,
+        >;
+        /// Ends a call, proxied or not, that has been connected for as long as it may be; else says how long it has left. Once it says ENDED
+        /// there is nothing more to ask: that the call ends is committed.
+        async fn end_overdue(
+            &self,
+            request: tonic::Request<super::EndOverdueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndOverdueResponse>,
             tonic::Status,
         >;
     }
@@ -4370,6 +4433,51 @@ pub mod proxied_calls_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CheckCallsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/carillon.callcontrol.v1.ProxiedCalls/EndOverdue" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndOverdueSvc<T: ProxiedCalls>(pub Arc<T>);
+                    impl<
+                        T: ProxiedCalls,
+                    > tonic::server::UnaryService<super::EndOverdueRequest>
+                    for EndOverdueSvc<T> {
+                        type Response = super::EndOverdueResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndOverdueRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProxiedCalls>::end_overdue(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndOverdueSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -22,7 +22,8 @@ pub struct Account {
     /// Addresses of record that this account may put into From besides its own.
     #[prost(string, repeated, tag = "6")]
     pub allowed_from: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Calls to this account are answered 302 with its contacts instead of being forwarded (RFC 3261 8.3).
+    /// Calls to this account are answered with its contacts, or where its rule for every call leads, instead of being forwarded (RFC 3261 8.3):
+    /// 302; 300 with several contacts of which none is preferred by its q (21.3.1); 301 when `moved_permanently`.
     #[prost(bool, tag = "7")]
     pub redirect_only: bool,
     /// Calls from and to this account run through call-control, so that they can be transferred, held and joined by gRPC.
@@ -66,6 +67,9 @@ pub struct Account {
     /// with it in Error-Info (RFC 3261 20.18, RFC 5359 2.13) instead of 603.
     #[prost(string, tag = "18")]
     pub refused_callers_info: ::prost::alloc::string::String,
+    /// With redirect_only: where calls are led holds for good, so that who calls may note it and never ask here again: 301 (RFC 3261 21.3.2).
+    #[prost(bool, tag = "19")]
+    pub moved_permanently: bool,
 }
 /// Creates an account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4024,6 +4028,14 @@ pub struct AuthorizeResponse {
     /// the reason in the events of a call that was dialled. At most 64 characters; what cannot stand in a reason phrase is left out.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// With ALLOW: how long the call may be connected, a second to 366 days; absent for as long as it likes. It counts from the moment when the
+    /// parties are connected, or from this answer if they were already. A call that passes it is ended as CallControl.Hangup ends
+    /// one, within some seconds: BYE to each party with the text "Allowed Time Is Over" in its Reason header, and one event of its end, of a
+    /// proxied call with that text as sip_reason. The limit is committed before the call goes out, and outlives every process. It holds as long as this attempt
+    /// is not given up; a call of several parties ends as a whole. What is no such time, and any time where the registrar does not know where
+    /// call-control is or the call has no `call_id`, decides nothing (spending.silent).
+    #[prost(message, optional, tag = "3")]
+    pub max_duration: ::core::option::Option<::prost_types::Duration>,
 }
 /// Nested message and enum types in `AuthorizeResponse`.
 pub mod authorize_response {

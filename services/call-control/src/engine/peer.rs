@@ -94,6 +94,7 @@ impl Work<'_> {
             "INFO" | "MESSAGE" => self.on_message(leg, request),
             "OPTIONS" => {
                 let mut headers = vec![Header::new("Allow", ALLOW), Header::new("Supported", SUPPORTED)];
+                headers.push(Header::new("Allow-Events", self.allow_events(leg)));
                 headers.extend(accepted());
                 self.respond(leg, transaction, 200, headers, None);
             }

@@ -74,7 +74,7 @@ impl Work<'_> {
     /// Headers of a 2xx to INVITE or UPDATE of the peer.
     pub fn answer_headers(&self, leg: LegIndex, tag: &str) -> Vec<Header> {
         let mut headers = vec![Header::new("Allow", ALLOW)];
-        headers.extend(self.focus_headers(leg));
+        headers.push(Header::new("Allow-Events", self.allow_events(leg)));
         let interval = self.leg(leg).dialog(tag).map_or(0, |dialog| dialog.session_interval);
         if interval > 0 && self.has_timer(TimerKind::Refresh, leg) {
             headers.push(expires_in(interval, Refresher::Uas));

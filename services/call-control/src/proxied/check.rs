@@ -78,6 +78,27 @@ pub(super) async fn check(
     Ok(standings)
 }
 
+/// In which call a leg is that was asked for by one, and how it stands there.
+///
+/// # Errors
+/// When the store fails, or a record cannot be read.
+pub(super) async fn follow(
+    repository: &Repository,
+    call_id: &str,
+    leg: &str,
+) -> Result<(String, Standing), StoreError> {
+    let (mut place, mut asked) = (call_id.to_owned(), Asked::of(leg));
+    for _ in 0..MOVES {
+        match find(&Ok(repository.load(&place).await?), &asked) {
+            Found::Stands(standing) => return Ok((place, standing)),
+            Found::Moved(Loan { call_id: to, operation }) => {
+                asked = Asked::From(Loan { call_id: std::mem::replace(&mut place, to), operation });
+            }
+        }
+    }
+    Ok((place, Standing::Live))
+}
+
 /// The records of these calls, in their order.
 async fn load(
     repository: &Repository,

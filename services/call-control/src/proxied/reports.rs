@@ -19,6 +19,7 @@ use crate::runner::{ApplyError, Runner};
 use super::call::ProxiedCall;
 use super::check::check;
 use super::fold::{Reporter, fold};
+use super::overdue::end_overdue;
 use super::story::Teller;
 
 /// Events of one report at most.
@@ -177,6 +178,13 @@ impl ProxiedCalls for Reports {
         let standings = check(&self.runner.repository, &call_ids, &legs).await.map_err(ApplyError::from);
         let standings = standings.map_err(|error| refusal::of(&error))?.into_iter().map(i32::from).collect();
         Ok(Response::new(wire::CheckCallsResponse { standings }))
+    }
+
+    async fn end_overdue(
+        &self,
+        request: Request<wire::EndOverdueRequest>,
+    ) -> Result<Response<wire::EndOverdueResponse>, Status> {
+        end_overdue(&self.runner, request.into_inner()).await.map(Response::new)
     }
 }
 

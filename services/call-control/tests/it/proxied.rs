@@ -2,17 +2,18 @@
 
 mod cost;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use call_control::Config;
 use cluster_api::callcontrol::v1 as cc;
 use cluster_api::callcontrol::v1::call::{Kind, State};
 use cluster_api::callcontrol::v1::proxied_call_event::Type;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls as _;
+use store::Store as _;
 use tonic::{Code, Request};
 
 use crate::edges::World;
-use crate::rig::{Replica, for_days, reason, replica, single, store, story};
+use crate::rig::{Replica, dial_request, for_days, reason, replica, single, store, story};
 
 fn event(number: u64, call_id: &str, kind: Type) -> cc::ProxiedCallEvent {
     cc::ProxiedCallEvent {
@@ -278,5 +279,67 @@ async fn calls_that_go_on_are_told_from_those_that_are_over() {
     assert_eq!(standings[..3], expected);
     assert!(standings.len() == 63 && standings[3..].iter().all(|one| *one == i32::from(Standing::Live)));
     let refused = check(vec!["x".to_owned(); 1001]).await.expect_err("too many");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}
+
+/// T6, API 2: a call that may be connected for so long is ended as Hangup ends one: BYE to both phones and one end, that says why. Whoever asks is
+/// told what it has left; of what nobody answered, all of it; and who was connected before has the time from then on.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_time_is_over_is_ended() {
+    use cc::check_calls_response::Standing;
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let first = replica(store.clone(), &world, Config::default());
+    let second = replica(store.clone(), &world, Config::default());
+    let begun = store.now();
+    let ask = async |replica: &Replica, call_id: &str, leg: &str, since: SystemTime| {
+        let request = cc::EndOverdueRequest {
+            call_id: call_id.into(),
+            leg: leg.into(),
+            max_duration: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            since: Some(since.into()),
+        };
+        let answer = replica.service.proxied_calls.end_overdue(Request::new(request)).await;
+        let answer = answer.expect("an answer").into_inner();
+        (answer.standing(), answer.left.expect("a time").seconds)
+    };
+    report(&first, vec![event(1, "rings", Type::Started), event(2, "rings", Type::Ringing)]).await;
+    report(&first, answered("p1")).await;
+    let dialled = first.dial(dial_request("alice", "bob")).await;
+    let dialled = dialled.expect("a call").call_id;
+    first.wait_for(&dialled, State::Answered).await;
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(ask(&second, "unheard of", "", begun).await, (Standing::Unspecified, 0));
+    assert_eq!(ask(&second, "rings", "", begun).await, (Standing::Live, 60));
+    let (standing, left) = ask(&second, "p1", "", begun + Duration::from_secs(60)).await;
+    assert!(standing == Standing::Live && (48..=52).contains(&left), "{left}");
+    assert_eq!(
+        ask(&second, &dialled, "cc0123456789abcdef-0-0-0", begun).await.0,
+        Standing::Ended,
+        "its leg left"
+    );
+    assert_eq!(first.get(&dialled).await.expect("known").state(), State::Answered, "and the call goes on");
+
+    for call_id in ["p1", &*dialled] {
+        assert_eq!(ask(&second, call_id, "", begun).await.0, Standing::Ended);
+        assert_eq!(ask(&first, call_id, "", begun).await.0, Standing::Ended, "the same question again");
+        let call = first.wait_for(call_id, State::Ended).await;
+        let outcome = call.outcome.expect("an outcome");
+        assert_eq!(outcome.kind(), cc::outcome::Kind::Completed);
+        assert_eq!(outcome.ended_by, "api", "as Hangup ends it");
+        // That of a call of ours is about its legs.
+        assert_eq!(outcome.sip_reason, if call_id == "p1" { "Allowed Time Is Over" } else { "OK" });
+    }
+    let byes: Vec<_> = world.exchanged.lock().iter().filter_map(|asked| asked.request.clone()).collect();
+    assert!(byes.iter().all(|bye| bye.method == "BYE"));
+    let said = byes.iter().flat_map(|bye| &bye.headers).filter(|header| header.name == "Reason");
+    assert!(
+        said.clone().count() >= 2 && said.clone().all(|header| header.value.contains("Allowed Time Is Over"))
+    );
+    let said = world.header(&dialled, "a", "BYE", "Reason").expect("a reason");
+    assert!(said.contains("Allowed Time Is Over"), "{said}");
+    let wire = world.wire(&dialled);
+    assert_eq!(wire.iter().filter(|line| line.contains("BYE")).count(), 2, "{wire:#?}");
+    let nonsense = cc::EndOverdueRequest { call_id: "p1".into(), ..cc::EndOverdueRequest::default() };
+    let refused = first.service.proxied_calls.end_overdue(Request::new(nonsense)).await.expect_err("no time");
     assert_eq!(refused.code(), Code::InvalidArgument);
 }

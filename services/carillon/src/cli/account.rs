@@ -41,7 +41,7 @@ pub struct AccountAddArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
     .args(["password", "display_name", "disabled", "anchor"])
-    .args(["redirect_only", "allowed_callers", "refused_callers_info", "allowed_from", "registrars", "max_bindings", "max_calls"]))]
+    .args(["redirect_only", "moved_permanently", "allowed_callers", "refused_callers_info", "allowed_from", "registrars", "max_bindings", "max_calls"]))]
 pub struct AccountSetArgs {
     /// Address of record
     pub aor: String,

@@ -5,9 +5,12 @@ use clap::Args;
 /// Policies of an account; those that are not named stay as they are.
 #[derive(Debug, Args)]
 pub struct Policies {
-    /// Answer calls to the account with its contacts (302) instead of forwarding them
+    /// Answer calls to the account with its contacts (302, or 300 for a choice) instead of forwarding them
     #[arg(long, value_name = "true|false")]
     pub redirect_only: Option<bool>,
+    /// Say that it has moved there for good (301)
+    #[arg(long, value_name = "true|false")]
+    pub moved_permanently: Option<bool>,
     /// Who may reach the account, such as sip:alice@example.com,sip:+49*@example.com,sip:*@example.org; "" means everybody
     #[arg(long, value_name = "PATTERN,…", value_delimiter = ',')]
     pub allowed_callers: Option<Vec<String>>,

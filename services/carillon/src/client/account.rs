@@ -86,6 +86,7 @@ async fn set(args: AccountSetArgs) -> anyhow::Result<()> {
 fn set_policies(account: &mut Account, policies: Policies) -> Vec<String> {
     let Policies {
         redirect_only,
+        moved_permanently,
         allowed_callers,
         refused_callers_info,
         allowed_from,
@@ -100,6 +101,10 @@ fn set_policies(account: &mut Account, policies: Policies) -> Vec<String> {
     if let Some(redirect_only) = redirect_only {
         account.redirect_only = redirect_only;
         named.push("redirect_only".to_owned());
+    }
+    if let Some(moved) = moved_permanently {
+        account.moved_permanently = moved;
+        named.push("moved_permanently".to_owned());
     }
     if let Some(info) = refused_callers_info {
         account.refused_callers_info = info;
@@ -140,6 +145,7 @@ fn policies(account: &Account) -> String {
     let most = |most: u32, what: &str| (most != 0).then(|| format!("{most} {what}"));
     let found = [
         account.redirect_only.then(|| "redirects".to_owned()),
+        account.moved_permanently.then(|| "moved".to_owned()),
         counted(&account.allowed_callers, "callers"),
         counted(&account.allowed_from, "names"),
         counted(&account.registrars, "registrars"),
@@ -179,6 +185,7 @@ fn print(accounts: &[Account], as_json: bool) -> Result<(), OutputError> {
                 "disabled": a.disabled,
                 "anchor": a.anchor,
                 "redirect_only": a.redirect_only,
+                "moved_permanently": a.moved_permanently,
                 "allowed_callers": a.allowed_callers,
                 "allowed_from": a.allowed_from,
                 "registrars": a.registrars,

@@ -347,7 +347,7 @@ async fn credentials_of_our_own_realm_go_no_further() {
     assert_eq!(passed(&ack), expected);
 }
 
-/// SCN-18, PXY-21: a 305 leads the same request by way of the proxy that it names, to the same callee, who is not diverted. RFC 3261
+/// FWD-01, SCN-18, PXY-21: a 305 leads the same request by way of the proxy that it names, to the same callee, who is not diverted. RFC 3261
 /// 21.3.4
 #[tokio::test]
 async fn a_305_leads_by_way_of_the_proxy_where_the_plan_follows() {
@@ -371,7 +371,7 @@ async fn a_305_leads_by_way_of_the_proxy_where_the_plan_follows() {
     }
 }
 
-/// PXY-21: 380 describes other services to the caller, and leads nobody to its contacts; 300 and 301 do. RFC 3261 21.3
+/// FWD-01, PXY-21: 380 describes other services to the caller, and leads nobody to its contacts; 300 and 301 do. RFC 3261 21.3
 #[tokio::test]
 async fn a_380_is_handed_on_and_other_redirections_are_followed() {
     for status in ["300 Multiple Choices", "301 Moved Permanently", "380 Alternative Service"] {

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use cluster_api::callcontrol::v1::leg_events_server::LegEvents;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
 use cluster_api::callcontrol::v1::{
-    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, LegEvent, NotifyRequest,
-    NotifyResponse, ProxiedCallEvent, ReportRequest, ReportResponse, leg_event::What,
+    CheckCallsRequest, CheckCallsResponse, DeliverRequest, DeliverResponse, EndOverdueRequest,
+    EndOverdueResponse, LegEvent, NotifyRequest, NotifyResponse, ProxiedCallEvent, ReportRequest,
+    ReportResponse, leg_event::What,
 };
 use cluster_api::presence::v1::intake_server::Intake;
 use cluster_api::presence::v1::{HandleRequest, HandleResponse};
@@ -384,6 +385,13 @@ impl ProxiedCalls for FakeProxiedCalls {
         &self,
         _request: Request<CheckCallsRequest>,
     ) -> Result<Response<CheckCallsResponse>, Status> {
+        Err(Status::unimplemented("edges do not ask"))
+    }
+
+    async fn end_overdue(
+        &self,
+        _request: Request<EndOverdueRequest>,
+    ) -> Result<Response<EndOverdueResponse>, Status> {
         Err(Status::unimplemented("edges do not ask"))
     }
 }

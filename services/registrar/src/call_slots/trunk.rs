@@ -3,6 +3,8 @@
 //! A leg that goes out gets its place when its branch begins, and not with the plan: which of several trunks carries the call shows only
 //! then. An edge that gets no answer has none, so that no trunk ever carries more than it may.
 
+use std::time::Duration;
+
 use cluster_api::registrar::v1::{
     ReleaseTrunkRequest, ReleaseTrunkResponse, SeizeTrunkRequest, SeizeTrunkResponse,
     seize_trunk_response::State,
@@ -30,7 +32,10 @@ impl Shared {
         let (state, reason) = match state {
             // who has no room costs nothing
             State::Seized => match self.may_spend(&request).await {
-                Verdict::Allowed => (State::Seized, String::new()),
+                Verdict::Allowed(most) => match self.may_last(&request, most).await? {
+                    true => (State::Seized, String::new()),
+                    false => (State::Undecided, String::new()),
+                },
                 Verdict::Denied(reason) => (State::Denied, reason),
                 Verdict::Undecided => (State::Undecided, String::new()),
             },
@@ -39,15 +44,32 @@ impl Shared {
         Ok(SeizeTrunkResponse { state: state.into(), reason })
     }
 
+    /// Sees to the limit of a call that may go out. `false` when nobody could keep it and the settings do not let such calls go out.
+    async fn may_last(
+        &self,
+        request: &SeizeTrunkRequest,
+        most: Option<Duration>,
+    ) -> Result<bool, ChangeError> {
+        if !self.spending.is_set() {
+            return Ok(true);
+        }
+        let is_kept = self.calls.get().is_some() && is_named(request);
+        if most.is_some() && !is_kept {
+            return Ok(matches!(self.spending.undecided("failed"), Verdict::Allowed(_)));
+        }
+        let over = &request.over[..request.over.len().min(MOST_OVER)];
+        self.limit_call(request, over, most).await?;
+        Ok(true)
+    }
+
     async fn room_for(&self, request: &SeizeTrunkRequest) -> Result<State, ChangeError> {
         let SeizeTrunkRequest { trunk, call_id, branch, over, charge: _ } = request;
         let over = &over[..over.len().min(MOST_OVER)];
         let most = self.trunks.table().await?.trunk(trunk).map(|trunk| trunk.max_calls);
-        let is_named = [call_id, branch].iter().all(|id| !id.is_empty() && id.len() <= LONGEST_ID);
         Ok(match most {
             Some(0) => State::Seized,
             // a call whose end nobody would know of would count for ever
-            Some(most) if is_named => {
+            Some(most) if is_named(request) => {
                 let wish = Wish { call_id, leg: branch, over };
                 match self.seize_leg(trunk, most, wish).await? {
                     Seized::Taken | Seized::Held => State::Seized,
@@ -64,6 +86,10 @@ impl Shared {
         request: ReleaseTrunkRequest,
     ) -> Result<ReleaseTrunkResponse, StoreError> {
         let ReleaseTrunkRequest { trunk, call_id, branch } = request;
+        if self.spending.is_set() {
+            let of_call = SeizeTrunkRequest { call_id: call_id.clone(), ..SeizeTrunkRequest::default() };
+            self.limit_call(&of_call, std::slice::from_ref(&branch), None).await?;
+        }
         self.release(&list_of(&trunk), &call_id, &branch).await?;
         Ok(ReleaseTrunkResponse {})
     }
@@ -96,6 +122,11 @@ impl Shared {
 /// Each leg by a trunk has its place: that of who called, unless the call has several of them.
 fn incoming(wish: Wish<'_>) -> Wish<'_> {
     if wish.leg.is_empty() { Wish { leg: INCOMING, ..wish } } else { wish }
+}
+
+/// Whether a call and its branch can be told from others.
+fn is_named(request: &SeizeTrunkRequest) -> bool {
+    [&request.call_id, &request.branch].iter().all(|id| !id.is_empty() && id.len() <= LONGEST_ID)
 }
 
 /// No address of record begins so.

@@ -47,7 +47,7 @@ impl Shared {
     /// What the operator's service says of a branch that has room at its trunk.
     pub(crate) async fn may_spend(&self, request: &SeizeTrunkRequest) -> Verdict {
         if !self.spending.is_set() {
-            return Verdict::Allowed;
+            return Verdict::Allowed(None);
         }
         let Charge { account, caller, called } = request.charge.clone().unwrap_or_default();
         let domain = self.domains.of_aor(&account).map(|domain| domain.name.clone());

@@ -1,11 +1,12 @@
 //! What the operator's own service says of calls that cost money: those that leave by a trunk (T6).
 //!
-//! **Here:** the question ([`asked`]), its bounds, and when nothing is asked because nobody answers ([`circuit`]). The edge asks for room at
+//! **Here:** the question ([`asked`]), its bounds, when nothing is asked because nobody answers ([`circuit`]), and the end of calls that
+//! may last so long and no longer ([`overdue`]). The edge asks for room at
 //! a trunk before a branch begins there, and the registrar asks in the same step (ADR 19).
 //!
 //! | what is heard                           | the branch                                   |
 //! |-----------------------------------------|----------------------------------------------|
-//! | ALLOW                                   | begins                                       |
+//! | ALLOW                                   | begins, and ends after `max_duration` if any |
 //! | DENY                                    | fails as 403, and no other trunk is tried    |
 //! | nothing in time, an error, nothing read | what [`Silent`] says                         |
 //! | too many questions are open             | the same                                     |
@@ -13,6 +14,7 @@
 
 mod asked;
 mod circuit;
+mod overdue;
 mod service;
 
 use std::time::Duration;
@@ -68,7 +70,8 @@ impl Default for SpendingConfig {
 /// What becomes of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Allowed,
+    /// For how long; `None` for as long as it likes.
+    Allowed(Option<Duration>),
     /// Why, fit for a reason phrase; may be empty.
     Denied(String),
     /// Nobody said, and so it does not go out.
@@ -83,6 +86,7 @@ pub(crate) struct Spending {
     circuit: Mutex<Circuit>,
     outcomes: Counters,
     open: Gauge,
+    overdue: Counters,
 }
 
 impl Spending {
@@ -102,6 +106,12 @@ impl Spending {
                 "registrar_spending_circuit_open",
                 "1 while the operator's service is not asked because it did not answer",
             ),
+            overdue: metrics.counters(
+                "registrar_spending_limits_total",
+                "Calls that may last so long: over when their time was (ended), those that call-control did not hear of (lost), and \
+                 questions that it did not answer (unanswered)",
+                &["outcome"],
+            ),
         }
     }
 
@@ -116,7 +126,7 @@ impl Spending {
 
     /// What the service says of one call; without a service every call may go out.
     async fn decide(&self, question: AuthorizeRequest) -> Verdict {
-        let Some(link) = &self.link else { return Verdict::Allowed };
+        let Some(link) = &self.link else { return Verdict::Allowed(None) };
         let Ok(_room) = self.room.try_acquire() else { return self.undecided("full") };
         let Some(question_id) = self.circuit.lock().ask(Instant::now().into_std()) else {
             return self.undecided("open");
@@ -137,10 +147,13 @@ impl Spending {
         };
         asked.heard(true);
         match answer.decision() {
-            Decision::Allow => {
-                self.outcomes.with_label_values(&["allowed"]).inc();
-                Verdict::Allowed
-            }
+            Decision::Allow => match answer.max_duration.map(overdue::readable) {
+                Some(None) => self.undecided("failed"),
+                limit => {
+                    self.outcomes.with_label_values(&["allowed"]).inc();
+                    Verdict::Allowed(limit.flatten())
+                }
+            },
             Decision::Deny => {
                 self.outcomes.with_label_values(&["denied"]).inc();
                 Verdict::Denied(phrase(&answer.reason))
@@ -149,11 +162,17 @@ impl Spending {
         }
     }
 
-    fn undecided(&self, outcome: &str) -> Verdict {
+    /// What became of a call that may last so long.
+    fn overdue(&self, outcome: &str) {
+        self.overdue.with_label_values(&[outcome]).inc();
+    }
+
+    /// What becomes of a call that nobody decides about.
+    pub(crate) fn undecided(&self, outcome: &str) -> Verdict {
         self.outcomes.with_label_values(&[outcome]).inc();
         match self.config.silent {
             Silent::Deny => Verdict::Undecided,
-            Silent::Allow => Verdict::Allowed,
+            Silent::Allow => Verdict::Allowed(None),
         }
     }
 }

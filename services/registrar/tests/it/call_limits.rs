@@ -10,7 +10,10 @@ use ambient::SeededEntropy;
 use async_trait::async_trait;
 use cluster_api::callcontrol::v1::check_calls_response::Standing;
 use cluster_api::callcontrol::v1::proxied_calls_server::ProxiedCalls;
-use cluster_api::callcontrol::v1::{CheckCallsRequest, CheckCallsResponse, ReportRequest, ReportResponse};
+use cluster_api::callcontrol::v1::{
+    CheckCallsRequest, CheckCallsResponse, EndOverdueRequest, EndOverdueResponse, ReportRequest,
+    ReportResponse,
+};
 use cluster_api::registrar::v1::{
     Account, CreateTrunkRequest, ForwardingRules, ReleaseTrunkRequest, RouteRequest, RouteResponse,
     SeizeTrunkRequest, SetForwardingRequest, Trunk, UpdateAccountRequest, accounts_server::Accounts as _,
@@ -58,6 +61,13 @@ impl ProxiedCalls for FakeCalls {
         let CheckCallsRequest { call_ids, legs } = request.into_inner();
         let standings = call_ids.iter().zip(&legs).map(|leg| standing(leg).into()).collect();
         Ok(Response::new(CheckCallsResponse { standings }))
+    }
+
+    async fn end_overdue(
+        &self,
+        _: Request<EndOverdueRequest>,
+    ) -> Result<Response<EndOverdueResponse>, Status> {
+        Err(Status::unimplemented("no call has a longest time here"))
     }
 }
 

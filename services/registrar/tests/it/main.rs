@@ -14,6 +14,7 @@ mod memory;
 mod moved;
 mod numbers;
 mod outbound;
+mod overdue;
 mod preferences;
 mod push;
 mod push_service;

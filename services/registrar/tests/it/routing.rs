@@ -1,7 +1,9 @@
 //! Routing plans.
 
 use cluster_api::{
-    registrar::v1::{Account, RouteRequest, route_response::Plan},
+    registrar::v1::{
+        Account, RouteRequest, UpdateAccountRequest, accounts_server::Accounts as _, route_response::Plan,
+    },
     sip::v1::Source,
 };
 use registrar::Config;
@@ -118,12 +120,24 @@ async fn a_redirecting_account_tells_its_contacts() {
     rig.account_with(Account { aor: "sip:bob@d".into(), redirect_only: true, ..Account::default() }).await;
     let mut alice = Phone::of(&rig, "alice", "d");
     assert_eq!(status(&alice.route("sip:bob@d").await), 480);
-    Phone::of(&rig, "bob", "d").register(&[with_q("mailto:bob@d", 200), contact("sip:a@h")]).await;
+    let mut bob = Phone::of(&rig, "bob", "d");
+    bob.register(&[with_q("mailto:bob@d", 200), contact("sip:a@h")]).await;
     let Some(Plan::Redirect(redirect)) = alice.route("sip:bob@d").await.plan else { panic!() };
     assert_eq!(
         (redirect.status, redirect.contacts),
         (302, vec!["<sip:a@h>".into(), "<mailto:bob@d>;q=0.200".into()])
     );
+    // FWD-01: a choice, and what holds for good. RFC 3261 21.3
+    bob.register(&[contact("mailto:bob@d")]).await;
+    let Some(Plan::Redirect(redirect)) = alice.route("sip:bob@d").await.plan else { panic!() };
+    assert_eq!((redirect.status, redirect.contacts.len()), (300, 2));
+    let account = Account { aor: "sip:bob@d".into(), moved_permanently: true, ..Account::default() };
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["moved_permanently".into()] });
+    let request = UpdateAccountRequest { request_id: String::new(), account: Some(account), update_mask };
+    let shown = rig.registrar().update_account(tonic::Request::new(request)).await.unwrap().into_inner();
+    assert!(shown.moved_permanently && shown.redirect_only);
+    let Some(Plan::Redirect(redirect)) = alice.route("sip:bob@d").await.plan else { panic!() };
+    assert_eq!((redirect.status, redirect.contacts.len()), (301, 2));
 }
 
 /// Calls of anchored accounts run through call-control, from either side; call-control's own legs do not.
@@ -308,7 +322,6 @@ async fn a_screened_caller_hears_why() {
     assert_eq!((refuse.status, refuse.reason.as_str()), (403, "Screening Failure"));
     let told = (refuse.headers[0].name.as_str(), refuse.headers[0].value.as_str());
     assert_eq!(told, ("Error-Info", "<sip:screened@announcements.example>"));
-    use cluster_api::registrar::v1::{UpdateAccountRequest, accounts_server::Accounts as _};
     let update = async |info: &str| {
         let update_mask = Some(prost_types::FieldMask { paths: vec!["refused_callers_info".into()] });
         let account = Some(account(info));

@@ -32,16 +32,18 @@ use crate::trunks::{create, trunk};
 
 /// An operator's service: what it was asked, with the token that was shown, and what it says next; then that calls may go out.
 #[derive(Default)]
-struct Operator {
+pub struct Operator {
     asked: Mutex<Vec<(AuthorizeRequest, String)>>,
     says: Mutex<VecDeque<Says>>,
     /// Wakes whoever holds an answer back.
     goes_on: Notify,
 }
 
-enum Says {
+pub enum Says {
     Decides(Decision, &'static str),
     Raw(i32),
+    /// It may, for so many seconds.
+    Lasts(i64),
     Fails(Status),
     /// Nothing before it is told to go on.
     Nothing,
@@ -57,22 +59,27 @@ impl Spending for Operator {
         let token = token.unwrap_or_default().to_owned();
         self.asked.lock().push((request.into_inner(), token));
         let next = self.says.lock().pop_front();
+        let mut max_duration = None;
         let (decision, reason) = match next {
             None => (Decision::Allow.into(), ""),
             Some(Says::Decides(decision, reason)) => (decision.into(), reason),
             Some(Says::Raw(number)) => (number, ""),
+            Some(Says::Lasts(seconds)) => {
+                max_duration = Some(prost_types::Duration { seconds, nanos: 0 });
+                (Decision::Allow.into(), "")
+            }
             Some(Says::Fails(status)) => return Err(status),
             Some(Says::Nothing) => {
                 self.goes_on.notified().await;
                 (Decision::Allow.into(), "")
             }
         };
-        Ok(Response::new(AuthorizeResponse { decision, reason: reason.to_owned() }))
+        Ok(Response::new(AuthorizeResponse { decision, reason: reason.to_owned(), max_duration }))
     }
 }
 
 impl Operator {
-    fn says(&self, answers: impl IntoIterator<Item = Says>) {
+    pub fn says(&self, answers: impl IntoIterator<Item = Says>) {
         self.says.lock().extend(answers);
     }
 
@@ -87,7 +94,7 @@ impl Operator {
 }
 
 /// Long enough for any machine, and what is not answered at all takes it whole.
-const SETTINGS: SpendingConfig =
+pub const SETTINGS: SpendingConfig =
     SpendingConfig { timeout: MOST_PATIENCE, silent: Silent::Deny, at_once: 256 };
 
 fn config(spending: SpendingConfig) -> Config {
@@ -239,7 +246,7 @@ async fn another_replica_of_the_operators_service_is_asked() {
     assert_eq!(operator.asked.lock().len(), 3);
 }
 
-fn in_process(spending: SpendingConfig) -> (Arc<Operator>, impl Future<Output = Rig>) {
+pub fn in_process(spending: SpendingConfig) -> (Arc<Operator>, impl Future<Output = Rig>) {
     let operator = Arc::new(Operator::default());
     let link = SpendingLink::Local(operator.clone());
     (operator, async move {

@@ -173,9 +173,15 @@ impl Work<'_> {
     /// What a focus says besides with every message that shows its Contact (RFC 4579 5.1).
     pub fn focus_headers(&self, leg: LegIndex) -> Vec<Header> {
         match self.call.shows_focus(&self.leg(leg).leg_id) {
-            true => vec![Header::new("Allow-Events", "conference, refer")],
+            true => vec![Header::new("Allow-Events", self.allow_events(leg))],
             false => Vec::new(),
         }
+    }
+
+    /// The packages that this side tells of in a dialog, as an answer of its own lists them: how a REFER goes on, and the roster of a
+    /// conference. RFC 6665 4.4.4
+    pub fn allow_events(&self, leg: LegIndex) -> &'static str {
+        if self.call.shows_focus(&self.leg(leg).leg_id) { "conference, refer" } else { "refer" }
     }
 
     /// Who leaves is told of, if it was there.

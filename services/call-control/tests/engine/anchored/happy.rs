@@ -109,7 +109,7 @@ fn the_other_leg_is_the_callers() {
     assert_eq!(value(&invite.headers, "P-Asserted-Identity"), None, "a phone does not say who it is");
 }
 
-/// UPD-01, CCL-12, IMI-05: the 2xx to a caller says what Carillon can do.
+/// UPD-01, CCL-12, IMI-05: the 2xx to a caller says what Carillon can do; EVT-01: and how a REFER goes on it tells of (RFC 6665 4.4.4).
 #[test]
 fn the_answer_says_what_carillon_can_do() {
     let mut t = called(invite());
@@ -121,6 +121,7 @@ fn the_answer_says_what_carillon_can_do() {
     );
     assert_eq!(value(&answer.headers, "Supported"), Some("100rel, timer, replaces, join, tdialog"));
     assert_eq!(value(&answer.headers, "Recv-Info"), Some(""));
+    assert_eq!(value(&answer.headers, "Allow-Events"), Some("refer"));
 }
 
 /// UAC-08, TMR-02: what is applied is named in Require and was in Supported, and nobody is asked for more.
