@@ -29,6 +29,7 @@ pub(crate) fn response(effect: u64, response: &Message, others: &[Message]) -> R
         retry_after: response.retry_after().ok().flatten().map(|after| after.seconds),
         headers: headers(response),
         body: body(response),
+        callee: String::new(),
     }
 }
 

@@ -274,6 +274,7 @@ pub(crate) fn target(binding: &BindingRecord, aor: &str, now_ms: u64) -> Target 
             Some(push) if push.is_asleep(now_ms) => binding.id.to_string(),
             Some(_) | None => String::new(),
         },
+        callee: String::new(),
     }
 }
 

@@ -3246,6 +3246,9 @@ pub struct ResponseReceived {
     /// Body when there is one.
     #[prost(message, optional, tag = "18")]
     pub body: ::core::option::Option<super::super::sip::v1::Body>,
+    /// The INVITE was not sent: the number that it is for is lent, and this is who is called instead, in To as well (ALC-10). Empty otherwise.
+    #[prost(string, tag = "19")]
+    pub callee: ::prost::alloc::string::String,
 }
 /// A request inside a leg's dialog. The edge has answered 100 where one is due and holds the server transaction.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -2624,6 +2624,10 @@ pub struct Target {
     /// With `seize`, when calls are asked about: goes back with SeizeTrunk as it is.
     #[prost(message, optional, tag = "12")]
     pub charge: ::core::option::Option<Charge>,
+    /// Where the request is for a number that is lent: whom a leg of call-control calls instead, so that nobody is shown the number.
+    /// Empty otherwise.
+    #[prost(string, tag = "13")]
+    pub callee: ::prost::alloc::string::String,
 }
 /// Whom a call by a trunk is charged to, and for what.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -4,6 +4,7 @@
 //! | status            | next attempt                                                                        |
 //! |-------------------|-------------------------------------------------------------------------------------|
 //! | 401, 407          | with credentials for the realm, once more when the nonce was stale (AUT-13)         |
+//! | any, to a number that is lent | to who has it, by its own name (ALC-10)                                 |
 //! | 300, 301, 302, 380 | to the Contacts by q that may be followed, each URI once, as many as the policy allows (UAC-12, `redirects`) |
 //! | 305               | through the Contact as proxy, if it may be followed                                 |
 //! | 416               | tel as sip; never from sips to sip (UAC-05)                                         |
@@ -23,6 +24,7 @@ impl Work<'_> {
     pub fn adapt_invite(&mut self, leg: LegIndex, response: &ResponseReceived) -> bool {
         let Some(invite) = self.leg(leg).invite.clone() else { return false };
         let next = match response.status {
+            _ if !response.callee.is_empty() => self.without_number(leg, &invite, &response.callee),
             401 | 407 => self.with_credentials(leg, &invite, response),
             300..=399 => self.redirected(leg, &invite, response),
             416 => self.with_sip_uri(&invite),
@@ -58,6 +60,15 @@ impl Work<'_> {
         let Some(adapted) = self.learn_challenge(leg, &request.adapted, response) else { return false };
         self.send_pending(leg, Pending { adapted, ..request.clone() });
         true
+    }
+
+    fn without_number(&mut self, leg: LegIndex, invite: &Invite, callee: &str) -> Option<Invite> {
+        let on = self.leg_mut(leg);
+        if !on.called_as.is_empty() {
+            return None; // a number that leads to a number
+        }
+        on.called_as = callee.to_owned();
+        Some(Invite { target: callee.to_owned(), ..invite.clone() })
     }
 
     fn with_credentials(

@@ -216,6 +216,8 @@ pub struct ResponseReceived {
     pub headers: Vec<Header>,
     /// Body when there is one.
     pub body: Option<Body>,
+    /// It was never sent: the number is lent, and this is who is called instead; empty otherwise.
+    pub callee: String,
 }
 
 impl ResponseReceived {

@@ -109,6 +109,16 @@ pub struct Leg {
     /// It is no party: its peer is a media server that a party listens to.
     #[prost(bool, tag = "44")]
     pub serves: bool,
+    /// Whom it calls by name where the party was given by a number that is lent, which is shown to nobody (ALC-10); empty for the party.
+    #[prost(string, tag = "45")]
+    pub called_as: String,
+}
+
+impl Leg {
+    /// The URI in To of what it sends.
+    pub fn called(&self) -> &str {
+        if self.called_as.is_empty() { &self.party.uri } else { &self.called_as }
+    }
 }
 
 /// Key presses, one INFO each.

@@ -74,6 +74,7 @@ fn response_received(response: wire::ResponseReceived) -> ResponseReceived {
         challenges: response.challenges,
         retry_after: response.retry_after,
         headers: headers_in(response.headers),
+        callee: response.callee,
         body: response.body.map(body_in),
     }
 }

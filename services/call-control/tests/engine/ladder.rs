@@ -122,6 +122,12 @@ impl Answer {
         self
     }
 
+    /// The edge says that a number is lent, and who has it.
+    pub fn callee(mut self, uri: &str) -> Answer {
+        self.0.callee = uri.into();
+        self
+    }
+
     /// Without reason phrase.
     pub fn unsaid(mut self) -> Answer {
         self.0.reason.clear();

@@ -18,6 +18,7 @@ use crate::flow_token::FlowToken;
 use crate::forward::fork::{Fork, ForkId, NewFork};
 use crate::forward::history;
 use crate::forward::lineage;
+use crate::forward::obstacle::Obstacle;
 use crate::forward::plan;
 use crate::forward::record_route::{self, Side};
 use crate::forward::target::Target;
@@ -301,6 +302,11 @@ impl Edge {
                 edge.ring.note(&fork.request, || fork.upstream.own(why::planned(plan, "")));
             }
             match plan {
+                // ALC-10: its To would show the number to who rings
+                Some(Plan::Fork(found)) if fork.upstream.is_leg() && plan::callee(&found).is_some() => {
+                    fork.obstacle = plan::callee(&found).map(|callee| Obstacle::Lent(callee.into()));
+                    fork.context.handle_failure(now, branch, BranchFailure::Refused(404));
+                }
                 Some(Plan::Fork(found)) => {
                     let mut groups = plan::groups(found);
                     edge.put_failed_trunks_last(now, &mut groups);

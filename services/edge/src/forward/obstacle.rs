@@ -31,6 +31,8 @@ pub(crate) enum Obstacle {
     Denied(Arc<str>),
     /// The operator's service does not say whether the call may go out.
     Undecided,
+    /// The number that a leg dials is lent: this is who it calls instead.
+    Lent(Box<str>),
 }
 
 impl Obstacle {
@@ -50,6 +52,7 @@ impl Obstacle {
             Self::Denied(why) if why.is_empty() => (399, DENIED, [403, 403]),
             Self::Denied(why) => (399, &**why, [403, 403]),
             Self::Undecided => (399, UNDECIDED, [503, 503]),
+            Self::Lent(_) => return None,
         };
         statuses.contains(&status).then(|| Warning::print(code, AGENT, text))
     }
@@ -62,9 +65,12 @@ impl Obstacle {
             Self::TrunkFull | Self::Undecided => Some(503),
             // RFC 3261 21.5.3: what the next server showed is not valid, whoever asks and whatever for
             Self::ForeignServer(_) => Some(502),
-            Self::PhoneInClear | Self::EdgeInClear | Self::Refused | Self::NoAddress | Self::Denied(_) => {
-                None
-            }
+            Self::PhoneInClear
+            | Self::EdgeInClear
+            | Self::Refused
+            | Self::NoAddress
+            | Self::Denied(_)
+            | Self::Lent(_) => None,
         }
     }
 }

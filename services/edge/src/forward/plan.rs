@@ -12,6 +12,13 @@ use super::avoided::Avoided;
 use super::lineage::Lineage;
 use super::target::{LookUp, Target, parse_received};
 
+/// Whom a leg of call-control calls instead of a number that is lent.
+pub(crate) fn callee(fork: &api::Fork) -> Option<&str> {
+    let mut callees =
+        fork.groups.iter().flat_map(|group| &group.targets).map(|target| target.callee.as_str());
+    callees.find(|callee| !callee.is_empty())
+}
+
 /// Groups of a fork, in the order to try them. What its first group is for has happened before anybody was tried: the registrar found
 /// the callee busy, say, because the account has as many calls as it may.
 pub(crate) fn groups(fork: api::Fork) -> Vec<Group<Target>> {

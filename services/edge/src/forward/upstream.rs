@@ -36,6 +36,11 @@ pub(crate) enum Upstream {
 }
 
 impl Upstream {
+    /// Is it call-control that asked?
+    pub(crate) fn is_leg(&self) -> bool {
+        matches!(self, Self::Leg(_))
+    }
+
     /// Trunk that the asker named; empty lets the plan decide.
     pub(crate) fn trunk(&self) -> &str {
         match self {

@@ -339,6 +339,10 @@ impl Edge {
             What::Response(ResponseReceived { reason, headers: warning.into_iter().collect(), ..answer })
         };
         let event = match (best, in_the_way) {
+            (Best::Local(_), _) if let Some(Obstacle::Lent(callee)) = obstacle => {
+                let answer = report::local_response(leg.effect, 302, request);
+                What::Response(ResponseReceived { callee: callee.to_string(), ..answer })
+            }
             (Best::Received(response), _) => {
                 What::Response(report::response(leg.effect, &response, challenges))
             }

@@ -36,7 +36,7 @@ impl Shared {
             alias_of(target).filter(|_| request.internal && self.domains.of(target).is_some())
         {
             let loan = self.numbers.alias(alias).await?.value;
-            return Ok(Some(fork(&loan.contacts)));
+            return Ok(Some(fork(&loan.contacts, "")));
         }
         let is_here = self.domains.of(target).is_some() || target.scheme == sip_message::Scheme::Tel;
         let number = number_of(target).filter(|_| is_here);
@@ -102,7 +102,7 @@ impl Shared {
 /// Where the call goes: a leg of call-control at once, anybody else's call by way of it.
 fn led(request: &RouteRequest, loan: &Loan) -> Plan {
     match request.internal {
-        true => fork(&loan.contacts),
+        true => fork(&loan.contacts, &loan.callee),
         false => Plan::CallControl(HandToCallControl {
             callee: loan.callee.clone(),
             ..HandToCallControl::default()
@@ -110,13 +110,13 @@ fn led(request: &RouteRequest, loan: &Loan) -> Plan {
     }
 }
 
-/// Falling q one after the other, equal q together.
-fn fork(contacts: &[String]) -> Plan {
+/// Falling q one after the other, equal q together. `callee` is who a leg of call-control calls instead of the number.
+fn fork(contacts: &[String], callee: &str) -> Plan {
     let mut groups: Vec<(u32, Group)> = Vec::new();
     for contact in contacts {
         let Ok(address) = NameAddr::parse(contact.as_bytes()) else { continue };
         let Some(uri) = uri_of(contact) else { continue };
-        let target = Target { uri, ..Target::default() };
+        let target = Target { uri, callee: callee.to_owned(), ..Target::default() };
         let q = q_of(&address);
         match groups.last_mut() {
             Some((last, group)) if *last == q => group.targets.push(target),

@@ -187,7 +187,7 @@ async fn several_contacts_are_called_by_falling_q() {
     assert!([404, 407].contains(&status(&refused)), "{refused:?}");
 }
 
-/// A leg of call-control that dials the number itself is led to its contacts at once; other requests than calls are not led at all.
+/// ALC-08, ALC-10: a leg of call-control that dials the number itself is told whom it calls instead; other requests than calls are not led at all.
 #[tokio::test]
 async fn a_dialled_number_is_used_up_too() {
     let rig = rig();
@@ -203,6 +203,8 @@ async fn a_dialled_number_is_used_up_too() {
     assert_eq!(status(&message), 404);
     let plan = rig.registrar().route(Request::new(dialled("INVITE", "leg-a"))).await.unwrap().into_inner();
     assert_eq!(targets(&plan), [vec!["sip:line200@office.example"]]);
+    let Some(Plan::Fork(fork)) = &plan.plan else { panic!("{plan:?}") };
+    assert_eq!(fork.groups[0].targets[0].callee, "sip:line200@office.example");
     let second = rig.registrar().route(Request::new(dialled("INVITE", "leg-b"))).await.unwrap().into_inner();
     assert_eq!(status(&second), 404);
 }

@@ -75,6 +75,46 @@ fn a_number_is_borrowed_called_once_and_not_shown() {
     assert!(header(&next, "Contact").is_some_and(|contact| !contact.contains(&number)), "{next}");
 }
 
+/// ALC-08, ALC-10: an application dials a number that is lent: whose phone rings sees its own name and nothing of the number, in the INVITE and
+/// in all that follows; the number is used up by that, and dialled again it leads nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_dialled_is_not_shown() {
+    let (_redis, _file, core, [_, there]) = cluster();
+    let bob = Wire::of(&there);
+    let contact = format!("Contact: <sip:bob@{}>", bob.address());
+    let lines = ["From: <sip:bob@localhost>;tag=b", "To: <sip:bob@localhost>", &contact];
+    let registered = bob.request("REGISTER sip:localhost", &lines);
+    assert_eq!(status(&bob.answer_to(&registered)), 200);
+    let mut api = CallControlClient::connect(core.api.clone()).await.expect("the API is there");
+    let wish = AllocateNumberRequest {
+        contacts: vec!["sip:bob@localhost".to_owned()],
+        ..AllocateNumberRequest::default()
+    };
+    let number = api.allocate_number(wish).await.expect("a number").into_inner().number;
+    let digits = number.trim_start_matches("tel:+").to_owned();
+    let dial = || {
+        let dialled = core.command(&["dial", &number, "sip:carol@localhost", "--json"]);
+        assert!(dialled.status.success(), "{}", String::from_utf8_lossy(&dialled.stderr));
+        let call: serde_json::Value = serde_json::from_slice(&dialled.stdout).expect("a call");
+        call["call_id"].as_str().expect("an id").to_owned()
+    };
+    let id = dial();
+    let invite = bob.receive_request("INVITE");
+    assert_eq!(header(&invite, "To"), Some("<sip:bob@localhost>"), "{invite}");
+    let session = "v=0\r\no=w 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
+    bob.respond_with(&invite, "200 OK", &[&contact, "Content-Type: application/sdp"], session);
+    let (ack, bye) = (bob.receive_request("ACK"), bob.receive_request("BYE"));
+    bob.respond(&bye, "200 OK", &[]);
+    for message in [&invite, &ack, &bye] {
+        assert!(!message.contains(&digits), "the number is shown: {message}");
+    }
+    let outcome = crate::calls::outcome(&core, &id).await;
+    assert_eq!(outcome["ended_by"], "b", "carol is nobody: {outcome}");
+    let again = dial();
+    let outcome = crate::calls::outcome(&core, &again).await;
+    assert_eq!(outcome["sip_status"], 404, "it is used up: {outcome}");
+}
+
 /// The same pool by gRPC: lent, listed, given back, and empty.
 #[tokio::test]
 async fn an_application_borrows_from_the_same_pool() {

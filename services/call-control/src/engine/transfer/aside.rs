@@ -58,7 +58,7 @@ impl Work<'_> {
             sip_call_id: derive::sip_call_id(&self.call, &label),
             local_tag: derive::tag(&self.call, &label),
             local_uri: on.from_uri.clone(),
-            remote_uri: on.party.uri.clone(),
+            remote_uri: on.called().to_owned(),
             remote_target: on.chosen()?.remote_target.clone(),
             ..Aside::default()
         }))

@@ -312,3 +312,35 @@ fn a_silent_phone_counts_as_408() {
         ",
     );
 }
+
+/// ALC-10: the number that is dialled is lent: who has it is called by its own name, in To as well, in this INVITE and in all that follows; a
+/// 3xx of that phone leads to where a 3xx leads, and a number that leads to a number to nobody.
+#[test]
+fn a_number_that_is_lent_is_named_to_nobody() {
+    let mut t = Ladder::dial_to("tel:+13125550100", "sip:bob@example.com", Flow::Iv, |_| {});
+    t.lines.clear();
+    t.reply("a", "INVITE", Answer::new(302).callee("sip:line200@office.example"));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    t.expect(
+        "
+        A>C 302 INVITE
+        C>A INVITE 2 sdp1[]
+        A>C 200 INVITE sdp1[]
+        ! LegAnswered a 200
+        ! LegDialing b
+        C>A ACK 2
+        C>B INVITE 1
+        ",
+    );
+    t.request("a", "BYE", None);
+    for (leg, _, sent) in t.sent.iter().filter(|(leg, ..)| leg == "a").skip(1) {
+        assert_eq!(sent.to_uri, "sip:line200@office.example", "{leg} {}", sent.method);
+        assert!(!format!("{sent:?}").contains("3125550100"), "{sent:?}");
+    }
+    assert_eq!(t.last("a", "INVITE").1.request_uri, "sip:line200@office.example");
+
+    let mut t = Ladder::dial_to("tel:+13125550100", "sip:bob@example.com", Flow::Iv, |_| {});
+    t.reply("a", "INVITE", Answer::new(302).callee("tel:+13125550101"));
+    t.reply("a", "INVITE", Answer::new(302).callee("tel:+13125550102"));
+    assert_eq!(t.call.outcome.as_ref().map(|outcome| outcome.sip_status), Some(302));
+}
