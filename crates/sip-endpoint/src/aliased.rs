@@ -29,7 +29,7 @@ impl<U: TransactionUser> Core<U> {
             FlowEnd::Unfinished => self.counters.connections_unfinished.one_more(),
             FlowEnd::NotOpened(_)
             | FlowEnd::Handshake
-            | FlowEnd::Foreign
+            | FlowEnd::Distrusted(_)
             | FlowEnd::Peer
             | FlowEnd::Broken(_)
             | FlowEnd::Ours

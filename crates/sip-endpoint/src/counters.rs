@@ -85,10 +85,14 @@ counters! {
     ends_cut_short,
     /// Connections closed because the peer did not read.
     connections_too_slow,
-    /// Handshakes of TLS that failed: no common version, an unknown authority, a peer that went away.
+    /// Handshakes of TLS that failed: no common version, a client that does not believe us, a peer that went away.
     tls_handshakes_failed,
     /// Connections that we closed because the server's certificate is not that of the domain we looked for.
     tls_foreign_servers,
+    /// Connections that we closed because the time of the server's certificate is over, or has not begun.
+    tls_expired_servers,
+    /// Connections that we closed because no authority that was named vouches for the server's certificate.
+    tls_unknown_authorities,
     /// Connections that we closed because who came to the listener of the tier did not prove to be of it.
     tls_foreign_siblings,
     /// Handshakes of WebSocket that failed: no HTTP, not the subprotocol `sip`, an origin that is not allowed.

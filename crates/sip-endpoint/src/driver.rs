@@ -214,7 +214,7 @@ impl<U: TransactionUser> Driver<U> {
         let peer = flow.as_ref().map(|flow| flow.view.peer);
         self.core.count_end(end);
         let not_opened = match end {
-            FlowEnd::NotOpened(_) | FlowEnd::Foreign => true,
+            FlowEnd::NotOpened(_) | FlowEnd::Distrusted(_) => true,
             FlowEnd::Handshake => flow.as_ref().is_some_and(|flow| !flow.view.accepted),
             FlowEnd::Peer
             | FlowEnd::Broken(_)
@@ -224,9 +224,9 @@ impl<U: TransactionUser> Driver<U> {
             | FlowEnd::Unfinished
             | FlowEnd::TooSlow => false,
         };
-        if end == FlowEnd::Foreign {
+        if let FlowEnd::Distrusted(why) = end {
             for key in self.core.waiting_on(id, flow.as_ref()) {
-                self.guarded(|user, cx| user.on_foreign_server(cx, key));
+                self.guarded(|user, cx| user.on_distrusted_server(cx, key, why));
             }
         }
         if not_opened {

@@ -25,7 +25,7 @@ use crate::opening::{Opening, Toward};
 use crate::reused::{Reached, Reused};
 use crate::strangers::Strangers;
 use crate::stream::{self, Event, Line, Parcel, Patience, What};
-use crate::tls::Secured;
+use crate::tls::{Distrust, Secured};
 use crate::waiting::Asked;
 
 /// Why a connection ended.
@@ -35,8 +35,8 @@ pub enum FlowEnd {
     NotOpened(io::ErrorKind),
     /// Its handshake of TLS or WebSocket failed, or was not done in time.
     Handshake,
-    /// The server that we connected to has a certificate of its own, and it is not that of the domain we look for. RFC 5922 7.3
-    Foreign,
+    /// The server that we connected to has a certificate that does not prove the domain we look for. RFC 5922 7.3
+    Distrusted(Distrust),
     /// The peer closed it.
     Peer,
     /// It broke.

@@ -82,7 +82,7 @@ pub use resolver::{Resolver, ResolverConfig, ResolverError};
 pub use strangers::source_of;
 pub use target::{Destination, Target};
 pub use timers::TimerId;
-pub use tls::{CertificateFiles, Shown, Tls, TlsFiles, TlsProblem, domain_identities, is_identity};
+pub use tls::{CertificateFiles, Distrust, Shown, Tls, TlsFiles, TlsProblem, domain_identities, is_identity};
 pub use user::{Failure, TransactionUser};
 pub use witness::{Direction, Seen, Witness};
 pub use work::Busy;

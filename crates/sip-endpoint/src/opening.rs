@@ -8,8 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::flow::FlowEnd;
 use crate::stream::{self, Line};
-use crate::tls::{Live, Secured, identities};
+use crate::tls::{Distrust, Live, Secured, identities};
 use crate::websocket;
 
 /// What handshakes are made with.
@@ -153,9 +153,16 @@ impl Opening {
     fn not_secured(&self, error: &io::Error) -> FlowEnd {
         let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
         match error {
-            Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)) => {
-                self.counters.tls_foreign_servers.one_more();
-                FlowEnd::Foreign
+            Some(rustls::Error::InvalidCertificate(error)) => {
+                let why = Distrust::from(error);
+                let counter = match why {
+                    Distrust::Name => &self.counters.tls_foreign_servers,
+                    Distrust::Time => &self.counters.tls_expired_servers,
+                    Distrust::Authority => &self.counters.tls_unknown_authorities,
+                    Distrust::Other => &self.counters.tls_handshakes_failed,
+                };
+                counter.one_more();
+                FlowEnd::Distrusted(why)
             }
             Some(_) | None => {
                 self.counters.tls_handshakes_failed.one_more();

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::flow::FlowEnd;
 use crate::hop::{Arrival, FlowId, Hop};
 use crate::timers::TimerId;
+use crate::tls::Distrust;
 use crate::witness::Witness;
 
 /// The logic above the transactions: a proxy core, a user agent, or a double in a test.
@@ -63,10 +64,9 @@ pub trait TransactionUser: Send + Sized + 'static {
         let _ = (cx, key);
     }
 
-    /// The server that a request of ours was for is none of its domain's: its certificate is another one's (RFC 5922 7.3). The failure of
-    /// the request follows.
-    fn on_foreign_server(&mut self, cx: &mut Context<'_, Self>, key: ClientKey) {
-        let _ = (cx, key);
+    /// The certificate of the server that was found for a request of ours proves nothing (RFC 5922 7.3). The failure of the request follows.
+    fn on_distrusted_server(&mut self, cx: &mut Context<'_, Self>, key: ClientKey, why: Distrust) {
+        let _ = (cx, key, why);
     }
 
     /// A server transaction is over: its key means nothing any more.

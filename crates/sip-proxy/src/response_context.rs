@@ -38,7 +38,7 @@ use branch::{Branch, State};
 pub use branch::{BranchId, CancelCause};
 pub use face::{BranchFailure, Nature, Output, Response};
 pub use plan::{Condition, Group, Settings, Target};
-use plan::{Plan, Scope};
+use plan::{Plan, Scope, untried};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -188,7 +188,7 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
             let sent = self.branches.iter().filter(was_sent).map(|branch| &branch.target);
             let tried: Vec<&T> = sent.chain(self.waiting.iter().map(|(_, target)| target)).collect();
             for group in &mut groups {
-                self.plan.keep_new(&mut group.targets, &tried);
+                self.plan.keep_new(group, &tried);
             }
             groups.retain(|group| !group.targets.is_empty());
         } else {
@@ -390,7 +390,14 @@ impl<R: Response, T: Target> ResponseContext<R, T> {
                 Some(Stop::Declined(_) | Stop::Cancelled) => None,
             };
             match group {
-                Some((scope, group)) => {
+                Some((scope, mut group)) => {
+                    if group.condition.is_one_of_several() {
+                        let tried: Vec<&T> = self.branches.iter().map(|branch| &branch.target).collect();
+                        untried(&mut group.targets, &tried);
+                        if group.targets.is_empty() {
+                            continue;
+                        }
+                    }
                     self.stop = None;
                     let named = self.plan.part_of(now, scope, &group).filter(|_| self.nature.invite);
                     self.ringing = Ringing {

@@ -372,6 +372,19 @@ mod tests {
         }
     }
 
+    /// Whatever can be changed can be changed alone.
+    #[test]
+    fn each_policy_of_an_account_may_be_set_alone() {
+        let policies = Policies::augment_args(clap::Command::new("policies"));
+        let flags: Vec<String> =
+            policies.get_arguments().map(|flag| format!("--{}", flag.get_id()).replace('_', "-")).collect();
+        assert!(flags.len() > 5, "{flags:?}");
+        for flag in &flags {
+            let with = |value| Cli::try_parse_from(["carillon", "account", "set", "sip:a@b", flag, value]);
+            with("true").or_else(|_| with("1")).unwrap_or_else(|error| panic!("{flag}: {error}"));
+        }
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();

@@ -21,8 +21,8 @@ use cluster_api::presence::v1 as presence_api;
 use cluster_api::registrar::v1 as registrar_api;
 use hashbrown::HashMap;
 use sip_endpoint::{
-    Arrival, CancelTarget, ClientKey, Context, Destination, DnsError, Failure, FlowEnd, FlowId, Hop,
-    ServerKey, TimerId, TransactionUser, Transport, Witness,
+    Arrival, CancelTarget, ClientKey, Context, Destination, Distrust, DnsError, Failure, FlowEnd, FlowId,
+    Hop, ServerKey, TimerId, TransactionUser, Transport, Witness,
 };
 use sip_message::Message;
 use sip_proxy::{BranchId, Own};
@@ -256,8 +256,8 @@ impl TransactionUser for Edge {
         self.take_refusal(cx, key);
     }
 
-    fn on_foreign_server(&mut self, _: &mut Cx<'_>, key: ClientKey) {
-        self.take_foreign_server(key);
+    fn on_distrusted_server(&mut self, _: &mut Cx<'_>, key: ClientKey, why: Distrust) {
+        self.take_distrusted_server(key, why);
     }
 
     fn on_server_ended(&mut self, _: &mut Cx<'_>, key: ServerKey) {

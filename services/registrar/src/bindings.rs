@@ -30,6 +30,10 @@ use crate::{
 
 const MAX_PARAMS: usize = 50;
 
+/// Seconds that a static binding may be held: as many as an Expires can say (RFC 3261 20.19), so that every time that is told of one is a
+/// valid `google.protobuf.Timestamp` also.
+const LIFETIME: std::ops::RangeInclusive<u64> = 1..=u32::MAX as u64;
+
 impl Shared {
     async fn list_bindings(&self, request: ListBindingsRequest) -> Result<ListBindingsResponse, Refusal> {
         let aor = self.served_aor(&request.aor, "aor")?;
@@ -82,8 +86,14 @@ impl Shared {
         let lifetime = match request.expires {
             None => None,
             Some(expires) => match Duration::try_from(expires) {
-                Ok(lifetime) if lifetime >= Duration::from_secs(1) => Some(lifetime),
-                _ => return Err(Refusal::field(Reason::BadField, "expires", "at least a second")),
+                Ok(lifetime) if LIFETIME.contains(&lifetime.as_secs()) => Some(lifetime),
+                _ => {
+                    return Err(Refusal::field(
+                        Reason::BadField,
+                        "expires",
+                        "1 second to 4294967295 seconds",
+                    ));
+                }
             },
         };
         let may_be_bare = self.domains.of_aor(&aor).is_some_and(|domain| domain.auth == Auth::None);

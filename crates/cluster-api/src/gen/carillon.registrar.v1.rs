@@ -860,7 +860,7 @@ pub struct AddBindingRequest {
     /// q times 1000, 0..1000; absent means 1000.
     #[prost(uint32, optional, tag = "6")]
     pub q_milli: ::core::option::Option<u32>,
-    /// How long it holds; absent means without end.
+    /// How long it holds, 1 s to 4294967295 s (RFC 3261 20.19); absent means without end. Anything else is INVALID_ARGUMENT.
     #[prost(message, optional, tag = "7")]
     pub expires: ::core::option::Option<::prost_types::Duration>,
 }

@@ -4,6 +4,7 @@
 //! of it what a handshake needs; `verify.rs` holds the server that we connect to against the rule. [`Tls`] keeps the latest that
 //! could be read, so that certificates are renewed without a restart and a broken file costs nothing but a message.
 
+mod distrust;
 mod files;
 mod identity;
 mod live;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+pub use distrust::Distrust;
 pub use files::{CertificateFiles, TlsFiles, TlsProblem};
 pub(crate) use identity::normal;
 pub use identity::{domain_identities, is_identity};

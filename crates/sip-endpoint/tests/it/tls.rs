@@ -124,7 +124,7 @@ async fn a_server_of_an_unknown_authority_is_left_and_a_number_is_never_called()
     let to = them.streams[0].1;
     ask(&us, to, "peer.example", "");
     assert!(matches!(us.failure().await, Failure::NotSent(_)));
-    assert_eq!(us.counters.tls_handshakes_failed.count(), 1);
+    assert_eq!(us.counters.tls_unknown_authorities.count(), 1);
     assert_eq!(us.counters.tls_foreign_servers.count(), 0);
     us.order(move |cx| {
         assert_eq!(cx.hop_to_domain(Transport::Tls, to, "127.0.0.1", ""), None);

@@ -49,6 +49,44 @@ fn a_forward_target_without_phones_forwards_too() {
     assert_eq!(takes_place(&mut call, 1, groups), ["start voicemail/60"]);
 }
 
+/// FWD-03, FWD-04, FWD-05: one voicemail for every outcome.
+#[test]
+fn one_target_may_serve_several_outcomes() {
+    let of_every_outcome = || {
+        let conditions = [Condition::Busy, Condition::NoAnswer, Condition::Unreachable];
+        let mut groups = plan(&[&["phone"]]);
+        groups.extend(conditions.map(|condition| on(condition, "voicemail")));
+        let mut call = Call::with(Settings::default(), INVITE, groups);
+        call.takes();
+        call
+    };
+    assert_eq!(of_every_outcome().says(0, 486), ["start voicemail/60"]);
+    assert_eq!(of_every_outcome().says(0, 503), ["start voicemail/60"]);
+    assert_eq!(of_every_outcome().fails(0, crate::BranchFailure::Transport), ["start voicemail/60"]);
+    let mut call = of_every_outcome();
+    call.says(0, 180);
+    call.wait(60);
+    call.takes();
+    assert_eq!(call.says(0, 487), ["start voicemail/60"]);
+    assert_eq!(call.says(1, 486), ["fail 486"], "and it is tried once");
+}
+
+/// FWD-04, FWD-08: what another user's rule names for an outcome that did not come stands in nobody's way, and what was tried is not tried again.
+#[test]
+fn two_users_may_share_one_voicemail() {
+    let outer = vec![
+        plan(&[&["bob"]]).remove(0),
+        on(Condition::Busy, "voicemail"),
+        on(Condition::NoAnswer, "voicemail"),
+    ];
+    let mut call = Call::with(Settings::default(), INVITE, outer);
+    call.takes();
+    let inner = vec![plan(&[&["desk"]]).remove(0), on(Condition::Busy, "voicemail")];
+    assert_eq!(takes_place(&mut call, 0, inner), ["start desk/60"]);
+    assert_eq!(call.says(1, 486), ["start voicemail/60"], "by the inner rule");
+    assert_eq!(call.says(2, 486), ["fail 486"], "not again by the outer one");
+}
+
 /// FWD-08: a place that was tried is not tried again, whoever leads there.
 #[test]
 fn two_that_forward_to_each_other_end() {

@@ -52,6 +52,27 @@ pub enum Condition {
     NotServed,
 }
 
+impl Condition {
+    /// Whether groups of this condition stand beside groups of others, of which those of one are tried.
+    pub(super) fn is_one_of_several(self) -> bool {
+        match self {
+            Self::Busy | Self::NoAnswer | Self::Unreachable => true,
+            Self::Always | Self::NotServed => false,
+        }
+    }
+}
+
+/// Removes targets that are repeated, or in `tried`. RFC 3261 16.5
+pub(super) fn untried<T: Target>(targets: &mut Vec<T>, tried: &[&T]) {
+    let mut kept: Vec<T> = Vec::with_capacity(targets.len());
+    for target in targets.drain(..) {
+        if !kept.iter().chain(tried.iter().copied()).any(|other| other.same_as(&target)) {
+            kept.push(target);
+        }
+    }
+    *targets = kept;
+}
+
 /// Bounds of one response context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -105,7 +126,7 @@ impl<T: Target> Plan<T> {
         let root = Level { parent: None, left_by: None, until: None };
         let mut plan = Self { groups: VecDeque::new(), levels: SmallVec::from_iter([root]) };
         for mut group in groups {
-            plan.keep_new(&mut group.targets, &[]);
+            plan.keep_new(&mut group, &[]);
             if !group.targets.is_empty() {
                 plan.groups.push_back((0, group));
             }
@@ -113,16 +134,16 @@ impl<T: Target> Plan<T> {
         plan
     }
 
-    /// Removes targets that are repeated, planned already, or in `tried`.
-    pub(super) fn keep_new(&self, targets: &mut Vec<T>, tried: &[&T]) {
-        let mut kept: Vec<T> = Vec::with_capacity(targets.len());
-        for target in targets.drain(..) {
-            let planned = self.groups.iter().flat_map(|(_, group)| &group.targets);
-            if !kept.iter().chain(planned).chain(tried.iter().copied()).any(|other| other.same_as(&target)) {
-                kept.push(target);
-            }
-        }
-        *targets = kept;
+    /// Removes targets that are repeated, sure to be tried already by what is planned, or in `tried`. A group that waits for one outcome of several
+    /// may name what another outcome names too, as voicemail for busy and for no answer: see [`untried`].
+    pub(super) fn keep_new(&self, group: &mut Group<T>, tried: &[&T]) {
+        let is_one_of_several = group.condition.is_one_of_several();
+        let sure = self
+            .groups
+            .iter()
+            .filter(|(_, other)| !is_one_of_several && !other.condition.is_one_of_several());
+        let sure: Vec<&T> = sure.flat_map(|(_, other)| &other.targets).chain(tried.iter().copied()).collect();
+        untried(&mut group.targets, &sure);
     }
 
     /// A scope for what takes the place of a target of `parent`.

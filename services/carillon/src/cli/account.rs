@@ -40,8 +40,7 @@ pub struct AccountAddArgs {
 /// Flags of `account set`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
-    .args(["password", "display_name", "disabled", "anchor"])
-    .args(["redirect_only", "moved_permanently", "allowed_callers", "refused_callers_info", "allowed_from", "registrars", "max_bindings", "max_calls"]))]
+    .args(["password", "display_name", "disabled", "anchor", "Policies"]))] // the last is the group of all flags of that struct
 pub struct AccountSetArgs {
     /// Address of record
     pub aor: String,

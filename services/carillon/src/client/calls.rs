@@ -13,7 +13,7 @@ use super::connect::{Connection, connect};
 use super::pages::all_pages;
 use super::refusal::Refusal;
 use crate::cli::{CallIdArgs, CallsArgs, HangupArgs};
-use crate::out::{OutputError, say, shown};
+use crate::out::{OutputError, complain, say, shown};
 
 /// How long a hangup waits for phones to answer: most do so at once, and one that is gone is given up after 32 s (64*T1).
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,6 +78,12 @@ pub async fn hangup(args: HangupArgs) -> anyhow::Result<()> {
         call::Kind::Proxied if call.end_time.is_none() => after_hangup(&mut client, call).await,
         _ => call,
     };
+    if call.kind() == call::Kind::Proxied && call.end_time.is_none() {
+        complain!(
+            "the phones were told to end the call and have not answered yet: see `carillon call show {}`",
+            call.call_id
+        );
+    }
     Ok(print_call(&call, args.api.json)?)
 }
 

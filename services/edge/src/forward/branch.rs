@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sip_endpoint::{ClientKey, Destination, DnsError, Hop, SendError};
+use sip_endpoint::{ClientKey, Destination, Distrust, DnsError, Hop, SendError};
 use sip_message::{Edit, HeaderId, Message, Method};
 use sip_proxy::{BranchFailure, BranchId, Forwarding};
 
@@ -208,7 +208,7 @@ impl Edge {
                 let target = fork.branches.get(branch.0 as usize).map(|running| &running.target);
                 let is_trunk = target.is_some_and(|target| target.cause.starts_with("trunk"));
                 let failure = if is_trunk { BranchFailure::Transport } else { BranchFailure::Refused(480) };
-                fork.obstacle = fork.obstacle.take().or((!is_trunk).then_some(Obstacle::NoAddress));
+                fork.obstacle = fork.obstacle.take().or((!is_trunk).then_some(Obstacle::NoAddress(error)));
                 edge.fail_branch(cx, fork, branch, failure);
             }
         });
@@ -317,13 +317,13 @@ impl Edge {
         }
     }
 
-    /// The server that an attempt led to has the certificate of another domain; its failure follows.
-    pub(crate) fn take_foreign_server(&mut self, key: ClientKey) {
+    /// The server that an attempt led to does not prove the domain; its failure follows.
+    pub(crate) fn take_distrusted_server(&mut self, key: ClientKey, why: Distrust) {
         let Some(ClientUse::Branch(id, branch)) = self.clients.get(&key) else { return };
         let Some(fork) = self.forks.get_mut(id) else { return };
         let domain = fork.branches.get(branch.0 as usize).map_or("", |running| &running.domain);
         if !domain.is_empty() {
-            fork.obstacle = Some(Obstacle::ForeignServer(domain.into()));
+            fork.obstacle = Some(Obstacle::DistrustedServer(domain.into(), why));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sip_endpoint::{Distrust, DnsError};
 use sip_message::{HeaderId, Message, Uri, Warning, standard_reason};
 use sip_proxy::Best;
 
@@ -21,12 +22,12 @@ pub(crate) enum Obstacle {
     EdgeInClear,
     /// The far host said by ICMP that its port is closed.
     Refused,
-    /// DNS says no address of the next hop.
-    NoAddress,
+    /// DNS says no address of the next hop, and why.
+    NoAddress(DnsError),
     /// The trunk has as many calls as it may.
     TrunkFull,
-    /// The server that this domain leads to has the certificate of another one. RFC 5922 7.3
-    ForeignServer(Box<str>),
+    /// The certificate of the server that this domain leads to does not prove it. RFC 5922 7.3
+    DistrustedServer(Box<str>, Distrust),
     /// The operator's service denies the call, and says why, or nothing.
     Denied(Arc<str>),
     /// The operator's service does not say whether the call may go out.
@@ -38,16 +39,33 @@ pub(crate) enum Obstacle {
 impl Obstacle {
     /// The value of Warning in an answer with this status; `None` when it is not about this.
     pub(crate) fn warning(&self, status: u16) -> Option<String> {
-        let foreign;
+        let distrusted;
         let (code, text, statuses) = match self {
             Self::PhoneInClear => (380, "SIPS Not Allowed", [480, 480]),
             Self::EdgeInClear => (399, "No TLS to the edge that has the phone's connection", [480, 480]),
             Self::Refused => (399, REFUSED, [430, 480]),
-            Self::NoAddress => (399, "DNS says no address of the host that this leads to", [480, 480]),
+            Self::NoAddress(DnsError::NoSuchHost) => {
+                (399, "DNS says no address of the host that this leads to", [480, 480])
+            }
+            Self::NoAddress(DnsError::NoTransport) => (
+                399,
+                "The host that this leads to is reached by no transport that is spoken here",
+                [480, 480],
+            ),
+            // Not of the zone but of who answers for it: an operator looks elsewhere.
+            Self::NoAddress(_) => {
+                (399, "DNS does not answer where the host is that this leads to", [480, 480])
+            }
             Self::TrunkFull => (399, "All trunks for this call have as many calls as they may", [503, 503]),
-            Self::ForeignServer(domain) => {
-                foreign = format!("The certificate of the server that was found is not one of {domain}");
-                (399, &*foreign, [502, 502])
+            Self::DistrustedServer(domain, why) => {
+                let fault = match why {
+                    Distrust::Name => "is not one of",
+                    Distrust::Time => "is out of date, looking for",
+                    Distrust::Authority => "is of an authority that is not known here, looking for",
+                    Distrust::Other => "does not prove",
+                };
+                distrusted = format!("The certificate of the server that was found {fault} {domain}");
+                (399, &*distrusted, [502, 502])
             }
             Self::Denied(why) if why.is_empty() => (399, DENIED, [403, 403]),
             Self::Denied(why) => (399, &**why, [403, 403]),
@@ -64,11 +82,11 @@ impl Obstacle {
             // RFC 3261 21.5.4: the caller is to know that it may come again
             Self::TrunkFull | Self::Undecided => Some(503),
             // RFC 3261 21.5.3: what the next server showed is not valid, whoever asks and whatever for
-            Self::ForeignServer(_) => Some(502),
+            Self::DistrustedServer(..) => Some(502),
             Self::PhoneInClear
             | Self::EdgeInClear
             | Self::Refused
-            | Self::NoAddress
+            | Self::NoAddress(_)
             | Self::Denied(_)
             | Self::Lent(_) => None,
         }
@@ -149,11 +167,11 @@ mod tests {
     /// SEC-02, PXY-19: a server that proves to be somebody else is told of, unless something better came.
     #[test]
     fn a_foreign_server_is_a_bad_gateway_with_the_name_that_did_not_match() {
-        let foreign = Obstacle::ForeignServer("far.example".into());
+        let foreign = Obstacle::DistrustedServer("far.example".into(), Distrust::Name);
         assert_eq!(status(&Best::Local(503), Some(&foreign)), Some(502));
         assert_eq!(status(&Best::Local(408), Some(&foreign)), None);
         assert_eq!(status(&Best::Received(response(503, "399 x \"y\"")), Some(&foreign)), None);
-        assert_eq!(status(&Best::Local(503), Some(&Obstacle::NoAddress)), None);
+        assert_eq!(status(&Best::Local(503), Some(&Obstacle::NoAddress(DnsError::NoSuchHost))), None);
         let warning = foreign.warning(502).unwrap_or_default();
         assert!(warning.starts_with("399 carillon \"") && warning.contains(" far.example\""), "{warning}");
         assert_eq!(foreign.warning(500), None);

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::leg_event::What;
 use cluster_api::edge::v1::carry_request::What as Effect;
 use cluster_api::registrar::v1::route_response::Plan;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use sip_endpoint::{Answer, CertificateFiles, Dns, ListenStream, Tls, TlsFiles, Transport};
 use sip_message::HeaderId;
 
@@ -26,52 +27,78 @@ impl Dns for Here {
     }
 }
 
-/// SEC-02, PXY-19: the caller, and call-control for its leg, hear 502 and which name did not match; the connection is closed, and counted.
+/// SEC-02, PXY-19, F16: the caller, and call-control for its leg, hear 502 and what is wrong with which certificate; the connection is
+/// closed, and counted.
 #[tokio::test]
-async fn a_server_with_the_certificate_of_another_domain_is_a_bad_gateway() {
+async fn a_server_that_does_not_prove_its_domain_is_a_bad_gateway() {
     let folder = tempfile::tempdir().unwrap();
-    let [ours, theirs] = certificates(folder.path());
-    let far = Rig::configured(FakeLocation::planning(|_| fork_to(&[])), |config| {
-        let address = "127.0.0.1:0".parse().unwrap();
-        config.endpoint.tls = Some(theirs);
-        config.endpoint.streams.push(ListenStream { transport: Transport::Tls, address, advertise: None });
-    })
-    .await;
-    let uri = format!("sip:bob@far.example:{};transport=tls", far.listens(Transport::Tls).port());
-    let location = FakeLocation::planning(move |_| -> Plan { fork_to(std::slice::from_ref(&uri)) });
-    let rig = Rig::resolving(location, Arc::new(Here), |config| config.endpoint.tls = Some(ours)).await;
-    let alice = rig.peer().await;
-    alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
-    let refused = alice.receive_status(502).await;
-    let warning = values(&refused, HeaderId::Warning).remove(0);
-    assert!(warning.starts_with("399 carillon") && warning.contains("not one of far.example"), "{warning}");
-    assert_eq!(rig.counted("sip_total", "tls_foreign_servers"), 1);
-    assert_eq!(rig.counted("branch_failures_total", "transport"), 1);
+    let [ours, of_another, out_of_date, of_a_stranger] = certificates(folder.path());
+    for (theirs, fault, event) in [
+        (of_another, "not one of far.example", "tls_foreign_servers"),
+        (out_of_date, "out of date, looking for far.example", "tls_expired_servers"),
+        (
+            of_a_stranger,
+            "an authority that is not known here, looking for far.example",
+            "tls_unknown_authorities",
+        ),
+    ] {
+        let far = Rig::configured(FakeLocation::planning(|_| fork_to(&[])), |config| {
+            let address = "127.0.0.1:0".parse().unwrap();
+            config.endpoint.tls = Some(theirs);
+            config.endpoint.streams.push(ListenStream {
+                transport: Transport::Tls,
+                address,
+                advertise: None,
+            });
+        })
+        .await;
+        let uri = format!("sip:bob@far.example:{};transport=tls", far.listens(Transport::Tls).port());
+        let location = FakeLocation::planning(move |_| -> Plan { fork_to(std::slice::from_ref(&uri)) });
+        let ours = ours.clone();
+        let rig = Rig::resolving(location, Arc::new(Here), |config| config.endpoint.tls = Some(ours)).await;
+        let alice = rig.peer().await;
+        alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+        let refused = alice.receive_status(502).await;
+        let warning = values(&refused, HeaderId::Warning).remove(0);
+        assert!(warning.starts_with("399 carillon") && warning.contains(fault), "{warning}");
+        assert_eq!(rig.counted("sip_total", event), 1);
+        assert_eq!(rig.counted("branch_failures_total", "transport"), 1);
 
-    rig.carry(1, Effect::Send(invite())).await;
-    let What::Response(told) = rig.events.next_what().await else { panic!("a status") };
-    assert_eq!((told.status, told.reason.as_str()), (502, "Bad Gateway"));
+        rig.carry(1, Effect::Send(invite())).await;
+        let What::Response(told) = rig.events.next_what().await else { panic!("a status") };
+        assert_eq!((told.status, told.reason.as_str()), (502, "Bad Gateway"));
+    }
 }
 
-/// Ours, and that of `other.example`, of one authority.
-fn certificates(folder: &std::path::Path) -> [Arc<Tls>; 2] {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let authorities = Some(folder.join("ca.pem"));
-    fs::write(folder.join("ca.pem"), authority.self_signed(&key).unwrap().pem()).unwrap();
-    let issuer = Issuer::new(authority, key);
-    ["example.com", "other.example"].map(|name| {
+/// Ours, and three of servers: that of `other.example`, one that ended in 2001, and one of another authority.
+fn certificates(folder: &Path) -> [Arc<Tls>; 4] {
+    let authority = || {
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        let own = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        (authority.self_signed(&key).unwrap().pem(), Issuer::new(authority, key))
+    };
+    let ((known, ours), (_, unknown)) = (authority(), authority());
+    let authorities = folder.join("ca.pem");
+    fs::write(&authorities, known).unwrap();
+    let issued = |file: &str, name: &str, issuer: &Issuer<'_, KeyPair>, until: i32| {
+        let key = KeyPair::generate().unwrap();
+        let mut own = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        own.not_after = date_time_ymd(until, 1, 1);
         let files = CertificateFiles {
             domains: Vec::new(),
-            certificate: folder.join(format!("{name}.crt")),
-            key: folder.join(format!("{name}.key")),
+            certificate: folder.join(format!("{file}.crt")),
+            key: folder.join(format!("{file}.key")),
         };
-        fs::write(&files.certificate, own.pem()).unwrap();
+        fs::write(&files.certificate, own.signed_by(&key, issuer).unwrap().pem()).unwrap();
         fs::write(&files.key, key.serialize_pem()).unwrap();
-        Tls::load(TlsFiles { certificates: vec![files], authorities: authorities.clone(), client: None })
-            .unwrap()
-    })
+        let authorities = Some(authorities.clone());
+        Tls::load(TlsFiles { certificates: vec![files], authorities, client: None }).unwrap()
+    };
+    [
+        issued("ours", "example.com", &ours, 2999),
+        issued("another", "other.example", &ours, 2999),
+        issued("late", "far.example", &ours, 2001),
+        issued("stranger", "far.example", &unknown, 2999),
+    ]
 }

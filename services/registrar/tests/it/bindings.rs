@@ -69,6 +69,15 @@ async fn bad_static_contacts_are_refused() {
         assert_eq!(refusal(request).await, Reason::BadField, "{param}");
     }
     assert_eq!(refusal(AddBindingRequest { q_milli: Some(1_001), ..good.clone() }).await, Reason::BadField);
+    for seconds in [-1, 0, 1 << 32, i64::MAX] {
+        let expires = Some(prost_types::Duration { seconds, nanos: 0 });
+        let request = AddBindingRequest { expires, ..good.clone() };
+        assert_eq!(
+            refusal(request).await,
+            Reason::BadField,
+            "{seconds} s cannot be said by SIP, nor told as a time"
+        );
+    }
     for number in 0..10 {
         let request = fixed("sip:bob@open", &format!("sip:{number}@h"));
         rig.registrar().add_binding(Request::new(request)).await.unwrap();
