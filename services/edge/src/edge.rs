@@ -92,6 +92,8 @@ pub(crate) struct Edge {
     /// Servers found by name that failed.
     pub(crate) avoided: Avoided,
     /// Trunks by whose names none served.
+    /// Whether the registrar said last that peers of trunks are known by address.
+    pub(crate) trunk_addresses: bool,
     pub(crate) avoided_trunks: Avoided<Box<str>>,
     pub(crate) moved: Moved,
     pub(crate) legs: Legs,
@@ -127,6 +129,8 @@ pub(crate) enum Completion {
     Routed(Box<Pending>, Result<registrar_api::RouteResponse, Status>),
     /// The registrar decided about a further target of a request.
     LookedUp(ForkId, BranchId, Result<registrar_api::RouteResponse, Status>),
+    /// Whether a branch may go to the addresses that DNS says.
+    Cleared(ForkId, BranchId, Vec<Destination>, Result<registrar_api::RouteResponse, Status>),
     /// The registrar answered the challenge of a trunk.
     Answered(Box<Challenged>, Result<registrar_api::AnswerChallengeResponse, Status>),
     /// The registrar said how far the waking of a phone is.
@@ -331,6 +335,9 @@ impl TransactionUser for Edge {
             Completion::Released(is_heard) => self.take_released(is_heard),
             Completion::Listed(fork, branch, is_fresh) => self.take_listed(cx, fork, branch, is_fresh),
             Completion::Located(fork, branch, result) => self.take_location(cx, fork, branch, result),
+            Completion::Cleared(fork, branch, found, result) => {
+                self.take_cleared(cx, fork, branch, found, result);
+            }
             Completion::StrayLocated(stray, result) => self.send_stray(cx, *stray, result),
             Completion::StrayLookedUp(stray, result) => self.place_stray(cx, *stray, result),
             Completion::Notified(notified, result) => self.finish_notify(cx, *notified, result),

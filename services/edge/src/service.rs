@@ -153,6 +153,7 @@ fn finish(config: Config, deps: Deps, endpoint: Endpoint<Edge>) -> io::Result<Bo
         sources: Sources::new(config.limits.source_requests, config.limits.sources),
         moved: Moved::default(),
         avoided: Avoided::new(config.avoid_failed, config.target_timeout, config.limits.failed_servers),
+        trunk_addresses: false,
         avoided_trunks: Avoided::new(
             config.avoid_failed,
             config.target_timeout,

@@ -138,6 +138,10 @@ impl Shared {
             ACCOUNT_INDEX,
             request.page_size,
             &request.page_token,
+            |token| {
+                let uri = Uri::parse(token.as_bytes()).ok();
+                uri.as_ref().and_then(user_aor).as_deref() == Some(token)
+            },
             is_wanted,
         )
         .await?;

@@ -24,17 +24,18 @@ pub(crate) fn page_size(asked: i32) -> Result<usize, Refusal> {
 }
 
 /// Members of `index` after `page_token` that are wanted, in octet order over all partitions. The token is the last member
-/// that was looked at, wanted or not.
+/// that was looked at, wanted or not; what `is_member` says is none never was.
 pub(crate) async fn page(
     store: &dyn Store,
     partitions: &[Partition],
     index: &str,
     asked_size: i32,
     page_token: &str,
+    is_member: impl Fn(&str) -> bool,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Page, Refusal> {
     let size = page_size(asked_size)?;
-    if page_token.chars().any(char::is_control) {
+    if !page_token.is_empty() && !is_member(page_token) {
         return Err(Refusal::field(Reason::BadPageToken, "page_token", "next_page_token of the page before"));
     }
     let mut after = (!page_token.is_empty()).then(|| page_token.to_owned());

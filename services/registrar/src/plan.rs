@@ -270,6 +270,7 @@ pub(crate) fn target(binding: &BindingRecord, aor: &str, now_ms: u64) -> Target 
         seize: String::new(),
         led_by: String::new(),
         charge: None,
+        look_up: false,
         wake: match &binding.push {
             Some(push) if push.is_asleep(now_ms) => binding.id.to_string(),
             Some(_) | None => String::new(),

@@ -20,7 +20,7 @@ use crate::{
     preferences::Preferences,
     register::temporary::{Opened, is_temporary},
     tolls::Tolls,
-    trunks::{Table, by_trunk, is_probe, number_of},
+    trunks::{Number, Table, at_addresses, by_number, by_trunk, is_probe, is_unsound},
 };
 
 /// What the user part of the URI of a conference begins with; the id of its call follows.
@@ -60,13 +60,27 @@ impl Shared {
 
     async fn try_route(&self, request: &RouteRequest) -> Result<RouteResponse, ChangeError> {
         let trunks = self.trunks.table().await?;
+        if request.internal && !request.addresses.is_empty() {
+            let plan = Some(at_addresses(&request.addresses, &trunks));
+            return Ok(RouteResponse { plan, ..RouteResponse::default() });
+        }
+        let trunk_addresses = trunks.has_addresses();
+        let response = self.decide_for_callee(request, &trunks).await?;
+        Ok(RouteResponse { trunk_addresses, ..response })
+    }
+
+    async fn decide_for_callee(
+        &self,
+        request: &RouteRequest,
+        trunks: &Table,
+    ) -> Result<RouteResponse, ChangeError> {
         // The contact that is registered at a trunk stands for one of our users.
-        match self.registered_callee(&trunks, &request.request_uri) {
+        match self.registered_callee(trunks, &request.request_uri) {
             Some(callee) => {
                 let asked = RouteRequest { request_uri: callee, ..request.clone() };
-                self.decide(&asked, &trunks, trunks.registered(&request.request_uri)).await
+                self.decide(&asked, trunks, trunks.registered(&request.request_uri)).await
             }
-            None => self.decide(request, &trunks, None).await,
+            None => self.decide(request, trunks, None).await,
         }
     }
 
@@ -83,6 +97,9 @@ impl Shared {
         if matches!(target.scheme, Scheme::Other(_)) {
             return stop(refuse(416, ""));
         }
+        if (target.scheme == Scheme::Tel || self.domains.of(&target).is_some()) && is_unsound(&target) {
+            return stop(refuse(400, "Bad Phone Context"));
+        }
         let callee_aor = match self.behind_temporary(&target).await? {
             Some((aor, life)) => Some((aor, Some(life))),
             None => self.callee_aor(&target, request).map(|aor| (aor, None)),
@@ -94,12 +111,14 @@ impl Shared {
             let from = Uri::parse(request.from_uri.as_bytes()).ok();
             from.as_ref().and_then(user_aor).unwrap_or_default()
         });
+        let is_secure = target.is_secure() || request.secure;
         // both need the store at most once, so they go together
         let callee = async {
             match &callee_aor {
-                Some(aor) => {
-                    self.read_callee(aor, &target, &preferences, caller_aor.as_deref()).await.map(Some)
-                }
+                Some(aor) => self
+                    .read_callee(aor, (&target, is_secure), &preferences, caller_aor.as_deref())
+                    .await
+                    .map(Some),
                 None => Ok(None),
             }
         };
@@ -126,9 +145,20 @@ impl Shared {
         if let Some(plan) = self.plan_for_lent(request, &target).await? {
             let (plan, call_id) = self.within_limits(request, plan, calling, None).await?;
             let identity = caller.identity;
-            return Ok(RouteResponse { plan: Some(plan), identity, call_id, from_trunk, trunk });
+            let plan = Some(plan);
+            return Ok(RouteResponse {
+                plan,
+                identity,
+                call_id,
+                from_trunk,
+                trunk,
+                ..RouteResponse::default()
+            });
         }
-        let plan = match &callee {
+        let at_gateway = caller.may_leave.then(|| self.plan_at_gateway(request, &target, trunks)).flatten();
+        let number = Number::of(&target);
+        let mut plan = match &callee {
+            _ if at_gateway.is_some() => at_gateway.unwrap_or(Plan::Relay(Relay {})),
             // whether one peer answers is asked of that one
             _ if is_probe(request) => Plan::Relay(Relay {}),
             // RFC 3261 16.5 leaves it to us: who names a trunk wants that one, also where the name is a user's
@@ -138,14 +168,12 @@ impl Shared {
                 if !callee.is_known
                     && caller.may_leave
                     && !self.is_service(&target)
-                    && number_of(&target).is_some()
+                    && number.is_some()
                     && !is_of_presence(request) =>
             {
-                let number = number_of(&target);
-                let fork = number.as_ref().and_then(|number| trunks.to_number(number, &request.sip_call_id));
-                let missing =
-                    if number.is_some_and(|number| trunks.is_incomplete(&number)) { 484 } else { 404 };
-                fork.map_or_else(|| refuse(missing, ""), Plan::Fork)
+                number
+                    .as_ref()
+                    .map_or_else(|| refuse(404, ""), |number| by_number(request, &target, number, trunks))
             }
             Some(callee) => {
                 let recurse = self.config.recurse && !preferences.disposition.no_recurse;
@@ -162,6 +190,7 @@ impl Shared {
                 None => refuse(403, "Relaying Denied"),
             },
         };
+        self.mark_targets(&mut plan, trunks);
         let plan = self.within_tolls(request, &target, plan, &caller.identity, &caller.tolls).await?;
         // An anchored account's calls to elsewhere; those to our users were told apart before
         let leaves = matches!(plan, Plan::Fork(_) | Plan::Relay(_));
@@ -170,7 +199,8 @@ impl Shared {
         let called = callee_aor.as_ref().zip(callee.as_ref()).map(|((aor, _), callee)| (&**aor, callee));
         let (mut plan, call_id) = self.within_limits(request, plan, calling, called).await?;
         self.charged(request, &mut plan, &caller.identity);
-        Ok(RouteResponse { plan: Some(plan), identity: caller.identity, call_id, from_trunk, trunk })
+        let (plan, identity) = (Some(plan), caller.identity);
+        Ok(RouteResponse { plan, identity, call_id, from_trunk, trunk, ..RouteResponse::default() })
     }
 
     /// Whether the sender may send this at all, and as whom.
@@ -329,14 +359,14 @@ impl Shared {
     async fn read_callee(
         &self,
         (aor, life): &(String, Option<u64>),
-        target: &Uri<'_>,
+        (target, is_secure): (&Uri<'_>, bool),
         preferences: &Preferences,
         caller: Option<&str>,
     ) -> Result<Callee, ChangeError> {
         let now_ms = self.aors.now_ms();
         let instance = target.param("gr").filter(|value| !value.is_empty());
         let device = life.map(Device::Life).or(instance.map(Device::Instance));
-        let looking = Looking { is_secure: target.is_secure(), device, preferences, caller };
+        let looking = Looking { is_secure, device, preferences, caller };
         let mut callee = self.aors.read(aor, |record| Callee::reached(record, aor, looking, now_ms)).await?;
         callee.is_anchored |= self.is_anchored_by_domain(aor);
         Ok(callee)

@@ -7,7 +7,9 @@
 //! | its domain, where the account allows nothing of its own | `home_prefix` | when it is one of the home: international numbers do not |
 //! | neither | | in any case |
 //!
-//! A number is compared as it was dialled and in global form, so that no other spelling of it is a way out. Whose rules hold:
+//! A number is compared as it was dialled and in global form, so that no other spelling of it is a way out; one in local form as one of the
+//! account's home and as one of its own context. At other domains a number (`+…`, `user=phone`) is held against what the account itself
+//! allows and denies. Whose rules hold:
 //!
 //! | who leads to the number | the rules of | refused with |
 //! |---|---|---|
@@ -20,7 +22,12 @@ use cluster_api::registrar::v1::{Refuse, RouteRequest, route_response::Plan};
 use sip_message::{Scheme, Uri};
 
 use crate::{
-    Shared, answer::header, aors::ChangeError, domains::user_aor, record::AccountRecord, trunks::number_of,
+    Shared,
+    answer::header,
+    aors::ChangeError,
+    domains::user_aor,
+    record::AccountRecord,
+    trunks::{Number, judged},
 };
 
 /// What an account may call.
@@ -38,9 +45,9 @@ impl Tolls {
         Self { allowed, denied, most: account.max_call_rate }
     }
 
-    /// Why a number may not be called.
-    fn refuses(&self, number: &str, home: Option<&str>) -> Option<&'static str> {
-        let global = global(number, home);
+    /// Why a number may not be called. `context`: how the numbers of the place begin that it is dialled in.
+    fn refuses(&self, number: &str, home: Option<&str>, context: Option<&str>) -> Option<&'static str> {
+        let global = global(number, context.or(home));
         let begins = |prefix: &str| number.starts_with(prefix) || global.starts_with(prefix);
         if self.denied.iter().any(|prefix| begins(prefix)) {
             return Some("denied");
@@ -74,7 +81,8 @@ impl Shared {
         tolls: &Tolls,
     ) -> Result<Plan, ChangeError> {
         let by_trunk = matches!(&plan, Plan::Fork(fork) if fork.groups.iter().any(|group| group.cause.starts_with("trunk")));
-        if request.in_dialog || !by_trunk {
+        let is_number_elsewhere = matches!(plan, Plan::Relay(_)) && Number::of(target).is_some();
+        if request.in_dialog || !(by_trunk || is_number_elsewhere) {
             return Ok(plan);
         }
         let (leader, status) = match (&*request.led_by, &*request.referred_by) {
@@ -95,6 +103,7 @@ impl Shared {
                 self.hold_against(request, target, plan, Answerable { aor: &aor, tolls: &tolls, status })
                     .await
             }
+            None if !by_trunk => Ok(plan),
             // T6: nobody else is led out by a trunk at our cost
             None => {
                 Ok(self.refuse_toll("stranger", "is none of ours", Answerable { aor: leader, tolls, status }))
@@ -111,11 +120,20 @@ impl Shared {
     ) -> Result<Plan, ChangeError> {
         let domain = self.domains.of_aor(who.aor);
         let home = domain.and_then(|domain| domain.home_prefix.as_deref());
-        let refused = number_of(target).and_then(|number| who.tolls.refuses(&number, home));
+        let is_relayed = matches!(plan, Plan::Relay(_));
+        // what another domain does with a number is its own affair, but where the account has rules of its own
+        let permitted = home.filter(|_| !is_relayed);
+        let contexts = [home.map(str::to_owned), self.context_of(target)];
+        let refused = judged(target).iter().find_map(|number| {
+            // in the place of the account, and in the one that the number names: it is not known which one a gateway goes by
+            let mut whys =
+                contexts.iter().map(|context| who.tolls.refuses(number, permitted, context.as_deref()));
+            whys.find_map(|why| why)
+        });
         if let Some(why) = refused {
             return Ok(self.refuse_toll(why, "may not call this number", who));
         }
-        if request.method != "INVITE" || who.tolls.most == 0 {
+        if is_relayed || request.method != "INVITE" || who.tolls.most == 0 {
             return Ok(plan);
         }
         let call_id = if request.call_id.is_empty() { &request.sip_call_id } else { &request.call_id };
@@ -123,6 +141,15 @@ impl Shared {
             true => Ok(self.refuse_toll("rate", "has begun as many calls as it may within a minute", who)),
             false => Ok(plan),
         }
+    }
+
+    /// How the numbers begin of the place that a number in local form names. RFC 3966 5.1.5
+    fn context_of(&self, target: &Uri<'_>) -> Option<String> {
+        let number = Number::dialled(target)?;
+        number.global_context().or_else(|| {
+            let domain = ["sip:", number.context()?].concat();
+            self.domains.of(&Uri::parse(domain.as_bytes()).ok()?)?.home_prefix.clone()
+        })
     }
 
     /// The account, or the user without one, that a URI names, and what it may call; `None` for nobody of ours.
@@ -153,7 +180,7 @@ impl Shared {
 }
 
 /// A number in global form, as far as it can be told where it is dialled.
-fn global(number: &str, home: Option<&str>) -> String {
+pub(crate) fn global(number: &str, home: Option<&str>) -> String {
     let is_american = home == Some("+1");
     // ITU-T E.164 leaves it to each country; these two are those of nearly all
     let (abroad, far) = if is_american { ("011", "1") } else { ("00", "0") };
@@ -187,13 +214,13 @@ mod tests {
             ("00882161234", false),
             ("+1", false),
         ] {
-            assert_eq!(anybody.refuses(number, Some("+49")).is_none(), is_home, "{number}");
-            assert_eq!(anybody.refuses(number, None), None, "{number}");
+            assert_eq!(anybody.refuses(number, Some("+49"), None).is_none(), is_home, "{number}");
+            assert_eq!(anybody.refuses(number, None, None), None, "{number}");
         }
         for (number, is_home) in
             [("12125550100", true), ("5550100", true), ("911", true), ("01149301", false), ("+49301", false)]
         {
-            assert_eq!(anybody.refuses(number, Some("+1")).is_none(), is_home, "{number}");
+            assert_eq!(anybody.refuses(number, Some("+1"), None).is_none(), is_home, "{number}");
         }
     }
 
@@ -212,12 +239,12 @@ mod tests {
             ("11833", Some("denied")),
             ("+34123", Some("not_allowed")),
         ] {
-            assert_eq!(own.refuses(number, Some("+49")), why, "{number}");
+            assert_eq!(own.refuses(number, Some("+49"), None), why, "{number}");
         }
-        assert_eq!(tolls(&[""], &["+49"]).refuses("+34123", Some("+49")), None);
-        assert_eq!(tolls(&[""], &["+49"]).refuses("030", Some("+49")), Some("denied"));
+        assert_eq!(tolls(&[""], &["+49"]).refuses("+34123", Some("+49"), None), None);
+        assert_eq!(tolls(&[""], &["+49"]).refuses("030", Some("+49"), None), Some("denied"));
         assert_eq!(
-            tolls(&["+49"], &[]).refuses("030", None),
+            tolls(&["+49"], &[]).refuses("030", None, None),
             Some("not_allowed"),
             "no home, no national number"
         );

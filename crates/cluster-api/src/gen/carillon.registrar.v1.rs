@@ -2474,6 +2474,16 @@ pub struct RouteRequest {
     /// Values of all Authorization headers, as received, of a SUBSCRIBE or PUBLISH: presence may be its server.
     #[prost(string, repeated, tag = "21")]
     pub authorization: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// URI of the topmost Route that is not ours, which the request goes to first; empty for none.
+    #[prost(string, tag = "22")]
+    pub next_route: ::prost::alloc::string::String,
+    /// A tel URI came along a sips Route: the request takes TLS on every hop.
+    #[prost(bool, tag = "23")]
+    pub secure: bool,
+    /// Of an internal question about a request that was decided about before: the addresses that DNS says of its next hop. Relay when it
+    /// may go there, Refuse when one of them is a trunk's.
+    #[prost(string, repeated, tag = "24")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What the edge does with the request.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2491,6 +2501,10 @@ pub struct RouteResponse {
     /// The trunk that the request came from, when there are credentials for it: what goes back to it inside the dialog may be challenged.
     #[prost(string, tag = "18")]
     pub trunk: ::prost::alloc::string::String,
+    /// Whether peers of trunks are known by address: before a request that begins something goes to an address that DNS says of another
+    /// domain, the registrar is asked about it (RouteRequest.addresses).
+    #[prost(bool, tag = "19")]
+    pub trunk_addresses: bool,
     /// Exactly one decision.
     #[prost(oneof = "route_response::Plan", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub plan: ::core::option::Option<route_response::Plan>,
@@ -2628,6 +2642,9 @@ pub struct Target {
     /// Empty otherwise.
     #[prost(string, tag = "13")]
     pub callee: ::prost::alloc::string::String,
+    /// The registrar is asked about this URI before anything is sent there: it leads to a trunk, or is a number elsewhere.
+    #[prost(bool, tag = "14")]
+    pub look_up: bool,
 }
 /// Whom a call by a trunk is charged to, and for what.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

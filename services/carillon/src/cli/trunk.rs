@@ -33,6 +33,9 @@ pub struct TrunkAddArgs {
     /// A domain of others that is reached by it (repeatable)
     #[arg(long, value_name = "NAME")]
     pub domain: Vec<String>,
+    /// No number and no domain goes out by it: it is for those who call in, and for what an application dials by its name
+    #[arg(long, conflicts_with_all = ["prefix", "domain"])]
+    pub by_name: bool,
     /// Among trunks of the same prefix: lower is tried first
     #[arg(long, default_value_t = 0)]
     pub priority: u32,

@@ -7,6 +7,8 @@ use cluster_api::registrar::v1::{
 };
 use comfy_table::{Table, presets};
 use serde_json::json;
+use tonic::Status;
+use tonic_types::StatusExt as _;
 
 use super::account::read_password;
 use super::connect::connect;
@@ -15,6 +17,10 @@ use super::refusal::Refusal;
 use crate::cli::ApiArgs;
 use crate::cli::trunk::{TrunkAddArgs, TrunkCommand, TrunkNameArgs, TrunkServiceArgs, TrunkSetArgs};
 use crate::out::{OutputError, say, shown};
+
+/// What `trunk add` without a way out is told.
+const NOTHING_GOES_OUT: &str = "no call would go out by this trunk: name numbers with --prefix (--prefix '' is every number) or domains with \
+    --domain, or say --by-name when calls only come in by it, or applications name it";
 
 /// Runs a trunk command.
 ///
@@ -36,6 +42,7 @@ pub async fn run(command: TrunkCommand) -> anyhow::Result<()> {
 }
 
 async fn add(args: TrunkAddArgs) -> anyhow::Result<()> {
+    anyhow::ensure!(args.by_name || !args.prefix.is_empty() || !args.domain.is_empty(), NOTHING_GOES_OUT);
     let mut client = TrunksClient::new(connect(&args.api).await?);
     let peer = |uri| TrunkPeer { uri, ..TrunkPeer::default() };
     let prefix = |prefix| TrunkPrefix { prefix, ..TrunkPrefix::default() };
@@ -51,7 +58,7 @@ async fn add(args: TrunkAddArgs) -> anyhow::Result<()> {
     };
     let trunk = with_service(trunk, args.service)?;
     let request = CreateTrunkRequest { request_id: request_id(), trunk: Some(trunk) };
-    let trunk = client.create_trunk(request).await.map_err(Refusal)?.into_inner();
+    let trunk = client.create_trunk(request).await.map_err(by_flag)?.into_inner();
     Ok(print(&[trunk], args.api.json)?)
 }
 
@@ -76,8 +83,40 @@ async fn set(args: TrunkSetArgs) -> anyhow::Result<()> {
         trunk: Some(trunk),
         update_mask: Some(prost_types::FieldMask { paths }),
     };
-    let trunk = client.update_trunk(request).await.map_err(Refusal)?.into_inner();
+    let trunk = client.update_trunk(request).await.map_err(by_flag)?.into_inner();
     Ok(print(&[trunk], args.api.json)?)
+}
+
+/// A refusal with the flag of the first field that is wrong.
+fn by_flag(status: Status) -> anyhow::Error {
+    let field = status.get_details_bad_request().and_then(|bad| bad.field_violations.into_iter().next());
+    let flag = field.and_then(|bad| flag_of(&bad.field));
+    let refusal = anyhow::Error::from(Refusal(status));
+    match flag {
+        Some(flag) => anyhow::anyhow!("{flag}: {refusal}"),
+        None => refusal,
+    }
+}
+
+fn flag_of(field: &str) -> Option<String> {
+    let (name, rest) = field.strip_prefix("trunk.")?.split_once(['.', '[']).unwrap_or((&field[6..], ""));
+    let part = rest.rsplit('.').next().unwrap_or_default();
+    let flag = match (name, part) {
+        ("trunk_id", _) => return Some("NAME".to_owned()),
+        ("peers", _) => "peer",
+        ("domains", _) => "domain",
+        ("prefixes", _) => "prefix",
+        ("registration", "registrar_uri") => "registrar",
+        ("credentials" | "registration", part) => part,
+        ("max_calls", _) => "max-calls",
+        ("probe", _) => "probe",
+        _ => return None,
+    };
+    let place = rest.split_once(']').and_then(|(index, _)| index.parse::<usize>().ok());
+    Some(match place {
+        Some(index) => format!("--{flag} ({} of those given)", index + 1),
+        None => format!("--{flag}"),
+    })
 }
 
 /// The trunk with what the flags say of credentials, registration and probe.

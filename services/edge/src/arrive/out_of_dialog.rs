@@ -21,7 +21,8 @@ use crate::forward::lineage;
 use crate::forward::obstacle::Obstacle;
 use crate::forward::plan;
 use crate::forward::record_route::{self, Side};
-use crate::forward::target::Target;
+use crate::forward::secure::is_secure_number;
+use crate::forward::target::{LookUp, Target};
 use crate::forward::upstream::Upstream;
 use crate::legs::begin::Begun;
 use crate::reject::Reject;
@@ -51,6 +52,9 @@ impl Edge {
         let uri = text(pending.arrived.request_uri(&pending.request));
         let mut question = self.question(&pending.request, uri, Some(&pending.arrival));
         question.to_leg = pending.is_to_leg;
+        let next_route = pending.arrived.next_route.as_deref();
+        question.next_route = next_route.map_or(String::new(), uri_of_route);
+        question.secure = is_secure_number(&question.request_uri, &pending.arrived);
         if !question.in_dialog && !pending.is_to_leg {
             pending.seen = Seen::begins(&pending.request);
             question.call_id = pending.seen.as_ref().map_or(String::new(), |seen| seen.call_id.to_string());
@@ -99,6 +103,7 @@ impl Edge {
         if is_known {
             cx.keep(pending.arrival.flow);
         }
+        self.trunk_addresses = response.trunk_addresses;
         let from_trunk = response.trunk;
         match plan {
             Plan::Challenge(challenge) => self.challenge(cx, &pending, &challenge),
@@ -277,6 +282,9 @@ impl Edge {
         question.led_by = answerable.unwrap_or_default().to_owned();
         question.referred_by = fork.upstream.referred_by().to_owned();
         question.call_id = fork.counted_as().to_owned();
+        let route = fork.context.target(branch).and_then(|target| target.routes.first());
+        question.next_route = route.map_or(String::new(), |route| uri_of_route(route));
+        question.secure = is_secure_number(&question.request_uri, &fork.arrived);
         let location = self.deps.location.clone();
         let work = async move {
             let answer = location.route(question).await;
@@ -297,6 +305,9 @@ impl Edge {
     ) {
         self.with_fork(cx, id, |edge, cx, fork| {
             let now = cx.now();
+            if let Ok(response) = &result {
+                edge.trunk_addresses = response.trunk_addresses;
+            }
             let plan = result.ok().and_then(|response| response.plan);
             if let Some(plan) = &plan {
                 edge.ring.note(&fork.request, || fork.upstream.own(why::planned(plan, "")));
@@ -314,19 +325,27 @@ impl Edge {
                     fork.context.redirect(now, branch, groups);
                 }
                 Some(Plan::Relay(api::Relay {})) => {
-                    let uri = fork.context.target(branch).and_then(|target| target.uri.clone());
-                    let mut groups = vec![plan::only(Target::of_uri(uri))];
+                    let asked = fork.context.target(branch);
+                    let uri = asked.and_then(|target| target.uri.clone());
+                    let routes = asked.map(|target| target.routes.clone()).unwrap_or_default();
+                    let mut groups = vec![plan::only(Target { routes, ..Target::of_uri(uri) })];
                     lineage::looked_up(fork, branch, &mut groups);
                     fork.context.redirect(now, branch, groups);
                 }
                 Some(Plan::Refuse(refuse)) => {
                     let status = refuse.status.clamp(400, 699) as u16;
+                    if refuse.headers.iter().any(|header| header.value.starts_with("380 ")) {
+                        fork.obstacle = Some(Obstacle::PhoneInClear);
+                    }
                     fork.context.handle_failure(now, branch, BranchFailure::Refused(status));
                 }
                 // A redirection that the registrar itself decided on is followed: the target was ours to resolve.
                 Some(Plan::Redirect(redirect)) => {
                     let mut groups = plan::contact_groups(redirect.contacts.iter().map(String::as_bytes));
                     lineage::after_redirection(fork, branch, &mut groups);
+                    // nobody has looked yet at where these lead
+                    let targets = groups.iter_mut().flat_map(|group| &mut group.targets);
+                    targets.for_each(|target| target.look_up = LookUp::First);
                     let uri = fork.context.target(branch).and_then(|target| target.uri.clone());
                     lineage::led_by(&text(uri.as_deref().unwrap_or_default()), &mut groups);
                     fork.context.redirect(now, branch, groups);
@@ -384,6 +403,9 @@ impl Edge {
             on_behalf_of: String::new(),
             led_by: String::new(),
             referred_by: String::new(),
+            next_route: String::new(),
+            secure: false,
+            addresses: Vec::new(),
         }
     }
 
@@ -406,6 +428,11 @@ impl Edge {
     pub(crate) fn is_trusted_at(&self, source: IpAddr, flow: Hop) -> bool {
         self.config.trusted.iter().any(|network| network.contains(source)) || self.proved.is_trusted(flow)
     }
+}
+
+/// The URI of a Route value.
+fn uri_of_route(route: &[u8]) -> String {
+    text(NameAddr::parse(route).map_or(route, |address| address.uri))
 }
 
 /// Does the request say that it belongs to a dialog?

@@ -195,13 +195,10 @@ impl Edge {
         result: Result<Vec<Destination>, DnsError>,
     ) {
         self.with_fork(cx, id, |edge, cx, fork| match result {
-            Ok(mut destinations) => {
-                edge.avoided.put_last(cx.now(), &mut destinations);
-                if let Some(running) = fork.branches.get_mut(branch.0 as usize) {
-                    running.left = destinations.into();
-                }
-                edge.try_next(cx, id, fork, branch, BranchFailure::Transport);
+            Ok(destinations) if edge.asks_about_addresses(fork, branch) => {
+                edge.ask_about_addresses(cx, id, fork, branch, destinations);
             }
+            Ok(destinations) => edge.try_addresses(cx, id, fork, branch, destinations),
             Err(error) => {
                 edge.meters.unlocated.with_label_values(&[error.label()]).inc();
                 // RFC 3261 8.1.3.1 and 16.7 would make a bare 500 of it, which says nothing. After a trunk the next one comes.
@@ -212,6 +209,22 @@ impl Edge {
                 edge.fail_branch(cx, fork, branch, failure);
             }
         });
+    }
+
+    /// Tries the addresses of the next hop one after the other.
+    pub(super) fn try_addresses(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        mut destinations: Vec<Destination>,
+    ) {
+        self.avoided.put_last(cx.now(), &mut destinations);
+        if let Some(running) = fork.branches.get_mut(branch.0 as usize) {
+            running.left = destinations.into();
+        }
+        self.try_next(cx, id, fork, branch, BranchFailure::Transport);
     }
 
     pub(crate) fn take_branch_response(

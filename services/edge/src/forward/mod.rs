@@ -7,6 +7,7 @@
 //!   kept a request from a phone.
 //! - `record_route.rs`, `diversion.rs`, `history.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
 //! - `answered.rs`: challenges of trunks, which the registrar answers; `seized.rs`: trunks whose calls are counted;
+//!   `cleared.rs`: addresses of other domains that may be a trunk's;
 //!   `ask_again.rs`: legs whose target the registrar could not look up.
 //! - `asleep.rs`: phones that are pushed first; `moved.rs`: phones that came back by another flow;
 //!   `unlisted.rs`: phones of an edge that has just begun.
@@ -25,6 +26,7 @@ pub(crate) mod avoided;
 mod branch;
 pub(crate) mod branch_name;
 pub(crate) mod callers;
+pub(crate) mod cleared;
 pub(crate) mod credentials;
 mod diversion;
 pub(crate) mod fork;

@@ -199,7 +199,9 @@ impl Edge {
         let Ok(uri) = Uri::parse(next_hop) else { return Ways::Failed(BranchFailure::Refused(400)) };
         match uri.scheme {
             Scheme::Sip | Scheme::Sips if !self.own.is_ours(&uri) => {}
-            Scheme::Sip | Scheme::Sips | Scheme::Tel if target.look_up != LookUp::Never => {
+            Scheme::Sip | Scheme::Sips | Scheme::Tel
+                if !matches!(target.look_up, LookUp::Never | LookUp::Address) =>
+            {
                 return Ways::LookUp;
             }
             Scheme::Sip | Scheme::Sips | Scheme::Tel => return Ways::Failed(BranchFailure::Refused(404)),
@@ -210,6 +212,10 @@ impl Edge {
             return Ways::Failed(BranchFailure::FlowFailed);
         }
         let Some(host) = HostTarget::of_uri(&uri) else { return Ways::Failed(BranchFailure::Transport) };
+        // its address is asked about, as one that DNS says
+        if target.look_up == LookUp::Address && self.trunk_addresses {
+            return Ways::Resolve(host);
+        }
         match host.numeric() {
             // No certificate proves a number: by TLS it leads nowhere.
             Some(destination) => match self.hop_by_uri(cx, destination, None) {

@@ -70,6 +70,7 @@ fn target(target: api::Target, cause: &Arc<str>) -> Target {
         look_up: match () {
             // A trunk that turns out to be ourselves would be asked about for ever.
             () if cause.starts_with("trunk") => LookUp::Never,
+            () if target.look_up => LookUp::First,
             () if target.flow.is_empty() && target.received.is_empty() => LookUp::Ours,
             () => LookUp::Never,
         },
@@ -150,6 +151,7 @@ pub(crate) fn by_proxies(response: &Message, asked: &[u8], answered: &Target) ->
             cause: answered.cause.clone(),
             lineage: answered.lineage.clone(),
             led_by: answered.answerable().clone(),
+            look_up: LookUp::Address,
             ..Target::of_uri(Some(Bytes::copy_from_slice(&as_request_uri(asked))))
         })
     };

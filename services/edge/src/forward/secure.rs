@@ -2,6 +2,7 @@
 
 use sip_endpoint::{Destination, Hop};
 use sip_message::{HeaderId, Message, Uri};
+use sip_proxy::Arrived;
 
 use crate::edge::Cx;
 
@@ -36,6 +37,12 @@ pub(crate) fn may_leave(cx: &Cx<'_>, copy: &Message, hop: Hop) -> bool {
 /// Does the URI ask for TLS on every hop?
 pub(crate) fn is_sips(uri: &[u8]) -> bool {
     uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
+}
+
+/// Is it a tel URI that came along a `sips` Route of ours? It has no scheme of its own to say so. RFC 5630 5
+pub(crate) fn is_secure_number(uri: &str, arrived: &Arrived) -> bool {
+    let is_tel = uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
+    is_tel && arrived.own_routes.iter().any(|route| is_sips(route))
 }
 
 fn is_secure(copy: &Message) -> bool {

@@ -52,6 +52,8 @@ pub(crate) struct Target {
 pub(crate) enum LookUp {
     /// It was asked already.
     Never,
+    /// Only whether it may be sent to its address, which the registrar has not seen: a proxy that a phone named.
+    Address,
     /// When the URI turns out to be of a domain of ours.
     Ours,
     /// In any case, before anything is sent.

@@ -23,6 +23,9 @@ use tonic::{Request, Response, Status};
 use super::capabilities::Asking;
 use crate::edge::Command;
 
+/// What the token of a page begins with; the last edge of the page before follows.
+const AFTER: &str = "after:";
+
 /// Requests to drain or to take a drain back that are remembered, so that one that comes again changes nothing.
 const REMEMBERED: usize = 256;
 
@@ -134,10 +137,15 @@ impl Edges for EdgesService {
         edges.push(self.myself.view(self.load()).await);
         edges.sort_by(|a, b| a.edge_id.cmp(&b.edge_id));
         // The token is the last id of the page before: edges that come and go shift nobody out of a page.
-        edges.retain(|edge| edge.edge_id > page_token || page_token.is_empty());
+        if !page_token.is_empty() {
+            let after = page_token.strip_prefix(AFTER).ok_or_else(|| {
+                Refusal::field(Reason::BadPageToken, "page_token", "next_page_token of the page before")
+            })?;
+            edges.retain(|edge| &*edge.edge_id > after);
+        }
         let more = edges.len() > size;
         edges.truncate(size);
-        let next_page_token = edges.last().filter(|_| more).map(|edge| edge.edge_id.clone());
+        let next_page_token = edges.last().filter(|_| more).map(|edge| [AFTER, &edge.edge_id].concat());
         Ok(Response::new(ListEdgesResponse { edges, next_page_token: next_page_token.unwrap_or_default() }))
     }
 

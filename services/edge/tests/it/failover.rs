@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_api::registrar::v1::route_response::Plan;
-use cluster_api::registrar::v1::{Fork, Group, Relay, Target};
+use cluster_api::registrar::v1::{Fork, Group, Refuse, Relay, Target};
 use edge::Config;
 use sip_endpoint::{Answer, Dns, DnsError, Srv};
 use sip_message::{HeaderId, Message};
@@ -73,6 +73,31 @@ async fn a_host_without_an_address_is_told_of() {
     let answer = alice.receive_status(480).await;
     let warnings = values(&answer, HeaderId::Warning);
     assert!(warnings[0].contains("DNS says no address"), "{warnings:?}");
+}
+
+/// T6: where peers of trunks are known by address, the registrar is asked about the addresses of a name before anything goes there.
+#[tokio::test]
+async fn an_address_that_is_a_trunks_is_not_sent_to() {
+    let servers = [Peer::unbound().await, Peer::unbound().await];
+    let dns = TwoServers(servers.each_ref().map(|server| server.address().port()));
+    let location = FakeLocation::planning(|request| match &*request.sip_call_id {
+        "denied" if !request.addresses.is_empty() => {
+            Plan::Refuse(Refuse { status: 403, ..Refuse::default() })
+        }
+        _ => Plan::Relay(Relay {}),
+    });
+    location.trunk_addresses.store(true, std::sync::atomic::Ordering::SeqCst);
+    let rig = Rig::resolving(location.clone(), Arc::new(dns), fast).await;
+    let (alice, [first, _second]) = (rig.peer().await, servers.map(|server| server.toward(rig.address)));
+    ask(&alice, "INVITE", "denied").await;
+    let answer = alice.receive_status(403).await;
+    assert!(values(&answer, HeaderId::Warning)[0].contains("gateway of a trunk"), "{answer:?}");
+    ask(&alice, "MESSAGE", "allowed").await;
+    next(&first, "MESSAGE", "allowed").await;
+    let asked = location.routed.lock().unwrap().clone();
+    let about: Vec<_> = asked.iter().map(|question| question.addresses.join(" ")).collect();
+    assert_eq!(about, ["", "127.0.0.1 127.0.0.1", "", "127.0.0.1 127.0.0.1"]);
+    assert!(asked.iter().all(|question| question.internal != question.addresses.is_empty()));
 }
 
 fn is_of(request: &Message, call: &str) -> bool {

@@ -45,6 +45,8 @@ pub(crate) struct FakeLocation {
     pub(crate) counted_as: Mutex<String>,
     /// The trunk that requests come from.
     pub(crate) from_trunk: Mutex<String>,
+    /// Whether peers of trunks are known by address.
+    pub(crate) trunk_addresses: std::sync::atomic::AtomicBool,
     /// Challenges of trunks that it was asked about, and what it has to say to the next ones.
     pub(crate) challenged: Mutex<Vec<AnswerChallengeRequest>>,
     pub(crate) credentials: Mutex<VecDeque<Vec<String>>>,
@@ -99,6 +101,7 @@ impl FakeLocation {
             identity: Mutex::default(),
             counted_as: Mutex::default(),
             from_trunk: Mutex::default(),
+            trunk_addresses: Default::default(),
             challenged: Mutex::default(),
             credentials: Mutex::default(),
             wakes: Mutex::default(),
@@ -164,7 +167,10 @@ impl Location for FakeLocation {
         let identity = self.identity.lock().unwrap().clone();
         let call_id = self.counted_as.lock().unwrap().clone();
         let trunk = self.from_trunk.lock().unwrap().clone();
-        Ok(Response::new(RouteResponse { plan: Some(plan), identity, call_id, from_trunk: false, trunk }))
+        let trunk_addresses = self.trunk_addresses.load(std::sync::atomic::Ordering::SeqCst);
+        let response =
+            RouteResponse { plan: Some(plan), identity, call_id, trunk, trunk_addresses, from_trunk: false };
+        Ok(Response::new(response))
     }
 
     async fn end_flows(

@@ -6,7 +6,7 @@ use cluster_api::registrar::v1::{
 use sip_message::Uri;
 
 use super::Verdict;
-use crate::{Shared, domains::user_aor, trunks::number_of};
+use crate::{Shared, domains::user_aor, trunks::judged};
 
 impl Shared {
     /// Marks the targets of a plan that are trunks with whom a call there is charged to.
@@ -51,7 +51,7 @@ impl Shared {
         }
         let Charge { account, caller, called } = request.charge.clone().unwrap_or_default();
         let domain = self.domains.of_aor(&account).map(|domain| domain.name.clone());
-        let number = Uri::parse(called.as_bytes()).ok().as_ref().and_then(number_of);
+        let number = Uri::parse(called.as_bytes()).ok().and_then(|uri| judged(&uri).into_iter().next());
         let question = AuthorizeRequest {
             call_id: request.call_id.clone(),
             leg: request.branch.clone(),

@@ -1,5 +1,7 @@
 //! What a trunk may say of itself, and its normal form.
 
+use std::net::SocketAddr;
+
 use cluster_api::registrar::v1::{
     Trunk, TrunkCredentials, TrunkPeer, TrunkPrefix, TrunkProbe, TrunkRegistration,
 };
@@ -27,6 +29,8 @@ const MAX_NAME: usize = 64;
 const MAX_PEERS: usize = 16;
 const MAX_DOMAINS: usize = 100;
 const MAX_PREFIXES: usize = 1_000;
+/// Those that an edge makes connections by.
+const TRANSPORTS: [&str; 5] = ["udp", "tcp", "tls", "ws", "wss"];
 const MOST_FAILURES: u32 = 10;
 
 /// A name: letters, digits, '-', '_' and '.'.
@@ -196,7 +200,35 @@ fn peer(served: &Domains, (index, given): (usize, &TrunkPeer)) -> Result<TrunkPe
         let expected = "a sip or sips URI of a host of others like sip:gw.example.net;transport=tcp";
         return Err(Refusal::field(Reason::BadUri, field(), expected));
     }
+    let transport = Uri::parse(uri.as_bytes()).ok().and_then(|uri| uri.param("transport"));
+    let is_spoken = |name: &str| TRANSPORTS.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if let Some(unknown) = transport.filter(|name| !is_spoken(name)) {
+        let expected =
+            format!("{unknown:?} is not spoken here: transport is one of {}", TRANSPORTS.join(", "));
+        return Err(Refusal::field(Reason::BadUri, field(), expected));
+    }
     Ok(TrunkPeer { uri, ..given.clone() })
+}
+
+/// No peer is an edge of ours: its calls would come back for ever. `edges`: where they listen, as "host:port".
+pub(super) fn not_ourselves<'e>(
+    peers: &[TrunkPeer],
+    mut edges: impl Iterator<Item = &'e str>,
+) -> Result<(), Refusal> {
+    let place = |uri: &Uri<'_>| {
+        let port = uri.port.unwrap_or(if uri.is_secure() { 5061 } else { 5060 });
+        Some(SocketAddr::new(uri.host_ip()?.to_canonical(), port))
+    };
+    let places: Vec<_> =
+        peers.iter().map(|peer| Uri::parse(peer.uri.as_bytes()).ok().and_then(|uri| place(&uri))).collect();
+    let ours = edges.find_map(|edge| {
+        let edge = edge.parse::<SocketAddr>().ok()?;
+        places.iter().position(|place| *place == Some(edge))
+    });
+    ours.map_or(Ok(()), |index| {
+        let expected = "this is an address of Carillon itself: give that of the carrier's gateway";
+        Err(Refusal::field(Reason::BadUri, format!("trunk.peers[{index}].uri"), expected))
+    })
 }
 
 fn domain(served: &Domains, index: usize, given: &str) -> Result<String, Refusal> {

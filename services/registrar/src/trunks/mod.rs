@@ -1,7 +1,7 @@
 //! Trunks: peers and gateways that calls go out to and come in from.
 //!
 //! **Here:** the Trunks API ([`fields`] says what a trunk may be), the record of all of them ([`stored`]), the table that routing asks
-//! ([`table`]), what is a telephone number ([`number`]), and the order among equals ([`draw`]); what is done for them by time ([`work`]):
+//! ([`table`]), what is a telephone number ([`number`]), what leads to a gateway ([`gateway`]), and the order among equals ([`draw`]); what is done for them by time ([`work`]):
 //! our registrations there ([`registering`], [`conversing`], [`reply`], [`moving`]) and OPTIONS to their peers ([`probe`]), and how both
 //! stand ([`standing`]); what their challenges are answered with ([`secret`], [`challenge`]); and what they change in routing ([`routed`]).
 //! How many calls a trunk carries is counted in `call_slots`.
@@ -10,6 +10,7 @@ mod challenge;
 mod conversing;
 mod draw;
 mod fields;
+mod gateway;
 mod moving;
 mod nonces;
 mod number;
@@ -26,7 +27,7 @@ mod work;
 use cluster_api::convert::timestamp;
 use cluster_api::registrar::v1::{
     CreateTrunkRequest, DeleteTrunkRequest, DeleteTrunkResponse, GetTrunkRequest, ListTrunksRequest,
-    ListTrunksResponse, Trunk, UpdateTrunkRequest, trunks_server::Trunks as TrunksApi,
+    ListTrunksResponse, Trunk, TrunkPeer, UpdateTrunkRequest, trunks_server::Trunks as TrunksApi,
 };
 use cluster_rpc::{Reason, Refusal};
 use tonic::{Request, Response, Status};
@@ -37,8 +38,9 @@ use crate::{
     refusal::{of_change, of_store},
 };
 
-pub(crate) use number::{is_number, is_prefix, number_of};
-pub(crate) use routed::{by_trunk, is_probe};
+pub(crate) use gateway::at_addresses;
+pub(crate) use number::{Number, is_number, is_prefix, is_unsound, judged, number_of};
+pub(crate) use routed::{by_number, by_trunk, is_probe};
 pub(crate) use stored::{Draft, Trunks};
 pub(crate) use table::Table;
 
@@ -47,6 +49,8 @@ use standing::Standings;
 
 /// Every replica has all of them in memory.
 const MOST_TRUNKS: usize = 500;
+/// What the token of a page begins with; the last trunk of the page before follows. No name has a colon.
+const AFTER: &str = "after:";
 
 impl Shared {
     async fn create_trunk(&self, request: CreateTrunkRequest) -> Result<Trunk, Refusal> {
@@ -54,6 +58,7 @@ impl Shared {
         let trunk_id = fields::name(&given.trunk_id, "trunk.trunk_id")?;
         let fresh = Trunk { trunk_id, ..Trunk::default() };
         let fresh = fields::with_fields(self, fresh, &given, |_| true)?;
+        self.refuse_ourselves(&fresh.peers).await?;
         let (store, partition) = (self.aors.store(), self.trunks.partition());
         let claimed = self.requests.claim(store, "CreateTrunk", &request.request_id, &request).await?;
         if let Some(earlier) = claimed.result(store, partition).await? {
@@ -97,7 +102,8 @@ impl Shared {
             None => fields::is_set(&given, field),
         };
         // refused before anything is claimed
-        fields::with_fields(self, Trunk::default(), &given, is_named)?;
+        let changed = fields::with_fields(self, Trunk::default(), &given, is_named)?;
+        self.refuse_ourselves(&changed.peers).await?;
         let (store, partition) = (self.aors.store(), self.trunks.partition());
         let claimed = self.requests.claim(store, "UpdateTrunk", &request.request_id, &request).await?;
         if let Some(earlier) = claimed.result(store, partition).await? {
@@ -141,21 +147,22 @@ impl Shared {
     /// The token is the name of the last trunk that was shown.
     async fn list_trunks(&self, request: ListTrunksRequest) -> Result<ListTrunksResponse, Refusal> {
         let size = page_size(request.page_size)?;
-        if !request.page_token.is_empty() {
-            fields::name(&request.page_token, "page_token").map_err(|_| {
-                Refusal::field(Reason::BadPageToken, "page_token", "next_page_token of the page before")
-            })?;
-        }
+        let after = match request.page_token.as_str() {
+            "" => "",
+            token => token.strip_prefix(AFTER).filter(|after| fields::name(after, "").is_ok()).ok_or_else(
+                || Refusal::field(Reason::BadPageToken, "page_token", "next_page_token of the page before"),
+            )?,
+        };
         let domain = request.filter.unwrap_or_default().domain.to_ascii_lowercase();
         let (all, standings) = self.trunks.all().await.map_err(of_store)?;
         let is_wanted = |trunk: &Trunk| {
-            trunk.trunk_id > request.page_token && (domain.is_empty() || trunk.domains.contains(&domain))
+            &*trunk.trunk_id > after && (domain.is_empty() || trunk.domains.contains(&domain))
         };
         let mut trunks: Vec<Trunk> =
             all.into_iter().filter(is_wanted).map(|trunk| standings.show(trunk)).collect();
         let has_more = trunks.len() > size;
         trunks.truncate(size);
-        let last = trunks.last().filter(|_| has_more).map(|trunk| trunk.trunk_id.clone());
+        let last = trunks.last().filter(|_| has_more).map(|trunk| [AFTER, &trunk.trunk_id].concat());
         Ok(ListTrunksResponse { trunks, next_page_token: last.unwrap_or_default() })
     }
 
@@ -175,6 +182,11 @@ impl Shared {
             Ok(DeleteTrunkResponse {})
         };
         self.trunks.change(change).await.map_err(of_change)?
+    }
+
+    async fn refuse_ourselves(&self, peers: &[TrunkPeer]) -> Result<(), Refusal> {
+        let members = self.living_members().await.map_err(of_store)?;
+        fields::not_ourselves(peers, members.iter().flat_map(|edge| [&*edge.sip, &*edge.sip_tls]))
     }
 
     /// A name for the contact that is registered at a trunk: nobody guesses it, so that calls to it come from there.

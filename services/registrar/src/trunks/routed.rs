@@ -1,12 +1,15 @@
 //! What trunks change in routing: requests to the contact registered there, requests that only seem to be theirs, and requests for which
 //! the asker names one.
 
-use cluster_api::registrar::v1::{RouteRequest, route_response::Plan};
+use cluster_api::registrar::v1::{Refuse, RouteRequest, route_response::Plan};
 use cluster_api::sip::v1::Source;
 use sip_message::Uri;
 
-use super::{Table, number_of};
-use crate::{Shared, aors::ChangeError, config::Auth, domains::user_aor, plan::refuse, record::AorRecord};
+use super::{Number, Table, number_of, table::Way};
+use crate::{
+    Shared, answer::header, aors::ChangeError, config::Auth, domains::user_aor, plan::refuse,
+    record::AorRecord,
+};
 
 impl Shared {
     /// Whether a request from the address of a trunk's peer is a user's of ours, behind the same address: it brings credentials of ours,
@@ -59,7 +62,41 @@ pub(crate) fn is_probe(request: &RouteRequest) -> bool {
 
 /// The way by the trunk that the asker named.
 pub(crate) fn by_trunk(request: &RouteRequest, target: &Uri<'_>, trunks: &Table) -> Plan {
-    let number = number_of(target);
-    let fork = trunks.by_name(&request.trunk, number.as_deref(), &request.request_uri, &request.sip_call_id);
-    fork.map_or_else(|| refuse(404, "No Such Trunk"), Plan::Fork)
+    let number = Number::of(target);
+    let way = way_of(request, target);
+    let is_there = || trunks.trunk(&request.trunk).is_some();
+    match trunks.by_name(&request.trunk, number.as_ref(), way) {
+        Some(fork) => Plan::Fork(fork),
+        None if way.is_secure && is_there() => in_clear(),
+        None => refuse(404, "No Such Trunk"),
+    }
+}
+
+/// The way of a number that nobody here has.
+pub(crate) fn by_number(request: &RouteRequest, target: &Uri<'_>, number: &Number, trunks: &Table) -> Plan {
+    let way = way_of(request, target);
+    let any = Way { is_secure: false, ..way };
+    // in the form that it was dialled in, or else in the one that its context makes of it
+    let forms = [Some(number.clone()), number.in_global_form()];
+    for number in forms.iter().flatten() {
+        if let Some(fork) = trunks.to_number(number, way) {
+            return Plan::Fork(fork);
+        }
+        if way.is_secure && trunks.to_number(number, any).is_some() {
+            return in_clear();
+        }
+    }
+    // RFC 3261 21.4.22
+    refuse(if trunks.is_incomplete(&number.digits) { 484 } else { 404 }, "")
+}
+
+pub(super) fn way_of<'r>(request: &'r RouteRequest, target: &Uri<'_>) -> Way<'r> {
+    let is_secure = target.is_secure() || request.secure;
+    Way { request_uri: &request.request_uri, call_id: &request.sip_call_id, is_secure }
+}
+
+/// TRN-09: no peer is reached by TLS. The caller is told, so that it may try without. RFC 5630 6.4
+pub(super) fn in_clear() -> Plan {
+    let headers = vec![header("Warning", "380 carillon \"SIPS Not Allowed\"".to_owned())];
+    Plan::Refuse(Refuse { status: 480, headers, ..Refuse::default() })
 }

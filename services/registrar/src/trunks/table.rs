@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::ops::Bound;
 
 use cluster_api::registrar::v1::{Fork, Group, Target, Trunk, TrunkPrefix};
-use sip_message::Uri;
+use sip_message::{Uri, host_ip};
 
 use super::draw::Draw;
+use super::number::Number;
 use super::secret::Secret;
 use super::standing::Standings;
 
@@ -27,6 +28,8 @@ pub(crate) struct Table {
     by_domain: HashMap<String, Vec<usize>>,
     /// The trunks whose peers have an address.
     peers: HashMap<IpAddr, Vec<usize>>,
+    /// The trunks whose peers have a name, in small letters.
+    named_peers: HashMap<String, Vec<usize>>,
     /// By address of a peer: the trunk whose challenges can be answered there.
     challengers: HashMap<IpAddr, usize>,
     secrets: HashMap<String, Secret>,
@@ -57,9 +60,12 @@ impl Table {
                 table.by_domain.entry(domain.clone()).or_default().push(at);
             }
             for peer in &trunk.peers {
-                let address = Uri::parse(peer.uri.as_bytes()).ok().and_then(|uri| uri.host_ip());
-                let trunks = address.map(|address| table.peers.entry(address).or_default());
-                if let Some(trunks) = trunks.filter(|trunks| trunks.last() != Some(&at)) {
+                let Ok(uri) = Uri::parse(peer.uri.as_bytes()) else { continue };
+                let trunks = match host_ip(next_host(&uri)) {
+                    Some(address) => table.peers.entry(address.to_canonical()).or_default(),
+                    None => table.named_peers.entry(host_name(next_host(&uri))).or_default(),
+                };
+                if trunks.last() != Some(&at) {
                     trunks.push(at);
                 }
             }
@@ -107,6 +113,44 @@ impl Table {
         found.map_or("", |at| &self.trunks[*at].trunk_id)
     }
 
+    /// Whether any peer is known by its address.
+    pub(crate) fn has_addresses(&self) -> bool {
+        !self.peers.is_empty()
+    }
+
+    /// The trunks whose peer is the next hop of a URI, whatever its port: a gateway may listen at several. T6
+    fn at_next_hop(&self, uri: &Uri<'_>) -> &[usize] {
+        if self.trunks.is_empty() {
+            return &[];
+        }
+        let host = next_host(uri);
+        let found = match host_ip(host) {
+            Some(address) => self.peers.get(&address.to_canonical()),
+            None => self.named_peers.get(&host_name(host)),
+        };
+        found.map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a URI leads to the peer of a trunk. T6
+    pub(crate) fn is_gateway(&self, uri: &Uri<'_>) -> bool {
+        !self.at_next_hop(uri).is_empty()
+    }
+
+    /// Whether a domain is reached by a trunk.
+    pub(crate) fn has_domain(&self, host: &str) -> bool {
+        !self.by_domain.is_empty() && self.by_domain.contains_key(&host_name(host))
+    }
+
+    /// The way of a number by the first of the trunks at the next hop of a URI that carries such numbers. T6
+    pub(crate) fn by_gateway(&self, uri: &Uri<'_>, number: &Number, way: Way<'_>) -> Option<Fork> {
+        let carries = |at: &&usize| {
+            let rules = &self.trunks[**at].prefixes;
+            rules.iter().any(|rule| number.digits.starts_with(&rule.prefix))
+        };
+        let trunk = self.at_next_hop(uri).iter().find(carries)?;
+        self.by_name(&self.trunks[*trunk].trunk_id, Some(number), way)
+    }
+
     /// Peers that do not serve, and registrations that do not stand.
     pub(crate) fn troubles(&self) -> (usize, usize) {
         let peers = self.trunks.iter().flat_map(|trunk| trunk.peers.iter().map(move |peer| (trunk, peer)));
@@ -138,19 +182,20 @@ impl Table {
     }
 
     /// The way of a number: the trunks of its longest prefix.
-    pub(crate) fn to_number(&self, number: &str, call_id: &str) -> Option<Fork> {
-        let longest = self.longest_prefix.min(number.len());
+    pub(crate) fn to_number(&self, number: &Number, way: Way<'_>) -> Option<Fork> {
+        let digits = &*number.digits;
+        let longest = self.longest_prefix.min(digits.len());
         // a number is digits with a + in front: every cut is between octets
-        let rules = (0..=longest).rev().find_map(|end| self.by_prefix.get(&number[..end]))?;
-        let mut draw = Draw::of_call(call_id);
+        let rules = (0..=longest).rev().find_map(|end| self.by_prefix.get(&digits[..end]))?;
+        let mut draw = Draw::of_call(way.call_id);
         let ways = rules.iter().map(|(at, rule)| {
             let trunk = &self.trunks[*at];
             (trunk.priority, trunk.weight, (trunk, rewritten(number, rule)))
         });
         let ordered = draw.order(ways.collect());
         let targets = ordered.into_iter().flat_map(|(trunk, number)| {
-            let peers = self.peers(trunk, &mut draw);
-            peers.into_iter().map(move |peer| peer.way(|uri| to_number_at(uri, &number)))
+            let peers = self.peers(trunk, &mut draw).into_iter().filter(|peer| peer.may_carry(way));
+            peers.map(move |peer| peer.way(|uri| to_number_at(uri, &number))).collect::<Vec<_>>()
         });
         fork(targets.collect())
     }
@@ -178,21 +223,17 @@ impl Table {
     }
 
     /// The way by the trunk that the asker named; `None` when there is no such trunk, or it is not in use.
-    pub(crate) fn by_name(
-        &self,
-        name: &str,
-        number: Option<&str>,
-        request_uri: &str,
-        call_id: &str,
-    ) -> Option<Fork> {
+    pub(crate) fn by_name(&self, name: &str, number: Option<&Number>, way: Way<'_>) -> Option<Fork> {
         let trunk = &self.trunks[*self.by_name.get(name)?];
-        let peers = self.peers(trunk, &mut Draw::of_call(call_id)).into_iter();
+        let peers = self.peers(trunk, &mut Draw::of_call(way.call_id)).into_iter();
         let Some(number) = number else {
-            return fork(peers.map(|peer| peer.way(|uri| through(uri, request_uri))).collect());
+            return fork(peers.map(|peer| peer.way(|uri| through(uri, way.request_uri))).collect());
         };
-        let rules = trunk.prefixes.iter().filter(|rule| number.starts_with(&rule.prefix));
+        let rules = trunk.prefixes.iter().filter(|rule| number.digits.starts_with(&rule.prefix));
         let rule = rules.max_by_key(|rule| rule.prefix.len());
-        let number = rule.map_or_else(|| number.to_owned(), |rule| rewritten(number, rule));
+        let number =
+            rule.map_or_else(|| [&*number.digits, &number.params()].concat(), |rule| rewritten(number, rule));
+        let peers = peers.filter(|peer| peer.may_carry(way));
         fork(peers.map(|peer| peer.way(|uri| to_number_at(uri, &number))).collect())
     }
 
@@ -220,19 +261,45 @@ pub(super) struct Peer<'t> {
     seize: &'t str,
 }
 
+/// What a way is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'r> {
+    pub request_uri: &'r str,
+    pub call_id: &'r str,
+    /// Whether TLS alone leads there. RFC 5630 5
+    pub is_secure: bool,
+}
+
 /// A target, and whether it is known not to answer.
-type Way = (Target, bool);
+type Choice = (Target, bool);
 
 impl Peer<'_> {
-    fn way(&self, target: impl FnOnce(&str) -> Target) -> Way {
+    /// TRN-09: a number that is called by `sips` keeps that scheme, which is the peer's to offer.
+    fn may_carry(&self, way: Way<'_>) -> bool {
+        !way.is_secure || self.uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
+    }
+
+    fn way(&self, target: impl FnOnce(&str) -> Target) -> Choice {
         let (trunk, seize) = (self.trunk.to_owned(), self.seize.to_owned());
         (Target { trunk, seize, ..target(self.uri) }, self.is_down)
     }
 }
 
-fn rewritten(number: &str, rule: &TrunkPrefix) -> String {
-    let rest = number.get(rule.strip as usize..).unwrap_or_default();
-    [rule.prepend.as_str(), rest].concat()
+/// A number as a rule has it, with what is said of it: one that became another number has left its context.
+fn rewritten(number: &Number, rule: &TrunkPrefix) -> String {
+    let rest = number.digits.get(rule.strip as usize..).unwrap_or_default();
+    let digits = [rule.prepend.as_str(), rest].concat();
+    let params = if digits == number.digits { number.params() } else { number.without_context().params() };
+    [digits, params].concat()
+}
+
+/// The host that requests for a URI go to first. RFC 3263 4
+fn next_host<'u>(uri: &Uri<'u>) -> &'u str {
+    uri.param("maddr").filter(|maddr| !maddr.is_empty()).unwrap_or(uri.host)
+}
+
+fn host_name(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 /// RFC 3261 19.1.6: a number at a gateway.
@@ -248,7 +315,7 @@ fn through(peer: &str, request_uri: &str) -> Target {
 
 /// One after the other, the next one when the one before did not serve. Who is down is left out; where all are, a call that is refused
 /// for certain is worth less than one that tries, so that all are tried in their own order.
-fn fork(ways: Vec<Way>) -> Option<Fork> {
+fn fork(ways: Vec<Choice>) -> Option<Fork> {
     let is_any_up = ways.iter().any(|(_, is_down)| !is_down);
     let ways = ways.into_iter().filter(|(_, is_down)| !(is_any_up && *is_down));
     let targets = ways.map(|(target, _)| target);

@@ -212,3 +212,15 @@ async fn a_deleted_account_leaves_nothing() {
     let list = rig.registrar().list_accounts(Request::new(ListAccountsRequest::default())).await.unwrap();
     assert_eq!(list.into_inner().accounts.len(), 1);
 }
+
+/// What is no token of the list is no place in it.
+#[tokio::test]
+async fn a_page_token_that_was_never_given_out_is_refused() {
+    let rig = Rig::new();
+    rig.account("alice").await;
+    for garbage in ["garbage", "alice@d", "sip:d", "sip:%61lice@d", "sip:alice@d\n"] {
+        let request = ListAccountsRequest { page_token: garbage.into(), ..ListAccountsRequest::default() };
+        let refused = rig.registrar().list_accounts(Request::new(request)).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{garbage}");
+    }
+}

@@ -33,7 +33,7 @@ use crate::trunks::{create, trunk, update};
 
 /// Call-control: calls go on unless it was told otherwise.
 #[derive(Default)]
-struct FakeCalls {
+pub struct FakeCalls {
     ended: Mutex<Vec<String>>,
     unheard: Mutex<Vec<String>>,
     is_away: AtomicBool,
@@ -75,7 +75,7 @@ fn rig() -> (Rig, Arc<FakeCalls>) {
     counting(Rig::new())
 }
 
-fn counting(rig: Rig) -> (Rig, Arc<FakeCalls>) {
+pub fn counting(rig: Rig) -> (Rig, Arc<FakeCalls>) {
     let calls = Arc::new(FakeCalls::default());
     for replica in &rig.replicas {
         replica.count_calls(ProxiedCallsLink::Local(calls.clone()));

@@ -7,6 +7,7 @@ mod call_limits;
 mod far_side;
 mod flow_end;
 mod forwarding;
+mod gateways;
 mod guessing;
 mod led;
 mod membership;

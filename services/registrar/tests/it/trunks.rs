@@ -240,9 +240,14 @@ async fn trunks_are_created_changed_listed_and_deleted() {
 
     let list = |token: String| ListTrunksRequest { page_size: 1, page_token: token, ..Default::default() };
     let first = rig.registrar().list_trunks(Request::new(list(String::new()))).await.unwrap().into_inner();
-    assert_eq!((first.trunks[0].trunk_id.as_str(), first.next_page_token.as_str()), ("a", "a"));
-    let last = rig.registrar().list_trunks(Request::new(list("a".into()))).await.unwrap().into_inner();
+    assert_eq!((first.trunks[0].trunk_id.as_str(), first.next_page_token.as_str()), ("a", "after:a"));
+    let last = rig.registrar().list_trunks(Request::new(list("after:a".into()))).await.unwrap().into_inner();
     assert_eq!((last.trunks, last.next_page_token.as_str()), (vec![shown], ""));
+
+    for garbage in ["garbage", "after:", "after:a b"] {
+        let refused = rig.registrar().list_trunks(Request::new(list(garbage.into()))).await.unwrap_err();
+        assert_eq!(Refusal::read(&refused).unwrap().reason(), Reason::BadPageToken, "{garbage}");
+    }
 
     let delete = DeleteTrunkRequest { request_id: "1".into(), trunk_id: "b".into() };
     for _ in 0..2 {

@@ -20,6 +20,7 @@ mod flows;
 mod foreign_transfers;
 mod forks;
 mod forwarding;
+mod gateways;
 mod hostile_text;
 mod led;
 mod leftovers;

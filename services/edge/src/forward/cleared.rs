@@ -1,0 +1,73 @@
+//! Addresses of another domain that may be a trunk's (T6): what DNS says of a name is seen here alone, and the registrar, which decided
+//! about the name, is asked before a call or a message goes there past all rules of the trunk.
+//!
+//! | what is asked about | |
+//! |---|---|
+//! | a request outside a dialog, to a name or to a proxy that a phone named by 305 | yes |
+//! | one that goes by a trunk, or to a phone along its flow | no: the registrar placed it |
+//! | what the registrar itself sends: REGISTER and OPTIONS to a trunk | no |
+//! | anything, while no peer of a trunk is known by address | no |
+
+use cluster_api::registrar::v1::{RouteResponse, route_response::Plan};
+use sip_endpoint::Destination;
+use sip_proxy::{BranchFailure, BranchId};
+use tonic::Status;
+
+use super::fork::{Fork, ForkId};
+use super::obstacle::Obstacle;
+use super::upstream::Upstream;
+use crate::edge::{Completion, Cx, Edge};
+use crate::report::text;
+
+impl Edge {
+    /// Are the addresses of this branch asked about?
+    pub(super) fn asks_about_addresses(&self, fork: &Fork, branch: BranchId) -> bool {
+        let is_of_trunk = |target: &super::target::Target| target.cause.starts_with("trunk");
+        let is_own = match &fork.upstream {
+            Upstream::Exchange(_) => fork.upstream.on_behalf_of().is_empty(),
+            Upstream::Server { .. } | Upstream::Leg(_) | Upstream::Nobody => false,
+        };
+        self.trunk_addresses
+            && !is_own
+            && fork.request.to().is_ok_and(|to| to.tag().is_none())
+            && fork.branches.get(branch.0 as usize).is_some_and(|running| !is_of_trunk(&running.target))
+    }
+
+    pub(super) fn ask_about_addresses(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        fork: &mut Fork,
+        branch: BranchId,
+        found: Vec<Destination>,
+    ) {
+        let target = fork.context.target(branch).and_then(|target| target.uri.clone());
+        let uri = text(target.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request)));
+        let mut question = self.question(&fork.request, uri, None);
+        question.addresses = found.iter().map(|found| found.address.ip().to_string()).collect();
+        let location = self.deps.location.clone();
+        let work = async move { Completion::Cleared(id, branch, found, location.route(question).await) };
+        if cx.spawn(work).is_err() {
+            self.fail_branch(cx, fork, branch, BranchFailure::Refused(503));
+        }
+    }
+
+    /// The registrar has said whether a branch may go to these addresses.
+    pub(crate) fn take_cleared(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ForkId,
+        branch: BranchId,
+        found: Vec<Destination>,
+        result: Result<RouteResponse, Status>,
+    ) {
+        self.with_fork(cx, id, |edge, cx, fork| match result.ok().and_then(|response| response.plan) {
+            Some(Plan::Relay(_)) => edge.try_addresses(cx, id, fork, branch, found),
+            Some(_) => {
+                fork.obstacle = Some(Obstacle::AtTrunk);
+                edge.fail_branch(cx, fork, branch, BranchFailure::Refused(403));
+            }
+            None => edge.fail_branch(cx, fork, branch, BranchFailure::Refused(503)),
+        });
+    }
+}
