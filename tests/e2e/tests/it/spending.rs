@@ -41,7 +41,7 @@ impl Spending for Budget {
         let denial = self.denials.lock().unwrap().pop_front();
         let decision = if denial.is_some() { Decision::Deny } else { Decision::Allow };
         let reason = denial.unwrap_or_default().to_owned();
-        Ok(Response::new(AuthorizeResponse { decision: decision.into(), reason }))
+        Ok(Response::new(AuthorizeResponse { decision: decision.into(), reason, max_duration: None }))
     }
 }
 
