@@ -40,7 +40,9 @@ pub struct AccountAddArgs {
 /// Flags of `account set`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true)
-    .args(["password", "display_name", "disabled", "anchor", "Policies"]))] // the last is the group of all flags of that struct
+    .args(["password", "display_name", "disabled", "anchor", "redirect_only", "moved_permanently", "allowed_callers"])
+    .args(["refused_callers_info", "allowed_from", "registrars", "max_bindings", "max_calls", "max_call_rate"])
+    .args(["allowed_prefixes", "denied_prefixes"]))]
 pub struct AccountSetArgs {
     /// Address of record
     pub aor: String,
