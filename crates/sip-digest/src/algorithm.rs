@@ -58,6 +58,16 @@ impl From<Hash> for Algorithm {
 }
 
 impl Algorithm {
+    /// The value in a header.
+    pub const fn as_str(self) -> &'static str {
+        match (self.hash, self.is_session) {
+            (Hash::Md5, true) => "MD5-sess",
+            (Hash::Sha256, true) => "SHA-256-sess",
+            (Hash::Sha512T256, true) => "SHA-512-256-sess",
+            (hash, false) => hash.as_str(),
+        }
+    }
+
     /// Reads an `algorithm` value, in any case of letters; `None` for one that is not known.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let cut = value.len().saturating_sub(b"-sess".len());
@@ -72,8 +82,7 @@ impl Algorithm {
 
 impl std::fmt::Display for Algorithm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.hash.as_str())?;
-        f.write_str(if self.is_session { "-sess" } else { "" })
+        f.write_str(self.as_str())
     }
 }
 

@@ -83,7 +83,7 @@ impl<'a> Challenge<'a> {
         if let Some(opaque) = &self.opaque {
             push(&mut out, "opaque", opaque, true);
         }
-        push(&mut out, "algorithm", self.algorithm.to_string().as_bytes(), false);
+        push(&mut out, "algorithm", self.algorithm.as_str().as_bytes(), false);
         match (self.auth, self.auth_int) {
             (true, false) => push(&mut out, "qop", b"auth", true),
             (false, true) => push(&mut out, "qop", b"auth-int", true),

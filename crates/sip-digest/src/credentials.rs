@@ -121,10 +121,8 @@ impl<'a> Credentials<'a> {
         // RFC 7616 3.4.1, RFC 2617 3.2.2.1 without qop
         match &self.protection {
             Some(Protection { qop, count, cnonce }) => {
-                let count = format!("{count:08x}");
-                let fields = [&self.nonce[..], count.as_bytes(), cnonce, qop.as_str().as_bytes()];
-                let [nonce, count, cnonce, qop] = fields;
-                joined(hash, &[secret, nonce, count, cnonce, qop, request.as_bytes()])
+                let (count, qop) = (Hex::encode(&count.to_be_bytes()), qop.as_str().as_bytes());
+                joined(hash, &[secret, &self.nonce, count.as_bytes(), cnonce, qop, request.as_bytes()])
             }
             None => joined(hash, &[secret, &self.nonce, request.as_bytes()]),
         }
@@ -138,7 +136,7 @@ impl<'a> Credentials<'a> {
         push(&mut out, "nonce", &self.nonce, true);
         push(&mut out, "uri", &self.uri, true);
         push(&mut out, "response", &self.response, true);
-        push(&mut out, "algorithm", self.algorithm.to_string().as_bytes(), false);
+        push(&mut out, "algorithm", self.algorithm.as_str().as_bytes(), false);
         if let Some(opaque) = &self.opaque {
             push(&mut out, "opaque", opaque, true);
         }

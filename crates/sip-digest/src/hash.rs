@@ -4,7 +4,7 @@ use sha2::Digest;
 
 use crate::Hash;
 
-/// A digest in hexadecimal digits.
+/// A digest, or a number, in hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hex {
     digits: [u8; 64],
@@ -28,7 +28,7 @@ impl Hex {
         Some(hex)
     }
 
-    fn encode(octets: &[u8]) -> Self {
+    pub(crate) fn encode(octets: &[u8]) -> Self {
         let mut hex = Self { digits: [0; 64], length: 2 * octets.len() };
         for (pair, octet) in hex.digits.chunks_exact_mut(2).zip(octets) {
             pair[0] = b"0123456789abcdef"[usize::from(octet >> 4)];

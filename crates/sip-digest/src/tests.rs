@@ -313,7 +313,7 @@ fn nonces_that_are_dropped_stay_used() {
     for number in 0..68 {
         assert_eq!(window.accept(nonce(number), Some(1), 1, 2_000, LIFETIME), Use::Accepted);
     }
-    assert_eq!(window.nonces.len(), 64);
+    assert_eq!(window.len(), 64);
     for number in 0..68 {
         let again = window.accept(nonce(number), Some(1), 2, 2_000, LIFETIME);
         // Of the first ones nobody knows any more; their clients are to ask for a new nonce.
@@ -322,7 +322,7 @@ fn nonces_that_are_dropped_stay_used() {
         assert_eq!(next, if number < 4 { Use::Forgotten } else { Use::Accepted }, "{number}");
     }
     assert_eq!(window.accept(nonce(68), Some(1), 1, 302_000, LIFETIME), Use::Accepted);
-    assert_eq!(window.nonces.len(), 1, "nonces past their life are dropped");
+    assert_eq!(window.len(), 1, "nonces past their life are dropped");
 }
 
 /// AUT-08: clients that take a nonce for each request and come all at once, in whatever order they were challenged: none is told that its

@@ -8,7 +8,7 @@ use cluster_api::registrar::v1::{
 };
 use cluster_rpc::{Reason, Refusal};
 use prost::Message as _;
-use sip_digest::Ha1;
+use sip_digest::{Ha1, ReplayWindow};
 use sip_message::{Scheme, Uri};
 use store::Op;
 use tonic::{Request, Response, Status};
@@ -163,8 +163,7 @@ impl Shared {
                     return Change::Keep(Err(not_found(&aor)));
                 }
                 draft.record.account = None;
-                draft.record.nonces.clear();
-                draft.record.nonce_floor_ms = 0;
+                draft.record.set_replay_window(ReplayWindow::default());
                 draft.is_forgotten = true;
                 for gone in std::mem::take(&mut draft.record.bindings) {
                     draft.ops.push(note(&aor, Type::Deactivated, &gone));

@@ -27,8 +27,11 @@ pub(crate) struct AorRecord {
     /// In the order in which they were first registered.
     #[prost(message, repeated, tag = "3")]
     pub bindings: Vec<BindingRecord>,
+    /// As versions before `used_nonces` wrote them; read, and not written.
     #[prost(message, repeated, tag = "4")]
     pub nonces: Vec<UsedNonceRecord>,
+    /// Nonces made until then are good no more, unless they are among `nonces`. Beside `used_nonces` it is for versions that do not
+    /// know those, and so covers them all: such a version asks for a new nonce rather than to take a used one again.
     #[prost(uint64, tag = "5")]
     pub nonce_floor_ms: u64,
     /// When the due entry of this record is claimable, 0 for no entry. Never later than the first expiry.
@@ -49,6 +52,12 @@ pub(crate) struct AorRecord {
     /// Marks of the devices that have registered, oldest first: what a GRUU may name although it is not there (RFC 5627 5.3).
     #[prost(fixed64, repeated, tag = "11")]
     pub devices: Vec<u64>,
+    /// The nonces that the user has used, packed as a [`ReplayWindow`] has them.
+    #[prost(bytes = "vec", tag = "12")]
+    pub used_nonces: Vec<u8>,
+    /// Nonces made until then are good no more, unless they are among `used_nonces`.
+    #[prost(uint64, tag = "13")]
+    pub forgotten_ms: u64,
 }
 
 /// The last that a client did by REGISTER under one Call-ID.
@@ -272,7 +281,12 @@ impl AorRecord {
 
     /// Reads a stored record.
     pub(crate) fn read(value: impl Buf) -> Result<Self, StoreError> {
-        read_record(value, SCHEMA, "an address of record", |read: &Self| read.schema)
+        let record = read_record(value, SCHEMA, "an address of record", |read: &Self| read.schema)?;
+        if !ReplayWindow::is_packed(&record.used_nonces) {
+            let reason = "an address of record: its nonces are not whole".to_owned();
+            return Err(StoreError::Corrupt { reason });
+        }
+        Ok(record)
     }
 
     /// Whether the record says nothing.
@@ -297,22 +311,22 @@ impl AorRecord {
 
     /// The nonces that the user has used.
     pub(crate) fn replay_window(&self) -> ReplayWindow {
+        if !self.used_nonces.is_empty() {
+            return ReplayWindow::of_packed(&self.used_nonces, self.forgotten_ms);
+        }
         let nonce = |&record: &UsedNonceRecord| {
             let UsedNonceRecord { issued_ms, salt, highest, used, request } = record;
             UsedNonce { issued_ms, salt, highest, used, request }
         };
-        ReplayWindow { nonces: self.nonces.iter().map(nonce).collect(), floor_ms: self.nonce_floor_ms }
+        ReplayWindow::of_nonces(self.nonces.iter().map(nonce), self.nonce_floor_ms)
     }
 
     /// Puts the nonces back.
-    pub(crate) fn set_replay_window(&mut self, window: &ReplayWindow) {
-        let record = |&nonce: &UsedNonce| {
-            let UsedNonce { issued_ms, salt, highest, used, request } = nonce;
-            UsedNonceRecord { issued_ms, salt, highest, used, request }
-        };
+    pub(crate) fn set_replay_window(&mut self, window: ReplayWindow) {
         self.nonces.clear();
-        self.nonces.extend(window.nonces.iter().map(record));
-        self.nonce_floor_ms = window.floor_ms;
+        self.forgotten_ms = window.floor_ms();
+        self.nonce_floor_ms = self.forgotten_ms.max(window.newest_ms());
+        self.used_nonces = window.into_packed();
     }
 }
 
@@ -363,7 +377,10 @@ impl std::fmt::Debug for DigestRecord {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use prost::Message as _;
+    use sip_digest::{Nonce, Use};
 
     use super::*;
 
@@ -373,6 +390,63 @@ mod tests {
         let newer = AorRecord { schema: SCHEMA + 1, ..AorRecord::default() };
         let read = AorRecord::read(&*newer.encode_to_vec());
         assert!(matches!(read, Err(StoreError::Corrupt { .. })));
+    }
+
+    const LIFETIME: Duration = Duration::from_secs(300);
+    const USED: Nonce = Nonce { issued_ms: 1_000, salt: 7 };
+
+    fn stored(record: &AorRecord) -> AorRecord {
+        AorRecord::read(&*record.encode_to_vec()).unwrap()
+    }
+
+    /// AUT-08, T1, F22: nonces that an earlier version wrote down are used, and are written in the packed form from then on.
+    #[test]
+    fn nonces_of_an_earlier_version_stay_used() {
+        let used = |issued_ms| UsedNonceRecord { issued_ms, salt: 7, highest: 3, used: 0b101, request: 9 };
+        let mut record =
+            AorRecord { nonces: vec![used(1_000), used(1_001)], nonce_floor_ms: 900, ..AorRecord::new() };
+        for nonce in [USED, Nonce { issued_ms: 1_001, ..USED }] {
+            let mut window = stored(&record).replay_window();
+            assert_eq!(window.accept(nonce, Some(3), 9, 2_000, LIFETIME), Use::Repeated);
+            assert_eq!(window.accept(nonce, Some(3), 8, 2_000, LIFETIME), Use::Refused);
+            assert_eq!(
+                window.accept(Nonce { issued_ms: 900, salt: 1 }, Some(1), 8, 2_000, LIFETIME),
+                Use::Forgotten
+            );
+            assert_eq!(window.accept(nonce, Some(2), 8, 2_000, LIFETIME), Use::Accepted);
+            record.set_replay_window(window);
+            record = stored(&record);
+            assert_eq!(
+                (record.nonces.len(), record.used_nonces.is_empty(), record.forgotten_ms),
+                (0, false, 900)
+            );
+            assert_eq!(record.replay_window().accept(nonce, Some(2), 8, 2_000, LIFETIME), Use::Refused);
+        }
+    }
+
+    /// AUT-08, T1, F22: a version that does not know the packed form takes no nonce again that stands in it, and what that version writes
+    /// is read.
+    #[test]
+    fn an_earlier_version_takes_no_used_nonce_again() {
+        let (mut record, mut window) = (AorRecord::new(), ReplayWindow::default());
+        assert_eq!(window.accept(USED, Some(1), 1, 2_000, LIFETIME), Use::Accepted);
+        record.set_replay_window(window);
+        // what it does not know it drops
+        let mut earlier = AorRecord { used_nonces: Vec::new(), forgotten_ms: 0, ..stored(&record) };
+        let mut window = earlier.replay_window();
+        assert_eq!(window.accept(USED, Some(1), 2, 2_000, LIFETIME), Use::Forgotten);
+        assert_eq!(window.accept(USED, Some(2), 2, 2_000, LIFETIME), Use::Forgotten);
+        earlier.nonces = vec![UsedNonceRecord { issued_ms: 1_500, salt: 1, highest: 1, used: 1, request: 1 }];
+        let mut window = stored(&earlier).replay_window();
+        assert_eq!(window.accept(USED, Some(1), 2, 2_000, LIFETIME), Use::Forgotten);
+        let next = Nonce { issued_ms: 1_500, salt: 1 };
+        assert_eq!(window.accept(next, Some(1), 2, 2_000, LIFETIME), Use::Refused);
+    }
+
+    #[test]
+    fn nonces_that_are_cut_off_are_no_record() {
+        let record = AorRecord { used_nonces: vec![1; 35], ..AorRecord::new() };
+        assert!(matches!(AorRecord::read(&*record.encode_to_vec()), Err(StoreError::Corrupt { .. })));
     }
 
     /// T22: digests are not shown.

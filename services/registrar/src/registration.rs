@@ -223,7 +223,7 @@ impl Shared {
             if !from_aor.is_some_and(|from| from == asked.aor || may_name(account, from)) {
                 return Change::Keep(bare(403, "Not Your Address"));
             }
-            self.apply(draft, asked, Some(&window))
+            self.apply(draft, asked, Some(window))
         });
         change.await
     }
@@ -261,7 +261,7 @@ impl Shared {
                 let may_say_from = from_aor
                     .is_some_and(|from| from == claim.aor || from == asked.aor || may_name(account, from));
                 // the nonce count is used up either way
-                draft.record.set_replay_window(&window);
+                draft.record.set_replay_window(window);
                 Change::Commit((is_disabled || !may_say_from).then(|| bare(403, "Not Your Address")))
             })
             .await?;
@@ -283,7 +283,7 @@ impl Shared {
         &self,
         draft: &mut Draft<'_>,
         asked: Asked<'_>,
-        window: Option<&ReplayWindow>,
+        window: Option<ReplayWindow>,
     ) -> Change<RegisterResponse> {
         let account = draft.record.account.as_ref();
         if account.is_some_and(|account| account.disabled) {

@@ -314,7 +314,7 @@ impl Shared {
                 let is_own_name = from_aor.as_deref().is_some_and(|from| {
                     from == claim.aor || account.allowed_from.iter().any(|allowed| allowed == from)
                 });
-                draft.record.set_replay_window(&window);
+                draft.record.set_replay_window(window);
                 // AUT-12
                 Change::Commit(if account.disabled || !is_own_name {
                     Err(refuse(403, "Not Your Address"))
