@@ -325,6 +325,24 @@ fn nonces_that_are_dropped_stay_used() {
     assert_eq!(window.len(), 1, "nonces past their life are dropped");
 }
 
+/// AUT-08, T1: what is stored between two uses, as by two replicas in turn, says what was used as well as what stays in memory, and has
+/// its bound.
+#[test]
+fn a_stored_window_is_the_one_in_memory() {
+    let (mut kept, mut stored) = (ReplayWindow::default(), ReplayWindow::default());
+    for step in 0..1_000_u64 {
+        let nonce = Nonce { issued_ms: 1_000 + step * 37 % 199, salt: step % 3 };
+        let count = (step % 11 != 0).then_some(u32::try_from(step % 7).unwrap());
+        let became = kept.accept(nonce, count, step % 5, 2_000, LIFETIME);
+        assert_eq!(stored.accept(nonce, count, step % 5, 2_000, LIFETIME), became, "{step}");
+        let (newest_ms, floor_ms, packed) = (stored.newest_ms(), stored.floor_ms(), stored.into_packed());
+        assert!(ReplayWindow::is_packed(&packed) && packed.len() <= 64 * 36 && newest_ms >= floor_ms);
+        stored = ReplayWindow::of_packed(&packed, floor_ms);
+        assert_eq!(stored, kept, "{step}");
+    }
+    assert_eq!(stored.len(), 64);
+}
+
 /// AUT-08: clients that take a nonce for each request and come all at once, in whatever order they were challenged: none is told that its
 /// nonce, which nobody has used, is stale. One that is older than all of a full list is used and forgotten, and not another one in its place.
 #[test]
