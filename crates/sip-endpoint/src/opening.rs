@@ -108,7 +108,10 @@ impl Opening {
         live: &Live,
     ) -> Result<Box<server::TlsStream<TcpStream>>, FlowEnd> {
         let stream = TlsAcceptor::from(live.acceptor()).accept(stream).await;
-        stream.map(Box::new).map_err(|error| self.not_secured(&error))
+        stream.map(Box::new).map_err(|_| {
+            self.counters.tls_handshakes_failed.one_more();
+            FlowEnd::Handshake
+        })
     }
 
     async fn server(
@@ -145,12 +148,12 @@ impl Opening {
         // RFC 5922 7.8: the name is sent, so that one server can be several domains.
         let name = ServerName::try_from(String::from(domain)).map_err(|_| FlowEnd::Handshake)?;
         let stream = TlsConnector::from(connector).connect(name, stream).await;
-        let stream = stream.map_err(|error| self.not_secured(&error))?;
+        let stream = stream.map_err(|error| self.not_proved(&error))?;
         let peer = identities(stream.get_ref().1.peer_certificates());
         Ok((Box::new(stream), Secured { peer, ours }))
     }
 
-    fn not_secured(&self, error: &io::Error) -> FlowEnd {
+    fn not_proved(&self, error: &io::Error) -> FlowEnd {
         let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
         match error {
             Some(rustls::Error::InvalidCertificate(error)) => {

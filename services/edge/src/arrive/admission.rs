@@ -83,7 +83,9 @@ impl Edge {
                 return self.keep_early(cx, key, request, arrival, wait);
             }
         }
-        if !continues && (is_ours || self.is_marked(&request, &uri)) {
+        let is_marked =
+            || self.is_marked(&request, &uri) || (!in_dialog && self.is_about_marked(&request, &uri));
+        if !continues && (is_ours || is_marked()) {
             if let Some(address) = legs::Address::of(&uri)
                 && !is_to_leg(&request, in_dialog)
             {

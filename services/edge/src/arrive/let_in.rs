@@ -36,18 +36,17 @@ impl Edge {
         self.read_mark(request, uri).is_some()
     }
 
-    /// Has an edge of this tier given the URI to the dialog that this INVITE wants to replace or to join? Whoever takes a call over has the
-    /// Contact of its leg from the phone that was in it, and is served by another edge as often as not. It opens nothing: who sends it is
-    /// asked, and what may be done to the call, call-control says.
+    /// Has an edge of this tier given the URI to the dialog that this INVITE wants to replace or to join, or that this request is about
+    /// (RFC 4538)? Whoever takes a call over has the Contact of its leg from the phone that was in it, and is served by another edge as often
+    /// as not. It opens nothing: who sends an INVITE is asked, and what may be done to the call, call-control says.
     pub(crate) fn is_about_marked(&self, request: &Message, uri: &Uri<'_>) -> bool {
         let replaced = request.first(HeaderId::Replaces).and_then(|value| Replaces::parse(value).ok());
         let joined = request.first(HeaderId::Join).and_then(|value| Join::parse(value).ok());
         let replaced = replaced.map(|dialog| (dialog.call_id, [dialog.to_tag, dialog.from_tag]));
-        let Some((call_id, tags)) =
-            replaced.or(joined.map(|dialog| (dialog.call_id, [dialog.to_tag, dialog.from_tag])))
-        else {
-            return false;
-        };
+        let joined = joined.map(|dialog| (dialog.call_id, [dialog.to_tag, dialog.from_tag]));
+        let about = request.target_dialog().ok().flatten();
+        let about = about.map(|dialog| (dialog.call_id, [dialog.local_tag, dialog.remote_tag]));
+        let Some((call_id, tags)) = replaced.or(joined).or(about) else { return false };
         // Either side may have begun it
         let is_of = |mark, tag| self.cluster.read_mark(&Dialog::named(call_id, tag, request), mark).is_some();
         mark_of(uri).is_some_and(|mark| tags.iter().any(|tag| is_of(mark, *tag)))
