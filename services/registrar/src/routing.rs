@@ -156,7 +156,9 @@ impl Shared {
             });
         }
         let at_gateway = caller.may_leave.then(|| self.plan_at_gateway(request, &target, trunks)).flatten();
-        let number = Number::of(&target);
+        // Within a dialog the other side's Contact is called, which no trunk is asked for: whoever has the mark of a dialog would call any
+        // number by it, past all rules (T6).
+        let number = Number::of(&target).filter(|_| !request.in_dialog);
         let mut plan = match &callee {
             _ if at_gateway.is_some() => at_gateway.unwrap_or(Plan::Relay(Relay {})),
             // whether one peer answers is asked of that one
@@ -182,7 +184,9 @@ impl Shared {
             None => match self.domains.of(&target) {
                 Some(_) => self.plan_for_domain(request),
                 None if caller.may_leave && target.scheme != Scheme::Tel => {
-                    let fork = trunks.to_domain(target.host, &request.request_uri, &request.sip_call_id);
+                    let by_trunk =
+                        || trunks.to_domain(target.host, &request.request_uri, &request.sip_call_id);
+                    let fork = (!request.in_dialog).then(by_trunk).flatten();
                     fork.map_or(Plan::Relay(Relay {}), Plan::Fork)
                 }
                 None if target.scheme == Scheme::Tel => refuse(404, ""),

@@ -118,6 +118,26 @@ async fn what_leads_to_a_gateway_unseen_is_asked_about() {
     assert!(matches!(others.plan, Some(Plan::Relay(_))));
 }
 
+/// T6: who has the mark of some dialog, and with it the word of an edge, calls no number within it: a request within a dialog is for the other
+/// side's Contact, and goes by no trunk.
+#[tokio::test]
+async fn within_a_dialog_no_trunk_is_led_to() {
+    let (_rig, mut alice) = rig().await;
+    assert!(matches!(alice.route("tel:+49301").await.plan, Some(Plan::Fork(_))), "as a call it may go");
+    for number in ["tel:+49301", "sip:+49301@d", "sip:+49301@d;user=phone", "tel:+33123"] {
+        let proved = RouteRequest { in_dialog: true, ..alice.route_request(number) };
+        assert_eq!(status(&alice.route_as(proved).await), 404, "{number}");
+        let let_in = RouteRequest { in_dialog: true, internal: true, ..alice.route_request(number) };
+        assert_eq!(status(&alice.send_route(let_in).await), 404, "{number}");
+    }
+    let to_domain =
+        RouteRequest { in_dialog: true, internal: true, ..alice.route_request("sip:x@carrier.test") };
+    assert!(
+        matches!(alice.send_route(to_domain).await.plan, Some(Plan::Relay(_))),
+        "where its own name leads"
+    );
+}
+
 /// T6, RFC 3261 19.1.4: no escape, no separator and no missing `user=phone` makes another number of one.
 #[tokio::test]
 async fn no_spelling_of_a_number_passes_the_rules_at_the_domain_of_a_trunk() {
