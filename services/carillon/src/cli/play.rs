@@ -10,7 +10,7 @@ use super::{ApiArgs, duration};
 #[derive(Debug, Args)]
 #[group(id = "service", required = true, multiple = false)]
 pub struct PlayService {
-    /// URL of what the media server plays, as http://files.example.com/welcome.wav (RFC 4240: annc)
+    /// URL of what the media server plays, as `http://files.example.com/welcome.wav` (RFC 4240: annc)
     pub play: Option<String>,
     /// URL of a VoiceXML script that it runs instead (RFC 4240: dialog)
     #[arg(long, value_name = "URL")]

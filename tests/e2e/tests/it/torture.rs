@@ -17,7 +17,8 @@ use crate::wire::{header, status};
 enum Outcome {
     /// These final responses.
     Answers(&'static [u16]),
-    /// These final responses, and the end of the connection: nobody can tell where the next message begins.
+    /// These final responses, and the end of the connection: nobody can tell where the next message begins, or a stranger sent what
+    /// nobody can be answered for.
     Closes(&'static [u16]),
     /// Nothing, and what follows is served.
     Silence,
@@ -43,7 +44,7 @@ const MESSAGES: [(&str, Outcome, Outcome); 61] = [
     ("rfc4475/badvers", Answers(&[505]), Answers(&[505])),
     ("rfc4475/bcast", Silence, Silence),
     ("rfc4475/bext01", Answers(&[420]), Answers(&[420])),
-    ("rfc4475/bigcode", Silence, Silence),
+    ("rfc4475/bigcode", Silence, Closes(&[])),
     ("rfc4475/clerr", BAD, Waits),
     ("rfc4475/esc01", NOBODY, NOBODY),
     ("rfc4475/esc02", Answers(&[501]), Answers(&[501])),
@@ -66,7 +67,7 @@ const MESSAGES: [(&str, Outcome, Outcome); 61] = [
     ("rfc4475/noreason", Silence, Silence),
     ("rfc4475/novelsc", SCHEME, SCHEME),
     ("rfc4475/quotbal", BAD, BAD),
-    ("rfc4475/scalarlg", Silence, Silence),
+    ("rfc4475/scalarlg", Silence, Closes(&[])),
     ("rfc4475/sdp01", NOBODY, NOBODY),
     ("rfc4475/semiuri", NOBODY, NOBODY),
     ("rfc4475/transports", NOBODY, NOBODY),
