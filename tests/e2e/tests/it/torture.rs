@@ -67,7 +67,7 @@ const MESSAGES: [(&str, Outcome, Outcome); 61] = [
     ("rfc4475/noreason", Silence, Silence),
     ("rfc4475/novelsc", SCHEME, SCHEME),
     ("rfc4475/quotbal", BAD, BAD),
-    ("rfc4475/scalarlg", Silence, Closes(&[])),
+    ("rfc4475/scalarlg", Silence, Silence),
     ("rfc4475/sdp01", NOBODY, NOBODY),
     ("rfc4475/semiuri", NOBODY, NOBODY),
     ("rfc4475/transports", NOBODY, NOBODY),
