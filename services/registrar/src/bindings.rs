@@ -133,11 +133,17 @@ impl Shared {
                     is_static: true,
                     ..BindingRecord::default()
                 };
-                let kind = if twin.is_some() { Type::Refreshed } else { Type::Registered };
-                match record.bindings.iter_mut().find(|known| known.id == id) {
-                    Some(known) => *known = fixed.clone(),
-                    None => record.bindings.push(fixed.clone()),
-                }
+                let kind = match record.bindings.iter_mut().find(|known| known.id == id) {
+                    Some(known) => {
+                        let is_shorter = fixed.expires_ms < known.expires_ms;
+                        *known = fixed.clone();
+                        if is_shorter { Type::Shortened } else { Type::Refreshed }
+                    }
+                    None => {
+                        record.bindings.push(fixed.clone());
+                        Type::Registered
+                    }
+                };
                 let shown = show(&aor, &fixed, &key);
                 draft.ops.push(note(&aor, kind, &fixed));
                 claimed.keep(&shown, &mut draft.ops);

@@ -39,8 +39,6 @@ pub struct Config {
     pub conferences: bool,
     /// Follow 3xx answers of own users' phones (RFC 3261 16.5): off, the caller sees them.
     pub recurse: bool,
-    /// Tells watchers of bindings about every refresh too: off, most of the log would be refreshes.
-    pub watch_refreshes: bool,
     /// Addresses of record whose records are kept in memory, so that a change needs no read: 100 000, about 50 MB. An
     /// embedded store is never copied.
     pub cached_aors: usize,
@@ -148,7 +146,6 @@ impl Default for Config {
             call_control_users: Vec::new(),
             conferences: false,
             recurse: false,
-            watch_refreshes: false,
             cached_aors: 100_000,
             push_providers: Vec::new(),
             number_pools: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cluster_api::registrar::v1::{RegisterRequest, RegisterResponse, binding_event::Type};
+use cluster_api::registrar::v1::{RegisterRequest, RegisterResponse};
 use cluster_api::sip::v1::Source;
 use sip_digest::{NonceKey, ReplayWindow};
 use sip_message::{Scheme, Uri};
@@ -304,11 +304,7 @@ impl Shared {
         let Draft { aor, record, ops, .. } = draft;
         if !plan.is_query() {
             ops.extend(plan.replaced(record).filter_map(|left| moved::remember(aor, left, &left.flow)));
-            plan.apply(record, now_ms, |kind, binding| {
-                if kind != Type::Refreshed || self.config.watch_refreshes {
-                    ops.push(note(aor, kind, binding));
-                }
-            });
+            plan.apply(record, now_ms, |kind, binding| ops.push(note(aor, kind, binding)));
         }
         Change::Commit(accepted(draft.record, asked, now_ms))
     }

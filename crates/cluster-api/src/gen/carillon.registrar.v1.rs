@@ -931,9 +931,10 @@ pub mod binding_event {
         Snapshot = 1,
         /// A new contact.
         Registered = 2,
-        /// Its time was extended.
+        /// Registered again, or set again by AddBinding, and something else that is shown of it than its time is different: its URI, name, q,
+        /// parameters or GRUUs. A REGISTER that only extends its time is no event: its expire_time is that of ListBindings.
         Refreshed = 3,
-        /// Its time was shortened by us.
+        /// Set again by AddBinding, with less time than it had.
         Shortened = 4,
         /// Its time ran out.
         Expired = 5,

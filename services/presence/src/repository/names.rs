@@ -20,6 +20,8 @@ pub enum DueWork<'a> {
     Mail(&'a str),
     /// A publication of this resource lapses.
     Publications(&'a str),
+    /// The time is nearly over that the watchers of the registration of this user know of a contact: it may have been refreshed.
+    Bindings(&'a str),
     /// Somebody has begun to watch the calls of this user: they may not be known yet, or the watcher may not have come.
     Dialogs(&'a str),
     /// Those who are on this list, or were, are not all told so.
@@ -44,6 +46,7 @@ impl DueWork<'_> {
             "x" => Some(DueWork::Forget(rest)),
             "d" => Some(DueWork::Mail(rest)),
             "p" => Some(DueWork::Publications(rest)),
+            "b" => Some(DueWork::Bindings(rest)),
             "g" => Some(DueWork::Dialogs(rest)),
             "l" => Some(DueWork::List(rest)),
             "m" => Some(DueWork::Member(rest)),
@@ -85,6 +88,11 @@ pub fn bindings(package: Package, resource: &str) -> String {
 /// The due entry of the publications of somebody.
 pub fn due_publications(resource: &str) -> String {
     format!("p/{resource}")
+}
+
+/// The due entry of the contacts of a registration that is watched.
+pub fn due_bindings(resource: &str) -> String {
+    format!("b/{resource}")
 }
 
 /// The due entry of calls that somebody has begun to watch.
@@ -146,6 +154,7 @@ mod tests {
     fn due_ids_are_read_as_they_were_written() {
         assert_eq!(DueWork::parse(&due_timer("ab-1")), Some(DueWork::Timer("ab-1")));
         assert_eq!(DueWork::parse(&due_notify("ab-1")), Some(DueWork::Notify("ab-1")));
+        assert_eq!(DueWork::parse(&due_bindings("sip:a@d")), Some(DueWork::Bindings("sip:a@d")));
         assert_eq!(DueWork::parse(&due_dialogs("sip:a@d")), Some(DueWork::Dialogs("sip:a@d")));
         assert_eq!(DueWork::parse(&due_list("sip:a@d")), Some(DueWork::List("sip:a@d")));
         assert_eq!(DueWork::parse(&due_member("sip:a@d")), Some(DueWork::Member("sip:a@d")));

@@ -89,6 +89,9 @@ impl Repository {
                 && read.checks.iter().any(|(name, expect)| *name == listed && *expect != Expect::Absent);
             if package.is_of_bindings() && is_over && head.watchers <= 1 && !is_listed {
                 batch.delete(names::bindings(package, resource), Expect::Any);
+                if package == Package::Reg {
+                    batch.due_remove(names::DUE, names::due_bindings(resource));
+                }
             }
             if package == Package::Dialog && is_over && head.watchers <= 1 {
                 batch.delete(names::state(package, resource), Expect::Any);

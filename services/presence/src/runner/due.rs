@@ -65,6 +65,10 @@ impl Runner {
                 self.counts.due.with_label_values(&["publications"]).inc();
                 self.lapse_publications(partition, aor, &due).await
             }
+            Some(DueWork::Bindings(aor)) => {
+                self.counts.due.with_label_values(&["bindings"]).inc();
+                self.look_at_bindings(partition, aor, &due).await
+            }
             Some(DueWork::Dialogs(aor)) => {
                 self.counts.due.with_label_values(&["dialogs"]).inc();
                 self.look_at_dialogs(partition, aor, &due).await

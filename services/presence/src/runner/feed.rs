@@ -164,6 +164,9 @@ impl Runner {
         }
         let mut batch = Batch::new(self.repository.partition(aor));
         batch.put(&name, after.write(), expect);
+        if package == Package::Reg {
+            self.plan_look(&mut batch, aor, &after);
+        }
         let outcome = self.repository.commit_telling(batch, aor, &[package]).await?;
         self.fan_out(package, aor, Origin::Commit(name, outcome.version));
         Ok(())

@@ -16,6 +16,7 @@ mod lease;
 mod lists;
 mod live_calls;
 mod publish;
+mod refreshed;
 mod send;
 
 pub use self::fan_out::Origin;

@@ -1,5 +1,7 @@
 //! Where somebody is registered, as the registrar said last, and what happened to each contact.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use cluster_api::registrar::v1::{Binding, binding_event::Type};
 use prost::Message as _;
@@ -7,6 +9,7 @@ use store::StoreError;
 use store_rpc::read_record;
 
 use crate::engine::Package;
+use crate::repository::millis;
 
 /// The bindings of one address of record that somebody watches.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -55,6 +58,18 @@ impl Bindings {
         self.contacts.iter().filter(|contact| !contact.is_gone).map(|contact| &contact.binding)
     }
 
+    /// When the first contact lapses, as who watches knows it, in milliseconds since 1970.
+    pub fn first_expiry_ms(&self) -> Option<u64> {
+        self.live().filter_map(expiry_ms).min()
+    }
+
+    /// Whether one of these is gone although its time was not over.
+    pub fn has_lost(&self, before: &Bindings, now_ms: u64) -> bool {
+        let is_live = |id: &str| self.live().any(|binding| binding.binding_id == id);
+        let is_early = |binding: &Binding| expiry_ms(binding).is_none_or(|end| end > now_ms);
+        before.live().any(|binding| is_early(binding) && !is_live(&binding.binding_id))
+    }
+
     /// What follows when the registrar lists these, after a change of this kind.
     pub fn next(&self, package: Package, listed: Vec<Binding>, change: Option<Type>) -> Bindings {
         let is_reg = package == Package::Reg;
@@ -92,6 +107,10 @@ impl Bindings {
         }
         Bindings { schema: SCHEMA, contacts }
     }
+}
+
+fn expiry_ms(binding: &Binding) -> Option<u64> {
+    binding.expire_time.and_then(|end| SystemTime::try_from(end).ok()).map(millis)
 }
 
 /// What of a binding tells whether somebody can be reached: a refresh changes nothing of it.

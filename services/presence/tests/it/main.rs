@@ -1,10 +1,12 @@
 //! Replicas of presence over one store, in virtual time, with phones that are values.
 
+mod bound;
 mod changes;
 mod dialogs;
 mod elsewhere;
 mod followers;
 mod lists;
+mod registered;
 mod replicas;
 mod rig;
 mod switchboard;

@@ -16,18 +16,16 @@ use cluster_api::presence::v1::{
 use cluster_api::registrar::v1 as registrar;
 use cluster_api::sip::v1::{Body, Header};
 use cluster_rpc::LocationLink;
-use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use presence::edges::Edges;
-use presence::registrations::Registrations;
 use presence::{Config, Deps, Presence};
 use store::{MemoryStore, Store};
 use telemetry::Metrics;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
-use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
+use crate::bound::{Bound, Directory};
 use crate::switchboard::{Line, Switchboard};
 
 /// Longest virtual time that a test waits for something that must happen.
@@ -41,6 +39,8 @@ pub struct Phones {
     pub domains: Mutex<HashMap<String, u32>>,
     /// Nobody takes a MESSAGE.
     pub away: AtomicBool,
+    /// Whoever is sent a MESSAGE says nothing.
+    pub mute: AtomicBool,
     sent: Mutex<Vec<(Duration, ExchangeRequest)>>,
     more: Notify,
     start: Mutex<Option<Instant>>,
@@ -74,6 +74,30 @@ impl Phones {
 }
 
 impl Phones {
+    /// Every MESSAGE so far, with when it was sent.
+    pub fn messages(&self) -> Vec<(Duration, ExchangeRequest)> {
+        let is_message =
+            |asked: &ExchangeRequest| asked.request.as_ref().is_some_and(|r| r.method == "MESSAGE");
+        self.sent.lock().iter().filter(|(_, asked)| is_message(asked)).cloned().collect()
+    }
+
+    /// The MESSAGE of this number, once it was sent.
+    ///
+    /// # Panics
+    /// When it never is.
+    pub async fn message(&self, number: usize) -> ExchangeRequest {
+        let found = async {
+            loop {
+                let more = self.more.notified();
+                if let Some((_, found)) = self.messages().into_iter().nth(number - 1) {
+                    return found;
+                }
+                more.await;
+            }
+        };
+        timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("MESSAGE {number} never comes"))
+    }
+
     /// The SUBSCRIBE of this number to a member of another domain, once it was sent; one that was sent again counts once.
     ///
     /// # Panics
@@ -125,6 +149,9 @@ impl Edges for Way {
         let start = self.phones.start.lock().expect("the rig was made");
         self.phones.sent.lock().push((start.elapsed(), request));
         self.phones.more.notify_waiters();
+        if is_message && self.phones.mute.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
         let is_away = is_message && self.phones.away.load(Ordering::Relaxed);
         let usual = if is_away { 480 } else { 200 };
         let status = self.phones.answers.lock().get(&call_id).copied().unwrap_or(usual);
@@ -144,19 +171,6 @@ impl Edges for Way {
             0 => std::future::pending().await,
             status => Ok(ExchangeResponse { status, ..ExchangeResponse::default() }),
         }
-    }
-}
-
-struct NobodyRegisters;
-
-#[async_trait]
-impl Registrations for NobodyRegisters {
-    async fn list(&self, _: &str) -> Result<Vec<registrar::Binding>, Status> {
-        Ok(Vec::new())
-    }
-
-    async fn watch(&self, _: Option<String>) -> Result<BoxStream<registrar::BindingEvent>, Status> {
-        Ok(futures_util::stream::pending().boxed())
     }
 }
 
@@ -251,6 +265,7 @@ pub struct Rig {
     pub store: Arc<MemoryStore>,
     pub phones: Arc<Phones>,
     pub calls: Arc<Switchboard>,
+    pub bound: Arc<Bound>,
 }
 
 impl Rig {
@@ -258,7 +273,8 @@ impl Rig {
         let start = Instant::now();
         let clock = move || UNIX_EPOCH + Duration::from_secs(1_700_000_000) + start.elapsed();
         let phones = Phones { start: Mutex::new(Some(start)), ..Phones::default() };
-        Rig { store: Arc::new(MemoryStore::new(clock)), phones: Arc::new(phones), calls: Arc::default() }
+        let (store, phones) = (Arc::new(MemoryStore::new(clock)), Arc::new(phones));
+        Rig { store, phones, calls: Arc::default(), bound: Arc::default() }
     }
 
     /// A replica that works.
@@ -282,7 +298,7 @@ impl Rig {
         let deps = Deps {
             store,
             edges: Arc::new(Way { phones: self.phones.clone(), is_cut }),
-            registrations: Arc::new(NobodyRegisters),
+            registrations: Arc::new(Directory(self.bound.clone())),
             calls: Arc::new(Line(self.calls.clone())),
             entropy: Arc::new(SeededEntropy::new(7)),
             location: LocationLink::Local(Arc::new(Everybody)),

@@ -214,7 +214,7 @@ impl Plan<'_> {
             .filter(move |binding| self.steps.iter().any(|step| is_replaced(binding, step)))
     }
 
-    /// Changes the record and tells every change to `note`.
+    /// Changes the record and tells to `note` every change but that of the time alone.
     pub(crate) fn apply(
         self,
         record: &mut AorRecord,
@@ -238,12 +238,17 @@ impl Plan<'_> {
                 Step::Bind(contact, granted, Some(id)) => {
                     let life = temporary::life(record, self.asked, &contact.params, now_ms);
                     if let Some(binding) = record.bindings.iter_mut().find(|binding| binding.id == id) {
+                        let is_other =
+                            is_shown_otherwise(binding, contact) || binding.gruu_life != life.number;
                         if binding.call_id != self.asked.call_id {
                             overtaken.push((binding.call_id.clone(), binding.cseq));
                         }
                         self.fill(binding, contact, granted, now_ms);
                         temporary::note(binding, life, self.asked.gruus);
-                        note(Type::Refreshed, binding);
+                        // Who only has more time is told nobody: most of the log would be that.
+                        if is_other {
+                            note(Type::Refreshed, binding);
+                        }
                     }
                 }
                 Step::Bind(contact, granted, None) => {
@@ -318,6 +323,14 @@ fn check_contact(uri: &Uri<'_>, asked: Asked<'_>) -> Result<(), Refusal> {
         return Err(Refusal::Insecure);
     }
     Ok(())
+}
+
+/// Whether those who watch see something else in a binding that is refreshed: RFC 3680 5.2, and its GRUU, which is of its parameters.
+fn is_shown_otherwise(binding: &BindingRecord, contact: &RegisterContact) -> bool {
+    binding.uri != contact.uri
+        || binding.display_name != contact.display_name
+        || binding.q_milli != contact.q_milli.map(|q| q.min(1_000))
+        || !contact.params.iter().filter(|param| !gruu::is_given(param)).eq(&binding.params)
 }
 
 fn is_equivalent(uri: &Uri<'_>, other: &str) -> bool {

@@ -268,6 +268,32 @@ async fn a_watch_of_one_address_sees_that_one() {
     assert_eq!(reason(&refused), Reason::BadCursor);
 }
 
+/// PKG-01, PKG-02: who watches learns of a contact that is different, or that lasts less than was said, and not of one that only goes on.
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_of_contacts_that_change() {
+    let rig = Rig::new();
+    let mut watch = watch(&rig, 0, "sip:bob@open", None).await;
+    next(&mut watch).await;
+    let mut phone = Phone::of(&rig, "bob", "open");
+    phone.register(&[contact("sip:b@h")]).await;
+    phone.register(&[lasting("sip:b@h", 90)]).await;
+    phone.register(&[with_q("sip:b@h", 500)]).await;
+    assert_eq!(told(&next(&mut watch).await), (Type::Registered, "sip:bob@open", "sip:b@h"));
+    let changed = next(&mut watch).await;
+    assert_eq!(told(&changed), (Type::Refreshed, "sip:bob@open", "sip:b@h"));
+    assert_eq!(changed.binding.map(|binding| binding.q_milli), Some(500));
+    let mut add = async |seconds: Option<i64>| {
+        let expires = seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+        let request = AddBindingRequest { expires, ..fixed("sip:bob@open", "sip:gw@h") };
+        rig.registrar().add_binding(Request::new(request)).await.unwrap();
+        next(&mut watch).await.r#type()
+    };
+    assert_eq!(add(Some(600)).await, Type::Registered);
+    assert_eq!(add(Some(60)).await, Type::Shortened);
+    assert_eq!(add(None).await, Type::Refreshed);
+    assert_eq!(add(Some(600)).await, Type::Shortened);
+}
+
 /// F3: whoever watches learns that the replica ends, after everything that came before, and goes on elsewhere where it was.
 #[tokio::test(start_paused = true)]
 async fn a_watch_of_a_replica_that_ends_says_so() {

@@ -79,6 +79,17 @@ fn the_owner_learns_where_he_is_registered() {
     let name = answer.split("temp-gruu=\"").nth(1).and_then(|rest| rest.split('"').next());
     let shown = format!("<gr:temp-gruu uri=\"{}\" first-cseq=\"1\"/>", name.expect("it is given"));
     alice.until(|told| told.body.contains(&shown));
+    // It is refreshed, and not only in its time: with another Call-ID its temporary names of before are over.
+    let later = format!("{contact};q=0.5");
+    let call_id = phone.request("REGISTER sip:localhost", &[&of_alice[..3], &[&later]].concat());
+    let answer = phone.answer_to(&call_id);
+    let name = answer.split("temp-gruu=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let name = name.expect("it is given");
+    let told = alice.until(|told| told.body.contains(name));
+    assert!(
+        told.body.contains("state=\"active\" event=\"refreshed\"") && told.body.contains("q=\"0.500\""),
+        "{told:?}"
+    );
     let mut bob = Watcher::new(&carillon, "bob", "alice", "reg", &[]);
     assert_eq!(status(&bob.subscribe(600)), 403);
 }
