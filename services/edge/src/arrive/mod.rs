@@ -3,6 +3,7 @@
 //! - `admission.rs`: is it taken, and which of the others is it for?
 //! - `register.rs`, `options.rs`, `presence.rs`, `notified.rs`, `allocate.rs`: what ends in this tier.
 //! - `out_of_dialog.rs`: what the registrar decides on; `along_route.rs`: what follows a route of ours without a question.
+//! - `unread.rs`: messages that their phones do not answer.
 //! - `registered.rs`, `flow_end.rs`: what was registered over a connection, and the registrar is told when it ends.
 //! - `early.rs`: what comes before the edge knows the cluster.
 //! - `proved.rs`: neighbours that are trusted for their certificate.
@@ -28,3 +29,4 @@ pub(crate) mod register;
 pub(crate) mod registered;
 pub(crate) mod scanners;
 pub(crate) mod sources;
+mod unread;

@@ -11,6 +11,7 @@ use sip_proxy::{Arrived, BranchFailure, BranchId, Group, RoutingDigest};
 use tonic::Status;
 
 use super::sources::{Fate, fate_of};
+use super::unread::may_be_kept;
 use crate::answer::pairs;
 use crate::capture::why;
 use crate::edge::{Completion, Cx, Edge, ServerUse};
@@ -134,18 +135,24 @@ impl Edge {
                 if !is_known {
                     return self.reject(cx, pending.key, &pending.request, &Reject::RelayingDenied);
                 }
-                self.fork_to(cx, pending, &from_trunk, vec![plan::only(Target::of_uri(None))], false);
+                let groups = vec![plan::only(Target::of_uri(None))];
+                let _ = self.fork_to(cx, pending, &from_trunk, groups, false);
             }
             Plan::Fork(fork) => {
                 let recurse = fork.recurse;
                 let mut groups = plan::groups(fork);
                 self.put_failed_trunks_last(cx.now(), &mut groups);
                 lineage::of_request(&pending, &mut groups);
-                self.fork_to(cx, pending, &from_trunk, groups, recurse);
+                let arrival = pending.arrival;
+                let may_be_kept = may_be_kept(&pending.request, &groups);
+                let fork = self.fork_to(cx, pending, &from_trunk, groups, recurse);
+                if let Some(fork) = fork.filter(|_| may_be_kept) {
+                    self.bound_message(cx, fork, arrival);
+                }
             }
             Plan::Relay(api::Relay {}) => {
                 let target = Target::of_uri(None);
-                self.fork_to(cx, pending, &from_trunk, vec![plan::only(target)], false);
+                let _ = self.fork_to(cx, pending, &from_trunk, vec![plan::only(target)], false);
             }
             Plan::CallControl(_) if !self.begun.enter(pending.key, &pending.request) => {
                 self.reject(cx, pending.key, &pending.request, &Reject::Merged);
@@ -169,9 +176,10 @@ impl Edge {
         from_trunk: &str,
         groups: Vec<Group<Target>>,
         recurse: bool,
-    ) {
+    ) -> Option<ForkId> {
         if !self.has_room() {
-            return self.reject(cx, pending.key, &pending.request, &Reject::Full);
+            self.reject(cx, pending.key, &pending.request, &Reject::Full);
+            return None;
         }
         let caller = self.caller_side(cx, &pending, from_trunk);
         let seen = pending.seen.filter(|_| self.has_room_for_report());
@@ -187,7 +195,7 @@ impl Edge {
             ring_time: None,
             seen,
         };
-        self.open_fork(cx, new, groups);
+        Some(self.open_fork(cx, new, groups))
     }
 
     /// The caller's side of the Record-Route, for requests that can form a dialog. PXY-12

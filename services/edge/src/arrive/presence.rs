@@ -51,7 +51,7 @@ impl Edge {
         self.ask(cx, key, request, arrival, question);
     }
 
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         cx: &mut Cx<'_>,
         key: ServerKey,
@@ -90,7 +90,7 @@ impl Edge {
         }
     }
 
-    fn handing(&self, request: &Message, arrival: &Arrival, identity: String) -> HandleRequest {
+    pub(super) fn handing(&self, request: &Message, arrival: &Arrival, identity: String) -> HandleRequest {
         let from = request.from().ok();
         let uri_of =
             |address: &Option<NameAddr<'_>>| address.map_or(String::new(), |address| text(address.uri));

@@ -303,7 +303,7 @@ impl Edge {
     }
 
     /// The response context is done: what still comes is a further 2xx to an INVITE at most.
-    fn end_fork(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &Fork) {
+    pub(crate) fn end_fork(&mut self, cx: &mut Cx<'_>, id: ForkId, fork: &Fork) {
         if let Some((timer, _)) = fork.timer {
             cx.cancel_timer(timer);
         }

@@ -210,9 +210,9 @@ async fn a_silent_target_is_408_for_an_invite() {
 #[tokio::test]
 async fn a_silent_target_is_no_answer_at_all_for_another_request() {
     let (_rig, alice, bob) = plain().await;
-    alice.request("MESSAGE sip:bob@example.com", "m1", &INVITE).await;
-    bob.receive_request("MESSAGE").await;
-    // By the time that an INVITE to the same silence has failed, the MESSAGE has too.
+    alice.request("OPTIONS sip:bob@example.com", "m1", &INVITE).await;
+    bob.receive_request("OPTIONS").await;
+    // By the time that an INVITE to the same silence has failed, the OPTIONS has too.
     alice
         .request(
             "INVITE sip:bob@example.com",
@@ -222,7 +222,7 @@ async fn a_silent_target_is_no_answer_at_all_for_another_request() {
         .await;
     loop {
         let answer = alice.receive().await;
-        assert!(answer.method_str() == "INVITE" || answer.status() == Some(100), "no 408 to a MESSAGE");
+        assert!(answer.method_str() == "INVITE" || answer.status() == Some(100), "no 408 to OPTIONS");
         if answer.status() == Some(408) {
             break;
         }

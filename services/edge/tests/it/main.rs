@@ -53,4 +53,5 @@ mod tier;
 mod trunk_challenges;
 mod trunk_room;
 mod two_edges;
+mod unread;
 mod wires;

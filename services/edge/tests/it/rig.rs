@@ -30,6 +30,7 @@ pub(crate) struct Rig {
     pub(crate) edges: EdgesService,
     pub(crate) events: Arc<FakeLegEvents>,
     pub(crate) calls: Arc<FakeProxiedCalls>,
+    pub(crate) intake: Arc<FakeIntake>,
     pub(crate) drain: Drain,
     clock: Arc<LaterClock>,
     pub(crate) metrics: Metrics,
@@ -96,6 +97,7 @@ impl Rig {
         let clock = Arc::new(LaterClock::default());
         let (events, drain) = (Arc::new(FakeLegEvents::default()), Drain::new());
         let calls = Arc::new(FakeProxiedCalls::default());
+        let intake = Arc::new(FakeIntake::default());
         let tasks = Tasks::new("edge", 1000);
         let (next, look_again) = lists(members.clone(), &tasks);
         let others = Wiring::new(remote::Config::default(), tasks.clone(), Metrics::new());
@@ -105,7 +107,7 @@ impl Rig {
             location: LocationLink::Local(location),
             leg_events: LegEventsLink::Local(events.clone()),
             proxied_calls: ProxiedCallsLink::Local(calls.clone()),
-            intake: IntakeLink::Local(Arc::new(FakeIntake)),
+            intake: IntakeLink::Local(intake.clone()),
             members: view,
             look_again,
             dns,
@@ -139,6 +141,7 @@ impl Rig {
             edges,
             events,
             calls,
+            intake,
             drain,
             clock,
             metrics,

@@ -342,11 +342,16 @@ impl LegEvents for FakeLegEvents {
 }
 
 /// Presence, which answers everything with 202.
-pub(crate) struct FakeIntake;
+#[derive(Default)]
+pub(crate) struct FakeIntake {
+    /// What it was asked.
+    pub(crate) handled: Mutex<Vec<HandleRequest>>,
+}
 
 #[async_trait]
 impl Intake for FakeIntake {
-    async fn handle(&self, _: Request<HandleRequest>) -> Result<Response<HandleResponse>, Status> {
+    async fn handle(&self, request: Request<HandleRequest>) -> Result<Response<HandleResponse>, Status> {
+        self.handled.lock().expect("no test panics with it").push(request.into_inner());
         Ok(Response::new(HandleResponse { status: 202, to_tag: "pt".into(), ..HandleResponse::default() }))
     }
 }
