@@ -1762,8 +1762,10 @@ pub mod messages_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Sends a message; when the user is away it is kept and sent at the next registration. Returns once it is committed.
-        /// Errors: NOT_FOUND ACCOUNT_NOT_FOUND; INVALID_ARGUMENT BAD_URI, BODY_TOO_LARGE; RESOURCE_EXHAUSTED MAILBOX_FULL.
+        /// Sends a message; when the user is away it is kept and sent at the next registration. Returns once it is committed. What is sent says
+        /// when it was taken (Date) and, where `expires` was given, how long it holds (Expires, RFC 3428 4).
+        /// Errors: NOT_FOUND ACCOUNT_NOT_FOUND; INVALID_ARGUMENT BAD_URI (also a sender of another domain), BODY_TOO_LARGE; RESOURCE_EXHAUSTED
+        /// MAILBOX_FULL.
         pub async fn send_message(
             &mut self,
             request: impl tonic::IntoRequest<super::SendMessageRequest>,
@@ -1882,8 +1884,10 @@ pub mod messages_server {
     /// Generated trait containing gRPC methods that should be implemented for use with MessagesServer.
     #[async_trait]
     pub trait Messages: std::marker::Send + std::marker::Sync + 'static {
-        /// Sends a message; when the user is away it is kept and sent at the next registration. Returns once it is committed.
-        /// Errors: NOT_FOUND ACCOUNT_NOT_FOUND; INVALID_ARGUMENT BAD_URI, BODY_TOO_LARGE; RESOURCE_EXHAUSTED MAILBOX_FULL.
+        /// Sends a message; when the user is away it is kept and sent at the next registration. Returns once it is committed. What is sent says
+        /// when it was taken (Date) and, where `expires` was given, how long it holds (Expires, RFC 3428 4).
+        /// Errors: NOT_FOUND ACCOUNT_NOT_FOUND; INVALID_ARGUMENT BAD_URI (also a sender of another domain), BODY_TOO_LARGE; RESOURCE_EXHAUSTED
+        /// MAILBOX_FULL.
         async fn send_message(
             &self,
             request: tonic::Request<super::SendMessageRequest>,

@@ -7,6 +7,7 @@ use prost::Message as _;
 use store::{Batch, LogEntry};
 use tonic::{Request, Response, Status};
 
+use super::accounts::Whose;
 use crate::Presence;
 use crate::intake::{LONGEST_BODY, USUAL_EXPIRES_S, user_aor};
 use crate::mail::{LOG, Mail, Message, NoRoom, State, USERS, owner_name, record_name};
@@ -28,6 +29,11 @@ impl api::messages_server::Messages for Presence {
         let request = request.into_inner();
         let aor = self.account("to", &request.to).await?;
         let new = self.message(&request, &aor)?;
+        if self.whose(&new.from).await? == Whose::Elsewhere {
+            // Its users would answer somebody who has not written, and nobody vouches for the name.
+            let expected = "a URI of a domain that is served here";
+            return Err(Refusal::field(Reason::BadUri, "from", expected).into());
+        }
         let store = &**self.runner.repository.store();
         let used = self.requests.claim(store, "SendMessage", &request.request_id, &request).await?;
         let partition = self.runner.repository.partition(&aor);
@@ -226,9 +232,8 @@ impl Presence {
         };
         let usual = std::time::Duration::from_secs(USUAL_EXPIRES_S.into());
         let least = std::time::Duration::from_secs(1);
-        let expires = optional_duration("expires", request.expires, least..=usual)
-            .map_err(Refusal::from)?
-            .unwrap_or(usual);
+        let asked = optional_duration("expires", request.expires, least..=usual).map_err(Refusal::from)?;
+        let expires = asked.unwrap_or(usual);
         let repository = &self.runner.repository;
         let unique = match request.request_id.as_str() {
             "" => self.entropy.token(16),
@@ -243,6 +248,7 @@ impl Presence {
             body: request.body.clone(),
             create_ms: now,
             expire_ms: end,
+            expires_s: asked.and_then(|asked| u32::try_from(asked.as_secs()).ok()),
             ..Message::default()
         })
     }

@@ -10,6 +10,11 @@ pub fn refuse(status: u32) -> HandleResponse {
     HandleResponse { status, ..HandleResponse::default() }
 }
 
+/// An answer that says what was wrong.
+pub fn refuse_saying(status: u32, reason: &str) -> HandleResponse {
+    HandleResponse { reason: reason.to_owned(), ..refuse(status) }
+}
+
 /// An answer with one header.
 pub fn refuse_with(status: u32, name: &str, value: impl Into<String>) -> HandleResponse {
     HandleResponse { headers: vec![Header::new(name, value)], ..refuse(status) }

@@ -5,7 +5,7 @@ use cluster_api::sip::v1::Header;
 use sip_body::pidf::{CONTENT_TYPE, Pidf};
 use sip_message::{CommaList, HeaderId};
 
-use super::answer::{bad_event, refuse, refuse_with, too_brief};
+use super::answer::{bad_event, refuse, refuse_saying, refuse_with, too_brief};
 use super::asking::Asking;
 use crate::Presence;
 use crate::engine::Package;
@@ -21,13 +21,13 @@ impl Presence {
         let request = asking.0;
         // RFC 3903 6 (1) to (5), in this order
         let Some((resource, publisher)) = asking.resource().zip(asking.asker()) else {
-            return Ok(refuse(404));
+            return Ok(refuse_saying(404, "Not The Address Of A User"));
         };
         if asking.event().is_none_or(|event| event.package != Package::Presence.name()) {
             return Ok(bad_event());
         }
         if publisher != resource {
-            return Ok(refuse(403));
+            return Ok(refuse_saying(403, "Not Your Own Presence"));
         }
         if let Some(refused) = asking.unknown_extensions() {
             return Ok(refused);
@@ -35,10 +35,14 @@ impl Presence {
         let tags: Vec<&[u8]> =
             asking.all(HeaderId::SipIfMatch).flat_map(|value| CommaList::new(value.as_bytes())).collect();
         let if_match = match tags[..] {
+            // RFC 3903 11.3.1: it has a tag
+            [] if asking.all(HeaderId::SipIfMatch).next().is_some() => {
+                return Ok(refuse_saying(400, "SIP-If-Match Without A Tag"));
+            }
             [] => None,
             [tag] if tag.len() > LONGEST_TAG => return Ok(refuse(412)),
             [tag] => Some(String::from_utf8_lossy(tag).into_owned()),
-            _ => return Ok(refuse(400)),
+            _ => return Ok(refuse_saying(400, "SIP-If-Match With Several Tags")),
         };
         let config = &self.runner.config;
         let most_s = u32::try_from(config.max_expires.as_secs()).unwrap_or(u32::MAX);
@@ -71,11 +75,16 @@ impl Presence {
                 HandleResponse { headers, ..refuse(200) }
             }
             Err(Unpublished::NoMatch) => refuse(412),
-            Err(Unpublished::NoDocument) => refuse(400),
-            Err(Unpublished::TooOften) => refuse_with(503, "Retry-After", (WINDOW_MS / 1_000).to_string()),
-            Err(Unpublished::Full) => refuse_with(503, "Retry-After", "300"),
+            Err(Unpublished::NoDocument) => refuse_saying(400, "First PUBLISH Without A Document"),
+            Err(Unpublished::TooOften) => later("Too Many Publications At Once", WINDOW_MS / 1_000),
+            Err(Unpublished::Full) => later("Too Many Or Too Large Publications Of This User", 300),
         })
     }
+}
+
+/// There is no room now.
+fn later(reason: &str, seconds: u64) -> HandleResponse {
+    HandleResponse { reason: reason.to_owned(), ..refuse_with(503, "Retry-After", seconds.to_string()) }
 }
 
 /// A reason phrase for what is wrong with a document.

@@ -6,7 +6,7 @@ use sip_body::rlmi;
 use sip_message::HeaderId;
 use store::StoreError;
 
-use super::answer::{bad_event, refuse, refuse_with, too_brief};
+use super::answer::{bad_event, refuse, refuse_saying, refuse_with, too_brief};
 use super::asking::Asking;
 use crate::Presence;
 use crate::engine::{
@@ -38,7 +38,9 @@ impl Presence {
         // RFC 6665 4.4.4: the copies of a forked SUBSCRIBE are one; a later one with the same Call-ID is another
         let cseq = request.cseq.to_string();
         let event_id = event.id.map(str::to_owned);
-        let Ok(filter) = asking.filter(package) else { return Ok(refuse(400)) };
+        let Ok(filter) = asking.filter(package) else {
+            return Ok(refuse_saying(400, "Event Chooses No Dialog (call-id And to-tag)"));
+        };
         let parts = [
             "subscription",
             &resource,
@@ -63,7 +65,7 @@ impl Presence {
         let kept =
             [&dialog.call_id, &dialog.remote_tag, &dialog.local_uri, &dialog.remote_uri, &request.contact];
         if kept.into_iter().chain(&dialog.record_route).map(String::len).sum::<usize>() > MOST_KEPT {
-            return Ok(refuse(513));
+            return Ok(refuse_saying(513, "Addresses And Route Too Large To Be Kept (8 kB)"));
         }
         let asked = self.asked(asking, package, filter.as_ref());
         for _ in 0..self.runner.config.commit_attempts {
@@ -75,7 +77,8 @@ impl Presence {
             let head = repository.head(package, &resource).await?;
             if head.watchers >= self.runner.config.watchers {
                 self.runner.counts.limits.with_label_values(&["watchers"]).inc();
-                return Ok(refuse_with(503, "Retry-After", "300"));
+                let refused = refuse_with(503, "Retry-After", "300");
+                return Ok(HandleResponse { reason: "Too Many Watchers Of This User".to_owned(), ..refused });
             }
             if package == Package::Dialog {
                 self.runner.know_dialogs(&resource, &watcher).await?;
@@ -143,13 +146,13 @@ impl Presence {
         let Some(event) = asking.event() else { return Ok(bad_event()) };
         if (event.package, event.id) != (package.name(), subscription.event_id.as_deref()) {
             // RFC 6665 4.5.2: one subscription in one dialog
-            return Ok(refuse(403));
+            return Ok(refuse_saying(403, "Another Event Than That Of The Dialog"));
         }
         if request.cseq == subscription.dialog.remote_cseq {
             return Ok(accept(&subscription));
         }
         if request.cseq < subscription.dialog.remote_cseq {
-            return Ok(refuse(500)); // RFC 3261 12.2.2
+            return Ok(refuse_saying(500, "CSeq Too Low")); // RFC 3261 12.2.2
         }
         if subscription.is_ended() {
             return Ok(refuse(481));

@@ -8,7 +8,9 @@ use cluster_api::edge::v1::{ExchangeRequest, SendRequest};
 use cluster_api::sip::v1::{Body, Header};
 use prost::Message as _;
 use store::{Batch, Due, Expect, Partition, StoreError};
+use tokio::time::sleep;
 
+use super::record::PATIENCE_MS;
 use super::{LOG, Mail, Message, USERS, due_name, owner_name, record_name};
 use crate::repository::names::DUE;
 use crate::repository::{digest, time};
@@ -18,6 +20,9 @@ use crate::runner::{ApplyError, Runner};
 const OWNER_KEPT: Duration = Duration::from_secs(9 * 24 * 3_600);
 /// How long a due look at messages is put off at least: nothing is looked at again and again.
 const LEAST_WAIT_MS: u64 = 1_000;
+/// First pause after a try that no edge took; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Runner {
     /// Changes the messages of somebody; committed when this returns, with an entry of the log for each that is different.
@@ -46,7 +51,7 @@ impl Runner {
                 Some(value) => batch.put(&name, Bytes::from(value), expect).index_add(USERS, aor, ""),
                 None => batch.delete(&name, expect).index_remove(USERS, aor),
             };
-            match after.due_ms() {
+            match after.due_ms(self.mail_lease_ms()) {
                 Some(at) => batch.due_add(DUE, due_name(aor), time(at.max(now_ms + LEAST_WAIT_MS)), ""),
                 None => batch.due_remove(DUE, due_name(aor)),
             };
@@ -92,46 +97,45 @@ impl Runner {
                         if is_new {
                             mail.registered();
                         }
-                        mail.begin(now_ms)
+                        mail.begin(now_ms, self.mail_lease_ms())
                     },
                     |_, _| {},
                 )
                 .await?;
             is_new = false;
             let Some(message) = next else { return Ok(()) };
-            let status = self.send_message(aor, &message).await;
             let (id, attempt) = (message.id.as_str(), message.attempt);
-            self.change_mail(aor, |mail, now_ms| mail.answered(id, attempt, status, now_ms), |_, ()| {})
-                .await?;
+            let key = (id.to_owned(), attempt);
+            if !self.sending.lock().insert(key.clone()) {
+                return Ok(());
+            }
+            let status = self.send_message(aor, &message).await;
+            let answered = self
+                .change_mail(aor, |mail, now_ms| mail.answered(id, attempt, status, now_ms), |_, ()| {})
+                .await;
+            self.sending.lock().remove(&key);
+            answered?;
         }
     }
 
+    /// How long a message is left to the replica that sends it, before another one asks after it.
+    fn mail_lease_ms(&self) -> u64 {
+        u64::try_from(self.config.notify_lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
     async fn send_message(&self, aor: &str, message: &Message) -> u32 {
-        let mut headers = Vec::new();
-        if !message.date.is_empty() {
-            headers.push(Header::new("Date", &message.date));
-        }
-        let exchange_id = format!("{}.{}", message.id, message.attempt);
-        let request = ExchangeRequest {
-            request: Some(SendRequest {
-                method: "MESSAGE".to_owned(),
-                request_uri: aor.to_owned(),
-                from_uri: message.from.clone(),
-                from_display: message.from_display.clone(),
-                from_tag: format!("{:.16}", digest(&["from", &exchange_id])),
-                to_uri: aor.to_owned(),
-                sip_call_id: exchange_id.clone(),
-                cseq: 1,
-                headers,
-                body: Some(Body::new(&message.content_type, message.body.clone())),
-                ..SendRequest::default()
-            }),
-            exchange_id,
-        };
-        match self.edges.exchange(&message.id, request).await {
-            Ok(response) => response.status,
-            Err(status) if status.code() == tonic::Code::InvalidArgument => 400,
-            Err(_) => 503,
+        let request = request(aor, message);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.edges.exchange(&message.id, request.clone()).await {
+                Ok(response) => return response.status,
+                Err(status) if status.code() == tonic::Code::InvalidArgument => return 400,
+                Err(_) if self.repository.now_ms() >= message.at_ms + PATIENCE_MS => return 503,
+                Err(_) => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
         }
     }
 
@@ -147,5 +151,33 @@ impl Runner {
             return self.is_done(partition, due).await;
         }
         self.deliver_all(aor, false).await
+    }
+}
+
+/// A try to deliver a message: the same from whichever replica, so that an edge knows it, and so does the phone that gets it by another
+/// edge. A later try is the same message, under the next number (RFC 3261 8.1.3.5).
+fn request(aor: &str, message: &Message) -> ExchangeRequest {
+    let mut headers = vec![Header::new("Date", message.date())];
+    headers.extend(message.expires_s.map(|seconds| Header::new("Expires", seconds.to_string())));
+    headers.extend(message.headers.iter().cloned());
+    let body = Body {
+        content_disposition: message.disposition.clone(),
+        ..Body::new(&message.content_type, message.body.clone())
+    };
+    ExchangeRequest {
+        exchange_id: format!("{}.{}", message.id, message.attempt),
+        request: Some(SendRequest {
+            method: "MESSAGE".to_owned(),
+            request_uri: aor.to_owned(),
+            from_uri: message.from.clone(),
+            from_display: message.from_display.clone(),
+            from_tag: format!("{:.16}", digest(&["from", &message.id])),
+            to_uri: aor.to_owned(),
+            sip_call_id: message.id.clone(),
+            cseq: message.attempt,
+            headers,
+            body: Some(body),
+            ..SendRequest::default()
+        }),
     }
 }

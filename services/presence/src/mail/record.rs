@@ -5,13 +5,17 @@
 //! | STORED | its turn, and its user is there | SENDING |
 //! | SENDING | 2xx | DELIVERED |
 //! | SENDING | nobody is there (404, 408, 410, 430, 480, 5xx), or no answer | STORED, until the next registration or a while later |
+//! | SENDING | nobody has answered for the time of a lease: its replica may be dead | the same try, by whoever finds it |
+//! | SENDING | 482: a copy of it is there | STORED, as if nobody were there |
 //! | SENDING | another refusal | FAILED |
 //! | STORED | its time is over | EXPIRED |
 
 use bytes::Bytes;
 use cluster_api::convert::timestamp;
 use cluster_api::presence::v1::{InstantMessage, instant_message};
+use cluster_api::sip::v1::Header;
 use prost::Message as _;
+use sip_message::Date;
 use store::StoreError;
 use store_rpc::read_record;
 
@@ -28,7 +32,7 @@ const MOST_OVER: usize = 50;
 /// How long it is.
 const OVER_MS: u64 = 24 * 3_600_000;
 /// A message without an answer is taken for unsent after this time: the transaction of an edge (64*T1) and slack.
-const PATIENCE_MS: u64 = 45_000;
+pub const PATIENCE_MS: u64 = 45_000;
 /// The pause before another try when nobody registers; it doubles up to [`LONGEST_PAUSE_MS`].
 const FIRST_PAUSE_MS: u64 = 60_000;
 const LONGEST_PAUSE_MS: u64 = 3_600_000;
@@ -88,9 +92,18 @@ pub struct Message {
     /// Number of the last try.
     #[prost(uint32, tag = "11")]
     pub attempt: u32,
-    /// Value of Date, as its sender gave it; empty for none.
+    /// Value of Date, as its sender gave it; empty for none, and when it was taken counts.
     #[prost(string, tag = "12")]
     pub date: String,
+    /// What else its sender said that goes on to its reader.
+    #[prost(message, repeated, tag = "13")]
+    pub headers: Vec<Header>,
+    /// Value of Content-Disposition, empty for none.
+    #[prost(string, tag = "14")]
+    pub disposition: String,
+    /// Value of Expires, in seconds from Date; absent when its sender did not say.
+    #[prost(uint32, optional, tag = "15")]
+    pub expires_s: Option<u32>,
 }
 
 /// Too many wait for this user.
@@ -121,7 +134,7 @@ impl Mail {
             return Ok(());
         }
         let waiting = || self.messages.iter().filter(|message| !message.is_over());
-        let octets = waiting().map(|message| message.body.len()).sum::<usize>() + new.body.len();
+        let octets = waiting().map(Message::octets).sum::<usize>() + new.octets();
         if waiting().count() >= MOST_WAITING || octets > MOST_OCTETS {
             return Err(NoRoom);
         }
@@ -139,9 +152,13 @@ impl Mail {
         (self.retry_ms, self.misses) = (0, 0);
     }
 
-    /// The next message to send, when none is under way.
-    pub fn begin(&mut self, now_ms: u64) -> Option<Message> {
-        if now_ms < self.retry_ms || self.sending().is_some() {
+    /// The next message to send, when none is under way; one that is under way for so long that its replica may be dead goes on.
+    pub fn begin(&mut self, now_ms: u64, lease_ms: u64) -> Option<Message> {
+        if let Some(sending) = self.sending() {
+            let is_left = now_ms >= sending.at_ms + lease_ms && now_ms < sending.expire_ms;
+            return is_left.then(|| sending.clone());
+        }
+        if now_ms < self.retry_ms {
             return None;
         }
         let next = self.messages.iter_mut().find(|message| message.state() == State::Stored)?;
@@ -167,7 +184,7 @@ impl Mail {
                 message.set_state(State::Delivered);
                 self.registered();
             }
-            404 | 408 | 410 | 430 | 480 | 500..=599 => {
+            404 | 408 | 410 | 430 | 480 | 482 | 500..=599 => {
                 message.set_state(State::Stored);
                 self.missed(now_ms);
             }
@@ -194,10 +211,12 @@ impl Mail {
         });
     }
 
-    /// When to look again; `None` when nothing is left.
-    pub fn due_ms(&self) -> Option<u64> {
+    /// When to look again; `None` when nothing is left. `lease_ms`: how long one that is under way is left to its replica.
+    pub fn due_ms(&self, lease_ms: u64) -> Option<u64> {
+        let is_busy = self.sending().is_some();
         let one = |message: &Message| match message.state() {
-            State::Sending => message.at_ms + PATIENCE_MS,
+            State::Sending => message.at_ms + lease_ms,
+            State::Stored if is_busy => message.expire_ms,
             State::Stored => message.expire_ms.min(self.retry_ms.max(message.create_ms)),
             State::Delivered | State::Failed | State::Expired | State::Unspecified => message.at_ms + OVER_MS,
         };
@@ -211,6 +230,20 @@ impl Mail {
 }
 
 impl Message {
+    /// Value of Date: when its sender says to have sent it, else when it was taken.
+    pub fn date(&self) -> String {
+        if !self.date.is_empty() {
+            return self.date.clone();
+        }
+        Date { unix_seconds: i64::try_from(self.create_ms / 1_000).unwrap_or(i64::MAX) }.to_string()
+    }
+
+    /// What its sender filled of the room of its reader.
+    fn octets(&self) -> usize {
+        let headers = self.headers.iter().map(|header| header.name.len() + header.value.len());
+        self.body.len() + self.disposition.len() + headers.sum::<usize>()
+    }
+
     /// Whether nothing more happens to it.
     pub fn is_over(&self) -> bool {
         !matches!(self.state(), State::Stored | State::Sending)
@@ -238,6 +271,7 @@ mod tests {
     use super::*;
 
     const MINUTE: u64 = 60_000;
+    const LEASE: u64 = 3_000;
 
     fn message(id: &str) -> Message {
         Message { id: id.to_owned(), expire_ms: 60 * MINUTE, ..Message::default() }
@@ -259,15 +293,15 @@ mod tests {
     #[test]
     fn messages_go_out_one_after_the_other() {
         let mut mail = mail(&["a", "b"]);
-        assert_eq!(mail.begin(0).map(|m| m.id), Some("a".to_owned()));
-        assert_eq!(mail.begin(0), None);
+        assert_eq!(mail.begin(0, LEASE).map(|m| m.id), Some("a".to_owned()));
+        assert_eq!(mail.begin(0, LEASE), None);
         mail.answered("a", 1, 200, 10);
         assert_eq!(
-            (state(&mail, "a"), mail.begin(10).map(|m| m.id)),
+            (state(&mail, "a"), mail.begin(10, LEASE).map(|m| m.id)),
             (State::Delivered, Some("b".to_owned()))
         );
         mail.answered("b", 1, 603, 20);
-        assert_eq!((state(&mail, "b"), mail.begin(20)), (State::Failed, None));
+        assert_eq!((state(&mail, "b"), mail.begin(20, LEASE)), (State::Failed, None));
     }
 
     /// IMI-02: nobody is there: it waits for a registration, or a while.
@@ -275,19 +309,19 @@ mod tests {
     fn a_message_waits_for_its_user() {
         let mut mail = mail(&["a", "a"]);
         assert_eq!(mail.messages.len(), 1);
-        mail.begin(0);
+        mail.begin(0, LEASE);
         mail.answered("a", 1, 480, 10);
         assert_eq!(
-            (state(&mail, "a"), mail.begin(20), mail.due_ms()),
+            (state(&mail, "a"), mail.begin(20, LEASE), mail.due_ms(LEASE)),
             (State::Stored, None, Some(MINUTE + 10))
         );
         mail.answered("a", 1, 200, 20);
         assert_eq!(state(&mail, "a"), State::Stored, "an answer that is too late counts no more");
         mail.registered();
-        assert_eq!(mail.begin(30).map(|m| m.attempt), Some(2));
+        assert_eq!(mail.begin(30, LEASE).map(|m| m.attempt), Some(2));
         mail.answered("a", 2, 503, 40);
-        assert_eq!(mail.due_ms(), Some(MINUTE + 40));
-        assert!(mail.begin(MINUTE + 40).is_some());
+        assert_eq!(mail.due_ms(LEASE), Some(MINUTE + 40));
+        assert!(mail.begin(MINUTE + 40, LEASE).is_some());
     }
 
     /// IMI-02: one that has expired is not delivered any more, and is forgotten a day later.
@@ -295,19 +329,48 @@ mod tests {
     fn a_message_whose_time_is_over_is_not_sent() {
         let mut mail = mail(&["a"]);
         mail.lapse(60 * MINUTE);
-        assert_eq!((state(&mail, "a"), mail.begin(60 * MINUTE)), (State::Expired, None));
+        assert_eq!((state(&mail, "a"), mail.begin(60 * MINUTE, LEASE)), (State::Expired, None));
         mail.lapse(60 * MINUTE + OVER_MS);
-        assert_eq!((mail.messages.len(), mail.due_ms(), mail.write()), (0, None, None));
+        assert_eq!((mail.messages.len(), mail.due_ms(LEASE), mail.write()), (0, None, None));
     }
 
-    /// A replica died with it.
+    /// A replica died with it: the same try goes on, until nobody can have it any more.
     #[test]
     fn a_message_without_an_answer_is_sent_again() {
         let mut mail = mail(&["a"]);
-        mail.begin(0);
-        assert_eq!(mail.due_ms(), Some(PATIENCE_MS));
+        mail.begin(0, LEASE);
+        assert_eq!((mail.due_ms(LEASE), mail.begin(LEASE - 1, LEASE)), (Some(LEASE), None));
+        assert_eq!(mail.begin(LEASE, LEASE).map(|m| m.attempt), Some(1));
         mail.lapse(PATIENCE_MS);
-        assert_eq!(mail.begin(PATIENCE_MS).map(|m| m.attempt), Some(2));
+        assert_eq!(mail.begin(PATIENCE_MS, LEASE).map(|m| m.attempt), Some(2));
+    }
+
+    /// IMI-02: nobody sends again what expired on its way.
+    #[test]
+    fn what_expires_under_way_is_not_gone_on_with() {
+        let mut mail = Mail::default();
+        mail.add(Message { expire_ms: LEASE, ..message("a") }).unwrap();
+        mail.begin(0, LEASE);
+        assert_eq!(mail.begin(LEASE, LEASE), None);
+        mail.lapse(PATIENCE_MS);
+        assert_eq!(state(&mail, "a"), State::Expired);
+    }
+
+    /// A phone that has a copy of it, and says so, is asked again later under the next number.
+    #[test]
+    fn a_merged_message_is_not_lost() {
+        let mut mail = mail(&["a"]);
+        mail.begin(0, LEASE);
+        mail.answered("a", 1, 482, 10);
+        assert_eq!((state(&mail, "a"), mail.begin(10, LEASE)), (State::Stored, None));
+    }
+
+    /// IMI-02: a message has a date, also one that an earlier version kept.
+    #[test]
+    fn a_message_without_a_date_has_that_of_its_coming() {
+        let kept = Message { create_ms: 1_289_690_940_999, ..message("a") };
+        assert_eq!(kept.date(), "Sat, 13 Nov 2010 23:29:00 GMT");
+        assert_eq!(Message { date: "then".into(), ..kept }.date(), "then");
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod dialogs;
 mod elsewhere;
 mod followers;
 mod lists;
+mod mail;
+mod refusals;
 mod registered;
 mod replicas;
 mod rig;

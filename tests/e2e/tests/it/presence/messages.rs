@@ -1,5 +1,7 @@
 //! MESSAGE: delivered, or kept for its user.
 
+use std::collections::HashMap;
+
 use cluster_api::presence::v1::instant_message::State;
 use cluster_api::presence::v1::messages_client::MessagesClient;
 use cluster_api::presence::v1::presence_client::PresenceClient;
@@ -7,6 +9,7 @@ use cluster_api::presence::v1::{WatchMessagesRequest, WatchPresenceRequest};
 use serde_json::Value;
 use test_support::Carillon;
 
+use super::mailboxes::Cluster;
 use super::{register, user};
 use crate::wire::{Wire, header, status};
 
@@ -51,8 +54,9 @@ fn messages_for_somebody_who_is_away_wait_for_the_next_registration() {
         let request = alice.receive_request("MESSAGE");
         assert!(request.ends_with(text), "{text}: {request}");
         assert!(header(&request, "From").unwrap().contains(&format!("<sip:{from}@localhost>")), "{request}");
-        let is_bobs = from == "bob";
-        assert_eq!(header(&request, "Date").is_some(), is_bobs, "{request}");
+        let given = date.strip_prefix("Date: ").filter(|_| from == "bob");
+        let dated = header(&request, "Date").expect("when it was sent, or taken");
+        assert!(given.is_none_or(|given| given == dated) && dated.ends_with(" GMT"), "{request}");
         assert_eq!(header(&request, "Contact"), None, "{request}");
         alice.respond(&request, "200 OK", &[]);
     }
@@ -61,6 +65,53 @@ fn messages_for_somebody_who_is_away_wait_for_the_next_registration() {
     assert_eq!(listed(&carillon).len(), 2);
     let again = carillon.command(&["message", "delete", &ids[0]]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("MESSAGE_NOT_FOUND"));
+}
+
+/// IMI-02, IMI-03, F3: the replica that delivers dies while the phone has not answered one message, and the next one while it has not
+/// answered another: those that are left go on within seconds, and the phone, which knows a message by its Call-ID and number, has each once.
+#[test]
+fn stored_messages_are_delivered_once_though_replicas_die_meanwhile() {
+    let mut cluster = Cluster::start();
+    let alice = user(&cluster.edges[0], "alice");
+    assert_eq!(status(&register(&alice, "alice", "Expires: 0")), 200);
+    let bob = Wire::of(&cluster.edges[1]);
+    let texts: Vec<String> = (0..8).map(|number| format!("message {number}")).collect();
+    for text in &texts {
+        assert_eq!(status(&send(&bob, &["Subject: Eight"], text)), 202);
+    }
+    assert_eq!(status(&register(&alice, "alice", "Expires: 3600")), 200);
+    let mut known: HashMap<(String, String), String> = HashMap::new();
+    let mut order: Vec<String> = Vec::new();
+    while order.len() < texts.len() {
+        let request = alice.receive_request("MESSAGE");
+        let text = request.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+        let of = |name: &str| header(&request, name).expect("every request has one").to_owned();
+        assert_eq!((of("Subject").as_str(), of("Date").ends_with(" GMT")), ("Eight", true), "{request}");
+        let id = (of("Call-ID"), of("CSeq"));
+        let is_new = !known.contains_key(&id);
+        if is_new {
+            assert!(
+                known.keys().all(|(call_id, _)| *call_id != id.0),
+                "a second number for one message: {request}"
+            );
+            order.push(text.clone());
+        }
+        assert_eq!(*known.entry(id).or_insert(text.clone()), text, "one name for two messages");
+        // Whichever of them waits for the answer of the phone now never reads it.
+        match order.len() {
+            3 if is_new => cluster.presence[0].kill(),
+            6 if is_new => {
+                cluster.presence[0].restart();
+                cluster.presence[1].kill();
+            }
+            _ => {}
+        }
+        alice.respond(&request, "200 OK", &[]);
+    }
+    assert_eq!(order, texts);
+    alice.expect_nothing();
+    let states: Vec<Value> = listed(&cluster.presence[0]).into_iter().map(|m| m["state"].clone()).collect();
+    assert!(states.len() == texts.len() && states.iter().all(|state| state == "delivered"), "{states:?}");
 }
 
 /// IMI-02: somebody who is there gets it at once, and its own answer goes back.
