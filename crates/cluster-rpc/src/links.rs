@@ -5,8 +5,9 @@ use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use cluster_api::callcontrol::v1::proxied_calls_client::ProxiedCallsClient;
 use cluster_api::callcontrol::v1::{ProxiedCallEvent, ReportRequest, ReportResponse};
+use cluster_api::registrar::v1::{AllocateRequest, AllocateResponse};
 use futures_util::poll;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
 
 /// Longest time of a call within the process. Like the deadline over TCP: a later answer helps nobody.
 pub(crate) const IN_PROCESS: Duration = Duration::from_secs(2);
+
+/// A transaction of the edge that asks a gateway ends within 64*T1 (RFC 3261 17.1.2.2), with a little to spare.
+const LONGEST_BORROWING: Duration = Duration::from_secs(36);
 
 /// Calls, or asks where it is said how.
 macro_rules! send {
@@ -103,6 +107,26 @@ link! {
     release(ReleaseRequest) -> ReleaseResponse, Once;
     /// Lists numbers that are lent.
     list_lent(ListLentRequest) -> ListLentResponse, Idempotent;
+}
+
+impl LocationLink {
+    /// Lends a number as `allocate` does, and asks again for as long as a gateway elsewhere is being asked for one.
+    ///
+    /// # Errors
+    /// As `allocate`, and `DEADLINE_EXCEEDED` when the gateway takes longer than any transaction.
+    pub async fn borrow(&self, request: AllocateRequest) -> Result<AllocateResponse, Status> {
+        let end = Instant::now() + LONGEST_BORROWING;
+        loop {
+            let answer = self.allocate(request.clone()).await?;
+            if !answer.pending {
+                return Ok(answer);
+            }
+            if Instant::now() >= end {
+                let message = "the gateway of the pool did not answer in time";
+                return Err(Refusal::new(Reason::DeadlineExceeded, message).into());
+            }
+        }
+    }
 }
 
 link! {

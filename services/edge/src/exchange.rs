@@ -1,5 +1,5 @@
 //! Single requests that presence, registrar and call-control have this edge send for them: NOTIFY and MESSAGE, OPTIONS and REGISTER
-//! toward trunks, BYE into a forwarded dialog that is to end, SUBSCRIBE and OPTIONS to a phone that is waited for.
+//! toward trunks, ALLOCATE to gateways, BYE into a forwarded dialog that is to end, SUBSCRIBE and OPTIONS to a phone that is waited for.
 
 use std::sync::Arc;
 
@@ -191,7 +191,7 @@ pub(crate) struct Asker {
     contact: Contact,
 }
 
-/// What a REGISTER of ours binds, and where the NOTIFYs go of a SUBSCRIBE.
+/// What a REGISTER of ours binds, where a number leads that an ALLOCATE is to get, and where the NOTIFYs go of a SUBSCRIBE.
 #[derive(Debug, Clone)]
 enum Contact {
     Nothing,
@@ -233,6 +233,11 @@ impl Asker {
             Method::Register => match &self.contact {
                 Contact::Nothing => None,
                 Contact::User(user) => Some(compose::registered_contact(user, transport, sent_by)),
+                Contact::Whole(contact) => Some(contact.clone()),
+            },
+            // where a number leads that is borrowed: never here (ALLOCATE draft 3.1)
+            Method::Allocate => match &self.contact {
+                Contact::Nothing | Contact::User(_) => None,
                 Contact::Whole(contact) => Some(contact.clone()),
             },
             _ => None,

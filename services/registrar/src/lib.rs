@@ -150,10 +150,12 @@ impl Registrar {
     /// [`ConfigError`] when the settings cannot work.
     pub fn build(config: Config, deps: Deps) -> Result<Self, ConfigError> {
         config.check()?;
+        let (domains, pools) = (Domains::new(&config.domains)?, Pools::new(&config.number_pools)?);
+        pools.lead_elsewhere(&domains)?;
         let Deps { store, entropy, metrics } = deps;
         let meters = Arc::new(Meters::new(&metrics));
         let shared = Shared {
-            domains: Domains::new(&config.domains)?,
+            domains,
             policy: Policy {
                 default_expires: config.default_expires,
                 min_expires: config.min_expires,
@@ -170,7 +172,7 @@ impl Registrar {
             },
             aors: Aors::new(store.clone(), config.cached_aors, config.forget_after, meters.clone()),
             trunks: Trunks::new(store.clone()),
-            numbers: Numbers::new(Pools::new(&config.number_pools)?, store.clone()),
+            numbers: Numbers::new(pools, store.clone()),
             pushes: Pushes::new(
                 config.push_providers.clone(),
                 config.pushes_at_once,

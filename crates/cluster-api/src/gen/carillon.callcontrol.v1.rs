@@ -1818,7 +1818,8 @@ pub mod call_control_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lends a telephone number that leads to the given contacts (SIP ALLOCATE draft 3). Errors: UNAVAILABLE POOL_EMPTY;
-        /// INVALID_ARGUMENT TTL_TOO_SHORT; RESOURCE_EXHAUSTED NUMBER_QUOTA.
+        /// INVALID_ARGUMENT TTL_TOO_SHORT; RESOURCE_EXHAUSTED NUMBER_QUOTA. The gateway elsewhere that has the numbers of a pool may take up to 32 s:
+        /// ABORTED SIP_FAILURE when it refuses; DEADLINE_EXCEEDED when it says nothing, UNAVAILABLE SERVICE_UNAVAILABLE when it is not to be reached.
         pub async fn allocate_number(
             &mut self,
             request: impl tonic::IntoRequest<super::AllocateNumberRequest>,
@@ -1845,7 +1846,8 @@ pub mod call_control_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Gives a number back early; it rests before it is lent again. Errors: NOT_FOUND NUMBER_NOT_FOUND.
+        /// Gives a number back early; it rests before it is lent again. Errors: NOT_FOUND NUMBER_NOT_FOUND; FAILED_PRECONDITION WRONG_STATE for a number
+        /// of a gateway elsewhere, which can only lapse.
         pub async fn release_number(
             &mut self,
             request: impl tonic::IntoRequest<super::ReleaseNumberRequest>,
@@ -2038,12 +2040,14 @@ pub mod call_control_server {
             request: tonic::Request<super::CancelCallbackRequest>,
         ) -> std::result::Result<tonic::Response<super::Callback>, tonic::Status>;
         /// Lends a telephone number that leads to the given contacts (SIP ALLOCATE draft 3). Errors: UNAVAILABLE POOL_EMPTY;
-        /// INVALID_ARGUMENT TTL_TOO_SHORT; RESOURCE_EXHAUSTED NUMBER_QUOTA.
+        /// INVALID_ARGUMENT TTL_TOO_SHORT; RESOURCE_EXHAUSTED NUMBER_QUOTA. The gateway elsewhere that has the numbers of a pool may take up to 32 s:
+        /// ABORTED SIP_FAILURE when it refuses; DEADLINE_EXCEEDED when it says nothing, UNAVAILABLE SERVICE_UNAVAILABLE when it is not to be reached.
         async fn allocate_number(
             &self,
             request: tonic::Request<super::AllocateNumberRequest>,
         ) -> std::result::Result<tonic::Response<super::Number>, tonic::Status>;
-        /// Gives a number back early; it rests before it is lent again. Errors: NOT_FOUND NUMBER_NOT_FOUND.
+        /// Gives a number back early; it rests before it is lent again. Errors: NOT_FOUND NUMBER_NOT_FOUND; FAILED_PRECONDITION WRONG_STATE for a number
+        /// of a gateway elsewhere, which can only lapse.
         async fn release_number(
             &self,
             request: tonic::Request<super::ReleaseNumberRequest>,

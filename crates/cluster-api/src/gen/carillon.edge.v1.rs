@@ -743,7 +743,7 @@ pub struct SendRequest {
     /// Contact to which NOTIFYs come; empty for that of presence.
     #[prost(string, tag = "18")]
     pub contact_user: ::prost::alloc::string::String,
-    /// REGISTER: a whole Contact value instead, of a registration through whatever edge.
+    /// REGISTER: a whole Contact value instead, of a registration through whatever edge. ALLOCATE: the Contact values, with commas between.
     #[prost(string, tag = "19")]
     pub contact: ::prost::alloc::string::String,
     /// The Contact of the leg says that a mixer is behind it (parameter isfocus, RFC 3840).
@@ -1166,7 +1166,7 @@ pub mod requests_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Sends requests that are not INVITE: NOTIFY, MESSAGE, OPTIONS, SUBSCRIBE, REGISTER at a trunk, BYE in a proxied call; and ends
+    /// Sends requests that are not INVITE: NOTIFY, MESSAGE, OPTIONS, SUBSCRIBE, REGISTER at a trunk, ALLOCATE at a gateway, BYE in a proxied call; and ends
     /// INVITEs that are being proxied.
     #[derive(Debug, Clone)]
     pub struct RequestsClient<T> {
@@ -1334,7 +1334,7 @@ pub mod requests_server {
             tonic::Status,
         >;
     }
-    /// Sends requests that are not INVITE: NOTIFY, MESSAGE, OPTIONS, SUBSCRIBE, REGISTER at a trunk, BYE in a proxied call; and ends
+    /// Sends requests that are not INVITE: NOTIFY, MESSAGE, OPTIONS, SUBSCRIBE, REGISTER at a trunk, ALLOCATE at a gateway, BYE in a proxied call; and ends
     /// INVITEs that are being proxied.
     #[derive(Debug)]
     pub struct RequestsServer<T> {

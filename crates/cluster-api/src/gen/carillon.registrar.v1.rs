@@ -1999,6 +1999,12 @@ pub struct AllocateResponse {
     /// On 200: for how many seconds from now.
     #[prost(uint32, tag = "5")]
     pub expires: u32,
+    /// A gateway elsewhere was asked: its SIP status. 0 where none was, and where it said nothing.
+    #[prost(uint32, tag = "6")]
+    pub gateway_status: u32,
+    /// A gateway elsewhere is still being asked, and nothing above is set: the same question again, to any replica, goes on with that.
+    #[prost(bool, tag = "7")]
+    pub pending: bool,
 }
 /// A number that is lent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3011,7 +3017,8 @@ pub mod location_client {
                 .insert(GrpcMethod::new("carillon.registrar.v1.Location", "Allocate"));
             self.inner.unary(req, path, codec).await
         }
-        /// Takes a number back before its time. Errors: NOT_FOUND NUMBER_NOT_FOUND.
+        /// Takes a number back before its time. Errors: NOT_FOUND NUMBER_NOT_FOUND; FAILED_PRECONDITION WRONG_STATE for one of a gateway elsewhere, which
+        /// lapses there.
         pub async fn release(
             &mut self,
             request: impl tonic::IntoRequest<super::ReleaseRequest>,
@@ -3137,7 +3144,8 @@ pub mod location_server {
             tonic::Response<super::AllocateResponse>,
             tonic::Status,
         >;
-        /// Takes a number back before its time. Errors: NOT_FOUND NUMBER_NOT_FOUND.
+        /// Takes a number back before its time. Errors: NOT_FOUND NUMBER_NOT_FOUND; FAILED_PRECONDITION WRONG_STATE for one of a gateway elsewhere, which
+        /// lapses there.
         async fn release(
             &self,
             request: tonic::Request<super::ReleaseRequest>,

@@ -42,9 +42,9 @@ impl CallControlApi {
             true => format!("grpc {}", self.entropy.token(16)),
             false => String::new(),
         };
-        let answer = self
+        let mut answer = self
             .numbers()?
-            .allocate(registrar::AllocateRequest {
+            .borrow(registrar::AllocateRequest {
                 requester,
                 ask,
                 request_id: request.request_id,
@@ -53,12 +53,12 @@ impl CallControlApi {
                 expires,
             })
             .await?;
-        answer.lent.map(shown).ok_or_else(|| {
+        answer.lent.take().map(shown).ok_or_else(|| {
             let text = |name: &str| {
                 let found = answer.headers.iter().find(|header| header.name == name);
                 found.map_or("", |header| header.value.as_str())
             };
-            refused(answer.status, &answer.reason, text)
+            elsewhere(&answer).unwrap_or_else(|| refused(answer.status, &answer.reason, text))
         })
     }
 
@@ -130,6 +130,28 @@ fn shown(lent: registrar::LentNumber) -> wire::Number {
         expire_time: lent.expire_time,
         requester: lent.requester,
     }
+}
+
+/// The refusal that is a gateway's elsewhere, unless it is one as of a pool of our own.
+fn elsewhere(answer: &registrar::AllocateResponse) -> Option<Status> {
+    let refusal = match (answer.status, answer.gateway_status) {
+        (502, status @ 300..) => Refusal::sip(Reason::SipFailure, status, ""),
+        (502, _) => Refusal::new(
+            Reason::ServiceUnavailable,
+            "the gateway of the pool answered, but with no number in global form",
+        ),
+        (504, _) => Refusal::new(
+            Reason::DeadlineExceeded,
+            "the gateway of the pool did not answer; a number that it gave nevertheless lapses by itself",
+        ),
+        // a pool that is empty says so in its reason phrase
+        (503, 0) if answer.reason.is_empty() => Refusal::new(
+            Reason::ServiceUnavailable,
+            "there is no way to the gateway of the pool: look at its URI and trunk in the settings, and at DNS",
+        ),
+        _ => return None,
+    };
+    Some(refusal.into())
 }
 
 /// The refusal that belongs to the answer that an ALLOCATE would get.

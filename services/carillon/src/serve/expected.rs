@@ -44,8 +44,8 @@ fn kind(path: &str, default: Option<&Value>) -> String {
             "tables [[call_control.credentials]] with realm, username and password, in the file alone"
         }
         "registrar.number_pools" => {
-            "tables [[registrar.number_pools]] with name = \"…\", numbers = [\"+13125550100..+13125550199\"] and, if \
-             needed, prefixes, max_ttl, min_ttl, quota and one_contact, in the file alone"
+            "tables [[registrar.number_pools]] with name = \"…\", numbers = [\"+13125550100..+13125550199\"] or gateway = \
+             \"sip:…\" and, if needed, trunk, prefixes, max_ttl, min_ttl, quota and one_contact, in the file alone"
         }
         "call_control.mixers" => {
             "a list of URIs of conference servers without user part, as [\"sip:mixer.example.com\"]"

@@ -25,20 +25,34 @@ pub struct NumberPool {
     pub quota: u32,
     /// Calls to its numbers lead to one contact: requests with several are refused with 488.
     pub one_contact: bool,
+    /// A gateway elsewhere that has the numbers, `sip:gw58.ca.pstn-gws.example`: it is asked by ALLOCATE, and `numbers` stays away.
+    pub gateway: String,
+    /// The trunk by which the gateway is asked, and whose credentials answer it.
+    pub trunk: String,
 }
 
 impl Default for NumberPool {
     fn default() -> Self {
-        let NumberPoolConfig { name, numbers, prefixes, max_ttl, min_ttl, quota, one_contact } =
-            NumberPoolConfig::default();
-        Self { name, numbers, prefixes, max_ttl, min_ttl, quota, one_contact }
+        let NumberPoolConfig {
+            name,
+            numbers,
+            prefixes,
+            max_ttl,
+            min_ttl,
+            quota,
+            one_contact,
+            gateway,
+            trunk,
+        } = NumberPoolConfig::default();
+        Self { name, numbers, prefixes, max_ttl, min_ttl, quota, one_contact, gateway, trunk }
     }
 }
 
 impl From<&NumberPool> for NumberPoolConfig {
     fn from(pool: &NumberPool) -> Self {
-        let NumberPool { name, numbers, prefixes, max_ttl, min_ttl, quota, one_contact } = pool.clone();
-        Self { name, numbers, prefixes, max_ttl, min_ttl, quota, one_contact }
+        let NumberPool { name, numbers, prefixes, max_ttl, min_ttl, quota, one_contact, gateway, trunk } =
+            pool.clone();
+        Self { name, numbers, prefixes, max_ttl, min_ttl, quota, one_contact, gateway, trunk }
     }
 }
 
@@ -61,10 +75,18 @@ mod tests {
         let pool = "[[registrar.number_pools]]\nname = \"a\"\nnumbers = [\"+13125550100..+13125550199\"]\n";
         assert_eq!(told(pool), Ok(1));
         assert_eq!(told(&format!("{pool}max_ttl = \"5m\"\nprefixes = [\"+1312\"]\nquota = 3\n")), Ok(1));
+        let elsewhere =
+            "[[registrar.number_pools]]\nname = \"b\"\ngateway = \"sip:gw58.ca.pstn-gws.example\"\n";
+        assert_eq!(told(&format!("{elsewhere}trunk = \"carrier\"\nprefixes = [\"+1847\"]\n{pool}")), Ok(2));
+        let own = elsewhere.replace("gw58.ca.pstn-gws.example", "localhost");
+        assert!(told(&own).unwrap_err().contains("no domain of ours"));
         for (more, why) in [
             ("numberz = []\n", "[[registrar.number_pools]]"),
             ("max_ttl = 5\n", "[[registrar.number_pools]]"),
             ("quota = 0\n", "a quota of 0 lends nothing"),
+            ("gateway = \"sip:gw.example\"\n", "leave numbers out"),
+            ("gateway = \"gw.example\"\n", "is no gateway elsewhere"),
+            ("trunk = \"carrier\"\n", "no gateway to ask"),
             ("prefixes = [\"1312\"]\n", "no beginning of a number"),
         ] {
             let told = told(&format!("{pool}{more}")).unwrap_err();

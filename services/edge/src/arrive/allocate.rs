@@ -2,7 +2,7 @@
 
 use cluster_api::registrar::v1::{AllocateRequest, AllocateResponse};
 use sip_endpoint::ServerKey;
-use sip_message::{HeaderId, Message, ResponseBuilder};
+use sip_message::{HeaderId, Message, NameAddr, ResponseBuilder};
 use tonic::Status;
 
 use super::out_of_dialog::Pending;
@@ -35,7 +35,7 @@ impl Edge {
         self.servers.insert(key, ServerUse::Deciding);
         let location = self.deps.location.clone();
         let asking = Box::new(Asking { key, request: request.clone() });
-        let work = async move { Completion::Lent(asking, location.allocate(question).await) };
+        let work = async move { Completion::Lent(asking, location.borrow(question).await) };
         if cx.spawn(work).is_err() {
             self.reject(cx, key, &request, &Reject::Full);
         }
@@ -90,8 +90,25 @@ fn unusable(request: &Message) -> Option<Reject> {
     if !request.body().is_empty() {
         return Some(Reject::UnsupportedMediaType);
     }
-    let has_contact = request.values(HeaderId::Contact).next().is_some();
-    (!has_contact).then_some(Reject::Proxy(sip_proxy::Refusal::Malformed("an ALLOCATE needs a Contact")))
+    let malformed = |why| Some(Reject::Proxy(sip_proxy::Refusal::Malformed(why)));
+    if request.values(HeaderId::Contact).next().is_none() {
+        return malformed("an ALLOCATE needs a Contact");
+    }
+    // a time that nobody can read is none to guess at: the borrower would take the number for its own for another time than we do
+    if request.number(HeaderId::Expires).is_err() {
+        return malformed("Expires has to be one number of seconds");
+    }
+    let is_time = |value: &[u8]| value.iter().all(u8::is_ascii_digit) && !value.is_empty();
+    let mut contacts = request.values(HeaderId::Contact).filter_map(|value| NameAddr::parse(value).ok());
+    if contacts.any(|contact| contact.params.bytes("expires").is_some_and(|value| !is_time(value))) {
+        return malformed("expires of a Contact has to be a number of seconds");
+    }
+    (allocate_for(request).count() > 1).then(|| malformed("one Allocate-For chooses the pool")).flatten()
+}
+
+fn allocate_for(request: &Message) -> impl Iterator<Item = &[u8]> {
+    let fields = request.fields().filter(|field| field.name.eq_ignore_ascii_case(ALLOCATE_FOR));
+    fields.map(|field| field.value)
 }
 
 fn question(request: &Message, requester: String) -> AllocateRequest {
@@ -99,13 +116,12 @@ fn question(request: &Message, requester: String) -> AllocateRequest {
     let tag = from.as_ref().and_then(|from| from.tag()).unwrap_or_default();
     let call_id = request.call_id().map_or(String::new(), text);
     let cseq = request.cseq().map_or(0, |cseq| cseq.number);
-    let allocate_for = request.fields().find(|field| field.name.eq_ignore_ascii_case(ALLOCATE_FOR));
     AllocateRequest {
         requester,
         ask: format!("{call_id} {cseq} {tag}"),
         request_id: String::new(),
         contacts: request.values(HeaderId::Contact).map(text).collect(),
-        allocate_for: allocate_for.map_or(String::new(), |field| text(field.value)),
+        allocate_for: allocate_for(request).next().map_or(String::new(), text),
         expires: request.expires(),
     }
 }

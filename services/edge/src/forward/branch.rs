@@ -502,9 +502,10 @@ impl Edge {
     }
 }
 
-/// Whether a request of ours says where its sender is reached: not BYE, PRACK, INFO or MESSAGE. RFC 3261 20, 3262 10, 3428 4, 6086 4.2.2
+/// Whether a request of ours says where its sender is reached, or who is reached by what it asks for: not BYE, PRACK, INFO or MESSAGE.
+/// RFC 3261 20, 3262 10, 3428 4, 6086 4.2.2; ALLOCATE draft 3.1
 fn has_contact(method: &Method) -> bool {
-    method.forms_dialog() || matches!(method, Method::Update | Method::Register)
+    method.forms_dialog() || matches!(method, Method::Update | Method::Register | Method::Allocate)
 }
 
 /// The URI that decides where the copy for this target goes.

@@ -53,6 +53,38 @@ async fn a_notify_names_presence_as_its_contact() {
     bob.receive_status(202).await;
 }
 
+/// ALC-02, ALC-11: a gateway is asked for a number as RFC 3261 8.1.1 has it, with the Contacts of the borrower and no body; an ask that is
+/// repeated has the same answer.
+#[tokio::test]
+async fn a_gateway_is_asked_for_a_number_in_proper_form() {
+    let (rig, gateway) = one_phone().await;
+    let mut asked = exchange("number-1", "ALLOCATE");
+    let request = asked.request.as_mut().unwrap();
+    request.contact = "<sip:line200@office.example>;expires=180, <sip:b@office.example>;expires=180".into();
+    request.headers = vec![Header::new("Allocate-For", "<tel:+18475550000>")];
+    let (answer, allocate) = tokio::join!(rig.requests.exchange(Request::new(asked.clone())), async {
+        let allocate = gateway.receive_request("ALLOCATE").await;
+        gateway.respond(&allocate, "200 OK", "gt", &["Contact: <tel:+13235554258>;expires=180"]).await;
+        allocate
+    });
+    let answer = answer.unwrap().into_inner();
+    assert_eq!(
+        (answer.status, &answer.contacts[..]),
+        (200, &["<tel:+13235554258>;expires=180".to_owned()][..])
+    );
+    assert_eq!(rig.requests.exchange(Request::new(asked)).await.unwrap().into_inner(), answer);
+    assert_eq!(
+        values(&allocate, HeaderId::Contact),
+        ["<sip:line200@office.example>;expires=180", "<sip:b@office.example>;expires=180"]
+    );
+    let via = values(&allocate, HeaderId::Via).concat();
+    assert!(via.contains(";branch=z9hG4bK"), "{via}");
+    assert!(allocate.from().unwrap().tag().is_some() && allocate.to().unwrap().tag().is_none());
+    assert_eq!(allocate.cseq().unwrap().number, 1);
+    assert!(allocate.body().is_empty());
+    assert_eq!(allocate.fields().filter(|field| field.name == b"Allocate-For").count(), 1);
+}
+
 /// LAD-6: the NOTIFYs of a subscription that a callback has go to call-control.
 #[tokio::test]
 async fn a_notify_for_a_callback_goes_to_call_control() {

@@ -104,6 +104,42 @@ async fn what_asks_for_no_number_is_refused_here() {
     assert!(location.lent.lock().unwrap().is_empty());
 }
 
+/// ALC-02, ALC-07: a time that is none is not guessed at, and two numbers choose no pool.
+#[tokio::test(start_paused = true)]
+async fn what_can_be_read_in_two_ways_is_refused_with_words() {
+    let (location, _rig, wires) = gateway().await;
+    let contact = "Contact: <sip:line200@office.example>\r\n";
+    let for_one = "Allocate-For: <tel:+18475550000>\r\n";
+    for (number, (lines, word)) in [
+        (format!("{contact}Expires: soon\r\n"), "Expires"),
+        (format!("{contact}Expires: 60\r\nExpires: 90\r\n"), "Expires"),
+        ("Contact: <sip:line200@office.example>;expires=soon\r\n".to_owned(), "Contact"),
+        (format!("{contact}{for_one}{for_one}"), "Allocate-For"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let told = answer(&wires, &allocate(&format!("z9hG4bK{number}"), 1, &lines, "")).await;
+        assert_eq!(told.status(), Some(400), "{lines}");
+        assert!(String::from_utf8_lossy(told.bytes()).contains(word), "{lines}: {told:?}");
+    }
+    assert!(location.lent.lock().unwrap().is_empty());
+}
+
+/// ALC-02: while a gateway elsewhere is asked the phone waits, and the registrar is asked again until there is an answer.
+#[tokio::test(start_paused = true)]
+async fn a_phone_waits_while_a_gateway_elsewhere_is_asked() {
+    let (location, _rig, wires) = gateway().await;
+    let lent = std::mem::take(&mut *location.lends.lock().unwrap());
+    *location.later.lock().unwrap() = vec![lent];
+    *location.lends.lock().unwrap() = AllocateResponse { pending: true, ..AllocateResponse::default() };
+    let contact = "Contact: <sip:line200@office.example>\r\n";
+    let told = answer(&wires, &allocate("z9hG4bKa", 1, contact, "")).await;
+    assert_eq!(told.status(), Some(200));
+    let asked = location.lent.lock().unwrap().clone();
+    assert!(asked.len() == 2 && asked[0] == asked[1], "the same question: {asked:?}");
+}
+
 /// ALC-04, ALC-09: a refusal goes on as the registrar says it; one that did not answer is 503.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_says_what_the_registrar_says() {

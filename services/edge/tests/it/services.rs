@@ -62,6 +62,8 @@ pub(crate) struct FakeLocation {
     /// What it was asked to lend, and what it says to that.
     pub(crate) lent: Mutex<Vec<AllocateRequest>>,
     pub(crate) lends: Mutex<AllocateResponse>,
+    /// What it says after that.
+    pub(crate) later: Mutex<Vec<AllocateResponse>>,
     /// So many batches of ended flows fail first.
     pub(crate) failing: std::sync::atomic::AtomicUsize,
     news: Notify,
@@ -112,6 +114,7 @@ impl FakeLocation {
             seats: Mutex::default(),
             lent: Mutex::default(),
             lends: Mutex::default(),
+            later: Mutex::default(),
             failing: Default::default(),
             news: Notify::new(),
         })
@@ -239,6 +242,9 @@ impl Location for FakeLocation {
     ) -> Result<Response<AllocateResponse>, Status> {
         self.lent.lock().unwrap().push(request.into_inner());
         let said = self.lends.lock().unwrap().clone();
+        if let Some(next) = self.later.lock().unwrap().pop() {
+            *self.lends.lock().unwrap() = next;
+        }
         Ok(Response::new(said))
     }
 

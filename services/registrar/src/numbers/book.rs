@@ -27,6 +27,15 @@ pub(super) struct Line {
     /// What was asked, so that the same ask gets the same number.
     #[prost(string, tag = "5")]
     pub ask: String,
+    /// Of a gateway elsewhere: its number in global form; empty while it is asked, when `ends_ms` is when that is given up.
+    #[prost(string, tag = "6")]
+    pub number: String,
+    /// While a gateway is asked: what Call-ID, tag and branch are made of, so that whoever asks on sends the same request.
+    #[prost(string, tag = "7")]
+    pub token: String,
+    /// While a gateway is asked: the edge by which it is.
+    #[prost(string, tag = "8")]
+    pub edge_id: String,
 }
 
 /// What somebody asks of a book.
@@ -58,9 +67,31 @@ pub(super) enum Wished {
     Empty(u64),
 }
 
+/// How a gateway elsewhere is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    /// What the request is made of.
+    pub token: String,
+    pub edge_id: String,
+}
+
+/// Why nothing is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The requester has all it may.
+    Quota,
+    /// There is room in this many milliseconds.
+    Pool(u64),
+}
+
 impl Line {
     fn is_lent(&self, now_ms: u64) -> bool {
         now_ms < self.ends_ms
+    }
+
+    /// Whether a gateway is being asked for it.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.number.is_empty() && !self.token.is_empty()
     }
 
     fn is_free(&self, now_ms: u64) -> bool {
@@ -72,12 +103,10 @@ impl Book {
     /// Lends a number.
     pub(super) fn lend(&mut self, wish: Wish<'_>, now_ms: u64) -> Wished {
         self.tidy(now_ms);
-        let is_same = |line: &&Line| !wish.ask.is_empty() && line.ask == wish.ask && line.is_lent(now_ms);
-        if let Some(line) = self.lines.iter().find(is_same) {
+        if let Some(line) = self.of_ask(wish.ask, now_ms) {
             return Wished::Repeated(line.place);
         }
-        let has = self.lent(now_ms).filter(|line| line.requester == wish.requester).count();
-        if has >= usize::try_from(wish.quota).unwrap_or(usize::MAX) {
+        if self.has_all(wish, now_ms) {
             return Wished::Quota;
         }
         let mut is_taken = vec![false; usize::try_from(wish.size).unwrap_or(0)];
@@ -101,8 +130,55 @@ impl Book {
             rest_ms: wish.rest_ms,
             requester: wish.requester.to_owned(),
             ask: wish.ask.to_owned(),
+            ..Line::default()
         });
         Wished::Lent(place)
+    }
+
+    /// Begins to ask a gateway elsewhere: a line without a number, which counts against the quota from now on.
+    ///
+    /// # Errors
+    /// When there are as many lines as there may be.
+    pub(super) fn begin(&mut self, wish: Wish<'_>, way: Way, now_ms: u64) -> Result<Line, Full> {
+        self.tidy(now_ms);
+        if self.has_all(wish, now_ms) {
+            return Err(Full::Quota);
+        }
+        if self.lines.len() >= usize::try_from(wish.size).unwrap_or(usize::MAX) {
+            let next = self.lines.iter().map(|line| line.ends_ms).min();
+            return Err(Full::Pool(next.unwrap_or(now_ms).saturating_sub(now_ms)));
+        }
+        let line = Line {
+            ends_ms: now_ms.saturating_add(wish.life_ms),
+            requester: wish.requester.to_owned(),
+            ask: wish.ask.to_owned(),
+            token: way.token,
+            edge_id: way.edge_id,
+            ..Line::default()
+        };
+        self.lines.push(line.clone());
+        Ok(line)
+    }
+
+    /// The line of an ask.
+    pub(super) fn of_ask(&self, ask: &str, now_ms: u64) -> Option<&Line> {
+        let is_same = |line: &&Line| !ask.is_empty() && line.ask == ask && line.is_lent(now_ms);
+        self.lines.iter().find(is_same)
+    }
+
+    /// The line that a gateway is asked for in this way.
+    pub(super) fn of_token(&mut self, token: &str) -> Option<&mut Line> {
+        self.lines.iter_mut().find(|line| line.token == token && line.is_asked_for())
+    }
+
+    /// The gateway gave nothing.
+    pub(super) fn forget(&mut self, token: &str) {
+        self.lines.retain(|line| line.token != token || !line.is_asked_for());
+    }
+
+    fn has_all(&self, wish: Wish<'_>, now_ms: u64) -> bool {
+        let has = self.lent(now_ms).filter(|line| line.requester == wish.requester).count();
+        has >= usize::try_from(wish.quota).unwrap_or(usize::MAX)
     }
 
     /// The loan of a number ends now, and it rests; returns whether it was lent.
@@ -137,6 +213,29 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// ALC-02, ALC-09: what is being asked for counts, has its end, and becomes a number once.
+    #[test]
+    fn an_ask_of_a_gateway_counts_until_it_is_over() {
+        let mut book = Book::default();
+        let way = |token: &str| Way { token: token.to_owned(), edge_id: "e".to_owned() };
+        let begun = book.begin(wish("alice", "1"), way("t1"), 0).unwrap();
+        assert!(begun.is_asked_for() && book.of_ask("1", 99) == Some(&begun));
+        assert!(book.begin(wish("alice", "2"), way("t2"), 0).is_ok());
+        assert_eq!(book.begin(wish("alice", "3"), way("t3"), 0), Err(Full::Quota));
+        book.forget("t2");
+        assert!(book.begin(wish("alice", "3"), way("t3"), 10).is_ok());
+        assert!(book.begin(wish("bob", "4"), way("t4"), 10).is_ok());
+        assert_eq!(book.begin(wish("bob", "5"), way("t5"), 10), Err(Full::Pool(90)));
+
+        let line = book.of_token("t1").unwrap();
+        (line.number, line.ends_ms) = ("+13235554258".to_owned(), 500);
+        assert!(book.of_token("t1").is_none(), "once");
+        book.forget("t1");
+        assert!(!book.of_ask("1", 499).unwrap().is_asked_for());
+        assert!(book.of_ask("3", 110).is_none(), "it was given up");
+        assert_eq!((book.of_ask("1", 500), book.until_ms()), (None, 500));
+    }
 
     fn wish<'a>(requester: &'a str, ask: &'a str) -> Wish<'a> {
         Wish { requester, ask, life_ms: 100, rest_ms: 200, size: 3, quota: 2, from: 1 }

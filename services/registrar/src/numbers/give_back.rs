@@ -7,7 +7,7 @@ use store::{Expect, StoreError};
 
 use super::ATTEMPTS;
 use super::lend::shown;
-use super::stored::{loan_name, read_loan};
+use super::stored::{borrowed_name, loan_name, read_loan};
 use crate::Shared;
 use crate::refusal::of_store;
 use crate::trunks::{is_number, number_of};
@@ -24,7 +24,9 @@ impl Shared {
             return Err(Refusal::field(Reason::BadUri, "number", "a number as AllocateNumber returned it"));
         };
         let not_lent = || Refusal::new(Reason::NumberNotFound, format!("{number} is not lent"));
-        let (pool, place) = self.numbers.pool_of(&number).ok_or_else(not_lent)?;
+        let Some((pool, place)) = self.numbers.pool_of(&number) else {
+            return Err(self.is_borrowed(&number).await?.unwrap_or_else(not_lent));
+        };
         for _ in 0..ATTEMPTS {
             let mut book = self.numbers.book(&pool.config.name).await.map_err(of_store)?;
             let now_ms = self.aors.now_ms();
@@ -47,6 +49,22 @@ impl Shared {
         Err(of_store(StoreError::Conflict))
     }
 
+    /// Why a number of a gateway elsewhere cannot be taken back, when it is one that is lent.
+    async fn is_borrowed(&self, number: &str) -> Result<Option<Refusal>, Refusal> {
+        for (pool, gateway) in self.numbers.pools.gateways() {
+            let book = self.numbers.book(pool).await.map_err(of_store)?;
+            let now_ms = self.aors.now_ms();
+            if let Some(line) = book.value.lent(now_ms).find(|line| line.number == number) {
+                let left = line.ends_ms.saturating_sub(now_ms).div_ceil(1_000);
+                let text = format!(
+                    "{number} is of {gateway}, and ALLOCATE has no way to give a number back: it lapses in {left} s"
+                );
+                return Ok(Some(Refusal::new(Reason::WrongState, text)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Lists what is lent, by pool and number.
     pub(crate) async fn list_lent(&self, request: ListLentRequest) -> Result<ListLentResponse, Refusal> {
         let size = usize::try_from(request.page_size.clamp(1, 1_000)).unwrap_or(1);
@@ -63,7 +81,7 @@ impl Shared {
             let lent = book.value.lent(now_ms);
             let mine =
                 lent.filter(|line| request.requester.is_empty() || line.requester == request.requester);
-            let mut numbers: Vec<String> = mine.filter_map(|line| pool.number_at(line.place)).collect();
+            let mut numbers: Vec<String> = mine.filter_map(|line| pool.number_of(line)).collect();
             numbers.sort_unstable();
             if let Some((_, last)) = after.filter(|(last, _)| *last == name) {
                 numbers.retain(|number| number.as_str() > last);
@@ -75,7 +93,11 @@ impl Shared {
         }
         let more = found.len() > size;
         found.truncate(size);
-        let names: Vec<String> = found.iter().map(|(_, number)| loan_name(number)).collect();
+        let name_of = |(pool, number): &(&str, String)| match self.numbers.pool_of(number) {
+            Some((of, _)) if of.config.name == *pool => loan_name(number),
+            Some(_) | None => borrowed_name(pool, number),
+        };
+        let names: Vec<String> = found.iter().map(name_of).collect();
         let loans = match names.is_empty() {
             true => Vec::new(),
             false => self.numbers.store.get_many(&self.numbers.partition, &names).await.map_err(of_store)?,

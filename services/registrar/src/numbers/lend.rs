@@ -9,6 +9,8 @@
 //! | the borrower has all that it may           | 403 with Warning (ALC-09)     |
 //! | every number is lent, or rests             | 503 with Retry-After (ALC-09) |
 //! | else                                       | 200 with the number (ALC-03)  |
+//!
+//! Of a pool whose numbers a gateway elsewhere has, [`super::gateway`] says what the answer is from there on.
 
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use store::{Op, StoreError};
 
 use super::asked::{self, Asked};
 use super::book::{Wish, Wished};
+use super::borrow::Wanted;
 use super::pool::Pool;
 use super::stored::{CALL_KEPT, Loan, Read, loan_name};
 use super::{ATTEMPTS, Numbers};
@@ -44,6 +47,9 @@ impl Shared {
             ops
         };
         let answer = self.try_allocate(&request, keep).await.map_err(of_store)?;
+        if answer.pending {
+            return Ok(answer);
+        }
         self.meters.numbers.with_label_values(&[outcome_of(answer.status)]).inc();
         Ok(answer)
     }
@@ -77,6 +83,9 @@ impl Shared {
             return Ok(AllocateResponse { headers, ..bare(423, "") });
         }
         let life = Duration::from_secs(seconds.into()).min(pool.config.max_ttl);
+        if !pool.config.gateway.is_empty() {
+            return self.borrow(&Wanted { pool, request, asked: &asked, life }, keep).await;
+        }
         for _ in 0..ATTEMPTS {
             match self.lend(pool, request, &asked, life, &keep).await {
                 Err(StoreError::Conflict) => self.meters.conflicts.inc(),
@@ -110,12 +119,8 @@ impl Shared {
         let place = match book.value.lend(wish, now_ms) {
             Wished::Lent(place) => place,
             Wished::Repeated(place) => return self.lent_before(pool, place, now_ms).await,
-            Wished::Quota => return Ok(warned(403, "You have as many numbers as you may: give one back")),
-            Wished::Empty(wait_ms) => {
-                let seconds = wait_ms.div_ceil(1_000).max(1);
-                let headers = vec![header("Retry-After", seconds.to_string())];
-                return Ok(AllocateResponse { headers, ..bare(503, "No Number Is Free") });
-            }
+            Wished::Quota => return Ok(quota()),
+            Wished::Empty(wait_ms) => return Ok(empty(wait_ms)),
         };
         let number = pool.number_at(place).unwrap_or_default();
         let name = loan_name(&number);
@@ -169,7 +174,16 @@ pub(super) fn shown(pool: &str, number: &str, loan: &Loan) -> LentNumber {
     }
 }
 
-fn lent(pool: &Pool, number: &str, loan: &Loan, now_ms: u64) -> AllocateResponse {
+pub(super) fn quota() -> AllocateResponse {
+    warned(403, "You have as many numbers as you may: give one back")
+}
+
+pub(super) fn empty(wait_ms: u64) -> AllocateResponse {
+    let headers = vec![header("Retry-After", wait_ms.div_ceil(1_000).max(1).to_string())];
+    AllocateResponse { headers, ..bare(503, "No Number Is Free") }
+}
+
+pub(super) fn lent(pool: &Pool, number: &str, loan: &Loan, now_ms: u64) -> AllocateResponse {
     // a part of a second is not promised
     let left = loan.ends_ms.saturating_sub(now_ms) / 1_000;
     AllocateResponse {
@@ -188,7 +202,7 @@ fn warned(status: u32, why: &str) -> AllocateResponse {
     AllocateResponse { headers, ..bare(status, "") }
 }
 
-fn millis(span: Duration) -> u64 {
+pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -197,6 +211,7 @@ fn outcome_of(status: u32) -> &'static str {
         200 => "lent",
         403 => "quota",
         503 => "empty",
+        502 | 504 => "gateway",
         _ => "refused",
     }
 }

@@ -2,6 +2,11 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use sip_message::Uri;
+
+use super::book::Line;
+use super::gateway;
+use crate::domains::Domains;
 use crate::trunks::is_number;
 
 /// Numbers of one pool: each that is not free has a line in the book, which is one record.
@@ -24,6 +29,11 @@ pub struct NumberPoolConfig {
     pub quota: u32,
     /// A gateway that calls one contact only: requests with several are refused with 488.
     pub one_contact: bool,
+    /// A gateway elsewhere that has the numbers, as `sip:gw58.ca.pstn-gws.example`: it is asked by ALLOCATE, and the pool has none itself.
+    /// Empty for a pool of our own.
+    pub gateway: String,
+    /// The trunk by which the gateway is asked, whose credentials answer its challenges; empty asks it as any server of another domain.
+    pub trunk: String,
 }
 
 impl Default for NumberPoolConfig {
@@ -36,6 +46,8 @@ impl Default for NumberPoolConfig {
             min_ttl: Duration::from_secs(10),
             quota: 10,
             one_contact: false,
+            gateway: String::new(),
+            trunk: String::new(),
         }
     }
 }
@@ -74,6 +86,17 @@ pub enum NumberPoolError {
     /// Nobody could borrow.
     #[error("pool {0:?}: a quota of 0 lends nothing")]
     Quota(String),
+    /// What nobody can be asked at.
+    #[error(
+        "pool {0:?}: {1:?} is no gateway elsewhere: give the sip or sips URI of a host that is no domain of ours, without user part, such as sip:gw58.ca.pstn-gws.example"
+    )]
+    Gateway(String, String),
+    /// Numbers of two.
+    #[error("pool {0:?} has a gateway, which has the numbers: leave numbers out")]
+    OwnNumbers(String),
+    /// A way to nobody.
+    #[error("pool {0:?} has a trunk and no gateway to ask by it")]
+    TrunkAlone(String),
 }
 
 /// A pool that can work.
@@ -134,6 +157,23 @@ impl Pools {
         longest.or_else(|| self.0.iter().find(|pool| pool.config.prefixes.is_empty()))
     }
 
+    /// The gateways elsewhere that are asked for numbers, each with the name of its pool.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = self.0.iter().map(|pool| (&*pool.config.name, &*pool.config.gateway));
+        named.filter(|(_, gateway)| !gateway.is_empty())
+    }
+
+    /// No gateway is one of our domains, which would ask itself.
+    pub(crate) fn lead_elsewhere(&self, domains: &Domains) -> Result<(), NumberPoolError> {
+        let is_ours = |gateway: &str| {
+            Uri::parse(gateway.as_bytes()).is_ok_and(|gateway| domains.of(&gateway).is_some())
+        };
+        match self.gateways().find(|(_, gateway)| is_ours(gateway)) {
+            Some((pool, gateway)) => Err(NumberPoolError::Gateway(pool.to_owned(), gateway.to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// The pool that a number is of, and its place in it.
     pub(super) fn of(&self, number: &str) -> Option<(&Pool, u32)> {
         let value = value_of(number)?;
@@ -160,8 +200,9 @@ impl Pool {
             }
             rows.push(row);
         }
-        let size = rows.iter().map(|row| row.end() - row.start() + 1).sum();
-        if !(1..=MOST_NUMBERS).contains(&size) {
+        gateway::check(config)?;
+        let size: u64 = rows.iter().map(|row| row.end() - row.start() + 1).sum();
+        if config.gateway.is_empty() && !(1..=MOST_NUMBERS).contains(&size) {
             return Err(NumberPoolError::Size(name(), size));
         }
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
@@ -191,6 +232,14 @@ impl Pool {
             left -= length;
         }
         None
+    }
+
+    /// The number of a line of its book; none while a gateway is asked for it.
+    pub(super) fn number_of(&self, line: &Line) -> Option<String> {
+        match self.config.gateway.is_empty() {
+            true => self.number_at(line.place),
+            false => Some(line.number.clone()).filter(|number| !number.is_empty()),
+        }
     }
 
     fn place_of(&self, value: u64) -> Option<u32> {

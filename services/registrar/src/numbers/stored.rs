@@ -47,6 +47,11 @@ pub(super) fn loan_name(number: &str) -> String {
     ["loan/", number].concat()
 }
 
+/// A number of a gateway elsewhere, which may be called as one of ours.
+pub(super) fn borrowed_name(pool: &str, number: &str) -> String {
+    ["borrowed/", pool, "/", number].concat()
+}
+
 pub(super) fn alias_name(alias: &str) -> String {
     ["alias/", alias].concat()
 }
@@ -58,7 +63,11 @@ impl Numbers {
     }
 
     pub(super) async fn loan(&self, number: &str) -> Result<Read<Loan>, StoreError> {
-        self.read(loan_name(number), read_loan).await
+        self.loan_at(loan_name(number)).await
+    }
+
+    pub(super) async fn loan_at(&self, name: String) -> Result<Read<Loan>, StoreError> {
+        self.read(name, read_loan).await
     }
 
     pub(super) async fn alias(&self, alias: &str) -> Result<Read<Loan>, StoreError> {

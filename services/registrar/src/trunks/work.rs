@@ -33,9 +33,10 @@ const AT_ONCE: usize = 2 * MOST_TRUNKS;
 
 impl Registrar {
     /// Keeps registrations at trunks up and asks peers how they are, through edges, until asked to stop. What is under way then is taken
-    /// over by another replica.
+    /// over by another replica. From its beginning on, gateways elsewhere are asked for numbers through the same edges.
     pub async fn keep_trunks(self, requests: RequestsLink, shutdown: Shutdown) {
         let shared = &*self.shared;
+        shared.numbers.ask_through(requests.clone());
         let mut rhythm = interval(RHYTHM);
         rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changes = shared.trunks.changes();

@@ -14,6 +14,7 @@ mod membership;
 mod memory;
 mod moved;
 mod numbers;
+mod numbers_elsewhere;
 mod outbound;
 mod overdue;
 mod preferences;

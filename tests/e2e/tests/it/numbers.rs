@@ -158,3 +158,73 @@ async fn an_application_borrows_from_the_same_pool() {
     let rests = api.allocate_number(wish("n-4")).await.expect_err("it rests");
     assert_eq!(rests.code(), Code::Unavailable, "{rests}");
 }
+
+/// ALC-02, ALC-03, ALC-11, SCN-22: a gateway elsewhere has the numbers. It is asked by SIP through an edge, for an application and for a phone; a
+/// call to the number at the gateway reaches the Contact; and what is borrowed cannot be given back, only lapse.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_a_gateway_elsewhere_are_lent() {
+    let file = |text: &str| {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(text.as_bytes()).expect("it is written");
+        file
+    };
+    let path = |file: &tempfile::NamedTempFile| file.path().to_str().expect("a path of letters").to_owned();
+    let theirs = file(POOL);
+    let domain = ["--domain", "127.0.0.1", "--auth", "none", "--config"];
+    let gateway = Carillon::serve(&[&domain[..], &[&path(&theirs)]].concat());
+    let ours =
+        file(&format!("[[registrar.number_pools]]\nname = \"pstn\"\ngateway = \"sip:{}\"\n", gateway.sip));
+    let redis = Redis::start();
+    let (config, url) = (path(&ours), redis.url());
+    let open = ["--auth", "none", "--config", &config];
+    let core = ["--roles", "registrar,call-control", "--redis", &url, "--id", "core"];
+    let core = Carillon::serve(&[&core[..], &open].concat());
+    let peers = ["registrar", "call-control"].map(|role| format!("{role}={}", core.api));
+    let edge = ["--roles", "edge", "--id", "edge-1", "--peers", &peers[0], "--peers", &peers[1]];
+    let edge = Carillon::serve(&[&edge[..], &open].concat());
+
+    let bob = Wire::of(&gateway);
+    let mut api = CallControlClient::connect(core.api.clone()).await.expect("the API is there");
+    let wish = |request_id: &str| AllocateNumberRequest {
+        request_id: request_id.to_owned(),
+        contacts: vec![format!("<sip:bob@{}>", bob.address())],
+        allocate_for: Some("tel:+18475550000".to_owned()),
+        ..AllocateNumberRequest::default()
+    };
+    let lent = api.allocate_number(wish("n-1")).await.expect("a number").into_inner();
+    assert!(lent.number.starts_with("tel:+1312555010") && lent.pool == "pstn", "{lent:?}");
+    assert_eq!(api.allocate_number(wish("n-1")).await.expect("the same").into_inner(), lent);
+    let listed = api.list_numbers(ListNumbersRequest::default()).await.expect("a list").into_inner();
+    assert_eq!(listed.numbers, std::slice::from_ref(&lent));
+
+    // the gateway lends one at a time to this borrower, and says so
+    let refused = api.allocate_number(wish("n-2")).await.expect_err("one at a time");
+    assert_eq!(refused.code(), Code::Aborted, "{refused}");
+    assert!(refused.message().contains("403"), "{refused}");
+    let give_back = ReleaseNumberRequest { number: lent.number.clone(), ..ReleaseNumberRequest::default() };
+    let refused = api.release_number(give_back).await.expect_err("it can only lapse");
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+
+    let number = lent.number.trim_start_matches("tel:").to_owned();
+    let carol = Wire::of(&gateway);
+    let to = format!("To: <sip:{number}@127.0.0.1>");
+    let own = format!("Contact: <sip:carol@{}>", carol.address());
+    let call = carol.request(
+        &format!("INVITE sip:{number}@127.0.0.1"),
+        &["From: <sip:carol@127.0.0.1>;tag=c", &to, &own],
+    );
+    let invite = bob.receive_request("INVITE");
+    bob.respond(&invite, "486 Busy Here", &[]);
+    assert_eq!(status(&carol.answer_to(&call)), 486);
+
+    let phone = Wire::of(&edge);
+    let contact = format!("Contact: <sip:dave@{}>;expires=60", phone.address());
+    let asked = phone.request(
+        "ALLOCATE sip:localhost",
+        &["From: <sip:dave@localhost>;tag=n", "To: <sip:localhost>", &contact],
+    );
+    let told = phone.answer_to(&asked);
+    assert_eq!(status(&told), 200, "{told}");
+    let contact = header(&told, "Contact").expect("a Contact");
+    assert!(contact.starts_with("<tel:+1312555010") && contact.ends_with(">;expires=60"), "{contact}");
+}
