@@ -322,7 +322,7 @@ pub fn accepted() -> [Header; 3] {
 }
 
 /// Whether the body is packed in a way that only Content-Encoding tells.
-fn is_encoded(request: &RequestReceived) -> bool {
+pub fn is_encoded(request: &RequestReceived) -> bool {
     let coding = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("Content-Encoding"));
     request.body.is_some()
         && coding.is_some_and(|coding| !coding.value.trim().eq_ignore_ascii_case("identity"))

@@ -128,6 +128,9 @@ pub struct Referring {
     /// The call that ends before the phone is asked to call a target that knows no Replaces; empty for none.
     #[prost(string, tag = "9")]
     pub replaced: String,
+    /// Until when the phone may say that it still tries, in ms since 1970; 0 in a record that does not know.
+    #[prost(uint64, tag = "10")]
+    pub until_ms: u64,
 }
 
 /// A REFER of a phone that is passed on to the other one, see `transfer::pass`.

@@ -11,6 +11,9 @@
 //! | NOTIFY with another final status          | 200                    | failed: the two go on as before        |
 //! | NOTIFY that ends the subscription without | 200                    | failed                                 |
 //! | no NOTIFY within 64*T1 of the 2xx (EVT-05), or until the subscription is over | - | failed                       |
+//! | still no final status 180 s after the REFER, however long the phone says that it tries | - | failed: 408, the two go on as before |
+//! | NOTIFY without a Subscription-State that can be read (RFC 6665 8.2.1) | 400 | Referring, as if it had not come              |
+//! | NOTIFY with a body that is no message/sipfrag (RFC 3515 2.4.5) | 415  | Referring, as if it had not come                        |
 //! | NOTIFY with 420, the target was to replace a dialog of another call (LAD-9) | 200; that call ends; REFER without Replaces | Referring |
 //! | the phone hangs up                        | BYE leave              | failed: what became of it is not known |
 //!
@@ -19,21 +22,24 @@
 use std::time::Duration;
 
 use sip_body::sipfrag;
-use sip_message::{Event, SubscriptionState};
+use sip_message::{ContentType, Event, SubscriptionState};
 
 use crate::engine::call::{OutcomeKind, Party, SCHEMA, TimerKind};
-use crate::engine::effect::Header;
+use crate::engine::effect::{Body, Header};
 use crate::engine::event::RequestReceived;
 use crate::engine::leg::{Pending, Purpose};
 use crate::engine::outcome::{BY_API, Cause};
+use crate::engine::peer::is_encoded;
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
 use crate::engine::signal::{LegIndex, Reply, Signal};
 use crate::engine::stage::{Stage, Talking};
+use crate::engine::time::Moment;
 use crate::engine::transfer::record::{Nothing, Referring, Word};
 use crate::engine::work::Work;
 
-/// How long a phone that was asked may say nothing: longer than it rings anywhere.
+/// How long a phone that was asked may take: longer than it rings anywhere. No word of its makes it longer, as the call can be led nowhere
+/// else meanwhile.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 impl Referring {
@@ -91,6 +97,7 @@ impl Work<'_> {
         let Some(mut referring) = self.referring().cloned() else { return };
         let stay = referring.stay();
         (referring.cseq, referring.notified) = (0, false);
+        referring.until_ms = (self.now + PATIENCE).millis();
         referring.aside = self.new_aside(stay);
         let aside = referring.aside.clone();
         self.keep_referring(referring);
@@ -174,29 +181,46 @@ impl Work<'_> {
         if !is_ours {
             return self.respond(leg, transaction, 481, Vec::new(), None);
         }
+        let state = value("Subscription-State").map(|state| SubscriptionState::parse(state.as_bytes()));
+        let Some(Ok(state)) = state else {
+            return self.respond(leg, transaction, 400, Vec::new(), None);
+        };
+        if request.body.as_ref().is_some_and(|body| !is_fragment(body)) || is_encoded(request) {
+            let accepted = Header::new("Accept", sipfrag::CONTENT_TYPE);
+            return self.respond(leg, transaction, 415, vec![accepted], None);
+        }
         self.respond(leg, transaction, 200, Vec::new(), None);
         referring.notified = true;
         // A NOTIFY that beats the 2xx says the same (RFC 6665 4.1.2.4)
         self.answer_passed(&mut referring, &Reply { status: 200, ..Reply::default() });
         self.keep_referring(referring.clone());
-        let state =
-            value("Subscription-State").and_then(|state| SubscriptionState::parse(state.as_bytes()).ok());
         let fragment = request.body.as_ref().and_then(|body| sipfrag::parse(&body.content));
-        let is_over = state.as_ref().is_some_and(SubscriptionState::is_terminated);
         match fragment {
             Some((200..300, reason)) => self.referring_succeeded(&reason),
             // LAD-9: the target knows no Replaces
             Some((420, _)) if !referring.replaced.is_empty() => self.refer_without_replaces(referring),
             Some((status @ 300.., reason)) => self.referring_failed(status.into(), &reason),
-            _ if is_over => self.referring_failed(500, "No outcome"),
+            _ if state.is_terminated() => self.referring_failed(500, "No outcome"),
             provisional => {
                 if let Some((status, reason)) = provisional {
                     self.pass_notify(&referring, status.into(), &reason, false);
                 }
-                let left =
-                    state.and_then(|state| state.expires()).map(|left| Duration::from_secs(left.into()));
-                self.start_timer(TimerKind::Operation, leg, left.unwrap_or(PATIENCE).min(PATIENCE));
+                let told = state.expires().map(|left| Duration::from_secs(left.into()));
+                let left = self.patience_left(&referring);
+                self.start_timer(TimerKind::Operation, leg, told.map_or(left, |told| told.min(left)));
             }
+        }
+    }
+
+    /// How long the phone may still try.
+    fn patience_left(&mut self, referring: &Referring) -> Duration {
+        match referring.until_ms {
+            0 => {
+                let until_ms = (self.now + PATIENCE).millis();
+                self.keep_referring(Referring { until_ms, ..referring.clone() });
+                PATIENCE
+            }
+            until_ms => Moment::from_millis(until_ms) - self.now,
         }
     }
 
@@ -253,4 +277,12 @@ impl Work<'_> {
         self.report_on(referring.stay(), CallEventType::TransferFailed, status, reason);
         self.go_on_without(referring.leave(), status, reason);
     }
+}
+
+/// Whether a body is a fragment of the version that there is: 2.0, also without a word about it (RFC 3420 3.1).
+fn is_fragment(body: &Body) -> bool {
+    ContentType::parse(body.content_type.as_bytes()).is_ok_and(|declared| {
+        let version = declared.params.unquoted("version");
+        declared.is("message/sipfrag") && version.is_none_or(|version| *version == *b"2.0")
+    })
 }

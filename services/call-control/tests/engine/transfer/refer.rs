@@ -5,6 +5,7 @@ use std::time::Duration;
 use call_control::engine::call::{CallState, Flow, OutcomeKind, Party};
 use call_control::engine::effect::{Body, Header};
 use call_control::engine::event::{FailureCause, Method, Target};
+use call_control::engine::stage::Stage;
 
 use crate::ladder::{Answer, Ladder, sdp};
 
@@ -162,6 +163,75 @@ fn the_first_notify_comes_within_timer_n() {
     t.wait(Duration::from_secs(119));
     notify(&mut t, "refer", "terminated", "SIP/2.0 200 OK");
     assert_eq!(ends(&t), ["! TransferSucceeded a 200"]);
+}
+
+/// LAD-9: a phone that says for ever that it tries, and for how many years it will, has no more time than one that rings.
+#[test]
+fn a_phone_that_tries_for_ever_is_not_waited_for() {
+    let mut t = referred(Method::Refer);
+    t.reply("a", "REFER", 200);
+    for _ in 0..11 {
+        notify(&mut t, "refer", "active;expires=315360000", "SIP/2.0 180 Ringing");
+        t.wait(Duration::from_secs(16));
+        assert!(ends(&t).is_empty());
+    }
+    t.wait(Duration::from_secs(4));
+    assert_eq!(ends(&t), ["! TransferFailed a 408"]);
+    assert_eq!(t.call.state(), CallState::Answered);
+    t.lines.clear();
+    notify(&mut t, "refer", "terminated", "SIP/2.0 200 OK");
+    assert_eq!(t.lines.last().map(String::as_str), Some("C>A 481 NOTIFY"));
+    t.transfer_by("a", carol(), Method::Refer).expect("it can be tried again");
+}
+
+/// The same of a transfer that was begun before there was a bound: it counts from its next word on.
+#[test]
+fn a_transfer_of_an_older_record_ends_too() {
+    let mut t = referred(Method::Refer);
+    t.reply("a", "REFER", 200);
+    let Some(Stage::Referring(referring)) = &mut t.call.stage else { panic!("{:?}", t.call.stage) };
+    referring.until_ms = 0;
+    for _ in 0..2 {
+        notify(&mut t, "refer", "active;expires=315360000", "SIP/2.0 180 Ringing");
+        t.wait(Duration::from_secs(90));
+    }
+    assert_eq!(ends(&t), ["! TransferFailed a 408"]);
+}
+
+/// CCL-03, EVT-05: a NOTIFY that does not say how the subscription is, or whose body is no fragment, is no word about the transfer.
+#[test]
+fn a_notify_that_is_none_is_refused_and_decides_nothing() {
+    let state = Header::new("Subscription-State", "terminated;reason=noresource");
+    let fragment = |content_type: &str| Body {
+        content_type: content_type.into(),
+        content_disposition: String::new(),
+        content: b"SIP/2.0 200 OK\r\n".to_vec(),
+    };
+    let ways = [
+        ("message/sipfrag", None, 400),
+        ("message/sipfrag", Some(Header::new("Subscription-State", ";;")), 400),
+        ("text/plain", Some(state.clone()), 415),
+        ("message/sipfrag;version=3.0", Some(state.clone()), 415),
+        ("", Some(state.clone()), 415),
+    ];
+    for (content_type, state, status) in ways {
+        let mut t = referred(Method::Refer);
+        t.reply("a", "REFER", 200);
+        t.lines.clear();
+        let headers = [Header::new("Event", "refer")].into_iter().chain(state).collect();
+        t.request_with("a", "NOTIFY", Some(fragment(content_type)), headers);
+        let answer = t.lines.last().cloned().unwrap_or_default();
+        assert!(answer.starts_with(&format!("C>A {status} NOTIFY")), "{content_type}: {answer}");
+        t.wait(Duration::from_secs(33));
+        assert_eq!(ends(&t), ["! TransferFailed a 408"], "{content_type}");
+    }
+    for content_type in ["Message/SipFrag ; Version=\"2.0\"", "message/sipfrag"] {
+        let mut t = referred(Method::Refer);
+        t.reply("a", "REFER", 200);
+        let headers = vec![Header::new("Event", "refer"), state.clone()];
+        t.request_with("a", "NOTIFY", Some(fragment(content_type)), headers);
+        assert_eq!(ends(&t), ["! TransferSucceeded a 200"], "{content_type}");
+    }
 }
 
 /// NOTIFY that belongs to no REFER of ours, or to another one.
