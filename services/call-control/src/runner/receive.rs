@@ -5,9 +5,11 @@ use std::sync::Arc;
 use store::StoreError;
 
 use super::{ApplyError, Chain, How, Runner};
-use crate::engine::claim::ask::{Named, call_of_leg, claim_of};
+use crate::engine::claim::ask::{call_of_leg, claim_of};
+use crate::engine::claim::whose::{EndedLeg, Named, Word, word_of_ended};
 use crate::engine::derive::call_of_call_id;
 use crate::engine::event::{EdgeEvent, Event, LegEvent};
+use crate::engine::transfer::record::DialogId;
 use crate::engine::{self, NewAnchored};
 use crate::repository::{Known, Loaded};
 
@@ -52,34 +54,56 @@ impl Runner {
     async fn named(&self, first: &EdgeEvent) -> Result<Named, ApplyError> {
         let LegEvent::Incoming(invite) = &first.what else { return Ok(Named::Nobody) };
         let Ok(Some(claim)) = claim_of(invite, &self.config.takers) else { return Ok(Named::Nobody) };
-        let dialog = claim.dialog.call_id.as_str();
+        let dialog = &claim.dialog;
         let addressed = call_of_leg(&invite.request_uri);
-        let made = call_of_call_id(dialog, &self.config.host).map(str::to_owned);
-        let mut named = Named::Nobody;
+        let made = call_of_call_id(&dialog.call_id, &self.config.host).map(str::to_owned);
         let is_to_leg = addressed.is_some();
+        let mut named = Named::Nobody;
         for call_id in addressed.into_iter().chain(made) {
-            match self.repository.load(&call_id).await?.map(|loaded| loaded.known) {
-                // Named as its phone knows it: that one is called, and finds it
-                Some(Known::Live(call)) if !is_to_leg && call.is_known_to_phone(&claim.dialog) => {
-                    return Ok(Named::Nobody);
-                }
-                Some(Known::Live(call))
-                    if call.legs.iter().any(|leg| leg.sip_call_id == dialog && leg.lent.is_none()) =>
-                {
-                    return Ok(Named::Call(call_id));
-                }
-                Some(Known::Live(_)) => named = Named::Call(call_id),
-                Some(Known::Over(_)) if named == Named::Nobody => named = Named::Over,
-                Some(Known::Over(_) | Known::Proxied(_)) | None => {}
+            match self.word_on(&call_id, dialog, is_to_leg).await? {
+                Some(Word::Last(named)) => return Ok(named),
+                Some(Word::Perhaps(perhaps)) => named = better(named, perhaps),
+                None => {}
             }
         }
         // The leg may have gone to another call, or a phone made the dialog
-        let Some(call_id) = self.repository.call_with(dialog).await? else { return Ok(named) };
-        match self.repository.load(&call_id).await?.map(|loaded| loaded.known) {
-            Some(Known::Live(call)) if !is_to_leg && call.is_known_to_phone(&claim.dialog) => {
-                Ok(Named::Nobody)
+        for call_id in self.repository.calls_with(&dialog.call_id).await? {
+            match self.word_on(&call_id, dialog, is_to_leg).await? {
+                Some(Word::Last(named)) => return Ok(named),
+                Some(Word::Perhaps(perhaps)) => named = better(named, perhaps),
+                None => {}
             }
-            _ => Ok(Named::Call(call_id)),
         }
+        Ok(named)
+    }
+
+    async fn word_on(
+        &self,
+        call_id: &str,
+        dialog: &DialogId,
+        is_to_leg: bool,
+    ) -> Result<Option<Word>, ApplyError> {
+        let Some(loaded) = self.repository.load(call_id).await? else { return Ok(None) };
+        Ok(match &loaded.known {
+            Known::Live(call) => Some(call.word_on(dialog, is_to_leg)),
+            Known::Over(call) => {
+                let legs = call.legs.iter().map(|leg| EndedLeg {
+                    sip_call_id: &leg.sip_call_id,
+                    local_tag: &leg.local_tag,
+                    remote_tag: &leg.remote_tag,
+                    is_kept: loaded.moved.iter().any(|moved| moved.leg_id == leg.leg_id),
+                });
+                Some(word_of_ended(legs, dialog))
+            }
+            Known::Proxied(_) => None,
+        })
+    }
+}
+
+/// Of two that are not sure, the one that says more.
+fn better(named: Named, other: Named) -> Named {
+    match named {
+        Named::Nobody | Named::Unknown => other,
+        Named::Call(_) | Named::Over | Named::AtPhone(_) => named,
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use call_control::Config;
 use call_control::engine::call::{Call, EdgeRef, Flow, NewCall, Party, Policy};
-use call_control::engine::claim::ask::Named;
 use call_control::engine::claim::takers::Takers;
+use call_control::engine::claim::whose::Named;
 use call_control::engine::conference::Mixing;
 use call_control::engine::effect::{Body, Effect, Header, SendRequest, What};
 use call_control::engine::event::{

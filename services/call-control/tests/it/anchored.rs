@@ -111,6 +111,37 @@ async fn a_place_is_taken_whichever_step_its_replica_dies_after() {
     }
 }
 
+/// CCL-09, CCL-13: a dialog that has ended is declined, whoever made its Call-ID and whoever is called, also when nothing is left of its call
+/// but what applications may see; with the tags the other way round it never was one.
+#[tokio::test(start_paused = true)]
+async fn a_dialog_that_has_ended_is_declined() {
+    let (world, store) = (World::new(&["edge-0"]), store());
+    let replica = replica(store.clone(), &world, Config::default());
+    world.call_in("edge-0", CALL, "bob");
+    drop(begun(&replica, CALL).await);
+    let legs = replica.wait_for(CALL, State::Answered).await.legs;
+    replica.hangup("", CALL).await.expect("hung up");
+    replica.wait_for(CALL, State::Ended).await;
+    for (round, wait) in [Duration::ZERO, Duration::from_secs(180)].into_iter().enumerate() {
+        tokio::time::sleep(wait).await;
+        for (at, leg) in legs.iter().enumerate() {
+            let (ours, theirs) = (&leg.local_tag, &leg.remote_tag);
+            for (to_tag, from_tag, status) in [(ours, theirs, 603), (theirs, ours, 481)] {
+                for name in ["Replaces", "Join"] {
+                    let value = format!("{};to-tag={to_tag};from-tag={from_tag}", leg.sip_call_id);
+                    let new = format!("in-{round}-{at}-{status}-{name}");
+                    let header = cluster_api::sip::v1::Header { name: name.into(), value };
+                    world.call_in_about("edge-0", &new, "sip:bob@example.com", vec![header]);
+                    drop(begun(&replica, &new).await);
+                    let outcome = replica.wait_for(&new, State::Ended).await.outcome.expect("outcome");
+                    assert_eq!(outcome.sip_status, status, "{new}");
+                    assert!(!world.asked(&new).contains(&"b INVITE".to_owned()), "{new}: nobody is called");
+                }
+            }
+        }
+    }
+}
+
 async fn dialog_of_leg_a(store: std::sync::Arc<dyn store::Store>) -> cluster_api::sip::v1::Header {
     let loaded = call_control::Repository::new(store, &Config::default()).load(CALL).await.expect("a store");
     let call_control::Known::Live(call) = loaded.expect("the call").known else { panic!("a live call") };

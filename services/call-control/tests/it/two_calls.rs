@@ -387,14 +387,23 @@ async fn a_refer_that_is_passed_on_names_the_dialog_of_the_target() {
     }
 }
 
-/// LAD-9: an INVITE with Replaces of a dialog as the callee's phone knows it is for that phone.
+/// LAD-9, CCL-11: an INVITE with Replaces of a dialog as the callee's phone knows it is for that phone, when its sender may have the place.
 #[tokio::test(start_paused = true)]
 async fn a_replaces_that_the_callees_phone_knows_goes_along() {
     let (replica, world) = rig::single();
     let two = connected(&replica, "bob", "carol").await;
     let far = replica.get(&two).await.expect("a call").legs[1].clone();
     let replaces = format!("{};to-tag={};from-tag={}", far.sip_call_id, far.remote_tag, far.local_tag);
-    world.call_in_about("edge-0", "in-1", "sip:carol@example.com", vec![header("Replaces", &replaces)]);
+    let named = header("Replaces", &replaces);
+    let referred = vec![named.clone(), header("Referred-By", "<sip:bob@example.com>")];
+    world.call_in_about("edge-0", "in-1", "sip:carol@example.com", referred);
+    world.call_in_about("edge-0", "in-2", "sip:carol@example.com", vec![named.clone()]);
+    world.call_in_about("edge-0", "in-3", "sip:dave@example.com", vec![named]);
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert_eq!(world.header("in-1", "b", "INVITE", "Replaces"), Some(replaces));
+    for (call_id, status) in [("in-2", 403), ("in-3", 481)] {
+        let ended = replica.wait_for(call_id, State::Ended).await;
+        assert_eq!(ended.outcome.expect("an outcome").sip_status, status);
+        assert!(!world.asked(call_id).contains(&"b INVITE".to_owned()), "{call_id}: nobody is called");
+    }
 }

@@ -21,8 +21,9 @@ use sip_dialog::{RouteSet, Side};
 use crate::engine::anchor::across;
 use crate::engine::anchor::record::Incoming;
 use crate::engine::call::{Call, CallState, PLAIN_SCHEMA, Party, Policy, TimerKind};
-use crate::engine::claim::ask::{Named, call_of_leg, claim_of, passed_on};
+use crate::engine::claim::ask::{call_of_leg, claim_of, passed_on};
 use crate::engine::claim::record::Place;
+use crate::engine::claim::whose::Named;
 use crate::engine::derive;
 use crate::engine::dispatch::is_duplicate;
 use crate::engine::effect::{Body, Header};
@@ -115,13 +116,20 @@ impl Work<'_> {
             (Err(status), _) => self.refuse_claim(status),
             (Ok(Some(_)), Named::Over) => self.refuse_claim(603),
             (Ok(Some(claim)), Named::Call(call_id)) => self.claim(call_id, claim, offer),
+            (Ok(Some(_)), Named::Unknown) => self.refuse_claim(481),
             (Ok(Some(_)), Named::Nobody) if is_to_leg => self.refuse_claim(481),
             (Ok(None), _) if is_to_leg => self.refuse_claim(404),
-            (Ok(_), _) => {
-                let headers = passed_on(invite);
-                self.dial_callee(Party { headers, ..self.call.to.clone() }, offer, None);
-            }
+            (Ok(Some(claim)), Named::AtPhone(phone)) => match phone.may_hear(&claim, &invite.request_uri) {
+                Ok(()) => self.dial_named(invite, offer),
+                Err(status) => self.refuse_claim(status),
+            },
+            (Ok(_), _) => self.dial_named(invite, offer),
         }
+    }
+
+    fn dial_named(&mut self, invite: &CallReceived, offer: Option<Vec<u8>>) {
+        let headers = passed_on(invite);
+        self.dial_callee(Party { headers, ..self.call.to.clone() }, offer, None);
     }
 
     /// What the INVITE of a caller offers waits for its answer.

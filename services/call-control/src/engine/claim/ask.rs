@@ -6,7 +6,7 @@ use sip_message::{Join, NameAddr, Replaces, Uri};
 
 use crate::engine::anchor::across::is_sayable;
 use crate::engine::anchor::record::Said;
-use crate::engine::call::{Call, Party, SCHEMA, TimerKind};
+use crate::engine::call::{Party, SCHEMA, TimerKind};
 use crate::engine::claim::record::{Claim, ClaimStep, Claiming, Place};
 use crate::engine::claim::takers::{Takers, address_of_record};
 use crate::engine::effect::Header;
@@ -22,18 +22,6 @@ use crate::engine::work::Work;
 /// How long the call that was named may say nothing: longer than any replica needs to take the work of another one over, and than a
 /// conference made elsewhere takes to be asked for and a phone to be moved there (GUARD).
 const ASKING: Duration = Duration::from_secs(30);
-
-/// Which call an INVITE with Replaces or Join is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Named {
-    /// None of Carillon's.
-    #[default]
-    Nobody,
-    /// This one.
-    Call(String),
-    /// One that is over.
-    Over,
-}
 
 /// What the INVITE wants of another call; none when it is about no dialog.
 ///
@@ -193,17 +181,6 @@ impl Work<'_> {
         let offer = Some(stage.offer.clone()).filter(|offer| !offer.is_empty());
         self.call.stage = Some(Stage::Anchored(Anchored { claiming: None, ..stage }));
         self.dial_callee(party, offer, Some(place));
-    }
-}
-
-impl Call {
-    /// Whether a dialog is that of a leg, named as the phone at its other end knows it.
-    pub fn is_known_to_phone(&self, dialog: &DialogId) -> bool {
-        self.legs.iter().any(|leg| {
-            leg.sip_call_id == dialog.call_id
-                && leg.local_tag == dialog.from_tag
-                && leg.dialog(&dialog.to_tag).is_some()
-        })
     }
 }
 

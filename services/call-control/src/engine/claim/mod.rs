@@ -13,8 +13,7 @@
 //! | early, and the peer called                                | 481                                                     | the same                     |
 //! | in use for something else                                 | 491                                                     | 491                          |
 //!
-//! Two of either header, both, or one that cannot be read: 400. A dialog of no call of Carillon's is its phone's to know when somebody
-//! was called by name (the header goes along), and 481 when a leg was addressed.
+//! Two of either header, both, or one that cannot be read: 400. Which call a dialog is of, and what becomes of one that is of none: `whose`.
 
 pub mod ask;
 mod meet;
@@ -22,3 +21,4 @@ mod named;
 mod offered;
 pub mod record;
 pub mod takers;
+pub mod whose;

@@ -131,6 +131,8 @@ impl Work<'_> {
         if !self.is_sought(from, operation) {
             return;
         }
+        let asker = self.referring().map(|on| self.leg(on.leave as LegIndex).party.uri.clone());
+        let asker = asker.unwrap_or_default();
         if let Some(Stage::Referring(referring)) = &mut self.call.stage
             && let Some(passed) = &mut referring.passed
         {
@@ -139,6 +141,10 @@ impl Work<'_> {
             let uri = if is_gruu(&place.target) || is_number { &place.target } else { &place.party_uri };
             let replaces = percent_encode(place.join.as_bytes());
             passed.refer_to = format!("<{uri}?Replaces={replaces}&Require=replaces>");
+            if passed.referred_by.is_empty() {
+                // Who takes a place is asked who referred it (RFC 3891 3, RFC 3892)
+                passed.referred_by = format!("<{}>", address_of_record(&asker));
+            }
         }
         self.send_passed();
     }

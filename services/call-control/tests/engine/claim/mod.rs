@@ -7,8 +7,8 @@ mod pickup;
 mod refused;
 mod replaces;
 
-use call_control::engine::claim::ask::Named;
 use call_control::engine::claim::takers::Takers;
+use call_control::engine::claim::whose::Named;
 use call_control::engine::effect::{Body, Header};
 use call_control::engine::event::{CallReceived, Event};
 

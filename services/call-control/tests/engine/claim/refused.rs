@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use call_control::engine::call::{CallState, Flow};
-use call_control::engine::claim::ask::Named;
 use call_control::engine::claim::takers::Takers;
+use call_control::engine::claim::whose::{Named, Word};
 use call_control::engine::effect::Header;
 use call_control::engine::event::Command;
+use call_control::engine::transfer::record::DialogId;
 
 use super::{Two, dialog, invite};
 use crate::ladder::{Answer, Ladder, sdp};
@@ -94,7 +95,7 @@ fn what_has_ended_is_declined() {
     named.command(Command::Hangup { reason: String::new() }).expect("a call");
     let t = Two::claim(named, invite(BOB, "Replaces", &value));
     assert!(t.new.lines.contains(&"C>A 603 INVITE".to_owned()), "{:#?}", t.new.lines);
-    for (call, status) in [(Named::Over, 603), (Named::Nobody, 481)] {
+    for (call, status) in [(Named::Over, 603), (Named::Unknown, 481), (Named::Nobody, 481)] {
         let t = Ladder::claiming("in-9", invite(BOB, "Replaces", &value), call, Takers::default());
         assert!(t.lines.contains(&format!("C>A {status} INVITE")), "{:#?}", t.lines);
     }
@@ -124,6 +125,52 @@ fn a_dialog_of_somebody_else_goes_to_the_phone() {
         assert_eq!((value(header), value("Require")), (Some("x;to-tag=1;from-tag=2"), Some(tag)));
         assert_eq!(sent.request_uri, BOB);
     }
+}
+
+/// CCL-09, CCL-11: a dialog as the phone of a leg knows it is that phone's to know, and its far place goes to who may have it. Who calls
+/// somebody else by it, or is nobody to the two, gets no further.
+#[test]
+fn a_dialog_as_its_phone_knows_it_is_given_to_whom_it_may() {
+    let named = Ladder::connected("call-1");
+    let bobs = named.call.legs[1].clone();
+    let value = format!("{};to-tag={};from-tag={}", bobs.sip_call_id, bobs.remote_tag, bobs.local_tag);
+    let dialog = DialogId {
+        call_id: bobs.sip_call_id.clone(),
+        to_tag: bobs.remote_tag.clone(),
+        from_tag: bobs.local_tag.clone(),
+        early_only: false,
+    };
+    let Word::Last(at_phone) = named.call.word_on(&dialog, false) else {
+        panic!("it is a dialog of the call")
+    };
+    assert_eq!(named.call.word_on(&dialog, true), Word::Last(Named::Call("call-1".into())));
+    let referred = Header::new("Referred-By", "<sip:alice@example.com>");
+    let cases = [
+        ("the far party", "sip:alice@example.com", None, BOB, None),
+        ("who was referred", "sip:carol@example.com", Some(referred), BOB, None),
+        ("a stranger", "sip:mallory@example.com", None, BOB, Some(403)),
+        ("nobody", "", None, BOB, Some(403)),
+        ("another callee", "sip:alice@example.com", None, "sip:dave@example.com", Some(481)),
+    ];
+    for (name, identity, more, called, status) in cases {
+        let mut invite = invite(identity, "Replaces", &value);
+        invite.request_uri = called.into();
+        invite.headers.extend(more);
+        let t = Ladder::claiming("in-9", invite, at_phone.clone(), Takers::default());
+        match status {
+            Some(status) => {
+                assert!(t.lines.contains(&format!("C>A {status} INVITE")), "{name}: {:#?}", t.lines);
+                assert!(t.sent.is_empty(), "{name}: nobody is called");
+            }
+            None => {
+                let (_, sent) = t.last("b", "INVITE");
+                assert!(sent.headers.contains(&Header::new("Replaces", &value)), "{name}");
+            }
+        }
+    }
+    let mut over = named;
+    over.request("b", "BYE", None);
+    assert_eq!(over.call.word_on(&dialog, false), Word::Last(Named::Unknown));
 }
 
 /// T19: two who want the same place: one gets it, and the other one may ask again.

@@ -172,7 +172,8 @@ fn replaces_of_a_leg_of_ours_is_translated() {
         };
         assert_eq!(dialog, wanted);
         sought(&mut t, Some(place(target)));
-        t.expect(&format!("C>A REFER 3 Refer-To: <{uri}?{headers}>"));
+        let referrer = "Referred-By: <sip:bob@example.com>";
+        t.expect(&format!("C>A REFER 3 Refer-To: <{uri}?{headers}> {referrer}"));
         // It may be told twice
         sought(&mut t, Some(place("sip:other@example.com")));
         t.expect("");
