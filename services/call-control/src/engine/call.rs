@@ -374,6 +374,8 @@ pub enum TimerKind {
     Expires = 10,
     /// Another call, or a phone that was asked to call somebody itself, has taken too long.
     Operation = 11,
+    /// The final response to an INVITE in a dialog has not come.
+    Answer = 12,
 }
 
 /// What the business application asked for: the input of [`create`](super::create).

@@ -229,6 +229,7 @@ impl Work<'_> {
                 TimerKind::Repeat => self.repeat_to_caller(),
                 TimerKind::Expires => self.invite_expired(),
                 TimerKind::Operation => self.on_operation_late(),
+                TimerKind::Answer => self.on_answer_late(leg),
                 TimerKind::Accepted | TimerKind::Unspecified => {}
             }
             self.handle_signals();
@@ -281,8 +282,7 @@ impl Work<'_> {
                     self.report_call(CallEventType::RingbackStarted, 0, "");
                 }
                 let is_leg = self.leg(leg).remote_tag == request.request.to_tag;
-                if reply.is_gone() && is_leg && !matches!(request.purpose(), Purpose::Info | Purpose::Notify)
-                {
+                if is_leg && reply.ends_dialog_of(&request) {
                     self.gone(leg, &reply);
                 } else if is_leg && request.purpose() == Purpose::Refresh && !reply.is_ok() {
                     self.refresh_refused(leg, &reply);

@@ -144,6 +144,7 @@ impl Work<'_> {
     pub fn leg_over(&mut self, leg: LegIndex) {
         self.stop_timer(TimerKind::Ring, leg);
         self.stop_timer(TimerKind::Retry, leg);
+        self.stop_timer(TimerKind::Answer, leg);
         // What it asked in an early dialog that ends with its INVITE
         let tags: Vec<String> = self.leg(leg).served.iter().map(|served| served.remote_tag.clone()).collect();
         tags.iter().for_each(|tag| self.refuse_served(leg, tag));

@@ -426,6 +426,9 @@ pub struct Pending {
     /// By which whoever asked for it finds its answer; empty for nobody.
     #[prost(string, tag = "14")]
     pub ticket: String,
+    /// It was cancelled: its answer has taken too long.
+    #[prost(bool, tag = "16")]
+    pub given_up: bool,
 }
 
 /// Why a request inside a dialog was sent.

@@ -54,6 +54,7 @@ mod talking;
 mod text;
 pub mod time;
 pub mod transfer;
+mod unanswered;
 mod unsaid;
 mod untaken;
 mod work;

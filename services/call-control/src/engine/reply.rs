@@ -8,7 +8,9 @@
 //! | 2xx to UPDATE      | target refreshed                                                                  |
 //! | 491, 500 (retry)   | left to the flow, see `glare`                                                     |
 //! | 405, 501, refresh  | the refresh again by re-INVITE, see `session_timer`                               |
-//! | 408, 481, silence  | the dialog is over (RFC 3261 12.2.1.2), INFO and PRACK excepted                   |
+//! | 408, 481, silence  | the dialog is over: BYE, whatever the phone still knows of it (RFC 3261 12.2.1.2) |
+//! | 408, silence, to INFO or MESSAGE | nothing: what a phone does not know it may well ignore              |
+//! | any, to PRACK or NOTIFY | left to the flow, and to the subscription (RFC 5057 5)                       |
 
 use sip_dialog::target;
 use sip_message::Method;
@@ -33,6 +35,7 @@ impl Work<'_> {
             return self.on_late_success(leg, response);
         };
         let request = on.pending.remove(at);
+        self.stop_waiting(leg, &request);
         if matches!(response.status, 401 | 407) && self.adapt_request(leg, &request, response) {
             return;
         }
@@ -57,6 +60,7 @@ impl Work<'_> {
         let on = self.leg_mut(leg);
         let Some(at) = on.pending.iter().position(|pending| pending.effect == failed.effect) else { return };
         let request = on.pending.remove(at);
+        self.stop_waiting(leg, &request);
         let status = failed.cause.status();
         let silent = failed.cause == FailureCause::Timeout;
         let reason = standard_phrase(status).to_owned();
@@ -96,18 +100,33 @@ impl Work<'_> {
                     self.waiting_fork_gone(&tag, &reply);
                 }
             }
-            purpose => {
-                let is_usage = !matches!(purpose, Purpose::Prack | Purpose::Info | Purpose::Notify);
-                if is_usage
-                    && reply.is_gone()
-                    && let Some(dialog) = self.leg_mut(leg).dialog_mut(&tag)
-                {
-                    dialog.state = DialogState::Ended.into();
+            _ => {
+                if reply.ends_dialog_of(&request) {
+                    self.end_lost_dialog(leg, &tag);
                 }
                 if !self.refresh_by_invite(leg, &request, &reply) {
                     self.signals.push_back(Signal::Reply { leg, request: Box::new(request), reply });
                 }
             }
+        }
+    }
+
+    /// The phone no longer knows the dialog, or says nothing in it. It may have lost the answer alone, and be left in the call else: BYE.
+    fn end_lost_dialog(&mut self, leg: LegIndex, tag: &str) {
+        let state = self.leg(leg).dialog(tag).map(|dialog| dialog.state());
+        match state {
+            Some(DialogState::Confirmed) => {
+                let answer = self.reject_answer(leg, tag);
+                self.ack(leg, tag, answer);
+                self.bye(leg, tag);
+            }
+            // It ends with its INVITE
+            Some(DialogState::Early) => {
+                if let Some(dialog) = self.leg_mut(leg).dialog_mut(tag) {
+                    dialog.state = DialogState::Ended.into();
+                }
+            }
+            Some(DialogState::Ended) | None => {}
         }
     }
 

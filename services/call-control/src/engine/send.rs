@@ -291,6 +291,8 @@ impl Work<'_> {
         request.headers.extend(credentials.iter().cloned());
         pending.credentials = credentials;
         pending.effect = self.put(leg, What::Send(request));
+        pending.given_up = false;
+        self.wait_for_answer(leg, &pending);
         self.leg_mut(leg).pending.push(pending);
     }
 

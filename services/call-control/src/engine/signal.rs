@@ -1,7 +1,7 @@
 //! What a leg tells the flow. The leg machine has already done what every flow would do.
 
 use crate::engine::effect::{Body, Header};
-use crate::engine::leg::Pending;
+use crate::engine::leg::{Pending, Purpose};
 
 /// Index of a leg in the call: 0 is leg a, 1 is leg b.
 pub type LegIndex = usize;
@@ -103,6 +103,16 @@ impl Reply {
     /// Whether it says that the peer no longer knows the dialog (RFC 3261 12.2.1.2).
     pub fn is_gone(&self) -> bool {
         self.silent || matches!(self.status, 408 | 481)
+    }
+
+    /// Whether the dialog of the session is over with it. PRACK is the flow's affair and NOTIFY that of its subscription; a phone that does
+    /// not answer INFO or MESSAGE may not know the method, and one that answers 481 knows no such dialog (RFC 5057 5.1).
+    pub fn ends_dialog_of(&self, request: &Pending) -> bool {
+        match (request.purpose(), request.request.method.as_str()) {
+            (Purpose::Prack | Purpose::PrackPlain | Purpose::Notify, _) => false,
+            (_, "INFO" | "MESSAGE") => self.status == 481,
+            _ => self.is_gone(),
+        }
     }
 }
 

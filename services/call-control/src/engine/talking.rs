@@ -95,7 +95,7 @@ impl Work<'_> {
         } else {
             self.offer_relayed(from, to, &transaction, reply);
         }
-        if reply.is_gone() && is_session {
+        if reply.ends_dialog_of(request) {
             self.gone(to, reply);
         }
     }

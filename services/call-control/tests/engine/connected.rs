@@ -96,6 +96,7 @@ fn a_party_that_is_gone_ends_the_call() {
         ! LegEnded b 481
         ! LegEnded a 481
         ! Ended 481
+        C>B BYE 3
         C>A 480 INVITE
         C>A BYE 3 Reason: SIP;cause=481;text=\"Call/Transaction Does Not Exist\"
         ",

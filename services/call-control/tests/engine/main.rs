@@ -20,6 +20,7 @@ mod lad4;
 mod ladder;
 mod lost_way;
 mod media;
+mod nonsense;
 mod offers;
 mod outcomes;
 mod refresh;

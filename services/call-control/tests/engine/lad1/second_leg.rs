@@ -252,6 +252,7 @@ fn alice_is_gone_when_the_session_comes() {
         ! LegEnded a 481
         ! LegEnded b 481
         ! Ended 481
+        C>A BYE 3
         C>B ACK 1 sdp1[audio:0]
         C>B BYE 2 Reason: SIP;cause=481;text=\"Call/Transaction Does Not Exist\"
         ",
@@ -264,6 +265,7 @@ fn alice_is_gone_when_the_session_comes() {
         ! LegEnded a 408
         ! LegEnded b 408
         ! Ended 408
+        C>A BYE 3
         C>B ACK 1 sdp1[audio:0]
         C>B BYE 2 Reason: SIP;cause=408;text=\"Request Timeout\"
         ",

@@ -64,6 +64,7 @@ fn alice_is_gone() {
         "
         A>C nothing to UPDATE: Timeout
         ! LegEnded a 408
+        C>A BYE 3
         C>B CANCEL Reason: SIP;cause=408;text=\"Request Timeout\"
         B>C 487 INVITE
         ! LegEnded b 408
