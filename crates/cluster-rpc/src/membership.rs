@@ -33,6 +33,8 @@ pub struct View {
     pub members: Arc<[Member]>,
     /// Key of the cluster for flow tokens; empty before the first renewal.
     pub flow_key: Bytes,
+    /// Where the peers of trunks are: host or host:port.
+    pub gateways: Arc<[String]>,
     /// Whether the latest renewal succeeded. `false` before the first one and while no registrar answers.
     pub current: bool,
     /// How much the list proves; `None` for one that no registrar gave.
@@ -52,7 +54,8 @@ pub struct Listed {
 impl View {
     /// A list that was not made by a registrar.
     pub fn fixed(members: impl Into<Arc<[Member]>>, flow_key: impl Into<Bytes>) -> Self {
-        Self { members: members.into(), flow_key: flow_key.into(), current: true, listed: None }
+        let (members, flow_key) = (members.into(), flow_key.into());
+        Self { members, flow_key, gateways: Arc::default(), current: true, listed: None }
     }
 
     /// Members of one role.
@@ -307,7 +310,8 @@ fn ttl(granted: &LeaseResponse) -> Duration {
 fn replace(view: &mut View, granted: LeaseResponse, listed: Listed) -> bool {
     let mut members = granted.members;
     members.sort_by(|a, b| (&a.role, &a.id).cmp(&(&b.role, &b.id)));
-    let fresh = View { listed: Some(listed), ..View::fixed(members, granted.flow_key) };
+    let gateways = granted.gateways.into();
+    let fresh = View { listed: Some(listed), gateways, ..View::fixed(members, granted.flow_key) };
     // That the same list is newer now wakes nobody.
     let changed = *view != View { listed: view.listed, ..fresh.clone() };
     *view = fresh;

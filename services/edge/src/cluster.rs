@@ -10,6 +10,8 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::dialog_mark::{Dialog, Mark};
 use crate::flow_token::{BadToken, FlowKey, FlowToken};
+use crate::gateway_mark::{Known, Numbers, Sides};
+use crate::gateways::Gateways;
 use crate::trunk_mark::TrunkSide;
 
 /// The cluster as this edge saw it last.
@@ -24,6 +26,8 @@ pub(crate) struct Cluster {
     is_proof: bool,
     /// Where members serve each other.
     inside: HashSet<SocketAddr>,
+    /// Where the peers of trunks are.
+    pub(crate) gateways: Gateways,
     /// The key to seal with.
     key: FlowKey,
     /// Keys that tokens may still be sealed with.
@@ -66,6 +70,7 @@ impl Cluster {
             absent: HashSet::new(),
             is_proof: false,
             inside: HashSet::new(),
+            gateways: Gateways::default(),
             key,
             older: Vec::new(),
         }
@@ -84,6 +89,7 @@ impl Cluster {
         // One that is named and not numbered is not known by address.
         let grpc = view.members.iter().filter_map(|member| member.grpc.split_once("://")?.1.parse().ok());
         self.inside = self.edges.values().flat_map(Sibling::listeners).chain(grpc).collect();
+        self.gateways = Gateways::of(view.gateways.iter().map(|place| &**place));
         if let Ok(key) = <[u8; 32]>::try_from(view.flow_key.as_ref())
             && self.key != FlowKey::new(key)
         {
@@ -164,6 +170,21 @@ impl Cluster {
     /// The trunk of a mark that an edge of this cluster made for this dialog.
     pub(crate) fn read_trunk_mark(&self, dialog: &Dialog<'_>, mark: &str) -> Option<TrunkSide> {
         std::iter::once(&self.key).chain(&self.older).find_map(|key| key.read_trunk_mark(dialog, mark))
+    }
+
+    /// The mark of a dialog with a gateway for Record-Route; `None` where no side is one.
+    pub(crate) fn gateway_mark(&self, dialog: &Dialog<'_>, numbers: Numbers<'_>) -> Option<String> {
+        self.key.gateway_mark(dialog, numbers)
+    }
+
+    /// What the mark says of the sides, when an edge of this cluster made it for this dialog.
+    pub(crate) fn read_gateway_mark(&self, dialog: &Dialog<'_>, mark: &str) -> Option<Sides> {
+        std::iter::once(&self.key).chain(&self.older).find_map(|key| key.read_gateway_mark(dialog, mark))
+    }
+
+    /// Is this the number that the mark of an edge of this cluster says of a side?
+    pub(crate) fn is_number(&self, dialog: &Dialog<'_>, known: Known, number: &str) -> bool {
+        std::iter::once(&self.key).chain(&self.older).any(|key| key.is_number(dialog, known, number))
     }
 
     /// Reads a flow token.

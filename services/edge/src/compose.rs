@@ -16,6 +16,9 @@ pub(crate) const MARK: &str = "d";
 /// Parameter of our Record-Route that holds the mark of the trunk on that side.
 pub(crate) const TRUNK: &str = "k";
 
+/// Parameter of our Record-Route that holds the mark of a dialog with a gateway.
+pub(crate) const GATEWAY: &str = "g";
+
 /// Parameter of the Route by which a request goes to the edge that has the flow: what it tells of its call was told.
 pub(crate) const RELAYED: &str = "told";
 

@@ -2,7 +2,7 @@
 //!
 //! | octets | what |
 //! |---|---|
-//! | 3 | the hour since 1970 in which the mark was made |
+//! | 3 | the hour since 1970 in which the mark was made; the highest bit says that beside it stands which sides are gateways (`gateway_mark`) |
 //! | 5 | the names of both sides, under the key of the cluster |
 //! | 10 | the seal over these, the Call-ID and the tag of who began the dialog |
 //!
@@ -25,6 +25,9 @@ const HOUR: usize = 3;
 /// A name that fits by chance can be looked for only by asking us: 2^39 requests that are refused.
 const NAME: usize = 5;
 
+/// Of the first octets: whoever made it says beside it which sides are gateways. An edge that does not know the bit reads a late hour.
+const TELLS_GATEWAYS: u32 = 1 << 23;
+
 /// A dialog as both sides know it, from the side of who began it.
 #[derive(Debug)]
 pub(crate) struct Dialog<'a> {
@@ -40,6 +43,8 @@ pub(crate) struct Dialog<'a> {
 pub(crate) struct Mark<'a> {
     /// The hour since 1970 in which it was made.
     pub(crate) hour: u32,
+    /// Whether nothing beside it means that no side is a gateway.
+    pub(crate) tells_gateways: bool,
     names: [u8; NAME],
     key: &'a FlowKey,
 }
@@ -85,6 +90,16 @@ fn name(address: &Named<'_>) -> Vec<u8> {
 impl FlowKey {
     /// The mark of a dialog. Who has not seen the dialog cannot write it.
     pub(crate) fn mark(&self, dialog: &Dialog<'_>, hour: u32) -> String {
+        self.mark_saying(dialog, hour | TELLS_GATEWAYS)
+    }
+
+    /// A mark as edges made it that told of no gateways.
+    #[cfg(test)]
+    pub(crate) fn old_mark(&self, dialog: &Dialog<'_>, hour: u32) -> String {
+        self.mark_saying(dialog, hour)
+    }
+
+    fn mark_saying(&self, dialog: &Dialog<'_>, hour: u32) -> String {
         let mut octets = [0; HOUR + NAME + SEAL];
         octets[..HOUR].copy_from_slice(&hour.to_be_bytes()[1..]);
         octets[HOUR..HOUR + NAME].copy_from_slice(&self.names(dialog));
@@ -100,7 +115,8 @@ impl FlowKey {
         self.sealed(dialog, said).verify_truncated_left(seal).ok()?;
         let hour = u32::from_be_bytes([0, said[0], said[1], said[2]]);
         let names = said[HOUR..].try_into().ok()?;
-        Some(Mark { hour, names, key: self })
+        let (hour, tells_gateways) = (hour & !TELLS_GATEWAYS, hour & TELLS_GATEWAYS != 0);
+        Some(Mark { hour, tells_gateways, names, key: self })
     }
 
     fn sealed(&self, dialog: &Dialog<'_>, said: &[u8]) -> Hmac<Sha256> {
@@ -174,6 +190,18 @@ mod tests {
         }
         assert_eq!(read(&key, &dialog, "not base64!"), None);
         assert_eq!(key.open(&mark), Err(BadToken), "a mark is no token");
+    }
+
+    /// ADR 10: a mark that edges of an earlier version made is read as one that says nothing of gateways, and they read ours.
+    #[test]
+    fn a_mark_says_whether_it_would_tell_of_gateways() {
+        let (key, request) = (key(), request(ALICE, BOB, "c1"));
+        let dialog = Dialog::begun_by_sender(&request);
+        for (mark, expected) in [(key.mark(&dialog, 3), true), (key.old_mark(&dialog, 3), false)] {
+            let read = key.read_mark(&dialog, &mark).unwrap();
+            assert_eq!((read.hour, read.tells_gateways), (3, expected));
+            assert!(read.has_same_names(&dialog));
+        }
     }
 
     /// PXY-27: both sides are known by their names, whichever of them sends, and however they write them. RFC 3261 12.2.1.1

@@ -405,6 +405,7 @@ impl Edge {
             for life in self.cluster.learn(&view) {
                 self.end_sibling(cx, life);
             }
+            self.meters.gateways.set(i64::try_from(view.gateways.len()).unwrap_or(i64::MAX));
             self.end_early(cx, &view);
         }
     }

@@ -28,6 +28,8 @@ mod edge;
 mod exchange;
 mod flow_token;
 mod forward;
+mod gateway_mark;
+mod gateways;
 mod gathered;
 mod legs;
 mod operate;

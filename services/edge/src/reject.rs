@@ -30,6 +30,8 @@ pub(crate) enum Reject {
     ContactLeadsBack,
     /// The request goes on to somebody else, and its sender is nobody we know. PXY-27
     RelayingDenied,
+    /// Within a dialog that goes by no trunk it is led to the gateway of one. T6
+    AtTrunk,
     /// It came before by another way. UAC-07
     Merged,
     /// There is no such dialog or transaction.
@@ -78,7 +80,7 @@ impl Reject {
             Self::BadExtension(_) => 420,
             Self::UnsupportedMediaType => 415,
             Self::NotAcceptable => 406,
-            Self::ForgedFlow | Self::ContactLeadsBack | Self::RelayingDenied => 403,
+            Self::ForgedFlow | Self::ContactLeadsBack | Self::RelayingDenied | Self::AtTrunk => 403,
             Self::DoesNotExist => 481,
             Self::NoSuchConference => 404,
             Self::Merged => 482,
@@ -109,6 +111,7 @@ impl Reject {
             Self::Proxy(Refusal::Malformed(what)) => Some((*what).to_owned()),
             Self::ContactLeadsBack => Some("Contact Leads Back To This Server".to_owned()),
             Self::Merged => Some("Merged Request".to_owned()),
+            Self::AtTrunk => Some("Gateway Not Allowed".to_owned()),
             _ => None,
         }
     }
@@ -125,6 +128,10 @@ impl Reject {
             // RFC 3261 20.43, 21.4.1: for the person who looks at it; both texts are ours, word for word.
             Self::Malformed(error) => {
                 vec![(HeaderId::Warning, Warning::print(399, "carillon", &error.to_string()))]
+            }
+            Self::AtTrunk => {
+                let text = "This dialog does not go by the trunk whose gateway it is led to";
+                vec![(HeaderId::Warning, Warning::print(399, "carillon", text))]
             }
             Self::MethodNotAllowed => vec![(HeaderId::Allow, ALLOW.to_owned())],
             Self::BadExtension(tags) | Self::Proxy(Refusal::BadExtension(tags)) => {
@@ -167,6 +174,7 @@ impl Reject {
             Self::RelayingDenied => "relaying_denied",
             Self::DoesNotExist => "does_not_exist",
             Self::NoSuchConference => "no_such_conference",
+            Self::AtTrunk => "at_trunk",
             Self::Merged => "merged",
             Self::Overloaded => "overloaded",
             Self::TooManyOfSource => "source_rate",

@@ -80,6 +80,16 @@ impl Domains {
         self.0.iter().find(|domain| domain.name == host)
     }
 
+    /// The domain whose credentials have this realm.
+    pub(crate) fn of_realm(&self, realm: &[u8]) -> Option<&Domain> {
+        self.0.iter().find(|domain| domain.auth == Auth::Digest && domain.realm.as_bytes() == realm)
+    }
+
+    /// Where somebody proves to be a user who names no domain.
+    pub(crate) fn first_with_accounts(&self) -> Option<&Domain> {
+        self.0.iter().find(|domain| domain.auth == Auth::Digest)
+    }
+
     /// The home of telephone numbers that name no domain.
     pub(crate) fn home(&self) -> &Domain {
         &self.0[0]

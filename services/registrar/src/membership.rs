@@ -42,7 +42,8 @@ impl Shared {
         write(self.aors.store(), &self.members, &member, lease).await?;
         let members = living(self.aors.store(), &self.members).await.map_err(of_store)?;
         let ttl = prost_types::Duration::try_from(lease).ok();
-        Ok(LeaseResponse { members, ttl, flow_key: secrets.flow_key.to_vec().into() })
+        let gateways = self.trunks.table().await.map_err(of_store)?.gateways();
+        Ok(LeaseResponse { members, ttl, flow_key: secrets.flow_key.to_vec().into(), gateways })
     }
 
     /// Whether a life of an edge is over for certain: it has left, a later one has begun, or its lease ran out so long ago that nothing is

@@ -97,8 +97,12 @@ impl Shared {
         if matches!(target.scheme, Scheme::Other(_)) {
             return stop(refuse(416, ""));
         }
-        if (target.scheme == Scheme::Tel || self.domains.of(&target).is_some()) && is_unsound(&target) {
+        let is_here = target.scheme == Scheme::Tel || self.domains.of(&target).is_some();
+        if is_here && is_unsound(&target) {
             return stop(refuse(400, "Bad Phone Context"));
+        }
+        if is_here && self.is_elsewhere(&target) {
+            return stop(refuse(404, "Foreign Phone Context"));
         }
         let callee_aor = match self.behind_temporary(&target).await? {
             Some((aor, life)) => Some((aor, Some(life))),
@@ -248,7 +252,8 @@ impl Shared {
             return Ok(Ok(Caller { trunk, ..Caller::default() }));
         }
         // who is not ours proves to be somebody of the domain that is called, or is let in by its policy
-        let Some(domain) = self.domains.of(&from).or_else(|| self.domains.of(target)) else {
+        let asked = self.domains.of(&from).or_else(|| self.domains.of(target));
+        let Some(domain) = asked.or_else(|| self.domain_of_nameless(request, &from)) else {
             return Ok(Err(refuse(403, "Relaying Denied")));
         };
         if domain.auth == Auth::None {
@@ -256,6 +261,19 @@ impl Shared {
             return Ok(Ok(Caller { is_anchored, ..Caller::default() }));
         }
         self.prove_caller(request, target, domain, user_aor(&from)).await
+    }
+
+    /// Who shows no name proves to be a user by digest, whomever he calls: in the domain whose credentials he brings, or in the first one.
+    /// RFC 3323 4.1.1.3
+    fn domain_of_nameless(&self, request: &RouteRequest, from: &Uri<'_>) -> Option<&Domain> {
+        let host = from.host.strip_suffix('.').unwrap_or(from.host);
+        if !host.eq_ignore_ascii_case("anonymous.invalid") {
+            return None;
+        }
+        let values = request.authorization.iter().chain(&request.proxy_authorization);
+        let mut realms = values.filter_map(|value| sip_digest::realm(value.as_bytes()));
+        let proved = realms.find_map(|realm| self.domains.of_realm(&realm));
+        proved.or_else(|| self.domains.first_with_accounts())
     }
 
     /// What a service of ours sends in the name of a user, goes where that one's requests may: no way out opens beside it.
@@ -346,11 +364,26 @@ impl Shared {
     /// The own user that is called, if the target names one.
     fn callee_aor(&self, target: &Uri<'_>, request: &RouteRequest) -> Option<String> {
         if target.scheme == Scheme::Tel {
-            let from = Uri::parse(request.from_uri.as_bytes()).ok();
-            return self.number_aor(target, from.as_ref().and_then(|from| self.domains.of(from)));
+            return self.number_aor(target, self.home_of_caller(request));
         }
         self.domains.of(target)?;
         user_aor(target)
+    }
+
+    /// The domain in which a number is dialled: that of who calls, or on whose word Carillon does.
+    fn home_of_caller(&self, request: &RouteRequest) -> Option<&Domain> {
+        let callers = [&request.from_uri, &request.referred_by, &request.led_by];
+        callers.into_iter().find_map(|uri| self.domains.of(&Uri::parse(uri.as_bytes()).ok()?))
+    }
+
+    /// Whether it is a number in local form of a place that is not ours: there it is another one than here. RFC 3966 5.1.5
+    fn is_elsewhere(&self, target: &Uri<'_>) -> bool {
+        let number = Number::of(target);
+        let place = number.as_ref().and_then(Number::context).filter(|place| !place.starts_with('+'));
+        place.is_some_and(|place| {
+            let domain = ["sip:", place].concat();
+            Uri::parse(domain.as_bytes()).ok().is_none_or(|uri| self.domains.of(&uri).is_none())
+        })
     }
 
     /// The user whose number it is: in the domain of who names it, or in the first one.

@@ -82,7 +82,11 @@ impl Shared {
     ) -> Result<Plan, ChangeError> {
         let by_trunk = matches!(&plan, Plan::Fork(fork) if fork.groups.iter().any(|group| group.cause.starts_with("trunk")));
         let is_number_elsewhere = matches!(plan, Plan::Relay(_)) && Number::of(target).is_some();
-        if request.in_dialog || !(by_trunk || is_number_elsewhere) {
+        let may_cost = match request.in_dialog {
+            true => request.at_gateway,
+            false => by_trunk || is_number_elsewhere,
+        };
+        if !may_cost {
             return Ok(plan);
         }
         let (leader, status) = match (&*request.led_by, &*request.referred_by) {
@@ -122,7 +126,7 @@ impl Shared {
         let home = domain.and_then(|domain| domain.home_prefix.as_deref());
         let is_relayed = matches!(plan, Plan::Relay(_));
         // what another domain does with a number is its own affair, but where the account has rules of its own
-        let permitted = home.filter(|_| !is_relayed);
+        let permitted = home.filter(|_| !is_relayed || request.at_gateway);
         let contexts = [home.map(str::to_owned), self.context_of(target)];
         let refused = judged(target).iter().find_map(|number| {
             // in the place of the account, and in the one that the number names: it is not known which one a gateway goes by

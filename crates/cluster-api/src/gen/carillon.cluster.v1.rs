@@ -101,6 +101,10 @@ pub struct LeaseResponse {
     /// Key of the cluster for flow tokens, 32 octets, the same for every edge.
     #[prost(bytes = "bytes", tag = "3")]
     pub flow_key: ::prost::bytes::Bytes,
+    /// Where the peers of trunks in use are: host or host:port of the next hop, as their URIs say it. Within a dialog that goes by no trunk, edges
+    /// lead nobody there.
+    #[prost(string, repeated, tag = "4")]
+    pub gateways: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A lease to give up.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

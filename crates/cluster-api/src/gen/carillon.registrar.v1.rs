@@ -2491,6 +2491,10 @@ pub struct RouteRequest {
     /// may go there, Refuse when one of them is a trunk's.
     #[prost(string, repeated, tag = "24")]
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True within a dialog that is led to the peer of a trunk by another number than it began with: who sends the request may call this number
+    /// too, or is refused. Relay when it may.
+    #[prost(bool, tag = "25")]
+    pub at_gateway: bool,
 }
 /// What the edge does with the request.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -113,7 +113,12 @@ impl MembershipService for Listing {
         members.sort_by(|a, b| a.role.cmp(&b.role));
         members.dedup();
         let ttl = Some(TTL.try_into().expect("a short time"));
-        Ok(Response::new(LeaseResponse { members, ttl, flow_key: b"key".as_slice().into() }))
+        Ok(Response::new(LeaseResponse {
+            members,
+            ttl,
+            flow_key: b"key".as_slice().into(),
+            ..LeaseResponse::default()
+        }))
     }
 
     async fn leave(&self, _: Request<LeaveRequest>) -> Result<Response<LeaveResponse>, Status> {
@@ -150,6 +155,7 @@ impl MembershipService for Registrar {
             members: vec![other, member],
             ttl: Some(TTL.try_into().expect("a short time")),
             flow_key: b"key".as_slice().into(),
+            ..LeaseResponse::default()
         }))
     }
 

@@ -23,6 +23,13 @@ impl Redirects {
         Redirects::Within(domains.into_iter().map(Into::into).collect())
     }
 
+    /// Whether a REFER may lead here: where a 3xx may, and to a telephone number, which is looked up in the home of whoever refers (RFC 3966
+    /// 3) as one in a domain of ours is. Whether he may call it, the registrar has said (T6).
+    pub fn allow_referral(&self, uri: &str) -> bool {
+        let is_number = || Uri::parse(uri.as_bytes()).is_ok_and(|uri| uri.scheme == Scheme::Tel);
+        self.allow(uri) || (matches!(self, Redirects::Within(_)) && is_number())
+    }
+
     /// Whether this target, or proxy of a 305, may be tried.
     pub fn allow(&self, uri: &str) -> bool {
         match self {
@@ -68,6 +75,15 @@ mod tests {
         ] {
             assert!(!own.allow(bad), "{bad}");
         }
+        for (uri, expected) in [
+            ("tel:+19005551234", true),
+            ("sip:carol@example.com", true),
+            ("sip:carol@192.0.2.1", false),
+            ("mailto:carol@example.com", false),
+        ] {
+            assert_eq!(own.allow_referral(uri), expected, "{uri}");
+        }
+        assert!(!Redirects::Never.allow_referral("tel:+19005551234"));
         assert!(
             Redirects::Anywhere.allow("sip:carol@192.0.2.1:7")
                 && !Redirects::Never.allow("sip:carol@example.com")

@@ -8,6 +8,7 @@ use super::notified::callback_of;
 use super::options;
 use super::out_of_dialog::{Pending, in_dialog};
 use super::presence;
+use super::toward_gateway::Leads;
 use crate::capture::why;
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::forward::obstacle;
@@ -131,7 +132,17 @@ impl Edge {
             && legs::Address::of(&uri).is_some()
             && is_to_leg(&request, in_dialog)
             && (is_ours || self.is_about_marked(&request, &uri));
-        let pending = Pending { key, request, arrived, digest, max_breadth, arrival, seen: None, is_to_leg };
+        let pending = Pending {
+            key,
+            request,
+            arrived,
+            digest,
+            max_breadth,
+            arrival,
+            seen: None,
+            is_to_leg,
+            leads: Leads::On,
+        };
         self.forward(cx, pending, in_dialog)
     }
 
@@ -181,7 +192,12 @@ impl Edge {
         // A request along a route that we recorded needs no decision: the one that opened the dialog had it. PXY-27
         let flow = self.flow_of_route(&pending.request, &pending.arrived);
         // The token of a flow is known to whoever was called from it: without the mark it opens nothing.
-        let may_continue = (in_dialog || flow.is_some()) && !pending.is_to_leg;
+        pending.leads = self.leads(&pending, flow.as_deref());
+        if pending.leads == Leads::Astray {
+            return Err(Refused::new(pending.request, Reject::AtTrunk));
+        }
+        let is_free = !pending.is_to_leg && pending.leads != Leads::ToAnotherNumber;
+        let may_continue = (in_dialog || flow.is_some()) && is_free;
         let is_forged = flow.as_deref().is_some_and(|flow| self.cluster.open(flow).is_err());
         if is_forged || (may_continue && self.was_let_in(&pending.request, &pending.arrived)) {
             // A side of a dialog, or another edge.

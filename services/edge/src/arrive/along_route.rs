@@ -8,6 +8,7 @@ use sip_proxy::{Arrived, BranchFailure, Forwarding, RoutingDigest};
 use tonic::Status;
 
 use super::out_of_dialog::Pending;
+use super::toward_gateway::Leads;
 use crate::edge::{Completion, Cx, Edge};
 use crate::forward::branch_name::{Unique, digest};
 use crate::forward::credentials;
@@ -60,8 +61,10 @@ impl Edge {
         if flow.as_ref().is_some_and(|flow| self.cluster.open(flow).is_err()) {
             return Err(Refused::new(pending.request, Reject::ForgedFlow));
         }
+        // Whom the registrar was asked about is here because he may.
+        let is_cleared = matches!(pending.leads, Leads::Anywhere | Leads::ToAnotherNumber);
         let trunk_side = self.trunk_of_route(&pending.request, &pending.arrived);
-        let target = Target { trunk_side, ..routed_target(flow) };
+        let target = Target { trunk_side, is_cleared, ..routed_target(flow) };
         let seen = self.seen_in_dialog(&pending.request, &pending.arrived);
         let new = NewFork {
             upstream: Upstream::Server { key: pending.key, hop: pending.arrival.hop },

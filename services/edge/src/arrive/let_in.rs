@@ -18,10 +18,11 @@ use bytes::Bytes;
 use sip_message::{HeaderError, HeaderId, Join, Message, Method, Replaces, Uri};
 use sip_proxy::Arrived;
 
-use crate::compose::{MARK, RELAYED};
+use crate::compose::{GATEWAY, MARK, RELAYED};
 use crate::dialog_mark::{Dialog, Mark};
 use crate::edge::Edge;
 use crate::forward::record_route::mark_of;
+use crate::gateway_mark::Numbers;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -67,7 +68,17 @@ impl Edge {
     /// The Route value for a sibling that has the flow, with the mark that lets the request in there.
     pub(crate) fn relay(&self, request: &Message, route: &Bytes) -> Bytes {
         let open = route.strip_suffix(b">").unwrap_or(route);
-        [open, b";", RELAYED.as_bytes(), b";", MARK.as_bytes(), b"=", self.mark(request).as_bytes(), b">"]
+        let mark = self.mark(request);
+        // It has been decided here that it may go to this gateway.
+        let number = self.relayed_number(request);
+        let numbers = Numbers { caller: None, callee: number.as_deref() };
+        let gateway = self.cluster.gateway_mark(&Dialog::begun_by_sender(request), numbers);
+        let [and, key, is, gateway] =
+            gateway.as_deref().map_or([""; 4], |gateway| [";", GATEWAY, "=", gateway]);
+        [open, b";", RELAYED.as_bytes(), b";", MARK.as_bytes(), b"=", mark.as_bytes()]
+            .into_iter()
+            .chain([and, key, is, gateway, ">"].map(str::as_bytes))
+            .collect::<Vec<_>>()
             .concat()
             .into()
     }
@@ -127,7 +138,7 @@ impl Edge {
 
 /// Requests that only a dialog gives a meaning: who does not have it answers 481 and does nothing. RFC 3261 12.2.2, 15.1.2; 3262 3; 3311
 /// 5.2; 6086 4.2.2. They come under another name too (RFC 4916), and an ACK cannot be challenged.
-fn acts_within(method: &Method) -> bool {
+pub(super) fn acts_within(method: &Method) -> bool {
     matches!(method, Method::Ack | Method::Bye | Method::Info | Method::Prack | Method::Update)
 }
 

@@ -9,6 +9,7 @@
 //! - `proved.rs`: neighbours that are trusted for their certificate.
 //! - `asserted.rs`: who somebody is said to be beside From.
 //! - `amplify.rs`: how long an answer may be. `scanners.rs`: who gets none; `sources.rs`: who has had too many.
+//! - `toward_gateway.rs`: what is led within a dialog to the gateway of a trunk.
 //! - `let_in.rs`: does it belong to a dialog that this tier let in? `merged.rs`: what came before by another way.
 
 mod admission;
@@ -29,4 +30,5 @@ pub(crate) mod register;
 pub(crate) mod registered;
 pub(crate) mod scanners;
 pub(crate) mod sources;
+mod toward_gateway;
 mod unread;

@@ -11,6 +11,7 @@ use sip_proxy::{Arrived, BranchFailure, BranchId, Group, RoutingDigest};
 use tonic::Status;
 
 use super::sources::{Fate, fate_of};
+use super::toward_gateway::Leads;
 use super::unread::may_be_kept;
 use crate::answer::pairs;
 use crate::capture::why;
@@ -45,6 +46,16 @@ pub(crate) struct Pending {
     pub(crate) seen: Option<Seen>,
     /// It is an INVITE to the Contact of a leg of call-control, outside its dialog.
     pub(crate) is_to_leg: bool,
+    /// Where it is led within its dialog.
+    pub(crate) leads: Leads,
+}
+
+/// What the registrar says of where a request came from.
+struct FromTrunk {
+    /// The peer of a trunk.
+    is_one: bool,
+    /// The trunk whose challenges can be answered; empty for none.
+    challenger: String,
 }
 
 impl Edge {
@@ -53,6 +64,7 @@ impl Edge {
         let uri = text(pending.arrived.request_uri(&pending.request));
         let mut question = self.question(&pending.request, uri, Some(&pending.arrival));
         question.to_leg = pending.is_to_leg;
+        question.at_gateway = pending.leads == Leads::ToAnotherNumber;
         let next_route = pending.arrived.next_route.as_deref();
         question.next_route = next_route.map_or(String::new(), uri_of_route);
         question.secure = is_secure_number(&question.request_uri, &pending.arrived);
@@ -105,7 +117,12 @@ impl Edge {
             cx.keep(pending.arrival.flow);
         }
         self.trunk_addresses = response.trunk_addresses;
-        let from_trunk = response.trunk;
+        let from_trunk = FromTrunk {
+            // whoever is trusted is not told from a trunk by the registrar, and one behind the same address who proves to be a user is none
+            is_one: response.from_trunk
+                || (response.identity.is_empty() && self.is_trusted_gateway(&pending.arrival)),
+            challenger: response.trunk,
+        };
         match plan {
             Plan::Challenge(challenge) => self.challenge(cx, &pending, &challenge),
             Plan::Refuse(refuse) => {
@@ -168,12 +185,11 @@ impl Edge {
         }
     }
 
-    /// `from_trunk`: the trunk that it came from, when its challenges can be answered.
     fn fork_to(
         &mut self,
         cx: &mut Cx<'_>,
         pending: Pending,
-        from_trunk: &str,
+        from_trunk: &FromTrunk,
         groups: Vec<Group<Target>>,
         recurse: bool,
     ) -> Option<ForkId> {
@@ -199,7 +215,7 @@ impl Edge {
     }
 
     /// The caller's side of the Record-Route, for requests that can form a dialog. PXY-12
-    fn caller_side(&self, cx: &Cx<'_>, pending: &Pending, from_trunk: &str) -> Option<Side> {
+    fn caller_side(&self, cx: &Cx<'_>, pending: &Pending, from_trunk: &FromTrunk) -> Option<Side> {
         if in_dialog(&pending.request) || !pending.request.method().forms_dialog() {
             return None;
         }
@@ -207,9 +223,12 @@ impl Edge {
         let token = record_route::needs_flow(&pending.request, &pending.arrival, &self.own)
             .then(|| self.token(&pending.arrival));
         let at = pending.arrival.source.ip().to_canonical();
-        let trunk = self.trunk_at(&pending.request, from_trunk, Some(at));
+        let trunk = self.trunk_at(&pending.request, &from_trunk.challenger, Some(at));
+        let contact = pending.request.contacts().next().and_then(Result::ok);
+        let number = || contact.map_or(String::new(), |contact| record_route::number_of(contact.uri));
+        let gateway = from_trunk.is_one.then(number);
         let sent_by = cx.sent_by(flow)?.to_owned();
-        Some(Side { transport: pending.arrival.transport, sent_by, token, trunk })
+        Some(Side { transport: pending.arrival.transport, sent_by, token, trunk, gateway })
     }
 
     /// The flow by which the sender of a request is reached later. Empty when its Contact or its route leads there, and when a
@@ -414,6 +433,7 @@ impl Edge {
             next_route: String::new(),
             secure: false,
             addresses: Vec::new(),
+            at_gateway: false,
         }
     }
 
@@ -426,6 +446,10 @@ impl Edge {
     /// Has the sender proved to be somebody, or is it trusted to be?
     fn is_known(&self, pending: &Pending, identity: &str) -> bool {
         !identity.is_empty() || self.is_trusted(&pending.arrival)
+    }
+
+    fn is_trusted_gateway(&self, arrival: &Arrival) -> bool {
+        self.cluster.gateways.has(arrival.source.ip()) && self.is_trusted(arrival)
     }
 
     pub(super) fn is_trusted(&self, arrival: &Arrival) -> bool {

@@ -141,6 +141,10 @@ impl Edge {
         branch: BranchId,
         ways: Ways,
     ) {
+        let led = fork.branches.get(branch.0 as usize).and_then(|running| running.target.uri.as_deref());
+        if led.is_some_and(|uri| !self.may_be_led(fork, uri)) {
+            return self.keep_off(cx, fork, branch);
+        }
         match ways {
             Ways::Ready(way) => self.send_branch(cx, id, fork, branch, way),
             Ways::Resolve(target) => {
@@ -167,6 +171,14 @@ impl Edge {
             Ways::Unlisted => self.look_for_edge(cx, id, fork, branch),
             Ways::Failed(failure) => self.lose_way(cx, id, fork, branch, failure),
         }
+    }
+
+    /// A branch that is led to the gateway of a trunk, where it may not go.
+    pub(super) fn keep_off(&mut self, cx: &mut Cx<'_>, fork: &mut Fork, branch: BranchId) {
+        fork.obstacle = Some(Obstacle::AtTrunk);
+        let led = fork.context.target(branch).is_some_and(|target| !target.answerable().is_empty());
+        // who called is not to blame for where somebody else leads
+        self.fail_branch(cx, fork, branch, BranchFailure::Refused(if led { 480 } else { 403 }));
     }
 
     /// There is no way to a branch.
@@ -198,7 +210,10 @@ impl Edge {
             Ok(destinations) if edge.asks_about_addresses(fork, branch) => {
                 edge.ask_about_addresses(cx, id, fork, branch, destinations);
             }
-            Ok(destinations) => edge.try_addresses(cx, id, fork, branch, destinations),
+            Ok(mut destinations) => match edge.keep_off_gateways(fork, branch, &mut destinations) {
+                true => edge.try_addresses(cx, id, fork, branch, destinations),
+                false => edge.keep_off(cx, fork, branch),
+            },
             Err(error) => {
                 edge.meters.unlocated.with_label_values(&[error.label()]).inc();
                 // RFC 3261 8.1.3.1 and 16.7 would make a bare 500 of it, which says nothing. After a trunk the next one comes.
@@ -459,8 +474,9 @@ impl Edge {
         let tls = self.tls_form(is_sips(uri) || is_sips(next_hop(fork, target)));
         let record_routes = match &fork.caller {
             Some(caller) => {
-                let mark = self.mark(&fork.request);
-                record_route::values(caller, &self.callee_side(cx, &fork.request, target, way)?, tls, &mark)
+                let callee = self.callee_side(cx, &fork.request, target, way)?;
+                let mark = self.mark_between(&fork.request, caller, &callee);
+                record_route::values(caller, &callee, tls, &mark)
             }
             None => Vec::new(),
         };

@@ -7,16 +7,20 @@
 //! | one that goes by a trunk, or to a phone along its flow | no: the registrar placed it |
 //! | what the registrar itself sends: REGISTER and OPTIONS to a trunk | no |
 //! | anything, while no peer of a trunk is known by address | no |
+//!
+//! Of several addresses those are left that are no peer's. The host of a peer at another port is no peer for who calls a name there; whether
+//! its gateway listens there too is not known, so that nobody calls a number there.
 
 use cluster_api::registrar::v1::{RouteResponse, route_response::Plan};
 use sip_endpoint::Destination;
+use sip_message::Uri;
 use sip_proxy::{BranchFailure, BranchId};
 use tonic::Status;
 
 use super::fork::{Fork, ForkId};
-use super::obstacle::Obstacle;
 use super::upstream::Upstream;
 use crate::edge::{Completion, Cx, Edge};
+use crate::gateways::{Place, dialled};
 use crate::report::text;
 
 impl Edge {
@@ -52,6 +56,24 @@ impl Edge {
         }
     }
 
+    /// The addresses that are no gateway's. None, while no registrar has said where these are.
+    fn free_of_gateways(&self, fork: &Fork, branch: BranchId, found: Vec<Destination>) -> Vec<Destination> {
+        let gateways = &self.cluster.gateways;
+        // the registrar knows of a trunk that no list had yet
+        if found.iter().all(|found| !gateways.has(found.address.ip())) {
+            return Vec::new();
+        }
+        let target = fork.context.target(branch).and_then(|target| target.uri.as_deref());
+        let uri = Uri::parse(target.unwrap_or_else(|| fork.arrived.request_uri(&fork.request))).ok();
+        let is_name = uri.is_some_and(|uri| dialled(&uri).is_none());
+        let is_free = |found: &Destination| match gateways.at(found.address.ip(), found.address.port()) {
+            Place::Free => true,
+            Place::Beside => is_name,
+            Place::Gateway => false,
+        };
+        found.into_iter().filter(is_free).collect()
+    }
+
     /// The registrar has said whether a branch may go to these addresses.
     pub(crate) fn take_cleared(
         &mut self,
@@ -64,8 +86,11 @@ impl Edge {
         self.with_fork(cx, id, |edge, cx, fork| match result.ok().and_then(|response| response.plan) {
             Some(Plan::Relay(_)) => edge.try_addresses(cx, id, fork, branch, found),
             Some(_) => {
-                fork.obstacle = Some(Obstacle::AtTrunk);
-                edge.fail_branch(cx, fork, branch, BranchFailure::Refused(403));
+                let free = edge.free_of_gateways(fork, branch, found);
+                match free.is_empty() {
+                    true => edge.keep_off(cx, fork, branch),
+                    false => edge.try_addresses(cx, id, fork, branch, free),
+                }
             }
             None => edge.fail_branch(cx, fork, branch, BranchFailure::Refused(503)),
         });

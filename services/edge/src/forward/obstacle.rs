@@ -24,7 +24,7 @@ pub(crate) enum Obstacle {
     Refused,
     /// DNS says no address of the next hop, and why.
     NoAddress(DnsError),
-    /// DNS leads a name to the gateway of a trunk.
+    /// A name, a contact or a dialog leads to the gateway of a trunk.
     AtTrunk,
     /// The trunk has as many calls as it may.
     TrunkFull,
@@ -58,7 +58,7 @@ impl Obstacle {
             Self::NoAddress(_) => {
                 (399, "DNS does not answer where the host is that this leads to", [480, 480])
             }
-            Self::AtTrunk => (399, "This name leads to the gateway of a trunk", [403, 403]),
+            Self::AtTrunk => (399, "This leads to the gateway of a trunk", [403, 480]),
             Self::TrunkFull => (399, "All trunks for this call have as many calls as they may", [503, 503]),
             Self::DistrustedServer(domain, why) => {
                 let fault = match why {

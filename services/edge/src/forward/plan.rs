@@ -86,6 +86,7 @@ fn target(target: api::Target, cause: &Arc<str>) -> Target {
         wake: Arc::from(target.wake),
         seize: Arc::from(target.seize),
         led_by: Arc::from(target.led_by),
+        is_cleared: false,
         charge: target.charge.map(Arc::new),
     }
 }

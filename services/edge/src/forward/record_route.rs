@@ -12,10 +12,12 @@ use sip_proxy::{Arrived, Own};
 
 use super::next_hop::Way;
 use super::target::Target;
-use crate::compose::{MARK, TRUNK, TlsForm, uri_form};
+use crate::compose::{GATEWAY, MARK, TRUNK, TlsForm, uri_form};
 use crate::dialog_mark::Dialog;
 use crate::edge::{Cx, Edge};
 use crate::flow_token::{FlowToken, flow_of};
+use crate::gateway_mark::Numbers;
+use crate::gateways;
 use crate::reach::{Reach, Sender};
 use crate::trunk_mark::TrunkSide;
 
@@ -29,6 +31,8 @@ pub(crate) struct Side {
     pub(crate) token: Option<String>,
     /// Mark of the trunk that the neighbour is, where its challenges can be answered.
     pub(crate) trunk: Option<String>,
+    /// What is dialled to reach it, of the peer of a trunk: empty where it has a name. `None` for anybody else.
+    pub(crate) gateway: Option<String>,
 }
 
 /// The values in the order in which they stand in the forwarded request; `mark` proves later that the dialog was let in.
@@ -105,7 +109,19 @@ impl Edge {
         };
         let token = only_flow(target, transport, peer).map(|flow| self.named(target, flow));
         let trunk = self.trunk_at(request, &target.trunk, far_address(cx, way.hop));
-        Some(Side { transport, sent_by: sent_by.to_owned(), token, trunk })
+        let uri = target.uri.as_deref().or(request.request_uri()).unwrap_or_default();
+        let gateway = target.cause.starts_with("trunk").then(|| number_of(uri));
+        Some(Side { transport, sent_by: sent_by.to_owned(), token, trunk, gateway })
+    }
+
+    /// The mark of the dialog that a request begins between these sides, for Record-Route.
+    pub(super) fn mark_between(&self, request: &Message, caller: &Side, callee: &Side) -> String {
+        let mark = self.mark(request);
+        let numbers = Numbers { caller: caller.gateway.as_deref(), callee: callee.gateway.as_deref() };
+        match self.cluster.gateway_mark(&Dialog::begun_by_sender(request), numbers) {
+            Some(gateway) => [&mark, ";", GATEWAY, "=", &gateway].concat(),
+            None => mark,
+        }
     }
 
     /// The mark of the trunk at this address, for the dialog that the request begins.
@@ -152,6 +168,11 @@ impl Edge {
     }
 }
 
+/// What a gateway would dial for a URI; empty for a name.
+pub(crate) fn number_of(uri: &[u8]) -> String {
+    Uri::parse(uri).ok().as_ref().and_then(gateways::dialled).unwrap_or_default()
+}
+
 /// Where a hop ends.
 pub(crate) fn far_address(cx: &Cx<'_>, hop: Hop) -> Option<IpAddr> {
     match hop {
@@ -190,6 +211,7 @@ mod tests {
             sent_by: "edge.example.com:5060".into(),
             token: token.map(str::to_owned),
             trunk: None,
+            gateway: None,
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Target {
     pub(crate) seize: Arc<str>,
     /// The account whose forwarding or redirection led here (T6); empty for its own bindings, and where nobody led it.
     pub(crate) led_by: Arc<str>,
+    /// Whether who sends the request within a dialog may lead it to a gateway: the registrar was asked.
+    pub(crate) is_cleared: bool,
     /// Whom the call is charged to, for the registrar that is asked for the room.
     pub(crate) charge: Option<Arc<Charge>>,
 }
@@ -104,6 +106,7 @@ impl Target {
             wake: Arc::from(""),
             seize: Arc::from(""),
             led_by: Arc::from(""),
+            is_cleared: false,
             charge: None,
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Meters {
     pub(crate) failed_servers: Counters,
     /// Those of them that are avoided.
     pub(crate) avoided: Gauge,
+    /// Places of the peers of trunks.
+    pub(crate) gateways: Gauge,
     /// CANCELs of no INVITE here, by what became of them.
     pub(crate) astray_cancels: Counters,
     /// Things dropped because nothing could be done with them, by kind.
@@ -125,6 +127,7 @@ impl Meters {
                 "Servers found by name that failed, by how",
                 &["reason"],
             ),
+            gateways: metrics.gauge("edge_gateways", "Places of the peers of trunks that are known"),
             avoided: metrics.gauge("edge_avoided_servers", "Servers found by name that are tried last"),
             astray_cancels: metrics.counters(
                 "edge_astray_cancels_total",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster_api::registrar::v1::route_response::Plan;
 use cluster_api::registrar::v1::{Fork, Group, Refuse, Relay, Target};
+use cluster_rpc::membership::View;
 use edge::Config;
 use sip_endpoint::{Answer, Dns, DnsError, Srv};
 use sip_message::{HeaderId, Message};
@@ -98,6 +99,28 @@ async fn an_address_that_is_a_trunks_is_not_sent_to() {
     let about: Vec<_> = asked.iter().map(|question| question.addresses.join(" ")).collect();
     assert_eq!(about, ["", "127.0.0.1 127.0.0.1", "", "127.0.0.1 127.0.0.1"]);
     assert!(asked.iter().all(|question| question.internal != question.addresses.is_empty()));
+}
+
+/// T6: of several addresses those of trunks are left out, and the host of a peer at another port serves names, and no numbers.
+#[tokio::test]
+async fn of_several_addresses_those_of_trunks_are_left_out() {
+    let servers = [Peer::unbound().await, Peer::unbound().await];
+    let dns = TwoServers(servers.each_ref().map(|server| server.address().port()));
+    let location = FakeLocation::planning(|request| match request.addresses.is_empty() {
+        true => Plan::Relay(Relay {}),
+        false => Plan::Refuse(Refuse { status: 403, ..Refuse::default() }),
+    });
+    location.trunk_addresses.store(true, std::sync::atomic::Ordering::SeqCst);
+    let rig = Rig::resolving(location.clone(), Arc::new(dns), fast).await;
+    let places: Vec<String> = vec![servers[0].address().to_string()];
+    rig.learns(View { gateways: places.into(), ..View::fixed(Vec::new(), vec![9; 32]) });
+    let (alice, [first, second]) = (rig.peer().await, servers.map(|server| server.toward(rig.address)));
+    ask(&alice, "MESSAGE", "beside").await;
+    next(&second, "MESSAGE", "beside").await;
+    let lines = ["From: <sip:alice@example.com>;tag=a", "To: <sip:1@far.example>", "Call-ID: number"];
+    alice.request("MESSAGE sip:+33123@far.example", "number", &lines).await;
+    alice.receive_status(403).await;
+    first.expect_nothing().await;
 }
 
 fn is_of(request: &Message, call: &str) -> bool {

@@ -20,6 +20,7 @@ mod flow_timer;
 mod flows;
 mod foreign;
 mod forwarding;
+mod gateway_dialogs;
 mod gone_sibling;
 mod ladders;
 mod leaving;

@@ -45,6 +45,8 @@ pub(crate) struct FakeLocation {
     pub(crate) counted_as: Mutex<String>,
     /// The trunk that requests come from.
     pub(crate) from_trunk: Mutex<String>,
+    /// Whether requests come in by a trunk.
+    pub(crate) is_from_trunk: std::sync::atomic::AtomicBool,
     /// Whether peers of trunks are known by address.
     pub(crate) trunk_addresses: std::sync::atomic::AtomicBool,
     /// Challenges of trunks that it was asked about, and what it has to say to the next ones.
@@ -103,6 +105,7 @@ impl FakeLocation {
             identity: Mutex::default(),
             counted_as: Mutex::default(),
             from_trunk: Mutex::default(),
+            is_from_trunk: Default::default(),
             trunk_addresses: Default::default(),
             challenged: Mutex::default(),
             credentials: Mutex::default(),
@@ -171,8 +174,9 @@ impl Location for FakeLocation {
         let call_id = self.counted_as.lock().unwrap().clone();
         let trunk = self.from_trunk.lock().unwrap().clone();
         let trunk_addresses = self.trunk_addresses.load(std::sync::atomic::Ordering::SeqCst);
-        let response =
-            RouteResponse { plan: Some(plan), identity, call_id, trunk, trunk_addresses, from_trunk: false };
+        let from_trunk = self.is_from_trunk.load(std::sync::atomic::Ordering::SeqCst);
+        let plan = Some(plan);
+        let response = RouteResponse { plan, identity, call_id, trunk, trunk_addresses, from_trunk };
         Ok(Response::new(response))
     }
 

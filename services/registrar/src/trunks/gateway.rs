@@ -5,10 +5,11 @@
 //! | host or `maddr` of the Request-URI, which is a number that the trunk carries | the call goes by the trunk |
 //! | the same, with any other user part | 403 |
 //! | the topmost Route that is not ours | 403: it would go past the choice of the trunk's peers |
-//! | a contact or the target of a forwarding | the edge asks about it, as about a number ([`Shared::mark_targets`]) |
+//! | a contact or the target of a forwarding | the edge asks about it, as about a number ([`Shared::mark_targets`]); in place of 403 it counts as one that cannot be reached, so that what comes next is tried |
 //! | an address that DNS says of a name | 403, when the edge asks about it ([`at_addresses`]) |
 //!
-//! Requests inside a dialog go where the dialog leads; our own REGISTER and OPTIONS to a trunk go to its peers.
+//! Requests inside a dialog go where the dialog leads, as the edge knows by its mark; one that it asks about is held against the rules of who
+//! sends it (`tolls`). A contact in place of the other side leads to no gateway there. Our own REGISTER and OPTIONS to a trunk go to its peers.
 
 use cluster_api::registrar::v1::{Fork, Refuse, RouteRequest, Target, route_response::Plan};
 use sip_message::{NameAddr, Scheme, Uri};
@@ -27,8 +28,13 @@ impl Shared {
         trunks: &Table,
     ) -> Option<Plan> {
         let is_registration = request.internal && request.method == "REGISTER";
-        if request.in_dialog || is_registration || !request.trunk.is_empty() {
+        if is_registration || !request.trunk.is_empty() {
             return None;
+        }
+        let not_there = |why| not_there(why, if request.led_by.is_empty() { 403 } else { 480 });
+        if request.in_dialog {
+            let is_led = !request.led_by.is_empty() && trunks.is_gateway(target);
+            return is_led.then(|| not_there("A contact does not lead a dialog to a trunk"));
         }
         if !request.next_route.is_empty() {
             let route = Uri::parse(request.next_route.as_bytes()).ok()?;
@@ -85,12 +91,12 @@ impl Shared {
 /// What becomes of a request that was decided about as one to elsewhere, and that DNS leads to these addresses.
 pub(crate) fn at_addresses(addresses: &[String], trunks: &Table) -> Plan {
     match addresses.iter().any(|address| trunks.is_peer(address)) {
-        true => not_there("This name leads to the gateway of a trunk"),
+        true => not_there("This name leads to the gateway of a trunk", 403),
         false => Plan::Relay(cluster_api::registrar::v1::Relay {}),
     }
 }
 
-fn not_there(why: &str) -> Plan {
+fn not_there(why: &str, status: u32) -> Plan {
     let headers = vec![header("Warning", format!("399 carillon \"{why}\""))];
-    Plan::Refuse(Refuse { status: 403, reason: "Gateway Not Allowed".to_owned(), headers })
+    Plan::Refuse(Refuse { status, reason: "Gateway Not Allowed".to_owned(), headers })
 }

@@ -113,6 +113,21 @@ impl Table {
         found.map_or("", |at| &self.trunks[*at].trunk_id)
     }
 
+    /// Where the peers are, as their URIs say it.
+    pub(crate) fn gateways(&self) -> Vec<String> {
+        let uris = self.trunks.iter().flat_map(|trunk| &trunk.peers);
+        let uris = uris.filter_map(|peer| Uri::parse(peer.uri.as_bytes()).ok());
+        let mut places: Vec<String> = uris
+            .map(|uri| {
+                let port = uri.port.map(|port| format!(":{port}")).unwrap_or_default();
+                format!("{}{port}", host_name(next_host(&uri)))
+            })
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
     /// Whether any peer is known by its address.
     pub(crate) fn has_addresses(&self) -> bool {
         !self.peers.is_empty()

@@ -138,6 +138,89 @@ async fn within_a_dialog_no_trunk_is_led_to() {
     );
 }
 
+/// T6: a number at a gateway within a dialog that did not begin with it is held against the rules of who sends it; a contact in place of the
+/// other side leads to no gateway; and edges learn with every lease where the gateways are.
+#[tokio::test]
+async fn another_number_within_a_dialog_is_judged_as_a_call_to_it() {
+    let (rig, mut alice) = rig().await;
+    let led = |to: &str| RouteRequest { in_dialog: true, at_gateway: true, ..alice.route_request(to) };
+    let (abroad, dear, home) = ("sip:+33123@192.0.2.232", "sip:0900123@gw.test", "sip:+4930@192.0.2.232");
+    let questions = [(led(abroad), 403), (led(dear), 403), (led(home), 0)];
+    for (question, expected) in questions {
+        let uri = question.request_uri.clone();
+        assert_eq!(status(&alice.send_route(question.clone()).await), 407, "{uri}");
+        let response = alice.route_as(question).await;
+        assert_eq!(status(&response), expected, "{uri}");
+        assert!(expected != 0 || matches!(response.plan, Some(Plan::Relay(_))));
+    }
+    let by_contact = RouteRequest {
+        in_dialog: true,
+        internal: true,
+        led_by: ALICE.into(),
+        ..alice.route_request("sip:+4930@192.0.2.232")
+    };
+    assert_eq!(refusal(alice.send_route(by_contact).await).0, 480);
+    let member = Member { id: "e".into(), role: "edge".into(), ..Member::default() };
+    let leased = rig.registrar().lease(Request::new(LeaseRequest { member: Some(member) })).await.unwrap();
+    assert_eq!(leased.into_inner().gateways, ["192.0.2.232:5060", "192.0.2.233", "gw.test"]);
+}
+
+/// FWD-05, T6: a rule that leads to a gateway without a number leads nowhere, as one to a phone that is off: what comes next is tried.
+#[tokio::test]
+async fn who_is_led_to_a_gateway_without_a_number_cannot_be_reached() {
+    let (_rig, alice) = rig().await;
+    let to = |led_by: &str| RouteRequest {
+        internal: true,
+        led_by: led_by.into(),
+        ..alice.route_request("sip:bob@192.0.2.232")
+    };
+    assert_eq!(refusal(alice.send_route(to(ALICE)).await).0, 480);
+    assert_eq!(refusal(alice.send_route(to("")).await).0, 403);
+}
+
+/// RFC 3966 5.1.5: a number in local form of a place that is not ours is none of ours: neither a user's here nor one that our trunks dial.
+#[tokio::test]
+async fn a_number_of_a_foreign_place_is_nobodys_here() {
+    let (rig, mut alice) = rig().await;
+    rig.account_with(Account { aor: "sip:030@german".into(), ..Account::default() }).await;
+    Phone::of(&rig, "030", "german").register(&[contact("sip:030@192.0.2.9")]).await;
+    for foreign in
+        ["tel:030;phone-context=far.example", "sip:030;phone-context=far.example@german;user=phone"]
+    {
+        assert_eq!(status(&alice.route(foreign).await), 404, "{foreign}");
+    }
+    assert_eq!(targets(&alice.route("tel:030;phone-context=german").await)[0], ["sip:030@192.0.2.9"]);
+    // what is said beside a number in global form says nothing
+    assert!(matches!(alice.route("tel:+4930;phone-context=far.example").await.plan, Some(Plan::Fork(_))));
+}
+
+/// AUT-12, T6, RFC 3323 4.1.1.3: who shows no name is asked who he is, whomever he calls, and calls as the user that he proves to be: by
+/// the rules of his account, and where that may call without a name.
+#[tokio::test]
+async fn who_shows_no_name_proves_to_be_a_user() {
+    let (rig, _) = rig().await;
+    let nameless = "sip:anonymous@anonymous.invalid";
+    for (user, allowed_from) in [("carol", vec![nameless.to_owned()]), ("dave", vec![])] {
+        let (aor, denied_prefixes) = (format!("sip:{user}@d"), vec!["+33".to_owned()]);
+        rig.account_with(Account { aor, denied_prefixes, allowed_from, ..Account::default() }).await;
+    }
+    for (user, allowed) in [("carol", true), ("dave", false)] {
+        let mut phone = Phone::of(&rig, user, "d");
+        for (to, expected) in [
+            ("tel:+4930", 0),
+            ("sip:+4930@d", 0),
+            ("sip:bob@far.example", 0),
+            ("sip:+4930@192.0.2.232", 0),
+            ("tel:+33123", 403),
+        ] {
+            let request = RouteRequest { from_uri: nameless.into(), ..phone.route_request(to) };
+            let expected = if allowed { expected } else { 403 };
+            assert_eq!(status(&phone.send_route(request.clone()).await), 407, "{user} {to}");
+            assert_eq!(status(&phone.route_as(request).await), expected, "{user} {to}");
+        }
+    }
+}
+
 /// T6, RFC 3261 19.1.4: no escape, no separator and no missing `user=phone` makes another number of one.
 #[tokio::test]
 async fn no_spelling_of_a_number_passes_the_rules_at_the_domain_of_a_trunk() {

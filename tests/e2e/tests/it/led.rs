@@ -11,7 +11,8 @@ use crate::wire::{Wire, header, status};
 const SDP: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9000 RTP/AVP 0\r\n";
 
-/// T6, FWD-05, CCL-01: Bob may not call France: so nobody is forwarded there for him, and his phone refers nobody there.
+/// T6, FWD-05, CCL-01: Bob may not call France: so nobody is forwarded there for him, and his phone refers nobody there, however the number
+/// is written; to a number that he may call it does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_led_to_a_number_that_who_leads_may_not_call() {
     let carillon = Carillon::all_in_one();
@@ -63,8 +64,9 @@ async fn nobody_is_led_to_a_number_that_who_leads_may_not_call() {
         status(&desk.answer_to(&call_id))
     };
     assert_eq!(refer("sip:+33123@localhost;user=phone", 1), 403);
+    assert_eq!(refer("tel:+33123", 2), 403);
     world.expect_nothing();
-    assert_eq!(refer("sip:+4930@localhost;user=phone", 2), 200);
+    assert_eq!(refer("tel:+4930", 3), 200);
     let request = world.receive_request("INVITE");
     assert!(request.starts_with("INVITE sip:+4930@"), "{request}");
     assert!(carillon.metric("carillon_registrar_toll_refusals_total") >= 2.0);

@@ -180,7 +180,7 @@ impl Work<'_> {
             return Err(603);
         }
         let plain = without_method(std::str::from_utf8(uri.without_headers()).map_err(|_| 400_u32)?);
-        if asker.is_denied || !self.context.redirects.allow(&plain) {
+        if asker.is_denied || !self.context.redirects.allow_referral(&plain) {
             return Err(403);
         }
         if self.call.legs.len() + 3 > MAX_LEGS {

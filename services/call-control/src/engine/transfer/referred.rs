@@ -116,7 +116,7 @@ impl Work<'_> {
             headers.push(Header::new("Replaces", value));
             headers.push(Header::new("Require", "replaces"));
         }
-        if is_denied || !self.context.redirects.allow(&wanted.plain) {
+        if is_denied || !self.context.redirects.allow_referral(&wanted.plain) {
             return Err(403);
         }
         let (uri, display_name) = (wanted.plain, wanted.display_name);

@@ -123,11 +123,21 @@ fn a_bad_refer_is_refused_and_changes_nothing() {
     for (headers, status) in cases {
         let mut t = Ladder::connected("call-1");
         t.context.redirects = Redirects::within(["example.com"]);
+        t.denied = headers.iter().any(|(_, value)| value.starts_with("<tel:"));
         let headers = headers.iter().map(|(name, value)| Header::new(name, value)).collect();
         t.request_with("b", "REFER", None, headers);
         t.expect(&format!("B>C REFER\nC>B {status} REFER"));
         assert_eq!(t.call.state(), CallState::Answered);
     }
+}
+
+/// CCL-01, T6: a number that the registrar lets the phone call is led to, written as `tel` too.
+#[test]
+fn a_phone_refers_to_a_number_by_its_tel_uri() {
+    let mut t = Ladder::connected("call-1");
+    t.context.redirects = Redirects::within(["example.com"]);
+    refer(&mut t, "<tel:+4930>", &[("Refer-Sub", "false")]);
+    assert_eq!(t.last("c", "INVITE").1.request_uri, "tel:+4930");
 }
 
 /// CCL-01: the subscription comes of a REFER alone.
