@@ -32,6 +32,9 @@ impl<'a> NameAddr<'a> {
     /// # Errors
     /// When the value does not follow the grammar, or its tag is no token.
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, SyntaxError> {
+        if let Some(usual) = Self::usual(value) {
+            return Ok(usual);
+        }
         let mut scanner = Scanner::new(value);
         scanner.skip_lws();
         let (display, uri, plain) = match display(&mut scanner)? {
@@ -71,8 +74,35 @@ impl<'a> NameAddr<'a> {
         Ok(NameAddr { display, uri, bracketed, params, tag })
     }
 
+    /// Reads a value as nearly all of From, To and Contact are: a SIP URI in brackets, and nothing but a tag behind it. Whatever else it
+    /// is, is left to [`parse`](Self::parse), which reads the same of these in three times the steps.
+    #[inline]
+    fn usual(value: &'a [u8]) -> Option<NameAddr<'a>> {
+        let rest = value.strip_prefix(b"<")?;
+        let end = swar::plain_run(rest);
+        if rest.get(end) != Some(&b'>') {
+            return None;
+        }
+        let (uri, params) = (&rest[..end], &rest[end + 1..]);
+        let behind = uri.strip_prefix(b"sip:").or_else(|| uri.strip_prefix(b"sips:"))?;
+        if behind.is_empty() {
+            return None;
+        }
+        let tag = match params {
+            [] => None,
+            params => {
+                let tag = params.strip_prefix(b";tag=").filter(|tag| is_token(tag))?;
+                Some(std::str::from_utf8(tag).ok()?)
+            }
+        };
+        Some(NameAddr { display: b"", uri, bracketed: true, params: Params::checked(params), tag })
+    }
+
     /// Reads a value that [`parse`](Self::parse) has read before.
     pub(crate) fn checked(value: &'a [u8]) -> Option<NameAddr<'a>> {
+        if let Some(usual) = Self::usual(value) {
+            return Some(usual);
+        }
         // Behind a display name it begins with another letter.
         let Some(rest) = value.strip_prefix(b"<") else { return NameAddr::parse(value).ok() };
         let (uri, params) = rest.split_at(memchr::memchr(b'>', rest)?);
@@ -228,6 +258,38 @@ mod tests {
             let (read, again) = (NameAddr::parse(value).unwrap(), NameAddr::checked(value).unwrap());
             assert_eq!((read.uri, read.tag(), read.display), (again.uri, again.tag(), again.display));
             assert_eq!(read.param("x"), again.param("x"), "{}", String::from_utf8_lossy(value));
+        }
+    }
+
+    /// MSG-09: what is read the short way is what the grammar says, for every octet anywhere in it.
+    #[test]
+    fn an_address_of_the_usual_form_is_read_as_any_other() {
+        // With a blank in front it goes the long way.
+        let long = |value: &[u8]| [b" ", value].concat();
+        for text in [
+            &b"<sip:a@h>"[..],
+            b"<sips:a@h;x=1?y=z>;tag=1",
+            b"<sip:a@h>;tag=",
+            b"<sip:>",
+            b"<sip:a@h>;tag=1;x",
+        ] {
+            for at in 0..=text.len() {
+                for octet in 0..=255_u8 {
+                    let mut value = text.to_vec();
+                    match value.get_mut(at) {
+                        Some(place) => *place = octet,
+                        None => value.push(octet),
+                    }
+                    let other = long(&value);
+                    let (short, other) = (NameAddr::parse(&value), NameAddr::parse(&other));
+                    let what = |read: NameAddr<'_>| {
+                        let texts = [read.display, read.uri, read.params.raw()].map(<[u8]>::to_vec);
+                        (texts, read.bracketed, read.tag().map(str::to_owned))
+                    };
+                    let shown = String::from_utf8_lossy(&value);
+                    assert_eq!(short.map(what).ok(), other.map(what).ok(), "{shown}");
+                }
+            }
         }
     }
 

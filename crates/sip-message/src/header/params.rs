@@ -107,6 +107,19 @@ impl<'a> Params<'a> {
         std::str::from_utf8(self.find(name)?.value.unwrap_or_default()).ok()
     }
 
+    /// The branch, of parameters of a Via that were checked before: it nearly always comes first.
+    pub(crate) fn branch(self) -> Option<&'a str> {
+        const FIRST: &[u8] = b";branch=";
+        let first = self.raw.strip_prefix(FIRST).and_then(|rest| {
+            let (value, rest) = rest.split_at(grammar::run(rest, &VALUE));
+            matches!(rest, [] | [b';', ..]).then_some(value)
+        });
+        match first {
+            Some(value) => std::str::from_utf8(value).ok(),
+            None => self.text("branch"),
+        }
+    }
+
     /// The raw value as received: empty for a flag.
     pub fn bytes(self, name: &str) -> Option<&'a [u8]> {
         self.find(name).map(|param| param.value.unwrap_or_default())
@@ -237,6 +250,25 @@ mod tests {
         assert_eq!(params.text("RPORT"), Some(""));
         assert_eq!(params.unquoted("x").unwrap().as_ref(), b"a;b\"c");
         assert_eq!(params.text("y"), None);
+    }
+
+    #[test]
+    fn a_branch_is_found_wherever_it_stands() {
+        for raw in [
+            &b";branch=z1"[..],
+            b";branch=z1;rport",
+            b";rport;branch=z1",
+            b";branch=z1 ; x",
+            b" ; Branch = z1",
+            b";branch=\"z1\"",
+            b";branch=;branch=z1",
+            b";branch;x",
+            b";branches=z1",
+            b"",
+        ] {
+            let params = Params::parse(raw).unwrap();
+            assert_eq!(params.branch(), params.text("branch"), "{}", String::from_utf8_lossy(raw));
+        }
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl Message {
         let mut scanner = Scanner::new(sent_by);
         let (host, port) = scan_host_port(&mut scanner, false).ok()?;
         scanner.finish("the parameters").ok()?;
-        let branch = Params::checked(params).text("branch").filter(|branch| !branch.is_empty())?;
+        let branch = Params::checked(params).branch().filter(|branch| !branch.is_empty())?;
         Some(SentBy { host, port, branch })
     }
 
@@ -192,7 +192,7 @@ impl Message {
         let value = &line[..comma(line).unwrap_or(line.len())];
         // Before the parameters stand a protocol and a host, which hold no semicolon.
         let params = Params::checked(&value[memchr::memchr(b';', value)?..]);
-        params.text("branch").filter(|branch| !branch.is_empty())
+        params.branch().filter(|branch| !branch.is_empty())
     }
 
     /// What can be read of a topmost Via that [`Message::top_via`] refuses, for the answer to a request that cannot be

@@ -222,6 +222,10 @@ fn check_escapes(
     offset: usize,
     expected: &'static str,
 ) -> Result<(), SyntaxError> {
+    // Most hold no escape, and nothing that does not belong there.
+    if grammar::run(bytes, class) == bytes.len() && !bytes.contains(&b'%') {
+        return Ok(());
+    }
     for (index, byte) in bytes.iter().enumerate() {
         if !class[*byte as usize] {
             return Err(SyntaxError { expected, offset: offset + index });
