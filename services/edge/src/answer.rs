@@ -1,6 +1,6 @@
 //! Answers that the edge gives itself.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 use cluster_api::sip::v1 as api;
@@ -34,16 +34,23 @@ impl LocalTags {
 
     /// The same for one whose fields have been read: Call-ID, tag of From, number of CSeq.
     pub(crate) fn tag_of(self, call_id: &[u8], from_tag: Option<&str>, number: u32) -> String {
+        let from_tag_length = from_tag.map_or(0, |tag| 1 + tag.len() as u64);
+        // Two lengths tell where each text ends. Each part that is handed over costs as much as a dozen octets.
+        let mut begin = [0; 24];
+        for (place, figure) in [self.secret, from_tag_length << 32 | u64::from(number), call_id.len() as u64]
+            .into_iter()
+            .enumerate()
+        {
+            begin[8 * place..][..8].copy_from_slice(&figure.to_le_bytes());
+        }
         let mut hasher = DefaultHasher::new();
-        self.secret.hash(&mut hasher);
-        call_id.hash(&mut hasher);
-        from_tag.hash(&mut hasher);
-        number.hash(&mut hasher);
+        for part in [&begin, call_id, from_tag.unwrap_or_default().as_bytes()] {
+            hasher.write(part);
+        }
         let hash = hasher.finish();
-        let digit = |place: u32| char::from(b"0123456789abcdef"[(hash >> (4 * place) & 15) as usize]);
         let mut tag = String::with_capacity(17);
         tag.push('e');
-        tag.extend((0..16).rev().map(digit));
+        tag.extend(std::str::from_utf8(&hexadecimal(hash)));
         tag
     }
 
@@ -82,6 +89,11 @@ impl LocalTags {
     ) -> Result<ResponseBuilder<'r>, BuildError> {
         begin(request, status, reason, &self.tag(request))
     }
+}
+
+/// All sixteen digits of a number.
+fn hexadecimal(number: u64) -> [u8; 16] {
+    std::array::from_fn(|place| b"0123456789abcdef"[(number >> (60 - 4 * place) & 15) as usize])
 }
 
 /// A response of ours with this tag in To, to be completed.
@@ -155,6 +167,10 @@ mod tests {
         let tag = tags.tag(&request("INVITE", "", 1));
         assert_eq!(tag, tags.tag(&request("INVITE", "", 1)));
         assert_ne!(tag, tags.tag(&request("INVITE", "", 2)));
+        assert_eq!((tag.len(), tag.starts_with('e')), (17, true));
+        let parts = [(&b"ab"[..], Some("c")), (b"a", Some("bc")), (b"abc", Some("")), (b"abc", None)];
+        let of_parts = parts.map(|(call_id, from_tag)| tags.tag_of(call_id, from_tag, 1));
+        assert_eq!(of_parts.iter().collect::<std::collections::HashSet<_>>().len(), parts.len());
         assert!(tags.gave(&request("ACK", &format!(";tag={tag}"), 1)));
         assert!(!tags.gave(&request("ACK", ";tag=other", 1)));
         assert!(!LocalTags::new(8).gave(&request("ACK", &format!(";tag={tag}"), 1)));

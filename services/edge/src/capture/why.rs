@@ -1,5 +1,6 @@
 //! Decisions and their reasons in words.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use cluster_api::edge::v1::{CancelInvite, SendResponse};
@@ -49,12 +50,18 @@ pub(crate) fn planned(plan: &Plan, identity: &str) -> Decided {
         ),
         Plan::Fork(fork) => {
             let targets: usize = fork.groups.iter().map(|group| group.targets.len()).sum();
-            let groups = fork.groups.iter().map(|group| {
-                let uris = list(group.targets.iter().map(|target| target.uri.as_str()));
-                format!("{}: {uris}", group.cause)
-            });
-            let reason = groups.collect::<Vec<_>>().join("; then ");
-            Decided::new(REGISTRAR, format!("fork to {}", counted(targets, "target")), reason)
+            // Every call has one, and formatting costs more than all else that is noted of it.
+            let mut reason = String::with_capacity(96);
+            for (place, group) in fork.groups.iter().enumerate() {
+                reason.push_str(if place > 0 { "; then " } else { "" });
+                reason.extend([group.cause.as_str(), ": "]);
+                push_list(&mut reason, group.targets.iter().map(|target| target.uri.as_str()));
+            }
+            let what = match targets {
+                1 => Cow::Borrowed("fork to 1 target"),
+                targets => Cow::Owned(format!("fork to {}", counted(targets, "target"))),
+            };
+            Decided::new(REGISTRAR, what, reason)
         }
         Plan::Relay(api::Relay {}) => Decided::new(REGISTRAR, "relay to where the request asks", whose),
         Plan::CallControl(_) => Decided::new(REGISTRAR, "hand to call-control", whose),
@@ -84,7 +91,8 @@ pub(crate) fn branch_started(branch: BranchId, target: &Target, ways: &Ways) -> 
         Ways::InClear => "there is no TLS to the edge that has the flow",
         Ways::Failed(_) => "there is no way to it",
     };
-    Decided::new(EDGE, format!("branch {} to {uri}", branch.0), format!("{}, {by}", target.cause))
+    let what = ["branch ", &branch.0.to_string(), " to ", &uri].concat();
+    Decided::new(EDGE, what, [&target.cause, ", ", by].concat())
 }
 
 /// The phone of a branch was waited for.
@@ -164,12 +172,21 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// The first few of a list.
-fn list<'a>(mut items: impl Iterator<Item = &'a str>) -> String {
+fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    push_list(&mut text, items);
+    text
+}
+
+/// The same behind other words.
+fn push_list<'a>(text: &mut String, mut items: impl Iterator<Item = &'a str>) {
     const SHOWN: usize = 4;
-    let shown: Vec<&str> = items.by_ref().take(SHOWN).collect();
-    let text = shown.join(", ");
+    for (place, item) in items.by_ref().take(SHOWN).enumerate() {
+        text.push_str(if place > 0 { ", " } else { "" });
+        text.push_str(item);
+    }
     match items.count() {
-        0 => text,
-        more => format!("{text} and {more} more"),
+        0 => {}
+        more => text.push_str(&format!(" and {more} more")),
     }
 }
