@@ -107,7 +107,7 @@ impl Shared {
                     return Change::Keep(Err(Refusal::new(Reason::EtagMismatch, message)));
                 }
                 let revision = known.revision + 1;
-                let changed = match self.with_fields(&aor, known, &account, is_named) {
+                let changed = match self.with_fields(&aor, *known, &account, is_named) {
                     Ok(changed) => AccountRecord { update_ms: draft.now_ms, revision, ..changed },
                     Err(refusal) => return Change::Keep(Err(refusal)),
                 };
@@ -121,7 +121,7 @@ impl Shared {
 
     async fn get_account(&self, request: GetAccountRequest) -> Result<Account, Refusal> {
         let aor = self.served_aor(&request.aor, "aor")?;
-        let found = self.aors.read(&aor, |record| record.account.as_ref().map(|known| show(&aor, known)));
+        let found = self.aors.read(&aor, |record| record.account.as_deref().map(|known| show(&aor, known)));
         found.await.map_err(of_store)?.ok_or_else(|| not_found(&aor))
     }
 
@@ -277,7 +277,7 @@ impl Shared {
 /// Puts an account into its record and into the list of accounts; returns what callers see of it.
 fn put(draft: &mut Draft<'_>, account: AccountRecord) -> Account {
     let shown = show(draft.aor, &account);
-    draft.record.account = Some(account);
+    draft.record.account = Some(account.into());
     draft.ops.push(Op::IndexAdd {
         index: ACCOUNT_INDEX.to_owned(),
         member: draft.aor.to_owned(),

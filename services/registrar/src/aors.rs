@@ -30,8 +30,9 @@ const PARTITIONS: u16 = 16;
 /// without reading, and so wins every race until the queue is empty; to outlast it takes time, not a number of attempts.
 const PATIENCE: Duration = Duration::from_secs(1);
 const SHARDS: usize = 64;
-/// Queues where nothing is cached.
-const QUEUES: usize = 1024;
+/// Queues where nothing is cached: few enough to stay in the processor's caches. A queue is held for as long as the store takes, which
+/// answers at once.
+const QUEUES: usize = 64;
 
 /// The queue of expiring bindings in each partition.
 pub(crate) const EXPIRY_QUEUE: &str = "expiry";
@@ -57,13 +58,30 @@ enum Slots {
     /// One each, with what is cached of it.
     Each { shards: Vec<parking_lot::Mutex<HashMap<Box<str>, Arc<Slot>>>>, per_shard: usize },
     /// Several share one, and nothing is cached: for a store that answers at once.
-    Shared(Vec<Arc<Slot>>),
+    Shared(Vec<Slot>),
 }
 
 /// A queue, which is the mutex, and what is cached behind it.
 #[derive(Default)]
 struct Slot {
     cached: tokio::sync::Mutex<Option<Cached>>,
+}
+
+/// A queue that is waited in.
+enum Queue<'a> {
+    Own(Arc<Slot>),
+    Shared(&'a Slot),
+}
+
+impl std::ops::Deref for Queue<'_> {
+    type Target = Slot;
+
+    fn deref(&self) -> &Slot {
+        match self {
+            Self::Own(slot) => slot,
+            Self::Shared(slot) => slot,
+        }
+    }
 }
 
 struct Cached {
@@ -119,7 +137,7 @@ impl Aors {
             forget_after,
             slots: match cached {
                 cached if cached == 0 || store.is_embedded() => {
-                    Slots::Shared((0..QUEUES).map(|_| Arc::default()).collect())
+                    Slots::Shared((0..QUEUES).map(|_| Slot::default()).collect())
                 }
                 cached => Slots::Each {
                     shards: (0..SHARDS).map(|_| parking_lot::Mutex::default()).collect(),
@@ -322,15 +340,15 @@ impl Aors {
         }
     }
 
-    fn slot(&self, aor: &str) -> Arc<Slot> {
+    fn slot(&self, aor: &str) -> Queue<'_> {
         let hash = usize::try_from(self.hasher.hash_one(aor) >> 32).expect("32 bits fit");
         let (shards, per_shard) = match &self.slots {
-            Slots::Shared(queues) => return queues[hash % queues.len()].clone(),
+            Slots::Shared(queues) => return Queue::Shared(&queues[hash % queues.len()]),
             Slots::Each { shards, per_shard } => (shards, *per_shard),
         };
         let mut slots = shards[hash % shards.len()].lock();
         if let Some(slot) = slots.get(aor) {
-            return slot.clone();
+            return Queue::Own(slot.clone());
         }
         if slots.len() >= per_shard {
             let mut excess = slots.len() / 4;
@@ -343,7 +361,7 @@ impl Aors {
             });
         }
         self.meters.cached.inc();
-        slots.entry(aor.into()).or_default().clone()
+        Queue::Own(slots.entry(aor.into()).or_default().clone())
     }
 }
 

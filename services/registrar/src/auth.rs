@@ -178,7 +178,7 @@ impl Authority {
 
     /// The secret to compare with, and whether it is that of the user: else it is the decoy's.
     fn secret(&self, record: &AorRecord, hash: Hash) -> Option<(Ha1, bool)> {
-        let account = record.account.as_ref();
+        let account = record.account.as_deref();
         let found = account.unwrap_or(&self.decoy).ha1(hash).map(|ha1| (ha1, account.is_some()));
         // an account may have been made before the algorithm was offered
         found.or_else(|| Some((self.decoy.ha1(hash)?, false)))
@@ -232,7 +232,7 @@ mod tests {
         };
         let digests = hashes.iter().map(digest).collect();
         AorRecord {
-            account: Some(AccountRecord { digests, ..AccountRecord::default() }),
+            account: Some(AccountRecord { digests, ..AccountRecord::default() }.into()),
             ..AorRecord::default()
         }
     }

@@ -105,7 +105,7 @@ impl Shared {
         }
         self.aors
             .change(&aor, |draft| {
-                let account = draft.record.account.as_ref();
+                let account = draft.record.account.as_deref();
                 if account.is_none() && !may_be_bare {
                     return Change::Keep(Err(not_found(&aor)));
                 }

@@ -29,7 +29,7 @@ impl Shared {
         let aor = self.served_aor(&request.aor, "aor")?;
         let rules = self
             .aors
-            .read(&aor, |record| record.account.as_ref().map(|account| show(account.forwarding.as_ref())));
+            .read(&aor, |record| record.account.as_deref().map(|account| show(account.forwarding.as_ref())));
         rules.await.map_err(of_store)?.ok_or_else(|| not_found(&aor))
     }
 

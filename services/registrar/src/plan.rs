@@ -120,7 +120,7 @@ impl Callee {
         // a stable sort: what is equally wanted stays in the order of registration. RFC 3841 7.2.4: the caller's wishes count
         // within one q
         bindings.sort_by_key(|(binding, rank)| std::cmp::Reverse((binding.q(), *rank)));
-        let account = record.account.as_ref();
+        let account = record.account.as_deref();
         let mut callee = Self {
             aor: aor.to_owned(),
             // an expired binding that nobody has cleaned away yet tells of a user too
@@ -320,7 +320,7 @@ mod tests {
     }
 
     fn record(bindings: Vec<BindingRecord>) -> AorRecord {
-        AorRecord { account: Some(AccountRecord::default()), bindings, ..AorRecord::new() }
+        AorRecord { account: Some(Box::default()), bindings, ..AorRecord::new() }
     }
 
     fn groups(callee: &Callee) -> Vec<Vec<&str>> {
@@ -375,7 +375,7 @@ mod tests {
     fn other_schemes_are_listed_and_never_dialled() {
         let mut record = record(vec![binding("mailto:bob@d", Some(500)), binding("sip:b@h", None)]);
         assert_eq!(groups(&Callee::of(&record, AOR, false, None, 1_000)), [vec!["sip:b@h"]]);
-        record.account = Some(AccountRecord { redirect_only: true, ..AccountRecord::default() });
+        record.account = Some(AccountRecord { redirect_only: true, ..AccountRecord::default() }.into());
         let plan = callee_plan(&Callee::of(&record, AOR, false, None, 1_000), Asking::default());
         let expected = vec!["<sip:b@h>".to_owned(), "<mailto:bob@d>;q=0.500".to_owned()];
         assert_eq!(plan, Plan::Redirect(Redirect { status: 302, contacts: expected }));
@@ -390,12 +390,12 @@ mod tests {
             let mut record = record(of.collect());
             let unconditional = unconditional.to_owned();
             let forwarding = Some(ForwardingRecord { unconditional, ..ForwardingRecord::default() });
-            record.account = Some(AccountRecord {
+            record.account = Some(Box::new(AccountRecord {
                 redirect_only: true,
                 moved_permanently,
                 forwarding,
                 ..Default::default()
-            });
+            }));
             let callee = Callee::of(&record, AOR, false, None, 1_000);
             let asking = Asking { is_call: true, ..Asking::default() };
             match callee_plan(&callee, asking) {
@@ -454,8 +454,8 @@ mod tests {
     #[test]
     fn a_disabled_account_cannot_be_reached() {
         let mut record = record(vec![binding("sip:b@h", None)]);
-        record.account =
-            Some(AccountRecord { disabled: true, redirect_only: true, ..AccountRecord::default() });
+        let account = AccountRecord { disabled: true, redirect_only: true, ..AccountRecord::default() };
+        record.account = Some(account.into());
         assert_eq!(
             status(&callee_plan(&Callee::of(&record, AOR, false, None, 1_000), Asking::default())),
             480

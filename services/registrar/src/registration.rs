@@ -50,14 +50,20 @@ impl Shared {
         request: &RegisterRequest,
     ) -> Result<RegisterResponse, ChangeError> {
         let response = self.try_register(request).await?;
-        match is_full(&response) && self.make_room(&request.to_uri).await? {
-            true => self.try_register(request).await,
-            false => Ok(response),
+        if !is_full(&response) {
+            return Ok(response);
         }
+        // In a box, as all that is seldom done: who registers is not made to carry the room for it.
+        let again = async {
+            match self.make_room(&request.to_uri).await? {
+                true => self.try_register(request).await,
+                false => Ok(response),
+            }
+        };
+        Box::pin(again).await
     }
 
     async fn try_register(&self, request: &RegisterRequest) -> Result<RegisterResponse, ChangeError> {
-        let now_ms = self.aors.now_ms();
         // RFC 3261 10.3 step 1
         let (domain, is_secure) = match self.domains.of_plain(&request.request_uri) {
             Some((domain, None)) => (domain, false),
@@ -122,11 +128,11 @@ impl Shared {
             life: request.life.as_ref(),
             user_agent: &request.user_agent,
             outbound,
-            gruus: if supports("gruu") { Some(self.gruus().await?) } else { None },
+            gruus: if supports("gruu") { Some(Box::pin(self.gruus()).await?) } else { None },
         };
         // step 3
         if request.source.as_ref().is_some_and(|source| source.trusted) {
-            return self.register_trusted(domain, asked).await;
+            return Box::pin(self.register_trusted(domain, asked)).await;
         }
         if domain.auth == Auth::None {
             return self.register_unproved(asked, from_aor).await;
@@ -140,14 +146,14 @@ impl Shared {
             cseq: request.cseq,
             source: request.source.as_ref(),
         };
-        let key = &self.secrets.load().await?.nonce_key;
+        let (key, now_ms) = (&self.secrets.load().await?.nonce_key, self.aors.now_ms());
         let claim = self.authority.read(key, &self.domains, demand, &request.authorization, now_ms);
         match claim {
             None => Ok(challenged(self.authority.challenges(key, domain, false, now_ms))),
             Some(claim) if claim.aor == to_aor => {
                 self.register_own(key, &claim, demand, asked, from_aor).await
             }
-            Some(claim) => self.register_for_another(key, &claim, demand, asked, from_aor).await,
+            Some(claim) => Box::pin(self.register_for_another(key, &claim, demand, asked, from_aor)).await,
         }
     }
 
@@ -194,7 +200,7 @@ impl Shared {
     ) -> Result<RegisterResponse, ChangeError> {
         let Some(from) = from_aor else { return Ok(bare(400, "Bad From")) };
         let change = self.aors.change(asked.aor, |draft| {
-            if from != asked.aor && !may_register(draft.record.account.as_ref(), from) {
+            if from != asked.aor && !may_register(draft.record.account.as_deref(), from) {
                 return Change::Keep(bare(403, "Not Your Address"));
             }
             self.apply(draft, asked, None)
@@ -219,7 +225,7 @@ impl Shared {
                     return Change::Keep(self.challenge_again(key, demand, false, draft.now_ms));
                 }
             };
-            let account = draft.record.account.as_ref();
+            let account = draft.record.account.as_deref();
             if !from_aor.is_some_and(|from| from == asked.aor || may_name(account, from)) {
                 return Change::Keep(bare(403, "Not Your Address"));
             }
@@ -256,7 +262,7 @@ impl Shared {
                     Proof::Stale => return Change::Keep(challenge(true)),
                     Proof::Refused => return Change::Keep(challenge(false)),
                 };
-                let account = draft.record.account.as_ref();
+                let account = draft.record.account.as_deref();
                 let is_disabled = account.is_some_and(|account| account.disabled);
                 let may_say_from = from_aor
                     .is_some_and(|from| from == claim.aor || from == asked.aor || may_name(account, from));
@@ -270,7 +276,7 @@ impl Shared {
         }
         self.aors
             .change(asked.aor, |draft| {
-                if !may_register(draft.record.account.as_ref(), &claim.aor) {
+                if !may_register(draft.record.account.as_deref(), &claim.aor) {
                     return Change::Keep(bare(403, "Not Your Address"));
                 }
                 self.apply(draft, asked, None)
@@ -285,7 +291,7 @@ impl Shared {
         asked: Asked<'_>,
         window: Option<ReplayWindow>,
     ) -> Change<RegisterResponse> {
-        let account = draft.record.account.as_ref();
+        let account = draft.record.account.as_deref();
         if account.is_some_and(|account| account.disabled) {
             return Change::Keep(bare(403, "Account Disabled"));
         }

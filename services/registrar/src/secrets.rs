@@ -62,7 +62,10 @@ impl SecretStore {
 
     /// The keys; made and stored when nobody has made them yet.
     pub(crate) async fn load(&self) -> Result<&Secrets, StoreError> {
-        self.loaded.get_or_try_init(|| self.read_or_make()).await
+        match self.loaded.get() {
+            Some(loaded) => Ok(loaded),
+            None => Box::pin(self.loaded.get_or_try_init(|| self.read_or_make())).await,
+        }
     }
 
     /// Puts the keys back if the store has lost them; leaves others alone.

@@ -166,7 +166,7 @@ impl Shared {
         };
         let Some(aor) = aor else { return Ok(None) };
         let known = self.aors.read(&aor, |record| {
-            let account = record.account.as_ref().map(Tolls::of);
+            let account = record.account.as_deref().map(Tolls::of);
             account.or_else(|| (!record.bindings.is_empty()).then(Tolls::default))
         });
         Ok(known.await?.map(|tolls| (aor, tolls)))
