@@ -80,8 +80,8 @@ fn port(scanner: &mut Scanner<'_>) -> Option<u16> {
     u16::try_from(port).ok().filter(|_| length > 0)
 }
 
-/// Letters of a label of a host name. An underscore is none, but stands in names all the same.
-const LABEL: [bool; 256] = grammar::class(b"-_", false);
+/// Letters of a host name and the dots between its labels. An underscore is none, but stands in names all the same.
+const HOST: [bool; 256] = grammar::class(b"-_.", false);
 
 fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
     let start = scanner.position();
@@ -93,20 +93,16 @@ fn scan_host<'a>(scanner: &mut Scanner<'a>) -> Result<&'a str, SyntaxError> {
             .filter(|host| closed && host_ip(host).is_some())
             .ok_or(SyntaxError { expected: "an IPv6 address in brackets", offset: start });
     }
-    let (rest, mut length) = (scanner.rest(), 0);
-    loop {
-        let label = grammar::run(&rest[length..], &LABEL);
-        length += label;
-        match rest.get(length) {
-            Some(b'.') if label == 0 => {
-                return Err(SyntaxError { expected: "a host without empty labels", offset: start });
-            }
-            Some(b'.') => length += 1,
-            Some(_) | None => break,
-        }
+    let host = scanner.take_class(&HOST);
+    // One look at each pair, without a branch: hosts are short.
+    let is_double = host
+        .iter()
+        .zip(host.iter().skip(1))
+        .fold(false, |found, (one, next)| found | (*one == b'.' && *next == b'.'));
+    if is_double || host.first() == Some(&b'.') {
+        return Err(SyntaxError { expected: "a host without empty labels", offset: start });
     }
-    scanner.seek(start + length);
-    match std::str::from_utf8(scanner.since(start)) {
+    match std::str::from_utf8(host) {
         Ok(host) if !host.is_empty() => Ok(host),
         _ => Err(SyntaxError { expected: "a host", offset: start }),
     }
