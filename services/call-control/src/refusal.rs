@@ -29,6 +29,7 @@ pub fn of(error: &ApplyError) -> Status {
             StepError::OutOfOrder { .. } => refuse(Reason::WrongState, error.to_string()),
             StepError::NotTaken(_) => refuse(Reason::BadField, format!("info_package: {error}")),
             StepError::NoMixer => no_mixer(),
+            StepError::NoLocalMixer => no_local_mixer(),
             StepError::Full(_) => refuse(Reason::WrongState, error.to_string()),
             StepError::Conflict => refuse(Reason::TransferPending, error.to_string()),
         },
@@ -67,6 +68,21 @@ pub fn of_callback(error: &CallbackError) -> Status {
 pub fn no_mixer() -> Status {
     let text = "no phone of the call mixes (none lists join), and for MIXER_CENTRAL none is configured in call_control.mixers";
     refuse(Reason::NoMixer, text)
+}
+
+/// No phone mixes the media of three.
+pub fn no_local_mixer() -> Status {
+    let text = "MIXER_LOCAL wants a phone of the call that mixes, which says so by `join` in Supported of its INVITE or answer (RFC 3911); none \
+                does, or the call is a conference elsewhere: ask for MIXER_CENTRAL or MIXER_AUTO";
+    refuse(Reason::NoMixer, text)
+}
+
+/// The other call of two is not there.
+pub fn unknown_other(call_id: &str) -> Status {
+    refuse(
+        Reason::CallNotFound,
+        format!("no call {call_id:?} to connect with, or it ended more than a day ago"),
+    )
 }
 
 /// The refusal of what does not fit the state of a call, which it names.

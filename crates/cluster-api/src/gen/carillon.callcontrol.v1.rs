@@ -434,9 +434,14 @@ pub mod call_event {
         RingbackStarted = 6,
         /// Both parties have each other's session.
         Connected = 7,
-        /// Hold took effect.
+        /// On hold: of Hold, its end when it took effect, of the leg that was named; of a phone that holds the other one, of its leg. When of two
+        /// phones only one took the Hold: of that leg, with the sip_status of the other one's refusal. Of an Unhold of which nothing came, its end:
+        /// of the leg where it failed, with the sip_status that was the reason.
         Held = 8,
-        /// Hold was lifted.
+        /// Off hold: of Unhold, its end when it took effect, of the leg that was named; of a phone that holds no more, of its leg. Also when a
+        /// transfer or a Join has given the party that was on hold somebody to talk to. Of a Hold that no phone took, or before whose end the call
+        /// ended, its end: of the leg where it failed, with the sip_status that was the reason (491 or 500 of a phone that put it off for longer than
+        /// `call_control.guard`).
         Unheld = 9,
         /// A transfer began.
         TransferStarted = 10,
@@ -1501,7 +1506,7 @@ pub mod call_control_client {
             self.inner.unary(req, path, codec).await
         }
         /// Puts one leg or all legs on hold (RFC 3264 8.4), with music where that is wished (RFC 5359 2.3). Returns when that is committed; events
-        /// tell how it goes: HELD; of music PLAY_STARTED, and PLAY_ENDED when there is none or it is over, after which the hold goes on without it. Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
+        /// tell how it goes: exactly one HELD, or UNHELD with a status; of music PLAY_STARTED, and PLAY_ENDED when there is none or it is over, after which the hold goes on without it. Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
         /// WRONG_STATE, with the state in its text; ABORTED TRANSFER_PENDING while another operation on the call is under way.
         pub async fn hold(
             &mut self,
@@ -1524,7 +1529,8 @@ pub mod call_control_client {
                 .insert(GrpcMethod::new("carillon.callcontrol.v1.CallControl", "Hold"));
             self.inner.unary(req, path, codec).await
         }
-        /// Lifts a hold, ends what plays meanwhile, and connects the two again: UNHELD. It ends an announcement early, too. Errors as Hold.
+        /// Lifts a hold, ends what plays meanwhile, and connects the two again: exactly one UNHELD, or HELD with a status. Until then the hold stands:
+        /// what phones offer meanwhile is answered inactive (RFC 6337 5.3). It ends an announcement early, too. Errors as Hold.
         pub async fn unhold(
             &mut self,
             request: impl tonic::IntoRequest<super::UnholdRequest>,
@@ -1574,7 +1580,9 @@ pub mod call_control_client {
             self.inner.unary(req, path, codec).await
         }
         /// Connects two live legs of two calls and drops the rest. Returns the surviving call once it is committed; events of it tell the
-        /// end as those of a transfer: TRANSFER_SUCCEEDED and PARTY_JOINED, or TRANSFER_FAILED with both calls as before. Errors as Hold.
+        /// end as those of a transfer: TRANSFER_SUCCEEDED and PARTY_JOINED, or TRANSFER_FAILED with both calls as before. Errors as Hold,
+        /// ABORTED also when the other call is in an operation. Two that cross and are committed at the same moment are both answered OK; one of
+        /// them ends with TRANSFER_FAILED 491.
         pub async fn bridge(
             &mut self,
             request: impl tonic::IntoRequest<super::BridgeRequest>,
@@ -1709,7 +1717,7 @@ pub mod call_control_client {
             self.inner.unary(req, path, codec).await
         }
         /// Asks for a call between two parties as soon as the target is free: neither is in a call that Carillon knows of, and the target's
-        /// phone says so (RFC 4235, or OPTIONS). Errors as Dial; RESOURCE_EXHAUSTED CALLBACK_LIMIT.
+        /// phone says so (RFC 4235, or OPTIONS). Of several callbacks with a party in common one calls at a time. Errors as Dial; RESOURCE_EXHAUSTED CALLBACK_LIMIT.
         pub async fn request_callback(
             &mut self,
             request: impl tonic::IntoRequest<super::RequestCallbackRequest>,
@@ -1959,13 +1967,14 @@ pub mod call_control_server {
             request: tonic::Request<super::HangupRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
         /// Puts one leg or all legs on hold (RFC 3264 8.4), with music where that is wished (RFC 5359 2.3). Returns when that is committed; events
-        /// tell how it goes: HELD; of music PLAY_STARTED, and PLAY_ENDED when there is none or it is over, after which the hold goes on without it. Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
+        /// tell how it goes: exactly one HELD, or UNHELD with a status; of music PLAY_STARTED, and PLAY_ENDED when there is none or it is over, after which the hold goes on without it. Errors: NOT_FOUND CALL_NOT_FOUND, LEG_NOT_FOUND; FAILED_PRECONDITION
         /// WRONG_STATE, with the state in its text; ABORTED TRANSFER_PENDING while another operation on the call is under way.
         async fn hold(
             &self,
             request: tonic::Request<super::HoldRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
-        /// Lifts a hold, ends what plays meanwhile, and connects the two again: UNHELD. It ends an announcement early, too. Errors as Hold.
+        /// Lifts a hold, ends what plays meanwhile, and connects the two again: exactly one UNHELD, or HELD with a status. Until then the hold stands:
+        /// what phones offer meanwhile is answered inactive (RFC 6337 5.3). It ends an announcement early, too. Errors as Hold.
         async fn unhold(
             &self,
             request: tonic::Request<super::UnholdRequest>,
@@ -1977,7 +1986,9 @@ pub mod call_control_server {
             request: tonic::Request<super::TransferRequest>,
         ) -> std::result::Result<tonic::Response<super::Call>, tonic::Status>;
         /// Connects two live legs of two calls and drops the rest. Returns the surviving call once it is committed; events of it tell the
-        /// end as those of a transfer: TRANSFER_SUCCEEDED and PARTY_JOINED, or TRANSFER_FAILED with both calls as before. Errors as Hold.
+        /// end as those of a transfer: TRANSFER_SUCCEEDED and PARTY_JOINED, or TRANSFER_FAILED with both calls as before. Errors as Hold,
+        /// ABORTED also when the other call is in an operation. Two that cross and are committed at the same moment are both answered OK; one of
+        /// them ends with TRANSFER_FAILED 491.
         async fn bridge(
             &self,
             request: tonic::Request<super::BridgeRequest>,
@@ -2016,7 +2027,7 @@ pub mod call_control_server {
             tonic::Status,
         >;
         /// Asks for a call between two parties as soon as the target is free: neither is in a call that Carillon knows of, and the target's
-        /// phone says so (RFC 4235, or OPTIONS). Errors as Dial; RESOURCE_EXHAUSTED CALLBACK_LIMIT.
+        /// phone says so (RFC 4235, or OPTIONS). Of several callbacks with a party in common one calls at a time. Errors as Dial; RESOURCE_EXHAUSTED CALLBACK_LIMIT.
         async fn request_callback(
             &self,
             request: tonic::Request<super::RequestCallbackRequest>,

@@ -121,6 +121,7 @@ impl CallControlApi {
         if let Some((other_id, leg_id)) = other {
             let refused = match self.runner.look(&other_id).await {
                 Ok(loaded) => may_lend(&loaded.known, leg_id.as_deref()),
+                Err(ApplyError::Unknown) => Err(refusal::unknown_other(&other_id)),
                 Err(error) => Err(refusal::of(&error)),
             };
             if let Err(refused) = refused {
@@ -144,6 +145,10 @@ fn may_lend(known: &Known, leg_id: Option<&str>) -> Result<(), Status> {
     };
     if !matches!(call.state(), CallState::Answered | CallState::Held) {
         return Err(refusal::wrong_state("the other call", call.state()));
+    }
+    if !call.takes_operations() {
+        let text = "another operation on the other call is under way: wait for its end, or ask again";
+        return Err(refusal::refuse(Reason::TransferPending, text));
     }
     match leg_id.filter(|leg_id| !call.legs.iter().any(|leg| leg.leg_id == *leg_id)) {
         None => Ok(()),

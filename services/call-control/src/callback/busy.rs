@@ -43,7 +43,20 @@ impl Snapshot {
     /// # Errors
     /// When the store fails.
     pub async fn known(&self, repository: &Repository, of: &Callback) -> Result<Known, StoreError> {
-        let parties = self.parties(repository).await?;
+        self.known_since(repository, of, None).await
+    }
+
+    /// The same, from calls that were read after this moment.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn known_since(
+        &self,
+        repository: &Repository,
+        of: &Callback,
+        since: Option<Instant>,
+    ) -> Result<Known, StoreError> {
+        let parties = self.parties(repository, since).await?;
         let (from, to) = (address_of_record(&of.from.uri), address_of_record(&of.to.uri));
         let is_busy = parties.busy.contains(&from) || parties.busy.contains(&to);
         let are_talking = is_busy
@@ -52,11 +65,16 @@ impl Snapshot {
         Ok(Known { is_busy, are_talking })
     }
 
-    async fn parties(&self, repository: &Repository) -> Result<Arc<Parties>, StoreError> {
+    async fn parties(
+        &self,
+        repository: &Repository,
+        since: Option<Instant>,
+    ) -> Result<Arc<Parties>, StoreError> {
         // Held while it is read: all who ask meanwhile want the same
         let mut seen = self.seen.lock().await;
         if let Some((at, parties)) = &*seen
             && at.elapsed() < RECENT
+            && since.is_none_or(|since| *at >= since)
         {
             return Ok(Arc::clone(parties));
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::NotifyRequest;
 use store::{Partition, StoreError};
+use tokio::time::Instant;
 
 use super::machine::record::{Callback, State};
 use super::machine::{Event, Known, Progress, Step};
@@ -80,13 +81,24 @@ impl Runner {
             let before = self.repository.load_callback(id).await?.ok_or(CallbackError::Unknown)?;
             let mut after = before.callback.clone();
             let known = self.known_of(&after).await?;
-            let step = after.step(event, known, millis_of(self.repository.now()));
+            let now_ms = millis_of(self.repository.now());
+            let mut step = after.step(event, known, now_ms);
+            let begins = step.dials && before.callback.state() == State::Waiting;
+            let known = if begins { self.claim(&after).await? } else { known };
+            if begins && (known.is_busy || known.are_talking) {
+                // Another callback calls one of them, or has just done so: it waits for its turn
+                after = before.callback.clone();
+                step = after.step(event, known, now_ms);
+            }
             let change = CallbackChange { before: &before, after, request };
             match self.repository.save_callback(change).await {
                 Ok(saved) => {
                     if !before.callback.is_over() && saved.callback.is_over() {
                         let state = saved.callback.state().name();
                         self.counts.callbacks.with_label_values(&[state]).inc();
+                    }
+                    if before.callback.state() == State::Calling && saved.callback.state() != State::Calling {
+                        self.release(&saved.callback).await;
                     }
                     self.follow(&saved.callback, step).await;
                     return Ok((saved, step));
@@ -102,6 +114,28 @@ impl Runner {
             }
         }
         Err(CallbackError::Contended)
+    }
+
+    /// Claims the parties for the attempt that is about to begin. What is known of them then: nobody else is calling them, as long as they
+    /// are claimed.
+    async fn claim(&self, callback: &Callback) -> Result<Known, StoreError> {
+        if !self.repository.claim_parties(callback).await? {
+            return Ok(Known { is_busy: true, are_talking: false });
+        }
+        // Whoever had the claim before has made its call by now
+        let since = Some(Instant::now());
+        let known = self.callbacks.busy.known_since(&self.repository, callback, since).await?;
+        if known.is_busy || known.are_talking {
+            self.release(callback).await;
+        }
+        Ok(known)
+    }
+
+    /// The attempt is over, or does not begin.
+    async fn release(&self, callback: &Callback) {
+        if let Err(error) = self.repository.release_parties(callback).await {
+            tracing::debug!(%error, "the parties of a callback are claimed until the claim lapses");
+        }
     }
 
     /// What matters only while it waits.
@@ -146,7 +180,10 @@ impl Runner {
         // Whoever sent it may have died; an edge knows what it has sent
         self.send_for(&loaded.callback);
         let progress = match loaded.callback.state() {
-            State::Calling => Some(self.progress_of(&loaded.callback.call_id).await?),
+            State::Calling => {
+                self.repository.claim_parties(&loaded.callback).await?;
+                Some(self.progress_of(&loaded.callback.call_id).await?)
+            }
             State::Waiting | State::Done | State::Expired | State::Cancelled | State::Unspecified => None,
         };
         let event = progress.map_or(Event::Look, Event::Called);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use crate::engine::conference::record::Conference;
 use crate::engine::effect::{Effect, Header};
+use crate::engine::hold::record::Holding;
 use crate::engine::leg::Leg;
 use crate::engine::stage::Stage;
 
@@ -83,7 +84,7 @@ pub struct Call {
     /// Types of call events already given for the call itself, one bit each.
     #[prost(uint32, tag = "21")]
     pub given: u32,
-    /// Whether the business application put the call on hold.
+    /// Whether the call is on hold: because the business application wishes it, or a phone.
     #[prost(bool, tag = "22")]
     pub held: bool,
     /// Edge epochs known to be over.
@@ -110,6 +111,9 @@ pub struct Call {
     /// The conference whose focus the call is.
     #[prost(message, optional, tag = "72")]
     pub conference: Option<Conference>,
+    /// Holds and resumes of the application that have not ended.
+    #[prost(message, repeated, tag = "73")]
+    pub holdings: Vec<Holding>,
 }
 
 /// The answer to something that the application had sent in a dialog.

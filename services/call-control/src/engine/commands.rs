@@ -1,19 +1,24 @@
 //! Wishes of the business application for a connected call: hold and resume.
 //!
-//! | wish            | effects                                                          | event                |
-//! |-----------------|------------------------------------------------------------------|----------------------|
-//! | hold            | re-INVITE of both legs, every stream inactive                    | HELD, when one took it |
-//! | hold of a leg   | the same for that leg                                            | HELD of the leg      |
-//! | resume          | re-INVITE without SDP of the second leg, its offer to the first  | UNHELD               |
-//! | resume of a leg | the same, and the leg makes the offer                            | UNHELD of the leg    |
+//! | wish            | effects                                                          |
+//! |-----------------|------------------------------------------------------------------|
+//! | hold            | re-INVITE of both legs, every stream inactive                    |
+//! | hold of a leg   | the same for that leg                                            |
+//! | resume          | re-INVITE without SDP of the second leg, its offer to the first  |
+//! | resume of a leg | the same, and the leg makes the offer                            |
+//!
+//! Each ends with one event, see [`hold`](crate::engine::hold).
 //!
 //! What does not fit the state is refused with it; what would meet an exchange that is under way is refused as a conflict.
 
 use std::time::Duration;
 
 use crate::engine::StepError;
-use crate::engine::call::TimerKind;
-use crate::engine::leg::{LegState, Pending, Purpose};
+use crate::engine::call::{Call, TimerKind};
+use crate::engine::hold::record::Wish;
+use crate::engine::leg::{Pending, Purpose};
+use crate::engine::offer_answer::is_hold;
+use crate::engine::outcome::BY_CARILLON;
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
 use crate::engine::signal::{LegIndex, Reply, Signal};
@@ -23,11 +28,14 @@ use crate::engine::work::Work;
 impl Work<'_> {
     /// Makes every stream of one leg, or of both, inactive.
     pub fn hold(&mut self, leg_id: Option<&str>, music: &str) -> Result<(), StepError> {
-        let legs = self.legs_of(leg_id)?;
-        if self.call.held && leg_id.is_none() || legs.iter().all(|&leg| self.is_held(leg)) {
+        let mut legs = self.legs_of(leg_id)?;
+        let pair = self.pair_of(&legs);
+        legs.retain(|&leg| !self.is_held(leg));
+        if legs.is_empty() {
             return Err(self.wrong_state());
         }
-        self.must_be_free(&self.pair_of(&legs))?;
+        self.must_be_free(&pair)?;
+        self.begin_holding(Wish::Hold, leg_id, &legs);
         // In a conference the others are not on hold, and talk
         if !music.is_empty() && self.call.conference.is_none() {
             return self.hold_with_music(&legs, leg_id.is_some(), music);
@@ -46,16 +54,16 @@ impl Work<'_> {
             self.stop_listening();
         }
         let legs = self.legs_of(leg_id)?;
-        let is_held = self.call.held || legs.iter().any(|&leg| self.is_held(leg));
-        if !is_held {
+        // Of a phone that holds, too: it may agree to a session, or hold again
+        if !self.call.held && !self.pair_of(&legs).iter().any(|&leg| self.is_held(leg)) {
             return Err(self.wrong_state());
         }
         self.must_be_free(&self.pair_of(&legs))?;
         let asked = legs.last().copied().unwrap_or_default();
-        let of_leg = leg_id.is_some();
+        self.begin_holding(Wish::Unhold, leg_id, &[asked]);
         let headers = self.session_headers();
         let purpose = Purpose::Resume;
-        self.ask(asked, Ask { method: "INVITE", headers, purpose, of_leg, ..Ask::default() });
+        self.ask(asked, Ask { method: "INVITE", headers, purpose, ..Ask::default() });
         Ok(())
     }
 
@@ -64,16 +72,6 @@ impl Work<'_> {
         match legs {
             [leg] => [*leg, self.other(*leg)],
             _ => self.pair(),
-        }
-    }
-
-    /// The leg is on hold from now on. Whether that is news.
-    fn is_held_now(&mut self, leg: LegIndex) -> bool {
-        let was_held = self.is_held(leg);
-        self.leg_mut(leg).state = LegState::Held.into();
-        match self.call.conference.is_some() {
-            true => !was_held,
-            false => !std::mem::replace(&mut self.call.held, true),
         }
     }
 
@@ -104,6 +102,7 @@ impl Work<'_> {
     /// The parties are connected, and nobody is about to come or to leave.
     pub fn must_be_talking(&self) -> Result<(), StepError> {
         match &self.call.stage {
+            Some(_) if !self.call.holdings.is_empty() => Err(StepError::Conflict),
             Some(Stage::Talking(_)) => Ok(()),
             Some(Stage::Listening(listening)) if listening.may_be_left() => Ok(()),
             Some(stage) if stage.is_operation() => Err(StepError::Conflict),
@@ -125,10 +124,6 @@ impl Work<'_> {
         StepError::WrongState(self.call.state())
     }
 
-    pub fn is_held(&self, leg: LegIndex) -> bool {
-        self.leg(leg).state() == LegState::Held
-    }
-
     /// Stage Talking.
     pub fn on_talking(&mut self, signal: Signal) {
         match signal {
@@ -139,9 +134,15 @@ impl Work<'_> {
             }
             Signal::Reply { leg, request, reply } if request.purpose() == Purpose::Resume => {
                 match (&reply.sdp, reply.is_ok()) {
-                    (Some(offer), true) => self.resume(leg, offer, request.of_leg),
+                    (Some(offer), true) => self.resume(leg, offer),
                     _ if self.retry_later(leg, &request, &reply) => {}
-                    _ => self.on_any_stage(Signal::Reply { leg, request, reply }),
+                    // The end of the call tells of it
+                    _ if reply.is_gone() => self.on_any_stage(Signal::Reply { leg, request, reply }),
+                    _ => {
+                        let refusal = self.refusal(leg, &reply);
+                        self.on_any_stage(Signal::Reply { leg, request, reply });
+                        self.unhold_settled(leg, Some(refusal));
+                    }
                 }
             }
             Signal::Reply { leg, request, reply } if request.purpose() == Purpose::Connect => {
@@ -156,48 +157,33 @@ impl Work<'_> {
         }
     }
 
+    /// A leg that was to be held has answered.
     pub fn on_held(&mut self, leg: LegIndex, request: Box<Pending>, reply: Reply) {
         let tag = request.request.to_tag.clone();
         self.ack(leg, &tag, None);
-        if reply.is_ok() && request.purpose() == Purpose::Hold {
-            self.leg_mut(leg).state = LegState::Held.into();
-        } else if reply.is_ok() {
+        if reply.is_ok() {
+            self.keep_on_hold(leg);
+            self.hold_settled(leg, None);
         } else if self.retry_later(leg, &request, &reply) {
-            return;
         } else if reply.is_gone() {
-            return self.on_any_stage(Signal::Reply { leg, request, reply });
-        }
-        if request.purpose() == Purpose::HoldLeg {
-            let was_held = self.is_held(leg);
-            if reply.is_ok() {
-                self.is_held_now(leg);
-            }
-            if reply.is_ok() && !was_held {
-                self.report_on(leg, CallEventType::Held, 0, "");
-            }
-            return;
-        }
-        // A leg that refused stays as it was (UAC-22); the call counts as held when one took it
-        let is_settled = self.pair().iter().all(|&leg| {
-            let on = self.leg(leg);
-            on.retry.is_none() && on.pending.iter().all(|pending| pending.purpose() != Purpose::Hold)
-        });
-        let is_held = self.pair().iter().any(|&leg| self.is_held(leg));
-        if is_settled && is_held && !self.call.held {
-            self.call.held = true;
-            self.report_again(None, CallEventType::Held, 0, "", None);
+            self.on_any_stage(Signal::Reply { leg, request, reply });
+        } else {
+            // UAC-22: it stays as it was
+            let refusal = self.refusal(leg, &reply);
+            self.hold_settled(leg, Some(refusal));
         }
     }
 
     /// The leg's new offer goes to the other one; its own 2xx waits meanwhile.
-    pub fn resume(&mut self, from: LegIndex, offer: &[u8], of_leg: bool) {
+    pub fn resume(&mut self, from: LegIndex, offer: &[u8]) {
         self.start_timer(TimerKind::Guard, from, Duration::from_millis(self.call.policy.guard_ms));
         let headers = self.session_headers();
         let (offer, purpose) = (offer.to_vec(), Purpose::Connect);
-        let ask = Ask { method: "INVITE", headers, purpose, offer, of_leg, ..Ask::default() };
-        if !self.ask(self.other(from), ask) {
+        if !self.ask(self.other(from), Ask { method: "INVITE", headers, purpose, offer, ..Ask::default() }) {
             self.stop_timer(TimerKind::Guard, from);
             self.stay_held(from);
+            let refusal = self.refusal(from, &Reply { status: 200, ..Reply::default() });
+            self.unhold_settled(from, Some(refusal));
         }
     }
 
@@ -211,44 +197,45 @@ impl Work<'_> {
         self.ack(to, &own, None);
         self.stop_timer(TimerKind::Guard, from);
         let answer = reply.sdp.as_ref().filter(|_| reply.is_ok());
-        match answer.and_then(|answer| self.fit_answer(from, &tag, &request.offer, answer, &request.lines)) {
-            Some(answer) => {
-                self.ack(from, &tag, Some(answer));
-                let pair = self.pair_of(&[from]);
-                let was_held = match self.call.conference.is_some() {
-                    true => pair.iter().any(|&leg| self.is_held(leg)),
-                    false => std::mem::take(&mut self.call.held),
-                };
-                for leg in pair {
-                    self.leg_mut(leg).state = LegState::Answered.into();
-                }
-                if was_held {
-                    let leg_id = request.of_leg.then(|| self.leg(from).leg_id.clone());
-                    self.report_again(leg_id, CallEventType::Unheld, 0, "", None);
-                }
+        let Some((said, fitted)) = answer.and_then(|answer| {
+            let fitted = self.fit_answer(from, &tag, &request.offer, answer, &request.lines);
+            Some((answer.clone(), fitted?))
+        }) else {
+            let refusal = self.refusal(to, &reply);
+            self.stay_held(from);
+            if !reply.is_gone() {
+                self.unhold_settled(from, Some(refusal));
             }
-            None => {
-                self.stay_held(from);
-                self.on_any_stage(Signal::Reply { leg: to, request: Box::new(request), reply });
-            }
+            return self.on_any_stage(Signal::Reply { leg: to, request: Box::new(request), reply });
+        };
+        self.ack(from, &tag, Some(fitted));
+        let was_held = self.lift_hold(self.pair_of(&[from]));
+        if !self.unhold_settled(from, None) && was_held {
+            self.report_by(None, CallEventType::Unheld, (0, ""), BY_CARILLON);
         }
-    }
-
-    /// The leg's offer cannot go further: it is answered, and the call stays on hold (UAC-22), or is from now on.
-    pub fn stay_held(&mut self, leg: LegIndex) {
-        let tag = self.leg(leg).remote_tag.clone();
-        let offer = self.leg(leg).chosen().map(|dialog| dialog.remote_sdp.clone()).unwrap_or_default();
-        let answer = self.inactive_answer(leg, &tag, &offer);
-        self.ack(leg, &tag, answer);
-        if self.is_held_now(leg) {
-            let leg_id = Some(self.leg(leg).leg_id.clone());
-            self.report_again(leg_id, CallEventType::Held, 0, "", None);
-        }
+        let by = if !is_hold(&request.offer) && self.leg(to).holds { to } else { from };
+        self.note_hold(
+            by,
+            if by == from { &request.offer } else { &said },
+            if by == from { &said } else { &request.offer },
+        );
     }
 
     /// Whether a new exchange may begin on the leg.
     pub fn is_free(&self, leg: LegIndex) -> bool {
         let on = self.leg(leg);
         on.is_up() && on.retry.is_none() && !on.is_busy(&on.remote_tag)
+    }
+}
+
+impl Call {
+    /// Whether no operation is under way that another call would meet. What it says can change before a leg is asked for.
+    pub fn takes_operations(&self) -> bool {
+        let is_free = match &self.stage {
+            Some(Stage::Listening(listening)) => listening.may_be_left(),
+            Some(stage) => !stage.is_operation(),
+            None => true,
+        };
+        is_free && self.holdings.is_empty()
     }
 }

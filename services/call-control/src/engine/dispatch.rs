@@ -230,7 +230,8 @@ impl Work<'_> {
                 TimerKind::Expires => self.invite_expired(),
                 TimerKind::Operation => self.on_operation_late(),
                 TimerKind::Answer => self.on_answer_late(leg),
-                TimerKind::Accepted | TimerKind::Unspecified => {}
+                TimerKind::Accepted => self.forget_setup(),
+                TimerKind::Unspecified => {}
             }
             self.handle_signals();
         }
@@ -291,8 +292,9 @@ impl Work<'_> {
             Signal::PeerOffer { leg, transaction, .. } => {
                 self.respond(leg, &transaction, 491, Vec::new(), None)
             }
-            Signal::PeerAck { leg, transaction, .. } => {
+            Signal::PeerAck { leg, transaction, sdp } => {
                 self.leg_mut(leg).served.retain(|served| served.transaction != transaction);
+                self.own_offer_answered(leg, sdp.as_deref());
                 // Who was sent away before its ACK
                 self.end_caller_if_waiting(leg);
             }

@@ -14,7 +14,8 @@ use crate::engine::work::Work;
 const RETRY_AFTER_500: u32 = 10;
 
 impl Work<'_> {
-    /// Sends the request again later when the reply says that only the moment was wrong. GUARD still runs meanwhile.
+    /// Sends the request again later when the reply says that only the moment was wrong. Not for longer than GUARD since it was sent first:
+    /// whoever never has the time has refused.
     pub fn retry_later(&mut self, leg: LegIndex, request: &Pending, reply: &Reply) -> bool {
         let wait = match (reply.status, reply.retry_after) {
             (491, _) => self.glare_wait(leg),
@@ -23,6 +24,13 @@ impl Work<'_> {
             }
             _ => return false,
         };
+        let again = self.now + wait;
+        let last = request.first_ms.saturating_add(self.call.policy.guard_ms);
+        // Before the two are connected, the end of GUARD itself is the end of the call
+        let is_bounded = self.call.answer_ms > 0 && request.first_ms > 0;
+        if is_bounded && again.millis() > last {
+            return false;
+        }
         self.leg_mut(leg).retry = Some(request.clone());
         self.start_timer(TimerKind::Retry, leg, wait);
         true

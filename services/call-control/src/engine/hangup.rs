@@ -51,6 +51,7 @@ impl Work<'_> {
         if self.call.answer_ms != 0 && cause.kind != OutcomeKind::Completed {
             cause.kind = OutcomeKind::Failed; // BUSY and the like are about calls that were not answered
         }
+        self.holdings_end(&cause);
         self.moving_ends(&cause);
         self.conference_ends();
         self.listening_ends();
@@ -152,6 +153,7 @@ impl Work<'_> {
         on.state = LegState::Ended.into();
         on.retry = None;
         self.tell_owed_lost(leg);
+        self.holding_over(leg);
         let on = self.leg_mut(leg);
         let (status, reason) = (on.sip_status, on.sip_reason.clone());
         self.report(leg, CallEventType::LegEnded, status, &reason);

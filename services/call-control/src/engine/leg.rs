@@ -112,6 +112,12 @@ pub struct Leg {
     /// Whom it calls by name where the party was given by a number that is lent, which is shown to nobody (ALC-10); empty for the party.
     #[prost(string, tag = "45")]
     pub called_as: String,
+    /// Carillon keeps its party on hold: the application wishes it.
+    #[prost(bool, tag = "46")]
+    pub held: bool,
+    /// Its phone holds the other party.
+    #[prost(bool, tag = "47")]
+    pub holds: bool,
 }
 
 impl Leg {
@@ -429,6 +435,9 @@ pub struct Pending {
     /// It was cancelled: its answer has taken too long.
     #[prost(bool, tag = "16")]
     pub given_up: bool,
+    /// When it was sent first, in ms since 1970: what the peer puts off is not repeated for ever.
+    #[prost(uint64, tag = "15")]
+    pub first_ms: u64,
 }
 
 /// Why a request inside a dialog was sent.

@@ -35,6 +35,7 @@ mod flow_iv;
 mod flow_ringback;
 mod glare;
 mod hangup;
+pub mod hold;
 mod info;
 pub mod leg;
 pub mod media;
@@ -157,6 +158,9 @@ pub enum StepError {
     /// There is no mixer for what was asked.
     #[error("there is no mixer")]
     NoMixer,
+    /// No phone of the call mixes.
+    #[error("no phone of the call mixes")]
+    NoLocalMixer,
     /// The call has had as many legs as it may.
     #[error("the call has had {0} legs, as many as it may")]
     Full(usize),

@@ -13,6 +13,7 @@ use sip_dialog::{RouteSet, Side, target};
 use sip_message::Method;
 
 use crate::engine::call::TimerKind;
+use crate::engine::effect::Body;
 use crate::engine::event::{FailureCause, ResponseReceived};
 use crate::engine::leg::{Dialog, DialogState, InvitePhase, LegState, OpenOffer};
 use crate::engine::offer_answer::{Fate, session_of};
@@ -196,6 +197,36 @@ impl Work<'_> {
         on.retry = None;
         on.remote_tag.clear();
         self.stop_timer(TimerKind::Ring, leg);
+    }
+
+    /// The time is over in which a 2xx may come again or another fork may answer: what was kept of the INVITEs for that is not needed any
+    /// more, and people talk for long.
+    pub fn forget_setup(&mut self) {
+        if self.call.answer_ms == 0 {
+            return; // what was offered first still matters
+        }
+        for leg in 0..self.call.legs.len() {
+            if self.has_timer(TimerKind::Accepted, leg) {
+                continue;
+            }
+            let on = self.leg_mut(leg);
+            let tag = on.remote_tag.clone();
+            if let Some(invite) = &mut on.invite
+                && invite.phase() == InvitePhase::Accepted
+            {
+                (invite.headers, invite.credentials) = (Vec::new(), Vec::new());
+                // That there was an offer says what the session of a late fork is
+                invite.body = invite.body.take().map(|_| Body::default());
+            }
+            if on.is_up()
+                && let Some(dialog) = on.dialog_mut(&tag)
+            {
+                dialog.last_ack = None;
+                if dialog.history.is_some() {
+                    on.history = None;
+                }
+            }
+        }
     }
 
     /// Makes or confirms the dialog of a 2xx; the session description in it, when it is an offer or an answer.

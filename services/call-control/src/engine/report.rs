@@ -15,6 +15,8 @@ pub struct CallEvent {
     pub sip_reason: String,
     /// Content of `InfoReceived`.
     pub body: Option<Body>,
+    /// Who is behind it, of holds: a leg's id, "api" or "carillon"; empty where that is not said.
+    pub by: String,
 }
 
 /// Types of call events. Each is given at most once per leg and operation, `Ended` exactly once per call.
@@ -59,6 +61,10 @@ pub enum CallEventType {
     PlayStarted = 18,
     /// It does not any more, or never came to it.
     PlayEnded = 19,
+    /// What the application wished to be on hold is not.
+    HoldFailed = 20,
+    /// What the application wished to be off hold is not.
+    UnholdFailed = 21,
 }
 
 impl CallEventType {

@@ -274,8 +274,10 @@ impl Work<'_> {
 
     /// Sends a request inside a dialog with the next CSeq number.
     pub fn send_pending(&mut self, leg: LegIndex, mut pending: Pending) {
+        let now_ms = self.now.millis();
         let on = self.leg_mut(leg);
         on.last_cseq += 1;
+        pending.first_ms = if pending.first_ms == 0 { now_ms } else { pending.first_ms };
         pending.request.cseq = on.last_cseq;
         pending.request.flow = on.flow_to(&pending.request.to_tag);
         pending.edge_id.clear();

@@ -6,6 +6,7 @@
 //! | re-INVITE without SDP               | re-INVITE without SDP                    | 200 with offer'; its ACK carries the answer |
 //! | UPDATE with offer                   | UPDATE, offer'; not allowed there: -     | 200 with answer', or the refusal; 504       |
 //! | offer while the other leg is busy   | -                                        | 491 (TPC-06)                                |
+//! | offer, or re-INVITE without SDP, while the application's hold stands | - | 200, inactive: see `hold::phones`  |
 //! | CANCEL of the re-INVITE             | CANCEL                                   | what then comes: 487, or 200 (LAD-10 R9)    |
 //! | INFO, MESSAGE                       | the same                                 | what then comes                             |
 //!
@@ -15,8 +16,8 @@ use std::time::Duration;
 
 use crate::engine::call::TimerKind;
 use crate::engine::effect::{Body, CancelInvite, What};
-use crate::engine::leg::{LegState, Pending, Purpose};
-use crate::engine::offer_answer::{Fate, is_hold};
+use crate::engine::leg::{Pending, Purpose};
+use crate::engine::offer_answer::Fate;
 use crate::engine::outcome::Cause;
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
@@ -43,6 +44,9 @@ impl Work<'_> {
     }
 
     fn relay_offer(&mut self, from: LegIndex, transaction: &str, method: &str, sdp: Option<Vec<u8>>) {
+        if self.is_session_on_hold(from) {
+            return self.answer_on_hold(from, transaction, sdp);
+        }
         let to = self.facing_now(from);
         let tag = self.leg(to).remote_tag.clone();
         if !self.is_alive(to) || self.leg(to).is_busy(&tag) || self.leg(to).retry.is_some() {
@@ -148,7 +152,7 @@ impl Work<'_> {
         let Some(at) = on.served.iter().position(|served| served.transaction == transaction) else { return };
         let served = on.served.remove(at);
         if served.relayed_offer.is_empty() {
-            return;
+            return self.own_offer_answered(from, sdp.as_deref());
         }
         let to = self.facing_now(from);
         let (own, tag) = (self.leg(from).remote_tag.clone(), self.leg(to).remote_tag.clone());
@@ -198,28 +202,6 @@ impl Work<'_> {
     pub fn note_info(&mut self, from: LegIndex, body: Option<Body>) {
         let leg_id = Some(self.leg(from).leg_id.clone());
         self.report_again(leg_id, CallEventType::InfoReceived, 0, "", body);
-    }
-
-    /// Reports that a party put the other one on hold, or took it off: not while the other one holds too, as its answer says.
-    fn note_hold(&mut self, by: LegIndex, offer: &[u8], answer: &[u8]) {
-        if self.call.is_to_mixer(by) || self.call.listening().is_some() {
-            return; // it is its own affair whom it lets hear, and who listens to a server is on hold anyway
-        }
-        let is_member = self.call.conference.is_some();
-        let was = if is_member { self.is_held(by) } else { self.call.held };
-        let holds = is_hold(offer) || (was && is_hold(answer));
-        if holds != was {
-            match is_member {
-                true => {
-                    self.leg_mut(by).state = if holds { LegState::Held } else { LegState::Answered }.into();
-                    self.roster_changed();
-                }
-                false => self.call.held = holds,
-            }
-            let kind = if holds { CallEventType::Held } else { CallEventType::Unheld };
-            let leg_id = Some(self.leg(by).leg_id.clone());
-            self.report_again(leg_id, kind, 0, "", None);
-        }
     }
 }
 

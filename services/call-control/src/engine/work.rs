@@ -158,6 +158,7 @@ impl<'a> Work<'a> {
                 sip_status: status,
                 sip_reason: reason.to_owned(),
                 body: None,
+                by: String::new(),
             });
         }
     }
@@ -179,7 +180,14 @@ impl<'a> Work<'a> {
         reason: &str,
         body: Option<Body>,
     ) {
-        self.events.push(CallEvent { kind, leg_id, sip_status: status, sip_reason: reason.to_owned(), body });
+        let (sip_reason, by) = (reason.to_owned(), String::new());
+        self.events.push(CallEvent { kind, leg_id, sip_status: status, sip_reason, body, by });
+    }
+
+    /// The same, and who is behind it.
+    pub fn report_by(&mut self, leg_id: Option<String>, kind: CallEventType, why: (u32, &str), by: &str) {
+        let (sip_reason, by) = (why.1.to_owned(), by.to_owned());
+        self.events.push(CallEvent { kind, leg_id, sip_status: why.0, sip_reason, body: None, by });
     }
 }
 

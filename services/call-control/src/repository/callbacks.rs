@@ -4,6 +4,7 @@
 //! |---|---|
 //! | record `b/CALLBACK` | the callback, until a time after its end |
 //! | record `k/`, `k/USER` | how many are not over: in the partition, and of a user (the address of record of `from`) |
+//! | record `w/PARTY` | the callback that calls this party now, see [`claims`](super::claims) |
 //! | record `r/REQUEST` | what a request id was used for; that of RequestCallback in the partition of the id itself |
 //! | index `callbacks` | callbacks by [`Position`], newest first, with a summary |
 //! | queue `due` | `b/CALLBACK` when to look at it |

@@ -18,6 +18,7 @@
 
 mod callbacks;
 mod change;
+mod claims;
 mod dialogs;
 mod events;
 mod filter;

@@ -82,6 +82,11 @@ pub(super) fn callbacks_of(user: &str) -> String {
     format!("k/{user}")
 }
 
+/// The callback that calls a party now.
+pub(super) fn called_back(party: &str) -> String {
+    format!("w/{party}")
+}
+
 pub(super) fn due_callback(id: &str) -> String {
     format!("b/{id}")
 }

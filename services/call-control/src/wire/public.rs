@@ -200,6 +200,9 @@ fn event_type(kind: CallEventType) -> wire::call_event::Type {
         CallEventType::Ended => Type::Ended,
         CallEventType::PlayStarted => Type::PlayStarted,
         CallEventType::PlayEnded => Type::PlayEnded,
+        // Nothing has changed; the status says why
+        CallEventType::HoldFailed => Type::Unheld,
+        CallEventType::UnholdFailed => Type::Held,
     }
 }
 

@@ -296,6 +296,7 @@ fn one_leg_is_held_alone() {
         C>A ACK 3
         C>B INVITE 2 sdp2[audio:4000 inactive]
         B>C 488 INVITE
+        ! HoldFailed b 488
         C>A INVITE 4
         A>C 200 INVITE sdp1[audio:4000]
         C>B INVITE 3 sdp3[audio:4000]
@@ -362,6 +363,7 @@ fn a_refused_resume_leaves_the_call_held() {
     t.expect(
         "
         A>C 488 INVITE
+        ! UnholdFailed a 488
         C>B ACK 3 sdp3[audio:9 inactive]
         ",
     );

@@ -196,6 +196,50 @@ async fn who_is_in_a_call_of_carillons_is_waited_for() {
     until(&replica, &callback.callback_id, State::Done).await;
 }
 
+/// LAD-6: several callbacks for one party, asked for at once over two replicas, call it one after the other; who waits loses no attempt, and
+/// a replica that dies with the party claimed keeps it from nobody.
+#[tokio::test(start_paused = true)]
+async fn a_party_is_called_by_one_callback_at_a_time() {
+    let world = World::new(&["edge-0"]);
+    phone(&world, 489, 200);
+    let store: Arc<dyn Store> = store();
+    let first = replica(Arc::clone(&store), &world, Config::default());
+    let second = replica(Arc::clone(&store), &world, Config::default());
+    let mut ids = Vec::new();
+    for (at, user) in ["alice", "carol", "dave", "erin", "frank"].into_iter().enumerate() {
+        let on = if at % 2 == 0 { &first } else { &second };
+        ids.push(request(on, wanted(user, "ring-bob")).await.expect("committed").callback_id);
+    }
+    let is_calling = |call: &&cc::Call| {
+        use cc::call::State::{Dialing, Progressing, Ringing};
+        matches!(call.state(), Dialing | Progressing | Ringing)
+    };
+    let mut made = std::collections::BTreeSet::new();
+    let mut first = Some(first);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(600) {
+        let calls = calls(&second).await;
+        assert!(calls.iter().filter(is_calling).count() <= 1, "{calls:#?}");
+        made.extend(calls.into_iter().map(|call| call.call_id));
+        if made.len() == 2
+            && let Some(first) = first.take()
+        {
+            first.kill(&world, 0).await;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(made.len() >= 5, "all of them have their turn: {}", made.len());
+    for id in ids {
+        let callback = get(&second, &id).await.expect("known");
+        let mut own = 0;
+        for call in &made {
+            let call = second.get(call).await.expect("a call");
+            own += u32::from(call.metadata.get("callback_id") == Some(&id));
+        }
+        assert_eq!(callback.attempts_left + own, 3, "an attempt is a call");
+    }
+}
+
 /// LAD-6: both sides already talk to each other.
 #[tokio::test(start_paused = true)]
 async fn a_callback_of_two_who_talk_is_closed() {

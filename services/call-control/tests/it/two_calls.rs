@@ -119,6 +119,30 @@ async fn a_leg_that_was_kept_counts_where_it_came_to() {
     assert_eq!(live().await, 0);
 }
 
+/// Two calls that want a leg of each other: whoever is first has it, and the other one is told so at once.
+#[tokio::test(start_paused = true)]
+async fn of_two_bridges_that_cross_one_is_aborted() {
+    let (replica, _world) = rig::single();
+    let (one, two) = (connected(&replica, "alice", "bob").await, connected(&replica, "carol", "dave").await);
+    let (there, back) = tokio::join!(
+        bridge(&replica, bridge_of("1", &one, &two)),
+        bridge(&replica, bridge_of("2", &two, &one))
+    );
+    let (wins, lost) = match (there, back) {
+        (Ok(call), Err(refused)) | (Err(refused), Ok(call)) => (call.call_id, refused),
+        both => panic!("exactly one of them wins: {both:?}"),
+    };
+    assert_eq!((lost.code(), reason(&lost).as_str()), (Code::Aborted, "TRANSFER_PENDING"));
+    until(&replica, &wins, Type::PartyJoined).await;
+    let other = if wins == one { &two } else { &one };
+    replica.wait_for(other, State::Ended).await;
+    // Asked again, the one that was done is the same
+    let again = if wins == one { bridge_of("1", &one, &two) } else { bridge_of("2", &two, &one) };
+    assert_eq!(bridge(&replica, again).await.expect("the same request").call_id, wins);
+    let missing = bridge(&replica, bridge_of("3", &wins, "carol")).await.expect_err("no call");
+    assert!(missing.message().contains("\"carol\""), "{}", missing.message());
+}
+
 /// LAD-9: the far party of the other call comes; the two legs of the one who had both calls go.
 #[tokio::test(start_paused = true)]
 async fn an_attended_transfer_connects_the_far_parties() {

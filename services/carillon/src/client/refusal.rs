@@ -34,7 +34,11 @@ fn describe(status: &Status) -> String {
         text += "\n  give a token with --token or CARILLON_TOKEN: one of those in the file that the server was given (--api-token-file)";
     }
     // The library's words for an answer that is no gRPC, and for none.
-    if text.starts_with("h2 protocol error") {
+    if text.starts_with("h2 protocol error") && is_broken_off(status) {
+        text =
+            "the server is gone: the connection ended in the middle of an answer; see whether it still runs"
+                .to_owned();
+    } else if text.starts_with("h2 protocol error") {
         text = "what answers there does not speak gRPC; --api wants the address that `carillon serve` prints as api="
             .to_owned();
     } else if text == "transport error" {
@@ -42,6 +46,18 @@ fn describe(status: &Status) -> String {
             .to_owned();
     }
     text
+}
+
+/// Whether an answer had begun, or the connection stood, and then the other side was no more. Who speaks no gRPC says something else first.
+fn is_broken_off(status: &Status) -> bool {
+    let mut texts = vec![status.message().to_owned()];
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        texts.push(error.to_string());
+        source = error.source();
+    }
+    let ends = ["error reading a body", "broken pipe", "reset by peer", "connection closed"];
+    texts.iter().any(|text| ends.iter().any(|end| text.contains(end)))
 }
 
 #[cfg(test)]
@@ -71,6 +87,9 @@ mod tests {
     fn what_is_no_api_and_a_token_that_is_not_known_say_what_to_do() {
         let stranger = Refusal(Status::internal("h2 protocol error: http2 error")).to_string();
         assert!(stranger.contains("does not speak gRPC") && !stranger.contains("h2"), "{stranger}");
+        let killed = "h2 protocol error: error reading a body from connection";
+        let killed = Refusal(Status::unknown(killed)).to_string();
+        assert!(killed.contains("the server is gone") && !killed.contains("speak"), "{killed}");
         let gone = Refusal(Status::unavailable("transport error")).to_string();
         assert!(gone.contains("the connection ended before an answer came"), "{gone}");
         let unknown = Refusal(Status::unauthenticated("who are you")).to_string();

@@ -6,6 +6,7 @@ use cluster_api::callcontrol::v1::transfer_target::Target;
 use cluster_api::callcontrol::v1::{
     TransferRequest, TransferTarget, WatchCallsRequest, call_event, transfer_request,
 };
+use tonic::Code;
 
 use super::call_view::show_event;
 use super::connect::connect;
@@ -32,6 +33,7 @@ pub async fn transfer(args: TransferArgs) -> anyhow::Result<()> {
     let request = WatchCallsRequest { call_id: Some(args.call_id.clone()), ..WatchCallsRequest::default() };
     let mut events = client.watch_calls(request).await.map_err(Refusal)?.into_inner();
     let is_uri = ["sip:", "sips:", "tel:"].iter().any(|scheme| args.target.starts_with(scheme));
+    let named = args.target.clone();
     let target = if is_uri { Target::Uri(args.target) } else { Target::CallId(args.target) };
     let request = TransferRequest {
         request_id: uuid::Uuid::new_v4().to_string(),
@@ -40,7 +42,14 @@ pub async fn transfer(args: TransferArgs) -> anyhow::Result<()> {
         target: Some(TransferTarget { target: Some(target) }),
         method: transfer_request::Method::from(args.method).into(),
     };
-    client.transfer(request).await.map_err(Refusal)?;
+    if let Err(refused) = client.transfer(request).await {
+        if !is_uri && refused.code() == Code::NotFound && refused.message().contains(&format!("{named:?}")) {
+            let taken =
+                "was taken for the id of another call; who is to be called begins with sip:, sips: or tel:";
+            bail!("{}\n  {named:?} {taken}", Refusal(refused));
+        }
+        return Err(Refusal(refused).into());
+    }
     while let Some(event) = events.message().await.map_err(Refusal)? {
         match event.r#type() {
             call_event::Type::TransferSucceeded => return Ok(show_event(&event, args.api.json)?),

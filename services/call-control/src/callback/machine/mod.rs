@@ -4,7 +4,7 @@
 //! |------------------------|-----------------------------------------------------|--------------------------------------|-----------|
 //! | its time is over       | EXPIRED                                             | the attempt goes on                  | -         |
 //! | the two talk           | DONE                                                | -                                    | -         |
-//! | one is known to be busy | look again                                         | -                                    | -         |
+//! | one is known to be busy, or another callback calls one | look again          | -                                    | -         |
 //! | the phone says free    | CALLING: the call is dialled                        | noted                                | -         |
 //! | the phone says busy    | wait                                                | noted                                | -         |
 //! | the call is connected  | -                                                   | DONE                                 | -         |

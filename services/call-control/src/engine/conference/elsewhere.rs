@@ -17,7 +17,7 @@ use sip_message::{Scheme, Uri};
 
 use crate::engine::call::{Party, TimerKind};
 use crate::engine::conference::record::{Member, MemberStep};
-use crate::engine::outcome::Cause;
+use crate::engine::outcome::{BY_CARILLON, Cause};
 use crate::engine::report::CallEventType;
 use crate::engine::signal::LegIndex;
 use crate::engine::stage::{Stage, Talking};
@@ -115,7 +115,9 @@ impl Work<'_> {
         let members = conference.map(|conference| conference.members).unwrap_or_default();
         let is_over = Cause { header: String::new(), ..Cause::failed(200, "OK") };
         self.call.stage = Some(Stage::Talking(Talking {}));
-        self.call.held = false;
+        if std::mem::take(&mut self.call.held) {
+            self.report_by(None, CallEventType::Unheld, (0, ""), BY_CARILLON);
+        }
         for member in members {
             if member.party() != leave {
                 (self.call.first, self.call.second) = (member.party, member.mixer);

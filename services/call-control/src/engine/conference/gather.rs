@@ -7,7 +7,7 @@
 use crate::engine::call::TimerKind;
 use crate::engine::conference::record::{Gathering, Meeting, Member, MemberStep};
 use crate::engine::leg::Purpose;
-use crate::engine::outcome::Cause;
+use crate::engine::outcome::{BY_CARILLON, Cause};
 use crate::engine::report::CallEventType;
 use crate::engine::signal::LegIndex;
 use crate::engine::stage::{Stage, Talking};
@@ -46,7 +46,9 @@ impl Work<'_> {
         let Some(conference) = &self.call.conference else { return };
         // Who joined is the last one: the two were there before. Who went to a conference elsewhere by itself has no leg here
         let last = conference.members.len().saturating_sub(1);
-        self.call.held = false;
+        if std::mem::take(&mut self.call.held) {
+            self.report_by(None, CallEventType::Unheld, (0, ""), BY_CARILLON);
+        }
         if last > 1 {
             self.joined(last);
         }

@@ -193,7 +193,7 @@ impl Work<'_> {
         let is_local = match (mixer, &self.call.conference) {
             (Mixer::Auto, Some(conference)) => conference.local,
             (Mixer::Auto, None) => self.local_place().is_some(),
-            (Mixer::Local, Some(conference)) if !conference.local => return Err(StepError::NoMixer),
+            (Mixer::Local, Some(conference)) if !conference.local => return Err(StepError::NoLocalMixer),
             (Mixer::Central, Some(conference)) if conference.local => return Err(StepError::Conflict),
             (Mixer::Local, _) => true,
             (Mixer::Central, _) => false,
@@ -210,7 +210,7 @@ impl Work<'_> {
             return Err(StepError::Full(MAX_LEGS));
         }
         if is_local && self.local_place().is_none() {
-            return Err(StepError::NoMixer);
+            return Err(StepError::NoLocalMixer);
         }
         self.stop_listening();
         match &self.call.conference {
@@ -410,7 +410,9 @@ impl Work<'_> {
         member.step = MemberStep::In.into();
         member.joined_ms = now_ms;
         let party = member.party();
-        self.leg_mut(party).state = LegState::Answered.into();
+        let on = self.leg_mut(party);
+        (on.held, on.holds) = (false, false);
+        on.state = LegState::Answered.into();
         match self.call.stage {
             Some(Stage::Gathering(_)) => self.gather_next(),
             _ => {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::engine::StepError;
 use crate::engine::call::{Party, SCHEMA, TimerKind};
 use crate::engine::conference::MAX_LEGS;
-use crate::engine::leg::{LegState, Pending, Purpose};
+use crate::engine::leg::{Pending, Purpose};
 use crate::engine::media::record::{ListenStep, Listener, Listening, Playing};
 use crate::engine::offer_answer::refuses_all;
+use crate::engine::outcome::BY_CARILLON;
 use crate::engine::report::CallEventType;
 use crate::engine::send::Ask;
 use crate::engine::signal::{LegIndex, Reply, Signal};
@@ -65,19 +66,21 @@ impl Work<'_> {
         let tag = request.request.to_tag.clone();
         self.ack(other, &tag, None);
         if reply.is_ok() {
-            self.leg_mut(other).state = LegState::Held.into();
-            self.call.held = true;
-            self.report_on(other, CallEventType::Held, 0, "");
+            self.keep_on_hold(other);
+            let leg_id = Some(self.leg(other).leg_id.clone());
+            self.report_by(leg_id, CallEventType::Held, (0, ""), BY_CARILLON);
             return self.ask_all_to_listen();
         }
         if self.retry_later(other, &request, &reply) {
             return;
         }
-        let (status, reason) = (reply.status, reply.reason.clone());
         match reply.is_gone() {
             true => self.on_any_stage(Signal::Reply { leg: other, request, reply }),
             // UAC-22: it stays as it was, and so does everybody
-            false => self.listeners_failed(status, &reason),
+            false => {
+                let refusal = self.refusal(other, &reply);
+                self.listeners_failed(&refusal);
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! How listening to a media server ends: for each who listens exactly once, and with the two connected again, or on hold.
 
 use crate::engine::call::TimerKind;
-use crate::engine::leg::{LegState, Purpose};
+use crate::engine::hold::record::Refusal;
+use crate::engine::leg::Purpose;
 use crate::engine::media::record::{ListenStep, Listener, Listening, Playing};
 use crate::engine::outcome::Cause;
 use crate::engine::report::CallEventType;
@@ -35,7 +36,7 @@ impl Work<'_> {
         match (what, waits) {
             (Playing::Announcement, Some(offer)) => {
                 self.talk_again();
-                self.resume(party, &offer, false);
+                self.resume(party, &offer);
             }
             (Playing::Announcement, None) => {
                 self.talk_again();
@@ -70,9 +71,11 @@ impl Work<'_> {
     }
 
     /// The other party did not let itself be put on hold: nobody listens.
-    pub(super) fn listeners_failed(&mut self, status: u32, reason: &str) {
-        while self.call.listening().is_some_and(|listening| !listening.listeners.is_empty()) {
-            self.take_listener(0, status, reason);
+    pub(super) fn listeners_failed(&mut self, refusal: &Refusal) {
+        while let Some(on) = self.call.listening().and_then(|listening| listening.listeners.first().cloned())
+        {
+            self.take_listener(0, refusal.status, &refusal.reason);
+            self.hold_settled(on.party(), Some(refusal.clone()));
         }
         self.talk_again();
     }
@@ -109,16 +112,9 @@ impl Work<'_> {
         if listening.what() == Playing::Announcement {
             return;
         }
-        let is_settled = listening.listeners.iter().all(Listener::listens);
         if let Some(party) = settled {
-            self.leg_mut(party).state = LegState::Held.into();
-            let was_held = self.call.held;
-            self.call.held |= is_settled;
-            match listening.of_leg {
-                true => self.report_on(party, CallEventType::Held, 0, ""),
-                false if is_settled && !was_held => self.report_again(None, CallEventType::Held, 0, "", None),
-                false => {}
-            }
+            self.keep_on_hold(party);
+            self.hold_settled(party, None);
         }
         if listening.listeners.is_empty() {
             self.talk_again();

@@ -4,7 +4,7 @@ use crate::engine::call::{OutcomeKind, TimerKind};
 use crate::engine::event::standard_phrase;
 use crate::engine::leg::{DialogState, LegState, Pending};
 use crate::engine::offer_answer::refuses_all;
-use crate::engine::outcome::Cause;
+use crate::engine::outcome::{BY_CARILLON, Cause};
 use crate::engine::report::CallEventType;
 use crate::engine::signal::LegIndex;
 use crate::engine::stage::{Stage, Talking};
@@ -34,9 +34,8 @@ impl Work<'_> {
 
     fn moving_succeeded(&mut self, moving: &Moving, come: LegIndex) {
         self.stop_moving(moving);
-        self.call.held = false;
-        for leg in self.pair() {
-            self.leg_mut(leg).state = LegState::Answered.into();
+        if self.lift_hold(self.pair()) {
+            self.report_by(None, CallEventType::Unheld, (0, ""), BY_CARILLON);
         }
         self.tell_lender(moving, Word::Kept(Nothing {}));
         self.tell_referrer(moving, 200, "OK");
@@ -73,7 +72,10 @@ impl Work<'_> {
         if moving.step() == MovingStep::Offering && waits {
             // Its 2xx waits for an answer: the one that it talked to gives it
             let offer = self.leg(stay).chosen().map(|dialog| dialog.remote_sdp.clone()).unwrap_or_default();
-            self.resume(stay, &offer, false);
+            match self.is_session_on_hold(stay) {
+                true => self.stay_held(stay),
+                false => self.resume(stay, &offer),
+            }
         }
     }
 

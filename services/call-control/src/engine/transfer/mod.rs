@@ -200,6 +200,14 @@ impl Work<'_> {
         if self.call.outcome.is_some() || ![first, second].iter().all(|&leg| self.leg(leg).is_up()) {
             return;
         }
+        if self.is_session_on_hold(first) {
+            // They are not connected, but on hold as before
+            for leg in [first, second] {
+                let (headers, purpose) = (self.session_headers(), Purpose::HoldLeg);
+                self.ask(leg, Ask { method: "INVITE", headers, purpose, ..Ask::default() });
+            }
+            return;
+        }
         let (headers, purpose) = (self.session_headers(), Purpose::Resume);
         self.ask(second, Ask { method: "INVITE", headers, purpose, ..Ask::default() });
     }

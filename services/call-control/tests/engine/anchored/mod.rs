@@ -56,7 +56,7 @@ fn without_timer(policy: &mut Policy) {
 }
 
 /// Alice and bob are connected.
-fn connected() -> Ladder {
+pub(crate) fn connected() -> Ladder {
     let mut t = called(invite());
     t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])));
     t.ack("a", "a-invite", None);

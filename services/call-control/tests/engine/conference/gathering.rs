@@ -295,3 +295,13 @@ fn what_does_not_fit_is_refused() {
     t.context.mixing = Mixing { mixers: vec!["sip:mix".into()], ..Mixing::default() };
     assert_eq!(join(&mut t, "carol"), Err(StepError::WrongState(CallState::Dialing)));
 }
+
+/// LAD-8: a mixer that never says a word, not even about the CANCEL, keeps no call from its end for longer than two transactions last.
+#[test]
+fn a_silent_mixer_keeps_no_call_from_its_end() {
+    let mut t = answered(connected());
+    t.command(Command::Hangup { reason: String::new() }).expect("always");
+    assert_eq!(t.call.state(), CallState::Ending, "the mixer may still answer");
+    t.wait(Duration::from_secs(2 * 32 + 8));
+    assert_eq!((t.call.state(), told(&t, &["Ended"]).len()), (CallState::Ended, 1));
+}

@@ -10,6 +10,7 @@ pub fn check(world: &World) {
     let ends = world.history.iter().filter(|line| line.starts_with("! Ended")).count();
     assert_eq!(ends, 1, "ENDED was given {ends} times");
     events_are_given_once(world);
+    holds_end_once(world);
     for phone in &world.phones {
         let name = &phone.tag;
         assert!(phone.faults.is_empty(), "{name}: {:?}", phone.faults);
@@ -34,6 +35,21 @@ pub fn check(world: &World) {
     }
 }
 
+/// Each hold and each resume of the application that was taken on has one end. SCN-14
+fn holds_end_once(world: &World) {
+    let asked = |what: &str| world.history.iter().filter(|line| line.contains(what)).count();
+    let told = |kind: &str, is_end: &dyn Fn(&str) -> bool| {
+        let of_kind = world.history.iter().filter_map(|line| line.strip_prefix(kind));
+        of_kind.filter(|rest| is_end(rest)).count()
+    };
+    // Of one that only one phone took, the other one's refusal is told
+    let by_api = |rest: &str| rest.ends_with(" by api") || !rest.contains("/0 ");
+    let held = told("! Held", &by_api) + told("! HoldFailed", &|_| true);
+    assert_eq!(asked("API Hold"), held, "every hold ends once");
+    let unheld = told("! Unheld", &by_api) + told("! UnholdFailed", &|_| true);
+    assert_eq!(asked("API Unhold"), unheld, "every resume ends once");
+}
+
 /// Each type of event at most once for each leg; those of repeatable operations excepted.
 fn events_are_given_once(world: &World) {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
@@ -42,9 +58,17 @@ fn events_are_given_once(world: &World) {
         *counts.entry(subject).or_default() += 1;
     }
     for (event, count) in &counts {
-        let is_operation = ["! Held", "! Unheld", "! InfoReceived", "! Transfer", "! Play"]
-            .iter()
-            .any(|kind| event.starts_with(kind));
+        let is_operation = [
+            "! Held",
+            "! Unheld",
+            "! HoldFailed",
+            "! UnholdFailed",
+            "! InfoReceived",
+            "! Transfer",
+            "! Play",
+        ]
+        .iter()
+        .any(|kind| event.starts_with(kind));
         assert!(is_operation || *count == 1, "{event} was given {count} times");
     }
     let sum = |kind: &str| -> u32 {

@@ -132,7 +132,8 @@ impl World {
         }
         for event in &taken.events {
             let leg = event.leg_id.as_deref().map(|leg| format!(" {leg}")).unwrap_or_default();
-            self.log(format!("! {:?}{leg} /{}", event.kind, event.sip_status));
+            let by = if event.by.is_empty() { String::new() } else { format!(" by {}", event.by) };
+            self.log(format!("! {:?}{leg} /{}{by}", event.kind, event.sip_status));
         }
         if !taken.effects.is_empty() {
             self.after(1, Todo::Carry);

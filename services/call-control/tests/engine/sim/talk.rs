@@ -87,6 +87,9 @@ impl World {
                     // RFC 3261 14.2, RFC 3264 4: its own offer has no answer, and never gets one when its 2xx died with an edge
                     return Some(phone.response(491, request, effect));
                 }
+                if self.puts_off.is_some_and(|(leg, from)| leg == phone.leg && self.now >= from) {
+                    return Some(phone.response(491, request, effect));
+                }
                 if chance.percent(2) {
                     return None;
                 }

@@ -132,6 +132,8 @@ pub struct World {
     pub dead_until: u64,
     /// The replica dies before it commits what edges say to what it carries next.
     pub is_dying: bool,
+    /// The leg whose phone answers every re-INVITE with 491, and from when on.
+    pub puts_off: Option<(usize, u64)>,
 }
 
 impl World {
@@ -194,6 +196,7 @@ impl World {
             interruption,
             dead_until: 0,
             is_dying: false,
+            puts_off: None,
         };
         world.commit(made);
         let hang_up = if world.chance.percent(30) { world.chance.below(HANGUP_MS) } else { HANGUP_MS };
@@ -210,6 +213,7 @@ impl World {
         }
         world.lead_parties(seed);
         world.play_to_parties(seed);
+        world.hold_parties(seed);
         world
     }
 
@@ -250,6 +254,25 @@ impl World {
                 let later = at + 500 + chance.below(20_000);
                 self.at(later, Todo::Command(Command::Unhold { leg_id: None }));
             }
+        }
+    }
+
+    /// The application holds and resumes single legs, and one phone never has the time, in some of the runs; by chances of their own, too.
+    fn hold_parties(&mut self, seed: u64) {
+        let mut chance = Chance(seed.rotate_left(29) ^ 0x0ff);
+        if chance.percent(20) {
+            self.puts_off = Some((chance.below(2) as usize, 5_000 + chance.below(30_000)));
+        }
+        if !chance.percent(60) {
+            return;
+        }
+        for _ in 0..3 + chance.below(6) {
+            let leg_id = super::edge::letter(chance.below(2) as usize);
+            let leg_id = chance.percent(60).then_some(leg_id);
+            let hold = 2_000 + chance.below(60_000);
+            self.at(hold, Todo::Command(Command::Hold { leg_id: leg_id.clone(), music: String::new() }));
+            let resume = hold + 500 + chance.below(20_000);
+            self.at(resume, Todo::Command(Command::Unhold { leg_id }));
         }
     }
 
