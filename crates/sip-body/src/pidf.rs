@@ -1,7 +1,10 @@
 //! `application/pidf+xml`: presence documents (RFC 3863).
 //!
 //! A document of a peer is taken apart into [`Part`]s, each of which can stand in another document: what a part holds that is not
-//! understood here stays as it came, with the namespaces that it needs.
+//! understood here stays as it came, with the namespaces that it needs. What others send is held against the schema once, when it
+//! comes ([`Pidf::normalized`]).
+
+mod schema;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -95,7 +98,7 @@ impl Pidf {
         let mut octets = 0;
         while let Some(step) = walk.step()? {
             match step {
-                Step::Start { tag, is_known, at } => {
+                Step::Start { tag, is_known, at, .. } => {
                     let part = read_part(text, &mut walk, &tag, is_known, at, &namespaces)?;
                     if let Part::Tuple(tuple) = &part
                         && (!ids.insert(tuple.id.clone()) || ids.len() > MAX_TUPLES)
@@ -118,13 +121,40 @@ impl Pidf {
         Ok(pidf)
     }
 
-    /// A document of a peer as it is kept: what [`Pidf::to_xml`] makes of it, which is read again without loss.
+    /// A document of a peer as it is kept: what [`Pidf::to_xml`] makes of it, which is read again without loss, and breaks no rule of
+    /// the schema.
     ///
     /// # Errors
-    /// As [`Pidf::parse`].
+    /// As [`Pidf::parse`], and when it breaks the schema in a way that says nothing of what was meant.
     pub fn normalized(document: &[u8]) -> Result<String, XmlError> {
-        let written = Pidf::parse(document)?.to_xml();
-        if written.len() > MAX_OCTETS { Err(XmlError::TooLarge("64 kB")) } else { Ok(written) }
+        Pidf::read(document).map(|(_, written)| written)
+    }
+
+    /// The same, with whose presence it is.
+    ///
+    /// # Errors
+    /// As [`Pidf::normalized`].
+    pub fn read(document: &[u8]) -> Result<(Pidf, String), XmlError> {
+        let mut pidf = Pidf::parse(document)?;
+        schema::check(document)?;
+        pidf.name_tuples()?;
+        let written = pidf.to_xml();
+        if written.len() > MAX_OCTETS { Err(XmlError::TooLarge("64 kB")) } else { Ok((pidf, written)) }
+    }
+
+    /// Ids of tuples are names of XML (`xs:ID`); phones make some of digits.
+    fn name_tuples(&mut self) -> Result<(), XmlError> {
+        let mut ids = HashSet::new();
+        for part in &mut self.parts {
+            let Part::Tuple(tuple) = part else { continue };
+            if !is_name(&tuple.id) {
+                tuple.id = named(&tuple.id);
+            }
+            if !ids.insert(tuple.id.clone()) {
+                return Err(XmlError::Unexpected("two tuples of ids that are no names of XML, and alike"));
+            }
+        }
+        Ok(())
     }
 
     /// The document.
@@ -213,6 +243,21 @@ fn first<'a>(walk: &mut Walk<'a>) -> Result<Option<BytesStart<'a>>, XmlError> {
     Ok(None)
 }
 
+/// Whether it is a name of XML without colon, of the characters that everybody's ids are made of.
+fn is_name(id: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    id.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && id.chars().all(is_inner)
+}
+
+/// A name that only this id gives, or one that looks like it.
+fn named(id: &str) -> String {
+    id.chars().fold("_".to_owned(), |mut name, c| {
+        let is_inner = c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let _ = if is_inner { write!(name, "{c}") } else { write!(name, "_{:x}_", u32::from(c)) };
+        name
+    })
+}
+
 /// The declarations of a start tag, each with its name.
 fn namespaces(tag: &BytesStart<'_>) -> Result<Vec<(String, String)>, XmlError> {
     let mut found = Vec::new();
@@ -240,11 +285,15 @@ fn read_part(
     let mut tuple = Tuple::default();
     let (mut path, mut note) = (Vec::<String>::new(), String::new());
     let (mut basic, mut basic_at, mut odd) = (String::new(), 0, Vec::new());
+    let (mut children, mut child) = (Vec::new(), (0, 0));
     let end = loop {
         match walk.step()?.ok_or(XmlError::Unexpected("a part without end"))? {
-            Step::Start { tag, is_known, at } => {
+            Step::Start { tag, is_known, at, .. } => {
                 let local: String =
                     if is_known { tag.local_name().as_ref().to_owned() } else { String::new() };
+                if path.is_empty() {
+                    child = (place(&local), at);
+                }
                 if path.is_empty() && local == "contact" {
                     tuple.priority_milli = attribute(&tag, "priority")?.and_then(|value| milli(&value));
                 }
@@ -255,6 +304,9 @@ fn read_part(
             }
             Step::End(end) => {
                 let Some(ended) = path.pop() else { break end };
+                if path.is_empty() {
+                    children.push((child.0, child.1..end));
+                }
                 if path == ["status"] && ended == "basic" {
                     tuple.is_open = match std::mem::take(&mut basic).trim() {
                         "open" => Some(true),
@@ -278,17 +330,36 @@ fn read_part(
             },
         }
     };
-    let whole = without(text, at..end, &odd).ok_or(XmlError::Unexpected("a part without end"))?;
+    let cut = || XmlError::Unexpected("a part without end");
+    let whole = without(text, at..end, &odd).ok_or_else(cut)?;
     match kind.as_str() {
         "tuple" => {
+            children.sort_by_key(|(place, _)| *place);
+            let mut inner = ">".to_owned();
+            for (_, range) in children {
+                let odd: Vec<_> = odd.iter().filter(|odd| range.contains(&odd.start)).cloned().collect();
+                inner.push_str(&without(text, range, &odd).ok_or_else(cut)?);
+            }
+            let _ = write!(inner, "</{name}>");
             let id = attribute(tag, "id")?.filter(|id| !id.is_empty());
             let id = id.ok_or(XmlError::Unexpected("a tuple without id"))?;
             let before = format!("<{name}{own}{}", other_attributes(tag)?);
-            let source = Source { before, after: inner(&whole, &name, tag) };
+            let source = Source { before, after: inner };
             Ok(Part::Tuple(Tuple { id, source, ..tuple }))
         }
         "note" => Ok(Part::Note { text: note, xml: with_declarations(&whole, &name, &own) }),
         _ => Ok(Part::Other(with_declarations(&whole, &name, &own))),
+    }
+}
+
+/// Where a child of a tuple stands (RFC 3863 4.4).
+fn place(local: &str) -> u8 {
+    match local {
+        "status" => 0,
+        "contact" => 2,
+        "note" => 3,
+        "timestamp" => 4,
+        _ => 1,
     }
 }
 
@@ -324,12 +395,6 @@ fn other_attributes(tag: &BytesStart<'_>) -> Result<String, XmlError> {
         }
     }
     Ok(others)
-}
-
-/// What follows the attributes of an element: `>`, its content and its end.
-fn inner(whole: &str, name: &str, tag: &BytesStart<'_>) -> String {
-    let after = whole.get(1 + name.len() + tag.attributes_raw().len()..).unwrap_or_default();
-    after.trim_start().to_owned()
 }
 
 fn with_declarations(whole: &str, name: &str, own: &str) -> String {

@@ -1,7 +1,7 @@
 //! XML of peers, with everything refused that documents of these packages have no use for (T27).
 
 use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesDecl, BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 use quick_xml::reader::NsReader;
 
@@ -38,6 +38,8 @@ pub enum Step<'a> {
         tag: BytesStart<'a>,
         /// Whether it is in the namespace that was asked for.
         is_known: bool,
+        /// Whether it is in no namespace at all.
+        is_bare: bool,
         /// Where its tag begins.
         at: usize,
     },
@@ -89,6 +91,7 @@ impl<'a> Walk<'a> {
             let (resolved, event) =
                 self.reader.read_resolved_event().map_err(|error| XmlError::Malformed(error.to_string()))?;
             let is_known = resolved == ResolveResult::Bound(Namespace(self.namespace));
+            let is_bare = resolved == ResolveResult::Unbound;
             let is_unknown_prefix = matches!(resolved, ResolveResult::Unknown(_));
             return Ok(Some(match event {
                 Event::Start(_) if is_unknown_prefix => {
@@ -106,7 +109,7 @@ impl<'a> Walk<'a> {
                     if self.elements > MAX_ELEMENTS {
                         return Err(XmlError::TooLarge("4,096 elements"));
                     }
-                    Step::Start { tag, is_known, at }
+                    Step::Start { tag, is_known, is_bare, at }
                 }
                 Event::End(_) => {
                     self.depth -= 1;
@@ -119,7 +122,11 @@ impl<'a> Walk<'a> {
                 Event::Text(text) => Step::Text(text.to_string()),
                 Event::CData(text) => Step::Text(text.to_string()),
                 Event::GeneralRef(reference) => Step::Text(replaced(&reference)?),
-                Event::Comment(_) | Event::Decl(_) | Event::Empty(_) => continue,
+                Event::Decl(declaration) => {
+                    check_encoding(&declaration)?;
+                    continue;
+                }
+                Event::Comment(_) | Event::Empty(_) => continue,
                 Event::PI(_) => return Err(XmlError::Forbidden("a processing instruction")),
                 Event::DocType(_) => return Err(XmlError::Forbidden("a document type")),
                 Event::Eof if self.depth > 0 || self.elements == 0 => {
@@ -133,6 +140,22 @@ impl<'a> Walk<'a> {
     fn position(&self) -> usize {
         usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
     }
+}
+
+/// What was read as UTF-8 has to say no other encoding: another reader would read something else.
+fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), XmlError> {
+    match declaration.encoding() {
+        None => Ok(()),
+        Some(Ok(name)) if is_utf8(&name) => Ok(()),
+        Some(Ok(_)) => Err(XmlError::Forbidden("an encoding other than UTF-8")),
+        Some(Err(error)) => Err(XmlError::Malformed(error.to_string())),
+    }
+}
+
+/// Whether a text in this encoding is one in UTF-8.
+#[must_use]
+pub fn is_utf8(encoding: &str) -> bool {
+    encoding.eq_ignore_ascii_case("utf-8") || encoding.eq_ignore_ascii_case("us-ascii")
 }
 
 /// Every attribute is one, and refers to nothing but characters.

@@ -77,6 +77,38 @@ fn a_basic_status_that_nobody_knows_is_left_out() {
     }
 }
 
+/// PRS-05: phones put what a tuple holds in orders of their own, and make ids of digits; nobody else is shown that.
+#[test]
+fn what_is_kept_stands_in_the_order_of_the_schema_under_names_of_xml() {
+    let document = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:x=\"urn:x\" entity=\"pres:a@d\">\
+        <tuple id=\"1\"><timestamp>2026-11-21T00:00:00Z</timestamp> <note>one</note><contact>sip:a@d</contact>\
+        <x:mood/><note>two</note><status><basic>unknown</basic><x:s/></status></tuple>\
+        <tuple id=\"a b&amp;\"><status/></tuple></presence>";
+    let written = Pidf::normalized(document.as_bytes()).unwrap();
+    let tuple = "<tuple id=\"_1\"><status><x:s/></status><x:mood/><contact>sip:a@d</contact><note>one</note>\
+        <note>two</note><timestamp>2026-11-21T00:00:00Z</timestamp></tuple>";
+    assert!(written.contains(&tuple.replace("<tuple", "<tuple xmlns:x=\"urn:x\"")), "{written}");
+    assert!(written.contains("id=\"_a_20_b_26_\""), "{written}");
+    assert_eq!(Pidf::normalized(written.as_bytes()).as_ref(), Ok(&written));
+    let alike = document.replace("a b&amp;", "_1");
+    assert!(Pidf::normalized(alike.as_bytes()).is_err());
+}
+
+/// T27: what is read as UTF-8 says no other encoding, in which another reader would read something else.
+#[test]
+fn a_document_that_declares_another_encoding_is_refused() {
+    let with = |encoding: &str| {
+        format!("<?xml version=\"1.0\"{encoding}?><presence xmlns=\"{NAMESPACE}\" entity=\"pres:a@d\"/>")
+    };
+    for encoding in ["", " encoding=\"utf-8\"", " encoding='US-ASCII'"] {
+        assert!(Pidf::parse(with(encoding).as_bytes()).is_ok(), "{encoding}");
+    }
+    for encoding in [" encoding=\"UTF-16\"", " encoding='ISO-8859-1'", " encoding=\"utf-7\""] {
+        let refused = Pidf::parse(with(encoding).as_bytes());
+        assert_eq!(refused, Err(XmlError::Forbidden("an encoding other than UTF-8")), "{encoding}");
+    }
+}
+
 /// T27: document types, entities of its own, depth, size.
 #[test]
 fn what_no_presence_document_needs_is_refused() {

@@ -9,6 +9,7 @@
 //! | 404, 410, 604, a package or type that is not known | `noresource`, for good |
 //! | silence, another refusal | `probation`; SUBSCRIBE again, later and later, or when Retry-After says |
 //! | NOTIFY `active`, `pending` | that is its state, and its document is shown |
+//! | NOTIFY with the document of another entity | 400, and nothing is shown until there is one of its own (RFC 3863 4.1.1) |
 //! | NOTIFY `terminated`: deactivated, timeout, none | SUBSCRIBE again at once; what is known stays shown |
 //! | NOTIFY `terminated`: probation, giveup | the same later |
 //! | NOTIFY `terminated`: rejected, noresource, invariant | that is its state, for good |
@@ -41,6 +42,8 @@ const LONGEST_PAUSE_MS: u64 = 3_600_000;
 /// What was refused for good is tried again for another subscription to a list, but not at once.
 const REFUSED_MS: u64 = 60_000;
 const NEVER: u64 = u64::MAX;
+/// The answer to a document of somebody else.
+const OF_ANOTHER: u32 = 400;
 /// Route values of a dialog, and octets of all that it keeps of what the notifier says.
 const MOST_ROUTES: usize = 32;
 const MOST_KEPT: usize = 8_192;
@@ -99,7 +102,16 @@ pub struct Notified {
     /// What it says of the subscription.
     pub state: NotifyState,
     /// The presence document; `None` when it has none.
-    pub document: Option<Bytes>,
+    pub document: Option<Told>,
+}
+
+/// A presence document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Address of record of whose presence it says it is; `None` when it names nobody.
+    pub of: Option<String>,
+    /// The document.
+    pub document: Bytes,
 }
 
 /// What a NOTIFY says of its subscription (RFC 6665 4.1.3).
@@ -124,6 +136,8 @@ pub struct Step {
     pub is_over: bool,
     /// The status of the answer to a NOTIFY.
     pub status: u32,
+    /// Its document is of somebody else.
+    pub is_of_another: bool,
 }
 
 /// What somebody begins to seek.
@@ -156,7 +170,8 @@ impl Sought {
         self.wants.retain(|want| want.until_ms > now_ms);
         let is_over = self.go_on(now_ms);
         let tells = shown != (self.state, self.reason.clone(), self.document.clone());
-        Step { asks: self.asked != asked, tells: tells && !self.wants.is_empty(), is_over, status }
+        let tells = tells && !self.wants.is_empty();
+        Step { asks: self.asked != asked, tells, is_over, status, is_of_another: status == OF_ANOTHER }
     }
 
     /// When to look again.
@@ -336,13 +351,21 @@ impl Sought {
                 dialog.lasts(left_s.unwrap_or(known_s).min(known_s), now_ms);
             }
         };
+        let is_of_another = notified.document.as_ref().is_some_and(|told| !told.is_of(&self.member));
         match &notified.state {
+            // A domain speaks for its own: what it says of others is shown to nobody, and what was known holds no more.
+            NotifyState::Active(left_s) if is_of_another => {
+                lasts(dialog, *left_s);
+                self.show(State::Pending, "");
+                self.document = Bytes::new();
+                return OF_ANOTHER;
+            }
             NotifyState::Active(left_s) => {
                 lasts(dialog, *left_s);
                 self.failures = 0;
                 self.show(State::Active, "");
-                if let Some(document) = &notified.document {
-                    self.document.clone_from(document);
+                if let Some(told) = &notified.document {
+                    self.document.clone_from(&told.document);
                 }
             }
             NotifyState::Pending(left_s) => {
@@ -397,6 +420,14 @@ impl Sought {
         let asked_ms = u64::from(retry_after_s.unwrap_or(0)) * 1_000;
         self.retry_ms = now_ms + pause_ms(self.failures).max(asked_ms.min(LONGEST_PAUSE_MS));
         self.failures += 1;
+    }
+}
+
+impl Told {
+    /// Whether it is of this one, by a secure name or not.
+    fn is_of(&self, member: &str) -> bool {
+        let address = |uri: &str| uri.split_once(':').map(|(_, address)| address.to_owned());
+        self.of.as_deref().is_some_and(|of| address(of) == address(member))
     }
 }
 

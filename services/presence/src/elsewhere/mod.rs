@@ -15,7 +15,7 @@ mod record;
 mod run;
 mod send;
 
-pub use self::machine::{Answer, Happened, Notified, NotifyState, Step, WANTED_MS, begin};
+pub use self::machine::{Answer, Happened, Notified, NotifyState, Step, Told, WANTED_MS, begin};
 pub use self::record::{Ask, AskKind, Sought, State};
 
 /// The record of what is sought by this id.

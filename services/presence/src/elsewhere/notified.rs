@@ -1,15 +1,14 @@
 //! NOTIFYs of other domains, as edges hand them over.
 
-use bytes::Bytes;
 use cluster_api::presence::v1::HandleResponse;
 use sip_body::pidf::{CONTENT_TYPE, Pidf};
 use sip_dialog::{RouteSet, Side};
 use sip_message::{HeaderId, SubscriptionState};
 
-use super::{Happened, Notified, NotifyState};
+use super::{Happened, Notified, NotifyState, Told};
 use crate::Presence;
 use crate::engine::Package;
-use crate::intake::{Asking, bad_event, refuse, refuse_with};
+use crate::intake::{Asking, bad_event, refuse, refuse_with, user_aor};
 use crate::runner::ApplyError;
 
 /// Octets of the presence of one member: a notification of a list has room for some of them (RFC 4662 5).
@@ -38,11 +37,21 @@ impl Presence {
             Ok(step) => {
                 let status = step.status.to_string();
                 self.runner.counts.members_told.with_label_values(&[&status]).inc();
-                Ok(refuse(step.status))
+                let reason = if step.is_of_another { "Presence Of Another Entity" } else { "" };
+                Ok(HandleResponse { reason: reason.to_owned(), ..refuse(step.status) })
             }
             Err(ApplyError::Unknown) => Ok(refuse(481)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The address of record that an entity names: a SIP URI, or one of presence (RFC 3859).
+fn named(entity: &str) -> Option<String> {
+    let address = entity.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("pres"));
+    match address {
+        Some((_, address)) => user_aor(&format!("sip:{address}")),
+        None => user_aor(entity),
     }
 }
 
@@ -67,11 +76,14 @@ fn read(asking: &Asking<'_>) -> Result<Notified, Box<HandleResponse>> {
             return Err(Box::new(refuse_with(415, "Accept", CONTENT_TYPE)));
         }
         Some(body) => {
-            let document = Pidf::normalized(&body.content).map_err(|_| refused(400))?;
+            if let Some(refused) = asking.unread_encoding() {
+                return Err(Box::new(refused));
+            }
+            let (pidf, document) = Pidf::read(&body.content).map_err(|_| refused(400))?;
             if document.len() > MOST_OCTETS {
                 return Err(refused(513));
             }
-            Some(Bytes::from(document))
+            Some(Told { of: named(&pidf.entity), document: document.into() })
         }
     };
     let state = match state.state.to_ascii_lowercase().as_str() {

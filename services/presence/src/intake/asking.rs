@@ -1,9 +1,12 @@
 //! A request of a phone, read as far as presence needs it.
 
 use cluster_api::presence::v1::{HandleRequest, HandleResponse};
+use sip_body::media_type::MediaType;
+use sip_body::pidf::CONTENT_TYPE;
+use sip_body::xml::is_utf8;
 use sip_message::{CommaList, Event, HeaderId, Scheme, Uri};
 
-use super::answer::refuse_with;
+use super::answer::{refuse_saying, refuse_with};
 use crate::engine::{EVENT_LIST, Filter, Package};
 
 /// A request, with a look at its headers.
@@ -36,6 +39,13 @@ impl<'a> Asking<'a> {
         (values.next().is_none() && is_plain).then_some(event)
     }
 
+    /// The answer to an Event that names two ids: which of them a NOTIFY would have to repeat is not said. RFC 6665 8.2.1
+    pub fn ambiguous_event(&self) -> Option<HandleResponse> {
+        let event = self.event()?;
+        let ids = event.params.iter().filter(|param| param.name.eq_ignore_ascii_case("id")).count();
+        (ids > 1).then(|| refuse_saying(400, "Event Has Two Ids"))
+    }
+
     /// What of the state is wanted, as parameters of Event say it. RFC 4235 3.2
     ///
     /// # Errors
@@ -64,12 +74,20 @@ impl<'a> Asking<'a> {
             return self.all(HeaderId::Accept).next().is_none();
         }
         let (kind, _) = content_type.split_once('/').unwrap_or((content_type, ""));
-        ranges.any(|range| {
-            let bare = range.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
-            let is_any = bare == b"*/*"
-                || bare.strip_suffix(b"/*").is_some_and(|r| r.eq_ignore_ascii_case(kind.as_bytes()));
-            is_any || bare.eq_ignore_ascii_case(content_type.as_bytes())
-        })
+        // The range that says most about the type decides: itself, then its kind, then any. RFC 3261 20.1
+        let says = |range: &[u8]| {
+            let mut parts = range.split(|octet| *octet == b';').map(<[u8]>::trim_ascii);
+            let bare = parts.next().unwrap_or_default();
+            let is_of_kind = |r: &[u8]| r.eq_ignore_ascii_case(kind.as_bytes());
+            let rank = match bare {
+                b"*/*" => 1,
+                _ if bare.strip_suffix(b"/*").is_some_and(is_of_kind) => 2,
+                _ if bare.eq_ignore_ascii_case(content_type.as_bytes()) => 3,
+                _ => return None,
+            };
+            Some((rank, !parts.any(is_zero_q)))
+        };
+        ranges.filter_map(says).max_by_key(|(rank, _)| *rank).is_some_and(|(_, is_taken)| is_taken)
     }
 
     /// Whether the sender says that it knows an extension, in Supported or in Require.
@@ -87,6 +105,25 @@ impl<'a> Asking<'a> {
         (!unknown.is_empty()).then(|| refuse_with(420, "Unsupported", unknown.join(", ")))
     }
 
+    /// The answer to a body that cannot be read as UTF-8, as it stands. RFC 3261 8.2.3
+    pub fn unread_encoding(&self) -> Option<HandleResponse> {
+        let body = self.0.body.as_ref()?;
+        let codings = self.all(HeaderId::ContentEncoding).flat_map(|value| CommaList::new(value.as_bytes()));
+        if codings.into_iter().any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+            return Some(refuse_with(415, "Accept-Encoding", "identity"));
+        }
+        let content_type = MediaType::parse(body.content_type.as_bytes());
+        let charset = content_type.as_ref().and_then(|content_type| content_type.params.get("charset"));
+        charset.filter(|charset| !is_utf8(charset)).map(|charset| {
+            let charset: String = charset.chars().filter(char::is_ascii_alphanumeric).take(20).collect();
+            let reason = format!("Unsupported Media Type (charset {charset}, expected UTF-8)");
+            HandleResponse {
+                reason,
+                ..refuse_with(415, "Accept", format!("{CONTENT_TYPE};charset=\"UTF-8\""))
+            }
+        })
+    }
+
     /// The address of record that the Request-URI names.
     pub fn resource(&self) -> Option<String> {
         user_aor(&self.0.request_uri)
@@ -99,6 +136,13 @@ impl<'a> Asking<'a> {
             identity => Some(identity.to_owned()),
         }
     }
+}
+
+/// Whether a parameter of a range says that it is not acceptable.
+fn is_zero_q(param: &[u8]) -> bool {
+    let text = std::str::from_utf8(param).unwrap_or_default();
+    let value = text.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    value.and_then(|(_, value)| value.trim().parse::<f32>().ok()).is_some_and(|value| value <= 0.0)
 }
 
 /// The address of record of a user.

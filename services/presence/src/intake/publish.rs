@@ -54,10 +54,15 @@ impl Presence {
         }
         let document = match &request.body {
             Some(body) if !body.is(CONTENT_TYPE) => return Ok(refuse_with(415, "Accept", CONTENT_TYPE)),
-            Some(body) => match Pidf::normalized(&body.content) {
-                Ok(document) => Some(document.into()),
-                Err(error) => return Ok(HandleResponse { reason: bad_document(&error), ..refuse(400) }),
-            },
+            Some(body) => {
+                if let Some(refused) = asking.unread_encoding() {
+                    return Ok(refused);
+                }
+                match Pidf::normalized(&body.content) {
+                    Ok(document) => Some(document.into()),
+                    Err(error) => return Ok(HandleResponse { reason: bad_document(&error), ..refuse(400) }),
+                }
+            }
             None => None,
         };
         let cseq = request.cseq.to_string();

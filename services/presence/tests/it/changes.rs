@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_api::sip::v1::Body;
+use cluster_api::sip::v1::{Body, Header};
 use tokio::time::sleep;
 
 use crate::rig::{Rig, ask, body, header, publish, subscribe, voice};
@@ -118,6 +118,57 @@ async fn what_is_published_has_its_bounds() {
     assert_eq!((taken, refused.status, header(&refused, "Retry-After").as_str()), (100, 503, "10"));
     sleep(Duration::from_secs(10)).await;
     assert_eq!(ask(&replica, publish("bob", 300, &etag, "later")).await.status, 200);
+}
+
+/// PRS-05, PUB-03: a document that breaks the schema is refused with the rule that it breaks; one in an encoding that is not read here
+/// with those that are. Nobody is shown either.
+#[tokio::test(start_paused = true)]
+async fn what_breaks_the_schema_is_refused_with_its_rule() {
+    let rig = Rig::new();
+    let replica = rig.replica(false);
+    let with = |text: &str, content_type: &str, more: Option<Header>| {
+        let mut request = publish("alice", 1, "", "x");
+        request.body = Some(Body::new(content_type, text.to_owned()));
+        request.headers.extend(more);
+        request
+    };
+    let pidf = "application/pidf+xml";
+    let document = |tuple: &str| {
+        format!(
+            "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@d\">\
+             <tuple id=\"t\">{tuple}</tuple></presence>"
+        )
+    };
+    let status = "<status><basic>open</basic></status>";
+    for (tuple, rule) in [
+        (String::new(), "a tuple has one status"),
+        (status.repeat(2), "a tuple has one status"),
+        (format!("{status}<timestamp>soon</timestamp>"), "a timestamp is a date and time"),
+        ("<status><basic>open</basic><basic>open</basic></status>".to_owned(), "a status holds one basic"),
+    ] {
+        let refused = ask(&replica, with(&document(&tuple), pidf, None)).await;
+        let expected = format!("Bad Presence Document ({rule}");
+        assert_eq!(refused.status, 400, "{tuple}");
+        assert!(refused.reason.starts_with(&expected), "{tuple}: {}", refused.reason);
+    }
+    let good = document(status);
+    let packed = with(&good, pidf, Some(Header::new("Content-Encoding", "gzip")));
+    let refused = ask(&replica, packed).await;
+    assert_eq!((refused.status, header(&refused, "Accept-Encoding").as_str()), (415, "identity"));
+    let refused = ask(&replica, with(&good, "application/pidf+xml;charset=UTF-16", None)).await;
+    assert_eq!((refused.status, header(&refused, "Accept")), (415, format!("{pidf};charset=\"UTF-8\"")));
+    assert_eq!(refused.reason, "Unsupported Media Type (charset UTF16, expected UTF-8)");
+    let declared = format!("<?xml version=\"1.0\" encoding=\"UTF-16\"?>{good}");
+    let refused = ask(&replica, with(&declared, pidf, None)).await;
+    assert_eq!((refused.status, refused.reason.contains("an encoding other than UTF-8")), (400, true));
+    ask(&replica, subscribe("alice", "alice", "presence", 3_600)).await;
+    assert!(body(&rig.phones.notify("alice", 1).await).contains("<basic>closed<"), "nothing was taken");
+    let plain = with(
+        &good,
+        "application/pidf+xml; charset=\"utf-8\"",
+        Some(Header::new("Content-Encoding", "identity")),
+    );
+    assert_eq!(ask(&replica, plain).await.status, 200);
 }
 
 /// T27: one more than may watch somebody is told when to come again.

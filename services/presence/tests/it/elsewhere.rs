@@ -41,6 +41,37 @@ fn notify(subscribe: &SendRequest, cseq: u32, state: &str, note: &str) -> Handle
     }
 }
 
+/// RLS-03: a notifier that tells the presence of another entity, ours for one, is told so, and nobody else is told anything.
+#[tokio::test(start_paused = true)]
+async fn the_presence_of_another_entity_is_not_taken() {
+    let rig = Rig::new();
+    let replica = rig.replica(false);
+    create(&replica, list("sip:list-a@d", &[DAVE])).await.expect("a list");
+    assert_eq!(ask(&replica, proved("alice", "list-a")).await.status, 200);
+    rig.phones.notify("alice", 1).await;
+    let subscribe = rig.phones.asked(DAVE, 1).await;
+    let of = |cseq, entity: &str| {
+        let mut request = notify(&subscribe, cseq, "active;expires=600", "a lie");
+        let content = request.body.as_ref().expect("a document").content.clone();
+        let content = String::from_utf8(content.to_vec()).expect("UTF-8");
+        request.body = Some(Body::new("application/pidf+xml", content.replace(DAVE, entity)));
+        request
+    };
+    for (cseq, entity) in [(1, "sip:bob@d"), (2, "pres:erin@elsewhere"), (3, "dave")] {
+        let refused = ask(&replica, of(cseq, entity)).await;
+        assert_eq!(
+            (refused.status, refused.reason.as_str()),
+            (400, "Presence Of Another Entity"),
+            "{entity}"
+        );
+    }
+    let second = rig.phones.notify("alice", 2).await;
+    assert!(says(&second, "state=\"pending\"") && !says(&second, "a lie"), "{}", body(&second));
+    assert_eq!(ask(&replica, of(4, "pres:dave@elsewhere")).await.status, 200);
+    let third = rig.phones.notify("alice", 3).await;
+    assert!(says(&third, "state=\"active\"") && says(&third, "a lie"), "{}", body(&third));
+}
+
 async fn told(replica: &Presence, subscribe: &SendRequest, cseq: u32, state: &str, note: &str) {
     assert_eq!(ask(replica, notify(subscribe, cseq, state, note)).await.status, 200);
 }

@@ -41,8 +41,12 @@ fn notify(tag: &str, cseq: u32, state: NotifyState, document: &'static str) -> N
         route: Vec::new(),
         flow: String::new(),
         state,
-        document: (!document.is_empty()).then(|| Bytes::from_static(document.as_bytes())),
+        document: (!document.is_empty()).then(|| told("sip:bob@far", document)),
     }
+}
+
+fn told(of: &str, document: &'static str) -> Told {
+    Told { of: Some(of.to_owned()), document: Bytes::from_static(document.as_bytes()) }
 }
 
 fn active(tag: &str, cseq: u32, document: &'static str) -> Notified {
@@ -247,4 +251,25 @@ fn what_is_wanted_again_while_it_ends_is_begun_anew() {
     assert!(!step.is_over);
     let due_ms = sought.due_ms(3 * SECOND);
     assert!(step.asks || due_ms == 3 * SECOND, "{due_ms}");
+}
+
+/// RLS-03: a domain says what there is to say of its own. The presence of somebody else is neither shown nor kept, and what was known before
+/// is not known any more.
+#[test]
+fn a_document_of_somebody_else_is_shown_to_nobody() {
+    let (mut sought, tag) = sought();
+    ok(&mut sought, SECOND);
+    sought.step(&Happened::Notified(&active(&tag, 1, "one")), SECOND);
+    let of = |cseq, of: Option<&str>| {
+        let document = Told { of: of.map(str::to_owned), ..told("", "not his") };
+        Notified { document: Some(document), ..active(&tag, cseq, "") }
+    };
+    for (cseq, entity) in [(2, Some("sip:alice@d")), (3, Some("sip:bob@other")), (4, None)] {
+        let step = sought.step(&Happened::Notified(&of(cseq, entity)), SECOND);
+        assert_eq!((step.status, step.is_of_another, step.tells), (400, true, cseq == 2), "{entity:?}");
+        assert_eq!((sought.state(), sought.document.len()), (State::Pending, 0), "{entity:?}");
+    }
+    let step = sought.step(&Happened::Notified(&of(5, Some("sips:bob@far"))), SECOND);
+    assert_eq!((step.status, step.is_of_another), (200, false));
+    assert_eq!((sought.state(), &sought.document[..]), (State::Active, &b"not his"[..]));
 }
