@@ -51,7 +51,7 @@ impl BindingsLink {
                     let request = envelope.seal(request.clone());
                     async move { BindingsClient::new(channel).list_bindings(request).await }
                 };
-                replicas.call("list_bindings", CallKind::Idempotent, attempt).await
+                Box::pin(async { replicas.call("list_bindings", CallKind::Idempotent, attempt).await }).await
             }
         }
     }

@@ -177,7 +177,11 @@ macro_rules! edge_link {
                                 let request = envelope.seal(request.clone());
                                 async move { $client::new(channel).$rpc(request).await }
                             };
-                            edge.call_within($limit, stringify!($rpc), CallKind::Idempotent, attempt).await
+                            // In a box, as those of other links: what waits for an edge in this process would carry the room for this.
+                            Box::pin(async {
+                                edge.call_within($limit, stringify!($rpc), CallKind::Idempotent, attempt).await
+                            })
+                            .await
                         }
                     }
                 }

@@ -3,11 +3,11 @@
 use std::{pin::Pin, sync::Arc};
 
 use cluster_api::callcontrol::v1::{
-    Call, CallEvent, CallFilter, ListCallsRequest, ListCallsResponse, WatchCallsRequest, call::State,
-    call_control_client::CallControlClient, call_control_server::CallControl,
+    Call, CallEvent, CallFilter, GetCallRequest, ListCallsRequest, ListCallsResponse, WatchCallsRequest,
+    call::State, call_control_client::CallControlClient, call_control_server::CallControl,
 };
 use futures_util::Stream;
-use tonic::{Request, Status, codegen::BoxStream};
+use tonic::{Code, Request, Status, codegen::BoxStream};
 
 use crate::{
     Envelope,
@@ -51,6 +51,31 @@ impl CallsLink {
         }
     }
 
+    /// One call by its id; `None` when there is no such call.
+    ///
+    /// # Errors
+    /// What call-control refused with, or `SERVICE_UNAVAILABLE` or `DEADLINE_EXCEEDED` when it did not answer.
+    pub async fn call(&self, call_id: &str) -> Result<Option<Call>, Status> {
+        let request = GetCallRequest { call_id: call_id.to_owned() };
+        let found = match self {
+            Self::Local(service) => {
+                in_process("call-control", IN_PROCESS, service.get_call(Request::new(request))).await
+            }
+            Self::Remote(replicas) => {
+                let attempt = |channel, envelope: Envelope| {
+                    let request = envelope.seal(request.clone());
+                    async move { CallControlClient::new(channel).get_call(request).await }
+                };
+                Box::pin(async { replicas.call("get_call", CallKind::Idempotent, attempt).await }).await
+            }
+        };
+        match found {
+            Ok(call) => Ok(Some(call)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
     async fn page(&self, request: ListCallsRequest) -> Result<ListCallsResponse, Status> {
         match self {
             Self::Local(service) => {
@@ -61,7 +86,7 @@ impl CallsLink {
                     let request = envelope.seal(request.clone());
                     async move { CallControlClient::new(channel).list_calls(request).await }
                 };
-                replicas.call("list_calls", CallKind::Idempotent, attempt).await
+                Box::pin(async { replicas.call("list_calls", CallKind::Idempotent, attempt).await }).await
             }
         }
     }
