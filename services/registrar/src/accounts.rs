@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Auth, Registrar, Shared,
-    aors::{ACCOUNT_INDEX, Change, Draft, note, time},
+    aors::{ACCOUNT_INDEX, Change, Draft, note, note_deleted, time},
     call_slots::{MOST_CALLS, limit},
     callers,
     domains::{user_aor, user_part},
@@ -168,6 +168,7 @@ impl Shared {
                 for gone in std::mem::take(&mut draft.record.bindings) {
                     draft.ops.push(note(&aor, Type::Deactivated, &gone));
                 }
+                draft.ops.push(note_deleted(&aor));
                 draft.ops.push(Op::IndexRemove { index: ACCOUNT_INDEX.to_owned(), member: aor.clone() });
                 claimed.keep(&DeleteAccountResponse {}, &mut draft.ops);
                 Change::Commit(Ok(()))

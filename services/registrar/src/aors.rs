@@ -373,6 +373,12 @@ pub(crate) fn note(aor: &str, kind: Type, binding: &BindingRecord) -> Op {
     Op::LogAppend { log: CHANGE_LOG.to_owned(), entry: change.encode_to_vec().into(), count: 1 }
 }
 
+/// Says in the log that an account was deleted, bound or not.
+pub(crate) fn note_deleted(aor: &str) -> Op {
+    let change = BindingChange { aor: aor.to_owned(), kind: Type::Deactivated.into(), binding: None };
+    Op::LogAppend { log: CHANGE_LOG.to_owned(), entry: change.encode_to_vec().into(), count: 1 }
+}
+
 /// Name of the record of an address of record.
 pub(crate) fn name_of(aor: &str) -> String {
     // Without room to spare: it is kept as it is.

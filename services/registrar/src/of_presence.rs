@@ -11,7 +11,9 @@
 use cluster_api::registrar::v1::{HandToPresence, RouteRequest, route_response::Plan};
 use sip_message::Uri;
 
-use crate::{Shared, aors::ChangeError, config::Auth, domains::user_aor, record::AorRecord};
+use crate::{
+    Shared, aors::ChangeError, config::Auth, domains::user_aor, record::AorRecord, routing::CONFERENCE,
+};
 
 /// Packages whose notifier is the phone that is called. All others are for the presence service, which refuses what it does not
 /// carry (RFC 6665 4.2.1.1: a SUBSCRIBE finds somebody who says 489).
@@ -41,7 +43,7 @@ impl Shared {
     /// Whether presence is the server of a request, which is then challenged with 401. RFC 3261 22.2
     pub(crate) fn is_answered_here(&self, request: &RouteRequest, target: &Uri<'_>) -> bool {
         !request.in_dialog
-            && service_plan(request).is_some()
+            && (service_plan(request).is_some() || is_roster_of_ours(request, target))
             && !is_of_device(request, target)
             && self.domains.of(target).is_some()
     }
@@ -61,6 +63,11 @@ pub(crate) fn is_of_presence(request: &RouteRequest) -> bool {
 /// Whether somebody wants to watch a conference. RFC 4575 3.1
 fn is_roster_asked(request: &RouteRequest) -> bool {
     is_about(request, "conference") && !request.in_dialog
+}
+
+/// Whether the conference is one that call-control holds, by its name; any other focus may be a phone.
+fn is_roster_of_ours(request: &RouteRequest, target: &Uri<'_>) -> bool {
+    is_roster_asked(request) && target.user.is_some_and(|user| user.starts_with(CONFERENCE.as_bytes()))
 }
 
 /// Whether somebody wants to watch what may be a list. RFC 4662 4.1

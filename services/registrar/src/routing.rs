@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What the user part of the URI of a conference begins with; the id of its call follows.
-const CONFERENCE: &str = "conf-";
+pub(crate) const CONFERENCE: &str = "conf-";
 
 /// What is known of the caller once the request may go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -905,7 +905,7 @@ pub struct BindingEvent {
     /// What happened.
     #[prost(enumeration = "binding_event::Type", tag = "4")]
     pub r#type: i32,
-    /// The binding as it is, or was when it went.
+    /// The binding as it is, or was when it went; absent when an account was deleted, and in a snapshot of nothing.
     #[prost(message, optional, tag = "5")]
     pub binding: ::core::option::Option<Binding>,
 }
@@ -940,7 +940,7 @@ pub mod binding_event {
         Expired = 5,
         /// Removed by the phone.
         Unregistered = 6,
-        /// Removed by an administrator, or because its account went.
+        /// Removed by an administrator, or because its account went. Without a binding: an account was deleted.
         Deactivated = 7,
         /// Removed because its connection is gone for good (RFC 5626 flow failure).
         FlowFailed = 8,

@@ -4,6 +4,7 @@ use cluster_api::presence::v1::{HandleRequest, HandleResponse};
 use cluster_api::sip::v1::{Body, Header};
 use sip_endpoint::{Arrival, ServerKey};
 use sip_message::{HeaderId, Message, NameAddr, ResponseBuilder, Uri};
+use sip_proxy::Refusal;
 use tonic::Status;
 
 use super::out_of_dialog::Pending;
@@ -59,6 +60,11 @@ impl Edge {
         arrival: &Arrival,
         question: HandleRequest,
     ) {
+        if request.method().forms_dialog() && request.contacts().count() > 1 {
+            // RFC 3261 8.1.1.8: which of them a NOTIFY is to go to is not said
+            let reject = Reject::Proxy(Refusal::Malformed("More Than One Contact"));
+            return self.reject(cx, key, &request, &reject);
+        }
         self.servers.insert(key, ServerUse::Deciding);
         let intake = self.deps.intake.clone();
         let handing = Box::new(Handing { key, request: request.clone(), arrival: *arrival });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster_api::registrar::v1::{Account, route_response::Plan};
+use cluster_api::registrar::v1::{Account, RouteRequest, route_response::Plan};
 use registrar::{Algorithm, Config};
 
 use crate::rig::{PASSWORD, Phone, Rig, contact, status, targets, uris};
@@ -24,6 +24,22 @@ async fn challenges_offer_the_best_algorithm_first() {
         panic!("an INVITE from outside is challenged");
     };
     assert_eq!(challenge.challenges.len(), 2);
+}
+
+/// AUT-01, EVT-01, PKG-05: a conference that Carillon holds is a server to who watches it; the focus of a phone is not ours to answer for.
+#[tokio::test]
+async fn who_watches_a_conference_of_ours_is_challenged_by_its_server() {
+    let rig = Rig::new();
+    rig.account("bob").await;
+    for (target, of_server) in [("sip:conf-1@d", true), ("sip:bob@d", false)] {
+        let phone = Phone::of(&rig, "bob", "d");
+        let (method, event) = ("SUBSCRIBE".to_owned(), "conference".to_owned());
+        let request = RouteRequest { method, event, ..phone.route_request(target) };
+        match phone.send_route(request).await.plan {
+            Some(Plan::Challenge(challenge)) => assert_eq!(challenge.of_server, of_server, "{target}"),
+            other => panic!("{target}: {other:?}"),
+        }
+    }
 }
 
 /// AUT-02, AUT-03: the client picks any offered algorithm, and no other.

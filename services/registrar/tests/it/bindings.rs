@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use cluster_api::cluster::v1::{LeaseRequest, Member, membership_server::Membership as _};
 use cluster_api::registrar::v1::{
-    AddBindingRequest, BindingEvent, ListBindingsRequest, RemoveBindingRequest, WatchBindingsRequest,
-    binding_event::Type, bindings_server::Bindings as _,
+    AddBindingRequest, BindingEvent, DeleteAccountRequest, ListBindingsRequest, RemoveBindingRequest,
+    WatchBindingsRequest, accounts_server::Accounts as _, binding_event::Type,
+    bindings_server::Bindings as _,
 };
 use cluster_rpc::{Reason, Refusal};
 use store::Store as _;
@@ -292,6 +293,33 @@ async fn a_watch_tells_of_contacts_that_change() {
     assert_eq!(add(Some(60)).await, Type::Shortened);
     assert_eq!(add(None).await, Type::Refreshed);
     assert_eq!(add(Some(600)).await, Type::Shortened);
+}
+
+/// EVT-04: the end of an account is in the log after that of its contacts, and also where there were none.
+#[tokio::test]
+async fn a_deleted_account_is_in_the_log() {
+    let rig = Rig::new();
+    let mut watch = watch(&rig, 0, "", None).await;
+    assert_eq!(next(&mut watch).await.r#type(), Type::Snapshot, "of nothing");
+    for name in ["bob", "carol"] {
+        rig.account(name).await;
+    }
+    Phone::of(&rig, "bob", "d").register(&[contact("sip:b@h")]).await;
+    assert_eq!(told(&next(&mut watch).await), (Type::Registered, "sip:bob@d", "sip:b@h"));
+    for name in ["bob", "carol"] {
+        let request =
+            DeleteAccountRequest { aor: format!("sip:{name}@d"), ..DeleteAccountRequest::default() };
+        rig.registrar().delete_account(Request::new(request)).await.unwrap();
+        if name == "bob" {
+            assert_eq!(told(&next(&mut watch).await), (Type::Deactivated, "sip:bob@d", "sip:b@h"));
+        }
+        let event = next(&mut watch).await;
+        assert_eq!(
+            (event.r#type(), event.aor, event.binding),
+            (Type::Deactivated, format!("sip:{name}@d"), None)
+        );
+        assert!(event.time.is_some(), "who began to watch later watches another account");
+    }
 }
 
 /// F3: whoever watches learns that the replica ends, after everything that came before, and goes on elsewhere where it was.
