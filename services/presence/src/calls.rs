@@ -16,6 +16,12 @@ pub trait Calls: Send + Sync + 'static {
     /// What call-control or the way to it answered.
     async fn live(&self) -> Result<Vec<Call>, Status>;
 
+    /// One call by its id; `None` when there is no such call.
+    ///
+    /// # Errors
+    /// What call-control or the way to it answered.
+    async fn call(&self, call_id: &str) -> Result<Option<Call>, Status>;
+
     /// What happens to calls, behind a cursor; without one it begins with those that go on.
     ///
     /// # Errors
@@ -27,6 +33,10 @@ pub trait Calls: Send + Sync + 'static {
 impl Calls for CallsLink {
     async fn live(&self) -> Result<Vec<Call>, Status> {
         CallsLink::live(self).await
+    }
+
+    async fn call(&self, call_id: &str) -> Result<Option<Call>, Status> {
+        CallsLink::call(self, call_id).await
     }
 
     async fn watch(&self, after_cursor: Option<String>) -> Result<BoxStream<CallEvent>, Status> {
@@ -41,6 +51,10 @@ pub struct NoCalls;
 impl Calls for NoCalls {
     async fn live(&self) -> Result<Vec<Call>, Status> {
         Ok(Vec::new())
+    }
+
+    async fn call(&self, _: &str) -> Result<Option<Call>, Status> {
+        Ok(None)
     }
 
     async fn watch(&self, _: Option<String>) -> Result<BoxStream<CallEvent>, Status> {

@@ -125,6 +125,19 @@ impl Subscription {
         Step { sends: self.dialog.local_cseq != before, is_over: self.is_ended() && self.notify.is_none() }
     }
 
+    /// Takes that its NOTIFY was accepted, when nothing follows from that, and returns whether it did: what its topic says need not be
+    /// known then, because whatever changes there is looked at when it changes.
+    pub fn settle(&mut self, event: &Event<'_>, now_ms: u64) -> bool {
+        let Event::Answered(number, Answer { status: 200..=299, .. }) = event else { return false };
+        let is_it = self.notify.as_ref().is_some_and(|notify| notify.number == *number);
+        let has_more = self.is_ended() || self.owes || self.is_unsure || now_ms >= self.expire_ms;
+        if !is_it || has_more {
+            return false;
+        }
+        (self.notify, self.failures, self.retry_ms) = (None, 0, 0);
+        true
+    }
+
     /// When to look again.
     pub fn due_ms(&self) -> u64 {
         let patience = self.notify.as_ref().map(|notify| notify.since_ms + PATIENCE_MS);

@@ -3,7 +3,7 @@
 use cluster_api::presence::v1::HandleResponse;
 use cluster_api::sip::v1::Header;
 use sip_body::rlmi;
-use sip_message::HeaderId;
+use sip_message::{HeaderId, Scheme, Uri};
 use store::StoreError;
 
 use super::answer::{bad_event, refuse, refuse_saying, refuse_with, too_brief};
@@ -13,7 +13,7 @@ use crate::engine::{
     Asked, Dialog, EVENT_LIST, Event, Filter, Package, Subscription, allow_events, begin, usual_expires_s,
 };
 use crate::repository::{Change, Seeker};
-use crate::runner::ApplyError;
+use crate::runner::{ApplyError, Known};
 
 /// Octets of everything that a subscription keeps of its SUBSCRIBE.
 const MOST_KEPT: usize = 8_192;
@@ -21,6 +21,9 @@ const MOST_KEPT: usize = 8_192;
 impl Presence {
     /// A SUBSCRIBE outside a dialog.
     pub(super) async fn begin_subscription(&self, asking: &Asking<'_>) -> Result<HandleResponse, ApplyError> {
+        if let Some(refused) = asking.ambiguous_event() {
+            return Ok(refused);
+        }
         let Some(event) = asking.event() else { return Ok(bad_event()) };
         let Some(package) = Package::named(event.package) else { return Ok(bad_event()) };
         let Some((resource, watcher)) = asking.resource().zip(asking.asker()) else {
@@ -68,9 +71,17 @@ impl Presence {
             return Ok(refuse_saying(513, "Addresses And Route Too Large To Be Kept (8 kB)"));
         }
         let asked = self.asked(asking, package, filter.as_ref());
+        if package == Package::Conference {
+            self.runner.know_conference(&resource).await?;
+        }
         for _ in 0..self.runner.config.commit_attempts {
-            let _turn = self.runner.turn(&resource).await;
             let repository = &self.runner.repository;
+            // Asked for before it is this one's turn: the registrar may take its time.
+            let now = match package.is_of_bindings() && !is_list {
+                true => Some(self.runner.topic_now(package, &resource).await?),
+                false => None,
+            };
+            let _turn = self.runner.turn(&resource).await;
             if let Some(known) = repository.load(&id).await? {
                 return Ok(accept(&known.subscription));
             }
@@ -86,7 +97,10 @@ impl Presence {
             // Only who has proved to be one of our users is asked for elsewhere.
             let seeks = is_list && !request.identity.is_empty();
             let seeker = seeks.then(|| Seeker { watcher: watcher.clone(), subscription: id.clone() });
-            let read = repository.topic(package, &resource, is_list, seeker).await?;
+            let read = match now {
+                Some(read) => read,
+                None => repository.topic(package, &resource, is_list, seeker).await?,
+            };
             let names = (watcher.clone(), request.from_display.clone());
             let what = (id.clone(), package, resource.clone());
             let now_ms = repository.now_ms();
@@ -98,10 +112,10 @@ impl Presence {
             let Ok(mut begun) = begun else { return Ok(refuse(403)) };
             (begun.is_list, begun.seeks) = (is_list, seeks);
             let (head, is_over) = (Some(&head), false);
-            let change = Change { before: None, after: &begun, package, read: &read, head, is_over };
+            let change = Change { before: None, after: &begun, package, read: Some(&read), head, is_over };
             match repository.save(&change).await {
                 Ok(saved) => {
-                    self.runner.tell_watchers_of(&resource, saved);
+                    self.runner.tell_saved(package, &resource, saved);
                     self.runner.counts.subscriptions.with_label_values(&[package.name(), "began"]).inc();
                     let answer = accept(&begun);
                     if package == Package::Winfo {
@@ -109,6 +123,7 @@ impl Presence {
                         self.runner.look_again(&begun.id);
                     }
                     if head.is_some_and(|head| head.watchers == 0) {
+                        // What changed while nobody was known to watch was told to nobody.
                         match is_list {
                             true => self.runner.learn_members(&resource),
                             false => self.runner.learn_bindings(package, &resource),
@@ -141,8 +156,11 @@ impl Presence {
         let Some(known) = known.filter(|known| is_dialog(&known.subscription)) else {
             return Ok(refuse(481));
         };
-        let subscription = known.subscription;
+        let subscription = known.subscription.clone();
         let Some(package) = subscription.package() else { return Err(ApplyError::Unknown) };
+        if let Some(refused) = asking.ambiguous_event() {
+            return Ok(refused);
+        }
         let Some(event) = asking.event() else { return Ok(bad_event()) };
         if (event.package, event.id) != (package.name(), subscription.event_id.as_deref()) {
             // RFC 6665 4.5.2: one subscription in one dialog
@@ -161,7 +179,9 @@ impl Presence {
             return Ok(refused);
         }
         let asked = self.asked(asking, package, subscription.filter.as_ref());
-        let after = self.runner.apply(&subscription.id, &Event::Subscribe(&asked), false).await?;
+        let known = Known { subscription: Some(known), read: None };
+        let event = Event::Subscribe(&asked);
+        let after = self.runner.apply_knowing(&subscription.id, &event, false, known).await?;
         Ok(accept(&after))
     }
 
@@ -205,10 +225,19 @@ impl Presence {
         if let Some(refused) = asking.unknown_extensions() {
             return Some(refused);
         }
-        if asking.0.to_tag.is_empty() && (asking.0.contact.is_empty() || asking.0.from_tag.is_empty()) {
-            return Some(refuse(400));
+        if asking.0.from_tag.is_empty() {
+            return Some(refuse_saying(400, "From Has No Tag"));
         }
-        None
+        let contact = asking.0.contact.as_str();
+        let is_sip =
+            Uri::parse(contact.as_bytes()).is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+        match contact {
+            "" if !asking.0.to_tag.is_empty() => None,
+            // RFC 3261 8.1.1.8
+            "" => Some(refuse_saying(400, "Contact Is Missing")),
+            _ if !is_sip => Some(refuse_saying(400, "Contact Is No SIP URI")),
+            _ => None,
+        }
     }
 }
 

@@ -92,7 +92,7 @@ impl Repository {
             list.sought = Some(sought);
         }
         let checks = vec![(names::list(uri), expect)];
-        Ok(Read { checks, topic: Box::new(list), elsewhere, unsought })
+        Ok(Read { checks, topic: Box::new(list), elsewhere, unsought, learnt: None })
     }
 
     /// Reads records of resources, wherever they live.

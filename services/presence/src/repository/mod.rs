@@ -3,6 +3,7 @@
 //! Everything of one resource commits together: a NOTIFY is made from exactly the state that its commit checks, so that no replica
 //! tells an older state after a newer one.
 
+mod composed;
 mod lists;
 pub mod names;
 mod save;
@@ -12,14 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use cluster_api::registrar::v1::Binding;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use store::{Batch, CommitOutcome, Expect, Partition, Partitions, Store, StoreError, Versioned};
 
-pub use self::save::{Change, Saved};
+use self::composed::Composed;
+pub use self::save::{Change, Saved, put_waiting};
 use crate::config::Config;
 use crate::engine::{Package, SCHEMA, Subscription, Topic};
-use crate::topics::{self, Line};
+use crate::topics::{self, Bindings, Line, Whole};
 
 /// The records of the service.
 #[derive(Clone)]
@@ -28,6 +31,7 @@ pub struct Repository {
     partitions: Partitions,
     lease: Duration,
     most_lines: usize,
+    composed: Arc<Composed>,
 }
 
 /// A subscription as it was read.
@@ -49,6 +53,20 @@ pub struct Read {
     pub elsewhere: Vec<String>,
     /// Those of them that the subscription has not said lately that it wants.
     pub unsought: Vec<String>,
+    /// Where somebody is registered, when that was not known so: it commits with what is made of it.
+    pub learnt: Option<Learnt>,
+}
+
+/// A record of bindings that is to be written.
+pub struct Learnt {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub value: Bytes,
+    /// What was read before the registrar was asked.
+    pub expect: Expect,
+    /// When the first of them lapses, in milliseconds since 1970.
+    pub end_ms: Option<u64>,
 }
 
 /// Who watches a list, and may seek its members in other domains.
@@ -75,6 +93,7 @@ impl Repository {
             partitions: Partitions::new("presence", config.partitions),
             lease: config.notify_lease,
             most_lines: config.watchers as usize * 2,
+            composed: Arc::default(),
         }
     }
 
@@ -145,12 +164,46 @@ impl Repository {
         if is_list {
             return self.list_topic(resource, seeker).await;
         }
+        self.topic_with(package, resource, std::future::ready(None)).await
+    }
+
+    /// The same of one that is nobody's list, with what the registrar lists now: `None` when it cannot be asked, inside when nobody has
+    /// the address of record. It is asked after the records were read, so that of two replicas the one that asked later writes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn topic_with(
+        &self,
+        package: Package,
+        resource: &str,
+        listed: impl Future<Output = Option<Option<Vec<Binding>>>>,
+    ) -> Result<Read, StoreError> {
         let records = topics::records(package, resource);
         let found = self.store.get_many(self.partition(resource), &records).await?;
-        let values: Vec<Option<Bytes>> =
+        let mut values: Vec<Option<Bytes>> =
             found.iter().map(|found| found.as_ref().map(|found| found.value.clone())).collect();
         let expect =
             found.iter().map(|found| found.as_ref().map_or(Expect::Absent, |f| Expect::Version(f.version)));
+        let mut checks: Vec<(String, Expect)> = records.into_iter().zip(expect).collect();
+        let mut whole = Whole::default();
+        if package == Package::Presence
+            && let [_, Some((_, state)), Some((_, bindings))] = [0, 1, 2].map(|at| checks.get(at).cloned())
+            && values.iter().take(3).flatten().map(Bytes::len).sum::<usize>() <= composed::MOST_OCTETS
+        {
+            whole = self.composed.of(resource, [state, bindings]);
+        }
+        let mut learnt = None;
+        if let (Some(at), Some(listed)) = (topics::bindings_at(package), listed.await) {
+            let known = Bindings::read(values[at].as_ref())?;
+            let seen = known.seen(package, listed, topics::seconds(self.store.now()));
+            if !seen.is_as(&known) {
+                let value = Bytes::from(seen.write());
+                values[at] = Some(value.clone());
+                let (name, expect) = checks.remove(at);
+                learnt = Some(Learnt { name, value, expect, end_ms: seen.first_expiry_ms() });
+                whole = Whole::default();
+            }
+        }
         let lines = match package {
             Package::Winfo => self.lines(resource).await?,
             Package::Presence
@@ -160,10 +213,11 @@ impl Repository {
             | Package::Conference => Vec::new(),
         };
         Ok(Read {
-            checks: records.into_iter().zip(expect).collect(),
-            topic: topics::read(package, resource, &values, lines, self.store.now())?,
+            checks,
+            topic: topics::read(package, resource, &values, (lines, whole), self.store.now())?,
             elsewhere: Vec::new(),
             unsought: Vec::new(),
+            learnt,
         })
     }
 

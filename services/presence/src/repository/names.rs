@@ -32,6 +32,10 @@ pub enum DueWork<'a> {
     Sought(&'a str),
     /// Those who seek this one have not all been told.
     SoughtTold(&'a str),
+    /// Somebody has waited for the decision of this user for too long.
+    Waiting(&'a str),
+    /// The account of this address of record was deleted: its watchers have not all been told.
+    Gone(&'a str),
     /// The watchers of this resource in this package have not all been told.
     FanOut(Package, &'a str),
 }
@@ -52,6 +56,8 @@ impl DueWork<'_> {
             "m" => Some(DueWork::Member(rest)),
             "e" => Some(DueWork::Sought(rest)),
             "v" => Some(DueWork::SoughtTold(rest)),
+            "q" => Some(DueWork::Waiting(rest)),
+            "z" => Some(DueWork::Gone(rest)),
             "f" => {
                 let (package, resource) = rest.split_once('/')?;
                 Some(DueWork::FanOut(Package::named(package)?, resource))
@@ -113,6 +119,16 @@ pub(super) fn due_notify(id: &str) -> String {
     format!("n/{id}")
 }
 
+/// The due entry of those who wait for a decision.
+pub fn due_waiting(resource: &str) -> String {
+    format!("q/{resource}")
+}
+
+/// The due entry of an account that was deleted.
+pub fn due_gone(aor: &str) -> String {
+    format!("z/{aor}")
+}
+
 /// The lists of a partition: an index.
 pub const LISTS: &str = "lists";
 
@@ -158,10 +174,12 @@ mod tests {
         assert_eq!(DueWork::parse(&due_dialogs("sip:a@d")), Some(DueWork::Dialogs("sip:a@d")));
         assert_eq!(DueWork::parse(&due_list("sip:a@d")), Some(DueWork::List("sip:a@d")));
         assert_eq!(DueWork::parse(&due_member("sip:a@d")), Some(DueWork::Member("sip:a@d")));
+        assert_eq!(DueWork::parse(&due_waiting("sip:a@d")), Some(DueWork::Waiting("sip:a@d")));
+        assert_eq!(DueWork::parse(&due_gone("sip:a@d")), Some(DueWork::Gone("sip:a@d")));
         let package = Package::MessageSummary;
         let fan_out = due_fan_out(package, "sip:a/b@d");
         assert_eq!(DueWork::parse(&fan_out), Some(DueWork::FanOut(package, "sip:a/b@d")));
-        for unknown in ["z/of a later version", "f/later/sip:a@d", "x"] {
+        for unknown in ["\u{e9}/of a later version", "f/later/sip:a@d", "x"] {
             assert_eq!(DueWork::parse(unknown), None);
         }
     }

@@ -100,6 +100,14 @@ impl Runner {
                     Err(error) => Err(error.into()),
                 }
             }
+            Some(DueWork::Waiting(aor)) => {
+                self.counts.due.with_label_values(&["waiting"]).inc();
+                self.give_up_waiting(partition, aor, &due).await
+            }
+            Some(DueWork::Gone(aor)) => {
+                self.counts.due.with_label_values(&["gone"]).inc();
+                self.end_of_account(partition, aor, &due).await
+            }
             Some(DueWork::FanOut(package, resource)) => {
                 self.counts.due.with_label_values(&["fan_out"]).inc();
                 self.fan_out(package, resource, Origin::Claim(due.clone()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 use store::{Batch, Due, Expect, StoreError};
 
-use super::{ApplyError, Runner};
+use super::{ApplyError, Known, Runner};
 use crate::engine::{Event, Package};
 use crate::repository::names;
 
@@ -63,10 +63,16 @@ impl Runner {
         let mut after: Option<String> = None;
         loop {
             let page = self.repository.watchers(package, resource, after.as_deref(), PAGE).await?;
+            // Read once for all of them: each commit checks that it is still so. The list of watchers is checked by none, and read after
+            // each of those who watch it, so that nobody is told an older one after a newer one.
+            let read = match page.entries.is_empty() || package == Package::Winfo {
+                true => None,
+                false => Some(self.repository.topic(package, resource, false, None).await?),
+            };
             let looks = page.entries.into_iter().map(|(id, _)| {
-                let runner = Arc::clone(self);
+                let (runner, known) = (Arc::clone(self), Known { subscription: None, read: read.as_ref() });
                 async move {
-                    match runner.apply(&id, &Event::Look, false).await {
+                    match runner.apply_knowing(&id, &Event::Look, false, known).await {
                         Ok(_) | Err(ApplyError::Unknown) => Ok(()),
                         Err(error) => Err(error),
                     }

@@ -7,18 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_api::registrar::v1::BindingEvent;
 use cluster_api::registrar::v1::binding_event::Type;
+use cluster_api::registrar::v1::{Binding, BindingEvent};
 use futures_util::StreamExt as _;
-use store::Batch;
+use store::{Batch, StoreError};
 use tokio::time::{Instant, sleep, timeout_at};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::lease::{End, RENEW};
 use super::{Origin, Runner};
 use crate::engine::Package;
 use crate::mail;
-use crate::repository::names;
+use crate::repository::{Read, names};
 use crate::topics::Bindings;
 use crate::topics::followed::followed_record;
 
@@ -87,6 +87,9 @@ impl Runner {
         if event.aor.is_empty() {
             return;
         }
+        if event.r#type() == Type::Deactivated && event.binding.is_none() {
+            self.account_has_gone(event).await;
+        }
         let packages: Vec<Package> = Package::ALL.into_iter().filter(|p| p.is_of_bindings()).collect();
         let heads = packages.iter().map(|package| names::head(*package, &event.aor));
         let others = [mail::record_name(&event.aor), followed_record(&event.aor), names::listed(&event.aor)];
@@ -146,6 +149,33 @@ impl Runner {
         }
     }
 
+    /// What the registrar lists now; `None` when nobody has the address of record.
+    pub(super) async fn listed(&self, aor: &str) -> Result<Option<Vec<Binding>>, Status> {
+        match self.registrations.list(aor).await {
+            Ok(listed) => Ok(Some(listed)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
+    /// A topic with where its resource is registered at this moment: the registrar's log comes later. Where the registrar cannot be
+    /// asked, what was heard last has to do.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn topic_now(&self, package: Package, resource: &str) -> Result<Read, StoreError> {
+        let listed = async {
+            match self.listed(resource).await {
+                Ok(listed) => Some(listed),
+                Err(status) => {
+                    tracing::debug!(error = status.message(), "bindings are told as they were heard of last");
+                    None
+                }
+            }
+        };
+        self.repository.topic_with(package, resource, listed).await
+    }
+
     /// Keeps what the registrar lists, and tells who watches.
     async fn try_learn(
         self: &Arc<Self>,
@@ -157,9 +187,9 @@ impl Runner {
         let (value, expect) = self.repository.record(aor, &name).await?;
         // Read before the list is asked for: whoever writes between the two makes this one try again with a newer list.
         let before = Bindings::read(value.as_ref())?;
-        let listed = self.registrations.list(aor).await.map_err(End::Service)?;
-        let after = before.next(package, listed, change);
-        if after.contacts == before.contacts {
+        let listed = self.listed(aor).await.map_err(End::Service)?;
+        let after = before.after(package, listed, change);
+        if after.is_as(&before) {
             return Ok(());
         }
         let mut batch = Batch::new(self.repository.partition(aor));

@@ -71,9 +71,9 @@ impl Runner {
             let mut publications = Publications::read(publications.as_ref())?;
             publications.lapse(now_ms);
             // Asked for after the record was read: who writes between makes this one try again with a newer list.
-            let listed = self.registrations.list(aor).await.map_err(End::Service)?;
+            let listed = self.listed(aor).await.map_err(End::Service)?;
             let known = after.bindings.take().unwrap_or_default();
-            after.bindings = Some(known.next(Package::Presence, listed, None));
+            after.bindings = Some(known.after(Package::Presence, listed, None));
             if is_asked {
                 after.renew_ms = now_ms;
             }

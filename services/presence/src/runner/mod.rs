@@ -6,21 +6,25 @@
 //! Start reading at [`Runner::apply`]; `send` is the NOTIFY on its way, `fan_out` tells all watchers of a change, `due` finds what
 //! is left over, `feed` and `follow_calls` read what other services say.
 
+mod conference;
 mod dialogs;
 mod due;
 mod fan_out;
 mod feed;
 mod follow_calls;
 mod followed;
+mod gone;
 mod lease;
 mod lists;
 mod live_calls;
 mod publish;
 mod refreshed;
 mod send;
+mod waiting;
 
 pub use self::fan_out::Origin;
 pub use self::followed::{RENEW as FOLLOW_AGAIN, read_entry};
+pub use self::refreshed::look_ms;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,7 +41,7 @@ use crate::counts::Counts;
 use crate::edges::Edges;
 use crate::engine::{Event, Package, Subscription};
 use crate::registrations::Registrations;
-use crate::repository::{Change, Loaded, Repository, Saved, Seeker, names};
+use crate::repository::{Change, Loaded, Read, Repository, Saved, Seeker, names};
 
 /// Changes of the number of watchers wait for each other within a replica; so many resources do not.
 const STRIPES: usize = 64;
@@ -61,6 +65,15 @@ pub struct Runner {
     pub(crate) sending: Mutex<HashSet<(String, u32)>>,
     pub(crate) entropy: Arc<dyn Entropy>,
     stripes: Vec<tokio::sync::Mutex<()>>,
+}
+
+/// What was read before something is applied.
+#[derive(Default)]
+pub struct Known<'a> {
+    /// The subscription.
+    pub subscription: Option<Loaded>,
+    /// What it is about, when it is looked at and is none to a list.
+    pub read: Option<&'a Read>,
 }
 
 /// Why nothing was applied.
@@ -123,11 +136,28 @@ impl Runner {
         event: &Event<'_>,
         claimed: bool,
     ) -> Result<Subscription, ApplyError> {
+        self.apply_knowing(id, event, claimed, Known::default()).await
+    }
+
+    /// The same with what was read before: nothing of it is read again unless it has changed since.
+    ///
+    /// # Errors
+    /// As [`Runner::apply`].
+    pub async fn apply_knowing(
+        self: &Arc<Self>,
+        id: &str,
+        event: &Event<'_>,
+        claimed: bool,
+        mut known: Known<'_>,
+    ) -> Result<Subscription, ApplyError> {
         for _ in 0..self.config.commit_attempts {
-            let before = self.repository.load(id).await?.ok_or(ApplyError::Unknown)?;
+            let before = match known.subscription.take() {
+                Some(before) => before,
+                None => self.repository.load(id).await?.ok_or(ApplyError::Unknown)?,
+            };
             // One of a later version: its replicas will do it.
             let Some(package) = before.subscription.package() else { return Err(ApplyError::Unknown) };
-            match self.apply_to(&before, package, event, claimed).await {
+            match self.apply_to(&before, package, event, claimed, known.read.take()).await {
                 Err(StoreError::Conflict) => self.counts.conflicts.inc(),
                 result => return Ok(result?),
             }
@@ -141,13 +171,31 @@ impl Runner {
         package: Package,
         event: &Event<'_>,
         claimed: bool,
+        known: Option<&Read>,
     ) -> Result<Subscription, StoreError> {
-        let read = {
-            let Subscription { resource, is_list, .. } = &before.subscription;
-            let seeker = before.subscription.seeks.then(|| Seeker::of(&before.subscription));
-            self.repository.topic(package, resource, *is_list, seeker).await?
-        };
         let mut after = before.subscription.clone();
+        // A list may have more to say than one notification has room for.
+        if !claimed && !after.is_list && after.settle(event, self.repository.now_ms()) {
+            let (before, is_over) = (Some(before), false);
+            let change = Change { before, after: &after, package, read: None, head: None, is_over };
+            self.repository.save(&change).await?;
+            return Ok(after);
+        }
+        let Subscription { resource, is_list, .. } = &before.subscription;
+        let own;
+        let read = match (event, known) {
+            (Event::Look, Some(read)) if !is_list => read,
+            // RFC 6665 4.2.1.2: what a SUBSCRIBE is told is so then, whatever was heard of it
+            (Event::Subscribe(_), _) if package.is_of_bindings() && !is_list => {
+                own = self.topic_now(package, resource).await?;
+                &own
+            }
+            (Event::Subscribe(_) | Event::Look | Event::Answered(..) | Event::NoResource, _) => {
+                let seeker = before.subscription.seeks.then(|| Seeker::of(&before.subscription));
+                own = self.repository.topic(package, resource, *is_list, seeker).await?;
+                &own
+            }
+        };
         let step = after.step(event, &*read.topic, self.repository.now_ms());
         if !after.is_ended() && !step.is_over {
             self.seek(&after.watcher, &after.id, read.unsought.clone());
@@ -164,12 +212,12 @@ impl Runner {
             before: Some(before),
             after: &after,
             package,
-            read: &read,
+            read: Some(read),
             head: head.as_ref(),
             is_over: step.is_over,
         };
         let saved = self.repository.save(&change).await?;
-        self.tell_watchers_of(&after.resource, saved);
+        self.tell_saved(package, &after.resource, saved);
         if after.seeks && step.is_over {
             self.release(&after.watcher, &after.id, read.elsewhere.clone());
         }
@@ -182,8 +230,12 @@ impl Runner {
         Ok(after)
     }
 
-    /// Tells those who watch the watchers of a resource, where there was a change of them.
-    pub fn tell_watchers_of(self: &Arc<Self>, resource: &str, saved: Saved) {
+    /// Tells what else a commit has changed: those who watch the watchers of a resource, and those who watch where it is registered.
+    pub fn tell_saved(self: &Arc<Self>, package: Package, resource: &str, saved: Saved) {
+        if saved.tells_bindings {
+            let name = names::bindings(package, resource);
+            self.fan_out(package, resource, Origin::Commit(name, saved.version));
+        }
         if saved.tells_watchers {
             let marker = names::state(Package::Winfo, resource);
             self.fan_out(Package::Winfo, resource, Origin::Commit(marker, saved.version));

@@ -92,6 +92,33 @@ impl Runner {
         Ok(())
     }
 
+    /// Removes what was published until then.
+    pub(super) async fn drop_publications(
+        self: &Arc<Self>,
+        aor: &str,
+        until_ms: u64,
+    ) -> Result<(), ApplyError> {
+        let name = names::state(Package::Presence, aor);
+        for _ in 0..self.config.commit_attempts {
+            let (value, expect) = self.repository.record(aor, &name).await?;
+            let before = Publications::read(value.as_ref())?;
+            let mut after = before.clone();
+            after.all.retain(|publication| publication.since_ms > until_ms);
+            if after.all.len() == before.all.len() {
+                return Ok(());
+            }
+            if after.all.is_empty() {
+                after = Publications::default();
+            }
+            match self.put_publications(aor, &name, &after, expect, true).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Conflict) => self.counts.conflicts.inc(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ApplyError::Contended)
+    }
+
     /// Removes what has lapsed.
     pub(super) async fn lapse_publications(
         self: &Arc<Self>,

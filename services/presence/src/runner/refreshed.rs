@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use cluster_api::registrar::v1::binding_event::Type;
 use store::{Batch, Due, Partition, StoreError};
-use tonic::Code;
 
 use super::{ApplyError, Origin, Runner};
 use crate::engine::Package;
@@ -43,16 +42,14 @@ impl Runner {
         if value.is_none() || self.repository.head(package, aor).await?.watchers == 0 {
             return self.is_done(partition, due).await;
         }
-        let listed = match self.registrations.list(aor).await {
+        let listed = match self.listed(aor).await {
             Ok(listed) => listed,
-            // The account is gone, and with it all that was bound.
-            Err(status) if status.code() == Code::NotFound => Vec::new(),
             Err(status) => {
                 tracing::debug!(error = status.message(), "bindings are looked at after the next claim");
                 return Ok(());
             }
         };
-        let mut after = before.next(package, listed, Some(Type::Expired));
+        let mut after = before.after(package, listed, Some(Type::Expired));
         if after.has_lost(&before, self.repository.now_ms()) {
             // What ended it is on its way here, and says why.
             after = before.clone();
@@ -79,7 +76,7 @@ impl Runner {
 }
 
 /// The next look at contacts of which the first lapses then, as far as watchers know.
-fn look_ms(end_ms: u64, now_ms: u64) -> u64 {
+pub fn look_ms(end_ms: u64, now_ms: u64) -> u64 {
     let before = LEADS_MS.iter().map(|lead| end_ms.saturating_sub(*lead));
     let later = before.chain([end_ms + AFTER_MS]).find(|at| *at > now_ms);
     later.unwrap_or(now_ms + LEADS_MS[0])

@@ -20,6 +20,9 @@ pub struct Bindings {
     /// Highest q first; then those that went with the last change.
     #[prost(message, repeated, tag = "2")]
     pub contacts: Vec<Contact>,
+    /// Whether the registrar says that nobody has this address of record.
+    #[prost(bool, tag = "3")]
+    pub is_nobody: bool,
 }
 
 const SCHEMA: u32 = 1;
@@ -70,6 +73,26 @@ impl Bindings {
         before.live().any(|binding| is_early(binding) && !is_live(&binding.binding_id))
     }
 
+    /// What follows of the registrar's answer: what it lists, or that there is no such account.
+    pub fn after(&self, package: Package, listed: Option<Vec<Binding>>, change: Option<Type>) -> Bindings {
+        let is_nobody = listed.is_none();
+        Bindings { is_nobody, ..self.next(package, listed.unwrap_or_default(), change) }
+    }
+
+    /// The same of an answer that came without a hint of what has changed: what has gone by then went because its time was over.
+    pub fn seen(&self, package: Package, listed: Option<Vec<Binding>>, now_s: i64) -> Bindings {
+        let is_listed = |id: &str| listed.iter().flatten().any(|binding| binding.binding_id == id);
+        let ends = |binding: &Binding| binding.expire_time.as_ref().is_some_and(|end| end.seconds <= now_s);
+        let mut gone = self.live().filter(|binding| !is_listed(&binding.binding_id)).peekable();
+        let is_expired = gone.peek().is_some() && gone.all(ends);
+        self.after(package, listed, is_expired.then_some(Type::Expired))
+    }
+
+    /// Whether both say the same.
+    pub fn is_as(&self, other: &Bindings) -> bool {
+        (&self.contacts, self.is_nobody) == (&other.contacts, other.is_nobody)
+    }
+
     /// What follows when the registrar lists these, after a change of this kind.
     pub fn next(&self, package: Package, listed: Vec<Binding>, change: Option<Type>) -> Bindings {
         let is_reg = package == Package::Reg;
@@ -105,7 +128,7 @@ impl Bindings {
             }
             contacts.extend(gone);
         }
-        Bindings { schema: SCHEMA, contacts }
+        Bindings { schema: SCHEMA, contacts, is_nobody: false }
     }
 }
 
@@ -152,6 +175,28 @@ mod tests {
         assert_eq!(less.next(Package::Reg, vec![binding("b", 1)], Some(Type::Expired)), less);
         let none = less.next(Package::Reg, Vec::new(), Some(Type::Deactivated));
         assert_eq!(events(&none), [("b", "deactivated", true)]);
+    }
+
+    /// PKG-01: what a SUBSCRIBE finds gone before the log says so has expired when its time is over, and its event is kept.
+    #[test]
+    fn what_is_found_gone_after_its_time_has_expired() {
+        let end = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let bound = Binding { expire_time: end(100), ..binding("a", 1) };
+        let one = Bindings::default().seen(Package::Reg, Some(vec![bound]), 50);
+        assert_eq!(events(&one), [("a", "registered", false)]);
+        let gone = one.seen(Package::Reg, Some(Vec::new()), 100);
+        assert_eq!(events(&gone), [("a", "expired", true)]);
+        assert!(
+            gone.after(Package::Reg, Some(Vec::new()), Some(Type::Expired)).is_as(&gone),
+            "the log comes later"
+        );
+        assert_eq!(events(&one.seen(Package::Reg, Some(Vec::new()), 99)), [("a", "unregistered", true)]);
+        let nobody = one.seen(Package::Reg, None, 99);
+        assert!(
+            nobody.is_nobody
+                && !nobody.is_as(&one)
+                && !nobody.seen(Package::Reg, Some(Vec::new()), 99).is_nobody
+        );
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl Conference {
         self.encode_to_vec()
     }
 
+    /// Whether anything was ever told of it.
+    pub fn is_heard_of(&self) -> bool {
+        self.version > 0
+    }
+
     /// Takes what was told.
     pub fn tell(&mut self, version: u64, change: Change) -> Told {
         if version <= self.version {

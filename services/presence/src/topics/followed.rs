@@ -6,7 +6,7 @@ use prost::Message as _;
 use store::StoreError;
 use store_rpc::read_record;
 
-use super::{Bindings, Policy, Presentity, Publications, fingerprint};
+use super::{Bindings, Presentity, Publications, fingerprint};
 
 /// The log of what applications are told of presence.
 pub const LOG: &str = "presence";
@@ -61,7 +61,7 @@ impl Followed {
     pub fn state(&self, aor: &str, publications: &Publications) -> PresenceState {
         let bindings = self.bindings.clone().unwrap_or_default();
         let publications = publications.clone();
-        Presentity { aor: aor.to_owned(), publications, bindings, policy: Policy::default() }.state()
+        Presentity { aor: aor.to_owned(), publications, bindings, ..Presentity::default() }.state()
     }
 
     /// Whether applications do not know this state; they do afterwards.

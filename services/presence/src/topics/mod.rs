@@ -10,6 +10,7 @@ mod policy;
 mod presentity;
 pub mod publications;
 mod registration;
+mod waiting;
 mod watchers;
 
 use std::time::SystemTime;
@@ -23,9 +24,11 @@ pub use self::conference::{Conference, Told as ToldConference};
 pub use self::dialogs::Dialogs;
 pub use self::mailbox::Mailbox;
 pub use self::policy::{Policy, policy_record};
-pub use self::presentity::Presentity;
+pub use self::presentity::{Presentity, Whole};
 pub use self::publications::Publications;
 use self::registration::Registration;
+pub use self::registration::seconds;
+pub use self::waiting::{Waiting, waiting_record};
 pub use self::watchers::Line;
 use self::watchers::Watchers;
 use crate::engine::{Package, Topic};
@@ -43,12 +46,22 @@ pub fn records(package: Package, resource: &str) -> Vec<String> {
             // And whether it is on a list: then where it is registered is known, also when nobody else watches.
             vec![policy, state, bindings, winfo, names::listed(resource)]
         }
-        Package::Winfo => vec![policy],
+        Package::Winfo => vec![policy, waiting_record(resource)],
         Package::Reg => vec![policy, names::bindings(package, resource)],
     }
 }
 
-/// Reads a topic from its records, in the order of [`records`]; `lines` are those who watch the presence of the resource.
+/// Where among its [`records`] that of the bindings is.
+pub fn bindings_at(package: Package) -> Option<usize> {
+    match package {
+        Package::Presence => Some(2),
+        Package::Reg => Some(1),
+        Package::MessageSummary | Package::Winfo | Package::Dialog | Package::Conference => None,
+    }
+}
+
+/// Reads a topic from its records, in the order of [`records`]; `lines` are those who watch the presence of the resource, `whole` is that
+/// presence as it was composed of the same records before.
 ///
 /// # Errors
 /// When a record is none of ours.
@@ -56,14 +69,17 @@ pub fn read(
     package: Package,
     resource: &str,
     values: &[Option<Bytes>],
-    lines: Vec<(String, Line)>,
+    (lines, whole): (Vec<(String, Line)>, Whole),
     now: SystemTime,
 ) -> Result<Box<dyn Topic>, StoreError> {
     let value = |index: usize| values.get(index).and_then(Option::as_ref);
     let policy = Policy::read(resource, value(0))?;
     Ok(match package {
         Package::MessageSummary => Box::new(Mailbox { policy, ..Mailbox::read(value(1))? }),
-        Package::Winfo => Box::new(Watchers { aor: resource.to_owned(), lines, policy }),
+        Package::Winfo => {
+            let waiting = Waiting::read(value(1))?;
+            Box::new(Watchers { aor: resource.to_owned(), lines, waiting, policy })
+        }
         Package::Reg => Box::new(Registration {
             aor: resource.to_owned(),
             bindings: Bindings::read(value(1))?,
@@ -76,7 +92,10 @@ pub fn read(
         Package::Conference => {
             Box::new(conference::Roster { uri: resource.to_owned(), conference: Conference::read(value(1))? })
         }
-        Package::Presence => Box::new(presentity(resource, policy, value(1), value(2))?),
+        Package::Presence => {
+            let presentity = presentity(resource, policy, value(1), value(2))?;
+            Box::new(Presentity { whole, ..presentity })
+        }
     })
 }
 
@@ -91,7 +110,8 @@ pub fn presentity(
     bindings: Option<&Bytes>,
 ) -> Result<Presentity, StoreError> {
     let publications = Publications::read(publications)?;
-    Ok(Presentity { aor: aor.to_owned(), policy, publications, bindings: Bindings::read(bindings)? })
+    let bindings = Bindings::read(bindings)?;
+    Ok(Presentity { aor: aor.to_owned(), policy, publications, bindings, ..Presentity::default() })
 }
 
 /// What tells contents apart, and keeps none of them.
@@ -120,6 +140,7 @@ mod tests {
             Followed::read(&record).err(),
             Policy::read("sip:bob@d", newer).err(),
             Mail::read(newer).err(),
+            Waiting::read(newer).err(),
         ];
         for error in errors {
             let Some(StoreError::Corrupt { reason }) = &error else { panic!("{error:?}") };

@@ -1,6 +1,7 @@
 //! `presence`: who can be reached, composed of registrations and publications (RFC 3856 6.11).
 
 use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 
 use cluster_api::convert::timestamp;
 use cluster_api::presence::v1::{Basic, PresenceState, PresenceTuple, watcher_policy::Action};
@@ -22,7 +23,12 @@ pub struct Presentity {
     pub bindings: Bindings,
     /// Who may know.
     pub policy: Policy,
+    /// All of it as it is told: made once for however many watch.
+    pub whole: Whole,
 }
+
+/// A document and what tells it apart, once it is made.
+pub type Whole = Arc<OnceLock<(Vec<u8>, Vec<u8>)>>;
 
 impl Presentity {
     /// The whole presence.
@@ -109,18 +115,25 @@ impl Topic for Presentity {
     fn document(&self, asking: &Asking<'_>) -> Document {
         let is_blocked = !self.policy.is_owner(asking.watcher)
             && self.policy.action(asking.watcher) == Action::PoliteBlock;
-        let shown = match asking.standing {
+        let (body, told) = match asking.standing {
             // RFC 3856 6.6.3: nothing that tells anything
-            Standing::Pending => Pidf { entity: self.aor.clone(), parts: Vec::new() },
+            Standing::Pending => written(&Pidf { entity: self.aor.clone(), parts: Vec::new() }),
             Standing::Active | Standing::Unspecified if is_blocked => {
-                Pidf { entity: self.aor.clone(), parts: vec![closed()] }
+                written(&Pidf { entity: self.aor.clone(), parts: vec![closed()] })
             }
-            Standing::Active | Standing::Unspecified => self.composed(),
+            Standing::Active | Standing::Unspecified => {
+                self.whole.get_or_init(|| written(&self.composed())).clone()
+            }
         };
-        let body = shown.to_xml().into_bytes();
-        let told = super::fingerprint(&body);
         Document { content_type: CONTENT_TYPE.to_owned(), body, told }
     }
+}
+
+/// A document, and what tells it apart.
+fn written(shown: &Pidf) -> (Vec<u8>, Vec<u8>) {
+    let body = shown.to_xml().into_bytes();
+    let told = super::fingerprint(&body);
+    (body, told)
 }
 
 /// Nobody is there.

@@ -1,7 +1,8 @@
 //! Where users are registered, as the registrar would say it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use cluster_api::registrar::v1::binding_event::Type;
@@ -19,11 +20,14 @@ pub struct Bound {
     /// How often each user was asked for.
     asked: Mutex<HashMap<String, usize>>,
     told: watch::Sender<Vec<BindingEvent>>,
+    /// Addresses of record that nobody has.
+    pub nobody: Mutex<HashSet<String>>,
 }
 
 impl Default for Bound {
     fn default() -> Bound {
-        Bound { all: Mutex::default(), asked: Mutex::default(), told: watch::Sender::new(Vec::new()) }
+        let told = watch::Sender::new(Vec::new());
+        Bound { all: Mutex::default(), asked: Mutex::default(), told, nobody: Mutex::default() }
     }
 }
 
@@ -36,9 +40,15 @@ impl Bound {
     /// Somebody is registered so, and this has happened.
     pub fn tell(&self, aor: &str, bindings: Vec<Binding>, kind: Type) {
         self.set(aor, bindings);
+        self.log(aor, kind, Some("a contact"), SystemTime::UNIX_EPOCH);
+    }
+
+    /// The log says that this has happened to a contact, or to the account.
+    pub fn log(&self, aor: &str, kind: Type, contact: Option<&str>, time: SystemTime) {
+        let binding = contact.map(|contact| Binding { binding_id: contact.to_owned(), ..Binding::default() });
         self.told.send_modify(|told| {
-            let (cursor, aor) = ((told.len() + 1).to_string(), aor.to_owned());
-            told.push(BindingEvent { cursor, aor, r#type: kind.into(), ..BindingEvent::default() });
+            let (cursor, aor, time) = ((told.len() + 1).to_string(), aor.to_owned(), Some(time.into()));
+            told.push(BindingEvent { cursor, time, aor, r#type: kind.into(), binding });
         });
     }
 
@@ -55,6 +65,9 @@ pub struct Directory(pub Arc<Bound>);
 impl Registrations for Directory {
     async fn list(&self, aor: &str) -> Result<Vec<Binding>, Status> {
         *self.0.asked.lock().entry(aor.to_owned()).or_default() += 1;
+        if self.0.nobody.lock().contains(aor) {
+            return Err(Status::not_found("there is no such account"));
+        }
         Ok(self.0.all.lock().get(aor).cloned().unwrap_or_default())
     }
 

@@ -1,5 +1,7 @@
 //! Replicas of presence over one store, in virtual time, with phones that are values.
 
+mod asked;
+mod at_once;
 mod bound;
 mod changes;
 mod dialogs;

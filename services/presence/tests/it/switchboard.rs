@@ -63,6 +63,17 @@ impl Switchboard {
         self.more.notify_waiters();
     }
 
+    /// There is a conference, in a call of this id.
+    pub fn conference(&self, call_id: &str) {
+        self.log.lock().push(Call {
+            call_id: call_id.to_owned(),
+            state: call::State::Answered.into(),
+            conference_uri: Some(format!("sip:conf-{call_id}@d")),
+            ..Call::default()
+        });
+        self.more.notify_waiters();
+    }
+
     fn now(&self) -> Vec<Call> {
         let log = self.log.lock();
         let latest: BTreeMap<&str, &Call> = log.iter().map(|call| (call.call_id.as_str(), call)).collect();
@@ -90,6 +101,11 @@ impl Calls for Line {
         let now = self.0.now();
         sleep(TAKES).await;
         Ok(now)
+    }
+
+    async fn call(&self, call_id: &str) -> Result<Option<Call>, Status> {
+        let log = self.0.log.lock();
+        Ok(log.iter().rev().find(|call| call.call_id == call_id).cloned())
     }
 
     async fn watch(&self, after_cursor: Option<String>) -> Result<BoxStream<CallEvent>, Status> {

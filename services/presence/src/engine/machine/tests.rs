@@ -83,6 +83,40 @@ fn a_fetch_is_told_the_state_once_and_is_over_with_the_answer() {
     assert_eq!(fetch.step(&answered(1, 500), &topic, SECOND), OVER);
 }
 
+/// EVT-06: an answer of which nothing follows is taken without the topic, as it would be with it; any other one is not.
+#[test]
+fn an_answer_that_settles_everything_needs_no_topic() {
+    let topic = word("a");
+    let begun = begun(&topic, None);
+    let mut owing = begun.clone();
+    owing.step(&Event::Look, &word("b"), 100);
+    assert!(owing.owes);
+    let mut ended = begun.clone();
+    ended.step(&Event::NoResource, &topic, 100);
+    let lapsed = Subscription { expire_ms: SECOND, ..begun.clone() };
+    for (before, event, settles) in [
+        (&begun, ok(1), true),
+        (&begun, answered(1, 202), true),
+        (&begun, ok(2), false),
+        (&begun, answered(1, 503), false),
+        (&begun, answered(1, 481), false),
+        (&begun, Event::Look, false),
+        (&settled(&topic), ok(1), false),
+        (&owing, ok(1), false),
+        (&ended, ok(2), false),
+        (&lapsed, ok(1), false),
+    ] {
+        let (mut by_itself, mut stepped) = (before.clone(), before.clone());
+        assert_eq!(by_itself.settle(&event, SECOND), settles, "{event:?}");
+        if settles {
+            assert_eq!(stepped.step(&event, &topic, SECOND), Step::default());
+            assert_eq!(by_itself, stepped);
+        } else {
+            assert_eq!(&by_itself, before, "{event:?}");
+        }
+    }
+}
+
 /// EVT-13, PKG-06: a change is told when the package allows, the last state is, and versions go up by one.
 #[test]
 fn changes_between_two_notifications_are_one_and_the_last_state_is_told() {

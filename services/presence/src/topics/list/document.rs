@@ -146,6 +146,10 @@ fn members<'a>(
                 walk.path.pop();
                 ("active", "", Content::List(inner, inside))
             }
+            // RFC 4662 5.5: as a SUBSCRIBE to it alone is answered, whatever its policy would be
+            Some(Found::User(user)) if user.bindings.is_nobody => {
+                ("terminated", "noresource", Content::Nothing)
+            }
             // RFC 4662 7.1: by the right of the subscriber, of each member on its own
             Some(Found::User(user)) => match user.access(asking.watcher) {
                 Access::Granted => {

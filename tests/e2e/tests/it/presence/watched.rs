@@ -51,6 +51,52 @@ async fn the_owner_learns_who_watches() {
     assert!(alice.told().body.contains("version=\"4\" state=\"full\""));
 }
 
+/// EVT-04: a watched account is deleted; its watchers are told that there is no such resource, in whatever package.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_account_is_told() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    let added = carillon.command(&["account", "add", "sip:alice@localhost", "--password", "secret"]);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    user(&carillon, "alice");
+    allow(&carillon, &[("bob", Action::Allow)]).await;
+    let watching =
+        [("bob", "presence"), ("alice", "presence.winfo"), ("alice", "reg"), ("alice", "message-summary")];
+    let watchers = watching.map(|(name, package)| {
+        let mut watcher = Watcher::new(&carillon, name, "alice", package, &[]);
+        assert_eq!(status(&watcher.subscribe(600)), 200, "{package}");
+        watcher.told();
+        watcher
+    });
+    assert!(carillon.command(&["account", "delete", "sip:alice@localhost"]).status.success());
+    for (watcher, (_, package)) in watchers.iter().zip(watching) {
+        let told = watcher.until(|told| told.state.starts_with("terminated"));
+        assert_eq!(
+            (told.state.as_str(), told.body.as_str()),
+            ("terminated;reason=noresource", ""),
+            "{package}"
+        );
+    }
+    assert_eq!(status(&Watcher::new(&carillon, "carol", "alice", "presence", &[]).subscribe(600)), 404);
+}
+
+/// EVT-08: a NOTIFY goes to one place; who names two, or none that a NOTIFY could go to, is told so.
+#[test]
+fn a_subscribe_names_one_contact() {
+    let carillon = Carillon::serve(&["--auth", "none"]);
+    user(&carillon, "alice");
+    for (contact, reason) in [
+        ("Contact: <sip:bob@192.0.2.2>, <sip:bob@192.0.2.3>", "More Than One Contact"),
+        ("Contact: <mailto:bob@localhost>", "Contact Is No SIP URI"),
+    ] {
+        let wire = Wire::of(&carillon);
+        let lines =
+            ["From: <sip:bob@localhost>;tag=b", "To: <sip:alice@localhost>", "Event: presence", contact];
+        let call_id = wire.request("SUBSCRIBE sip:alice@localhost", &lines);
+        let answer = wire.answer_to(&call_id);
+        assert!(answer.starts_with(&format!("SIP/2.0 400 {reason}\r\n")), "{answer}");
+    }
+}
+
 /// PKG-01, PKG-02: contacts come, are refreshed and go.
 #[test]
 fn the_owner_learns_where_he_is_registered() {
@@ -60,7 +106,9 @@ fn the_owner_learns_where_he_is_registered() {
     let answer = alice.subscribe(7_200);
     assert_eq!((status(&answer), crate::wire::header(&answer, "Expires")), (200, Some("3761")), "{answer}");
     let contact = format!("<uri>sip:alice@{}</uri>", desk.address());
-    let told = alice.until(|told| told.body.contains(&contact));
+    // The first NOTIFY is of the moment of the SUBSCRIBE, whatever the log of the registrar has said by then.
+    let told = alice.told();
+    assert!(told.body.contains(&contact), "{told:?}");
     assert!(told.body.contains("state=\"active\" event=\"registered\""), "{told:?}");
     let cell = user(&carillon, "alice");
     let other = format!("<uri>sip:alice@{}</uri>", cell.address());
