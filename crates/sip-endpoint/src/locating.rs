@@ -3,7 +3,7 @@
 //! | state | what it waits for | what follows |
 //! |---|---|---|
 //! | (new) | | numeric host: found. Port said: addresses. Transport said: services. Else pointers |
-//! | Pointers | NAPTR of the domain | services of the lowest order that names transports of ours; without one, services of each |
+//! | Pointers | NAPTR of the domain | services of the lowest order that names transports of ours; without one, services of each. Flag `a`: the host itself, as the only record of its service |
 //! | Services | SRV of each transport | addresses of the hosts in the order of RFC 2782; without one, addresses of the domain |
 //! | Addresses | A and AAAA of each host | found, in this order; without any, failed |
 //! | Over | | nothing |
@@ -192,24 +192,31 @@ impl Locating {
         let order = usable.first().map(|(_, record)| record.order);
         usable.retain(|(_, record)| Some(record.order) == order);
         usable.truncate(MAX_SERVICES);
-        let names: Vec<_> =
-            usable.into_iter().map(|(transport, record)| (transport, record.replacement)).collect();
-        match names.first() {
-            Some((transport, _)) => {
-                let transport = *transport;
-                self.ask_services(names, transport)
-            }
-            None => {
-                let each = |transport| (transport, self.service_name(transport));
-                let names = self.usable().into_iter().map(each).collect();
-                self.ask_services(names, otherwise)
-            }
+        let Some((transport, _)) = usable.first() else {
+            let each = |transport| (transport, self.service_name(transport));
+            let names = self.usable().into_iter().map(each).collect();
+            return self.ask_services(names, otherwise);
+        };
+        let otherwise = *transport;
+        let mut services = Vec::with_capacity(usable.len());
+        for (at, (transport, record)) in usable.into_iter().enumerate() {
+            let answer = if is_flag(&record, "a") {
+                let port = transport.default_port();
+                Some(Ok(vec![Srv { priority: 0, weight: 0, port, host: record.replacement }]))
+            } else {
+                self.outputs.push_back(Output::AskServices(at, record.replacement));
+                None
+            };
+            services.push(Service { transport, answer });
         }
+        self.services(services, otherwise)
     }
 
-    /// The transport of ours that a NAPTR record is about. RFC 3263 4.1
+    /// The transport of ours that a NAPTR record is about. RFC 3263 4.1 knows replacements that name SRV records, flag `s`; one that names a host
+    /// says as much of transport and domain, and what `a` means is the same everywhere (RFC 3404 4.3). A URI (`u`) would be the answer to
+    /// another question: whom to call.
     fn transport_of(&self, record: &Naptr) -> Option<Transport> {
-        let leads_to_srv = record.flags.eq_ignore_ascii_case("s")
+        let leads_on = (is_flag(record, "s") || is_flag(record, "a"))
             && record.regexp.is_empty()
             && !record.replacement.is_empty();
         let services = record.services.to_ascii_uppercase();
@@ -223,7 +230,7 @@ impl Locating {
         };
         let fits = self.supported.contains(&transport)
             && (!self.target.secure || matches!(transport, Transport::Tls | Transport::Wss));
-        (leads_to_srv && fits).then_some(transport)
+        (leads_on && fits).then_some(transport)
     }
 
     /// The transports to ask SRV for when no NAPTR says which: `_sip` for sip, `_sips` for sips. RFC 3263 4.1. WebSockets are
@@ -330,6 +337,10 @@ impl Locating {
         self.outputs.push_back(Output::Failed(error));
         State::Over
     }
+}
+
+fn is_flag(record: &Naptr, flag: &str) -> bool {
+    record.flags.eq_ignore_ascii_case(flag)
 }
 
 /// The number of a host, which is added when it is new. `None` when there are too many.

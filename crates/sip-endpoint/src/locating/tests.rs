@@ -162,10 +162,35 @@ fn a_uri_leads_where_rfc_3263_says() {
         "naptr of something else",
         "sip:e.com",
         &[Transport::Udp],
-        "NAPTR e.com 1 1 u E2U+sip .\nNAPTR e.com 1 1 a SIP+D2U h.e.com\nNAPTR e.com 1 1 s SIP+D2U .\n\
-         NAPTR e.com 1 1 - SIP+D2U e.com\nA e.com 192.0.2.9",
+        "NAPTR e.com 1 1 u E2U+sip .\nNAPTR e.com 1 1 u SIP+D2U h.e.com\nNAPTR e.com 1 1 s SIP+D2U .\n\
+         NAPTR e.com 1 1 a SIP+D2U .\nNAPTR e.com 1 1 - SIP+D2U e.com\nA e.com 192.0.2.9",
         "naptr e.com, srv _sip._udp.e.com, a e.com",
         "UDP 192.0.2.9:5060",
+    );
+    check(
+        "naptr of a host",
+        "sip:e.com",
+        PLAIN,
+        "NAPTR e.com 1 1 A SIP+D2T h.e.com\nSRV h.e.com 0 0 1 x.e.com\nA h.e.com 192.0.2.3\nA e.com 192.0.2.9",
+        "naptr e.com, a h.e.com",
+        "TCP 192.0.2.3:5060",
+    );
+    check(
+        "naptr of a host without addresses",
+        "sip:e.com",
+        PLAIN,
+        "NAPTR e.com 1 1 a SIP+D2T h.e.com\nA e.com 192.0.2.9",
+        "naptr e.com, a h.e.com",
+        "NoSuchHost",
+    );
+    check(
+        "naptr of a host beside others, for sips",
+        "sips:e.com",
+        ALL,
+        "NAPTR e.com 1 1 a SIP+D2U u.e.com\nNAPTR e.com 2 3 a SIPS+D2T h.e.com\n\
+         NAPTR e.com 2 2 s SIPS+D2T t.e.com\nSRV t.e.com 0 0 5071 s.e.com\nA s.e.com 192.0.2.4\nA h.e.com 192.0.2.3",
+        "naptr e.com, srv t.e.com, a s.e.com, a h.e.com",
+        "TLS 192.0.2.4:5071, TLS 192.0.2.3:5061",
     );
     check(
         "not offered",
