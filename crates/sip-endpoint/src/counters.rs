@@ -46,6 +46,8 @@ counters! {
     malformed_length,
     /// Messages beyond a limit of size or number.
     malformed_too_large,
+    /// Connections closed because the peer began TLS where the listener speaks none.
+    tls_at_plain_ports,
     /// Requests of another version.
     malformed_version,
     /// Messages that lack a mandatory header or hold one that cannot be read.
@@ -93,6 +95,8 @@ counters! {
     tls_expired_servers,
     /// Connections that we closed because no authority that was named vouches for the server's certificate.
     tls_unknown_authorities,
+    /// Connections given up because the server that we looked for speaks no TLS of ours, ends the handshake, or does not finish it.
+    tls_unspoken_servers,
     /// Connections that we closed because who came to the listener of the tier did not prove to be of it.
     tls_foreign_siblings,
     /// Handshakes of WebSocket that failed: no HTTP, not the subprotocol `sip`, an origin that is not allowed.

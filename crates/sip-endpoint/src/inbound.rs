@@ -106,6 +106,7 @@ pub(crate) fn refuse_unparsed(
 fn meaning(kind: ParseErrorKind, counters: &Counters) -> (&Counter, u16) {
     match kind {
         ParseErrorKind::Empty | ParseErrorKind::StartLine => (&counters.malformed_start_line, 400),
+        ParseErrorKind::Tls => (&counters.tls_at_plain_ports, 400),
         ParseErrorKind::Version => (&counters.malformed_version, 505),
         ParseErrorKind::RequestUri => (&counters.malformed_start_line, 400),
         ParseErrorKind::RequestUriTooLong => (&counters.malformed_too_large, 414),
@@ -127,6 +128,7 @@ pub(crate) fn is_excess(kind: ParseErrorKind) -> bool {
         | ParseErrorKind::RequestUriTooLong => true,
         ParseErrorKind::Empty
         | ParseErrorKind::StartLine
+        | ParseErrorKind::Tls
         | ParseErrorKind::Version
         | ParseErrorKind::RequestUri
         | ParseErrorKind::HeaderLine
@@ -239,6 +241,7 @@ fn reason(error: &ParseError) -> Option<String> {
         // Their statuses say it, or there is nothing to be said.
         ParseErrorKind::Empty
         | ParseErrorKind::StartLine
+        | ParseErrorKind::Tls
         | ParseErrorKind::Version
         | ParseErrorKind::RequestUriTooLong
         | ParseErrorKind::TooLarge => None,

@@ -31,6 +31,8 @@ pub enum ParseErrorKind {
     Empty,
     /// The first line is neither a request line nor a status line.
     StartLine,
+    /// It is no line: who sends it speaks TLS, on a stream that has none.
+    Tls,
     /// A well-formed start line of another protocol version (505 for a request).
     Version,
     /// The Request-URI is no URI (400), or too long (414).

@@ -7,6 +7,9 @@ use crate::grammar::{is_token, saturating_number, trim};
 use crate::header::HeaderId;
 use crate::limits::Limits;
 
+/// What a TLS record with a handshake begins with, and no message ever. Its line may never end, while both sides wait. RFC 8446 5.1
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// What a stream holds next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -67,6 +70,9 @@ impl Framer {
         }
         if self.searched == 0 && self.skip_line_ends()? {
             return Some(Frame::Ping);
+        }
+        if self.searched == 0 && self.buffer.first() == Some(&TLS_HANDSHAKE) {
+            return Some(self.give_up(fail(ParseErrorKind::Tls, "a message without TLS", 0)));
         }
         if self.complete.is_none() {
             match self.find_head() {

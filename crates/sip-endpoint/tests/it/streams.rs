@@ -41,6 +41,30 @@ async fn one_request_in_many_segments_is_answered_once() {
     assert_eq!(us.counters.stream_messages_received.count(), 1);
 }
 
+/// T14, TRN-09: it never comes to the end of a line, and both sides would wait; also behind keep-alives and whole messages.
+#[tokio::test]
+async fn who_begins_tls_where_none_is_spoken_is_sent_away_at_once() {
+    for (said, at, is_answered) in [("", 0, false), ("\r\n\r\n", 2, false), (&*options("z9hG4bK1"), 0, true)]
+    {
+        let mut us = Running::new().await;
+        let mut peer = TcpPeer::connect(us.address).await;
+        peer.send_text(said).await;
+        peer.read_exactly(at).await;
+        if is_answered {
+            assert_eq!(peer.receive().await.status(), Some(200));
+        }
+        peer.stream.write_all(&[0x16]).await.unwrap();
+        assert!(peer.is_closed().await);
+        assert_eq!(us.counters.tls_at_plain_ports.count(), 1);
+        assert_eq!(us.counters.connections_garbled.count(), 1);
+        loop {
+            if let Told::Closed(_, end) = us.told().await {
+                break assert_eq!(end, FlowEnd::Ours, "not the time of a message");
+            }
+        }
+    }
+}
+
 /// TRN-13
 #[tokio::test]
 async fn each_double_line_end_is_answered_with_one_line_end() {
