@@ -76,13 +76,18 @@ impl Own {
         uri.port.is_none_or(|port| port == default_port) && self.domains.has(host)
     }
 
-    /// Is the URI in a domain that is served here, whatever its port? An address of this proxy counts as such a domain.
+    /// Is the URI in a domain that is served here, whatever its port? An address of this proxy counts as such a domain. A `maddr` that names
+    /// somebody else leads to that one alone. RFC 3261 16.5
     pub fn is_ours(&self, uri: &Uri<'_>) -> bool {
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return false;
         }
-        let host = Wanted::of(uri.host);
-        self.domains.has(&host) || self.is_wanted_us(uri, &host)
+        let is_here = |host: &Wanted<'_>| self.domains.has(host) || self.is_wanted_us(uri, host);
+        is_here(&Wanted::of(uri.host))
+            && uri
+                .param("maddr")
+                .filter(|maddr| !maddr.is_empty())
+                .is_none_or(|maddr| is_here(&Wanted::of(maddr)))
     }
 }
 
@@ -148,5 +153,11 @@ mod tests {
         let is_ours = |uri: &str| own.is_ours(&Uri::parse(uri.as_bytes()).unwrap());
         assert!(is_ours("sip:bob@example.com:5080"));
         assert!(!is_ours("sip:bob@example.org"));
+        assert!(!is_ours("sip:bob@example.com;maddr=203.0.113.1"));
+        assert!(!is_ours("sip:bob@example.com;maddr=192.0.2.1"), "at another port than ours");
+        for of_us in ["sip:bob@example.com:5070;maddr=192.0.2.1", "sip:bob@example.com;MADDR=example.com"] {
+            assert!(is_ours(of_us), "{of_us}");
+        }
+        assert!(is_ours("sip:bob@example.com;maddr="));
     }
 }

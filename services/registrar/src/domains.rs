@@ -62,6 +62,15 @@ impl Domains {
         })
     }
 
+    /// The domain that a request to this URI is for, if it is served. A `maddr` that names nobody of ours leads past us: the edge has taken away
+    /// those that name us. RFC 3261 16.4, 16.5
+    pub(crate) fn called(&self, uri: &Uri<'_>) -> Option<&Domain> {
+        let domain = self.of(uri)?;
+        let Some(maddr) = uri.param("maddr").filter(|maddr| !maddr.is_empty()) else { return Some(domain) };
+        let at = ["sip:", maddr].concat();
+        Uri::parse(at.as_bytes()).is_ok_and(|at| self.of(&at).is_some()).then_some(domain)
+    }
+
     /// The domain and the user part of a URI that is written as nearly all are: in normal form already, with nothing behind it. With a user
     /// part it is an address of record. `None` says nothing.
     pub(crate) fn of_plain<'u>(&self, uri: &'u str) -> Option<(&Domain, Option<&'u str>)> {
@@ -155,6 +164,22 @@ mod tests {
         assert_eq!(find("sip:[2001:db8:0::1]").as_deref(), Some("[2001:db8::1]"));
         assert_eq!(find("sip:bob@other.com"), None);
         assert_eq!(find("tel:+1"), None);
+    }
+
+    /// PXY-09
+    #[test]
+    fn a_maddr_of_somebody_else_leads_past_the_domain() {
+        let domains = domains(&["example.com", "[2001:db8::1]"]).unwrap();
+        let is_called = |uri: &str| domains.called(&Uri::parse(uri.as_bytes()).unwrap()).is_some();
+        for ours in
+            ["sip:bob@example.com", "sip:bob@example.com;maddr=EXAMPLE.com", "sips:bob@example.com;maddr"]
+        {
+            assert!(is_called(ours), "{ours}");
+        }
+        assert!(is_called("sip:bob@example.com;maddr=[2001:DB8:0::1]"));
+        for elsewhere in ["sip:bob@example.com;maddr=203.0.113.1", "sip:bob@other.com;maddr=example.com"] {
+            assert!(!is_called(elsewhere), "{elsewhere}");
+        }
     }
 
     /// REG-03: what is taken for an address of record unread is what reading it gives.

@@ -32,7 +32,7 @@ impl Shared {
             return Ok(false);
         }
         let proves = self.domains.of(from).is_some_and(|domain| domain.auth == Auth::Digest);
-        let (true, Some(aor)) = (proves && self.domains.of(target).is_some(), user_aor(from)) else {
+        let (true, Some(aor)) = (proves && self.domains.called(target).is_some(), user_aor(from)) else {
             return Ok(false);
         };
         // A gateway for short messages writes our domain behind numbers that are nobody's here.
@@ -45,7 +45,7 @@ impl Shared {
         !request.in_dialog
             && (service_plan(request).is_some() || is_roster_of_ours(request, target))
             && !is_of_device(request, target)
-            && self.domains.of(target).is_some()
+            && self.domains.called(target).is_some()
     }
 }
 

@@ -97,7 +97,7 @@ impl Shared {
         if matches!(target.scheme, Scheme::Other(_)) {
             return stop(refuse(416, ""));
         }
-        let is_here = target.scheme == Scheme::Tel || self.domains.of(&target).is_some();
+        let is_here = target.scheme == Scheme::Tel || self.domains.called(&target).is_some();
         if is_here && is_unsound(&target) {
             return stop(refuse(400, "Bad Phone Context"));
         }
@@ -185,7 +185,7 @@ impl Shared {
                 let recurse = self.config.recurse && !preferences.disposition.no_recurse;
                 self.plan_for_own(request, &target, callee, caller.is_anchored, recurse)
             }
-            None => match self.domains.of(&target) {
+            None => match self.domains.called(&target) {
                 Some(_) => self.plan_for_domain(request),
                 None if caller.may_leave && target.scheme != Scheme::Tel => {
                     let by_trunk =
@@ -252,7 +252,7 @@ impl Shared {
             return Ok(Ok(Caller { trunk, ..Caller::default() }));
         }
         // who is not ours proves to be somebody of the domain that is called, or is let in by its policy
-        let asked = self.domains.of(&from).or_else(|| self.domains.of(target));
+        let asked = self.domains.of(&from).or_else(|| self.domains.called(target));
         let Some(domain) = asked.or_else(|| self.domain_of_nameless(request, &from)) else {
             return Ok(Err(refuse(403, "Relaying Denied")));
         };
@@ -352,7 +352,8 @@ impl Shared {
 
     /// Whose registration a temporary GRUU names; `None` for what is none, or was not given out here.
     async fn behind_temporary(&self, target: &Uri<'_>) -> Result<Option<(String, u64)>, ChangeError> {
-        let Some((user, domain)) = target.user.zip(self.domains.of(target)).filter(|_| is_temporary(target))
+        let Some((user, domain)) =
+            target.user.zip(self.domains.called(target)).filter(|_| is_temporary(target))
         else {
             return Ok(None);
         };
@@ -366,7 +367,7 @@ impl Shared {
         if target.scheme == Scheme::Tel {
             return self.number_aor(target, self.home_of_caller(request));
         }
-        self.domains.of(target)?;
+        self.domains.called(target)?;
         user_aor(target)
     }
 

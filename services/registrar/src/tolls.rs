@@ -161,7 +161,7 @@ impl Shared {
         let Ok(uri) = Uri::parse(uri.as_bytes()) else { return Ok(None) };
         let aor = match uri.scheme {
             Scheme::Tel => self.number_aor(&uri, None),
-            Scheme::Sip | Scheme::Sips => self.domains.of(&uri).and_then(|_| user_aor(&uri)),
+            Scheme::Sip | Scheme::Sips => self.domains.called(&uri).and_then(|_| user_aor(&uri)),
             Scheme::Other(_) => None,
         };
         let Some(aor) = aor else { return Ok(None) };

@@ -33,12 +33,12 @@ impl Shared {
             return Ok(None);
         }
         if let Some(alias) =
-            alias_of(target).filter(|_| request.internal && self.domains.of(target).is_some())
+            alias_of(target).filter(|_| request.internal && self.domains.called(target).is_some())
         {
             let loan = self.numbers.alias(alias).await?.value;
             return Ok(Some(fork(&loan.contacts, "")));
         }
-        let is_here = self.domains.of(target).is_some() || target.scheme == sip_message::Scheme::Tel;
+        let is_here = self.domains.called(target).is_some() || target.scheme == sip_message::Scheme::Tel;
         let number = number_of(target).filter(|_| is_here);
         let Some((number, (pool, place))) = number.and_then(|number| {
             let found = self.numbers.pool_of(&number)?;

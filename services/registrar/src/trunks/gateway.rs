@@ -41,7 +41,7 @@ impl Shared {
             return trunks.is_gateway(&route).then(|| not_there("A Route does not lead to a trunk"));
         }
         let is_elsewhere = matches!(target.scheme, Scheme::Sip | Scheme::Sips)
-            && self.domains.of(target).is_none()
+            && self.domains.called(target).is_none()
             && !trunks.has_domain(target.host);
         if !is_elsewhere || !trunks.is_gateway(target) {
             return None;
@@ -73,7 +73,8 @@ impl Shared {
 
     fn costs(&self, target: &Target, is_forwarding: bool, trunks: &Table) -> bool {
         let route = target.route.first().and_then(|route| NameAddr::parse(route.as_bytes()).ok());
-        let Some(uri) = Uri::parse(target.uri.as_bytes()).ok().filter(|uri| self.domains.of(uri).is_none())
+        let Some(uri) =
+            Uri::parse(target.uri.as_bytes()).ok().filter(|uri| self.domains.called(uri).is_none())
         else {
             return false;
         };

@@ -39,7 +39,7 @@ impl Shared {
         if self.aors.read(&aor, is_its_phone).await? {
             return Ok(true);
         }
-        let wants_out = self.domains.of(target).is_none() || number_of(target).is_some();
+        let wants_out = self.domains.called(target).is_none() || number_of(target).is_some();
         let is_known = |record: &AorRecord| record.account.is_some();
         Ok(wants_out && self.aors.read(&aor, is_known).await?)
     }

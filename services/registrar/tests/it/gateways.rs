@@ -77,6 +77,24 @@ async fn a_gateway_is_called_by_the_rules_of_its_trunk() {
     assert!(matches!(alice.send_route(register).await.plan, Some(Plan::Relay(_))));
 }
 
+/// PXY-09, PXY-27: a `maddr` that names somebody else is where the request goes, whoever is called so here, and a way out for those alone who may
+/// leave; it is no way around the rules of a trunk.
+#[tokio::test]
+async fn a_foreign_maddr_leads_past_our_users_by_the_rules_of_relaying() {
+    let (rig, mut alice) = rig().await;
+    let mut bob = Phone::of(&rig, "bob", "open");
+    bob.register(&[contact("sip:bob@h")]).await;
+    assert_eq!(targets(&bob.route("sip:bob@open").await), [["sip:bob@h"]]);
+    assert_eq!(targets(&bob.route("sip:bob@open;maddr=open").await), [["sip:bob@h"]]);
+    let past = "sip:bob@open;maddr=203.0.113.1";
+    // nobody proves anything in that domain, so nobody leaves from there
+    assert_eq!(status(&bob.route(past).await), 403);
+    assert!(matches!(alice.route(past).await.plan, Some(Plan::Relay(_))));
+    assert_eq!(refusal(alice.route("sip:+33123@german;maddr=192.0.2.232").await).0, 403);
+    let Some(Plan::Fork(fork)) = alice.route("sip:+4930@german;maddr=gw.test").await.plan else { panic!() };
+    assert_eq!(fork.groups[0].targets[0].seize, "any");
+}
+
 /// T6: contacts and forwardings that lead to a gateway are asked about before anything is sent there; an address that DNS says too.
 #[tokio::test]
 async fn what_leads_to_a_gateway_unseen_is_asked_about() {
