@@ -4,7 +4,7 @@ use std::{pin::Pin, time::Duration};
 
 use cluster_api::convert::timestamp;
 use cluster_api::registrar::v1::{
-    AddBindingRequest, Binding, BindingEvent, ListBindingsRequest, ListBindingsResponse,
+    AddBindingRequest, Binding, BindingEvent, EdgeLife, ListBindingsRequest, ListBindingsResponse,
     RemoveBindingRequest, RemoveBindingResponse, WatchBindingsRequest, binding_event::Type,
     bindings_server::Bindings,
 };
@@ -20,6 +20,7 @@ use crate::{
     aors::{Change, note, time},
     config::Auth,
     listing::page_size,
+    membership::is_living,
     record::{BindingRecord, NEVER_MS},
     refusal::{of_change, of_store},
     register::{
@@ -47,16 +48,34 @@ impl Shared {
         let (now_ms, key) = (self.aors.now_ms(), self.gruu_key().await.map_err(of_store)?);
         let is_open = self.domains.of_aor(&aor).is_some_and(|domain| domain.auth == Auth::None);
         let all = self.aors.read(&aor, |record| {
-            let mut all: Vec<Binding> =
-                record.live(now_ms).map(|binding| show(&aor, binding, &key)).collect();
-            all.sort_by_key(|binding| std::cmp::Reverse(binding.q_milli));
+            let show = |binding: &BindingRecord| (binding.life.clone(), show(&aor, binding, &key));
+            let mut all: Vec<(Option<EdgeLife>, Binding)> = record.live(now_ms).map(show).collect();
+            all.sort_by_key(|(_, binding)| std::cmp::Reverse(binding.q_milli));
             (is_open || record.account.is_some() || !all.is_empty()).then_some(all)
         });
         let all = all.await.map_err(of_store)?.ok_or_else(|| not_found(&aor))?;
         let end = skip.saturating_add(size);
         let next_page_token = if end < all.len() { end.to_string() } else { String::new() };
-        let bindings = all.into_iter().skip(skip).take(size).collect();
+        let shown: Vec<(Option<EdgeLife>, Binding)> = all.into_iter().skip(skip).take(size).collect();
+        let bindings = self.with_living_edges(shown).await.map_err(of_store)?;
         Ok(ListBindingsResponse { bindings, next_page_token })
+    }
+
+    /// Names the edge of no connection that is gone with it. The binding stays: an edge without a lease may be cut off from us alone, with phones
+    /// that are well (ADR 13).
+    async fn with_living_edges(
+        &self,
+        shown: Vec<(Option<EdgeLife>, Binding)>,
+    ) -> Result<Vec<Binding>, StoreError> {
+        let living = match shown.iter().any(|(life, _)| life.is_some()) {
+            true => self.living_members().await?,
+            false => Vec::new(),
+        };
+        let of_living = |(life, binding): (Option<EdgeLife>, Binding)| {
+            let edge = life.filter(|life| is_living(life, &living));
+            Binding { edge_id: edge.map_or_else(String::new, |life| life.edge_id), ..binding }
+        };
+        Ok(shown.into_iter().map(of_living).collect())
     }
 
     /// What temporary GRUUs are sealed with.
@@ -196,7 +215,7 @@ pub(crate) fn show(aor: &str, binding: &BindingRecord, key: &GruuKey) -> Binding
         cseq: binding.cseq,
         path: binding.path.clone(),
         received: binding.received.clone(),
-        // only the edge that minted the flow token can read it
+        // only lists are made with a look at who is there
         edge_id: String::new(),
         user_agent: binding.user_agent.clone(),
         instance: binding.instance().to_owned(),

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use cluster_api::registrar::v1::{
     EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, binding_event::Type,
 };
-use cluster_rpc::{EDGE_ROLE, Reason, Refusal};
+use cluster_rpc::{Reason, Refusal};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use store::StoreError;
 
 use crate::{
     Shared,
     aors::{Change, ChangeError, Draft, note},
+    membership::is_living,
     moved,
     refusal::{of_change, of_store},
     register::ended::{Ended, end_flow},
@@ -87,17 +88,12 @@ impl Shared {
     pub(crate) async fn make_room(&self, to_uri: &str) -> Result<bool, ChangeError> {
         let Some(aor) = address_of(to_uri) else { return Ok(false) };
         let living = self.living_members().await?;
-        let lives = |life: &EdgeLife| {
-            living.iter().any(|member| {
-                member.role == EDGE_ROLE && member.id == life.edge_id && member.epoch == life.epoch
-            })
-        };
         let change = self.aors.change(&aor, |draft| {
             let left_behind: HashSet<String> = draft
                 .record
                 .bindings
                 .iter()
-                .filter(|binding| binding.life.as_ref().is_some_and(|life| !lives(life)))
+                .filter(|binding| binding.life.as_ref().is_some_and(|life| !is_living(life, &living)))
                 .map(|binding| binding.flow.clone())
                 .collect();
             match left_behind.iter().filter_map(|flow| end(draft, &aor, flow)).sum() {

@@ -133,6 +133,13 @@ pub(crate) async fn living(store: &dyn Store, partition: &Partition) -> Result<V
     Ok(members)
 }
 
+/// Has this life of an edge one of these leases?
+pub(crate) fn is_living(life: &EdgeLife, living: &[Member]) -> bool {
+    let is_it =
+        |member: &Member| member.role == EDGE_ROLE && member.id == life.edge_id && member.epoch == life.epoch;
+    living.iter().any(is_it)
+}
+
 fn read(value: &[u8]) -> Member {
     Member::decode(value).unwrap_or_default()
 }

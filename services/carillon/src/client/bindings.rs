@@ -63,10 +63,12 @@ pub async fn run(args: BindingsArgs) -> anyhow::Result<()> {
         "CONTACT",
         "EXPIRES",
         "RECEIVED",
+        "EDGE",
         "USER AGENT",
     ]);
     for b in bindings {
-        let cells = [b.aor, b.contact_uri, time(b.expire_time.as_ref()), b.received, b.user_agent];
+        let expires = time(b.expire_time.as_ref());
+        let cells = [b.aor, b.contact_uri, expires, b.received, b.edge_id, b.user_agent];
         table.add_row(cells.map(|cell| shown(&cell)));
     }
     Ok(say!("{table}")?)

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use cluster_api::cluster::v1::{LeaseRequest, LeaveRequest, Member, membership_server::Membership as _};
 use cluster_api::registrar::v1::{
-    BindingEvent, EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, RegisterContact, RegisterRequest,
-    WatchBindingsRequest, binding_event::Type, bindings_server::Bindings as _,
-    location_server::Location as _,
+    Binding, BindingEvent, EdgeLife, EndFlowsRequest, EndFlowsResponse, EndedFlow, ListBindingsRequest,
+    RegisterContact, RegisterRequest, WatchBindingsRequest, binding_event::Type,
+    bindings_server::Bindings as _, location_server::Location as _,
 };
 use registrar::Registrar;
 use tokio_stream::StreamExt as _;
@@ -103,6 +103,45 @@ async fn what_another_edge_says_is_gone_is_gone_when_its_edge_is_over() {
     rig.store.hook.is_down.store(false, Ordering::SeqCst);
     end(rig.registrar(), &of("e2", 5)).await.unwrap();
     assert_eq!(status(&phone.route("sip:bob@open").await), 480);
+}
+
+/// F1: a list names the edge that has a connection, and none when that is gone, before anybody calls; what comes by datagrams is reached by any edge,
+/// and an edge that was merely late has its phones again.
+#[tokio::test]
+async fn a_list_names_the_edges_that_are_there() {
+    let rig = Rig::new();
+    let mut phone = Phone::of(&rig, "bob", "open");
+    let join = async |id: &str, epoch| {
+        let member = Member { id: id.into(), role: "edge".into(), epoch, ..Member::default() };
+        rig.registrar().lease(Request::new(LeaseRequest { member: Some(member) })).await.unwrap();
+    };
+    let listed = async || {
+        let request = ListBindingsRequest { aor: "sip:bob@open".into(), ..ListBindingsRequest::default() };
+        let listed = rig.registrar().list_bindings(Request::new(request)).await.unwrap().into_inner();
+        let shown = |binding: Binding| (binding.contact_uri, binding.edge_id);
+        let mut shown: Vec<_> = listed.bindings.into_iter().map(shown).collect();
+        shown.sort_unstable();
+        shown
+    };
+    for (id, epoch) in [("e1", 5), ("e2", 5)] {
+        join(id, epoch).await;
+        let life = Some(EdgeLife { edge_id: id.into(), epoch });
+        let contacts = [contact(&format!("sip:{id}@h"))];
+        let flow = format!("{id}/{epoch}");
+        let request = RegisterRequest { flow, life, ..phone.request(&contacts) };
+        assert_eq!(phone.send(request).await.status, 200);
+    }
+    register(&mut phone, &[contact("sip:udp@h")], "datagrams").await;
+    let expected = |first: &str, second: &str| {
+        let row = |contact: &str, edge: &str| (contact.to_owned(), edge.to_owned());
+        vec![row("sip:e1@h", first), row("sip:e2@h", second), row("sip:udp@h", "")]
+    };
+    assert_eq!(listed().await, expected("e1", "e2"));
+    rig.clock.advance(Duration::from_secs(20));
+    join("e1", 6).await;
+    assert_eq!(listed().await, expected("", ""), "one has begun anew, and one is not heard of");
+    join("e2", 5).await;
+    assert_eq!(listed().await, expected("", "e2"));
 }
 
 /// F1, OBD-05: who has as many contacts as the account may have, and comes back by another edge because the one of before is gone, takes the
