@@ -85,7 +85,7 @@ impl Edge {
         id: &Arc<str>,
         asked: ExchangeRequest,
     ) -> Result<(NewFork, crate::forward::target::Target), Status> {
-        let send = asked.request.ok_or_else(|| bad_field("request", "a request"))?;
+        let mut send = asked.request.ok_or_else(|| bad_field("request", "a request"))?;
         if id.is_empty()
             || matches!(Method::from(send.method.as_str()), Method::Invite | Method::Ack | Method::Cancel)
         {
@@ -101,6 +101,11 @@ impl Edge {
         }
         if !self.has_room() || self.exchanges.len() >= MOST {
             return Err(overloaded("too many requests are being forwarded"));
+        }
+        if send.method == "BYE"
+            && let Some(target) = self.seen_target(cx, &send)
+        {
+            send.request_uri = target.to_owned();
         }
         let request = compose::request(&send).map_err(|error| bad_field("request", error.to_string()))?;
         let arrived = self.read_route(&request).map_err(|error| bad_field("request", error.to_string()))?;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cluster_api::callcontrol::v1::{ProxiedCallEvent, proxied_call_event::Type};
-use cluster_api::edge::v1::{CancelProxiedRequest, CancelProxiedResponse};
+use cluster_api::edge::v1::{CancelProxiedRequest, CancelProxiedResponse, SendRequest};
 use sip_message::{HeaderId, Message, Reason};
 use sip_proxy::Best;
 use tonic::Status;
 
-use super::what::{Party, Seen, What, is_first_of_phone};
+use super::what::{Party, Seen, What, call_id_of, is_first_of_phone};
 use super::{Reported, event};
 use crate::edge::{Completion, Cx, Edge, Timer};
 use crate::forward::fork::{Fork, ForkId};
@@ -68,7 +68,11 @@ impl Edge {
                 event::moved(&mut told, &fork.request, party);
                 told.target.clone_from(&told.to_contact);
             }
-            Type::Refreshed => event::moved(&mut told, &fork.request, party),
+            Type::Refreshed => {
+                event::moved(&mut told, &fork.request, party);
+                let dialog = (call_id.clone(), told.to_tag.as_str().into());
+                self.seen.moves.note(cx.now(), dialog, &told.from_contact, &told.to_contact);
+            }
             Type::Ended => end_by(&mut told, party, &fork.request),
             Type::Unspecified | Type::Started | Type::Ringing => {}
         }
@@ -115,6 +119,20 @@ impl Edge {
     pub(crate) fn see_cancel(fork: &mut Fork, by: &'static str) {
         if let Some(Seen { what: What::Begins { ended_by, .. }, .. }) = fork.seen.as_deref_mut() {
             ended_by.get_or_insert(by);
+        }
+    }
+
+    /// Where the party is that a request of ours into a forwarded dialog goes to, if it said so lately and call-control may not know yet.
+    pub(crate) fn seen_target(&mut self, cx: &Cx<'_>, request: &SendRequest) -> Option<&str> {
+        let SendRequest { sip_call_id, from_tag, to_tag, .. } = request;
+        let now = cx.now();
+        let toward = |caller_tag: &str, callee_tag: &str| {
+            (call_id_of(sip_call_id.as_bytes(), caller_tag), callee_tag.into())
+        };
+        let to_callee = toward(from_tag, to_tag);
+        match self.seen.moves.target(now, &to_callee, Party::Callee).is_some() {
+            true => self.seen.moves.target(now, &to_callee, Party::Callee),
+            false => self.seen.moves.target(now, &toward(to_tag, from_tag), Party::Caller),
         }
     }
 

@@ -113,8 +113,13 @@ impl Edge {
 
 /// Carillon's id of a proxied call: every edge finds the same one.
 fn call_id(request: &Message, caller_tag: &str) -> Option<Arc<str>> {
+    request.call_id().ok().map(|sip_call_id| call_id_of(sip_call_id, caller_tag))
+}
+
+/// The same of the dialog itself.
+pub(super) fn call_id_of(sip_call_id: &[u8], caller_tag: &str) -> Arc<str> {
     let mut hash = Sha256::new();
-    hash.update(request.call_id().ok()?);
+    hash.update(sip_call_id);
     // Stands in no Call-ID.
     hash.update(b" ");
     hash.update(caller_tag);
@@ -125,7 +130,7 @@ fn call_id(request: &Message, caller_tag: &str) -> Option<Arc<str>> {
         digits[0] = DIGITS[usize::from(octet >> 4)];
         digits[1] = DIGITS[usize::from(octet & 15)];
     }
-    std::str::from_utf8(&name).ok().map(Arc::from)
+    Arc::from(str::from_utf8(&name).expect("digits are ASCII"))
 }
 
 #[cfg(test)]

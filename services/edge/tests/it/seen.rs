@@ -177,6 +177,50 @@ async fn a_bye_along_the_told_route_reaches_each_side() {
     }
 }
 
+/// API 2 (Hangup), RFC 3261 12.2.1.2: a BYE that was written for where a party was reaches it where it has just said that it is; who did not
+/// move is where it was.
+#[tokio::test]
+async fn a_bye_of_ours_follows_a_party_that_has_just_moved() {
+    let (rig, alice, bob, _) = two_phones().await;
+    let invite = answer(&alice, &bob).await;
+    let answered = rig.calls.at_least(3).await[2].clone();
+    // Nothing of the move is confirmed.
+    rig.calls.failing.store(usize::MAX, Ordering::SeqCst);
+    let moved = rig.peer().await;
+    let contact = format!("Contact: <{}>", uri_of(&moved));
+    from_bob(&bob, &alice, "UPDATE", &invite, &[&contact]).await;
+    let update = alice.receive_request("UPDATE").await;
+    alice.respond(&update, "200 OK", "", &[&format!("Contact: <{}>", uri_of(&alice))]).await;
+    bob.receive_status(200).await;
+    let bye = |id: &str, target: &str, route: &[String], from: &str, to: &str| ExchangeRequest {
+        exchange_id: id.into(),
+        request: Some(SendRequest {
+            method: "BYE".into(),
+            request_uri: target.into(),
+            route: route.to_vec(),
+            from_uri: "sip:x@example.com".into(),
+            from_tag: from.into(),
+            to_uri: "sip:y@example.com".into(),
+            to_tag: to.into(),
+            sip_call_id: answered.sip_call_id.clone(),
+            cseq: 1_002,
+            ..SendRequest::default()
+        }),
+    };
+    let toward_b = bye("x.b", &answered.to_contact, &answered.to_route, "at", "bt");
+    let toward_a = bye("x.a", &answered.from_contact, &answered.from_route, "bt", "at");
+    for (peer, request) in [(&moved, toward_b), (&alice, toward_a)] {
+        let sent = rig.requests.exchange(Request::new(request));
+        let seen = async {
+            let bye = peer.receive_request("BYE").await;
+            assert_eq!(bye.request_uri(), Some(uri_of(peer).as_bytes()));
+            peer.respond(&bye, "200 OK", "", &[]).await;
+        };
+        let (answer, ()) = tokio::join!(sent, seen);
+        assert_eq!(answer.expect("it was sent").into_inner().status, 200);
+    }
+}
+
 /// RFC 3261 16.10
 #[tokio::test]
 async fn an_invite_that_rings_is_cancelled_on_request_and_its_caller_told() {
