@@ -1,5 +1,6 @@
-//! Kamailio as the server of another domain.
+//! Kamailio as the server of another domain, or between phones and an edge.
 
+mod in_front;
 mod presence;
 
 use std::net::{SocketAddr, UdpSocket};
@@ -46,6 +47,14 @@ impl Kamailio {
             presence::write_tables(folder, domain, list);
             presence::configuration(domain, address, neighbour, folder)
         })
+    }
+
+    /// The outbound proxy of phones, which is on the Path of their registrations with the neighbour.
+    ///
+    /// # Panics
+    /// As [`Kamailio::serving`].
+    pub fn in_front(ip: &str, neighbour: &str) -> Self {
+        Self::started(ip, |address, _| in_front::configuration(address, neighbour))
     }
 
     fn configured(domain: &str, ip: &str, neighbour: &str, digest: Option<(&str, &str)>) -> Self {

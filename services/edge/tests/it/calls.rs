@@ -173,6 +173,25 @@ async fn a_refusal_of_the_registrar_is_passed_on() {
     alice.receive_status(404).await;
 }
 
+/// PXY-25, PXY-26: what phones say of their tags goes up as they say it, be it nothing; and the ACK of a failure is for the edge alone, which has
+/// acknowledged it to the phone itself.
+#[tokio::test]
+async fn tags_are_the_phones_own_and_the_ack_of_a_failure_goes_no_further() {
+    let (_rig, alice, bob, _) = two_phones().await;
+    let invite = ring(&alice, &bob).await;
+    for (tag, told) in [("", None), ("bt", Some("bt")), ("other", Some("other"))] {
+        bob.respond(&invite, "183 Session Progress", tag, &[]).await;
+        assert_eq!(alice.receive_status(183).await.to().unwrap().tag(), told);
+    }
+    bob.respond(&invite, "486 Busy Here", "bt", &[]).await;
+    let refused = alice.receive_status(486).await;
+    assert_eq!(refused.to().unwrap().tag(), Some("bt"));
+    bob.receive_request("ACK").await;
+    let to = "To: <sip:bob@example.com>;tag=bt";
+    alice.request("ACK sip:bob@example.com", "a1", &[INVITE[0], to, INVITE[2], "CSeq: 1 ACK"]).await;
+    bob.expect_nothing().await;
+}
+
 /// Dialled by Alice; Call-ID `call-1`, her tag `at`.
 pub(crate) const INVITE: [&str; 3] =
     ["From: <sip:alice@example.com>;tag=at", "To: <sip:bob@example.com>", "Call-ID: call-1"];

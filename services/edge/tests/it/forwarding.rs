@@ -80,6 +80,28 @@ async fn a_302_is_followed_when_the_plan_says_so() {
     }
 }
 
+/// CAP-04, PXY-23: who asks for it has the phones that lost ring on until they stop by themselves (RFC 3841 9.1); else they are cancelled.
+#[tokio::test]
+async fn a_caller_may_have_the_losers_ring_on() {
+    for wish in ["Request-Disposition: no-cancel", "Request-Disposition: fork, cancel"] {
+        let (desk, cell) = (Peer::unbound().await, Peer::unbound().await);
+        let uris = [uri_of(&desk), uri_of(&cell)];
+        let rig = Rig::with(FakeLocation::planning(move |_| fork_to(&uris))).await;
+        let (alice, desk, cell) = (rig.peer().await, desk.toward(rig.address), cell.toward(rig.address));
+        alice.request("INVITE sip:bob@example.com", "a1", &[&INVITE[..], &[wish]].concat()).await;
+        let [at_desk, at_cell] = [desk.receive_request("INVITE").await, cell.receive_request("INVITE").await];
+        desk.respond(&at_desk, "180 Ringing", "dt", &[]).await;
+        alice.receive_status(180).await;
+        cell.respond(&at_cell, "200 OK", "ct", &[]).await;
+        alice.receive_status(200).await;
+        if wish.contains("no-cancel") {
+            desk.expect_nothing().await;
+        } else {
+            desk.receive_request("CANCEL").await;
+        }
+    }
+}
+
 /// PXY-10, PXY-17, PXY-21: a phone that sends its caller to one that rings already, or to the user whose phone it is, leaves the call to it.
 #[tokio::test]
 async fn a_302_to_a_phone_that_rings_already_leaves_the_call_to_it() {

@@ -34,6 +34,7 @@ mod numbers;
 mod other_domains;
 mod oversized;
 mod pairings;
+mod paths;
 mod phone_command;
 mod policies;
 mod presence;
