@@ -215,8 +215,8 @@ impl<U: TransactionUser> Driver<U> {
         self.core.count_end(end);
         let not_opened = match end {
             FlowEnd::NotOpened(_) | FlowEnd::Distrusted(_) => true,
-            FlowEnd::Handshake => flow.as_ref().is_some_and(|flow| !flow.view.accepted),
-            FlowEnd::Peer
+            FlowEnd::Handshake
+            | FlowEnd::Peer
             | FlowEnd::Broken(_)
             | FlowEnd::Ours
             | FlowEnd::Idle

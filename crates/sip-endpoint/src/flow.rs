@@ -33,9 +33,9 @@ use crate::waiting::Asked;
 pub enum FlowEnd {
     /// It could not be opened.
     NotOpened(io::ErrorKind),
-    /// Its handshake of TLS or WebSocket failed, or was not done in time.
+    /// The handshake of TLS or WebSocket that the peer began failed, or was not done in time.
     Handshake,
-    /// The server that we connected to has a certificate that does not prove the domain we look for. RFC 5922 7.3
+    /// The server that we connected to does not prove to be the domain we look for: by its certificate, or before it showed one. RFC 5922 7.3
     Distrusted(Distrust),
     /// The peer closed it.
     Peer,

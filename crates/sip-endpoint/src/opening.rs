@@ -92,6 +92,11 @@ impl Opening {
             Err(end) => return line.end(end, Vec::new()).await,
         };
         let opened = self.in_time(Box::pin(self.client(stream, toward))).await;
+        // RFC 5922 7.3: that the handshake came to nothing proves the domain no better than a wrong certificate does
+        let opened = opened.map_err(|end| match end {
+            FlowEnd::Handshake => FlowEnd::Distrusted(Distrust::Unfinished),
+            end => end,
+        });
         run_secured(opened, line).await;
     }
 
@@ -155,23 +160,16 @@ impl Opening {
 
     fn not_proved(&self, error: &io::Error) -> FlowEnd {
         let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-        match error {
-            Some(rustls::Error::InvalidCertificate(error)) => {
-                let why = Distrust::from(error);
-                let counter = match why {
-                    Distrust::Name => &self.counters.tls_foreign_servers,
-                    Distrust::Time => &self.counters.tls_expired_servers,
-                    Distrust::Authority => &self.counters.tls_unknown_authorities,
-                    Distrust::Other => &self.counters.tls_handshakes_failed,
-                };
-                counter.one_more();
-                FlowEnd::Distrusted(why)
-            }
-            Some(_) | None => {
-                self.counters.tls_handshakes_failed.one_more();
-                FlowEnd::Handshake
-            }
-        }
+        let why = error.map_or(Distrust::Unfinished, Distrust::from);
+        let counter = match why {
+            Distrust::Name => &self.counters.tls_foreign_servers,
+            Distrust::Time => &self.counters.tls_expired_servers,
+            Distrust::Authority => &self.counters.tls_unknown_authorities,
+            Distrust::Other => &self.counters.tls_handshakes_failed,
+            Distrust::NoTls | Distrust::Alert | Distrust::Unfinished => &self.counters.tls_unspoken_servers,
+        };
+        counter.one_more();
+        FlowEnd::Distrusted(why)
     }
 
     async fn upgrade<S>(

@@ -64,7 +64,8 @@ pub trait TransactionUser: Send + Sized + 'static {
         let _ = (cx, key);
     }
 
-    /// The certificate of the server that was found for a request of ours proves nothing (RFC 5922 7.3). The failure of the request follows.
+    /// The server that was found for a request of ours does not prove its domain (RFC 5922 7.3): its certificate is wrong, or it shows
+    /// none. The failure of the request follows.
     fn on_distrusted_server(&mut self, cx: &mut Context<'_, Self>, key: ClientKey, why: Distrust) {
         let _ = (cx, key, why);
     }

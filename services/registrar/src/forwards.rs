@@ -52,9 +52,8 @@ pub(crate) fn busy(rules: Rules<'_>, is_secure: bool) -> Option<Group> {
 fn group(cause: &str, Rules { aor, .. }: Rules<'_>, uri: &str, is_secure: bool) -> Option<Group> {
     let uri = match uri.strip_prefix("sip:") {
         _ if uri.is_empty() => return None,
-        // RFC 5630 5.3: what was asked for by sips does not go on without it
+        // RFC 5630 5.3: what was asked for by sips does not go on without it. Of a number the edge says so when it asks about it.
         Some(rest) if is_secure => format!("sips:{rest}"),
-        None if is_secure && !uri.starts_with("sips:") => return None,
         Some(_) | None => uri.to_owned(),
     };
     // T6: it answers for where its calls go
@@ -125,6 +124,7 @@ mod tests {
         let mut groups = vec![contact()];
         add_conditional(&mut groups, Rules { aor: "sip:bob@h", of: &rules() }, true);
         let causes: Vec<&str> = groups.iter().map(|group| &*group.cause).collect();
-        assert_eq!(causes, ["contact", "forward-busy", "forward-no-answer"]);
+        assert_eq!(causes, ["contact", "forward-busy", "forward-no-answer", "forward-unreachable"]);
+        assert_eq!(groups[3].targets[0].uri, "tel:+1", "by TLS, if a trunk is reached so");
     }
 }

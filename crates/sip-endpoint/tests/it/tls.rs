@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sip_endpoint::{Config, Failure, FlowEnd, Hop, ListenStream, Tls, TlsFiles, Transport};
+use sip_endpoint::{Config, Distrust, Failure, FlowEnd, Hop, ListenStream, Tls, TlsFiles, Transport};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::certificates::Authority;
@@ -304,6 +305,31 @@ async fn a_handshake_that_is_not_done_in_time_ends() {
     assert_eq!(peer.receive().await.status(), Some(200));
     let (.., arrival) = us.request().await;
     assert!(matches!(arrival.flow, Hop::Flow(_)));
+}
+
+/// SEC-02, F16: a server that speaks none, one that ends it, and one that says nothing to the end.
+#[tokio::test]
+async fn a_server_without_tls_of_ours_is_told_from_one_that_nobody_reaches() {
+    let garbage = b"\0\x01garbage of some other protocol\r\n".to_vec();
+    // what a server of TLS 1.1 answers, and one that wants none of what is offered. RFC 8446 6
+    let (version, unfit) = (vec![0x15, 3, 2, 0, 2, 2, 70], vec![0x15, 3, 3, 0, 2, 2, 40]);
+    for (said, expected) in [
+        (garbage, Distrust::NoTls),
+        (version, Distrust::NoTls),
+        (unfit, Distrust::Alert),
+        (Vec::new(), Distrust::Unfinished),
+    ] {
+        let authority = Authority::new();
+        let mut us = serving(&authority, &[DOMAIN]).await;
+        let listening = TcpListening::new().await;
+        ask(&us, listening.address, "peer.example", "");
+        let mut them = listening.accept().await;
+        them.stream.write_all(&said).await.unwrap();
+        // the end of its half, behind what it said
+        them.stream.shutdown().await.unwrap();
+        assert_eq!(ended(&mut us).await, FlowEnd::Distrusted(expected));
+        assert_eq!(us.counters.tls_unspoken_servers.count(), 1);
+    }
 }
 
 #[tokio::test]

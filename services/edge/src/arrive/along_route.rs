@@ -112,7 +112,7 @@ impl Edge {
             Ways::LookUp => self.look_up_stray(cx, stray),
             Ways::Unlisted | Ways::Failed(BranchFailure::FlowFailed) => self.follow_stray(cx, stray),
             // Nobody sleeps with whom a dialog was just begun.
-            Ways::Wake | Ways::Seize | Ways::InClear | Ways::Failed(_) => self.drop_stray(),
+            Ways::Wake | Ways::Seize | Ways::InClear | Ways::Unproved | Ways::Failed(_) => self.drop_stray(),
         }
     }
 

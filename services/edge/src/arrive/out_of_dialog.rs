@@ -67,7 +67,7 @@ impl Edge {
         question.at_gateway = pending.leads == Leads::ToAnotherNumber;
         let next_route = pending.arrived.next_route.as_deref();
         question.next_route = next_route.map_or(String::new(), uri_of_route);
-        question.secure = is_secure_number(&question.request_uri, &pending.arrived);
+        question.secure = is_secure_number(&question.request_uri, &pending.request, &pending.arrived);
         if !question.in_dialog && !pending.is_to_leg {
             pending.seen = Seen::begins(&pending.request);
             question.call_id = pending.seen.as_ref().map_or(String::new(), |seen| seen.call_id.to_string());
@@ -311,7 +311,7 @@ impl Edge {
         question.call_id = fork.counted_as().to_owned();
         let route = fork.context.target(branch).and_then(|target| target.routes.first());
         question.next_route = route.map_or(String::new(), |route| uri_of_route(route));
-        question.secure = is_secure_number(&question.request_uri, &fork.arrived);
+        question.secure = is_secure_number(&question.request_uri, &fork.request, &fork.arrived);
         let location = self.deps.location.clone();
         let work = async move {
             let answer = location.route(question).await;

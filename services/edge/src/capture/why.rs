@@ -89,6 +89,7 @@ pub(crate) fn branch_started(branch: BranchId, target: &Target, ways: &Ways) -> 
         Ways::Seize => "its trunk is asked for room, and whether the call may go out",
         Ways::Unlisted => "the list of edges is asked for first",
         Ways::InClear => "there is no TLS to the edge that has the flow",
+        Ways::Unproved => "by TLS no address is called, only a name",
         Ways::Failed(_) => "there is no way to it",
     };
     let what = ["branch ", &branch.0.to_string(), " to ", &uri].concat();

@@ -26,7 +26,7 @@ impl Edge {
         fork.announced = Some(diverted);
         if let Ok(response) = self.tags.answer(&fork.request, 181, "", []) {
             // Answered meanwhile: nobody waits for it.
-            let _ = cx.respond(key, history::answered(fork, response));
+            let _ = cx.respond(key, history::answered(fork, response, &self.own));
         }
     }
 }

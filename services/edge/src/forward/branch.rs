@@ -16,6 +16,7 @@ use super::history;
 use super::lost_way::note_ringing;
 use super::next_hop::{Way, Ways, draw};
 use super::obstacle::{Obstacle, says_refused};
+use super::privacy;
 use super::record_route;
 use super::secure::{self, Toward, is_sips};
 use super::seized::{Seat, begins_call};
@@ -168,6 +169,12 @@ impl Edge {
                 fork.obstacle = Some(Obstacle::EdgeInClear);
                 self.fail_branch(cx, fork, branch, BranchFailure::Refused(480));
             }
+            Ways::Unproved => {
+                let is_secure = asks_for_tls(fork, branch);
+                fork.obstacle = Some(Obstacle::Unproved { is_secure });
+                let failure = refused_or_next(fork, branch);
+                self.fail_branch(cx, fork, branch, failure);
+            }
             Ways::Unlisted => self.look_for_edge(cx, id, fork, branch),
             Ways::Failed(failure) => self.lose_way(cx, id, fork, branch, failure),
         }
@@ -217,10 +224,13 @@ impl Edge {
             Err(error) => {
                 edge.meters.unlocated.with_label_values(&[error.label()]).inc();
                 // RFC 3261 8.1.3.1 and 16.7 would make a bare 500 of it, which says nothing. After a trunk the next one comes.
-                let target = fork.branches.get(branch.0 as usize).map(|running| &running.target);
-                let is_trunk = target.is_some_and(|target| target.cause.starts_with("trunk"));
-                let failure = if is_trunk { BranchFailure::Transport } else { BranchFailure::Refused(480) };
-                fork.obstacle = fork.obstacle.take().or((!is_trunk).then_some(Obstacle::NoAddress(error)));
+                let failure = refused_or_next(fork, branch);
+                let is_trunk = failure == BranchFailure::Transport;
+                let obstacle = match error {
+                    DnsError::NoTransport if asks_for_tls(fork, branch) => Obstacle::PhoneInClear,
+                    error => Obstacle::NoAddress(error),
+                };
+                fork.obstacle = fork.obstacle.take().or((!is_trunk).then_some(obstacle));
                 edge.fail_branch(cx, fork, branch, failure);
             }
         });
@@ -388,6 +398,9 @@ impl Edge {
             let Some(running) = fork.branches.get_mut(branch.0 as usize) else { return };
             let Some(destination) = running.left.pop_front() else {
                 self.avoid_named_trunk(cx.now(), fork, branch);
+                if failure == BranchFailure::Transport && fork.obstacle.is_none() {
+                    fork.obstacle = not_by_tls(fork, branch);
+                }
                 return self.fail_branch(cx, fork, branch, failure);
             };
             running.at = Some(destination);
@@ -503,7 +516,8 @@ impl Edge {
             if let Some(contact) = &contact {
                 edit.replace_first(HeaderId::Contact, contact);
             }
-            diversion::add(edit, &fork.request, target);
+            privacy::conceal(edit, fork, target, &self.own);
+            diversion::add(edit, &fork.request, target, &self.own);
             history::add(edit, fork, branch, &self.own);
             running.answers.add_to(edit);
             // Another edge shows it to its phone, or not.
@@ -516,6 +530,29 @@ impl Edge {
         };
         forwarding.apply(&fork.request, more).ok()
     }
+}
+
+/// How a branch fails whose target cannot be found: so that whoever asked hears why, or so that the next trunk is tried.
+fn refused_or_next(fork: &Fork, branch: BranchId) -> BranchFailure {
+    let target = fork.branches.get(branch.0 as usize).map(|running| &running.target);
+    let is_trunk = target.is_some_and(|target| target.cause.starts_with("trunk"));
+    if is_trunk { BranchFailure::Transport } else { BranchFailure::Refused(480) }
+}
+
+/// Is it by TLS alone that the branch may go on?
+fn asks_for_tls(fork: &Fork, branch: BranchId) -> bool {
+    fork.branches.get(branch.0 as usize).is_some_and(|running| {
+        let target = &running.target;
+        let uri = target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        is_sips(uri) || is_sips(next_hop(fork, target))
+    })
+}
+
+/// None of the servers of a domain took a connection, and `sips` leaves no other way than theirs. Which gateways there are is nobody's business.
+fn not_by_tls(fork: &Fork, branch: BranchId) -> Option<Obstacle> {
+    let Branch { domain, target, .. } = fork.branches.get(branch.0 as usize)?;
+    let is_told = !domain.is_empty() && !target.cause.starts_with("trunk") && asks_for_tls(fork, branch);
+    is_told.then(|| Obstacle::NotByTls(domain.as_str().into()))
 }
 
 /// Whether a request of ours says where its sender is reached, or who is reached by what it asks for: not BYE, PRACK, INFO or MESSAGE.

@@ -258,12 +258,12 @@ impl Edge {
                 }
                 Output::Forward(response) => {
                     self.see_response(cx, &mut fork, &response);
-                    let response = history::answered(&fork, response);
+                    let response = history::answered(&fork, response, &self.own);
                     self.forward_up(cx, &fork.upstream, response);
                 }
                 Output::Fail { best, challenges } => {
                     self.see_failure(cx, &fork, &best);
-                    let best = history::failed(&fork, best);
+                    let best = history::failed(&fork, best, &self.own);
                     self.fail_up(cx, &fork, best, &challenges);
                 }
                 Output::Redirected { branch, response } => {

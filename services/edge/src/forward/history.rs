@@ -11,6 +11,7 @@ use super::branch::Branch;
 use super::fork::Fork;
 use super::history_entry::{Entry, Index, Origin, anonymous};
 use super::lineage::is_forwarding;
+use super::privacy;
 
 /// Remembers what a final response says of its branch.
 pub(crate) fn note_response(branch: &mut Branch, response: &Message) {
@@ -53,30 +54,11 @@ pub(crate) fn add(edit: &mut Edit<'_>, fork: &Fork, branch: BranchId, own: &Own)
     let mut entries = entries(fork, &start, |other| {
         other == branch || is_above(fork, other, branch) || outcome(fork, other).is_some()
     });
-    // RFC 7044 10.1: who leaves our domains learns nothing of them that the caller does not want told.
-    let leaves = target.flow.is_empty()
-        && target.received.is_none()
-        && target.uri.as_deref().and_then(|uri| Uri::parse(uri).ok()).is_none_or(|uri| !own.is_ours(&uri))
-        && (is_forwarding(&target.cause) || target.cause.is_empty());
-    if leaves {
-        let is_private = wants_privacy(&fork.request);
-        let hides = |value: &[u8]| is_private && is_of_ours(value, own) || is_marked_private(value);
-        if fork.request.values(HeaderId::HistoryInfo).any(hides) {
-            let values: Vec<Vec<u8>> = fork
-                .request
-                .values(HeaderId::HistoryInfo)
-                .map(|value| if hides(value) { anonymous(value) } else { value.to_vec() })
-                .collect();
-            edit.remove_all(HeaderId::HistoryInfo);
-            for value in values {
-                edit.append(HeaderId::HistoryInfo, value);
-            }
-        }
-        if is_private {
-            for entry in &mut entries {
-                let foreign = Uri::parse(&entry.uri).is_ok_and(|uri| !own.is_ours(&uri));
-                entry.is_hidden = !(foreign && entry.index == index(fork, &start, branch));
-            }
+    // RFC 7044 10.1.2: where it went on from here, those outside are told all the same
+    if privacy::hides_history(&fork.request) && privacy::leaves(target, own) {
+        for entry in &mut entries {
+            let foreign = Uri::parse(&entry.uri).is_ok_and(|uri| !own.is_ours(&uri));
+            entry.is_hidden = !(foreign && entry.index == index(fork, &start, branch));
         }
     }
     for entry in entries {
@@ -84,8 +66,9 @@ pub(crate) fn add(edit: &mut Edit<'_>, fork: &Fork, branch: BranchId, own: &Own)
     }
 }
 
-/// A response as it goes up: with the whole history, when the caller asked for it. RFC 7044 9.3
-pub(crate) fn answered(fork: &Fork, response: Message) -> Message {
+/// A response as it goes up: with the whole history, when the caller asked for it. RFC 7044 9.3. A caller outside our domains is told no
+/// entry of them that whoever answers does not want told. RFC 7044 10.1.2
+pub(crate) fn answered(fork: &Fork, response: Message, own: &Own) -> Message {
     let wants = fork.request.has_option_tag(HeaderId::Supported, "histinfo");
     if !wants || is_in_dialog(fork) || response.status().is_none_or(|status| status <= 100) {
         return response;
@@ -109,6 +92,15 @@ pub(crate) fn answered(fork: &Fork, response: Message) -> Message {
         tell(Index::of(value), value.to_vec());
     }
     told.sort_by(|one, two| one.0.cmp(&two.0));
+    let from = fork.request.from();
+    if !from.is_ok_and(|from| Uri::parse(from.uri).is_ok_and(|uri| own.is_ours(&uri))) {
+        let is_private = privacy::hides_history(&response);
+        for (_, value) in &mut told {
+            if privacy::is_told_inside_alone(value, is_private, own) {
+                *value = anonymous(value);
+            }
+        }
+    }
     let mut edit = response.edit();
     edit.remove_all(HeaderId::HistoryInfo);
     for (_, value) in &told {
@@ -134,9 +126,9 @@ pub(crate) fn of_refusal(request: &Message, uri: &[u8], status: u16) -> Vec<Stri
 }
 
 /// As [`answered`], for a failure.
-pub(crate) fn failed(fork: &Fork, best: Best<Message>) -> Best<Message> {
+pub(crate) fn failed(fork: &Fork, best: Best<Message>, own: &Own) -> Best<Message> {
     match best {
-        Best::Received(response) => Best::Received(answered(fork, response)),
+        Best::Received(response) => Best::Received(answered(fork, response, own)),
         Best::Local(status) => Best::Local(status),
     }
 }
@@ -271,24 +263,4 @@ fn is_asked(fork: &Fork) -> bool {
 
 fn is_in_dialog(fork: &Fork) -> bool {
     fork.request.to().is_ok_and(|to| to.tag().is_some())
-}
-
-/// RFC 7044 10.1, RFC 3323 4.2
-fn wants_privacy(request: &Message) -> bool {
-    let values: Vec<&[u8]> = request
-        .all(HeaderId::Privacy)
-        .flat_map(|value| value.split(|byte| matches!(byte, b';' | b',')))
-        .collect();
-    let has =
-        |wanted: &str| values.iter().any(|value| value.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()));
-    !has("none") && (has("history") || has("header") || has("session"))
-}
-
-fn is_of_ours(value: &[u8], own: &Own) -> bool {
-    NameAddr::parse(value).is_ok_and(|entry| Uri::parse(entry.uri).is_ok_and(|uri| own.is_ours(&uri)))
-}
-
-fn is_marked_private(value: &[u8]) -> bool {
-    NameAddr::parse(value)
-        .is_ok_and(|entry| entry.uri.to_ascii_lowercase().windows(15).any(|word| word == b"privacy=history"))
 }

@@ -36,7 +36,8 @@ pub(super) struct Entry {
     pub(super) is_hidden: bool,
 }
 
-const NOBODY: &str = "sip:anonymous@anonymous.invalid";
+/// Whom RFC 3323 4.1.1.2 names instead of somebody.
+pub(super) const NOBODY: &str = "sip:anonymous@anonymous.invalid";
 
 impl Index {
     /// The number of the first entry.

@@ -5,7 +5,8 @@
 //!   `silent.rs`: those that say nothing while others are left.
 //! - `secure.rs`: what `sips` forbids, and for whom a connection is made; `off_limits.rs`: where nobody is led; `obstacle.rs`: what
 //!   kept a request from a phone.
-//! - `record_route.rs`, `diversion.rs`, `history.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses.
+//! - `record_route.rs`, `diversion.rs`, `history.rs`, `credentials.rs`, `branch_name.rs`: what a copy gains or loses; `privacy.rs`: what of
+//!   it is not for those outside.
 //! - `answered.rs`: challenges of trunks, which the registrar answers; `seized.rs`: trunks whose calls are counted;
 //!   `cleared.rs`: addresses of other domains that may be a trunk's;
 //!   `ask_again.rs`: legs whose target the registrar could not look up.
@@ -39,6 +40,7 @@ pub(crate) mod next_hop;
 pub(crate) mod obstacle;
 pub(crate) mod off_limits;
 pub(crate) mod plan;
+mod privacy;
 pub(crate) mod record_route;
 pub(crate) mod secure;
 pub(crate) mod seized;

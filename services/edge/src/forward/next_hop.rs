@@ -63,6 +63,8 @@ pub(crate) enum Ways {
     Seize,
     /// The edge that has the flow is reached in clear only, and the request may not be. RFC 3261 26.2.2
     InClear,
+    /// By TLS to a number, which no certificate proves. RFC 5922 7.1
+    Unproved,
     /// The edge that has the flow is in no list yet: one that has just begun may be in the next.
     Unlisted,
     /// There is none.
@@ -81,6 +83,7 @@ impl Ways {
             Self::Wake => "push",
             Self::Seize => "seize",
             Self::InClear => "no_tls_between_edges",
+            Self::Unproved => "unproved",
             Self::Unlisted => "unlisted",
             Self::Failed(_) => "none",
         }
@@ -217,7 +220,7 @@ impl Edge {
             return Ways::Resolve(host);
         }
         match host.numeric() {
-            // No certificate proves a number: by TLS it leads nowhere.
+            Some(destination) if destination.transport.is_secure() => Ways::Unproved,
             Some(destination) => match self.hop_by_uri(cx, destination, None) {
                 Some(hop) => Ways::Ready(Way::to(hop)),
                 None => Ways::Failed(BranchFailure::Transport),

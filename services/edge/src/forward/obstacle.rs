@@ -20,6 +20,10 @@ pub(crate) enum Obstacle {
     PhoneInClear,
     /// `sips`, and the edge that has the phone's flow is reached in clear.
     EdgeInClear,
+    /// By TLS a host is called by its name alone, and this is a number; `sips` leaves no other way.
+    Unproved { is_secure: bool },
+    /// `sips`, and none of the servers that this domain leads to takes a connection.
+    NotByTls(Box<str>),
     /// The far host said by ICMP that its port is closed.
     Refused,
     /// DNS says no address of the next hop, and why.
@@ -28,7 +32,7 @@ pub(crate) enum Obstacle {
     AtTrunk,
     /// The trunk has as many calls as it may.
     TrunkFull,
-    /// The certificate of the server that this domain leads to does not prove it. RFC 5922 7.3
+    /// The server that this domain leads to does not prove it by TLS. RFC 5922 7.3
     DistrustedServer(Box<str>, Distrust),
     /// The operator's service denies the call, and says why, or nothing.
     Denied(Arc<str>),
@@ -41,10 +45,19 @@ pub(crate) enum Obstacle {
 impl Obstacle {
     /// The value of Warning in an answer with this status; `None` when it is not about this.
     pub(crate) fn warning(&self, status: u16) -> Option<String> {
-        let distrusted;
+        let words;
         let (code, text, statuses) = match self {
             Self::PhoneInClear => (380, "SIPS Not Allowed", [480, 480]),
             Self::EdgeInClear => (399, "No TLS to the edge that has the phone's connection", [480, 480]),
+            Self::Unproved { is_secure } => (
+                if *is_secure { 380 } else { 399 },
+                "By TLS only names are called: no certificate proves an address",
+                [480, 480],
+            ),
+            Self::NotByTls(domain) => {
+                words = format!("No server of {domain} takes a connection by TLS, which sips asks for");
+                (399, &*words, [500, 500])
+            }
             Self::Refused => (399, REFUSED, [430, 480]),
             Self::NoAddress(DnsError::NoSuchHost) => {
                 (399, "DNS says no address of the host that this leads to", [480, 480])
@@ -62,13 +75,22 @@ impl Obstacle {
             Self::TrunkFull => (399, "All trunks for this call have as many calls as they may", [503, 503]),
             Self::DistrustedServer(domain, why) => {
                 let fault = match why {
-                    Distrust::Name => "is not one of",
-                    Distrust::Time => "is out of date, looking for",
-                    Distrust::Authority => "is of an authority that is not known here, looking for",
-                    Distrust::Other => "does not prove",
+                    Distrust::Name => "The certificate of the server that was found is not one of",
+                    Distrust::Time => {
+                        "The certificate of the server that was found is out of date, looking for"
+                    }
+                    Distrust::Authority => {
+                        "The certificate of the server that was found is of an authority that is not known here, looking for"
+                    }
+                    Distrust::Other => "The certificate of the server that was found does not prove",
+                    Distrust::NoTls => "The server that was found speaks no TLS 1.2 or later, looking for",
+                    Distrust::Alert => "The server that was found refuses TLS with this one, looking for",
+                    Distrust::Unfinished => {
+                        "The server that was found does not finish its TLS handshake, looking for"
+                    }
                 };
-                distrusted = format!("The certificate of the server that was found {fault} {domain}");
-                (399, &*distrusted, [502, 502])
+                words = format!("{fault} {domain}");
+                (399, &*words, [502, 502])
             }
             Self::Denied(why) if why.is_empty() => (399, DENIED, [403, 403]),
             Self::Denied(why) => (399, &**why, [403, 403]),
@@ -88,6 +110,8 @@ impl Obstacle {
             Self::DistrustedServer(..) => Some(502),
             Self::PhoneInClear
             | Self::EdgeInClear
+            | Self::Unproved { .. }
+            | Self::NotByTls(_)
             | Self::Refused
             | Self::NoAddress(_)
             | Self::AtTrunk

@@ -39,10 +39,11 @@ pub(crate) fn is_sips(uri: &[u8]) -> bool {
     uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
 }
 
-/// Is it a tel URI that came along a `sips` Route of ours? It has no scheme of its own to say so. RFC 5630 5
-pub(crate) fn is_secure_number(uri: &str, arrived: &Arrived) -> bool {
+/// Is it a tel URI that came along a `sips` Route of ours, or to which a request led that was to `sips`? It has no scheme of its own to say so.
+/// RFC 5630 5
+pub(crate) fn is_secure_number(uri: &str, request: &Message, arrived: &Arrived) -> bool {
     let is_tel = uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
-    is_tel && arrived.own_routes.iter().any(|route| is_sips(route))
+    is_tel && (is_sips(arrived.request_uri(request)) || arrived.own_routes.iter().any(|route| is_sips(route)))
 }
 
 fn is_secure(copy: &Message) -> bool {

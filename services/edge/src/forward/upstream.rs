@@ -177,7 +177,7 @@ impl Edge {
                 let warning = warning.iter().map(|warning| (HeaderId::Warning.as_str(), warning.as_str()));
                 let reason = obstacle::reason(obstacle, status);
                 let answer = self.tags.answer(request, status, reason, warning);
-                answer.ok().map(|answer| history::answered(fork, answer))
+                answer.ok().map(|answer| history::answered(fork, answer, &self.own))
             }
         };
         // RFC 4320 4.2: nobody waits for a 408 to another request than INVITE; the transaction ends by itself.

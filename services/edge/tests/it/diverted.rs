@@ -218,29 +218,103 @@ async fn a_history_that_came_is_continued() {
     }
 }
 
-/// FWD-06: who wants privacy is not named to those outside our domains, and is within them. RFC 7044 10.1
+/// FWD-06, FWD-07: who wants privacy is not named to those outside our domains, and is within them; a trunk charges by the Diversion, and is told to
+/// show it to nobody. RFC 7044 10.1.2, RFC 5806 3
 #[tokio::test]
 async fn privacy_hides_the_history_outside() {
-    for (privacy, is_hidden) in [("history", true), ("none", false), ("id", false)] {
+    let forwarded = "forward-unconditional";
+    for (privacy, cause, is_hidden, left) in [
+        ("history", forwarded, true, None),
+        ("history;critical", forwarded, true, None),
+        ("id;history", forwarded, true, Some("id")),
+        ("header", forwarded, true, Some("header")),
+        ("history", "trunk", true, None),
+        ("none", forwarded, false, Some("none")),
+        ("id", "trunk", false, Some("id")),
+    ] {
         let far = Peer::unbound().await;
         let to = uri_of(&far);
         let location = FakeLocation::planning(move |_| {
             let target = Target { uri: to.clone(), ..Target::default() };
-            let group =
-                Group { targets: vec![target], ring_time: None, cause: "forward-unconditional".into() };
+            let group = Group { targets: vec![target], ring_time: None, cause: cause.into() };
             Plan::Fork(Fork { groups: vec![group], recurse: false })
         });
         let rig = Rig::with(location).await;
         let (alice, far) = (rig.peer().await, far.toward(rig.address));
-        let line = format!("Privacy: {privacy}");
-        alice.request("INVITE sip:bob@example.com", "a1", &[&INVITE[..], &[&line]].concat()).await;
-        let history = values(&far.receive_request("INVITE").await, HeaderId::HistoryInfo);
-        let bob = if is_hidden { "sip:anonymous@anonymous.invalid" } else { "sip:bob@example.com" };
-        assert_eq!(
-            history,
-            [format!("<{bob}>;index=1"), format!("<{}>;index=1.1;mp=1", uri_of(&far))],
-            "{privacy}"
-        );
+        let lines = [&format!("Privacy: {privacy}"), "Supported: histinfo"];
+        alice.request("INVITE sip:bob@example.com", "a1", &[&INVITE[..], &lines].concat()).await;
+        let came = far.receive_request("INVITE").await;
+        let history = values(&came, HeaderId::HistoryInfo);
+        let nobody = "sip:anonymous@anonymous.invalid";
+        let bob = if is_hidden { nobody } else { "sip:bob@example.com" };
+        let (last, diverted) = match cause {
+            "trunk" => (format!("<{}>;index=1.1;rc=1", uri_of(&far)), vec![]),
+            _ if is_hidden => (
+                format!("<{}>;index=1.1;mp=1", uri_of(&far)),
+                vec![format!("<{nobody}>;reason=unconditional;privacy=full")],
+            ),
+            _ => (
+                format!("<{}>;index=1.1;mp=1", uri_of(&far)),
+                vec!["<sip:bob@example.com>;reason=unconditional".to_owned()],
+            ),
+        };
+        assert_eq!(history, [format!("<{bob}>;index=1"), last], "{privacy} {cause}");
+        assert_eq!(values(&came, HeaderId::Diversion), diverted, "{privacy} {cause}");
+        assert_eq!(values(&came, HeaderId::Privacy), Vec::from_iter(left), "it was obeyed");
+    }
+}
+
+/// FWD-06: an entry whose writer wants it told to nobody outside is hidden there, whatever the message says and although the rest cannot be gone on
+/// with; within our domains it is told. RFC 7044 10.1.1, 10.1.2
+#[tokio::test]
+async fn an_entry_that_is_marked_private_is_hidden_outside() {
+    let marked = "<sip:boss@example.org?Privacy=history>;index=1";
+    for (cause, expected) in
+        [("forward-busy", "<sip:anonymous@anonymous.invalid>;index=1"), ("contact", marked)]
+    {
+        let far = Peer::unbound().await;
+        let to = uri_of(&far);
+        let location = FakeLocation::planning(move |_| {
+            let target = Target { uri: to.clone(), ..Target::default() };
+            let group = Group { targets: vec![target], ring_time: None, cause: cause.into() };
+            Plan::Fork(Fork { groups: vec![group], recurse: false })
+        });
+        let rig = Rig::with(location).await;
+        let (alice, far) = (rig.peer().await, far.toward(rig.address));
+        let (call, unread) = (format!("History-Info: {marked}"), "History-Info: <sip:x@example.org>;index=?");
+        alice.request("INVITE sip:bob@example.com", "a1", &[&INVITE[..], &[&call, unread]].concat()).await;
+        let came = far.receive_request("INVITE").await;
+        assert_eq!(values(&came, HeaderId::HistoryInfo)[0], expected, "{cause}");
+    }
+}
+
+/// FWD-06: a caller outside is not told whom its call was led to here, when whoever answers does not want it told; one of ours is.
+#[tokio::test]
+async fn an_answer_hides_the_history_from_those_outside() {
+    for (from, is_hidden) in [("sip:alice@far.example", true), ("sip:alice@example.com", false)] {
+        let carol = Peer::unbound().await;
+        let to = uri_of(&carol);
+        let location = FakeLocation::planning(move |asked: &RouteRequest| {
+            if asked.request_uri.contains("bob") {
+                return forward("sip:carol@example.com", "forward-unconditional");
+            }
+            Plan::Fork(Fork {
+                groups: vec![Group { targets: vec![target(&to)], ring_time: None, cause: "contact".into() }],
+                recurse: false,
+            })
+        });
+        let rig = Rig::with(location).await;
+        let (alice, carol) = (rig.peer().await, carol.toward(rig.address));
+        let from = format!("From: <{from}>;tag=at");
+        let lines = [&from, "To: <sip:bob@example.com>", "Call-ID: h1", "Supported: histinfo"];
+        alice.request("INVITE sip:bob@example.com", "a1", &lines).await;
+        let at_carol = carol.receive_request("INVITE").await;
+        carol.respond(&at_carol, "200 OK", "ct", &["Privacy: history"]).await;
+        alice.receive_status(181).await;
+        let told = values(&alice.receive_status(200).await, HeaderId::HistoryInfo);
+        let nobody = "<sip:anonymous@anonymous.invalid";
+        assert_eq!(told.len(), 3);
+        assert_eq!([told[0].starts_with(nobody), told[1].starts_with(nobody)], [is_hidden; 2], "{told:?}");
     }
 }
 

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use cluster_api::callcontrol::v1::leg_event::What;
 use cluster_api::edge::v1::carry_request::What as Effect;
 use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::registrar::v1::{Fork, Group, Target};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use sip_endpoint::{Answer, CertificateFiles, Dns, ListenStream, Tls, TlsFiles, Transport};
 use sip_message::HeaderId;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 use crate::forwarding::INVITE;
 use crate::legs::invite;
@@ -68,6 +71,75 @@ async fn a_server_that_does_not_prove_its_domain_is_a_bad_gateway() {
         let What::Response(told) = rig.events.next_what().await else { panic!("a status") };
         assert_eq!((told.status, told.reason.as_str()), (502, "Bad Gateway"));
     }
+}
+
+/// SEC-02, F16: so is a server that speaks no TLS of ours; the caller hears what it is and whom it was taken for.
+#[tokio::test]
+async fn a_server_without_tls_is_a_bad_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    let [ours, ..] = certificates(folder.path());
+    for (said, fault) in [
+        (&b"garbage\r\n"[..], "no TLS 1.2 or later, looking for far.example"),
+        (&[0x15, 3, 2, 0, 2, 2, 70], "no TLS 1.2 or later, looking for far.example"),
+        (&[0x15, 3, 3, 0, 2, 2, 40], "refuses TLS with this one, looking for far.example"),
+        (&[], "does not finish its TLS handshake, looking for far.example"),
+    ] {
+        let (rig, listening) = rig_toward("sip:bob@far.example:PORT;transport=tls", ours.clone()).await;
+        let alice = rig.peer().await;
+        alice.request("INVITE sip:bob@example.com", "a1", &INVITE).await;
+        let (mut stream, _) = listening.accept().await.unwrap();
+        stream.write_all(said).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let refused = alice.receive_status(502).await;
+        let warning = values(&refused, HeaderId::Warning).remove(0);
+        assert!(warning.starts_with("399 carillon") && warning.contains(fault), "{warning}");
+        assert_eq!(rig.counted("sip_total", "tls_unspoken_servers"), 1);
+    }
+}
+
+/// TRN-09, PXY-19: a call to `sips` that leads to where no TLS is to be had says so, whichever way it was led there. RFC 5630 6.4
+#[tokio::test]
+async fn a_sips_call_that_leads_to_clear_text_alone_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let [ours, ..] = certificates(folder.path());
+    for (uri, status, expected) in [
+        ("sips:bob@127.0.0.1:PORT", 480, "380 carillon \"By TLS only names are called"),
+        ("sip:bob@127.0.0.1:PORT;transport=tls", 480, "399 carillon \"By TLS only names are called"),
+        (
+            "sips:bob@far.example:PORT",
+            500,
+            "399 carillon \"No server of far.example takes a connection by TLS",
+        ),
+    ] {
+        let (rig, listening) = rig_toward(uri, ours.clone()).await;
+        drop(listening);
+        let alice = rig.peer().await;
+        alice.request("INVITE sips:bob@example.com", "a1", &INVITE).await;
+        let refused = alice.receive_status(status).await;
+        let warning = values(&refused, HeaderId::Warning).remove(0);
+        assert!(warning.starts_with(expected), "{uri}: {warning}");
+    }
+    // Without certificates of ours there is no TLS at all.
+    let location = FakeLocation::planning(|_| -> Plan { fork_to(&["sips:bob@far.example".to_owned()]) });
+    let rig = Rig::resolving(location, Arc::new(Here), |_| {}).await;
+    let alice = rig.peer().await;
+    alice.request("INVITE sips:bob@example.com", "a1", &INVITE).await;
+    let refused = alice.receive_status(480).await;
+    assert_eq!(values(&refused, HeaderId::Warning), ["380 carillon \"SIPS Not Allowed\""]);
+}
+
+/// An edge whose registrar leads to a URI with the port of a listener.
+async fn rig_toward(uri: &str, ours: Arc<Tls>) -> (Rig, TcpListener) {
+    let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listening.local_addr().unwrap().port().to_string();
+    // by nothing but its URI
+    let target = Target { uri: uri.replace("PORT", &port), ..Target::default() };
+    let location = FakeLocation::planning(move |_| {
+        let group = Group { targets: vec![target.clone()], ring_time: None, cause: "contact".into() };
+        Plan::Fork(Fork { groups: vec![group], recurse: false })
+    });
+    let rig = Rig::resolving(location, Arc::new(Here), |config| config.endpoint.tls = Some(ours)).await;
+    (rig, listening)
 }
 
 /// Ours, and three of servers: that of `other.example`, one that ended in 2001, and one of another authority.
