@@ -30,8 +30,8 @@ pub struct Config {
     pub credentials: Vec<Credential>,
     /// Where the 3xx of a phone may lead. Default users of the default domain (LAD-1 a: by policy).
     pub redirects: Redirects,
-    /// Who may take the place of a party of any call, or join it, by Replaces and Join. Default nobody: only the same user, and whom
-    /// a party has referred (RFC 3891 3).
+    /// Who may take the place of a party of any call, or join it, by Replaces and Join, and lead its party elsewhere by REFER outside its
+    /// dialog. Default nobody: only the same user, and whom a party has referred (RFC 3891 3).
     pub takers: Takers,
     /// Whose REFERs are passed on to the other phone instead of being done by Carillon. Default nobody: no phone sees where the other one
     /// is led (TPC-07).

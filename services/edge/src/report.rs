@@ -65,6 +65,8 @@ pub(crate) fn request(transaction: String, request: &Message) -> RequestReceived
         from_uri: request.from().map_or(String::new(), |from| text(from.uri)),
         to_uri: request.to().map_or(String::new(), |to| text(to.uri)),
         record_route: texts(request, HeaderId::RecordRoute),
+        identity: String::new(),
+        is_trusted: false,
     }
 }
 

@@ -3319,6 +3319,12 @@ pub struct RequestReceived {
     /// Record-Route values, top first.
     #[prost(string, repeated, tag = "17")]
     pub record_route: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of a REFER outside the dialog: address of record that its sender proved (RFC 4538 5); empty for none, and where nobody has to prove one.
+    #[prost(string, tag = "18")]
+    pub identity: ::prost::alloc::string::String,
+    /// It came from a neighbour whose word about the sender counts.
+    #[prost(bool, tag = "19")]
+    pub is_trusted: bool,
 }
 /// A request of ours got no answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -2464,7 +2464,7 @@ pub struct RouteRequest {
     /// Carillon's id of the call that the request is for; empty for no call, and from edges that do not say. Calls are counted by it.
     #[prost(string, tag = "16")]
     pub call_id: ::prost::alloc::string::String,
-    /// An INVITE to the Contact of a leg of call-control, outside its dialog: only who sends it is asked, and call-control gets it.
+    /// An INVITE or REFER to the Contact of a leg of call-control, outside its dialog: only who sends it is asked, and call-control gets it.
     #[prost(bool, tag = "17")]
     pub to_leg: bool,
     /// Address of record in whose name an internal request is sent: it may go where this user's own requests may. Empty for Carillon's own.

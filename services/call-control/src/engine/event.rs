@@ -278,6 +278,10 @@ pub struct RequestReceived {
     pub to_uri: String,
     /// Record-Route values, top first.
     pub record_route: Vec<String>,
+    /// Outside the dialog: address of record that was authenticated; empty for none.
+    pub identity: String,
+    /// It came from a neighbour whose word about the sender counts.
+    pub is_trusted: bool,
     /// A REFER to a number that its sender may not call (T6).
     pub is_denied: bool,
 }

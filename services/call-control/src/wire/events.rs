@@ -98,6 +98,8 @@ fn request_received(request: wire::RequestReceived) -> RequestReceived {
         from_uri: request.from_uri,
         to_uri: request.to_uri,
         record_route: request.record_route,
+        identity: request.identity,
+        is_trusted: request.is_trusted,
         // the registrar is asked later
         is_denied: false,
     }

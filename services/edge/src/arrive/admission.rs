@@ -311,10 +311,10 @@ impl Edge {
     }
 }
 
-/// Whether a request to the Contact of a leg begins a dialog of its own, with one that is to take a place in the leg's call: who sends
-/// it is asked (RFC 3891 3).
+/// Whether a request to the Contact of a leg begins a dialog of its own, with one that is to take a place in the leg's call or that leads its
+/// party elsewhere: who sends it is asked (RFC 3891 3, RFC 4538 5).
 fn is_to_leg(request: &Message, in_dialog: bool) -> bool {
-    !in_dialog && request.method() == Method::Invite
+    !in_dialog && matches!(request.method(), Method::Invite | Method::Refer)
 }
 
 /// The edge itself was addressed with something that it does not do. UAC-01

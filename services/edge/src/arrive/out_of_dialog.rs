@@ -44,7 +44,7 @@ pub(crate) struct Pending {
     pub(crate) arrival: Arrival,
     /// What it tells of its call.
     pub(crate) seen: Option<Seen>,
-    /// It is an INVITE to the Contact of a leg of call-control, outside its dialog.
+    /// It is an INVITE or REFER to the Contact of a leg of call-control, outside its dialog.
     pub(crate) is_to_leg: bool,
     /// Where it is led within its dialog.
     pub(crate) leads: Leads,
@@ -173,6 +173,9 @@ impl Edge {
             }
             Plan::CallControl(_) if !self.begun.enter(pending.key, &pending.request) => {
                 self.reject(cx, pending.key, &pending.request, &Reject::Merged);
+            }
+            Plan::CallControl(_) if pending.is_to_leg && pending.request.method() == Method::Refer => {
+                self.take_refer_aside(cx, pending, response.identity);
             }
             Plan::CallControl(handed) => {
                 let begun = Begun { identity: response.identity, counted_as: response.call_id, handed };
@@ -452,7 +455,7 @@ impl Edge {
         self.cluster.gateways.has(arrival.source.ip()) && self.is_trusted(arrival)
     }
 
-    pub(super) fn is_trusted(&self, arrival: &Arrival) -> bool {
+    pub(crate) fn is_trusted(&self, arrival: &Arrival) -> bool {
         self.is_trusted_at(arrival.source.ip(), arrival.flow)
     }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use cluster_api::callcontrol::v1::{AckReceived, CancelReceived, leg_event::What};
+use cluster_api::callcontrol::v1::{AckReceived, CancelReceived, RequestReceived, leg_event::What};
 use sip_endpoint::{Arrival, ServerKey};
-use sip_message::{HeaderId, Message, Method};
+use sip_message::{HeaderId, Message, Method, Uri};
 
 use super::Address;
 use super::call::{Call, Served};
+use crate::arrive::out_of_dialog::Pending;
 use crate::edge::{Cx, Edge, ServerUse};
 use crate::reject::{Refused, Reject};
 use crate::report;
@@ -36,6 +37,23 @@ impl Edge {
             self.pause_provisional(&address.call_id, &prack);
         }
         Ok(())
+    }
+
+    /// A REFER outside the dialog of a leg, whose sender was asked who it is (RFC 4538 5): call-control says what it may do.
+    pub(crate) fn take_refer_aside(&mut self, cx: &mut Cx<'_>, pending: Pending, identity: String) {
+        let uri = Uri::parse(pending.arrived.request_uri(&pending.request)).ok();
+        let Some(address) = uri.as_ref().and_then(Address::of) else {
+            return self.reject(cx, pending.key, &pending.request, &Reject::Internal);
+        };
+        let (key, arrival) = (pending.key, pending.arrival);
+        let event = What::Request(RequestReceived {
+            identity,
+            is_trusted: self.is_trusted(&arrival),
+            ..report::request(key.to_string(), &pending.request)
+        });
+        if let Err(refused) = self.serve(cx, key, pending.request, &arrival, &address, event) {
+            self.reject(cx, key, &refused.request, &refused.reject);
+        }
     }
 
     /// Keeps a request of the peer for its answer, and tells call-control of it.

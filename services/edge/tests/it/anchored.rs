@@ -9,8 +9,8 @@ use cluster_api::callcontrol::v1::leg_event::What;
 use cluster_api::edge::v1::{
     CarryRequest, ReleaseLeg, SendRequest, SendResponse, carry_request::What as Effect,
 };
-use cluster_api::registrar::v1::HandToCallControl;
 use cluster_api::registrar::v1::route_response::Plan;
+use cluster_api::registrar::v1::{Challenge, HandToCallControl};
 use cluster_api::sip::v1::Header;
 use sip_message::HeaderId;
 
@@ -80,6 +80,40 @@ async fn an_invite_to_a_leg_is_asked_about_and_handed_on() {
     let replaces = received.headers.iter().find(|header| header.name == "Replaces");
     assert_eq!(replaces.map(|header| header.value.as_str()), Some("x;to-tag=1;from-tag=2"));
     assert!(location.routed.lock().unwrap()[0].to_leg);
+}
+
+/// CCL-04, CCL-11: so is a REFER to it, which goes to the leg with the name that was proved; in the dialog nobody is asked.
+#[tokio::test(start_paused = true)]
+async fn a_refer_outside_a_dialog_is_asked_who_sends_it() {
+    let location = FakeLocation::planning(|_| Plan::CallControl(HandToCallControl::default()));
+    let (rig, wires) = Rig::on_wires(location.clone(), |_| {}).await;
+    *location.identity.lock().unwrap() = "sip:alice@example.com".to_owned();
+    for (tag, is_asked) in [("", true), (";tag=ct", false)] {
+        wires.refer(&format!("sip:cc.call-1.b@{}", crate::wires::EDGE), tag);
+        let (call_id, event) = rig.events.next().await;
+        assert_eq!((call_id.as_str(), event.leg_id.as_str()), ("call-1", "b"));
+        let Some(What::Request(request)) = event.what else { panic!("a leg is asked: {event:?}") };
+        assert_eq!(request.method, "REFER");
+        let routed = std::mem::take(&mut *location.routed.lock().unwrap());
+        assert_eq!(
+            routed.iter().map(|question| question.to_leg).collect::<Vec<_>>(),
+            vec![true; is_asked.into()]
+        );
+        let identity = if is_asked { "sip:alice@example.com" } else { "" };
+        assert_eq!((request.identity.as_str(), request.is_trusted), (identity, false));
+    }
+}
+
+/// CCL-11: who proves nothing gets no further.
+#[tokio::test(start_paused = true)]
+async fn a_refer_outside_a_dialog_is_challenged() {
+    let challenges = || Challenge { challenges: vec!["Digest realm=\"x\"".into()], of_server: true };
+    let (rig, wires) =
+        Rig::on_wires(FakeLocation::planning(move |_| Plan::Challenge(challenges())), |_| {}).await;
+    wires.refer(&format!("sip:cc.call-1.b@{}", crate::wires::EDGE), "");
+    let (_, answer) = wires.sent().await;
+    assert_eq!(answer.status(), Some(401));
+    assert!(rig.events.is_empty(), "call-control hears nothing of it");
 }
 
 /// CCL-17: what is for the URI of a conference is told to the call that it is, under a leg of its own; who asks by OPTIONS, too.
@@ -305,6 +339,16 @@ impl Wires {
              From: <sip:alice@example.com>;tag=at\r\nTo: <sip:bob@example.com>;tag=ct\r\nCall-ID: c\r\n\
              CSeq: 2 PRACK\r\nRAck: {rack}\r\nContent-Length: 0\r\n\r\n",
             crate::wires::EDGE
+        ));
+    }
+
+    fn refer(&self, uri: &str, tag: &str) {
+        self.alice_sends(&format!(
+            "REFER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bKr{}\r\nMax-Forwards: 70\r\n\
+             From: <sip:alice@example.com>;tag=at\r\nTo: <{uri}>{tag}\r\nCall-ID: r\r\nCSeq: 1 REFER\r\n\
+             Contact: <sip:alice@{ALICE}>\r\nRefer-To: <sip:carol@example.com>\r\n\
+             Target-Dialog: x;local-tag=1;remote-tag=2\r\nContent-Length: 0\r\n\r\n",
+            tag.len()
         ));
     }
 

@@ -58,21 +58,25 @@ async fn only_proved_or_trusted_requests_leave() {
     );
 }
 
-/// CCL-11: who wants a place in a call of ours proves who it is, wherever the leg's Contact leads; a stranger gets none.
+/// CCL-04, CCL-11: who wants a place in a call of ours, or leads its party elsewhere, proves who it is, wherever the leg's Contact leads; a
+/// stranger gets none.
 #[tokio::test]
-async fn an_invite_to_a_leg_is_asked_who_it_is() {
+async fn who_turns_to_a_leg_is_asked_who_it_is() {
     let rig = Rig::new();
     rig.account("alice").await;
     let mut alice = Phone::of(&rig, "alice", "d");
     let leg = "sip:cc.call-1.b@192.0.2.1:5060";
-    let to_leg = |request: RouteRequest| RouteRequest { to_leg: true, ..request };
-    let request = to_leg(alice.route_request(leg));
-    let plan = alice.route_as(request).await;
-    assert!(matches!(plan.plan, Some(Plan::CallControl(_))), "{plan:?}");
-    assert_eq!((plan.identity.as_str(), plan.call_id.as_str()), ("sip:alice@d", ""));
-    let unproved = |from: &str| to_leg(RouteRequest { from_uri: from.into(), ..alice.route_request(leg) });
-    assert_eq!(status(&alice.send_route(unproved("sip:alice@d")).await), 407);
-    assert_eq!(status(&alice.send_route(unproved("sip:alice@far.example")).await), 403);
+    for method in ["INVITE", "REFER"] {
+        let to_leg = |request: RouteRequest| RouteRequest { to_leg: true, method: method.into(), ..request };
+        let request = to_leg(alice.route_request(leg));
+        let plan = alice.route_as(request).await;
+        assert!(matches!(plan.plan, Some(Plan::CallControl(_))), "{method}: {plan:?}");
+        assert_eq!((plan.identity.as_str(), plan.call_id.as_str()), ("sip:alice@d", ""));
+        let unproved =
+            |from: &str| to_leg(RouteRequest { from_uri: from.into(), ..alice.route_request(leg) });
+        assert_eq!(status(&alice.send_route(unproved("sip:alice@d")).await), 407, "{method}");
+        assert_eq!(status(&alice.send_route(unproved("sip:alice@far.example")).await), 403, "{method}");
+    }
 }
 
 /// PXY-24: contacts of equal q together, others after them; each target carries its binding.

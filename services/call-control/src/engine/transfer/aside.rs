@@ -7,10 +7,12 @@
 //! | ours, to any other phone                         | sent in the dialog of the leg                                  |
 //! | a phone's, Target-Dialog is the dialog of the leg | as in that dialog                                              |
 //! | a phone's, another Target-Dialog, or none        | 403: who has not seen the dialog leads nobody in it            |
+//! | of another user than that of the leg, whom the operator does not let (`takers`) | 403: to have seen the dialog is not enough (RFC 4538 5) |
 
 use sip_dialog::{RouteSet, Side};
-use sip_message::{TargetDialog, Uri};
+use sip_message::{NameAddr, TargetDialog, Uri};
 
+use crate::engine::claim::takers::address_of_record;
 use crate::engine::derive;
 use crate::engine::effect::{Body, Header, SendRequest, What};
 use crate::engine::event::RequestReceived;
@@ -132,7 +134,7 @@ impl Work<'_> {
             (Some(value), None) => self.leg(leg).is_target_dialog(value),
             _ => false,
         };
-        if !is_ours {
+        if !is_ours || !self.may_lead_from(leg, request) {
             return self.respond(leg, transaction, 403, Vec::new(), None);
         }
         if self.leg(leg).lent.is_some() {
@@ -153,6 +155,30 @@ impl Work<'_> {
             remote_cseq: Some(request.cseq),
         });
         self.on_refer(leg, request, Some(aside));
+    }
+
+    /// Whether the sender of a request outside the dialog is the user of the leg, or somebody whom the operator lets. Where nobody has to
+    /// prove anything, who it says to be counts, as it does there for every other request.
+    fn may_lead_from(&self, leg: LegIndex, request: &RequestReceived) -> bool {
+        let on = self.leg(leg);
+        let mut sender = request.identity.clone();
+        if sender.is_empty() && request.is_trusted {
+            let asserted = header(request, &["P-Asserted-Identity"]).next();
+            let asserted = asserted.and_then(|value| NameAddr::parse(value.as_bytes()).ok());
+            let uri = asserted.and_then(|asserted| std::str::from_utf8(asserted.uri).ok());
+            sender = uri.map(address_of_record).unwrap_or_default();
+        }
+        if self.context.takers.list(&sender) {
+            return true;
+        }
+        if sender.is_empty() {
+            sender = address_of_record(&request.from_uri);
+        }
+        let proved = on.incoming.as_ref().map(|caller| caller.identity.as_str()).unwrap_or_default();
+        // RFC 5627 3.1: a public GRUU is the address of record, with the phone
+        let target = on.chosen().map(|dialog| dialog.remote_target.as_str()).filter(|target| is_gruu(target));
+        let names = [Some(on.party.uri.as_str()), Some(proved), target];
+        names.into_iter().flatten().any(|name| address_of_record(name) == sender)
     }
 
     /// NOTIFY of a phone that was sent REFER outside the dialog: the first one makes that dialog, and there is one alone (RFC 3515 2.4.6).

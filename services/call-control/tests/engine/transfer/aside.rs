@@ -1,6 +1,7 @@
 //! REFER outside the dialog of a leg, by Target-Dialog.
 
 use call_control::engine::call::{CallState, Flow, Party};
+use call_control::engine::claim::takers::Takers;
 use call_control::engine::effect::{Body, Header};
 use call_control::engine::event::{Event, FailureCause, Method, RequestReceived, Target};
 use call_control::engine::transfer::record::Word;
@@ -66,6 +67,46 @@ fn another_target_dialog_authorises_nobody() {
     let mut t = Ladder::connected("call-1");
     refer(&mut t, |r| r.method = "OPTIONS".into());
     assert_eq!(t.lines.last().map(String::as_str), Some("C>B 481 OPTIONS"));
+}
+
+/// CCL-04, CCL-11: who knows the dialog and is not its user leads nobody in it: who is proved, or asserted by a neighbour that is believed, or,
+/// where nobody has to prove anything, who says so.
+#[test]
+fn only_the_user_of_a_leg_leads_from_outside() {
+    type Who = fn(&mut RequestReceived);
+    const STRANGER: &str = "sip:mallory@example.com";
+    let ways: [(&str, Who, u32); 9] = [
+        ("bob, proved", |r| r.identity = "sip:bob@example.com".into(), 200),
+        ("mallory, proved", |r| r.identity = STRANGER.into(), 403),
+        ("the far party", |r| r.identity = "sip:alice@example.com".into(), 403),
+        ("who the operator lets", |r| r.identity = "sip:desk@example.com".into(), 200),
+        ("mallory, unproved", |r| r.from_uri = STRANGER.into(), 403),
+        ("says to be who the operator lets", |r| r.from_uri = "sip:desk@example.com".into(), 403),
+        ("bob, asserted", |r| asserts(r, "<sip:bob@example.com>", true), 200),
+        ("mallory, asserted", |r| asserts(r, "<sip:mallory@example.com>", true), 403),
+        ("asserted by anybody", |r| asserts(r, "<sip:desk@example.com>", false), 200),
+    ];
+    for (name, who, status) in ways {
+        let mut t = Ladder::connected("call-1");
+        t.context.takers = Takers::new(["sip:desk@example.com"]).expect("a pattern");
+        refer(&mut t, who);
+        let answer = format!("C>B {status} REFER");
+        assert!(t.lines.contains(&answer), "{name}: {:#?}", t.lines);
+        assert_eq!(t.lines.iter().any(|line| line.contains("TransferStarted")), status == 200, "{name}");
+    }
+    // RFC 5627: the phone of a user who was called by another name
+    let mut t = Ladder::dial_to("sip:alice@example.com", "sip:sales@example.com", Flow::Iv, |_| {});
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&[])));
+    let contact = "sip:bob@example.com;gr=urn:uuid:2";
+    t.reply("b", "INVITE", Answer::new(200).sdp(&sdp(&["audio 5000"])).contact(contact));
+    t.reply("a", "INVITE", Answer::new(200).sdp(&sdp(&["audio 4000"])));
+    refer(&mut t, |r| r.identity = "sip:bob@example.com".into());
+    assert!(t.lines.contains(&"C>B 200 REFER".to_owned()), "{:#?}", t.lines);
+}
+
+fn asserts(request: &mut RequestReceived, value: &str, is_trusted: bool) {
+    request.headers.push(Header::new("P-Asserted-Identity", value));
+    request.is_trusted = is_trusted;
 }
 
 /// CCL-04, CCL-12: a phone with a GRUU that lists `tdialog` is sent REFER outside the dialog, and its NOTIFYs are known by the tag that it

@@ -115,7 +115,8 @@ pub struct CallControl {
     /// Who is called then: a sip, sips or tel URI.
     pub callback_target: String,
     /// Users (`sip:desk@example.com`, `sip:*@example.com`) who may take the place of a party of any call, or join it, by INVITE with
-    /// Replaces or Join. All others only take their own calls, and those that a party has referred to them (RFC 3891 3).
+    /// Replaces or Join, and lead its party elsewhere by REFER outside its dialog. All others only take their own calls, and those that a party
+    /// has referred to them (RFC 3891 3), and lead from their own alone (RFC 4538 5).
     pub takers: Vec<String>,
     /// Users (`sip:desk@example.com`, `sip:*@example.com`) whose REFER is passed on to the phone that they talk to, which then calls the target
     /// itself. For all others Carillon does what the REFER asks for.

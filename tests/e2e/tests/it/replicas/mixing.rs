@@ -31,6 +31,11 @@ impl Bob {
         let contact = format!("Contact: <sip:bob@{}>", wire.address());
         let lines = ["From: <sip:bob@localhost>;tag=r", "To: <sip:bob@localhost>", &contact];
         assert_eq!(status(&wire.answer_to(&wire.request("REGISTER sip:localhost", &lines))), 200);
+        Self::on(wire, contact)
+    }
+
+    /// It has registered by this wire with this Contact.
+    pub(super) fn on(wire: Wire, contact: String) -> Self {
         Self { wire, contact, came: RefCell::default() }
     }
 

@@ -2,10 +2,11 @@
 
 use cluster_api::callcontrol::v1::call_event::Type;
 use scripted_phone::{Happening, Remote, Script};
+use sip_digest::{Login, answer, answerable};
 use test_support::{Carillon, Starting, TestPhone};
 
 use crate::calls::{Watch, dial};
-use crate::wire::{header, status};
+use crate::wire::{Wire, header, status};
 
 use super::mixing::Bob;
 use super::{AT_ONCE, Cluster, SOON, count, is_ended_by_peer, is_incoming};
@@ -21,6 +22,26 @@ fn notified(bob: &Bob, call_id: &str) -> String {
     }
 }
 
+/// The answer to a user who proves who sends it.
+fn proved(wire: &Wire, user: &str, method: &str, uri: &str, lines: &[&str]) -> String {
+    let start = format!("{method} {uri}");
+    let asked = wire.answer_to(&wire.request(&start, lines));
+    let (from_whom, own) = match status(&asked) {
+        401 => ("WWW-Authenticate", "Authorization"),
+        407 => ("Proxy-Authenticate", "Proxy-Authorization"),
+        _ => panic!("nobody asked who {user} is: {asked}"),
+    };
+    let values =
+        asked.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| *name == from_whom);
+    let challenges = answerable(values.map(|(_, value)| value.as_bytes()));
+    let challenge = challenges.first().expect("a challenge that can be answered");
+    let login = Login { user, password: "secret" };
+    let proof = answer(challenge, login, method, uri, b"", "f00d", 1).to_bytes();
+    let proof = format!("{own}: {}", String::from_utf8_lossy(&proof));
+    let cseq = format!("CSeq: 2 {method}");
+    wire.answer_to(&wire.request(&start, &[lines, &[&proof, &cseq]].concat()))
+}
+
 /// Bob, who talks to alice, leads her to carol. The last of these processes is watched; the first one dialled, and dies when there is
 /// another one.
 async fn refers(calls: &mut [Carillon], alice: &mut TestPhone, bob: &Bob, carol: &mut TestPhone) {
@@ -34,19 +55,14 @@ async fn refers(calls: &mut [Carillon], alice: &mut TestPhone, bob: &Bob, carol:
     let of = |name: &str| header(&talks, name).expect("every request has it");
     let leg = of("Contact").trim_start_matches('<').split('>').next().unwrap_or_default();
     let tag = of("From").split_once(";tag=").expect("it has a tag").1;
-    let refer = |dialog: &str, target: &str| {
+    let refer_as = |user: &str, dialog: &str, target: &str| {
         let (to, dialog) = (format!("To: <{leg}>"), format!("Target-Dialog: {dialog}"));
         let target = format!("Refer-To: <{target}>");
-        let lines = [
-            "From: <sip:bob@localhost>;tag=outside",
-            &to,
-            &bob.contact,
-            &dialog,
-            &target,
-            "Require: tdialog",
-        ];
+        let from = format!("From: <sip:{user}@localhost>;tag=outside");
+        let lines = [from.as_str(), &to, &bob.contact, &dialog, &target, "Require: tdialog"];
         bob.wire.request(&format!("REFER {leg}"), &lines)
     };
+    let refer = |dialog: &str, target: &str| refer_as("bob", dialog, target);
     let own = format!("{};local-tag={tag};remote-tag=w", of("Call-ID"));
     let other = format!("{};local-tag=x;remote-tag=w", of("Call-ID"));
     // CCL-04: who does not know the dialog; T20: where no phone leads Carillon
@@ -58,6 +74,9 @@ async fn refers(calls: &mut [Carillon], alice: &mut TestPhone, bob: &Bob, carol:
         let refused = status(&bob.wire.answer_to(&refer(dialog, target)));
         assert!(matches!(refused, 403 | 416), "{refused} {dialog} {target}");
     }
+    // CCL-11: who knows it, and is not its user
+    let stranger = refer_as("mallory", &own, "sip:carol@localhost");
+    assert_eq!(status(&bob.wire.answer_to(&stranger)), 403);
     let asked = refer(&own, "sip:carol@localhost");
     let agreed = bob.wire.answer_to(&asked);
     assert_eq!(status(&agreed), 200, "{agreed}");
@@ -92,6 +111,43 @@ async fn a_phone_refers_outside_its_dialog() {
     let (mut alice, mut carol) = (phone("alice", AT_ONCE).await, phone("carol", SOON).await);
     let bob = Bob::registered(&carillon);
     refers(&mut [carillon], &mut alice, &bob, &mut carol).await;
+}
+
+/// CCL-04, CCL-11: where users have passwords, who knows the dialog of somebody else leads nobody in it; the
+/// phone's own user does.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_refers_outside_a_dialog_proves_to_be_its_user() {
+    let carillon = Carillon::all_in_one();
+    for name in ["alice", "bob", "carol", "mallory"] {
+        carillon.account(&format!("sip:{name}@localhost"), "secret");
+    }
+    let phone = async |name: &str, answer| {
+        let script = Script { answer, ..Script::default() };
+        TestPhone::registered(&carillon.sip, &format!("sip:{name}@localhost"), "secret", script).await
+    };
+    let (mut alice, mut carol) = (phone("alice", AT_ONCE).await, phone("carol", SOON).await);
+    let wire = Wire::of(&carillon);
+    let contact = format!("Contact: <sip:bob@{}>", wire.address());
+    let lines = ["From: <sip:bob@localhost>;tag=r", "To: <sip:bob@localhost>", &contact];
+    assert_eq!(status(&proved(&wire, "bob", "REGISTER", "sip:localhost", &lines)), 200);
+    let bob = Bob::on(wire, contact);
+
+    dial(&carillon, &["--flow", "iv"]);
+    let talks = bob.called();
+    bob.accept(&talks);
+    alice.wait_for("bob", |h| *h == Happening::Connected).await;
+    let of = |name: &str| header(&talks, name).expect("every request has it");
+    let leg = of("Contact").trim_start_matches('<').split('>').next().unwrap_or_default();
+    let tag = of("From").split_once(";tag=").expect("it has a tag").1;
+    let to = format!("To: <{leg}>");
+    let dialog = format!("Target-Dialog: {};local-tag={tag};remote-tag=w", of("Call-ID"));
+    for (user, expected) in [("mallory", 403), ("alice", 403), ("bob", 200)] {
+        let from = format!("From: <sip:{user}@localhost>;tag=outside");
+        let lines = [from.as_str(), &to, &bob.contact, &dialog, "Refer-To: <sip:carol@localhost>"];
+        let answer = proved(&bob.wire, user, "REFER", leg, &lines);
+        assert_eq!(status(&answer), expected, "{user}: {answer}");
+    }
+    carol.wait_for("alice", |h| *h == Happening::Connected).await;
 }
 
 /// CCL-04, LAD-5, TPC-15, F4: the replica that took the REFER dies while carol's phone rings; the other one leads alice to her, and tells bob.
