@@ -99,6 +99,16 @@ impl Baresip {
         Self { child, keyboard, _folder: folder, lines }
     }
 
+    /// Waits until it hears somebody; the port from which that one sends.
+    ///
+    /// # Panics
+    /// When it hears nobody, with what it printed.
+    pub fn hears(&self) -> u16 {
+        let line = self.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
+        let port = line.rsplit(':').next().and_then(|port| port.trim().parse().ok());
+        port.unwrap_or_else(|| panic!("it does not say where that comes from: {line}"))
+    }
+
     /// Types an order, such as `dial sip:bob@localhost`, `hold` or `hangup`.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
 use cluster_api::callcontrol::v1::call_event::Type;
 use cluster_api::callcontrol::v1::{self as cc, call};
-use test_support::{Baresip, Carillon, Linphone};
+use test_support::{Baresip, Carillon, Linphone, Rtp};
 
 use crate::calls::{Watch, hang_up};
 
@@ -15,10 +15,6 @@ fn accounts(names: &[&str]) -> Carillon {
 
 fn baresip(carillon: &Carillon, name: &str) -> Baresip {
     Baresip::registered(name, "secret", &carillon.sip, "udp")
-}
-
-fn hears(phone: &Baresip) {
-    phone.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
 }
 
 fn linphone_talks(phone: &Linphone) {
@@ -56,8 +52,8 @@ async fn baresips_are_held_by_grpc_and_by_their_own_command() {
     let carillon = accounts(&["alice", "bob"]);
     let (mut alice, bob) = (baresip(&carillon, "alice"), baresip(&carillon, "bob"));
     let id = dial(&carillon, "alice", "bob").await;
-    hears(&alice);
-    hears(&bob);
+    alice.hears();
+    bob.hears();
     let mut watch = Watch::begin(&carillon, &id, None).await;
     let mut api = api(&carillon).await;
     let hold = cc::HoldRequest { request_id: "h".into(), call_id: id.clone(), leg_id: None, music: None };
@@ -76,20 +72,23 @@ async fn baresips_are_held_by_grpc_and_by_their_own_command() {
     }
 }
 
-/// LAD-9, CCL-07, SCN-15: an attended transfer by gRPC with four baresips: alice, who talked to bob, hears carol, who talked to dave.
+/// LAD-9, CCL-07, SCN-15: an attended transfer by gRPC with four baresips: alice, who talked to bob, hears carol, who talked to dave, and is
+/// heard by her.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_baresip_is_transferred_attended_by_grpc() {
     let carillon = accounts(&["alice", "bob", "carol", "dave"]);
     let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|name| baresip(&carillon, name));
     let first = dial(&carillon, "alice", "bob").await;
     let second = dial(&carillon, "dave", "carol").await;
-    [&alice, &bob, &carol, &dave].into_iter().for_each(hears);
+    // Who is heard by a phone sends from there, and hears there
+    let [bobs, alices, _, _] = [&alice, &bob, &carol, &dave].map(Baresip::hears);
     let mut watch = Watch::begin(&carillon, &first, Some(String::new())).await;
     api(&carillon).await.transfer(to_call(&first, "a", &second)).await.expect("both talk");
     watch.until(Type::TransferSucceeded).await;
     for phone in [&bob, &dave] {
         phone.lines.wait_for("BYE", |l| l.contains("session closed"));
     }
+    tokio::task::block_in_place(|| Rtp::tap().follows(alices, bobs));
     hang_up(&carillon, &first);
     for phone in [&alice, &carol] {
         phone.lines.wait_for("BYE", |l| l.contains("session closed"));
@@ -107,7 +106,7 @@ async fn a_linphonec_transfers_by_its_own_command() {
     bob.order("transfer sip:carol@localhost");
     let mut watch = Watch::begin(&carillon, &id, Some(String::new())).await;
     watch.until(Type::TransferSucceeded).await;
-    hears(&carol);
+    carol.hears();
     hang_up(&carillon, &id);
     for phone in [&alice, &carol] {
         phone.lines.wait_for("BYE", |l| l.contains("session closed"));
@@ -162,7 +161,7 @@ async fn a_linphonec_transfers_attended_by_its_own_command() {
     linphone_talks(&bob);
     bob.order("transfer 1 --to-call 2");
     let done = watch.until(Type::TransferSucceeded).await;
-    hears(&carol);
+    carol.hears();
     assert!(done.call_id == first.call_id || done.call_id == second, "{done:?}");
     hang_up(&carillon, &done.call_id);
     for phone in [&alice, &carol] {

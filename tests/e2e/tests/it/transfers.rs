@@ -6,7 +6,7 @@ use cluster_api::callcontrol::v1::call_control_client::CallControlClient;
 use cluster_api::callcontrol::v1::{self as cc, call, call_event};
 use scripted_phone::{Answer, Happening, Remote, Script};
 use serde_json::Value;
-use test_support::{Baresip, Carillon, Starting, TestPhone};
+use test_support::{Baresip, Carillon, Rtp, Starting, TestPhone};
 use tonic::transport::Channel;
 
 use crate::calls::{Watch, dial, hang_up};
@@ -156,7 +156,7 @@ async fn a_baresip_is_led_by_another_ones_refer() {
     let variables =
         [("CARILLON_REGISTRAR_ALGORITHMS", "MD5"), ("CARILLON_CALL_CONTROL_PASS_REFER", "sip:*@localhost")];
     let carillon = Starting::with(&[], &variables).ready();
-    let ([_alice, mut bob, carol], id) = tokio::task::block_in_place(|| three_baresips(&carillon));
+    let ([_alice, mut bob, carol], bobs, id) = tokio::task::block_in_place(|| three_baresips(&carillon));
     bob.order("transfer sip:carol@localhost");
     let mut watch = Watch::begin(&carillon, &id, Some(String::new())).await;
     watch.until(call_event::Type::TransferSucceeded).await;
@@ -164,34 +164,31 @@ async fn a_baresip_is_led_by_another_ones_refer() {
     let call = ended.call.expect("the call");
     assert_eq!(call.outcome.expect("an outcome").ended_by, "b");
     assert_eq!(call.legs.len(), 2, "nobody was dialled by Carillon");
-    tokio::task::block_in_place(|| {
-        carol.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
-    });
+    tokio::task::block_in_place(|| Rtp::tap().follows(carol.hears(), bobs));
 }
 
-/// Three baresips; the first two are in a call.
-fn three_baresips(carillon: &Carillon) -> ([Baresip; 3], String) {
+/// Three baresips; the first two are in a call, and the second one sends from this port.
+fn three_baresips(carillon: &Carillon) -> ([Baresip; 3], u16, String) {
     let phones = ["alice", "bob", "carol"].map(|name| {
         carillon.account(&format!("sip:{name}@localhost"), "secret");
         Baresip::registered(name, "secret", &carillon.sip, "udp")
     });
     let id = dial(carillon, &[]);
-    for phone in &phones[..2] {
-        phone.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
-    }
-    (phones, id)
+    let from_second = phones[0].hears();
+    phones[1].hears();
+    (phones, from_second, id)
 }
 
-/// LAD-5, CCL-07: phones that nobody here wrote: alice is led to carol by re-INVITE, and hears her.
+/// LAD-5, CCL-07: phones that nobody here wrote: alice is led to carol by re-INVITE, hears her, and is heard.
 #[test]
 fn a_baresip_is_led_to_another_one_by_reinvite() {
     let carillon = Carillon::for_old_phones();
-    let ([alice, bob, carol], id) = three_baresips(&carillon);
+    let ([alice, bob, carol], bobs, id) = three_baresips(&carillon);
     let done = carillon.command(&["transfer", &id, "sip:carol@localhost", "--method", "reinvite"]);
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(text.contains("TRANSFER_SUCCEEDED"), "{text}{}", String::from_utf8_lossy(&done.stderr));
     bob.lines.wait_for("BYE", |l| l.contains("session closed"));
-    carol.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
+    Rtp::tap().follows(carol.hears(), bobs);
     hang_up(&carillon, &id);
     for phone in [&alice, &carol] {
         phone.lines.wait_for("BYE", |l| l.contains("session closed"));
@@ -202,12 +199,12 @@ fn a_baresip_is_led_to_another_one_by_reinvite() {
 #[test]
 fn a_baresip_is_led_to_another_one_by_refer() {
     let carillon = Carillon::for_old_phones();
-    let ([_alice, bob, carol], id) = three_baresips(&carillon);
+    let ([_alice, bob, carol], bobs, id) = three_baresips(&carillon);
     let done = carillon.command(&["transfer", &id, "sip:carol@localhost", "--method", "refer"]);
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(text.contains("TRANSFER_SUCCEEDED"), "{text}{}", String::from_utf8_lossy(&done.stderr));
     bob.lines.wait_for("BYE", |l| l.contains("session closed"));
-    carol.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
+    Rtp::tap().follows(carol.hears(), bobs);
 }
 
 /// CCL-02, CCL-03, CCL-07, SCN-15: the user of a baresip transfers with its own command; Carillon does it and tells the phone, which
@@ -215,13 +212,13 @@ fn a_baresip_is_led_to_another_one_by_refer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_baresip_transfers_by_its_own_command() {
     let carillon = Carillon::for_old_phones();
-    let ([alice, mut bob, carol], id) = tokio::task::block_in_place(|| three_baresips(&carillon));
+    let ([alice, mut bob, carol], bobs, id) = tokio::task::block_in_place(|| three_baresips(&carillon));
     bob.order("transfer sip:carol@localhost");
     let mut watch = Watch::begin(&carillon, &id, Some(String::new())).await;
     watch.until(call_event::Type::TransferSucceeded).await;
     assert_eq!(watch.until(call_event::Type::LegEnded).await.leg_id.as_deref(), Some("b"));
     tokio::task::block_in_place(|| {
-        carol.lines.wait_for("RTP", |l| l.contains("incoming rtp for 'audio' established"));
+        Rtp::tap().follows(carol.hears(), bobs);
         hang_up(&carillon, &id);
         for phone in [&alice, &carol] {
             phone.lines.wait_for("BYE", |l| l.contains("session closed"));
