@@ -19,8 +19,8 @@ use crate::trouble::Trouble;
 /// The longest time to a store and back, in milliseconds.
 const SLOWEST: u64 = 6;
 
-/// What a binding takes at least, in octets.
-const CONTACT: usize = 80;
+/// What the URI of each contact begins with.
+const CONTACT: &[u8] = b"sip:";
 
 /// The store of the cluster as one process reaches it.
 pub type DistantStore = HookedStore<Distance>;
@@ -73,12 +73,12 @@ impl Distance {
         outcome
     }
 
-    /// Whether a record of somebody's bindings gets longer by one.
+    /// Whether a record of somebody's bindings gets one more. Longer it may get by what is remembered of those that went, too.
     fn grows(&self, batch: &Batch) -> bool {
         let before = self.before.lock();
         batch.ops.iter().any(|op| match op {
             Op::Put { name, value, .. } if name.starts_with("aor/") => {
-                before.get(name).is_some_and(|before| before.len() + CONTACT <= value.len())
+                before.get(name).is_some_and(|before| contacts(before) < contacts(value))
             }
             _ => false,
         })
@@ -180,4 +180,8 @@ impl Hook for Distance {
     fn is_ready(&self) -> bool {
         !self.trouble.has_no_store()
     }
+}
+
+fn contacts(record: &[u8]) -> usize {
+    record.windows(CONTACT.len()).filter(|octets| *octets == CONTACT).count()
 }

@@ -184,10 +184,14 @@ async fn numbers_of_a_gateway_elsewhere_are_lent() {
     let edge = Carillon::serve(&[&edge[..], &open].concat());
 
     let bob = Wire::of(&gateway);
+    let contact = format!("Contact: <sip:bob@{}>", bob.address());
+    let lines = ["From: <sip:bob@127.0.0.1>;tag=b", "To: <sip:bob@127.0.0.1>", &contact];
+    let registered = bob.request("REGISTER sip:127.0.0.1", &lines);
+    assert_eq!(status(&bob.answer_to(&registered)), 200);
     let mut api = CallControlClient::connect(core.api.clone()).await.expect("the API is there");
     let wish = |request_id: &str| AllocateNumberRequest {
         request_id: request_id.to_owned(),
-        contacts: vec![format!("<sip:bob@{}>", bob.address())],
+        contacts: vec!["<sip:bob@127.0.0.1>".to_owned()],
         allocate_for: Some("tel:+18475550000".to_owned()),
         ..AllocateNumberRequest::default()
     };
