@@ -51,7 +51,7 @@ impl Refusal {
 
     /// A SIP request that failed.
     pub fn sip(reason: Reason, sip_status: u32, sip_reason: &str) -> Self {
-        Self::new(reason, format!("the SIP request was answered {sip_status} {sip_reason}"))
+        Self::new(reason, format!("the SIP request was answered {sip_status} {sip_reason}").trim_end())
             .fact("sip_status", sip_status.to_string())
             .fact("sip_reason", sip_reason)
     }

@@ -9,7 +9,7 @@
 //!
 //! A number is compared as it was dialled and in global form, so that no other spelling of it is a way out; one in local form as one of the
 //! account's home and as one of its own context. At other domains a number (`+…`, `user=phone`) is held against what the account itself
-//! allows and denies. Whose rules hold:
+//! allows and denies; in a contact it may be the name of a phone, and counts only where it leads to a trunk. Whose rules hold:
 //!
 //! | who leads to the number | the rules of | refused with |
 //! |---|---|---|
