@@ -19,6 +19,9 @@ use super::pool::{NumberPoolConfig, NumberPoolError};
 use crate::answer::header;
 use crate::trunks::number_of;
 
+/// When to ask a gateway again that has no number and does not say when.
+const RETRY_SECONDS: u32 = 60;
+
 /// Digits of an E.164 number.
 const MOST_DIGITS: usize = 15;
 
@@ -110,6 +113,10 @@ fn lent(contact: &str) -> Option<(String, Option<u32>)> {
     let contact = if contact.contains('<') { contact } else { &bare };
     let contact = NameAddr::parse(contact.as_bytes()).ok()?;
     let uri = Uri::parse(contact.uri).ok().filter(|uri| uri.scheme == Scheme::Tel)?;
+    // ALC-03: with one of these it is another phone than the number alone
+    if uri.has_param("ext") || uri.has_param("isub") {
+        return None;
+    }
     let number = number_of(&uri)?;
     let is_global = number.starts_with('+') && (2..=MOST_DIGITS + 1).contains(&number.len());
     is_global.then(|| (number, contact.expires()))
@@ -135,7 +142,10 @@ fn refused(response: &ExchangeResponse) -> AllocateResponse {
             None => failed(502, status, says()),
         },
         (false, 488) => with(None),
-        (false, 503) => with(seconds("Retry-After")),
+        (false, 503) => {
+            let again = seconds("Retry-After");
+            with(Some(again.unwrap_or_else(|| header("Retry-After", RETRY_SECONDS.to_string()))))
+        }
         (false, _) => failed(502, status, says()),
     }
 }
@@ -206,6 +216,8 @@ mod tests {
             (&["<tel:5554258;phone-context=+1323>"], &[], Err(502)),
             (&["<sip:+13235554258@gw.example>"], &[], Err(502)),
             (&["<tel:+12345678901234567890>"], &[], Err(502)),
+            (&["<tel:+13235554258;ext=12>"], &[], Err(502)),
+            (&["<tel:+13235554258;isub=1>"], &[], Err(502)),
             (&["*"], &[], Err(502)),
         ] {
             let found = granted(&answer(200, contacts, headers), 180);
@@ -230,7 +242,7 @@ mod tests {
             (answer(423, &[], &[("Min-Expires", "soon")]), (502, 423, none())),
             (answer(488, &[], &[]), (488, 488, none())),
             (answer(503, &[], &[("Retry-After", "7")]), (503, 503, vec!["Retry-After: 7".to_owned()])),
-            (answer(503, &[], &[]), (503, 503, none())),
+            (answer(503, &[], &[]), (503, 503, vec!["Retry-After: 60".to_owned()])),
             (answer(403, &[], &[]), (502, 403, none())),
             (answer(401, &[], &[]), (502, 401, none())),
             (local(408), (504, 0, none())),
