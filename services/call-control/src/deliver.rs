@@ -41,7 +41,8 @@ impl LegEvents for Deliver {
         let events: Result<Vec<_>, _> =
             events.into_iter().map(|event| events::leg_event(&edge_id, edge_epoch, event)).collect();
         let mut events = events.map_err(|unknown| Status::unimplemented(unknown.to_string()))?;
-        self.runner.judge_referrals(&call_id, &mut events).await;
+        let judged = self.runner.judge_referrals(&call_id, &mut events).await;
+        judged.map_err(|error| refusal::of(&error))?;
         let how = How { acknowledged: true, ..How::default() };
         let applied = match events.first() {
             // What is for a conference begins no call, also when there is none of that name

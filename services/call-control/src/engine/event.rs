@@ -284,6 +284,8 @@ pub struct RequestReceived {
     pub is_trusted: bool,
     /// A REFER to a number that its sender may not call (T6).
     pub is_denied: bool,
+    /// A REFER with Replaces: the call whose leg has that dialog, with the same user's phone; empty for none, or while it is not known.
+    pub replaces_in: String,
 }
 
 /// A request of ours got no answer.

@@ -54,8 +54,15 @@ impl Runner {
     async fn named(&self, first: &EdgeEvent) -> Result<Named, ApplyError> {
         let LegEvent::Incoming(invite) = &first.what else { return Ok(Named::Nobody) };
         let Ok(Some(claim)) = claim_of(invite, &self.config.takers) else { return Ok(Named::Nobody) };
-        let dialog = &claim.dialog;
-        let addressed = call_of_leg(&invite.request_uri);
+        self.named_by(call_of_leg(&invite.request_uri), &claim.dialog).await
+    }
+
+    /// Whose dialog it is, asked for by a URI that leads to a leg of the call `addressed`, or to somebody by name.
+    pub(super) async fn named_by(
+        &self,
+        addressed: Option<String>,
+        dialog: &DialogId,
+    ) -> Result<Named, ApplyError> {
         let made = call_of_call_id(&dialog.call_id, &self.config.host).map(str::to_owned);
         let is_to_leg = addressed.is_some();
         let mut named = Named::Nobody;

@@ -100,8 +100,9 @@ fn request_received(request: wire::RequestReceived) -> RequestReceived {
         record_route: request.record_route,
         identity: request.identity,
         is_trusted: request.is_trusted,
-        // the registrar is asked later
+        // the registrar and the store are asked later
         is_denied: false,
+        replaces_in: String::new(),
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Ladder {
     pub edges_away: bool,
     /// What REFER leads to is nothing that its sender may call.
     pub denied: bool,
+    /// The call whose leg the Replaces of REFER names.
+    pub replaces_in: String,
     is_focus: bool,
     numbers: HashMap<(String, u64), u64>,
     /// The method of each transaction that a phone began.
@@ -279,6 +281,7 @@ impl Ladder {
             finished: false,
             edges_away,
             denied: false,
+            replaces_in: String::new(),
             is_focus: false,
             numbers: HashMap::new(),
             transactions: HashMap::new(),
@@ -354,6 +357,7 @@ impl Ladder {
         let request = RequestReceived {
             contact,
             is_denied: self.denied,
+            replaces_in: self.replaces_in.clone(),
             require: tags("Require"),
             supported: tags("Supported"),
             transaction: transaction.clone(),

@@ -4,6 +4,7 @@
 //! Start reading at `rig.rs` (replicas), `edges.rs` (edges and phones), then `dial.rs`.
 
 mod anchored;
+mod attended;
 mod callbacks;
 mod conference;
 mod dial;

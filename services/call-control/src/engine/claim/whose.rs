@@ -12,7 +12,7 @@
 use crate::engine::call::Call;
 use crate::engine::claim::record::Claim;
 use crate::engine::claim::takers::address_of_record;
-use crate::engine::leg::{DialogState, Leg, LegState};
+use crate::engine::leg::{Dialog, DialogState, Leg, LegState};
 use crate::engine::transfer::record::DialogId;
 
 /// Which call an INVITE with Replaces or Join is about.
@@ -83,6 +83,19 @@ impl Call {
         }
     }
 
+    /// Whether it has a leg with this dialog, to-tag ours, at a phone of the same user as this leg: that user may lead somebody there.
+    /// CCL-11
+    pub fn has_leg_of_user(&self, dialog: &DialogId, referrer: &Leg) -> bool {
+        let is_it = |leg: &&Leg| {
+            leg.sip_call_id == dialog.call_id && leg.local_tag == dialog.to_tag && leg.lent.is_none()
+        };
+        let referrer = users_of(referrer, referrer.chosen());
+        self.legs.iter().filter(is_it).any(|leg| {
+            let found = leg.dialog(&dialog.from_tag);
+            found.is_some() && users_of(leg, found).iter().any(|user| referrer.contains(user))
+        })
+    }
+
     fn at_phone(&self, leg: &Leg, dialog: &DialogId) -> Named {
         let is_over = leg.dialog(&dialog.to_tag).is_none_or(|found| found.state() == DialogState::Ended);
         if is_over || leg.state() == LegState::Ended {
@@ -95,6 +108,18 @@ impl Call {
         let far = self.facing(&leg.leg_id).map_or(self.to.uri.as_str(), |far| far.party.uri.as_str());
         Named::AtPhone(AtPhone { users, party: leg.party.uri.clone(), far: far.to_owned() })
     }
+}
+
+/// Whose the phone of a leg is, by what is known for sure: what a caller's From says is not, unless it was proved or a neighbour vouches.
+/// A Contact is the last resort: who was called by a number calls by another name.
+fn users_of(leg: &Leg, dialog: Option<&Dialog>) -> Vec<String> {
+    let names = match &leg.incoming {
+        Some(caller) if !caller.identity.is_empty() => [caller.identity.as_str(), ""],
+        Some(caller) if !caller.is_trusted => ["", ""],
+        _ => [leg.party.uri.as_str(), leg.called()],
+    };
+    let target = dialog.map(|dialog| dialog.remote_target.as_str());
+    names.into_iter().chain(target).filter(|name| !name.is_empty()).map(address_of_record).collect()
 }
 
 /// A leg of a call of which nothing is left but what applications may see.

@@ -12,8 +12,9 @@
 //! | comes of a user whose REFERs are passed on                 | see `pass`                                        |
 //! | else                                                       | 200, NOTIFY 100; then as after Transfer, and NOTIFY |
 //!
-//! A target with Replaces that is a leg of Carillon's leads to the other party of that leg's call, as an attended transfer does (LAD-9);
-//! any other target gets the Replaces with its INVITE.
+//! Replaces of the dialog of a leg leads to the other party of that leg's call, as an attended transfer does (LAD-9). The dialog says which
+//! leg that is, whatever the URI: many phones give the address of record of the target (RFC 5589 7.3). Of a leg of somebody else, and of
+//! none of Carillon's, Replaces goes with the INVITE to the target.
 
 use sip_body::sipfrag;
 use sip_message::{NameAddr, Replaces, Scheme, Uri, percent_decode};
@@ -58,7 +59,7 @@ pub struct Wanted {
     pub referrer: Option<String>,
     /// The dialog that is to be replaced, and its value as it came.
     pub replaces: Option<(DialogId, String)>,
-    /// The call to whose leg the URI leads.
+    /// The call whose leg has that dialog, or else the one to whose leg the URI leads.
     pub call_id: Option<String>,
     /// It asks for an instant message (RFC 5359 2.6), which a phone writes and Carillon does not: with what status it is refused where it is
     /// not passed on.
@@ -161,7 +162,7 @@ impl Work<'_> {
 }
 
 /// What a REFER says, or with what status it is refused.
-fn read_refer(request: &RequestReceived) -> Result<Wanted, u32> {
+pub fn read_refer(request: &RequestReceived) -> Result<Wanted, u32> {
     let mut targets = header(request, &["Refer-To", "r"]);
     let (Some(refer_to), None) = (targets.next(), targets.next()) else { return Err(400) };
     let mut referrers = header(request, &["Referred-By", "b"]);
@@ -198,7 +199,7 @@ fn read_refer(request: &RequestReceived) -> Result<Wanted, u32> {
         display_name: String::from_utf8_lossy(&target.display_name()).into_owned(),
         referrer: referrer.filter(|value| is_sayable(value)),
         replaces,
-        call_id: call_of(&uri),
+        call_id: Some(request.replaces_in.clone()).filter(|call| !call.is_empty()).or_else(|| call_of(&uri)),
         others,
     })
 }

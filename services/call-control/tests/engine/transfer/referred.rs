@@ -187,6 +187,20 @@ fn replaces_of_a_leg_of_ours_leads_to_the_other_party_of_its_call() {
     );
 }
 
+/// CCL-08, RFC 5589 7.3: the same when the target is named by its address of record, also where nobody may be called there.
+#[test]
+fn replaces_of_a_leg_of_ours_is_known_by_the_dialog_and_not_by_the_uri() {
+    let mut t = Ladder::connected("call-1");
+    t.replaces_in = "call-2".into();
+    t.context.redirects = Redirects::within(["elsewhere.example"]);
+    refer(&mut t, "<sip:carol@example.com?Replaces=x%40y%3Bto-tag%3Done%3Bfrom-tag%3Dtwo>", &[]);
+    let tells = t.tells();
+    let Some(Word::Borrow(wanted)) = &tells[0].word else { panic!("{tells:?}") };
+    let dialog = wanted.replaces.as_ref().expect("a dialog");
+    assert_eq!((tells[0].call_id.as_str(), dialog.call_id.as_str()), ("call-2", "x@y"));
+    assert!(!t.lines.iter().any(|line| line.starts_with("C>C INVITE")), "{:#?}", t.lines);
+}
+
 /// CCL-06, LAD-9 7, MSG-17: Replaces of a dialog that is none of ours goes with the INVITE, and nothing else that the URI says.
 #[test]
 fn replaces_of_another_dialog_goes_with_the_invite() {
