@@ -55,6 +55,10 @@ fn with_body(request: RequestBuilder, body: &sip_api::Body) -> Result<RequestBui
         "" => request,
         disposition => request.header(HeaderId::ContentDisposition, disposition)?,
     };
+    // A Content-Type says nothing where there is no content, and an empty one is none (RFC 3261 20.15).
+    if body.content.is_empty() && body.content_type.is_empty() {
+        return Ok(request);
+    }
     request.body(&body.content_type, body.content.clone())
 }
 
@@ -162,6 +166,14 @@ mod tests {
 
     fn header(name: &str, value: &str) -> sip_api::Header {
         sip_api::Header { name: name.into(), value: value.into() }
+    }
+
+    /// IMI-02: a kept message that had none.
+    #[test]
+    fn no_content_has_no_content_type() {
+        let send = SendRequest { body: Some(sip_api::Body::default()), ..sample() };
+        let request = request(&send).unwrap();
+        assert!(!request.has(HeaderId::ContentType), "{}", String::from_utf8_lossy(request.bytes()));
     }
 
     #[test]

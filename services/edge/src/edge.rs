@@ -185,7 +185,7 @@ pub(crate) enum Timer {
     /// This attempt of a branch may not be silent any longer.
     Silent(ForkId, BranchId, ClientKey),
     /// No phone has answered this message.
-    Unread(ForkId, Box<Arrival>),
+    Unread(ForkId),
     /// This request has waited for the first lease as long as it may.
     Early(u64),
     /// The next connections of a drain are to end.
@@ -312,7 +312,7 @@ impl TransactionUser for Edge {
             Timer::EndedFlows => self.tell_ended(cx),
             Timer::AskAgain(fork, branch) => self.ask_again(cx, fork, branch),
             Timer::Silent(fork, branch, key) => self.give_up_if_silent(cx, fork, branch, key),
-            Timer::Unread(fork, arrival) => self.keep_unread(cx, fork, &arrival),
+            Timer::Unread(fork) => self.keep_if_unread(cx, fork),
             Timer::LetGo => self.drain(cx),
             Timer::Early(number) => self.end_early_wait(cx, number),
             Timer::ForgetExchange(id) => {

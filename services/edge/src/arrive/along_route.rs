@@ -76,6 +76,7 @@ impl Edge {
             caller: None,
             ring_time: None,
             seen,
+            kept_from: None,
         };
         self.open_fork(cx, new, vec![plan::only(target)]);
         Ok(())

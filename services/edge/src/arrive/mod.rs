@@ -31,4 +31,4 @@ pub(crate) mod registered;
 pub(crate) mod scanners;
 pub(crate) mod sources;
 mod toward_gateway;
-mod unread;
+pub(crate) mod unread;

@@ -153,23 +153,18 @@ impl Edge {
                     return self.reject(cx, pending.key, &pending.request, &Reject::RelayingDenied);
                 }
                 let groups = vec![plan::only(Target::of_uri(None))];
-                let _ = self.fork_to(cx, pending, &from_trunk, groups, false);
+                self.fork_to(cx, pending, &from_trunk, groups, false);
             }
             Plan::Fork(fork) => {
                 let recurse = fork.recurse;
                 let mut groups = plan::groups(fork);
                 self.put_failed_trunks_last(cx.now(), &mut groups);
                 lineage::of_request(&pending, &mut groups);
-                let arrival = pending.arrival;
-                let may_be_kept = may_be_kept(&pending.request, &groups);
-                let fork = self.fork_to(cx, pending, &from_trunk, groups, recurse);
-                if let Some(fork) = fork.filter(|_| may_be_kept) {
-                    self.bound_message(cx, fork, arrival);
-                }
+                self.fork_to(cx, pending, &from_trunk, groups, recurse);
             }
             Plan::Relay(api::Relay {}) => {
                 let target = Target::of_uri(None);
-                let _ = self.fork_to(cx, pending, &from_trunk, vec![plan::only(target)], false);
+                self.fork_to(cx, pending, &from_trunk, vec![plan::only(target)], false);
             }
             Plan::CallControl(_) if !self.begun.enter(pending.key, &pending.request) => {
                 self.reject(cx, pending.key, &pending.request, &Reject::Merged);
@@ -195,11 +190,12 @@ impl Edge {
         from_trunk: &FromTrunk,
         groups: Vec<Group<Target>>,
         recurse: bool,
-    ) -> Option<ForkId> {
+    ) {
         if !self.has_room() {
-            self.reject(cx, pending.key, &pending.request, &Reject::Full);
-            return None;
+            return self.reject(cx, pending.key, &pending.request, &Reject::Full);
         }
+        let kept_from = may_be_kept(&pending.request, &groups).then(|| Box::new(pending.arrival));
+        let is_bound = kept_from.is_some();
         let caller = self.caller_side(cx, &pending, from_trunk);
         let seen = pending.seen.filter(|_| self.has_room_for_report());
         let upstream = Upstream::Server { key: pending.key, hop: pending.arrival.hop };
@@ -213,8 +209,12 @@ impl Edge {
             caller,
             ring_time: None,
             seen,
+            kept_from,
         };
-        Some(self.open_fork(cx, new, groups))
+        let fork = self.open_fork(cx, new, groups);
+        if is_bound {
+            self.bound_message(cx, fork);
+        }
     }
 
     /// The caller's side of the Record-Route, for requests that can form a dialog. PXY-12

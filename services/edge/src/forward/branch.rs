@@ -49,7 +49,7 @@ pub(crate) struct Branch {
     /// The attempt went along the phone's own flow, or to the edge that has it.
     pub(crate) on_flow: bool,
     /// It went to the edge that has it.
-    is_relayed: bool,
+    pub(crate) is_relayed: bool,
     /// The way that is left when the edge that has the flow is gone.
     pub(super) beyond: Option<Hop>,
     /// What phones said that ring there.

@@ -20,6 +20,7 @@ use super::record_route::Side;
 use super::silent;
 use super::target::Target;
 use super::upstream::Upstream;
+use crate::arrive::unread::is_unread;
 use crate::capture::{Decided, why};
 use crate::edge::{Cx, Edge, ServerUse, Timer};
 use crate::seen::Seen;
@@ -59,6 +60,8 @@ pub(crate) struct Fork {
     pub(crate) obstacle: Option<Obstacle>,
     /// Whose response came last: one that goes up does so at once.
     pub(crate) heard: Option<BranchId>,
+    /// How it came, where it is a message that is kept when no phone answers it.
+    pub(crate) kept_from: Option<Box<Arrival>>,
     timer: Option<(TimerId, Instant)>,
 }
 
@@ -73,6 +76,8 @@ pub(crate) struct NewFork {
     pub(crate) caller: Option<Side>,
     pub(crate) ring_time: Option<Duration>,
     pub(crate) seen: Option<Seen>,
+    /// How it came, where it is a message that is kept when no phone answers it.
+    pub(crate) kept_from: Option<Box<Arrival>>,
 }
 
 impl Fork {
@@ -107,6 +112,7 @@ impl NewFork {
             caller: None,
             ring_time: None,
             seen: None,
+            kept_from: None,
         }
     }
 }
@@ -154,6 +160,7 @@ impl Edge {
             announced: None,
             obstacle: None,
             heard: None,
+            kept_from: new.kept_from,
             timer: None,
         });
         self.meters.forks.inc();
@@ -261,6 +268,7 @@ impl Edge {
                     let response = history::answered(&fork, response, &self.own);
                     self.forward_up(cx, &fork.upstream, response);
                 }
+                Output::Fail { best, .. } if is_unread(&fork, &best) => return self.keep(cx, id, *fork),
                 Output::Fail { best, challenges } => {
                     self.see_failure(cx, &fork, &best);
                     let best = history::failed(&fork, best, &self.own);

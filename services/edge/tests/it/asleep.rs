@@ -78,13 +78,13 @@ async fn a_phone_that_does_not_wake_is_unreachable() {
     says(&location, [Ok(answer(State::Lost))]);
     request(&alice, "INFO").await;
     alice.receive_status(480).await;
-    request(&alice, "MESSAGE").await;
+    request(&alice, "OPTIONS").await;
     alice.receive_status(480).await;
     let counted = |outcome| rig.counted("edge_woken_total", outcome);
     assert_eq!((counted("lost"), counted("late"), counted("full")), (1, 1, 0));
     let rig = Rig::configured(location.clone(), |config| config.limits.held = 0).await;
     let alice = rig.peer().await;
-    request(&alice, "MESSAGE").await;
+    request(&alice, "OPTIONS").await;
     alice.receive_status(480).await;
     assert_eq!(rig.counted("edge_woken_total", "full"), 1);
 }

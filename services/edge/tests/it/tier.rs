@@ -330,7 +330,7 @@ impl Tier {
     }
 
     /// Bob, registered over a connection.
-    async fn connected(&self) -> Connection {
+    pub(crate) async fn connected(&self) -> Connection {
         let mut bob = Connection::to(self.holder.address).await;
         let contact = format!("Contact: <{NOWHERE};transport=tcp>");
         let lines = ["From: <sip:bob@example.com>;tag=b", TO, "Call-ID: r1", &contact];

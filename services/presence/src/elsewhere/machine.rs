@@ -87,6 +87,8 @@ pub struct Answer {
 /// A NOTIFY, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notified {
+    /// Call-ID.
+    pub call_id: String,
     /// Our tag, in To.
     pub to_tag: String,
     /// The notifier's, in From.
@@ -312,10 +314,22 @@ impl Sought {
         }
     }
 
+    /// Whether a dialog of this name is the one that runs. The tag of the notifier is known only once it has said something (RFC 6665 4.4.1).
+    pub fn is_dialog(&self, call_id: &str, tag: &str) -> bool {
+        self.dialog.as_ref().is_some_and(|dialog| dialog.tag == tag && self.call_id(dialog) == call_id)
+    }
+
+    /// The Call-ID of a dialog that this one began.
+    pub fn call_id(&self, dialog: &Dialog) -> String {
+        let host = self.watcher.rsplit_once('@').map_or("", |(_, host)| host);
+        format!("{}@{host}", crate::repository::digest(&["elsewhere", &dialog.tag]))
+    }
+
     /// Takes a NOTIFY; the status of its answer.
     fn notified(&mut self, notified: &Notified, now_ms: u64) -> u32 {
         // RFC 6665 4.1.3: what matches no subscription
-        let Some(dialog) = self.dialog.as_mut().filter(|dialog| dialog.tag == notified.to_tag) else {
+        let is_ours = self.is_dialog(&notified.call_id, &notified.to_tag);
+        let Some(dialog) = self.dialog.as_mut().filter(|_| is_ours) else {
             return 481;
         };
         let kept = notified.route.iter().map(String::len).sum::<usize>()

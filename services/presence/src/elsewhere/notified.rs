@@ -28,7 +28,8 @@ impl Presence {
             Err(refused) => {
                 // What is wrong with it is told to nobody but the notifier (RFC 6665 4.1.3).
                 let known = self.runner.sought(id).await?;
-                let is_known = known.and_then(|known| known.dialog).is_some_and(|d| d.tag == asking.0.to_tag);
+                let is_known =
+                    known.is_some_and(|known| known.is_dialog(&asking.0.sip_call_id, &asking.0.to_tag));
                 return Ok(if is_known { *refused } else { refuse(481) });
             }
         };
@@ -97,6 +98,7 @@ fn read(asking: &Asking<'_>) -> Result<Notified, Box<HandleResponse>> {
         _ => NotifyState::Pending(state.expires()),
     };
     Ok(Notified {
+        call_id: request.sip_call_id.clone(),
         to_tag: request.to_tag.clone(),
         from_tag: request.from_tag.clone(),
         cseq: request.cseq,

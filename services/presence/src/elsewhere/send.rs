@@ -82,14 +82,13 @@ impl Runner {
 fn request(sought: &Sought, ask: &Ask) -> Option<ExchangeRequest> {
     let dialog = sought.dialog.as_ref()?;
     let expires_s = if ask.kind() == AskKind::Unsubscribe { 0 } else { sought.expires_s };
-    let host = sought.watcher.rsplit_once('@').map_or("", |(_, host)| host);
     let first = SendRequest {
         method: "SUBSCRIBE".to_owned(),
         request_uri: sought.member.clone(),
         from_uri: sought.watcher.clone(),
         from_tag: dialog.tag.clone(),
         to_uri: sought.member.clone(),
-        sip_call_id: format!("{}@{host}", crate::repository::digest(&["elsewhere", &dialog.tag])),
+        sip_call_id: sought.call_id(dialog),
         cseq: dialog.local_cseq,
         headers: vec![
             Header::new("Event", Package::Presence.name()),

@@ -168,6 +168,7 @@ async fn what_other_domains_say_is_read_with_care() {
         (with(&|r| r.to_tag = r.to_tag.split('.').next().unwrap_or_default().to_owned()), 481),
         (with(&|r| r.to_tag = "nobody.of.ours".to_owned()), 481),
         (with(&|r| r.from_tag = "another".to_owned()), 481),
+        (with(&|r| r.sip_call_id = "another@elsewhere".to_owned()), 481),
         (with(&|r| r.from_tag = String::new()), 400),
         (with(&|r| r.headers.retain(|header| !header.is("Subscription-State"))), 400),
         (with(&|r| r.headers[0] = Header::new("Event", "dialog")), 489),
@@ -176,6 +177,7 @@ async fn what_other_domains_say_is_read_with_care() {
         (with(&|r| r.body = typed("application/pidf+xml", bomb)), 400),
         (with(&|r| r.body = typed("application/pidf+xml", &large)), 513),
         // Somebody who does not know the dialog is not told what is wrong.
+        (with(&|r| (r.sip_call_id, r.body) = ("another".to_owned(), typed("text/plain", "x"))), 481),
         (with(&|r| (r.to_tag, r.body) = ("nobody.of.ours".to_owned(), typed("text/plain", "x"))), 481),
     ] {
         let answer = ask(&replica, request.clone()).await;

@@ -34,6 +34,7 @@ fn status(status: u32) -> Answer {
 
 fn notify(tag: &str, cseq: u32, state: NotifyState, document: &'static str) -> Notified {
     Notified {
+        call_id: format!("{}@d", crate::repository::digest(&["elsewhere", tag])),
         to_tag: tag.to_owned(),
         from_tag: "far".to_owned(),
         cseq,
