@@ -50,7 +50,7 @@ fn a_call_wakes_a_phone_and_reaches_it_where_it_registers() {
     assert_eq!(listed.lines().count(), 1, "one phone has one binding: {listed}");
 }
 
-/// PSH-01, PSH-02: 480 at once when the push service refuses; 555 to a phone whose service nobody here reaches.
+/// PSH-01, PSH-02, IMI-02: a message is kept at once when the push service refuses; 555 to a phone whose service nobody here reaches.
 #[test]
 fn a_phone_that_cannot_be_pushed_is_unreachable() {
     let (url, pushes) = push_service("410 Gone");
@@ -68,7 +68,7 @@ fn a_phone_that_cannot_be_pushed_is_unreachable() {
     });
     let alice = Wire::of(&carillon);
     let message = alice.request("MESSAGE sip:bob@localhost", &[]);
-    assert_eq!(status(&alice.answer_to(&message)), 480);
+    assert_eq!(status(&alice.answer_to(&message)), 202);
     assert!(pushes.recv_timeout(PATIENCE).is_ok());
     assert!(carillon.metric("carillon_edge_woken_total{outcome=\"lost\"}") >= 1.0);
 }
