@@ -65,10 +65,9 @@ impl Forwarding<'_> {
         let received = request.request_uri().unwrap_or_default();
         let target = self.request_uri.unwrap_or_else(|| self.arrived.request_uri(request));
         let target = as_request_uri(target);
-        match self.first_route().filter(|route| !is_loose(route)) {
+        match self.first_route().and_then(strict_router) {
             // A strict router downstream wants itself in the Request-URI and the target last (16.6 step 6).
             Some(route) => {
-                let route = uri_of(route);
                 edit.remove_first_value(HeaderId::Route);
                 append_route(edit, &target);
                 edit.set_request_uri(route);
@@ -100,8 +99,10 @@ fn uri_of(route: &[u8]) -> &[u8] {
     NameAddr::parse(route).map_or(route, |address| address.uri)
 }
 
-fn is_loose(route: &[u8]) -> bool {
-    Uri::parse(uri_of(route)).is_ok_and(|uri| uri.has_param("lr"))
+/// The URI of a first Route value that names a strict router: it takes the place of the Request-URI when the request leaves (16.6 step 6).
+pub fn strict_router(route: &[u8]) -> Option<&[u8]> {
+    let uri = uri_of(route);
+    (!Uri::parse(uri).is_ok_and(|uri| uri.has_param("lr"))).then_some(uri)
 }
 
 #[cfg(test)]

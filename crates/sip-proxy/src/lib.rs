@@ -3,7 +3,7 @@
 //! # What is here
 //! - [`check_request`]: what RFC 3261 16.3 asks of a request before it goes on.
 //! - [`Own`], [`Arrived`]: who we are, and what of a request's route was meant for us (16.4).
-//! - [`Forwarding`]: the copy that goes out on one branch, made by splicing (16.6).
+//! - [`Forwarding`]: the copy that goes out on one branch, made by splicing (16.6); [`strict_router`]: what may stand in its Request-URI.
 //! - [`as_request_uri`]: what a URI loses when it becomes a Request-URI (16.6).
 //! - [`RoutingDigest`]: branch parameters that show loops (RFC 5393).
 //! - [`ResponseContext`]: which branches run and which response goes up (16.7–16.10).
@@ -28,7 +28,7 @@ mod route;
 mod samples;
 
 pub use check::{Allowance, MAX_BREADTH, Refusal, check_extensions, check_request};
-pub use forward::Forwarding;
+pub use forward::{Forwarding, strict_router};
 pub use loops::{Hexadecimal, RoutingDigest};
 pub use own::Own;
 pub use request_uri::as_request_uri;

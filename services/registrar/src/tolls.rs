@@ -9,7 +9,8 @@
 //!
 //! A number is compared as it was dialled and in global form, so that no other spelling of it is a way out; one in local form as one of the
 //! account's home and as one of its own context. At other domains a number (`+…`, `user=phone`) is held against what the account itself
-//! allows and denies; in a contact it may be the name of a phone, and counts only where it leads to a trunk. Whose rules hold:
+//! allows and denies, and so is that of a strict router in front of whoever is called (RFC 3261 16.6 step 6); in a contact it may be the name
+//! of a phone, and counts only where it leads to a trunk. Whose rules hold:
 //!
 //! | who leads to the number | the rules of | refused with |
 //! |---|---|---|
@@ -18,7 +19,7 @@
 //! | a party of a call of call-control's, by REFER or 3xx | its account; who is none of ours calls nobody by a trunk | 403 |
 //! | who is trusted, and what Carillon is asked for by gRPC | nobody | |
 
-use cluster_api::registrar::v1::{Refuse, RouteRequest, route_response::Plan};
+use cluster_api::registrar::v1::{Refuse, Relay, RouteRequest, route_response::Plan};
 use sip_message::{Scheme, Uri};
 
 use crate::{
@@ -80,15 +81,40 @@ impl Shared {
         identity: &str,
         tolls: &Tolls,
     ) -> Result<Plan, ChangeError> {
-        let by_trunk = matches!(&plan, Plan::Fork(fork) if fork.groups.iter().any(|group| group.cause.starts_with("trunk")));
+        let by_trunk = is_by_trunk(&plan);
         let is_number_elsewhere = matches!(plan, Plan::Relay(_)) && Number::of(target).is_some();
         let may_cost = match request.in_dialog {
             true => request.at_gateway,
             false => by_trunk || is_number_elsewhere,
         };
-        if !may_cost {
-            return Ok(plan);
+        let plan = match may_cost {
+            true => self.hold_leader_against(request, target, plan, identity, tolls).await?,
+            false => plan,
+        };
+        // RFC 3261 16.6 step 6: what stands in the Request-URI when it leaves
+        let router = Uri::parse(request.next_route.as_bytes()).ok().filter(|route| !route.has_param("lr"));
+        let is_called = |router: &Uri<'_>| match request.in_dialog {
+            true => request.at_gateway,
+            false => Number::of(router).is_some(),
+        };
+        let leaves = matches!(plan, Plan::Fork(_) | Plan::Relay(_));
+        let Some(router) = router.filter(|router| leaves && is_called(router)) else { return Ok(plan) };
+        let to_router = Plan::Relay(Relay {});
+        match self.hold_leader_against(request, &router, to_router, identity, tolls).await? {
+            Plan::Relay(_) => Ok(plan),
+            refused => Ok(refused),
         }
+    }
+
+    /// The plan with regard to what may be called by whoever leads to this number.
+    async fn hold_leader_against(
+        &self,
+        request: &RouteRequest,
+        target: &Uri<'_>,
+        plan: Plan,
+        identity: &str,
+        tolls: &Tolls,
+    ) -> Result<Plan, ChangeError> {
         let (leader, status) = match (&*request.led_by, &*request.referred_by) {
             ("", "") => ("", 403),
             ("", referrer) => (referrer, 403),
@@ -107,7 +133,7 @@ impl Shared {
                 self.hold_against(request, target, plan, Answerable { aor: &aor, tolls: &tolls, status })
                     .await
             }
-            None if !by_trunk => Ok(plan),
+            None if !is_by_trunk(&plan) => Ok(plan),
             // T6: nobody else is led out by a trunk at our cost
             None => {
                 Ok(self.refuse_toll("stranger", "is none of ours", Answerable { aor: leader, tolls, status }))
@@ -181,6 +207,10 @@ impl Shared {
         let headers = vec![header("Warning", warning)];
         Plan::Refuse(Refuse { status: who.status, reason: reason.to_owned(), headers })
     }
+}
+
+fn is_by_trunk(plan: &Plan) -> bool {
+    matches!(plan, Plan::Fork(fork) if fork.groups.iter().any(|group| group.cause.starts_with("trunk")))
 }
 
 /// A number in global form, as far as it can be told where it is dialled.

@@ -9,6 +9,9 @@
 //! | not known: the mark is of a version that did not say it | a gateway, by a name | goes on |
 //! | not known | a gateway, by a number | the sender proves to be somebody who may call it |
 //! | none, or not known | another port of its host, by a number | the sender proves to be somebody who may call it |
+//! | nothing: the route is of no dialog of ours | another port of its host, by a Route | 403, as outside a dialog |
+//!
+//! A Route without `lr` takes the place of the Request-URI (RFC 3261 16.6 step 6): its number is judged beside that of the Request-URI.
 //!
 //! Not asked: ACK, BYE, INFO, PRACK and UPDATE, which begin nothing; who is trusted; and what the gateway itself sends from its address. A
 //! connection is no place: it leads to whoever opened it.
@@ -17,7 +20,7 @@ use std::net::IpAddr;
 
 use sip_endpoint::{Destination, Hop};
 use sip_message::{HeaderId, Message, NameAddr, Uri};
-use sip_proxy::{Arrived, BranchId};
+use sip_proxy::{Arrived, BranchId, strict_router};
 
 use super::let_in::acts_within;
 use super::out_of_dialog::{Pending, in_dialog};
@@ -26,6 +29,7 @@ use crate::dialog_mark::Dialog;
 use crate::edge::Edge;
 use crate::forward::fork::Fork;
 use crate::forward::record_route::mark_of;
+use crate::forward::target::Target;
 use crate::forward::upstream::Upstream;
 use crate::gateway_mark::Known;
 use crate::gateways::{Place, dialled};
@@ -68,24 +72,33 @@ impl Edge {
             return Leads::Anywhere;
         }
         let uri = arrived.request_uri(request);
+        let route = arrived.next_route.as_deref();
         let place = match flow.map(|flow| self.cluster.open(flow)) {
             Some(Ok(token)) => match token.hop {
                 Hop::Udp { peer, .. } => self.only_gateway(peer.ip(), peer.port()),
                 Hop::Flow(_) => Place::Free,
             },
             Some(Err(_)) => Place::Free,
-            None => self.place(arrived.next_route.as_deref().map_or(uri, uri_of)),
+            None => self.place(route.map_or(uri, uri_of)),
         };
-        self.verdict(place, uri, said.as_ref())
+        if said.is_none() && route.is_some() && place != Place::Free {
+            return Leads::Astray;
+        }
+        self.verdict(place, uri, route.and_then(strict_router), said.as_ref())
     }
 
     /// May a target of a request within a dialog, that the registrar named, be sent to?
-    pub(crate) fn may_be_led(&self, fork: &Fork, uri: &[u8]) -> bool {
+    pub(crate) fn may_be_led(&self, fork: &Fork, target: &Target) -> bool {
+        let Some(uri) = target.uri.as_deref() else { return true };
         if !matches!(fork.upstream, Upstream::Server { .. }) || !self.is_kept_off_gateways(&fork.request) {
             return true;
         }
         let said = self.said(&fork.request, &fork.arrived);
-        self.verdict(self.place(uri), uri, said.as_ref()) == Leads::On
+        let route = fork.first_route(target);
+        let may_be = |at: &[u8]| {
+            self.verdict(self.place(at), uri, route.and_then(strict_router), said.as_ref()) == Leads::On
+        };
+        may_be(uri) && route.is_none_or(|route| !target.flow.is_empty() || may_be(uri_of(route)))
     }
 
     /// Takes those addresses away that DNS says of a name and a request within a dialog may not go to; whether any is left.
@@ -101,9 +114,10 @@ impl Edge {
             return true;
         }
         let uri = running.target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        let strict = fork.first_route(&running.target).and_then(strict_router);
         let said = self.said(&fork.request, &fork.arrived);
         let place = |found: &Destination| self.cluster.gateways.at(found.address.ip(), found.address.port());
-        found.retain(|found| self.verdict(place(found), uri, said.as_ref()) == Leads::On);
+        found.retain(|found| self.verdict(place(found), uri, strict, said.as_ref()) == Leads::On);
         !found.is_empty()
     }
 
@@ -122,7 +136,15 @@ impl Edge {
         !self.cluster.gateways.is_empty() && in_dialog(request) && !acts_within(&request.method())
     }
 
-    fn verdict(&self, place: Place, uri: &[u8], said: Option<&Said<'_>>) -> Leads {
+    /// What becomes of a request to a place, by its Request-URI and by what takes the place of that.
+    fn verdict(&self, place: Place, uri: &[u8], strict: Option<&[u8]>, said: Option<&Said<'_>>) -> Leads {
+        match self.verdict_on(place, uri, said) {
+            Leads::On => strict.map_or(Leads::On, |uri| self.verdict_on(place, uri, said)),
+            other => other,
+        }
+    }
+
+    fn verdict_on(&self, place: Place, uri: &[u8], said: Option<&Said<'_>>) -> Leads {
         let number = || Uri::parse(uri).ok().as_ref().and_then(dialled);
         let known = said.and_then(|said| Some((&said.dialog, said.to?)));
         match (place, known) {

@@ -142,8 +142,8 @@ impl Edge {
         branch: BranchId,
         ways: Ways,
     ) {
-        let led = fork.branches.get(branch.0 as usize).and_then(|running| running.target.uri.as_deref());
-        if led.is_some_and(|uri| !self.may_be_led(fork, uri)) {
+        let running = fork.branches.get(branch.0 as usize);
+        if running.is_some_and(|running| !self.may_be_led(fork, &running.target)) {
             return self.keep_off(cx, fork, branch);
         }
         match ways {
@@ -563,7 +563,7 @@ fn has_contact(method: &Method) -> bool {
 
 /// The URI that decides where the copy for this target goes.
 fn next_hop<'a>(fork: &'a Fork, target: &'a Target) -> &'a [u8] {
-    if let Some(route) = target.routes.first().or(fork.arrived.next_route.as_ref()) {
+    if let Some(route) = fork.first_route(target) {
         return sip_message::NameAddr::parse(route).map_or(route, |address| address.uri);
     }
     target.uri.as_deref().unwrap_or_else(|| fork.arrived.request_uri(&fork.request))

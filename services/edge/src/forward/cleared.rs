@@ -14,7 +14,7 @@
 use cluster_api::registrar::v1::{RouteResponse, route_response::Plan};
 use sip_endpoint::Destination;
 use sip_message::Uri;
-use sip_proxy::{BranchFailure, BranchId};
+use sip_proxy::{BranchFailure, BranchId, strict_router};
 use tonic::Status;
 
 use super::fork::{Fork, ForkId};
@@ -64,8 +64,10 @@ impl Edge {
             return Vec::new();
         }
         let target = fork.context.target(branch).and_then(|target| target.uri.as_deref());
-        let uri = Uri::parse(target.unwrap_or_else(|| fork.arrived.request_uri(&fork.request))).ok();
-        let is_name = uri.is_some_and(|uri| dialled(&uri).is_none());
+        let uri = target.unwrap_or_else(|| fork.arrived.request_uri(&fork.request));
+        let route = fork.context.target(branch).and_then(|target| fork.first_route(target));
+        let uris = std::iter::once(uri).chain(route.and_then(strict_router));
+        let is_name = uris.into_iter().all(|uri| Uri::parse(uri).is_ok_and(|uri| dialled(&uri).is_none()));
         let is_free = |found: &Destination| match gateways.at(found.address.ip(), found.address.port()) {
             Place::Free => true,
             Place::Beside => is_name,

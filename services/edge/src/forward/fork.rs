@@ -81,6 +81,11 @@ pub(crate) struct NewFork {
 }
 
 impl Fork {
+    /// The first Route value with which the request leaves for a target.
+    pub(crate) fn first_route<'a>(&'a self, target: &'a Target) -> Option<&'a [u8]> {
+        target.routes.first().or(self.arrived.next_route.as_ref()).map(|route| &**route)
+    }
+
     /// The id of the call by which accounts count it; empty for what begins none, and for a call that nobody is told of.
     pub(crate) fn counted_as(&self) -> &str {
         match (&self.upstream, &self.seen) {

@@ -119,6 +119,62 @@ async fn a_call_from_a_trunk_goes_on_both_ways() {
     assert_eq!(as_bob.location.routed.lock().unwrap().len(), 1);
 }
 
+/// T6, PXY-13, RFC 3261 16.6: a Route without `lr` stands in the Request-URI when the request leaves, so that its number is judged too; a strict
+/// router that calls nobody at a gateway is none of their business.
+#[tokio::test]
+async fn a_strict_router_is_no_way_to_another_number() {
+    let stage = Stage::new().await;
+    let by_trunk = stage.call("sip:+4930@example.com", "s1", &stage.gateway).await;
+    let with_bob = stage.call("sip:bob@example.com", "s2", &stage.bob).await;
+    *stage.location.identity.lock().unwrap() = ALICE.into();
+    let gateway = stage.gateway.address();
+    let (to_gateway, to_bob) = (format!("sip:{gateway}"), format!("sip:bob@{}", stage.bob.address()));
+    let by = |place: &str| format!("Route: <sip:+33123@{place}>");
+    let (at_port, by_name) = (by(&gateway.to_string()), by("gw.test"));
+    let beside = by(&format!("{}:{}", gateway.ip(), if gateway.port() == 9 { 10 } else { 9 }));
+    for (number, method) in ["INVITE", "MESSAGE", "REFER"].into_iter().enumerate() {
+        for (at, (call, uri, route)) in [
+            (&by_trunk, &to_gateway, &at_port),
+            (&by_trunk, &to_gateway, &by_name),
+            (&by_trunk, &to_gateway, &beside),
+            (&with_bob, &to_bob, &at_port),
+            (&with_bob, &to_bob, &beside),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let answer = stage.within(call, method, uri, route, 200 + 10 * number + at).await;
+            assert_eq!(answer.status(), Some(403), "{method} {route}");
+        }
+    }
+    stage.gateway.expect_nothing().await;
+    let asked = stage.location.routed.lock().unwrap().last().unwrap().clone();
+    assert!(asked.at_gateway && beside.contains(&asked.next_route), "{asked:?}");
+
+    let asked = stage.location.routed.lock().unwrap().len();
+    let strict = format!("{}, <sip:strict@{}>", with_bob.route, stage.bob.address());
+    stage.passes(&Call { route: strict, ..with_bob }, &stage.bob, &to_bob).await;
+    assert_eq!(stage.location.routed.lock().unwrap().len(), asked, "nobody was asked about it");
+}
+
+/// T6: with a tag that no edge gave, a Route to the host of a gateway leads nowhere, as outside a dialog.
+#[tokio::test]
+async fn an_invented_dialog_leads_by_no_route_to_the_host_of_a_gateway() {
+    let stage = Stage::new().await;
+    *stage.location.identity.lock().unwrap() = ALICE.into();
+    let gateway = stage.gateway.address();
+    let beside = if gateway.port() == 9 { 10 } else { 9 };
+    let invented = Call {
+        from: format!("From: <{ALICE}>;tag=at"),
+        to: "To: <sip:x@gw.test>;tag=xt".into(),
+        call_id: "x1".into(),
+        route: format!("Route: <sip:{};lr>, <sip:x@{}:{beside};lr>", stage.rig.address, gateway.ip()),
+    };
+    let uri = format!("sip:+49900123@{gateway}");
+    assert_eq!(stage.within(&invented, "INVITE", &uri, "", 300).await.status(), Some(403));
+    assert!(stage.location.routed.lock().unwrap().is_empty(), "nobody was asked about it");
+}
+
 /// ADR 10: of a dialog that began before marks told of gateways nothing is known: a number is asked about, a name goes on.
 #[tokio::test]
 async fn a_dialog_of_an_earlier_version_is_asked_about() {
@@ -179,7 +235,7 @@ impl Stage {
         let contact = format!("sip:bob@{}", bob.address());
         let number = format!("sip:+4930@{};user=phone", gateway.address());
         let plan = move |request: &RouteRequest| match request.request_uri.as_str() {
-            uri if request.at_gateway && uri.contains("+33") => {
+            uri if request.at_gateway && (uri.contains("+33") || request.next_route.contains("+33")) => {
                 Plan::Refuse(Refuse { status: 403, ..Refuse::default() })
             }
             _ if request.at_gateway => Plan::Relay(Relay {}),

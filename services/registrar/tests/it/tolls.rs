@@ -108,3 +108,39 @@ async fn call(phone: &mut Phone, to: &str, call_id: &str) -> RouteResponse {
     let request = RouteRequest { call_id: call_id.into(), ..phone.route_request(to) };
     phone.route_as(request).await
 }
+
+/// T6, RFC 3261 16.6 step 6: a Route without `lr` stands in the Request-URI when the request leaves: its number is held against what the account
+/// may call, and so is the one behind it. A strict router that is no number is free.
+#[tokio::test]
+async fn the_number_of_a_strict_router_is_held_against_the_rules() {
+    let rig = rig().await;
+    let allowed_prefixes = vec!["+49900".to_owned()];
+    rig.account_with(Account { allowed_prefixes, ..account("sip:alice@d") }).await;
+    rig.account_with(account("sip:bob@d")).await;
+    Phone::of(&rig, "bob", "d").register(&[contact("sip:bob@h")]).await;
+    let mut alice = Phone::of(&rig, "alice", "d");
+    for (to, route, expected) in [
+        ("sip:bob@d", "sip:+33123@for.z.test", 403),
+        ("sip:x@for.z.test", "sip:+33123@for.z.test", 403),
+        ("sip:x@for.z.test", "sip:0033123@for.z.test;user=phone", 403),
+        ("sip:+33123@for.z.test", "sip:router.z.test", 403),
+        ("sip:bob@d", "sip:+49900123@for.z.test", 0),
+        ("sip:bob@d", "sip:router.z.test", 0),
+        ("sip:x@for.z.test", "sip:router.z.test", 0),
+        ("sip:bob@d", "sip:+33123@for.z.test;lr", 0),
+    ] {
+        let request = RouteRequest { next_route: route.into(), ..alice.route_request(to) };
+        assert_eq!(status(&alice.route_as(request).await), expected, "{to} by {route}");
+    }
+    let led = |route: &str| RouteRequest {
+        in_dialog: true,
+        at_gateway: true,
+        next_route: route.into(),
+        ..alice.route_request("sip:192.0.2.1")
+    };
+    let questions = [(led("sip:33123@192.0.2.1"), 403), (led("sip:+49900123@192.0.2.1"), 0)];
+    for (question, expected) in questions {
+        let route = question.next_route.clone();
+        assert_eq!(status(&alice.route_as(question).await), expected, "{route}");
+    }
+}
